@@ -1,0 +1,1 @@
+typedef int spx_graph_empty;

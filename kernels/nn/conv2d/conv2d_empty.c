@@ -1,0 +1,1 @@
+typedef int spx_conv2d_empty;

@@ -1,0 +1,1 @@
+typedef int spx_nn_light_empty;

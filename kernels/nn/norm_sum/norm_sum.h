@@ -1,0 +1,88 @@
+#ifndef SPX_NN_NORM_SUM_H
+#define SPX_NN_NORM_SUM_H
+/*
+ * The weighted sum of normalised branches: batch norm, residual sums, the supernet's mixed edges and
+ * drop-path are all cases of it. f32, NCHW, images `stride_n` floats apart (see conv2d.h).
+ *
+ *   z[n,c,i] = sum over j of coef_j * mask_j[n] * (gamma_j[c]*(x_j[n,c,i]-mean_j[c])*invstd_j[c] + beta_j[c])
+ *   y = relu ? max(0, z) : z
+ *
+ * Absent parts drop out (coef, mask, gamma = 1; beta = 0; without mean the term is x_j itself).
+ */
+#include "kernels/base/status.h"
+#include "kernels/device/stream.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SPX_NORM_SUM_MAX 48 /* terms: 5 edges of up to 7 candidates, and room */
+
+typedef struct spx_norm_dims {
+    int64_t n, c, hw; /* images, channels, pixels, each >= 1 */
+} spx_norm_dims;
+
+typedef struct spx_norm_term {
+    const float *x;             /* (n, c, hw) */
+    int64_t stride_n;           /* floats from image to image of x */
+    const float *mean, *invstd; /* [c], both or neither */
+    const float *gamma, *beta;  /* [c], both or neither; only with mean */
+    const float *coef;          /* one float in device memory, or NULL */
+    const float *mask;          /* [n], already divided by the keep probability; or NULL */
+} spx_norm_term;
+
+/**
+ * Batch statistics of x over (n, hw): mean[c], and invstd[c] = 1/sqrt(biased variance + eps), eps = 1e-5.
+ * Sums are carried in double (or shifted), so a large mean does not eat the variance.
+ * For each u < updates: running_mean[u][c] = 0.9*old + 0.1*mean, running_var[u][c] = 0.9*old +
+ * 0.1*unbiased variance. The unbiased variance of a single value is taken as the biased one.
+ * @param updates 0 leaves the running statistics alone
+ * @return SPX_OK, SPX_EINVAL
+ */
+SPX_MUST_CHECK spx_status spx_bn_stats(spx_stream *s, const spx_norm_dims *d, const float *x,
+                                       int64_t stride_n, float *mean, float *invstd, int updates,
+                                       float *const running_mean[], float *const running_var[]);
+
+/** mean = running_mean, invstd = 1/sqrt(running_var + 1e-5), [c] each: what evaluation uses. */
+SPX_MUST_CHECK spx_status spx_bn_running(spx_stream *s, int64_t c, const float *running_mean,
+                                         const float *running_var, float *mean, float *invstd);
+
+/** y as above. k in 1..SPX_NORM_SUM_MAX; y may not overlap any x_j. */
+SPX_MUST_CHECK spx_status spx_norm_sum_forward(spx_stream *s, const spx_norm_dims *d, int k,
+                                               const spx_norm_term *term, bool relu, float *y,
+                                               int64_t y_stride_n);
+
+/** Where the reductions of the backward pass go; [c] each, NULL where not wanted. */
+typedef struct spx_norm_grad {
+    float *sum_dy;      /* sum over n,i of mask[n]*dz           (needs no coef, no gamma) */
+    float *sum_dy_xhat; /* sum over n,i of mask[n]*dz*x^, x^ = (x-mean)*invstd; only with mean */
+    float *dgamma;      /* += or = coef * sum_dy_xhat, by `accumulate_affine` */
+    float *dbeta;       /* likewise coef * sum_dy */
+    bool accumulate_affine;
+    float *dcoef;       /* one float: += or = d loss / d coef, by `accumulate_coef` */
+    bool accumulate_coef;
+} spx_norm_grad;
+
+/**
+ * First half of the backward pass. dz = relu ? (y > 0 ? dy : 0) : dy.
+ * dcoef = sum over n,c,i of mask[n]*dz*(the term without coef and mask).
+ * For terms with mean, sum_dy and sum_dy_xhat must both be given: the second half reads them.
+ * @param y forward result, read only where relu is true
+ */
+SPX_MUST_CHECK spx_status spx_norm_sum_backward_reduce(spx_stream *s, const spx_norm_dims *d, int k,
+                                                       const spx_norm_term *term, bool relu,
+                                                       const float *y, int64_t y_stride_n,
+                                                       const float *dy, int64_t dy_stride_n,
+                                                       const spx_norm_grad *grad);
+
+/**
+ * Second half, for one term: dx = (accumulate ? dx : 0) + coef*gamma*invstd * (mask[n]*dz - sum_dy/M -
+ * x^ * sum_dy_xhat/M), M = n*hw, the batch-norm gradient through its statistics; without mean,
+ * dx = coef*mask[n]*dz.
+ * @param sum_dy, sum_dy_xhat [c] from spx_norm_sum_backward_reduce; NULL where the term has no mean
+ */
+SPX_MUST_CHECK spx_status spx_norm_sum_backward_apply(
+    spx_stream *s, const spx_norm_dims *d, const spx_norm_term *term, const float *sum_dy,
+    const float *sum_dy_xhat, bool relu, const float *y, int64_t y_stride_n, const float *dy,
+    int64_t dy_stride_n, bool accumulate, float *dx, int64_t dx_stride_n);
+
+#endif

@@ -1,0 +1,26 @@
+# Language level, warnings, sanitizers and the libraries the rooms use.
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+set(SPX_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
+option(SPX_ONEDNN "Use oneDNN where it is installed" ON)
+
+add_library(spx_flags INTERFACE)
+target_include_directories(spx_flags INTERFACE
+  $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}>)
+target_compile_options(spx_flags INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+  -fno-math-errno -fno-trapping-math)
+if(SPX_SANITIZE)
+  target_compile_options(spx_flags INTERFACE -fsanitize=${SPX_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(spx_flags INTERFACE -fsanitize=${SPX_SANITIZE})
+endif()
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
