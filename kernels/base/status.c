@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE
 #include "kernels/base/status.h"
 
 #include <stdarg.h>
@@ -53,8 +54,10 @@ spx_status spx_fail_context(spx_status st, const char *fmt, ...)
     va_start(ap, fmt);
     used = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (used >= 0 && (size_t)used < sizeof text) {
-        (void)snprintf(text + used, sizeof text - (size_t)used, ": %s", message);
+    if (used >= 0 && (size_t)used + 3 < sizeof text) {
+        (void)memcpy(text + used, ": ", 2);
+        (void)memccpy(text + used + 2, message, '\0', sizeof text - (size_t)used - 2);
+        text[sizeof text - 1] = '\0';
     }
     memcpy(message, text, sizeof text);
     return st;
