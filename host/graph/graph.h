@@ -1,0 +1,216 @@
+#ifndef SPX_GRAPH_H
+#define SPX_GRAPH_H
+/*
+ * A network as plain data: typed ops over tensors of known shape. Builders append to it; counting,
+ * differentiation, passes, planning and every executor read it.
+ *
+ * Builder functions do not return a status: the first error sticks to the graph, later calls do nothing
+ * and return SPX_NO_TENSOR, and spx_graph_status reports it. So a network builder is straight-line code
+ * with one check at its end.
+ *
+ * Layout: activations are NCHW f32. A tensor may be a VIEW: a run of channels of its parent (how
+ * concatenations and merged convolutions cost nothing), or of rows of a parameter.
+ */
+#include "kernels/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int32_t spx_tid;
+#define SPX_NO_TENSOR ((spx_tid)-1)
+#define SPX_MAX_RANK 4
+
+typedef enum spx_dtype { SPX_F32, SPX_I32 } spx_dtype;
+
+/** Where a tensor lives. */
+typedef enum spx_role {
+    SPX_ROLE_ACTIVATION,  /* planned workspace */
+    SPX_ROLE_INPUT,       /* bound by the caller for each run */
+    SPX_ROLE_WEIGHT,      /* weights arena */
+    SPX_ROLE_ARCH,        /* architecture parameters (alphas) */
+    SPX_ROLE_STATE,       /* batch-norm running statistics */
+    SPX_ROLE_WEIGHT_GRAD, /* gradients, laid out like the weights */
+    SPX_ROLE_ARCH_GRAD,   /* likewise of the architecture parameters */
+    SPX_ROLE_COUNT
+} spx_role;
+
+typedef enum spx_init_kind { SPX_INIT_CONSTANT, SPX_INIT_UNIFORM, SPX_INIT_NORMAL } spx_init_kind;
+
+/** CONSTANT: value; UNIFORM: in [-value, value); NORMAL: standard deviation value. */
+typedef struct spx_init {
+    spx_init_kind kind;
+    float value;
+} spx_init;
+
+typedef struct spx_tensor {
+    char *name; /* parameters, states, inputs: unique; activations: path of the node, or NULL */
+    spx_dtype dtype;
+    spx_role role;
+    int rank;
+    int64_t dim[SPX_MAX_RANK];
+    spx_tid parent;     /* views: the tensor this is a part of (never itself a view); else NO_TENSOR */
+    int64_t first;      /* views: first channel (activations) or first row (parameters) in parent */
+    spx_init init;      /* parameters and states */
+    int64_t offset;     /* parameters, states, gradients: floats into the arena; set by layout */
+} spx_tensor;
+
+typedef enum spx_op {
+    SPX_OP_CONV2D,          /* x, w, bias, mean, invstd, gamma, beta -> y (see kernels/nn/conv2d) */
+    SPX_OP_BN_STATS,        /* x, (running_mean, running_var)* -> mean, invstd */
+    SPX_OP_BN_RUNNING,      /* running_mean, running_var -> mean, invstd */
+    SPX_OP_NORM_SUM,        /* SPX_TERM_FIELDS per term -> y (see kernels/nn/norm_sum) */
+    SPX_OP_RELU,            /* x -> y */
+    SPX_OP_AVG_POOL,        /* x -> y */
+    SPX_OP_LINEAR,          /* x, w, bias -> y */
+    SPX_OP_SOFTMAX,         /* x (rows, cols) -> y */
+    SPX_OP_DROP_MASK,       /* -> mask (n) */
+    SPX_OP_CROSS_ENTROPY,   /* logits, labels -> loss (1) */
+    /* Appended by differentiation: */
+    SPX_OP_CONV2D_BWD_DATA,    /* dy, w -> dx */
+    SPX_OP_CONV2D_BWD_WEIGHTS, /* x, dy, mean, invstd, gamma, beta -> dw, dbias */
+    SPX_OP_NORM_SUM_REDUCE,    /* dy, y, terms -> SPX_REDUCE_FIELDS per term */
+    SPX_OP_NORM_SUM_APPLY,     /* dy, y, one term, sum_dy, sum_dy_xhat -> dx */
+    SPX_OP_RELU_BWD,           /* y, dy -> dx */
+    SPX_OP_AVG_POOL_BWD,       /* dy -> dx */
+    SPX_OP_LINEAR_BWD_DATA,    /* dy, w -> dx */
+    SPX_OP_LINEAR_BWD_WEIGHTS, /* x, dy -> dw, dbias */
+    SPX_OP_SOFTMAX_BWD,        /* y, dy -> dx */
+    SPX_OP_CROSS_ENTROPY_BWD,  /* logits, labels -> dlogits */
+    SPX_OP_FILL,               /* -> y, all attr.value */
+    SPX_OP_COUNT
+} spx_op;
+
+/** Inputs of one norm-sum term, in this order; absent ones are SPX_NO_TENSOR. */
+enum { SPX_TERM_X, SPX_TERM_MEAN, SPX_TERM_INVSTD, SPX_TERM_GAMMA, SPX_TERM_BETA, SPX_TERM_COEF,
+       SPX_TERM_MASK, SPX_TERM_FIELDS };
+/** Outputs per term of NORM_SUM_REDUCE. */
+enum { SPX_REDUCE_DY, SPX_REDUCE_DY_XHAT, SPX_REDUCE_DGAMMA, SPX_REDUCE_DBETA, SPX_REDUCE_DCOEF,
+       SPX_REDUCE_FIELDS };
+
+typedef struct spx_attr {
+    int64_t size, stride, dilation, pad_begin, pad_end; /* conv2d (size unused), avg_pool */
+    bool relu;        /* conv2d: on the input; norm_sum: on the output */
+    float smoothing;  /* cross entropy */
+    float value;      /* fill: the value; cross entropy backward: the loss's weight */
+    uint32_t key;     /* drop mask: tells masks apart */
+} spx_attr;
+
+typedef struct spx_node {
+    spx_op op;
+    spx_attr attr;
+    int n_in, n_out;
+    spx_tid *in, *out;
+    bool *accumulate;    /* [n_out]: add to the output instead of overwriting it */
+    int32_t *coef_index; /* [terms] of norm sums: element of the coef tensor (0 where none) */
+    char *name;          /* path ("cells.0.dag.1.2.3"), for audits and errors */
+    int block;           /* index of the cell it belongs to; -1 stem, classifier, auxiliary head */
+    bool auxiliary;      /* belongs to the auxiliary head: not counted in the deployed network */
+} spx_node;
+
+typedef struct spx_graph {
+    bool training; /* batch norm by batch statistics (else by running ones) */
+    spx_tensor *tensor;
+    int n_tensors, cap_tensors;
+    spx_node *node;
+    int n_nodes, cap_nodes;
+    spx_status status; /* first error of a builder */
+    char error[512];
+    char scope[256]; /* prefix of names, see spx_g_scope */
+    int block;
+    bool auxiliary;
+} spx_graph;
+
+SPX_MUST_CHECK spx_status spx_graph_create(spx_graph **out, bool training);
+void spx_graph_destroy(spx_graph *g); /* NULL is a no-op */
+SPX_MUST_CHECK spx_status spx_graph_clone(spx_graph **out, const spx_graph *g);
+/** The first builder error (with its message restored), or SPX_OK. */
+SPX_MUST_CHECK spx_status spx_graph_status(const spx_graph *g);
+/** Makes a builder error of one's own, keeping an earlier one. */
+void spx_graph_fail(spx_graph *g, spx_status st, const char *fmt, ...) SPX_PRINTF(3, 4);
+
+/** Sets what following nodes belong to: cell index (-1: none) and whether the auxiliary head. */
+void spx_g_section(spx_graph *g, int block, bool auxiliary);
+/** Sets the prefix put before the names passed to the builders below ("cells.3."); "" for none. */
+void spx_g_scope(spx_graph *g, const char *fmt, ...) SPX_PRINTF(2, 3);
+
+spx_tid spx_g_input(spx_graph *g, const char *name, spx_dtype dtype, int rank, const int64_t *dim);
+/** A parameter or state, named scope + name; names must be unique. */
+spx_tid spx_g_param(spx_graph *g, spx_role role, const char *name, int rank, const int64_t *dim,
+                    spx_init init);
+
+typedef struct spx_conv_options {
+    int64_t filters, size, stride, dilation, pad_begin, pad_end; /* square filter of size x size */
+    bool bias;
+} spx_conv_options;
+
+/**
+ * x (n, c, h, w) -> (n, filters, p, q). Creates name.weight (uniform within 1/sqrt(fan-in), PyTorch's
+ * default) and, with bias, name.bias (likewise).
+ */
+spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_options *o);
+
+/**
+ * Batch norm of x over (n, h, w). Creates states name.running_mean (0), name.running_var (1) and, where
+ * affine, weights name.weight (1), name.bias (0). eps 1e-5, momentum 0.1.
+ */
+spx_tid spx_g_batch_norm(spx_graph *g, spx_tid x, const char *name, bool affine);
+
+typedef struct spx_sum_term {
+    spx_tid x;         /* (n, c, h, w) */
+    spx_tid coef;      /* tensor whose element coef_index weighs the term; or SPX_NO_TENSOR */
+    int32_t coef_index;
+    spx_tid mask;      /* (n), or SPX_NO_TENSOR */
+} spx_sum_term;
+
+/** sum of coef*mask*x over k terms of equal shape, 1 <= k <= SPX_NORM_SUM_MAX. */
+spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *name);
+/** Plain sum of a and b. */
+spx_tid spx_g_add(spx_graph *g, spx_tid a, spx_tid b, const char *name);
+/**
+ * Channels of x[0..k-1], in order. The inputs become views of the result where they can (activation,
+ * not yet a view), else they are copied.
+ */
+spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name);
+spx_tid spx_g_relu(spx_graph *g, spx_tid x, const char *name);
+/** Padding is not counted in the mean. */
+spx_tid spx_g_avg_pool(spx_graph *g, spx_tid x, int64_t size, int64_t stride, int64_t pad,
+                       const char *name);
+spx_tid spx_g_global_avg_pool(spx_graph *g, spx_tid x, const char *name); /* -> (n, c, 1, 1) */
+/** x (n, ...) flattened -> (n, outputs); creates name.weight, name.bias. */
+spx_tid spx_g_linear(spx_graph *g, spx_tid x, const char *name, int64_t outputs);
+spx_tid spx_g_softmax(spx_graph *g, spx_tid x, const char *name); /* rows of (rows, cols) */
+/** A drop-path mask (n): 1/(1-p) with probability 1-p, else 0; p, seed and step come with each run. */
+spx_tid spx_g_drop_mask(spx_graph *g, int64_t n, uint32_t key, const char *name);
+/** Mean softmax cross-entropy of logits (n, classes) against labels (n) of SPX_I32 -> (1). */
+spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float smoothing,
+                            const char *name);
+
+/** Elements of a tensor. */
+int64_t spx_tensor_count(const spx_tensor *t);
+/** Full name of an input, parameter or state is scope + name. */
+/** Index of the tensor of that full name, or SPX_NO_TENSOR. */
+spx_tid spx_graph_find(const spx_graph *g, const char *name);
+
+/** What a network costs, by walking its (unoptimised) graph; per image where it depends on the batch. */
+typedef struct spx_counts {
+    int64_t relus;      /* ReLU inputs per image, without the auxiliary head */
+    int64_t params;     /* weights, without the auxiliary head */
+    int64_t params_aux; /* weights of the auxiliary head */
+    int64_t macs;       /* multiply-adds of convolutions and linear layers per image, no auxiliary */
+    int64_t arch;       /* architecture parameters */
+} spx_counts;
+
+void spx_graph_count(const spx_graph *g, spx_counts *out);
+/** Counts of node i alone (params of the parameters it reads). */
+void spx_node_count(const spx_graph *g, int i, spx_counts *out);
+
+const char *spx_op_name(spx_op op);
+const char *spx_role_name(spx_role role);
+
+/* For passes and differentiation: raw appends. */
+spx_tid spx_graph_new_tensor(spx_graph *g, spx_role role, spx_dtype dtype, int rank,
+                             const int64_t *dim, const char *name);
+spx_node *spx_graph_new_node(spx_graph *g, spx_op op, int n_in, int n_out, const char *name);
+
+#endif
