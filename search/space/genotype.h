@@ -1,0 +1,68 @@
+#ifndef SPX_GENOTYPE_H
+#define SPX_GENOTYPE_H
+/* Cells as data: which primitives join which states. Source: Sphynx, arXiv 2106.11755. */
+#include "kernels/base/status.h"
+
+#include <stddef.h>
+
+/** Primitives of the Sphynx space, in the published order (the index of an alpha row's column). */
+typedef enum spx_primitive {
+    SPX_AVG_POOL_3X3,
+    SPX_SKIP_CONNECT,
+    SPX_VAN_CONV_3X3,
+    SPX_VAN_CONV_5X5,
+    SPX_VAN_DIL_CONV_3X3,
+    SPX_VAN_DIL_CONV_5X5,
+    SPX_NONE,
+    SPX_PRIMITIVE_COUNT
+} spx_primitive;
+
+#define SPX_CELL_NODES 4  /* intermediate nodes; node i has 2 + i candidate inputs */
+#define SPX_NODE_EDGES 2  /* edges kept per node in a genotype */
+#define SPX_CELL_EDGES 14 /* candidate edges of a cell: 2 + 3 + 4 + 5 */
+
+const char *spx_primitive_name(spx_primitive p); /* "avg_pool_3x3" */
+
+typedef struct spx_gene {
+    spx_primitive primitive; /* never SPX_NONE */
+    int from;                /* state: 0, 1 the cell's inputs, 2.. its earlier nodes */
+} spx_gene;
+
+typedef struct spx_cell_genes {
+    spx_gene edge[SPX_CELL_NODES][SPX_NODE_EDGES];
+} spx_cell_genes;
+
+typedef struct spx_genotype {
+    spx_cell_genes normal, reduce;
+} spx_genotype;
+
+/** The genotype of every published network. */
+extern const spx_genotype spx_genotype_published;
+
+/** SPX_EINVAL, naming cell, node and edge, where a primitive is none or unknown or a state is not earlier. */
+SPX_MUST_CHECK spx_status spx_genotype_check(const spx_genotype *g);
+
+/**
+ * Reads the JSON form or the published text form (Genotype(normal=[[('skip_connect_NR', 0), ...).
+ * @param text len bytes, any content
+ * @return SPX_OK; SPX_EFORMAT with line and column, what was found and what was expected
+ */
+SPX_MUST_CHECK spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len);
+
+/** "published", or a file in either form. @return as parse; SPX_EIO, SPX_ENOTFOUND */
+SPX_MUST_CHECK spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path);
+
+/** JSON text, malloc'd, the caller frees; NULL when out of memory. */
+char *spx_genotype_json(const spx_genotype *g);
+/** The published text form, likewise. */
+char *spx_genotype_text(const spx_genotype *g);
+
+/**
+ * The genotype of trained alphas: per edge the largest raw alpha other than none; per node the two edges
+ * with the largest such alpha, in descending order (ties: lower index).
+ * @param normal, reduce SPX_CELL_NODES pointers to (2 + i) x SPX_PRIMITIVE_COUNT rows
+ */
+void spx_genotype_from_alphas(spx_genotype *out, const float *const normal[SPX_CELL_NODES],
+                              const float *const reduce[SPX_CELL_NODES]);
+
+#endif
