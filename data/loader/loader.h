@@ -1,0 +1,90 @@
+#ifndef SPX_LOADER_H
+#define SPX_LOADER_H
+/*
+ * Serves batches of one split. Any (epoch, step) can be asked for at any time, and its content is a
+ * pure function of (pack, options, epoch, step): thread count, prefetch depth and what was asked
+ * before do not change a bit, so a resumed run continues exactly.
+ *
+ * Training: epoch e visits the images in the order of a Fisher-Yates shuffle drawn from (seed,
+ * SPX_RNG_ORDER, e); step s, rank r takes elements [(s * world + r) * batch, ... + batch) of it;
+ * the tail that does not fill a batch on every rank is dropped (it differs from epoch to epoch).
+ * Image i of the split is augmented by draws from (seed, SPX_RNG_AUGMENT, e << 32 | i). Evaluation:
+ * split order, no augmentation, every image once; the last batch is padded.
+ */
+#include "data/augment/augment.h"
+#include "data/pack/pack.h"
+#include "kernels/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct spx_loader spx_loader;
+
+typedef struct spx_loader_options {
+    spx_split split;        /* must be loaded in the pack */
+    const uint32_t *subset; /* image indices to serve, each once; copied. NULL: the whole split */
+    size_t subset_count;
+    bool train;        /* shuffle and drop the tail; false: evaluation, and augment is ignored */
+    size_t batch;      /* images per step and rank, 1..65536 */
+    int height, width; /* of the samples; 0: as stored. Larger: padded with black, centred */
+    spx_augment augment;
+    uint64_t seed;
+    int rank, world; /* 0 <= rank < world; world 0 means 1 */
+    int threads;     /* workers, 0..64; 0: batches are made inside spx_loader_get */
+    int prefetch;    /* batches made ahead, 0..64; 0 means 2. Lowered to one epoch's steps */
+} spx_loader_options;
+
+/** One batch; the pointers are the loader's and hold until the next spx_loader_get or close. */
+typedef struct spx_batch {
+    const float *images;     /* (batch, C, height, width), normalised, 64-byte aligned */
+    const int32_t *labels;   /* [batch] */
+    const uint32_t *indices; /* [batch]: which image of the split */
+    size_t count;            /* = options.batch */
+    size_t valid; /* first `valid` rows are real; the rest (evaluation's tail) repeat image
+                     0 of the order with label -1. Training: always count */
+} spx_batch;
+
+/**
+ * @param pack     borrowed until spx_loader_close; not changed, may be shared by loaders
+ * @param options  copied
+ * @return SPX_OK, SPX_EINVAL (an option out of range, or a training split that fills no batch; the
+ *         message says which), SPX_ENOTFOUND (split not loaded), SPX_ENOMEM, SPX_EDEVICE (threads)
+ */
+SPX_MUST_CHECK spx_status spx_loader_open(spx_loader **out, const spx_pack *pack,
+                                          const spx_loader_options *options);
+
+/** Stops the workers, whatever they are doing, and frees; NULL is a no-op. */
+void spx_loader_close(spx_loader *l);
+
+/** Steps per epoch: floor(images / (batch * world)) in training, the ceiling in evaluation. */
+size_t spx_loader_steps(const spx_loader *l);
+
+/** Images served per epoch over all ranks. */
+size_t spx_loader_images(const spx_loader *l);
+
+/**
+ * Waits for the batch of (epoch, step) and prefetches those that follow, across epochs' ends. In
+ * order is fast; anything else restarts the prefetch there. Allocates nothing. One caller at a
+ * time.
+ * @param epoch  0 .. 2^32 - 1
+ * @param step   0 .. spx_loader_steps - 1
+ * @return SPX_OK, SPX_EINVAL
+ */
+SPX_MUST_CHECK spx_status spx_loader_get(spx_loader *l, uint64_t epoch, size_t step,
+                                         spx_batch *batch);
+
+/**
+ * Splits n images into two halves, class by class, by a shuffle drawn from (seed, SPX_RNG_SPLIT,
+ * class): the same for the same labels and seed. Per class the halves differ by at most one image,
+ * in all by at most one; an odd image goes to the halves in turn.
+ * @param labels  [n], each < classes
+ * @param first, second  room for (n + 1) / 2 indices each; receive ascending indices
+ * @param first_count, second_count  receive (n + 1) / 2 and n / 2
+ * @return SPX_OK, SPX_EINVAL (a label out of range), SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_split_halves(const uint16_t *labels, size_t n, int classes,
+                                           uint64_t seed, uint32_t *first, size_t *first_count,
+                                           uint32_t *second, size_t *second_count);
+
+#endif

@@ -1,0 +1,73 @@
+#ifndef SPX_PACK_H
+#define SPX_PACK_H
+/*
+ * A data set as one checksummed HDF5 file ("pack"): 8-bit images at their native size with labels,
+ * in a train and a test split. Layout of the file (schema 1): /            attributes format =
+ * "sphynx-pack", schema, dataset, classes (names, one a line), [coarse_classes], mean, std ([C], of
+ * pixels scaled to 0..1), sources (sha256sum lines) /train, /test   images u8 (N, C, H, W), labels
+ * u16 [N], [coarse_labels u16 [N]]
+ */
+#include "kernels/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SPX_PACK_SCHEMA 1
+#define SPX_PACK_MAX_CHANNELS 4
+#define SPX_PACK_MAX_SIDE 1024
+#define SPX_PACK_MAX_CLASSES 10000
+
+typedef enum spx_split { SPX_SPLIT_TRAIN, SPX_SPLIT_TEST, SPX_SPLIT_COUNT } spx_split;
+
+/** "train", "test". */
+const char *spx_split_name(spx_split split);
+
+/** One split; all NULL and count 0 where it is absent or was not loaded. */
+typedef struct spx_pack_split {
+    size_t count;     /* N < 2^32 */
+    uint8_t *images;  /* (N, C, H, W) */
+    uint16_t *labels; /* [N], each < classes */
+    uint16_t *coarse; /* [N], each < coarse_classes; NULL where the set has none */
+} spx_pack_split;
+
+/** A pack in memory. Immutable once filled, so any number of loaders may share it. */
+typedef struct spx_pack {
+    char dataset[32]; /* "fashion-mnist" */
+    int channels, height, width;
+    int classes, coarse_classes;
+    char *class_names, *coarse_names; /* one name a line; coarse_names may be NULL */
+    char *sources;                    /* lines "<sha256>  <file name>" */
+    double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
+    spx_pack_split split[SPX_SPLIT_COUNT];
+} spx_pack;
+
+#define SPX_PACK_LOAD(split) (1u << (split))
+#define SPX_PACK_LOAD_ALL (SPX_PACK_LOAD(SPX_SPLIT_TRAIN) | SPX_PACK_LOAD(SPX_SPLIT_TEST))
+
+/**
+ * Opens a pack, verifying checksum, schema, shapes and label ranges, and loads the wanted splits.
+ * @param out   owned by the caller: spx_pack_close
+ * @param load  SPX_PACK_LOAD bits; a wanted split that the file lacks is SPX_ENOTFOUND, with
+ *              SPX_PACK_LOAD_ALL it is left empty instead (one of the two is always there). 0:
+ * description only
+ * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT, SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load);
+
+void spx_pack_close(spx_pack *p); /* NULL is a no-op */
+
+/** Writes p (both splits) as a checksummed file, whole or not at all. @return also SPX_EINVAL */
+SPX_MUST_CHECK spx_status spx_pack_write(const spx_pack *p, const char *path);
+
+/** Name of class i, its length in *length (names are not NUL-terminated); NULL if i is out of
+ * range. */
+const char *spx_pack_class(const spx_pack *p, int i, size_t *length);
+
+/** counts[k] = images of split with label k. @param counts [classes] */
+void spx_pack_histogram(const spx_pack *p, spx_split split, size_t *counts);
+
+/** Mean and standard deviation per channel of a split's pixels scaled to 0..1. @param mean, std
+ * [channels] */
+void spx_pack_moments(const spx_pack *p, spx_split split, double *mean, double *std);
+
+#endif
