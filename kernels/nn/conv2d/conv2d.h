@@ -3,14 +3,14 @@
 /*
  * Two-dimensional convolution (cross-correlation), f32, NCHW activations, KCRS (OIHW) weights:
  *
- *   y[n,k,p,q] = bias[k] + sum over c,r,s of w[k,c,r,s] * x'[n,c, p*stride + r*dilation - pad_begin,
- *                                                               q*stride + s*dilation - pad_begin]
+ *   y[n,k,p,q] = bias[k] + sum over c,r,s of w[k,c,r,s] * x'[n,c, p*stride + r*dilation -
+ * pad_begin, q*stride + s*dilation - pad_begin]
  *
- * with x' zero outside (h, w), and x'[n,c] = max(0, gamma[c]*(x[n,c]-mean[c])*invstd[c] + beta[c]) where
- * the input carries a normalisation and/or a ReLU (zero padding is applied AFTER them).
+ * with x' zero outside (h, w), and x'[n,c] = max(0, gamma[c]*(x[n,c]-mean[c])*invstd[c] + beta[c])
+ * where the input carries a normalisation and/or a ReLU (zero padding is applied AFTER them).
  *
- * Images are dense (channels, rows, columns) and lie `stride_n` floats apart, so a run of channels of a
- * wider tensor is a valid operand: concatenation and merged convolutions cost nothing.
+ * Images are dense (channels, rows, columns) and lie `stride_n` floats apart, so a run of channels
+ * of a wider tensor is a valid operand: concatenation and merged convolutions cost nothing.
  */
 #include "kernels/base/status.h"
 #include "kernels/device/stream.h"
@@ -19,32 +19,33 @@
 #include <stdint.h>
 
 typedef struct spx_conv2d_shape {
-    int64_t n;          /* images, >= 1 */
-    int64_t c, h, w;    /* input channels, rows, columns, each >= 1 */
-    int64_t k;          /* output channels, >= 1 */
-    int64_t r, s;       /* filter rows, columns, 1..SPX_CONV2D_MAX_FILTER */
-    int64_t stride;     /* 1..4, both ways */
-    int64_t dilation;   /* 1..8, both ways */
-    int64_t pad_begin;  /* zero rows above and columns left; negative crops instead (>= -4) */
-    int64_t pad_end;    /* zero rows below and columns right; negative crops instead */
-    int64_t p, q;       /* output rows, columns: spx_conv2d_shape_init sets them */
+    int64_t n;         /* images, >= 1 */
+    int64_t c, h, w;   /* input channels, rows, columns, each >= 1 */
+    int64_t k;         /* output channels, >= 1 */
+    int64_t r, s;      /* filter rows, columns, 1..SPX_CONV2D_MAX_FILTER */
+    int64_t stride;    /* 1..4, both ways */
+    int64_t dilation;  /* 1..8, both ways */
+    int64_t pad_begin; /* zero rows above and columns left; negative crops instead (>= -4) */
+    int64_t pad_end;   /* zero rows below and columns right; negative crops instead */
+    int64_t p, q;      /* output rows, columns: spx_conv2d_shape_init sets them */
 } spx_conv2d_shape;
 
 #define SPX_CONV2D_MAX_FILTER 11
 
 /**
- * Sets d->p and d->q from the rest: floor((h + pad_begin + pad_end - dilation*(r-1) - 1) / stride) + 1.
- * @return SPX_OK; SPX_EINVAL with the offending number, or if the output would be empty or the sizes
- *         overflow 2^40 elements
+ * Sets d->p and d->q from the rest: floor((h + pad_begin + pad_end - dilation*(r-1) - 1) / stride)
+ * + 1.
+ * @return SPX_OK; SPX_EINVAL with the offending number, or if the output would be empty or the
+ * sizes overflow 2^40 elements
  */
 SPX_MUST_CHECK spx_status spx_conv2d_shape_init(spx_conv2d_shape *d);
 
 /** The input operand. Absent parts are NULL; gamma and beta come together, mean and invstd too. */
 typedef struct spx_conv2d_input {
-    const float *x;                /* (n, c, h, w) */
-    int64_t stride_n;              /* floats from image to image, >= c*h*w */
-    const float *mean, *invstd;    /* [c] */
-    const float *gamma, *beta;     /* [c], only with mean and invstd */
+    const float *x;             /* (n, c, h, w) */
+    int64_t stride_n;           /* floats from image to image, >= c*h*w */
+    const float *mean, *invstd; /* [c] */
+    const float *gamma, *beta;  /* [c], only with mean and invstd */
     bool relu;
 } spx_conv2d_input;
 
@@ -55,7 +56,8 @@ typedef enum spx_conv2d_pass {
     SPX_CONV2D_PASS_COUNT
 } spx_conv2d_pass;
 
-/** Implementations. PLANAR: own kernels, lanes are pixels. ONEDNN: through reordered blocked layouts. */
+/** Implementations. PLANAR: own kernels, lanes are pixels. ONEDNN: through reordered blocked
+ * layouts. */
 typedef enum spx_conv2d_algo {
     SPX_CONV2D_REFERENCE,
     SPX_CONV2D_PLANAR,
@@ -95,8 +97,8 @@ SPX_MUST_CHECK spx_status spx_conv2d_forward(spx_stream *s, const spx_conv2d_sha
                                              int64_t y_stride_n, void *workspace);
 
 /**
- * dx = (accumulate ? dx : 0) + d(sum dy*y)/dx', the gradient of the input AFTER its normalisation and
- * ReLU; the caller applies their gradients.
+ * dx = (accumulate ? dx : 0) + d(sum dy*y)/dx', the gradient of the input AFTER its normalisation
+ * and ReLU; the caller applies their gradients.
  * @param dy (n, k, p, q), images dy_stride_n floats apart
  * @param dx (n, c, h, w), images dx_stride_n floats apart; overlaps no operand
  */
@@ -107,8 +109,8 @@ SPX_MUST_CHECK spx_status spx_conv2d_backward_data(spx_stream *s, const spx_conv
                                                    void *workspace);
 
 /**
- * dw = (accumulate ? dw : 0) + d(sum dy*y)/dw; dbias likewise where not NULL. Bit-identical from call to
- * call for the same thread count.
+ * dw = (accumulate ? dw : 0) + d(sum dy*y)/dw; dbias likewise where not NULL. Bit-identical from
+ * call to call for the same thread count.
  */
 SPX_MUST_CHECK spx_status spx_conv2d_backward_weights(spx_stream *s, const spx_conv2d_shape *d,
                                                       spx_conv2d_algo algo,

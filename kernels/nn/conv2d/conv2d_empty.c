@@ -1,1 +1,0 @@
-typedef int spx_conv2d_empty;
