@@ -1,1 +1,0 @@
-typedef int spx_graph_empty;
