@@ -1,0 +1,337 @@
+#define _POSIX_C_SOURCE 200809L
+#include "host/cli/cli.h"
+
+#include "host/cli/options_private.h"
+#include "host/control/build_info.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VERB_BYTES 64
+
+spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    cli->usage_error = true;
+    return SPX_FAIL(SPX_EINVAL, "%s", text);
+}
+
+bool spx_cli_given(const spx_cli *cli, const char *name)
+{
+    size_t i;
+    return spx_option_find(cli, name, &i) && cli->given[i] != 0;
+}
+
+spx_status spx_cli_stream(const spx_cli *cli, spx_stream **out)
+{
+    /* auto and cpu mean the same as long as the CPU is the only executor. */
+    return spx_stream_create(out, SPX_DEVICE_CPU, (int)cli->threads);
+}
+
+spx_status spx_cli_print_json(json_t *object)
+{
+    int failed;
+    if (object == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "JSON");
+    }
+    failed = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    json_decref(object);
+    if (failed != 0 || putchar('\n') == EOF) {
+        return SPX_FAIL(SPX_EIO, "standard output: %s", strerror(errno));
+    }
+    return SPX_OK;
+}
+
+static void print_option(const spx_option *o)
+{
+    char left[64], letter[8] = "";
+    if (o->letter != 0) {
+        (void)snprintf(letter, sizeof letter, "-%c, ", o->letter);
+    }
+    (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg != NULL ? " " : "",
+                   o->arg != NULL ? o->arg : "");
+    (void)printf("  %-28s %s", left, o->help);
+    if ((o->flags & SPX_OPT_REQUIRED) != 0) {
+        (void)printf(" (required)");
+    } else if (o->def != NULL) {
+        (void)printf(" (default %s)", o->def);
+    }
+    (void)putchar('\n');
+}
+
+static void print_help(const spx_command *c, const char *verb)
+{
+    (void)printf("usage: sphynx %s%s%s [options]\n%s\n", verb, c->args != NULL ? " " : "",
+                 c->args != NULL ? c->args : "", c->summary);
+    if (c->example != NULL) {
+        (void)printf("\nexample: %s\n", c->example);
+    }
+    if (c->options != NULL) {
+        (void)printf("\noptions:\n");
+    }
+    for (const spx_option *o = c->options; o != NULL && o->name != NULL; o++) {
+        print_option(o);
+    }
+    (void)printf("\nevery command:\n");
+    for (const spx_option *o = spx_common_options; o->name != NULL; o++) {
+        print_option(o);
+    }
+}
+
+/* The table of commands under verb ("" at the top). */
+static void print_commands(const spx_command *const *commands, const char *verb)
+{
+    const char *gap = verb[0] != '\0' ? " " : "";
+    (void)printf("usage: sphynx%s%s COMMAND [options]\n\ncommands:\n", gap, verb);
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        (void)printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
+    }
+    (void)printf("\n'sphynx%s%s COMMAND --help' tells its options and gives an example.\n", gap,
+                 verb);
+}
+
+/* A configuration file is read before the command line is applied, so look for it first. */
+static const char *find_config(int argc, char **argv)
+{
+    const char *found = NULL;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--config=", 9) == 0) {
+            found = argv[i] + 9;
+        } else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
+            found = argv[++i];
+        }
+    }
+    return found;
+}
+
+/* Splits "--name=value", "--name", "--no-name" or "-x" into an option index and its value, if any.
+ */
+static spx_status match(spx_cli *cli, const char *arg, size_t *index, const char **value)
+{
+    char name[64];
+    const spx_option *o;
+    void *field;
+    const size_t n = strcspn(arg, "=");
+    *value = arg[n] == '=' ? arg + n + 1 : NULL;
+    if (arg[1] != '-') {
+        *value = arg[2] != '\0' ? arg + 2 : NULL;
+        for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
+            if (o->letter != 0 && o->letter == arg[1]) {
+                *index = i;
+                return SPX_OK;
+            }
+        }
+    } else if (n - 2 < sizeof name) {
+        memcpy(name, arg + 2, n - 2);
+        name[n - 2] = '\0';
+        if (spx_option_find(cli, name, index)) {
+            return SPX_OK;
+        }
+        if (strncmp(name, "no-", 3) == 0 && *value == NULL &&
+            spx_option_find(cli, name + 3, index) &&
+            spx_option_at(cli, *index, &field)->type == SPX_OPT_FLAG) {
+            *value = "false";
+            return SPX_OK;
+        }
+    }
+    return spx_cli_usage(cli, "unknown option '%.*s'", (int)(n < 64 ? n : 64), arg);
+}
+
+/* Applies argv to the values; operands are moved to the front of argv and counted. */
+static spx_status parse_args(spx_cli *cli, int argc, char **argv)
+{
+    bool only_operands = false;
+    for (int i = 0; i < argc; i++) {
+        const spx_option *o;
+        const char *value;
+        void *field;
+        size_t index;
+        if (only_operands || argv[i][0] != '-' || argv[i][1] == '\0') {
+            argv[cli->arg_count++] = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            only_operands = true;
+            continue;
+        }
+        SPX_RETURN_IF(match(cli, argv[i], &index, &value));
+        o = spx_option_at(cli, index, &field);
+        if (value == NULL && o->type == SPX_OPT_FLAG) {
+            value = "true";
+        } else if (value == NULL && i + 1 < argc) {
+            value = argv[++i];
+        } else if (value == NULL) {
+            return spx_cli_usage(cli, "--%s needs a value (%s)", o->name, o->arg);
+        }
+        if (spx_option_parse(o, value, field) != SPX_OK) {
+            cli->usage_error = true;
+            return SPX_EINVAL;
+        }
+        cli->given[index] = 1;
+    }
+    cli->args = (const char *const *)argv;
+    return SPX_OK;
+}
+
+static spx_status check_args(spx_cli *cli)
+{
+    const spx_command *c = cli->command;
+    const spx_option *o;
+    void *field;
+    for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
+        if ((o->flags & SPX_OPT_REQUIRED) != 0 && cli->given[i] == 0) {
+            return spx_cli_usage(cli, "--%s %s is required", o->name, o->arg);
+        }
+    }
+    if (cli->arg_count < c->min_args) {
+        return spx_cli_usage(cli, "expected operands: %s", c->args);
+    }
+    if (cli->arg_count > c->max_args) {
+        return spx_cli_usage(cli, "unexpected operand '%s'", cli->args[c->max_args]);
+    }
+    return SPX_OK;
+}
+
+static int report(const spx_cli *cli, spx_status st)
+{
+    const char *message =
+        spx_error_message()[0] != '\0' ? spx_error_message() : spx_status_text(st);
+    if (cli->usage_error) {
+        (void)fprintf(stderr, "sphynx %s: %s (see 'sphynx %s --help')\n", cli->verb, message,
+                      cli->verb);
+        return SPX_EXIT_USAGE;
+    }
+    (void)fprintf(stderr, "sphynx %s: %s\n", cli->verb, message);
+    return st == SPX_EINTERRUPTED ? SPX_EXIT_REQUEUE : SPX_EXIT_FAILED;
+}
+
+static spx_status parse_and_run(spx_cli *cli, int argc, char **argv,
+                                const spx_command *const *commands)
+{
+    const char *config = find_config(argc, argv);
+    SPX_RETURN_IF(spx_options_default(cli));
+    if (config != NULL) {
+        SPX_RETURN_IF(spx_options_load(cli, config, commands));
+    }
+    SPX_RETURN_IF(parse_args(cli, argc, argv));
+    if (cli->help) {
+        print_help(cli->command, cli->verb);
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(check_args(cli));
+    return cli->command->run(cli, cli->values);
+}
+
+static int run_command(const spx_command *c, const char *verb, int argc, char **argv,
+                       const spx_command *const *commands)
+{
+    spx_cli cli = {.command = c, .verb = verb};
+    spx_status st;
+    size_t options = 0;
+    int code;
+    while (c->options != NULL && c->options[options].name != NULL) {
+        options++;
+    }
+    cli.values = calloc(1, c->values_size + 1);
+    cli.given = calloc(options + 16, 1); /* 16: more than the common options */
+    st = cli.values != NULL && cli.given != NULL ? parse_and_run(&cli, argc, argv, commands)
+                                                 : SPX_FAIL(SPX_ENOMEM, "options");
+    code = st == SPX_OK ? SPX_EXIT_DONE : report(&cli, st);
+    for (size_t i = 0; i < cli.owned_count; i++) {
+        free(cli.owned[i]);
+    }
+    free(cli.owned);
+    free(cli.values);
+    free(cli.given);
+    return code;
+}
+
+static bool is_help(const char *arg)
+{
+    return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0 || strcmp(arg, "help") == 0;
+}
+
+/* Finds the command named by argv[0], descending into sub-commands, and runs it. */
+static int dispatch(const spx_command *const *commands, int argc, char **argv)
+{
+    const spx_command *const *level = commands;
+    char verb[VERB_BYTES] = "";
+    static char help_option[] = "--help";
+    char *help_argv[] = {help_option};
+    const bool help = argc > 0 && is_help(argv[0]);
+    int i = help ? 1 : 0;
+    for (; i < argc; i++) {
+        const spx_command *c = NULL;
+        const size_t used = strlen(verb);
+        if (is_help(argv[i])) {
+            print_commands(level, verb);
+            return SPX_EXIT_DONE;
+        }
+        for (size_t k = 0; level[k] != NULL; k++) {
+            if (strcmp(level[k]->name, argv[i]) == 0) {
+                c = level[k];
+            }
+        }
+        if (c == NULL) {
+            (void)fprintf(stderr, "sphynx%s%s: unknown command '%.64s' (see 'sphynx --help')\n",
+                          used != 0 ? " " : "", verb, argv[i]);
+            return SPX_EXIT_USAGE;
+        }
+        (void)snprintf(verb + used, sizeof verb - used, "%s%s", used != 0 ? " " : "", c->name);
+        if (c->sub == NULL) {
+            return help ? run_command(c, verb, 1, help_argv, commands)
+                        : run_command(c, verb, argc - i - 1, argv + i + 1, commands);
+        }
+        level = c->sub;
+    }
+    if (help) {
+        print_commands(level, verb);
+        return SPX_EXIT_DONE;
+    }
+    (void)fprintf(stderr, "sphynx%s%s: which command? (see 'sphynx%s%s --help')\n",
+                  verb[0] != '\0' ? " " : "", verb, verb[0] != '\0' ? " " : "", verb);
+    return SPX_EXIT_USAGE;
+}
+
+/* A file opened while descriptor 0, 1 or 2 is closed would take its place and receive our output.
+ */
+static void occupy_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
+            /* opened the wrong way round, so that using it still fails */
+            (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
+int spx_cli_main(int argc, char **argv, const spx_command *const *commands)
+{
+    int code;
+    occupy_standard_descriptors();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a full disk is an error to report, not a reason to die */
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        (void)printf("sphynx %s (commit %s, %s, %s)\n", spx_build_version(), spx_build_commit(),
+                     spx_build_compiler(), spx_build_type());
+        code = SPX_EXIT_DONE;
+    } else {
+        code = dispatch(commands, argc - 1, argv + 1);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        if (code == SPX_EXIT_DONE) {
+            (void)fprintf(stderr, "sphynx: standard output: %s\n", strerror(errno));
+            code = SPX_EXIT_FAILED;
+        }
+    }
+    return code;
+}

@@ -1,0 +1,147 @@
+#ifndef SPX_CLI_H
+#define SPX_CLI_H
+/*
+ * Commands of the sphynx program as data: a command is a struct with a table of options, and one
+ * parser gives every command the same manners (--help, --config, --json, exit codes). README.md
+ * beside this file shows a whole command.
+ */
+#include "kernels/base/status.h"
+#include "kernels/device/stream.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit codes of the program. */
+enum { SPX_EXIT_DONE = 0, SPX_EXIT_FAILED = 1, SPX_EXIT_USAGE = 2, SPX_EXIT_REQUEUE = 75 };
+
+/* What an option holds, and the C type of its field. */
+typedef enum spx_opt_type {
+    SPX_OPT_FLAG = 1, /* bool: --x, --no-x, --x=true|false */
+    SPX_OPT_INT,      /* int64_t, decimal */
+    SPX_OPT_FLOAT,    /* double, finite */
+    SPX_OPT_SIZE,     /* uint64_t bytes: 4096, 64K, 16M, 2G (powers of 1024) */
+    SPX_OPT_TIME,     /* double seconds: 90, 90s, 15m, 2h, 1d */
+    SPX_OPT_STRING,   /* const char *, valid while the command runs; NULL when not given */
+    SPX_OPT_LIST,     /* spx_int_list: 0,5 */
+    SPX_OPT_SHAPE,    /* spx_int_list: 3x32x32 */
+    SPX_OPT_ENUM      /* int, index into the choices named by arg ("auto|cpu") */
+} spx_opt_type;
+
+#define SPX_INT_LIST_MAX 32
+typedef struct spx_int_list {
+    size_t n;
+    int64_t v[SPX_INT_LIST_MAX];
+} spx_int_list;
+
+enum {
+    SPX_OPT_REQUIRED = 1, /* a usage error when absent */
+    SPX_OPT_TRANSIENT = 2 /* left out of the resolved configuration (where output goes, --json) */
+};
+
+/**
+ * One row of a command's table; the last row is {0}. A value outside [min, max] is a usage error;
+ * min == max means no bound. Bounds apply to numbers and to each element of a list or shape.
+ */
+typedef struct spx_option {
+    const char *name;  /* long name without dashes; also the key in a configuration file */
+    spx_opt_type type; /* decides the field's C type */
+    size_t offset;     /* offsetof the field in the command's values struct */
+    const char *def;   /* default, written as on the command line; NULL: field stays zero */
+    const char *arg;   /* "N", "FILE"; for an enum its choices, "a|b|c" */
+    const char *help;  /* one line */
+    double min, max;
+    unsigned flags; /* SPX_OPT_REQUIRED, ... */
+    char letter;    /* short form, 0 for none */
+} spx_option;
+
+/* Field types by option type; SPX_OPT refuses to compile where the field has another one. */
+#define SPX_CTYPE_FLAG bool
+#define SPX_CTYPE_INT int64_t
+#define SPX_CTYPE_FLOAT double
+#define SPX_CTYPE_SIZE uint64_t
+#define SPX_CTYPE_TIME double
+#define SPX_CTYPE_STRING const char *
+#define SPX_CTYPE_LIST spx_int_list
+#define SPX_CTYPE_SHAPE spx_int_list
+#define SPX_CTYPE_ENUM int
+
+/**
+ * A row of the table: SPX_OPT(INT, values_struct, field, "name", "N", "16", "help", .min = 1, ...).
+ * The trailing members are optional.
+ */
+#define SPX_OPT(TYPE, STRUCT, FIELD, NAME, ARG, DEFAULT, HELP, ...)                                \
+    {                                                                                              \
+        .name = (NAME), .type = SPX_OPT_##TYPE, .arg = (ARG), .def = (DEFAULT), .help = (HELP),    \
+        .offset =                                                                                  \
+            offsetof(STRUCT, FIELD) + 0 * sizeof((SPX_CTYPE_##TYPE *)0 == &((STRUCT *)0)->FIELD),  \
+        __VA_ARGS__                                                                                \
+    }
+
+typedef struct spx_command spx_command;
+
+/** What the parser hands to a running command. */
+typedef struct spx_cli {
+    const spx_command *command;
+    const char *verb;        /* "plan", "data pack" */
+    const char *const *args; /* operands, arg_count of them */
+    size_t arg_count;
+    /* Options every command has. */
+    bool json;       /* print JSON on stdout instead of text */
+    int device;      /* use spx_cli_stream */
+    int64_t threads; /* 0: one per processor */
+    int64_t seed;    /* >= 0 */
+    const char *config;
+    bool help;
+    /* Private to cli.c and options.c. */
+    void *values;
+    unsigned char *given; /* per option, commons first */
+    char **owned;         /* texts read from the configuration file */
+    size_t owned_count;
+    bool usage_error;
+} spx_cli;
+
+struct spx_command {
+    const char *name;
+    const char *args;          /* operands in the usage line ("FAMILY SRC"), or NULL */
+    const char *summary;       /* one line */
+    const char *example;       /* one whole command line */
+    const spx_option *options; /* or NULL */
+    size_t values_size;        /* sizeof the values struct the options point into */
+    size_t min_args, max_args; /* operands */
+    /**
+     * Does the work. SPX_OK exits 0; SPX_EINTERRUPTED exits 75 (checkpointed, run again to go on);
+     * spx_cli_usage exits 2; all else exits 1. The thread's error message is printed, so return
+     * failures as they come. Data goes to stdout (main checks that it was written), talk to stderr.
+     * @param values  the filled values struct; freed after the run
+     */
+    spx_status (*run)(spx_cli *cli, const void *values);
+    const spx_command *const *sub; /* sub-commands, NULL-terminated; then run is NULL */
+};
+
+/** Runs argv against a NULL-terminated table of commands; the return value is the exit code. */
+int spx_cli_main(int argc, char **argv, const spx_command *const *commands);
+
+/** Records a usage error found by a command (two options that exclude each other): exit code 2. */
+SPX_MUST_CHECK spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);
+
+/** Whether the option was given on the command line or in the configuration file. */
+bool spx_cli_given(const spx_cli *cli, const char *name);
+
+/** A stream for --device and --threads; the caller destroys it. Statuses of spx_stream_create. */
+SPX_MUST_CHECK spx_status spx_cli_stream(const spx_cli *cli, spx_stream **out);
+
+/** Writes object to stdout with a newline and releases it. @return SPX_OK, SPX_ENOMEM, SPX_EIO */
+SPX_MUST_CHECK spx_status spx_cli_print_json(json_t *object);
+
+/**
+ * All options with their final values, for a run directory. The text can be read back by --config.
+ * @param text  NUL-terminated, freed by the caller with free
+ * @return SPX_OK, SPX_ENOMEM, SPX_EINVAL (a string no INI file can hold)
+ */
+SPX_MUST_CHECK spx_status spx_cli_resolved_ini(const spx_cli *cli, char **text);
+/** The same as a JSON object (numbers, booleans, arrays); NULL when out of memory. */
+json_t *spx_cli_resolved_json(const spx_cli *cli);
+
+#endif

@@ -1,0 +1,12 @@
+#ifndef SPX_CLI_COMMANDS_H
+#define SPX_CLI_COMMANDS_H
+#include "host/cli/cli.h"
+
+/* The commands in the order in which help lists them: spx_cmd_NAME, defined in cmd_NAME.c. */
+#define SPX_COMMANDS(X) X(doctor)
+
+#define X(name) extern const spx_command spx_cmd_##name;
+SPX_COMMANDS(X)
+#undef X
+
+#endif

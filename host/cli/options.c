@@ -1,0 +1,284 @@
+#include "host/cli/options_private.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const spx_option spx_common_options[] = {
+    SPX_OPT(FLAG, spx_cli, help, "help", NULL, NULL, "show this text", .letter = 'h',
+            .flags = SPX_OPT_TRANSIENT),
+    SPX_OPT(STRING, spx_cli, config, "config", "FILE", NULL,
+            "read options from an INI file; the command line wins", .flags = SPX_OPT_TRANSIENT),
+    SPX_OPT(FLAG, spx_cli, json, "json", NULL, NULL, "print JSON on stdout",
+            .flags = SPX_OPT_TRANSIENT),
+    SPX_OPT(ENUM, spx_cli, device, "device", "auto|cpu", "auto", "where to compute"),
+    SPX_OPT(INT, spx_cli, threads, "threads", "N", "0", "worker threads, 0 = one per processor",
+            .max = 256),
+    SPX_OPT(INT, spx_cli, seed, "seed", "N", "1", "seed of every random draw", .max = INFINITY),
+    {0}};
+
+const spx_option *spx_option_at(const spx_cli *cli, size_t i, void **field)
+{
+    const size_t commons = sizeof spx_common_options / sizeof spx_common_options[0] - 1;
+    const spx_option *o;
+    if (i < commons) {
+        *field = (char *)(uintptr_t)cli + spx_common_options[i].offset;
+        return &spx_common_options[i];
+    }
+    if (cli->command->options == NULL) {
+        return NULL;
+    }
+    o = &cli->command->options[i - commons]; /* callers stop at the first NULL */
+    if (o->name == NULL) {
+        return NULL;
+    }
+    *field = (char *)cli->values + o->offset;
+    return o;
+}
+
+bool spx_option_find(const spx_cli *cli, const char *name, size_t *index)
+{
+    const spx_option *o;
+    void *field;
+    for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
+        if (strcmp(o->name, name) == 0) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static spx_status bad_value(const spx_option *o, const char *text, const char *expected)
+{
+    return SPX_FAIL(SPX_EINVAL, "--%s '%s': expected %s", o->name, text, expected);
+}
+
+static spx_status check_range(const spx_option *o, const char *text, double v)
+{
+    if (o->min < o->max && !(v >= o->min && v <= o->max)) {
+        if (isinf(o->max)) {
+            return SPX_FAIL(SPX_EINVAL, "--%s '%s': must be at least %g", o->name, text, o->min);
+        }
+        if (isinf(o->min)) {
+            return SPX_FAIL(SPX_EINVAL, "--%s '%s': must be at most %g", o->name, text, o->max);
+        }
+        return SPX_FAIL(SPX_EINVAL, "--%s '%s': must be in %.10g..%.10g", o->name, text, o->min,
+                        o->max);
+    }
+    return SPX_OK;
+}
+
+static spx_status parse_flag(const spx_option *o, const char *text, bool *out)
+{
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = i % 2 == 1;
+            return SPX_OK;
+        }
+    }
+    return bad_value(o, text, "true or false");
+}
+
+static bool scan_int(const char *text, int64_t *out, const char **end)
+{
+    char *stop;
+    const char first = text[0] == '-' ? text[1] : text[0];
+    if (first < '0' || first > '9') { /* strtoll would skip blanks and take a plus sign */
+        return false;
+    }
+    errno = 0;
+    *out = strtoll(text, &stop, 10);
+    *end = stop;
+    return errno == 0;
+}
+
+/* A number with an optional suffix of one letter; *scale is what the letter multiplies by. */
+static bool scan_scaled(const char *text, const char *letters, const double *scales, double *out)
+{
+    char *end;
+    const char *letter;
+    if (strchr("+- \t\n", text[0]) != NULL) { /* also the empty text */
+        return false;
+    }
+    *out = strtod(text, &end);
+    if (end == text || !isfinite(*out)) {
+        return false;
+    }
+    if (*end == '\0') {
+        return true;
+    }
+    letter = strchr(letters, *end);
+    if (letter == NULL || end[1] != '\0') {
+        return false;
+    }
+    *out *= scales[letter - letters];
+    return true;
+}
+
+static spx_status parse_size(const spx_option *o, const char *text, uint64_t *out)
+{
+    static const double scales[] = {0x1p10, 0x1p20, 0x1p30, 0x1p40};
+    double v;
+    if (!scan_scaled(text, "KMGT", scales, &v) || v != floor(v) || v > 0x1p53) {
+        return bad_value(o, text, "bytes, such as 4096, 64K, 16M or 2G");
+    }
+    *out = (uint64_t)v;
+    return check_range(o, text, v);
+}
+
+static spx_status parse_time(const spx_option *o, const char *text, double *out)
+{
+    static const double scales[] = {1, 60, 3600, 86400};
+    if (!scan_scaled(text, "smhd", scales, out)) {
+        return bad_value(o, text, "a time, such as 90, 15m or 2h");
+    }
+    return check_range(o, text, *out);
+}
+
+static spx_status parse_float(const spx_option *o, const char *text, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(*out)) {
+        return bad_value(o, text, "a number");
+    }
+    return check_range(o, text, *out);
+}
+
+static spx_status parse_int(const spx_option *o, const char *text, int64_t *out)
+{
+    const char *end;
+    if (!scan_int(text, out, &end) || *end != '\0') {
+        return bad_value(o, text, "a whole number");
+    }
+    return check_range(o, text, (double)*out);
+}
+
+static spx_status parse_list(const spx_option *o, const char *text, spx_int_list *out)
+{
+    const char separator = o->type == SPX_OPT_SHAPE ? 'x' : ',';
+    const char *expected =
+        o->type == SPX_OPT_SHAPE ? "sizes such as 3x32x32" : "whole numbers such as 0,5";
+    const char *p = text;
+    spx_int_list list = {0};
+    for (;;) {
+        if (list.n == SPX_INT_LIST_MAX || !scan_int(p, &list.v[list.n], &p)) {
+            return bad_value(o, text, expected);
+        }
+        SPX_RETURN_IF(check_range(o, text, (double)list.v[list.n]));
+        list.n++;
+        if (*p == '\0') {
+            *out = list;
+            return SPX_OK;
+        }
+        if (*p++ != separator) {
+            return bad_value(o, text, expected);
+        }
+    }
+}
+
+/* Choice i of "a|b|c": its length, and *start; 0 past the last. */
+static size_t choice(const char *choices, int i, const char **start)
+{
+    while (i-- > 0) {
+        choices = strchr(choices, '|');
+        if (choices == NULL) {
+            return 0;
+        }
+        choices++;
+    }
+    *start = choices;
+    return strcspn(choices, "|");
+}
+
+static spx_status parse_enum(const spx_option *o, const char *text, int *out)
+{
+    const char *start;
+    size_t n;
+    for (int i = 0; (n = choice(o->arg, i, &start)) != 0; i++) {
+        if (strlen(text) == n && memcmp(text, start, n) == 0) {
+            *out = i;
+            return SPX_OK;
+        }
+    }
+    return bad_value(o, text, o->arg);
+}
+
+spx_status spx_option_parse(const spx_option *o, const char *text, void *field)
+{
+    switch (o->type) {
+    case SPX_OPT_FLAG:
+        return parse_flag(o, text, field);
+    case SPX_OPT_INT:
+        return parse_int(o, text, field);
+    case SPX_OPT_FLOAT:
+        return parse_float(o, text, field);
+    case SPX_OPT_SIZE:
+        return parse_size(o, text, field);
+    case SPX_OPT_TIME:
+        return parse_time(o, text, field);
+    case SPX_OPT_STRING:
+        *(const char **)field = text;
+        return SPX_OK;
+    case SPX_OPT_LIST:
+    case SPX_OPT_SHAPE:
+        return parse_list(o, text, field);
+    case SPX_OPT_ENUM:
+        return parse_enum(o, text, field);
+    }
+    return SPX_FAIL(SPX_EINVAL, "--%s: unknown option type %d", o->name, (int)o->type);
+}
+
+static json_t *json_of_list(const spx_int_list *list)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < list->n; i++) {
+        if (json_array_append_new(array, json_integer(list->v[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+json_t *spx_option_json(const spx_option *o, const void *field)
+{
+    const char *start = NULL;
+    size_t n;
+    switch (o->type) {
+    case SPX_OPT_FLAG:
+        return json_boolean(*(const bool *)field);
+    case SPX_OPT_INT:
+        return json_integer(*(const int64_t *)field);
+    case SPX_OPT_SIZE:
+        return json_integer((json_int_t) * (const uint64_t *)field);
+    case SPX_OPT_FLOAT:
+    case SPX_OPT_TIME:
+        return json_real(*(const double *)field);
+    case SPX_OPT_STRING:
+        return *(const char *const *)field == NULL ? json_null()
+                                                   : json_string(*(const char *const *)field);
+    case SPX_OPT_LIST:
+    case SPX_OPT_SHAPE:
+        return json_of_list(field);
+    case SPX_OPT_ENUM:
+        n = choice(o->arg, *(const int *)field, &start);
+        return json_stringn(start, n);
+    }
+    return NULL;
+}
+
+spx_status spx_options_default(spx_cli *cli)
+{
+    const spx_option *o;
+    void *field;
+    for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
+        if (o->def != NULL) {
+            SPX_RETURN_IF(spx_option_parse(o, o->def, field));
+        }
+    }
+    return SPX_OK;
+}

@@ -1,0 +1,35 @@
+#ifndef SPX_CLI_OPTIONS_PRIVATE_H
+#define SPX_CLI_OPTIONS_PRIVATE_H
+/* Values of options: text to field and back. Shared by cli.c and its tests. */
+#include "host/cli/cli.h"
+
+/** The options every command has; their fields lie in spx_cli. */
+extern const spx_option spx_common_options[];
+
+/** Visits commons, then the command's own: NULL past the last. Field is where the value lives. */
+const spx_option *spx_option_at(const spx_cli *cli, size_t i, void **field);
+
+/** Index for spx_option_at of the option with this name; false if there is none. */
+bool spx_option_find(const spx_cli *cli, const char *name, size_t *index);
+
+/**
+ * Parses text into *field by the option's type and range.
+ * @return SPX_OK, SPX_EINVAL with a message naming the option and what it takes
+ */
+SPX_MUST_CHECK spx_status spx_option_parse(const spx_option *o, const char *text, void *field);
+
+/** The value as JSON; NULL when out of memory. A string never given is json_null. */
+json_t *spx_option_json(const spx_option *o, const void *field);
+
+/** Sets every option to its default. */
+SPX_MUST_CHECK spx_status spx_options_default(spx_cli *cli);
+
+/**
+ * Applies an INI file: keys before any section, and those of the section named after the verb.
+ * Sections of other commands are skipped, so one file can serve a whole project.
+ * @return SPX_OK, SPX_EIO, SPX_ENOMEM, SPX_EINVAL naming file:line (then cli->usage_error is set)
+ */
+SPX_MUST_CHECK spx_status spx_options_load(spx_cli *cli, const char *path,
+                                           const spx_command *const *commands);
+
+#endif
