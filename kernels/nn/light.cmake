@@ -1,1 +1,14 @@
-spx_room(nn_light SOURCES nn_light_empty.c LINK spx_device m)
+# Every op but conv2d. *_cpu.c: once per instruction set.
+include(${CMAKE_SOURCE_DIR}/kernels/variants.cmake)
+spx_room(nn_light
+  SOURCES
+    drop_mask/drop_mask.c
+    linear/linear.c linear/linear_ref.c
+    loss/loss.c loss/loss_ref.c
+    norm_sum/norm_sum.c norm_sum/norm_sum_ref.c
+    pool/pool2d.c pool/pool2d_ref.c
+    relu/relu.c relu/relu_ref.c
+    softmax/softmax.c softmax/softmax_ref.c
+  LINK spx_device m)
+spx_variants(spx_nn_light
+  linear/linear_cpu.c norm_sum/norm_sum_cpu.c pool/pool2d_cpu.c relu/relu_cpu.c)

@@ -1,0 +1,129 @@
+#include "kernels/nn/loss/loss.h"
+#include "kernels/nn/loss/loss_impl.h"
+#include "kernels/nn/nn_check.h"
+
+#include <math.h>
+
+#define MAX_WORKERS 256
+
+typedef struct args {
+    size_t n, classes;
+    const float *logits;
+    const int32_t *label;
+    double smoothing, weight;
+    float *dlogits;
+    double partial[MAX_WORKERS]; /* sum of the losses of each worker's rows */
+} args;
+
+/* Returns the row's largest element in *max and the sum of exp(x[k] - max). */
+static double exp_sum(size_t classes, const float *x, float *max)
+{
+    float m = x[0];
+    double sum = 0;
+    for (size_t k = 1; k < classes; k++) {
+        m = x[k] > m ? x[k] : m;
+    }
+    for (size_t k = 0; k < classes; k++) {
+        sum += (double)expf(x[k] - m);
+    }
+    *max = m;
+    return sum;
+}
+
+/* -sum of t[k]*log p[k] = lse - (1-smoothing)*x[label] - smoothing*mean(x) */
+static void forward(void *ctx, int worker, size_t begin, size_t end)
+{
+    args *a = ctx;
+    double loss = 0;
+    for (size_t i = begin; i < end; i++) {
+        const float *x = a->logits + i * a->classes;
+        float max;
+        const double lse_less_max = log(exp_sum(a->classes, x, &max));
+        double mean = 0; /* of x - max, so that large logits cancel exactly */
+        for (size_t k = 0; k < a->classes; k++) {
+            mean += (double)x[k] - (double)max;
+        }
+        mean /= (double)a->classes;
+        loss += lse_less_max - (1.0 - a->smoothing) * ((double)x[a->label[i]] - (double)max) -
+                a->smoothing * mean;
+    }
+    a->partial[worker] = loss;
+}
+
+static void backward(void *ctx, int worker, size_t begin, size_t end)
+{
+    const args *a = ctx;
+    const float scale = (float)(a->weight / (double)a->n);
+    const float off = (float)(a->smoothing / (double)a->classes);
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        const float *x = a->logits + i * a->classes;
+        float *dx = a->dlogits + i * a->classes;
+        float max;
+        const float inv = (float)(1.0 / exp_sum(a->classes, x, &max));
+        for (size_t k = 0; k < a->classes; k++) {
+            dx[k] = scale * (expf(x[k] - max) * inv - off);
+        }
+        dx[a->label[i]] -= scale * (float)(1.0 - a->smoothing);
+    }
+}
+
+static spx_status check(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+                        float smoothing, const float *out)
+{
+    SPX_RETURN_IF(spx_check_size("cross entropy", n, classes, 1));
+    if (logits == NULL || label == NULL || out == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "cross entropy: an operand is missing");
+    }
+    if (!(smoothing >= 0.0f && smoothing <= 1.0f)) {
+        return SPX_FAIL(SPX_EINVAL, "cross entropy: smoothing %g is not in 0..1",
+                        (double)smoothing);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (label[i] < 0 || label[i] >= classes) {
+            return SPX_FAIL(SPX_EINVAL, "cross entropy: label %d of image %lld, classes %lld",
+                            (int)label[i], (long long)i, (long long)classes);
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, int64_t classes,
+                                     const float *logits, const int32_t *label, float smoothing,
+                                     float *loss)
+{
+    args a;
+    double sum = 0;
+    SPX_RETURN_IF(check(n, classes, logits, label, smoothing, loss));
+    a.n = (size_t)n;
+    a.classes = (size_t)classes;
+    a.logits = logits;
+    a.label = label;
+    a.smoothing = (double)smoothing;
+    for (int t = 0; t < spx_stream_threads(s); t++) {
+        a.partial[t] = 0; /* a worker without rows never writes its own */
+    }
+    spx_pool_run(spx_stream_pool(s), a.n, forward, &a);
+    for (int t = 0; t < spx_stream_threads(s); t++) {
+        sum += a.partial[t];
+    }
+    *loss = (float)(sum / (double)n);
+    return SPX_OK;
+}
+
+spx_status spx_cross_entropy_backward(spx_stream *s, int64_t n, int64_t classes,
+                                      const float *logits, const int32_t *label, float smoothing,
+                                      float weight, float *dlogits)
+{
+    args a;
+    SPX_RETURN_IF(check(n, classes, logits, label, smoothing, dlogits));
+    a.n = (size_t)n;
+    a.classes = (size_t)classes;
+    a.logits = logits;
+    a.label = label;
+    a.smoothing = (double)smoothing;
+    a.weight = (double)weight;
+    a.dlogits = dlogits;
+    spx_pool_run(spx_stream_pool(s), a.n, backward, &a);
+    return SPX_OK;
+}

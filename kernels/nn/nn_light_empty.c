@@ -1,1 +1,0 @@
-typedef int spx_nn_light_empty;

@@ -1,0 +1,221 @@
+#include "kernels/nn/norm_sum/norm_sum.h"
+#include "kernels/nn/nn_check.h"
+#include "kernels/nn/norm_sum/norm_sum_impl.h"
+
+#include <math.h>
+
+static spx_status check_dims(const spx_norm_dims *d)
+{
+    if (d == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: sizes are missing");
+    }
+    return spx_check_size("norm sum", d->n, d->c, d->hw);
+}
+
+static spx_status check_term(const spx_norm_dims *d, const spx_norm_term *t)
+{
+    SPX_RETURN_IF(spx_check_images("norm sum", "x", t->x, d->n, d->c * d->hw, t->stride_n));
+    if ((t->mean == NULL) != (t->invstd == NULL) || (t->gamma == NULL) != (t->beta == NULL)) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: mean and invstd, gamma and beta come in pairs");
+    }
+    if (t->gamma != NULL && t->mean == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: gamma without mean");
+    }
+    return SPX_OK;
+}
+
+static spx_status check_terms(const spx_norm_dims *d, int k, const spx_norm_term *term)
+{
+    SPX_RETURN_IF(check_dims(d));
+    if (k < 1 || k > SPX_NORM_SUM_MAX || term == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: %d terms, not 1..%d", k, SPX_NORM_SUM_MAX);
+    }
+    for (int j = 0; j < k; j++) {
+        SPX_RETURN_IF(check_term(d, &term[j]));
+    }
+    return SPX_OK;
+}
+
+static spx_status check_grad(const spx_norm_term *t, const spx_norm_grad *g)
+{
+    if (t->mean != NULL ? (g->sum_dy == NULL || g->sum_dy_xhat == NULL) : g->sum_dy_xhat != NULL) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: sum_dy and sum_dy_xhat go with mean");
+    }
+    if (t->gamma == NULL && (g->dgamma != NULL || g->dbeta != NULL)) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: dgamma or dbeta of a term without gamma");
+    }
+    if (t->coef == NULL && g->dcoef != NULL) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: dcoef of a term without coef");
+    }
+    return SPX_OK;
+}
+
+spx_status spx_bn_stats(spx_stream *s, const spx_norm_dims *d, const float *x, int64_t stride_n,
+                        float *mean, float *invstd, int updates, float *const running_mean[],
+                        float *const running_var[])
+{
+    spx_bn_stats_args a;
+    SPX_RETURN_IF(check_dims(d));
+    SPX_RETURN_IF(spx_check_images("bn stats", "x", x, d->n, d->c * d->hw, stride_n));
+    if (mean == NULL || invstd == NULL || updates < 0 ||
+        (updates > 0 && (running_mean == NULL || running_var == NULL))) {
+        return SPX_FAIL(SPX_EINVAL, "bn stats: a result is missing, or %d updates", updates);
+    }
+    for (int u = 0; u < updates; u++) {
+        if (running_mean[u] == NULL || running_var[u] == NULL) {
+            return SPX_FAIL(SPX_EINVAL, "bn stats: running statistics %d are missing", u);
+        }
+    }
+    a = (spx_bn_stats_args){.n = (size_t)d->n, .c = (size_t)d->c, .hw = (size_t)d->hw, .x = x,
+                            .stride = (size_t)stride_n, .mean = mean, .invstd = invstd,
+                            .updates = updates, .running_mean = running_mean,
+                            .running_var = running_var};
+    spx_pool_run(spx_stream_pool(s), a.c, SPX_PICK_VARIANT(spx_norm_sum_kernels)->stats, &a);
+    return SPX_OK;
+}
+
+void spx_bn_finish_channel(const spx_bn_stats_args *a, size_t c, double mean, double m2)
+{
+    const double m = (double)a->n * (double)a->hw;
+    const double unbiased = m > 1 ? m2 / (m - 1) : m2 / m;
+    a->mean[c] = (float)mean;
+    a->invstd[c] = (float)(1.0 / sqrt(m2 / m + SPX_BN_EPS));
+    for (int u = 0; u < a->updates; u++) {
+        float *rm = &a->running_mean[u][c], *rv = &a->running_var[u][c];
+        *rm = (float)((1 - SPX_BN_MOMENTUM) * (double)*rm + SPX_BN_MOMENTUM * mean);
+        *rv = (float)((1 - SPX_BN_MOMENTUM) * (double)*rv + SPX_BN_MOMENTUM * unbiased);
+    }
+}
+
+spx_status spx_bn_running(spx_stream *s, int64_t c, const float *running_mean,
+                          const float *running_var, float *mean, float *invstd)
+{
+    (void)s; /* a few floats: too small to share out */
+    SPX_RETURN_IF(spx_check_size("bn running", c, 1, 1));
+    if (running_mean == NULL || running_var == NULL || mean == NULL || invstd == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "bn running: an array is missing");
+    }
+    for (int64_t i = 0; i < c; i++) {
+        mean[i] = running_mean[i];
+        invstd[i] = (float)(1.0 / sqrt((double)running_var[i] + SPX_BN_EPS));
+    }
+    return SPX_OK;
+}
+
+static spx_norm_sum_args common_args(const spx_norm_dims *d, int k, const spx_norm_term *term,
+                                     bool relu)
+{
+    return (spx_norm_sum_args){.n = (size_t)d->n, .c = (size_t)d->c, .hw = (size_t)d->hw, .k = k,
+                               .term = term, .relu = relu};
+}
+
+spx_status spx_norm_sum_forward(spx_stream *s, const spx_norm_dims *d, int k,
+                                const spx_norm_term *term, bool relu, float *y, int64_t y_stride_n)
+{
+    spx_norm_sum_args a;
+    SPX_RETURN_IF(check_terms(d, k, term));
+    SPX_RETURN_IF(spx_check_images("norm sum", "y", y, d->n, d->c * d->hw, y_stride_n));
+    a = common_args(d, k, term, relu);
+    a.out = y;
+    a.out_stride = (size_t)y_stride_n;
+    spx_pool_run(spx_stream_pool(s), a.n * a.c, SPX_PICK_VARIANT(spx_norm_sum_kernels)->forward,
+                 &a);
+    return SPX_OK;
+}
+
+/* dy and, where a relu follows, y: operands of both backward halves. */
+static spx_status check_dz(const spx_norm_dims *d, bool relu, const float *y, int64_t y_stride_n,
+                           const float *dy, int64_t dy_stride_n)
+{
+    if (relu) {
+        SPX_RETURN_IF(spx_check_images("norm sum", "y", y, d->n, d->c * d->hw, y_stride_n));
+    }
+    return spx_check_images("norm sum", "dy", dy, d->n, d->c * d->hw, dy_stride_n);
+}
+
+void spx_norm_sum_finish_channel(const spx_norm_term *t, const spx_norm_grad *g, size_t c,
+                                 double sum_dz, double sum_dz_x, double *dcoef)
+{
+    const double coef = t->coef != NULL ? (double)*t->coef : 1.0;
+    const double xhat = t->invstd != NULL ? (double)t->invstd[c] * sum_dz_x : sum_dz_x;
+    if (g->sum_dy != NULL) {
+        g->sum_dy[c] = (float)sum_dz;
+    }
+    if (g->sum_dy_xhat != NULL) {
+        g->sum_dy_xhat[c] = (float)xhat;
+    }
+    if (g->dgamma != NULL) {
+        g->dgamma[c] = (float)((g->accumulate_affine ? (double)g->dgamma[c] : 0.0) + coef * xhat);
+    }
+    if (g->dbeta != NULL) {
+        g->dbeta[c] = (float)((g->accumulate_affine ? (double)g->dbeta[c] : 0.0) + coef * sum_dz);
+    }
+    *dcoef += t->gamma != NULL ? (double)t->gamma[c] * xhat + (double)t->beta[c] * sum_dz : xhat;
+}
+
+spx_status spx_norm_sum_backward_reduce(spx_stream *s, const spx_norm_dims *d, int k,
+                                        const spx_norm_term *term, bool relu, const float *y,
+                                        int64_t y_stride_n, const float *dy, int64_t dy_stride_n,
+                                        const spx_norm_grad *grad)
+{
+    double dcoef[SPX_NORM_SUM_WORKERS][SPX_NORM_SUM_MAX];
+    spx_norm_sum_args a;
+    SPX_RETURN_IF(check_terms(d, k, term));
+    SPX_RETURN_IF(check_dz(d, relu, y, y_stride_n, dy, dy_stride_n));
+    if (grad == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: gradients are missing");
+    }
+    for (int j = 0; j < k; j++) {
+        SPX_RETURN_IF(check_grad(&term[j], &grad[j]));
+    }
+    a = common_args(d, k, term, relu);
+    a.y = y;
+    a.y_stride = (size_t)y_stride_n;
+    a.dy = dy;
+    a.dy_stride = (size_t)dy_stride_n;
+    a.grad = grad;
+    a.dcoef = dcoef;
+    for (int t = 0; t < spx_stream_threads(s); t++) {
+        for (int j = 0; j < k; j++) {
+            dcoef[t][j] = 0; /* a worker without channels adds nothing */
+        }
+    }
+    spx_pool_run(spx_stream_pool(s), a.c, SPX_PICK_VARIANT(spx_norm_sum_kernels)->reduce, &a);
+    for (int j = 0; j < k; j++) {
+        double sum = 0;
+        for (int t = 0; t < spx_stream_threads(s); t++) {
+            sum += dcoef[t][j]; /* in fixed order: the same bits from call to call */
+        }
+        if (grad[j].dcoef != NULL) {
+            *grad[j].dcoef = (float)((grad[j].accumulate_coef ? (double)*grad[j].dcoef : 0.0) + sum);
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_norm_sum_backward_apply(spx_stream *s, const spx_norm_dims *d,
+                                       const spx_norm_term *term, const float *sum_dy,
+                                       const float *sum_dy_xhat, bool relu, const float *y,
+                                       int64_t y_stride_n, const float *dy, int64_t dy_stride_n,
+                                       bool accumulate, float *dx, int64_t dx_stride_n)
+{
+    spx_norm_sum_args a;
+    SPX_RETURN_IF(check_terms(d, 1, term));
+    SPX_RETURN_IF(check_dz(d, relu, y, y_stride_n, dy, dy_stride_n));
+    SPX_RETURN_IF(spx_check_images("norm sum", "dx", dx, d->n, d->c * d->hw, dx_stride_n));
+    if (term->mean != NULL && (sum_dy == NULL || sum_dy_xhat == NULL)) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: the sums of the first half are missing");
+    }
+    a = common_args(d, 1, term, relu);
+    a.y = y;
+    a.y_stride = (size_t)y_stride_n;
+    a.dy = dy;
+    a.dy_stride = (size_t)dy_stride_n;
+    a.sum_dy = sum_dy;
+    a.sum_dy_xhat = sum_dy_xhat;
+    a.accumulate = accumulate;
+    a.out = dx;
+    a.out_stride = (size_t)dx_stride_n;
+    spx_pool_run(spx_stream_pool(s), a.n * a.c, SPX_PICK_VARIANT(spx_norm_sum_kernels)->apply, &a);
+    return SPX_OK;
+}

@@ -1,0 +1,56 @@
+#ifndef SPX_NN_NORM_SUM_IMPL_H
+#define SPX_NN_NORM_SUM_IMPL_H
+/* What the parts of norm_sum share; the arguments are checked already. */
+#include "kernels/base/variant.h"
+#include "kernels/nn/norm_sum/norm_sum.h"
+
+#include <stddef.h>
+
+#define SPX_BN_EPS 1e-5
+#define SPX_BN_MOMENTUM 0.1
+#define SPX_NORM_SUM_WORKERS 256 /* the most a pool has */
+
+typedef struct spx_bn_stats_args {
+    size_t n, c, hw;
+    const float *x;
+    size_t stride;
+    float *mean, *invstd;
+    int updates;
+    float *const *running_mean, *const *running_var;
+} spx_bn_stats_args;
+
+typedef struct spx_norm_sum_args {
+    size_t n, c, hw;
+    int k;
+    const spx_norm_term *term;
+    bool relu, accumulate;
+    const float *y, *dy; /* y: read by the backward passes where relu */
+    size_t y_stride, dy_stride;
+    float *out; /* y of the forward pass, dx of backward_apply */
+    size_t out_stride;
+    const float *sum_dy, *sum_dy_xhat; /* of backward_apply */
+    const spx_norm_grad *grad;         /* of backward_reduce */
+    double (*dcoef)[SPX_NORM_SUM_MAX]; /* of backward_reduce: [worker][term] */
+} spx_norm_sum_args;
+
+typedef struct spx_norm_sum_kernels {
+    spx_pool_fn stats;   /* channels; ctx is a spx_bn_stats_args */
+    spx_pool_fn forward; /* rows n*c; ctx is a spx_norm_sum_args */
+    spx_pool_fn reduce;  /* channels */
+    spx_pool_fn apply;   /* rows n*c */
+} spx_norm_sum_kernels;
+SPX_DECLARE_VARIANTS(spx_norm_sum_kernels, spx_norm_sum_kernels);
+
+/** Writes mean, invstd and the running statistics of channel c from its mean and sum of squared deviations. */
+void spx_bn_finish_channel(const spx_bn_stats_args *a, size_t c, double mean, double m2);
+
+/** Writes what grad asks for of channel c from sum(mask*dz) and sum(mask*dz*(x - mean)). */
+void spx_norm_sum_finish_channel(const spx_norm_term *t, const spx_norm_grad *g, size_t c,
+                                 double sum_dz, double sum_dz_x, double *dcoef);
+
+void spx_bn_stats_ref(const spx_bn_stats_args *a);
+void spx_norm_sum_forward_ref(const spx_norm_sum_args *a);
+void spx_norm_sum_reduce_ref(const spx_norm_sum_args *a);
+void spx_norm_sum_apply_ref(const spx_norm_sum_args *a);
+
+#endif

@@ -1,1 +1,0 @@
-typedef int spx_optim_empty;
