@@ -1,0 +1,237 @@
+#define _POSIX_C_SOURCE 200809L /* link */
+#include "host/ckpt/ckpt.h"
+
+#include "kernels/base/alloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char format_name[] = "sphynx-model";
+
+#define META_MAX ((size_t)16 << 20) /* a tuning table is some 100 KiB */
+#define PATH_BYTES 4096
+#define NAME_BYTES 512
+
+static spx_status beside(const char *path, const char *suffix, char out[PATH_BYTES])
+{
+    const int n = snprintf(out, PATH_BYTES, "%s%s", path, suffix);
+    return n > 0 && n < PATH_BYTES ? SPX_OK : SPX_FAIL(SPX_EINVAL, "path too long: %.64s...", path);
+}
+
+static spx_status dataset_name(const char *group, const char *name, char out[NAME_BYTES])
+{
+    const int n = snprintf(out, NAME_BYTES, "%s/%s", group, name);
+    return n > 0 && n < NAME_BYTES ? SPX_OK : SPX_FAIL(SPX_EINVAL, "name too long: %.64s...", name);
+}
+
+/* Keeps the present file under its second name. Failing to is no reason not to write the new one. */
+static void link_previous(const char *path)
+{
+    char prev[PATH_BYTES], fresh[PATH_BYTES];
+    if (beside(path, ".prev", prev) != SPX_OK || beside(prev, ".tmp", fresh) != SPX_OK) {
+        return;
+    }
+    (void)unlink(fresh);
+    if (link(path, fresh) == 0) {
+        (void)rename(fresh, prev); /* so one of the two names always holds a whole file */
+        (void)unlink(fresh);       /* renaming a file onto its own second name leaves both */
+    }
+}
+
+static spx_status add_meta(spx_h5_out *w, const json_t *meta)
+{
+    const int64_t schema = SPX_CKPT_SCHEMA;
+    spx_status st;
+    char *text;
+    int64_t length;
+    if (!json_is_string(json_object_get(meta, "kind"))) {
+        return SPX_FAIL(SPX_EINVAL, "checkpoint: description without a kind");
+    }
+    text = json_dumps(meta, JSON_COMPACT | JSON_SORT_KEYS);
+    if (text == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
+    }
+    length = (int64_t)strlen(text);
+    SPX_TRY(st, spx_h5_add_text(w, "", "format", format_name), end);
+    SPX_TRY(st, spx_h5_add_attr(w, "", "schema", SPX_H5_I64, 1, &schema), end);
+    SPX_TRY(st, spx_h5_add(w, "meta", SPX_H5_U8, 1, &length, text), end);
+end:
+    free(text);
+    return st;
+}
+
+static spx_status add_arena(spx_h5_out *w, const spx_layout *l, const spx_ckpt_arena *a)
+{
+    char name[NAME_BYTES];
+    for (int i = 0; i < l->n; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        if (e->role == a->role) {
+            SPX_RETURN_IF(dataset_name(a->group, e->name, name));
+            SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_F32, e->rank, e->dim, a->data + e->offset));
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_ckpt_save(const char *path, const json_t *meta, const spx_layout *l,
+                         const spx_ckpt_arena *arena, size_t n, bool keep_previous)
+{
+    spx_h5_out *w = NULL;
+    spx_status st;
+    SPX_TRY(st, spx_h5_create(&w), end);
+    SPX_TRY(st, add_meta(w, meta), end);
+    for (size_t i = 0; i < n; i++) {
+        if (arena[i].data != NULL) {
+            SPX_TRY(st, add_arena(w, l, &arena[i]), end);
+        }
+    }
+    if (keep_previous) {
+        link_previous(path);
+    }
+    st = spx_h5_commit(w, path);
+end:
+    spx_h5_discard(w);
+    return st;
+}
+
+static spx_status read_meta(spx_ckpt *c)
+{
+    spx_h5_info info;
+    json_error_t err;
+    void *text = NULL;
+    spx_status st;
+    SPX_RETURN_IF(spx_h5_stat(c->file, "meta", &info));
+    if (info.count > META_MAX) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: description of %zu bytes, at most %zu expected",
+                        spx_h5_name(c->file), info.count, META_MAX);
+    }
+    SPX_RETURN_IF(spx_calloc(&text, info.count + 1, 1));
+    SPX_TRY(st, spx_h5_read(c->file, "meta", SPX_H5_U8, text, info.count), end);
+    c->meta = json_loadb(text, info.count, JSON_REJECT_DUPLICATES, &err);
+    if (!json_is_string(json_object_get(c->meta, "kind"))) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: description: %s", spx_h5_name(c->file),
+                      c->meta == NULL ? err.text : "no kind");
+    }
+end:
+    spx_free(text);
+    return st;
+}
+
+static spx_status check_format(const spx_h5 *f)
+{
+    int64_t schema = 0;
+    char *format = NULL;
+    bool ours;
+    if (!spx_h5_has_attr(f, "", "format")) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: no checkpoint or model of sphynx", spx_h5_name(f));
+    }
+    SPX_RETURN_IF(spx_h5_read_text(f, "", "format", &format));
+    ours = strcmp(format, format_name) == 0;
+    spx_free(format);
+    if (!ours) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: no checkpoint or model of sphynx", spx_h5_name(f));
+    }
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I64, &schema, 1, NULL));
+    if (schema != SPX_CKPT_SCHEMA) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: schema %lld, this program reads %d", spx_h5_name(f),
+                        (long long)schema, SPX_CKPT_SCHEMA);
+    }
+    return SPX_OK;
+}
+
+spx_status spx_ckpt_open(spx_ckpt *out, const char *path)
+{
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    SPX_TRY(st, spx_h5_open(&out->file, path, SPX_H5_CHECKED), fail);
+    SPX_TRY(st, check_format(out->file), fail);
+    SPX_TRY(st, read_meta(out), fail);
+    return SPX_OK;
+fail:
+    spx_ckpt_close(out);
+    return st;
+}
+
+spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path)
+{
+    char prev[PATH_BYTES], damaged[PATH_BYTES];
+    const spx_status st = spx_ckpt_open(out, path);
+    if (st != SPX_EFORMAT && st != SPX_ENOTFOUND) {
+        return st;
+    }
+    SPX_RETURN_IF(beside(path, ".prev", prev));
+    SPX_RETURN_IF(beside(path, ".damaged", damaged));
+    if (access(prev, F_OK) != 0) {
+        return st; /* with the message about path itself */
+    }
+    SPX_RETURN_IF(spx_ckpt_open(out, prev));
+    (void)rename(path, damaged);
+    out->fallback = true;
+    return SPX_OK;
+}
+
+void spx_ckpt_close(spx_ckpt *c)
+{
+    json_decref(c->meta);
+    spx_h5_close(c->file);
+    memset(c, 0, sizeof *c);
+}
+
+const char *spx_ckpt_kind(const spx_ckpt *c)
+{
+    return json_string_value(json_object_get(c->meta, "kind"));
+}
+
+/* "(4, 3, 3, 3)", for messages */
+static void shape_text(int rank, const int64_t *dim, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < rank && used < room; i++) {
+        const int n = snprintf(out + used, room - used, "%s%lld", i > 0 ? "x" : "", (long long)dim[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static spx_status load_entry(const spx_h5 *f, const spx_layout_entry *e, const char *group,
+                             float *arena)
+{
+    char name[NAME_BYTES];
+    spx_h5_info info;
+    SPX_RETURN_IF(dataset_name(group, e->name, name));
+    if (!spx_h5_has(f, name)) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s is missing", spx_h5_name(f), name);
+    }
+    SPX_RETURN_IF(spx_h5_stat(f, name, &info));
+    if (info.rank != e->rank ||
+        memcmp(info.dims, e->dim, (size_t)e->rank * sizeof e->dim[0]) != 0) {
+        char found[96], wanted[96];
+        shape_text(info.rank, info.dims, found, sizeof found);
+        shape_text(e->rank, e->dim, wanted, sizeof wanted);
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s is %s, the network needs %s", spx_h5_name(f), name,
+                        found, wanted);
+    }
+    return spx_h5_read(f, name, SPX_H5_F32, arena + e->offset, info.count);
+}
+
+spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l, const spx_ckpt_arena *arena,
+                           size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (int k = 0; k < l->n; k++) {
+            if (arena[i].data != NULL && l->entry[k].role == arena[i].role) {
+                SPX_RETURN_IF(load_entry(f, &l->entry[k], arena[i].group, arena[i].data));
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_ckpt_load(const spx_ckpt *c, const spx_layout *l, const spx_ckpt_arena *arena,
+                         size_t n)
+{
+    return spx_arrays_load(c->file, l, arena, n);
+}

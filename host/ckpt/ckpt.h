@@ -1,0 +1,70 @@
+#ifndef SPX_CKPT_H
+#define SPX_CKPT_H
+/*
+ * Checkpoints and models: one checksummed HDF5 file, written whole or not at all.
+ *
+ *   /              attribute format = "sphynx-model", schema = SPX_CKPT_SCHEMA
+ *   /meta          u8 [n]: a JSON object; "kind" says what the file is ("search", "train", "model"), the
+ *                  rest is the writer's (network, genotype, resolved options, progress, ...)
+ *   /GROUP/NAME    f32 arrays of an arena, NAME and shape as in the layout: parameters and running
+ *                  statistics carry the published implementation's names
+ *
+ * Groups in use: param (weights and architecture parameters), buffer (running statistics), momentum,
+ * adam_m, adam_v, ema_param, ema_buffer.
+ */
+#include "host/graph/program.h"
+#include "host/h5/h5_file.h"
+
+#include <jansson.h>
+
+#define SPX_CKPT_SCHEMA 1
+
+/** Pairs a group of the file with an arena of a layout: all entries of that role. */
+typedef struct spx_ckpt_arena {
+    const char *group;
+    spx_role role; /* WEIGHT, ARCH or STATE: which entries, and the arena's shape */
+    float *data;   /* arena of the layout's size; read by save, written by load; NULL: skipped */
+} spx_ckpt_arena;
+
+/**
+ * Writes a checkpoint over path.
+ * @param meta  an object with a string "kind"; borrowed
+ * @param keep_previous  the file it replaces stays as path + ".prev"
+ * @return SPX_OK, SPX_EINVAL (meta), SPX_ENOMEM, SPX_EIO (path holds what it held)
+ */
+SPX_MUST_CHECK spx_status spx_ckpt_save(const char *path, const json_t *meta, const spx_layout *l,
+                                        const spx_ckpt_arena *arena, size_t n, bool keep_previous);
+
+typedef struct spx_ckpt {
+    spx_h5 *file;  /* owned */
+    json_t *meta;  /* owned; an object */
+    bool fallback; /* path was missing or damaged and path + ".prev" was opened instead */
+} spx_ckpt;
+
+/**
+ * Opens path, its checksum verified before it is parsed.
+ * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (checksum, format, schema, meta), SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_ckpt_open(spx_ckpt *out, const char *path);
+/**
+ * The same for going on with a run: where path is missing or damaged, path + ".prev" is opened, and a
+ * damaged file is renamed to path + ".damaged", so that the next save keeps the good one.
+ */
+SPX_MUST_CHECK spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path);
+void spx_ckpt_close(spx_ckpt *c); /* zeroed or opened */
+
+/** meta's "kind"; never NULL for an open checkpoint. */
+const char *spx_ckpt_kind(const spx_ckpt *c);
+
+/**
+ * Fills arenas from an open checkpoint; gaps of the arenas stay as they are.
+ * @return SPX_OK; SPX_EFORMAT naming the first array that is missing or has another shape
+ */
+SPX_MUST_CHECK spx_status spx_ckpt_load(const spx_ckpt *c, const spx_layout *l,
+                                        const spx_ckpt_arena *arena, size_t n);
+
+/** spx_ckpt_load of any HDF5 file with groups of named arrays, such as published weights. */
+SPX_MUST_CHECK spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l,
+                                          const spx_ckpt_arena *arena, size_t n);
+
+#endif

@@ -1,0 +1,55 @@
+#ifndef SPX_LOOP_H
+#define SPX_LOOP_H
+/*
+ * The order of events of a long run, shared by search and training: steps, ends of epochs,
+ * checkpoints, being stopped and going on. What a step is, is the caller's.
+ */
+#include "host/train/metrics.h"
+#include "kernels/base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Where a run stands; with the caller's arenas, all that resuming needs. */
+typedef struct spx_loop_state {
+    int64_t epoch;      /* epochs finished, their ends included */
+    int64_t epoch_step; /* steps done in the epoch under way; all of them: only its end is missing */
+    int64_t step;       /* steps done in all */
+    spx_metrics train;  /* of the epoch under way, added to by the step */
+} spx_loop_state;
+
+typedef struct spx_loop {
+    int64_t epochs, epoch_steps; /* >= 1 each */
+    int64_t max_steps;           /* end the run after so many steps in all; 0: no such limit */
+    int64_t save_every;          /* steps between checkpoints inside an epoch; 0: none */
+    void *ctx;
+    /** Does step s->epoch_step of epoch s->epoch and adds to s->train; the loop counts it. */
+    spx_status (*step)(void *ctx, spx_loop_state *s);
+    /**
+     * Validates and records an epoch, or at max_steps the part of one. May return SPX_EINTERRUPTED
+     * having changed nothing: the run then stops and does this again when resumed.
+     */
+    spx_status (*end_epoch)(void *ctx, const spx_loop_state *s);
+    spx_status (*save)(void *ctx, const spx_loop_state *s);
+    bool (*stop)(void *ctx); /* asked after every step; true: save and return */
+} spx_loop;
+
+/**
+ * Runs from *s (zeroed: a new run) to the end. A checkpoint is written at every end of an epoch, every
+ * save_every steps, when stopped, and at max_steps before the final part's end_epoch, so that a run may
+ * be continued with a larger max_steps as if it had never been cut.
+ * @return SPX_OK (all done), SPX_EINTERRUPTED (saved, to be resumed), SPX_EINVAL (a count below 1, or
+ *         a state outside the run), or a callback's failure (nothing saved since)
+ */
+SPX_MUST_CHECK spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s);
+
+/** Steps of the whole run: what a progress bar counts to. */
+int64_t spx_loop_total(const spx_loop *l);
+
+/** The state as JSON, exactly; NULL when out of memory. */
+json_t *spx_loop_state_json(const spx_loop_state *s);
+/** Reads it back. @return SPX_OK, SPX_EFORMAT */
+SPX_MUST_CHECK spx_status spx_loop_state_parse(spx_loop_state *s, const json_t *j);
+
+#endif

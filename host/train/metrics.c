@@ -1,0 +1,68 @@
+#include "host/train/metrics.h"
+
+#include <math.h>
+
+/* Classes ranked before `label`; behind all of them if its own logit is NaN. */
+static int64_t rank_of(int64_t classes, const float *x, int32_t label)
+{
+    const float own = x[label];
+    int64_t rank = 0;
+    for (int64_t k = 0; k < classes; k++) {
+        rank += k != label && !(x[k] < own || (x[k] == own && k > label)); /* NaN ranks before */
+    }
+    return isnan(own) ? classes : rank;
+}
+
+/* max + log(sum of exp(x - max)), the stable form. */
+static double log_sum_exp(int64_t classes, const float *x)
+{
+    double top = x[0], sum = 0;
+    for (int64_t k = 1; k < classes; k++) {
+        top = fmax(top, (double)x[k]);
+    }
+    for (int64_t k = 0; k < classes; k++) {
+        sum += exp((double)x[k] - top);
+    }
+    return top + log(sum);
+}
+
+void spx_metrics_add(spx_metrics *m, int64_t n, int64_t classes, const float *logits,
+                     const int32_t *label)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *x = logits + i * classes;
+        const int64_t rank = rank_of(classes, x, label[i]);
+        m->top1 += rank < 1;
+        m->top5 += rank < 5;
+        m->loss += log_sum_exp(classes, x) - (double)x[label[i]];
+    }
+    m->images += n;
+}
+
+static double per_image(const spx_metrics *m, double sum)
+{
+    return m->images > 0 ? sum / (double)m->images : 0.0;
+}
+
+double spx_metrics_top1(const spx_metrics *m)
+{
+    return per_image(m, (double)m->top1);
+}
+
+double spx_metrics_top5(const spx_metrics *m)
+{
+    return per_image(m, (double)m->top5);
+}
+
+double spx_metrics_loss(const spx_metrics *m)
+{
+    return per_image(m, m->loss);
+}
+
+void spx_probabilities(int64_t classes, const float *logits, float *p)
+{
+    const double total = log_sum_exp(classes, logits);
+    for (int64_t k = 0; k < classes; k++) {
+        p[k] = (float)exp((double)logits[k] - total);
+    }
+}

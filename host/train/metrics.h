@@ -1,0 +1,28 @@
+#ifndef SPX_METRICS_H
+#define SPX_METRICS_H
+/* Classification metrics, counted from logits; sums in double, so that resuming restores them. */
+#include <stdint.h>
+
+typedef struct spx_metrics {
+    int64_t images;
+    int64_t top1, top5; /* images whose label is among the 1, 5 largest logits */
+    double loss;        /* sum over images of the cross-entropy (no smoothing) */
+} spx_metrics;
+
+/**
+ * Counts n images. Equal logits rank by class index; a label with a NaN logit counts as wrong.
+ * @param logits (n, classes), dense
+ * @param label  [n], each in 0..classes-1
+ */
+void spx_metrics_add(spx_metrics *m, int64_t n, int64_t classes, const float *logits,
+                     const int32_t *label);
+
+/* Fractions of 1 and mean loss; 0 for no images. */
+double spx_metrics_top1(const spx_metrics *m);
+double spx_metrics_top5(const spx_metrics *m);
+double spx_metrics_loss(const spx_metrics *m);
+
+/** p[k] = softmax(logits)[k], [classes] each; may be the same array. */
+void spx_probabilities(int64_t classes, const float *logits, float *p);
+
+#endif

@@ -1,0 +1,51 @@
+#include "host/train/schedule.h"
+
+#include <math.h>
+
+static const double pi = 3.14159265358979323846;
+
+spx_status spx_schedule_check(const spx_schedule *s)
+{
+    if (!(s->lr > 0 && s->lr <= 1e3)) {
+        return SPX_FAIL(SPX_EINVAL, "schedule: learning rate %g, expected above 0", s->lr);
+    }
+    if (s->epochs < 1) {
+        return SPX_FAIL(SPX_EINVAL, "schedule: %lld epochs", (long long)s->epochs);
+    }
+    if (s->kind == SPX_SCHEDULE_COSINE && !(s->lr_min >= 0 && s->lr_min <= s->lr)) {
+        return SPX_FAIL(SPX_EINVAL, "schedule: smallest rate %g, expected 0..%g", s->lr_min, s->lr);
+    }
+    if (s->kind == SPX_SCHEDULE_STEP) {
+        if (!(s->factor >= 0 && s->factor <= 1)) {
+            return SPX_FAIL(SPX_EINVAL, "schedule: decay factor %g, expected 0..1", s->factor);
+        }
+        if (s->n_milestones < 0 || s->n_milestones > SPX_SCHEDULE_MILESTONES) {
+            return SPX_FAIL(SPX_EINVAL, "schedule: %d milestones, at most %d", s->n_milestones,
+                            SPX_SCHEDULE_MILESTONES);
+        }
+        for (int i = 1; i < s->n_milestones; i++) {
+            if (s->milestone[i] <= s->milestone[i - 1]) {
+                return SPX_FAIL(SPX_EINVAL, "schedule: milestones must ascend");
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+float spx_schedule_lr(const spx_schedule *s, int64_t e)
+{
+    double lr = s->lr;
+    if (s->kind == SPX_SCHEDULE_COSINE) {
+        const double turn = pi * (double)e / (double)s->epochs;
+        return (float)(s->lr_min + 0.5 * (s->lr - s->lr_min) * (1.0 + cos(turn)));
+    }
+    for (int i = 0; i < s->n_milestones && s->milestone[i] <= e; i++) {
+        lr *= s->factor;
+    }
+    return (float)lr;
+}
+
+float spx_drop_path_ramp(double p, int64_t e, int64_t epochs)
+{
+    return (float)(p * (double)e / (double)epochs);
+}

@@ -1,0 +1,68 @@
+#ifndef SPX_TRAINER_H
+#define SPX_TRAINER_H
+/*
+ * One network being trained: its arenas and the step that updates them. Every step is a pure function
+ * of the arenas, the batch and the arguments, so restoring the arenas resumes bit for bit.
+ */
+#include "host/graph/program.h"
+#include "host/train/source.h"
+
+typedef struct spx_sgd_options {
+    float momentum, decay; /* published: 0.9, 3e-4 */
+    double clip;           /* largest 2-norm of the gradient, published: 5; 0: not clipped */
+    float ema;             /* decay of the moving average of weights, 0..1; 0: none kept */
+} spx_sgd_options;
+
+/** SPX_EINVAL where a field is out of its range. */
+SPX_MUST_CHECK spx_status spx_sgd_options_check(const spx_sgd_options *o);
+
+typedef struct spx_trainer {
+    spx_stream *stream;       /* borrowed */
+    spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, and maybe 2 auxiliary loss */
+    const spx_layout *layout; /* the program's */
+    spx_sgd_options options;
+    /* Owned, of the layout's sizes; restored by writing into them. */
+    float *weights, *state, *momentum;
+    float *ema_weights, *ema_state; /* NULL unless options.ema > 0 */
+    float *grad;
+    void *workspace; /* at least workspace_bytes; may serve other programs between steps */
+    size_t workspace_bytes;
+} spx_trainer;
+
+typedef struct spx_step_report {
+    float loss;          /* of the main classifier */
+    double norm;         /* of the whole gradient, before clipping */
+    const float *logits; /* (batch, classes); in the workspace until its next use */
+} spx_step_report;
+
+/**
+ * Allocates arenas (momentum zero, weights and states as spx_layout_init draws them from seed) and a
+ * workspace of at least min_workspace bytes.
+ * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM; on failure t is cleared
+ */
+SPX_MUST_CHECK spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *program,
+                                           const spx_sgd_options *o, uint64_t seed,
+                                           size_t min_workspace);
+void spx_trainer_clear(spx_trainer *t); /* zeroed or initialised */
+
+/** What varies from step to step. */
+typedef struct spx_step_args {
+    float lr;
+    float drop_prob;
+    uint64_t seed; /* of drop-path masks */
+    uint64_t step; /* steps done before this one */
+} spx_step_args;
+
+/**
+ * Forward, backward, clip, SGD, moving average. The average's decay is min(ema, (1 + t)/(10 + t)), so
+ * that it forgets the first weights quickly.
+ * @return SPX_OK; SPX_ENUMERIC before anything is updated but running statistics, where the loss or
+ *         the gradient is not finite; what the program returns
+ */
+SPX_MUST_CHECK spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch,
+                                           const spx_step_args *a, spx_step_report *report);
+
+/** A binding of the trained weights, or of the averaged ones where kept, for evaluation. */
+void spx_trainer_bind_best(const spx_trainer *t, spx_binding *b);
+
+#endif

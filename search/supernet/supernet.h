@@ -1,0 +1,81 @@
+#ifndef SPX_SUPERNET_H
+#define SPX_SUPERNET_H
+/*
+ * The supernet ready to run: one layout of weights, alphas and running statistics, and one program per
+ * kind of pass over one workspace, so that a pass computes only what it is asked for and the memory of
+ * the largest pass is the memory of all.
+ */
+#include "host/graph/program.h"
+#include "host/train/source.h"
+#include "search/space/network.h"
+
+typedef enum spx_pass {
+    SPX_PASS_WEIGHTS, /* d loss / d weights */
+    SPX_PASS_ALPHAS,  /* d loss / d alphas */
+    SPX_PASS_BOTH,    /* both */
+    SPX_PASS_EVAL,    /* logits with running statistics, no gradients; labels are not read */
+    SPX_PASS_COUNT
+} spx_pass;
+
+#define SPX_PASS_BIT(pass) (1u << (pass))
+#define SPX_PASSES_FIRST_ORDER (SPX_PASS_BIT(SPX_PASS_WEIGHTS) | SPX_PASS_BIT(SPX_PASS_ALPHAS))
+#define SPX_PASSES_SECOND_ORDER (SPX_PASSES_FIRST_ORDER | SPX_PASS_BIT(SPX_PASS_BOTH))
+
+typedef struct spx_supernet {
+    spx_supernet_config config;
+    spx_stream *stream;                   /* borrowed */
+    spx_program *program[SPX_PASS_COUNT]; /* owned; NULL where not asked for */
+    const spx_layout *layout;             /* of the first program; the others' are equal */
+    void *workspace;                      /* owned; of the largest program */
+    size_t workspace_bytes;
+} spx_supernet;
+
+/**
+ * Builds the programs of the given passes.
+ * @param c       training is ignored: each pass decides
+ * @param passes  SPX_PASS_BIT of at least one pass
+ * @param tuning  as in spx_program_options; borrowed for the call
+ * @return SPX_OK, what the builder and spx_program_create return; on failure *out is cleared
+ */
+SPX_MUST_CHECK spx_status spx_supernet_init(spx_supernet *out, spx_stream *stream,
+                                            const spx_supernet_config *c, unsigned passes,
+                                            struct spx_tuning *tuning);
+void spx_supernet_clear(spx_supernet *s); /* zeroed or initialised */
+
+/** What one pass reads and writes; arenas as in spx_binding. */
+typedef struct spx_supernet_run {
+    const float *weights, *alphas;
+    float *state;
+    bool update_state;
+    float *weight_grad, *alpha_grad; /* where the pass computes them */
+    const float *images;             /* (batch, C, H, W) */
+    const int32_t *labels;           /* [batch]; NULL for SPX_PASS_EVAL */
+} spx_supernet_run;
+
+/**
+ * Runs one pass.
+ * @param logits receives (batch, classes) in the workspace, valid until its next use; may be NULL
+ * @param loss   receives the mean loss, not for SPX_PASS_EVAL; may be NULL
+ */
+SPX_MUST_CHECK spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass,
+                                            const spx_supernet_run *r, const float **logits,
+                                            float *loss);
+
+/** Pointers to the alphas' rows inside an arena: (2 + i) x SPX_PRIMITIVE_COUNT floats each. */
+void spx_supernet_alphas(const spx_supernet *s, const float *alphas,
+                         const float *normal[SPX_CELL_NODES], const float *reduce[SPX_CELL_NODES]);
+
+/** The genotype of an arena of alphas. */
+void spx_supernet_genotype(const spx_supernet *s, const float *alphas, spx_genotype *out);
+
+/** How far the alphas have collapsed; see README.md for what the numbers say. */
+typedef struct spx_collapse {
+    double skip_share;    /* skip_connect among the genotype's edges, 0..1: normal cells */
+    double none_share;    /* edges whose largest alpha is none, of all candidate edges, 0..1 */
+    double entropy;       /* mean entropy of the softmaxed alphas per edge, 1: uniform, 0: one-hot */
+    bool warn;            /* skip_share > 0.5 or none_share > 0.5 */
+} spx_collapse;
+
+void spx_supernet_collapse(const spx_supernet *s, const float *alphas, spx_collapse *out);
+
+#endif
