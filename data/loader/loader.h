@@ -41,8 +41,9 @@ typedef struct spx_batch {
     const int32_t *labels;   /* [batch] */
     const uint32_t *indices; /* [batch]: which image of the split */
     size_t count;            /* = options.batch */
-    size_t valid; /* first `valid` rows are real; the rest (evaluation's tail) repeat image
-                     0 of the order with label -1. Training: always count */
+    size_t valid; /* first `valid` rows are real, the rest (evaluation's tail) repeat row 0 of the
+                     epoch and are to be left out of results; may be 0 on a late rank. Training:
+                     count */
 } spx_batch;
 
 /**

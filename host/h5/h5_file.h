@@ -145,7 +145,7 @@ SPX_MUST_CHECK spx_status spx_h5_add_group(spx_h5_out *w, const char *name);
 SPX_MUST_CHECK spx_status spx_h5_add_attr(spx_h5_out *w, const char *object, const char *attr,
                                           spx_h5_type type, size_t count, const void *data);
 
-/** Adds a UTF-8 string attribute of at most 60000 bytes to an existing object. */
+/** Adds a UTF-8 string attribute to an existing object. */
 SPX_MUST_CHECK spx_status spx_h5_add_text(spx_h5_out *w, const char *object, const char *attr,
                                           const char *text);
 
