@@ -1,0 +1,248 @@
+#define _DEFAULT_SOURCE /* flock */
+#include "host/control/run_dir.h"
+
+#include "host/control/build_info.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATH_BYTES 4096
+#define RECORD_BYTES_MAX ((size_t)16 << 20)
+
+struct spx_run_dir {
+    char *path;
+    int lock;
+    bool resumed;
+    json_t *record; /* run.json */
+};
+
+/* mkdir -p */
+static spx_status make_folders(const char *path)
+{
+    char part[PATH_BYTES];
+    const size_t n = strlen(path);
+    if (n == 0 || n >= sizeof part) {
+        return SPX_FAIL(SPX_EINVAL, "run folder '%.40s': name is empty or too long", path);
+    }
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != '\0') {
+            continue;
+        }
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST) {
+            return SPX_FAIL(SPX_EIO, "%s: %s", part, strerror(errno));
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status take_lock(spx_run_dir *run)
+{
+    char path[PATH_BYTES], holder[32] = "";
+    SPX_RETURN_IF(spx_run_dir_path(run, "lock", path, sizeof path));
+    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (run->lock < 0) {
+        return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
+    }
+    if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) {
+            return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
+        }
+        (void)!pread(run->lock, holder, sizeof holder - 1, 0);
+        holder[strcspn(holder, "\n")] = '\0';
+        return SPX_FAIL(SPX_EDEVICE, "%s: in use by process %s", run->path, holder);
+    }
+    /* only for the message above: the lock itself is the kernel's */
+    (void)snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(run->lock, 0) != 0 ||
+        pwrite(run->lock, holder, strlen(holder), 0) != (ssize_t)strlen(holder)) {
+        return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
+    }
+    return SPX_OK;
+}
+
+/* What a process killed while it created the run may have left: no run, and nothing to lose. */
+static bool is_leftover(const char *name)
+{
+    static const char *const names[] = {
+        ".", "..", "lock", "run.json.tmp", "config.ini", "config.ini.tmp"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sets run->resumed if there is a run.json; refuses a folder with anything else in it. */
+static spx_status look_inside(spx_run_dir *run)
+{
+    const struct dirent *entry;
+    bool foreign = false;
+    DIR *dir = opendir(run->path);
+    if (dir == NULL) {
+        return SPX_FAIL(SPX_EIO, "%s: %s", run->path, strerror(errno));
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        run->resumed = run->resumed || strcmp(entry->d_name, "run.json") == 0;
+        foreign = foreign || !is_leftover(entry->d_name);
+    }
+    (void)closedir(dir);
+    if (foreign && !run->resumed) {
+        return SPX_FAIL(SPX_EINVAL, "%s: is not empty and holds no run", run->path);
+    }
+    return SPX_OK;
+}
+
+static spx_status read_record(spx_run_dir *run, const char *verb)
+{
+    char path[PATH_BYTES];
+    const char *stored;
+    json_error_t error;
+    void *text;
+    size_t n;
+    SPX_RETURN_IF(spx_run_dir_path(run, "run.json", path, sizeof path));
+    SPX_RETURN_IF(spx_file_read(path, RECORD_BYTES_MAX, &text, &n));
+    run->record = json_loadb(text, n, 0, &error);
+    spx_free(text);
+    stored = json_string_value(json_object_get(run->record, "verb"));
+    if (stored == NULL || !json_is_object(json_object_get(run->record, "config")) ||
+        !json_is_array(json_object_get(run->record, "sessions"))) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: not the record of a run", path);
+    }
+    if (strcmp(stored, verb) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "%s: holds a run of '%s', not of '%s'", run->path, stored,
+                        verb);
+    }
+    return SPX_OK;
+}
+
+static spx_status add_session(spx_run_dir *run, const char *verb, json_t *config)
+{
+    char when[32] = "";
+    const time_t now = time(NULL);
+    struct tm utc;
+    json_t *session;
+    if (gmtime_r(&now, &utc) != NULL) {
+        (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+    if (run->record == NULL) {
+        run->record = json_pack("{s:s, s:O, s:[]}", "verb", verb, "config", config, "sessions");
+    }
+    session = json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "began", when, "version",
+                        spx_build_version(), "commit", spx_build_commit(), "compiler",
+                        spx_build_compiler(), "build", spx_build_type(), "config", config);
+    if (json_array_append_new(json_object_get(run->record, "sessions"), session) != 0) {
+        return SPX_FAIL(SPX_ENOMEM, "%s", run->path);
+    }
+    return SPX_OK;
+}
+
+static spx_status write_texts(const spx_run_dir *run, const char *ini)
+{
+    char path[PATH_BYTES];
+    spx_status st;
+    spx_span part = {ini, strlen(ini)};
+    char *text = json_dumps(run->record, JSON_INDENT(1));
+    if (text == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "%s", run->path);
+    }
+    SPX_TRY(st, spx_run_dir_path(run, "config.ini", path, sizeof path), done);
+    SPX_TRY(st, spx_file_replace(path, &part, 1), done);
+    part = (spx_span){text, strlen(text)};
+    SPX_TRY(st, spx_run_dir_path(run, "run.json", path, sizeof path), done);
+    SPX_TRY(st, spx_file_replace(path, &part, 1), done); /* last: this makes it a run */
+done:
+    free(text);
+    return st;
+}
+
+static spx_status fill(spx_run_dir *run, bool resume, const char *verb, const char *ini,
+                       json_t *config)
+{
+    SPX_RETURN_IF(make_folders(run->path));
+    SPX_RETURN_IF(look_inside(run)); /* before the lock, which would litter a foreign folder */
+    SPX_RETURN_IF(take_lock(run));
+    SPX_RETURN_IF(look_inside(run)); /* another process may have begun a run meanwhile */
+    if (run->resumed && !resume) {
+        return SPX_FAIL(SPX_EINVAL, "%s: holds a run already; continue it with --resume",
+                        run->path);
+    }
+    if (run->resumed) {
+        SPX_RETURN_IF(read_record(run, verb));
+    }
+    SPX_RETURN_IF(add_session(run, verb, config));
+    return write_texts(run, ini);
+}
+
+spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume, const char *verb,
+                            const char *ini, json_t *config)
+{
+    spx_status st;
+    spx_run_dir *run = calloc(1, sizeof *run);
+    *out = NULL;
+    if (run == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "%s", path);
+    }
+    run->lock = -1;
+    run->path = strdup(path);
+    st =
+        run->path != NULL ? fill(run, resume, verb, ini, config) : SPX_FAIL(SPX_ENOMEM, "%s", path);
+    if (st != SPX_OK) {
+        spx_run_dir_close(run);
+        return st;
+    }
+    *out = run;
+    return SPX_OK;
+}
+
+void spx_run_dir_close(spx_run_dir *run)
+{
+    if (run == NULL) {
+        return;
+    }
+    if (run->lock >= 0) {
+        (void)close(run->lock);
+    }
+    json_decref(run->record);
+    free(run->path);
+    free(run);
+}
+
+bool spx_run_dir_resumed(const spx_run_dir *run)
+{
+    return run->resumed;
+}
+
+const json_t *spx_run_dir_first_config(const spx_run_dir *run)
+{
+    return json_object_get(run->record, "config");
+}
+
+spx_status spx_run_dir_path(const spx_run_dir *run, const char *name, char *path, size_t room)
+{
+    const int n = snprintf(path, room, "%s/%s", run->path, name);
+    if (n < 0 || (size_t)n >= room) {
+        return SPX_FAIL(SPX_EINVAL, "%s: name is too long", run->path);
+    }
+    return SPX_OK;
+}
+
+spx_status spx_run_dir_metrics(const spx_run_dir *run, uint64_t keep, spx_jsonl **out)
+{
+    char path[PATH_BYTES];
+    *out = NULL;
+    SPX_RETURN_IF(spx_run_dir_path(run, "metrics.jsonl", path, sizeof path));
+    return spx_jsonl_open(out, path, keep);
+}

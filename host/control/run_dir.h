@@ -1,0 +1,49 @@
+#ifndef SPX_CONTROL_RUN_DIR_H
+#define SPX_CONTROL_RUN_DIR_H
+/*
+ * The folder of one search or training run:
+ *   config.ini     the resolved options, readable by --config
+ *   run.json       verb, the same options, and one entry per session: when, version, commit,
+ * compiler metrics.jsonl  one line per report lock           held while a process works here and
+ * whatever the run saves beside them.
+ */
+#include "host/control/jsonl.h"
+#include "kernels/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct spx_run_dir spx_run_dir;
+
+/**
+ * Opens path for one process; the lock is freed by close, and by the process's death.
+ * A folder that is absent (its parents too) or empty becomes a new run. One that holds a run is
+ * continued if resume is set and refused otherwise, so that nothing is overwritten by accident; one
+ * that holds anything else is always refused.
+ * @param verb    command that works here; a run of another verb is refused
+ * @param ini     resolved options as text, borrowed
+ * @param config  the same as an object, borrowed
+ * @return SPX_OK, SPX_EINVAL (refused), SPX_EDEVICE (locked by another process), SPX_EIO,
+ *         SPX_EFORMAT (run.json is damaged), SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume,
+                                           const char *verb, const char *ini, json_t *config);
+
+void spx_run_dir_close(spx_run_dir *run); /* NULL is a no-op */
+
+/** Whether the folder held a run before. */
+bool spx_run_dir_resumed(const spx_run_dir *run);
+
+/** The options of the first session, to refuse a resume that changes what may not change; borrowed.
+ */
+const json_t *spx_run_dir_first_config(const spx_run_dir *run);
+
+/** "path/name". @return SPX_OK, SPX_EINVAL (longer than room) */
+SPX_MUST_CHECK spx_status spx_run_dir_path(const spx_run_dir *run, const char *name, char *path,
+                                           size_t room);
+
+/** metrics.jsonl opened by spx_jsonl_open; the caller closes it. */
+SPX_MUST_CHECK spx_status spx_run_dir_metrics(const spx_run_dir *run, uint64_t keep,
+                                              spx_jsonl **out);
+
+#endif
