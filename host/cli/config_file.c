@@ -1,8 +1,9 @@
 /* The --config file and the resolved configuration: INI in, INI and JSON out. */
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/options_private.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 
-#include <errno.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,42 +107,20 @@ static int on_key(void *user, const char *section, const char *name, const char 
     return 1;
 }
 
-static spx_status read_text(const char *path, char **text)
-{
-    FILE *f = fopen(path, "rb");
-    size_t n = 0;
-    bool failed;
-    *text = NULL;
-    if (f == NULL) {
-        return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
-    }
-    *text = malloc(FILE_BYTES_MAX + 1);
-    if (*text != NULL) {
-        n = fread(*text, 1, FILE_BYTES_MAX + 1, f);
-        (*text)[n <= FILE_BYTES_MAX ? n : 0] = '\0';
-    }
-    failed = ferror(f) != 0;
-    (void)fclose(f);
-    if (*text == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "configuration");
-    }
-    if (failed || n > FILE_BYTES_MAX || memchr(*text, '\0', n) != NULL) {
-        free(*text);
-        *text = NULL;
-        return SPX_FAIL(SPX_EIO, "%s: not a readable configuration file of at most 1 MiB", path);
-    }
-    return SPX_OK;
-}
-
 spx_status spx_options_load(spx_cli *cli, const char *path, const spx_command *const *commands)
 {
     loader l = {.cli = cli, .commands = commands, .path = path, .st = SPX_OK};
-    char *text;
+    void *text;
+    size_t bytes;
     int bad_line;
-    SPX_RETURN_IF(read_text(path, &text));
+    SPX_RETURN_IF(spx_file_read(path, FILE_BYTES_MAX, &text, &bytes));
+    if (strlen(text) != bytes) {
+        spx_free(text);
+        return SPX_FAIL(SPX_EFORMAT, "%s: not a text file", path);
+    }
     l.next = text;
     bad_line = ini_parse_stream(next_line, &l, on_key, &l);
-    free(text);
+    spx_free(text);
     if (l.st == SPX_OK && bad_line != 0) {
         l.line = bad_line;
         l.st = complain(&l, "expected %s", "'name = value'");

@@ -1,0 +1,356 @@
+#define _XOPEN_SOURCE 700
+#include "host/cli/cli.h"
+
+#include "tests/support/spx_temp.h"
+
+typedef struct values {
+    bool flag;
+    int64_t number, bounded;
+    double real, seconds;
+    uint64_t bytes;
+    const char *text;
+    spx_int_list list, shape;
+    int choice;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(FLAG, values, flag, "flag", NULL, NULL, "a flag", .letter = 'f'),
+    SPX_OPT(INT, values, number, "number", "N", "7", "a number", .letter = 'n'),
+    SPX_OPT(INT, values, bounded, "bounded", "N", "2", "in 1..3", .min = 1, .max = 3),
+    SPX_OPT(FLOAT, values, real, "real", "X", "0.1", "a real"),
+    SPX_OPT(TIME, values, seconds, "time", "T", "0", "a time"),
+    SPX_OPT(SIZE, values, bytes, "size", "B", "4K", "a size"),
+    SPX_OPT(STRING, values, text, "text", "S", NULL, "a text", .letter = 'o'),
+    SPX_OPT(LIST, values, list, "list", "I,J", NULL, "a list", .min = 0, .max = 100),
+    SPX_OPT(SHAPE, values, shape, "shape", "CxHxW", "3x32x32", "a shape"),
+    SPX_OPT(ENUM, values, choice, "choice", "red|green|blue", "green", "a choice"),
+    {0}};
+
+/* What the fake command saw, copied while it ran. */
+static struct {
+    int runs;
+    values v;
+    char text[64], operand[64];
+    size_t operands;
+    int64_t threads, seed;
+    bool json, given_number;
+    char *ini;
+    json_t *resolved;
+} seen;
+
+static spx_status record(spx_cli *cli, const void *v)
+{
+    seen.runs++;
+    seen.v = *(const values *)v;
+    (void)snprintf(seen.text, sizeof seen.text, "%s", seen.v.text != NULL ? seen.v.text : "NULL");
+    seen.operands = cli->arg_count;
+    (void)snprintf(seen.operand, sizeof seen.operand, "%s", cli->arg_count > 0 ? cli->args[0] : "");
+    seen.threads = cli->threads;
+    seen.seed = cli->seed;
+    seen.json = cli->json;
+    seen.given_number = spx_cli_given(cli, "number");
+    seen.resolved = spx_cli_resolved_json(cli);
+    return spx_cli_resolved_ini(cli, &seen.ini);
+}
+
+static spx_status interrupted(spx_cli *cli, const void *v)
+{
+    (void)cli;
+    (void)v;
+    return SPX_FAIL(SPX_EINTERRUPTED, "saved at step 3");
+}
+
+static spx_status failing(spx_cli *cli, const void *v)
+{
+    (void)cli;
+    (void)v;
+    return SPX_FAIL(SPX_EFORMAT, "x.h5: truncated");
+}
+
+static const spx_command probe = {.name = "probe",
+                                  .summary = "s",
+                                  .args = "[FILE]",
+                                  .options = options,
+                                  .values_size = sizeof(values),
+                                  .max_args = 1,
+                                  .run = record};
+static const spx_command stop = {.name = "stop", .summary = "s", .run = interrupted};
+static const spx_command fail_command = {.name = "fail", .summary = "s", .run = failing};
+static const spx_command *const subs[] = {&probe, &stop, NULL};
+static const spx_command group = {.name = "group", .summary = "s", .sub = subs};
+static const spx_command *const commands[] = {&probe, &stop, &fail_command, &group, NULL};
+
+static spx_temp temp;
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&seen, 0, sizeof seen);
+    spx_temp_make(&temp);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(seen.ini);
+    json_decref(seen.resolved);
+    spx_temp_remove(&temp);
+    return 0;
+}
+
+/* Splits line at blanks and runs it as "sphynx line". */
+static int run_line(const char *line)
+{
+    static char program[] = "sphynx";
+    char copy[1024];
+    char *argv[32] = {program};
+    int argc = 1;
+    (void)snprintf(copy, sizeof copy, "%s", line);
+    free(seen.ini);
+    json_decref(seen.resolved);
+    memset(&seen, 0, sizeof seen);
+    for (char *p = strtok(copy, " "); p != NULL; p = strtok(NULL, " ")) {
+        argv[argc++] = p;
+    }
+    return spx_cli_main(argc, argv, commands);
+}
+
+SPX_TEST(defaults_fill_what_is_not_given)
+{
+    SPX_UNUSED;
+    assert_int_equal(run_line("probe"), 0);
+    assert_false(seen.v.flag);
+    assert_int_equal(seen.v.number, 7);
+    assert_int_equal(seen.v.bytes, 4096);
+    assert_string_equal(seen.text, "NULL");
+    assert_int_equal(seen.v.list.n, 0);
+    assert_int_equal(seen.v.shape.n, 3);
+    assert_int_equal(seen.v.choice, 1);
+    assert_int_equal(seen.threads, 0);
+    assert_int_equal(seen.seed, 1);
+    assert_false(seen.given_number);
+}
+
+SPX_TEST(every_type_and_every_way_of_writing_it_is_read)
+{
+    SPX_UNUSED;
+    assert_int_equal(run_line("probe -f -n 5 --real=-2.5e-3 --time 2h --size 3M -oX.h5 file "
+                              "--list 0,5 --shape=1x28x28 --choice blue --bounded 3 --seed "
+                              "9223372036854775807 --threads 2 --json"),
+                     0);
+    assert_true(seen.v.flag);
+    assert_int_equal(seen.v.number, 5);
+    assert_true(seen.given_number);
+    assert_true(seen.v.real == -2.5e-3);
+    assert_true(seen.v.seconds == 7200);
+    assert_int_equal(seen.v.bytes, 3 << 20);
+    assert_string_equal(seen.text, "X.h5");
+    assert_string_equal(seen.operand, "file");
+    assert_int_equal(seen.v.list.n, 2);
+    assert_int_equal(seen.v.list.v[1], 5);
+    assert_int_equal(seen.v.shape.v[1], 28);
+    assert_int_equal(seen.v.choice, 2);
+    assert_int_equal(seen.seed, INT64_MAX);
+    assert_int_equal(seen.threads, 2);
+    assert_true(seen.json);
+}
+
+SPX_TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag)
+{
+    SPX_UNUSED;
+    assert_int_equal(run_line("probe --number 1 --flag --number 2 --no-flag"), 0);
+    assert_int_equal(seen.v.number, 2);
+    assert_false(seen.v.flag);
+}
+
+SPX_TEST(two_dashes_end_the_options)
+{
+    SPX_UNUSED;
+    assert_int_equal(run_line("probe -- --flag"), 0);
+    assert_string_equal(seen.operand, "--flag");
+    assert_false(seen.v.flag);
+}
+
+SPX_TEST(bad_usage_exits_2_and_runs_nothing)
+{
+    SPX_UNUSED;
+    static const char *const lines[] = {
+        "",
+        "nothing",
+        "group",
+        "group nothing",
+        "probe --nothing",
+        "probe --flagg",
+        "probe --num 3", /* no abbreviations */
+        "probe -z",
+        "probe a b",
+        "stop operand",
+        "probe --number",
+        "probe --number x",
+        "probe --number 1x",
+        "probe --number 1.5",
+        "probe --number +1",
+        "probe --number=",
+        "probe --number 9223372036854775808",
+        "probe --bounded 0",
+        "probe --bounded 4",
+        "probe --seed -1",
+        "probe --threads 257",
+        "probe --device cuda",
+        "probe --real nan",
+        "probe --real inf",
+        "probe --real 1e999",
+        "probe --real 1x",
+        "probe --time -1",
+        "probe --time 1w",
+        "probe --time 1hh",
+        "probe --size 1.5",
+        "probe --size -1K",
+        "probe --size 99999999999999999999",
+        "probe --list 1,",
+        "probe --list ,1",
+        "probe --list 1,,2",
+        "probe --list 1x2",
+        "probe --list 1,101",
+        "probe --shape 3,32,32",
+        "probe --list 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,"
+        "28,29,30,31,32",
+        "probe --choice re",
+        "probe --choice redd",
+        "probe --flag=maybe",
+        "probe --no-number",
+        "probe --no-flag=true",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        if (run_line(lines[i]) != SPX_EXIT_USAGE || seen.runs != 0) {
+            fail_msg("accepted: sphynx %s", lines[i]);
+        }
+    }
+}
+
+SPX_TEST(exit_codes_tell_failure_from_requeue)
+{
+    SPX_UNUSED;
+    assert_int_equal(run_line("fail"), SPX_EXIT_FAILED);
+    assert_int_equal(run_line("stop"), SPX_EXIT_REQUEUE);
+    assert_int_equal(run_line("group stop"), SPX_EXIT_REQUEUE);
+    assert_int_equal(run_line("group probe --number 4"), SPX_EXIT_DONE);
+    assert_int_equal(seen.v.number, 4);
+}
+
+SPX_TEST(help_is_data_and_runs_nothing)
+{
+    SPX_UNUSED;
+    static const char *const lines[] = {"--help",
+                                        "help",
+                                        "-h",
+                                        "probe --help",
+                                        "help probe",
+                                        "group --help",
+                                        "help group",
+                                        "help group probe",
+                                        "probe -h --number 1"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        assert_int_equal(run_line(lines[i]), 0);
+        assert_int_equal(seen.runs, 0);
+    }
+}
+
+static int run_with_config(const char *text, const char *arguments)
+{
+    char line[512];
+    const char *path = spx_temp_path(&temp, "c.ini");
+    spx_temp_write(path, text);
+    (void)snprintf(line, sizeof line, "probe --config %s %s", path, arguments);
+    return run_line(line);
+}
+
+SPX_TEST(the_command_line_wins_over_the_file_and_the_file_over_defaults)
+{
+    SPX_UNUSED;
+    assert_int_equal(
+        run_with_config("# comment\nnumber = 3\n  flag = yes\n\n[probe]\n\ttext = a b\n"
+                        "seed = 9\r\n[stop]\nnumber = 1000\n",
+                        "--seed 4"),
+        0);
+    assert_int_equal(seen.v.number, 3);
+    assert_true(seen.v.flag); /* indented: no continuation of the line above */
+    assert_string_equal(seen.text, "a b");
+    assert_int_equal(seen.seed, 4);
+    assert_true(seen.given_number);
+}
+
+SPX_TEST(a_bad_configuration_names_file_and_line)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *text, *where;
+    } cases[] = {
+        {"number = 1\nnothing = 2\n", "c.ini:2: "},
+        {"\n\nnumber = x\n", "c.ini:3: "},
+        {"number = 1\n[nothing]\nnumber = 2\n", "c.ini:3: "},
+        {"number\n", "c.ini:1: "},
+        {"[probe\nnumber = 1\n", "c.ini:1: "},
+        {"config = other.ini\n", "c.ini:1: "},
+        {"bounded = 2\nbounded = 4\n", "c.ini:2: "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(run_with_config(cases[i].text, ""), SPX_EXIT_USAGE);
+        assert_int_equal(seen.runs, 0);
+        if (strstr(spx_error_message(), cases[i].where) == NULL) {
+            fail_msg("'%s' does not name '%s'", spx_error_message(), cases[i].where);
+        }
+    }
+}
+
+SPX_TEST(long_lines_and_binary_files_are_refused_rather_than_cut)
+{
+    SPX_UNUSED;
+    char text[512] = "text = ";
+    memset(text + 7, 'a', 300);
+    assert_int_equal(run_with_config(text, ""), SPX_EXIT_USAGE);
+    assert_int_equal(run_line("probe --config /nonexistent"), SPX_EXIT_FAILED);
+    assert_int_equal(run_line("probe --config /proc/self/exe"), SPX_EXIT_FAILED);
+    assert_int_equal(seen.runs, 0);
+}
+
+SPX_TEST(the_resolved_configuration_reads_back_to_the_same)
+{
+    SPX_UNUSED;
+    char ini[2048];
+    json_t *first;
+    assert_int_equal(run_line("probe --flag --real 0.3 --list 1,2 --shape 1x2x3 --text a#b "
+                              "--choice blue --time 90 --size 1G --seed 5"),
+                     0);
+    (void)snprintf(ini, sizeof ini, "%s", seen.ini);
+    first = json_incref(seen.resolved);
+    assert_null(json_object_get(first, "json"));
+    assert_null(json_object_get(first, "config"));
+    assert_string_equal(json_string_value(json_object_get(first, "choice")), "blue");
+    assert_int_equal(run_with_config(ini, ""), 0);
+    assert_true(json_equal(first, seen.resolved));
+    assert_string_equal(ini, seen.ini);
+    json_decref(first);
+    /* an INI file would read "a ;b" back as "a" */
+    assert_int_equal(run_line("probe --text a;b"), SPX_EXIT_FAILED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        TEST(defaults_fill_what_is_not_given),
+        TEST(every_type_and_every_way_of_writing_it_is_read),
+        TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag),
+        TEST(two_dashes_end_the_options),
+        TEST(bad_usage_exits_2_and_runs_nothing),
+        TEST(exit_codes_tell_failure_from_requeue),
+        TEST(help_is_data_and_runs_nothing),
+        TEST(the_command_line_wins_over_the_file_and_the_file_over_defaults),
+        TEST(a_bad_configuration_names_file_and_line),
+        TEST(long_lines_and_binary_files_are_refused_rather_than_cut),
+        TEST(the_resolved_configuration_reads_back_to_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
