@@ -21,7 +21,8 @@ typedef enum spx_primitive {
 #define SPX_NODE_EDGES 2  /* edges kept per node in a genotype */
 #define SPX_CELL_EDGES 14 /* candidate edges of a cell: 2 + 3 + 4 + 5 */
 
-const char *spx_primitive_name(spx_primitive p); /* "avg_pool_3x3" */
+/** "avg_pool_3x3"; "?" for a number that is no primitive. */
+const char *spx_primitive_name(spx_primitive p);
 
 typedef struct spx_gene {
     spx_primitive primitive; /* never SPX_NONE */
@@ -39,27 +40,33 @@ typedef struct spx_genotype {
 /** The genotype of every published network. */
 extern const spx_genotype spx_genotype_published;
 
-/** SPX_EINVAL, naming cell, node and edge, where a primitive is none or unknown or a state is not earlier. */
+/** SPX_EINVAL, naming cell, node and edge, where a primitive is none or unknown or a state is not
+ * earlier. */
 SPX_MUST_CHECK spx_status spx_genotype_check(const spx_genotype *g);
 
 /**
- * Reads the JSON form or the published text form (Genotype(normal=[[('skip_connect_NR', 0), ...).
- * @param text len bytes, any content
- * @return SPX_OK; SPX_EFORMAT with line and column, what was found and what was expected
+ * Reads the JSON form ({"space": "sphynx", "normal": [[["skip_connect", 0], ...) or the published
+ * text form (Genotype(normal=[[('skip_connect_NR', 0), ...). Keys of a JSON object other than
+ * space, normal and reduce are ignored.
+ * @param text len bytes, any content; at most 64 KiB
+ * @return SPX_OK; SPX_EFORMAT with line and column (in JSON of good syntax: cell, node and edge),
+ * what was found and what was expected; SPX_EUNSUPPORTED for a genotype of the ReLU-bearing space;
+ *         SPX_ENOMEM. On failure *out is unchanged
  */
 SPX_MUST_CHECK spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len);
 
-/** "published", or a file in either form. @return as parse; SPX_EIO, SPX_ENOTFOUND */
+/** "published", or a file in either form. @return as parse, naming the file; SPX_EIO, SPX_ENOTFOUND
+ */
 SPX_MUST_CHECK spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path);
 
-/** JSON text, malloc'd, the caller frees; NULL when out of memory. */
+/** JSON text ending in a newline, malloc'd, the caller frees; NULL when out of memory. */
 char *spx_genotype_json(const spx_genotype *g);
 /** The published text form, likewise. */
 char *spx_genotype_text(const spx_genotype *g);
 
 /**
- * The genotype of trained alphas: per edge the largest raw alpha other than none; per node the two edges
- * with the largest such alpha, in descending order (ties: lower index).
+ * The genotype of trained alphas: per edge the largest raw alpha other than none; per node the two
+ * edges with the largest such alpha, in descending order (ties: lower index).
  * @param normal, reduce SPX_CELL_NODES pointers to (2 + i) x SPX_PRIMITIVE_COUNT rows
  */
 void spx_genotype_from_alphas(spx_genotype *out, const float *const normal[SPX_CELL_NODES],

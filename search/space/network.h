@@ -8,6 +8,7 @@
 #include "search/space/genotype.h"
 
 #define SPX_MAX_LAYERS 64
+#define SPX_MAX_REDUCE 4
 
 typedef struct spx_input_shape {
     int64_t channels, rows, columns;
@@ -16,7 +17,8 @@ typedef struct spx_input_shape {
 typedef enum spx_drop_path {
     SPX_DROP_PATH_OFF,   /* no masks in the graph */
     SPX_DROP_PATH_DRAWN, /* masks drawn in the run (drop_prob of the binding) */
-    SPX_DROP_PATH_BOUND  /* masks are inputs (n), named like the published DropPath_ modules */
+    SPX_DROP_PATH_BOUND /* masks are inputs (n), named like the published DropPath_ modules, already
+                           divided by the keep probability; they follow image and label */
 } spx_drop_path;
 
 typedef struct spx_supernet_config {
@@ -24,7 +26,8 @@ typedef struct spx_supernet_config {
     spx_input_shape input;
     int64_t classes, init_channels, layers; /* published: 10, 16, 8 */
     int n_reduce;
-    int reduce_loc[4]; /* in sixths: a reduction cell at loc*layers/6; published: 2, 4 */
+    int reduce_loc[SPX_MAX_REDUCE]; /* in sixths: a reduction cell at loc*layers/6; published: 2, 4
+                                     */
     bool training;
 } spx_supernet_config;
 
@@ -33,17 +36,18 @@ typedef struct spx_final_config {
     spx_input_shape input; /* 224x224 selects the ImageNet stem */
     int64_t classes, init_channels, layers;
     int n_reduce;
-    int reduce_at[4]; /* cell indices, ascending */
+    int reduce_at[SPX_MAX_REDUCE]; /* cell indices, ascending, each <= 2*layers/3 */
     bool training;
-    bool auxiliary; /* build the auxiliary head (training only) */
-    spx_drop_path drop_path;
-    float label_smoothing;
+    bool auxiliary; /* build the auxiliary head; in evaluation too, so that both have the same
+                       layout: it costs nothing there unless its tensors are asked for */
+    spx_drop_path drop_path; /* training only */
+    float label_smoothing;   /* training only; [0, 1) */
 } spx_final_config;
 
 /** Tensors of a built network. Those it has not are SPX_NO_TENSOR. */
 typedef struct spx_network {
-    spx_graph *graph; /* owned: spx_network_clear */
-    spx_tid image, label;      /* inputs 0 and 1 */
+    spx_graph *graph;     /* owned: spx_network_clear */
+    spx_tid image, label; /* inputs 0 and 1 */
     spx_tid logits, loss;
     spx_tid aux_logits, aux_loss;
     spx_tid alpha_normal[SPX_CELL_NODES], alpha_reduce[SPX_CELL_NODES];
@@ -51,20 +55,56 @@ typedef struct spx_network {
     int n_cells;
 } spx_network;
 
-/** @return SPX_OK; SPX_EINVAL naming the offending number; SPX_ENOMEM. On failure *out is cleared. */
+/** @return SPX_OK; SPX_EINVAL naming the offending number; SPX_ENOMEM. On failure *out is cleared.
+ */
 SPX_MUST_CHECK spx_status spx_build_supernet(spx_network *out, const spx_supernet_config *c);
 SPX_MUST_CHECK spx_status spx_build_final(spx_network *out, const spx_genotype *g,
                                           const spx_final_config *c);
 void spx_network_clear(spx_network *n); /* zeroed or built */
 
+/** Whether a final network for this input has the ImageNet stem (224x224). */
+bool spx_is_imagenet(const spx_input_shape *in);
+
+/*
+ * Parts, for tests and golden data. Like the graph's builders they stick their errors to the graph.
+ */
+
+/** One set of architecture parameters and its row softmaxes, shared by all cells of a kind. */
+typedef struct spx_alphas {
+    spx_tid alpha[SPX_CELL_NODES];  /* (2 + i, SPX_PRIMITIVE_COUNT), role ARCH, "NAME.i" */
+    spx_tid weight[SPX_CELL_NODES]; /* their softmaxes */
+} spx_alphas;
+
+spx_alphas spx_build_alphas(spx_graph *g, const char *name);
+
 /**
- * One search cell alone, for tests: appends to g a cell over states s0, s1 with its own alphas as
- * ARCH parameters "alpha.0".."alpha.3" and returns its output.
+ * One search cell over states s0, s1: returns its output, (n, channels, ...). Names are `prefix` +
+ * "preproc0...." and so on.
  */
 spx_tid spx_build_search_cell(spx_graph *g, spx_tid s0, spx_tid s1, int64_t channels,
-                              bool previous_reduces, bool reduces);
+                              bool previous_reduces, bool reduces, const spx_alphas *a,
+                              const char *prefix);
 
-/** One primitive alone on x (search: affine false); spx_primitive names as published modules. */
-spx_tid spx_build_primitive(spx_graph *g, spx_tid x, spx_primitive p, int64_t stride, bool affine);
+/**
+ * One primitive alone on x, its parameters named `prefix` + the published module's names
+ * ("net.0.weight"); skip_connect of stride 1 is x itself.
+ * @param affine search: false, final networks: true
+ * @param stride 1 or 2
+ */
+spx_tid spx_build_primitive(spx_graph *g, spx_tid x, spx_primitive p, int64_t stride, bool affine,
+                            const char *prefix);
+
+/** Concatenation of two 1x1 convolutions of stride 2, on x and on x[1:, 1:], then batch norm. */
+spx_tid spx_build_factorized_reduce(spx_graph *g, spx_tid x, int64_t channels, bool affine,
+                                    const char *prefix);
+
+/** conv1x1 and batch norm without affine parts: a cell's preprocessing. */
+spx_tid spx_build_std_conv(spx_graph *g, spx_tid x, int64_t channels, const char *prefix);
+
+/** ReLU, conv1x1 with bias, batch norm without affine parts: the search cell's output block. */
+spx_tid spx_build_relu_conv(spx_graph *g, spx_tid x, int64_t channels, const char *prefix);
+
+/** conv3x3 of pad 1 and affine batch norm, named prefix + "0" and prefix + "1". */
+spx_tid spx_build_stem(spx_graph *g, spx_tid x, int64_t channels, const char *prefix);
 
 #endif

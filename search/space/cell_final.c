@@ -1,0 +1,57 @@
+/* The cell of a final network: two chosen primitives a node, and one ReLU on its output. */
+#include "search/space/cell.h"
+
+#include <stdio.h>
+
+/* The drop-path mask after edge j of node i, or SPX_NO_TENSOR. */
+static spx_tid build_mask(spx_graph *g, const spx_final_cell *c, int64_t batch, int i, int j)
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "dag.%d.%d.1", i, j);
+    switch (c->drop_path) {
+    case SPX_DROP_PATH_DRAWN:
+        return spx_g_drop_mask(
+            g, batch, (uint32_t)((c->index * SPX_CELL_NODES + i) * SPX_NODE_EDGES + j), name);
+    case SPX_DROP_PATH_BOUND:
+        return spx_g_input(g, name, SPX_F32, 1, &batch);
+    default:
+        return SPX_NO_TENSOR;
+    }
+}
+
+static spx_tid build_node(spx_graph *g, const spx_tid *state, const spx_final_cell *c, int i)
+{
+    spx_sum_term term[SPX_NODE_EDGES];
+    char name[128];
+    for (int j = 0; j < SPX_NODE_EDGES; j++) {
+        const spx_gene *e = &c->genes->edge[i][j];
+        const spx_tid x = state[e->from];
+        const int64_t stride = c->reduces && e->from < 2 ? 2 : 1;
+        const bool identity = e->primitive == SPX_SKIP_CONNECT && stride == 1;
+        (void)snprintf(name, sizeof name, "dag.%d.%d.0.", i, j);
+        term[j] = (spx_sum_term){
+            .x = spx_build_primitive(g, x, e->primitive, stride, true, name),
+            .coef = SPX_NO_TENSOR,
+            .mask = identity || x == SPX_NO_TENSOR ? SPX_NO_TENSOR
+                                                   : build_mask(g, c, g->tensor[x].dim[0], i, j),
+        };
+    }
+    (void)snprintf(name, sizeof name, "dag.%d", i);
+    return spx_g_sum(g, SPX_NODE_EDGES, term, name);
+}
+
+spx_tid spx_build_final_cell(spx_graph *g, spx_tid s0, spx_tid s1, const spx_final_cell *c)
+{
+    spx_tid state[2 + SPX_CELL_NODES];
+    state[0] = spx_build_preprocess(g, s0, c->channels, c->previous_reduces, "preproc0.");
+    state[1] = spx_build_preprocess(g, s1, c->channels, false, "preproc1.");
+    if (c->reduces) {
+        spx_require_even(g, state[1], "cell");
+    }
+    for (int i = 0; i < SPX_CELL_NODES; i++) {
+        state[2 + i] = build_node(g, state, c, i);
+    }
+    spx_tid x = spx_g_concat(g, SPX_CELL_NODES, state + 2, "concat");
+    x = spx_build_std_conv(g, x, c->channels, "proproc.");
+    return spx_g_relu(g, x, "proproc.net.2");
+}

@@ -1,0 +1,91 @@
+/* What a genotype is: the published one, its check, and how alphas become one. */
+#include "search/space/genotype.h"
+
+static const char *const primitive_name[SPX_PRIMITIVE_COUNT] = {
+    [SPX_AVG_POOL_3X3] = "avg_pool_3x3",
+    [SPX_SKIP_CONNECT] = "skip_connect",
+    [SPX_VAN_CONV_3X3] = "van_conv_3x3",
+    [SPX_VAN_CONV_5X5] = "van_conv_5x5",
+    [SPX_VAN_DIL_CONV_3X3] = "van_dil_conv_3x3",
+    [SPX_VAN_DIL_CONV_5X5] = "van_dil_conv_5x5",
+    [SPX_NONE] = "none",
+};
+
+const char *spx_primitive_name(spx_primitive p)
+{
+    return p >= 0 && p < SPX_PRIMITIVE_COUNT ? primitive_name[p] : "?";
+}
+
+const spx_genotype spx_genotype_published = {
+    .normal = {{{{SPX_SKIP_CONNECT, 0}, {SPX_SKIP_CONNECT, 1}},
+                {{SPX_SKIP_CONNECT, 2}, {SPX_VAN_DIL_CONV_5X5, 0}},
+                {{SPX_VAN_CONV_5X5, 2}, {SPX_VAN_DIL_CONV_3X3, 0}},
+                {{SPX_VAN_CONV_3X3, 1}, {SPX_SKIP_CONNECT, 2}}}},
+    .reduce = {{{{SPX_VAN_CONV_3X3, 0}, {SPX_VAN_CONV_3X3, 1}},
+                {{SPX_SKIP_CONNECT, 0}, {SPX_VAN_CONV_3X3, 2}},
+                {{SPX_VAN_DIL_CONV_3X3, 0}, {SPX_SKIP_CONNECT, 2}},
+                {{SPX_VAN_CONV_5X5, 0}, {SPX_SKIP_CONNECT, 4}}}},
+};
+
+static spx_status check_cell(const spx_cell_genes *c, const char *cell)
+{
+    for (int i = 0; i < SPX_CELL_NODES; i++) {
+        for (int j = 0; j < SPX_NODE_EDGES; j++) {
+            const spx_gene *e = &c->edge[i][j];
+            if (e->primitive < 0 || e->primitive >= SPX_NONE) {
+                return SPX_FAIL(SPX_EINVAL,
+                                "genotype: %s cell, node %d, edge %d: primitive %d (%s)", cell,
+                                i + 2, j, (int)e->primitive, spx_primitive_name(e->primitive));
+            }
+            if (e->from < 0 || e->from >= i + 2) {
+                return SPX_FAIL(SPX_EINVAL,
+                                "genotype: %s cell, node %d, edge %d: from state %d, must be 0..%d",
+                                cell, i + 2, j, e->from, i + 1);
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_genotype_check(const spx_genotype *g)
+{
+    SPX_RETURN_IF(check_cell(&g->normal, "normal"));
+    return check_cell(&g->reduce, "reduce");
+}
+
+/* Strict comparisons keep the lower index in ties. Edges stay sorted by insertion. */
+static void cell_from_alphas(spx_cell_genes *out, const float *const alpha[SPX_CELL_NODES])
+{
+    for (int i = 0; i < SPX_CELL_NODES; i++) {
+        float best[SPX_NODE_EDGES];
+        int filled = 0;
+        for (int from = 0; from < i + 2; from++) {
+            const float *row = alpha[i] + (size_t)from * SPX_PRIMITIVE_COUNT;
+            int top = 0;
+            for (int p = 1; p < SPX_NONE; p++) {
+                top = row[p] > row[top] ? p : top;
+            }
+            int at = filled;
+            while (at > 0 && row[top] > best[at - 1]) {
+                at--;
+            }
+            if (at == SPX_NODE_EDGES) {
+                continue;
+            }
+            filled = filled < SPX_NODE_EDGES ? filled + 1 : filled;
+            for (int k = filled - 1; k > at; k--) {
+                best[k] = best[k - 1];
+                out->edge[i][k] = out->edge[i][k - 1];
+            }
+            best[at] = row[top];
+            out->edge[i][at] = (spx_gene){(spx_primitive)top, from};
+        }
+    }
+}
+
+void spx_genotype_from_alphas(spx_genotype *out, const float *const normal[SPX_CELL_NODES],
+                              const float *const reduce[SPX_CELL_NODES])
+{
+    cell_from_alphas(&out->normal, normal);
+    cell_from_alphas(&out->reduce, reduce);
+}

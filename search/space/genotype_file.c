@@ -1,0 +1,167 @@
+/* Genotypes as text: names of primitives, telling the two forms apart, files, and writing both. */
+#include "search/space/genotype_private.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX ((size_t)64 * 1024)
+#define SUFFIX "_NR"
+
+spx_name_verdict spx_primitive_plain(spx_primitive *out, const char *name, size_t len)
+{
+    for (int p = 0; p < SPX_PRIMITIVE_COUNT; p++) {
+        const char *known = spx_primitive_name((spx_primitive)p);
+        if (strlen(known) == len && memcmp(known, name, len) == 0) {
+            *out = (spx_primitive)p;
+            return SPX_NAME_KNOWN;
+        }
+    }
+    *out = SPX_NONE;
+    return SPX_NAME_UNKNOWN;
+}
+
+/* Whether the published name carries the suffix: those of primitives that have a ReLU-bearing twin.
+ */
+static bool is_suffixed(spx_primitive p)
+{
+    return p != SPX_AVG_POOL_3X3 && p != SPX_NONE;
+}
+
+spx_name_verdict spx_primitive_published(spx_primitive *out, const char *name, size_t len)
+{
+    static const char *const relu_only[] = {"dil_conv_3x3", "dil_conv_5x5"};
+    const size_t suffix = strlen(SUFFIX);
+    const bool has = len > suffix && memcmp(name + len - suffix, SUFFIX, suffix) == 0;
+    const spx_name_verdict v = spx_primitive_plain(out, name, has ? len - suffix : len);
+    if (v == SPX_NAME_KNOWN) {
+        if (has == is_suffixed(*out)) {
+            return v;
+        }
+        *out = SPX_NONE;
+        return has ? SPX_NAME_UNKNOWN : SPX_NAME_RELU;
+    }
+    for (size_t i = 0; i < sizeof relu_only / sizeof relu_only[0]; i++) {
+        if (strlen(relu_only[i]) == len && memcmp(relu_only[i], name, len) == 0) {
+            return SPX_NAME_RELU;
+        }
+    }
+    return v;
+}
+
+spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len)
+{
+    size_t i = 0;
+    if (len > TEXT_MAX) {
+        return SPX_FAIL(SPX_EFORMAT, "genotype: longer than %zu bytes", TEXT_MAX);
+    }
+    while (i < len && strchr(" \t\r\n", text[i]) != NULL && text[i] != '\0') {
+        i++;
+    }
+    return i < len && text[i] == '{' ? spx_genotype_parse_json(out, text, len)
+                                     : spx_genotype_parse_text(out, text, len);
+}
+
+spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path)
+{
+    if (strcmp(name_or_path, "published") == 0) {
+        *out = spx_genotype_published;
+        return SPX_OK;
+    }
+    FILE *f = fopen(name_or_path, "rb");
+    if (f == NULL) {
+        return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "genotype '%s': %s",
+                        name_or_path, strerror(errno));
+    }
+    spx_status st = SPX_OK;
+    char *text = malloc(TEXT_MAX + 1);
+    if (text == NULL) {
+        st = SPX_FAIL(SPX_ENOMEM, "genotype: %zu bytes", TEXT_MAX + 1);
+    } else {
+        const size_t len = fread(text, 1, TEXT_MAX + 1, f);
+        st = ferror(f) ? SPX_FAIL(SPX_EIO, "cannot be read: %s", strerror(errno))
+                       : spx_genotype_parse(out, text, len);
+    }
+    free(text);
+    (void)fclose(f);
+    return st == SPX_OK ? st : spx_fail_context(st, "%s", name_or_path);
+}
+
+/* Writing: appends to a buffer that is large enough for every genotype. */
+typedef struct writer {
+    char *text;
+    size_t len, cap;
+} writer;
+
+static void put(writer *w, const char *fmt, ...) SPX_PRINTF(2, 3);
+static void put(writer *w, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const int n = vsnprintf(w->text + w->len, w->cap - w->len, fmt, args);
+    va_end(args);
+    w->len += n > 0 ? (size_t)n : 0;
+}
+
+/* How one form writes a cell. */
+typedef struct style {
+    const char *open_cell, *open_node, *close_node, *close_cell;
+    const char *open_edge, *mid_edge, *close_edge; /* around the primitive and the state */
+    bool suffix;                                   /* _NR */
+} style;
+
+static const style json_style = {"[\n    [", ",\n    [", "]", "\n  ]", "[\"", "\", ", "]", false};
+static const style text_style = {"[[", ", [", "]", "]", "('", "', ", ")", true};
+
+static void put_cell(writer *w, const style *s, const spx_cell_genes *c)
+{
+    for (int i = 0; i < SPX_CELL_NODES; i++) {
+        put(w, "%s", i == 0 ? s->open_cell : s->open_node);
+        for (int j = 0; j < SPX_NODE_EDGES; j++) {
+            const spx_gene *e = &c->edge[i][j];
+            put(w, "%s%s%s%s%s%d%s", j > 0 ? ", " : "", s->open_edge,
+                spx_primitive_name(e->primitive),
+                s->suffix && is_suffixed(e->primitive) ? SUFFIX : "", s->mid_edge, e->from,
+                s->close_edge);
+        }
+        put(w, "%s", s->close_node);
+    }
+    put(w, "%s", s->close_cell);
+}
+
+static bool writer_open(writer *w)
+{
+    *w = (writer){.text = malloc(4096), .cap = 4096}; /* 16 edges of under 64 bytes, and frame */
+    return w->text != NULL;
+}
+
+char *spx_genotype_json(const spx_genotype *g)
+{
+    writer w;
+    if (!writer_open(&w)) {
+        return NULL;
+    }
+    put(&w, "{\n  \"space\": \"sphynx\",\n  \"normal\": ");
+    put_cell(&w, &json_style, &g->normal);
+    put(&w, ",\n  \"reduce\": ");
+    put_cell(&w, &json_style, &g->reduce);
+    put(&w, "\n}\n");
+    return w.text;
+}
+
+char *spx_genotype_text(const spx_genotype *g)
+{
+    writer w;
+    if (!writer_open(&w)) {
+        return NULL;
+    }
+    put(&w, "Genotype(normal=");
+    put_cell(&w, &text_style, &g->normal);
+    put(&w, ", normal_concat=range(2, 6), reduce=");
+    put_cell(&w, &text_style, &g->reduce);
+    put(&w, ", reduce_concat=range(2, 6))\n");
+    return w.text;
+}

@@ -1,0 +1,313 @@
+/*
+ * The published text form of a genotype: a call of Genotype with Python literals, as its repr
+ * prints it.
+ *
+ *   genotype = [NAME "="] "Genotype" "(" item {"," item} [","] ")"
+ *   item     = ("normal" | "reduce") "=" cell | ("normal_concat" | "reduce_concat") "=" concat
+ *   cell     = "[" node {"," node} [","] "]"          SPX_CELL_NODES nodes
+ *   node     = "[" edge {"," edge} [","] "]"          SPX_NODE_EDGES edges; ( ) serve as well
+ *   edge     = "(" STRING "," INT [","] ")"           [ ] serve as well
+ *   concat   = "range" "(" "2" "," "6" ")" | "[" "2" "," "3" "," "4" "," "5" [","] "]"
+ *
+ * Spaces, line ends and # comments may stand between any two tokens. The text is never evaluated.
+ */
+#include "search/space/genotype_private.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct parser {
+    const char *text;
+    size_t len, pos;
+    spx_status st; /* the first error; later steps do nothing */
+} parser;
+
+/* Records an error at the current position with its line and column, both from 1. */
+static void fail_at(parser *p, spx_status st, const char *fmt, ...) SPX_PRINTF(3, 4);
+static void fail_at(parser *p, spx_status st, const char *fmt, ...)
+{
+    if (p->st != SPX_OK) {
+        return;
+    }
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < p->pos; i++) {
+        column = p->text[i] == '\n' ? 1 : column + 1;
+        line += p->text[i] == '\n';
+    }
+    char what[256];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+    p->st = SPX_FAIL(st, "genotype: line %zu, column %zu: %s", line, column, what);
+}
+
+static void skip_space(parser *p)
+{
+    bool comment = false;
+    for (; p->pos < p->len; p->pos++) {
+        const char c = p->text[p->pos];
+        comment = (comment || c == '#') && c != '\n';
+        if (!comment && c != ' ' && c != '\t' && c != '\r' && c != '\n') {
+            break;
+        }
+    }
+}
+
+/* What stands at the current position, for messages. */
+static const char *found(const parser *p, char buffer[static 16])
+{
+    if (p->pos >= p->len) {
+        return "the end";
+    }
+    const unsigned char c = (unsigned char)p->text[p->pos];
+    (void)snprintf(buffer, 16, c >= 0x20 && c < 0x7f ? "'%c'" : "byte 0x%02x", c);
+    return buffer;
+}
+
+/* Whether the next token begins with c; consumes it. */
+static bool accept(parser *p, char c)
+{
+    skip_space(p);
+    if (p->st != SPX_OK || p->pos >= p->len || p->text[p->pos] != c) {
+        return false;
+    }
+    p->pos++;
+    return true;
+}
+
+static void expect(parser *p, char c)
+{
+    char b[16];
+    if (!accept(p, c)) {
+        fail_at(p, SPX_EFORMAT, "expected '%c', found %s", c, found(p, b));
+    }
+}
+
+/* Consumes '(' or '['; returns the bracket that closes it. */
+static char open_bracket(parser *p)
+{
+    char b[16];
+    if (accept(p, '[')) {
+        return ']';
+    }
+    if (!accept(p, '(')) {
+        fail_at(p, SPX_EFORMAT, "expected '[' or '(', found %s", found(p, b));
+    }
+    return ')';
+}
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* A run of letters, digits and underscores; it starts at p->pos - *len. */
+static const char *word(parser *p, size_t *len)
+{
+    char b[16];
+    skip_space(p);
+    const size_t start = p->pos;
+    while (p->pos < p->len && is_word(p->text[p->pos])) {
+        p->pos++;
+    }
+    *len = p->pos - start;
+    if (*len == 0) {
+        fail_at(p, SPX_EFORMAT, "expected a name, found %s", found(p, b));
+    }
+    return p->text + start;
+}
+
+static bool same(const char *s, size_t len, const char *name)
+{
+    return strlen(name) == len && memcmp(s, name, len) == 0;
+}
+
+/* A decimal of at most three digits: states are 0..4. */
+static int integer(parser *p)
+{
+    char b[16];
+    int v = 0, digits = 0;
+    skip_space(p);
+    while (p->pos < p->len && p->text[p->pos] >= '0' && p->text[p->pos] <= '9' && digits < 3) {
+        v = 10 * v + (p->text[p->pos++] - '0');
+        digits++;
+    }
+    if (digits == 0 || (p->pos < p->len && is_word(p->text[p->pos]))) {
+        fail_at(p, SPX_EFORMAT, "expected a number from 0 to 999, found %s", found(p, b));
+    }
+    return v;
+}
+
+/* The primitive named between quotes. */
+static spx_primitive primitive(parser *p)
+{
+    char b[16];
+    skip_space(p);
+    const char quote = p->pos < p->len ? p->text[p->pos] : '\0';
+    if (quote != '\'' && quote != '"') {
+        fail_at(p, SPX_EFORMAT, "expected a quoted primitive, found %s", found(p, b));
+        return SPX_NONE;
+    }
+    const size_t start = ++p->pos;
+    while (p->pos < p->len && is_word(p->text[p->pos])) {
+        p->pos++;
+    }
+    const size_t len = p->pos - start;
+    expect(p, quote);
+    if (p->st != SPX_OK) {
+        return SPX_NONE;
+    }
+    spx_primitive out;
+    const spx_name_verdict verdict = spx_primitive_published(&out, p->text + start, len);
+    const int shown = len < 64 ? (int)len : 64;
+    const size_t after = p->pos;
+    p->pos = start; /* for the messages */
+    if (verdict == SPX_NAME_RELU) {
+        fail_at(p, SPX_EUNSUPPORTED,
+                "'%.*s' without _NR is the ReLU-bearing primitive: the relu-ops space is not in "
+                "this version",
+                shown, p->text + start);
+    } else if (verdict == SPX_NAME_UNKNOWN) {
+        fail_at(p, SPX_EFORMAT, "unknown primitive '%.*s'", shown, p->text + start);
+    } else if (out == SPX_NONE) {
+        fail_at(p, SPX_EFORMAT, "'none' is no edge of a genotype");
+    }
+    p->pos = after;
+    return out;
+}
+
+/* A comma, or the closing bracket after the last of `count` members (a trailing comma may stand
+ * there). */
+static void after_member(parser *p, int member, int count, char close, const char *what)
+{
+    char b[16];
+    const bool comma = accept(p, ',');
+    if (member + 1 < count) {
+        if (!comma) {
+            fail_at(p, SPX_EFORMAT, "expected ',' (%s has %d members), found %s", what, count,
+                    found(p, b));
+        }
+    } else if (!accept(p, close)) {
+        fail_at(p, SPX_EFORMAT, "expected '%c' after %d members of %s, found %s", close, count,
+                what, found(p, b));
+    }
+}
+
+static void parse_cell(parser *p, spx_cell_genes *out)
+{
+    const char close_cell = open_bracket(p);
+    for (int i = 0; i < SPX_CELL_NODES; i++) {
+        const char close_node = open_bracket(p);
+        for (int j = 0; j < SPX_NODE_EDGES; j++) {
+            const char close_edge = open_bracket(p);
+            out->edge[i][j].primitive = primitive(p);
+            expect(p, ',');
+            skip_space(p);
+            const size_t at = p->pos;
+            out->edge[i][j].from = integer(p);
+            if (p->st == SPX_OK && out->edge[i][j].from >= i + 2) {
+                p->pos = at;
+                fail_at(p, SPX_EFORMAT, "node %d takes states 0 to %d, found %d", i + 2, i + 1,
+                        out->edge[i][j].from);
+            }
+            after_member(p, 1, 2, close_edge, "an edge");
+            after_member(p, j, SPX_NODE_EDGES, close_node, "a node");
+        }
+        after_member(p, i, SPX_CELL_NODES, close_cell, "a cell");
+    }
+}
+
+/* Only the concatenation of all four nodes exists in this space. */
+static void parse_concat(parser *p)
+{
+    const size_t at = p->pos;
+    bool good = true;
+    size_t len;
+    skip_space(p);
+    if (p->pos < p->len && p->text[p->pos] == 'r') {
+        const char *w = word(p, &len);
+        good = same(w, len, "range");
+        expect(p, '(');
+        good = integer(p) == 2 && good;
+        expect(p, ',');
+        good = integer(p) == SPX_CELL_NODES + 2 && good;
+        expect(p, ')');
+    } else {
+        const char close = open_bracket(p);
+        for (int i = 0; i < SPX_CELL_NODES && p->st == SPX_OK; i++) {
+            good = integer(p) == i + 2 && good;
+            after_member(p, i, SPX_CELL_NODES, close, "a concatenation");
+        }
+    }
+    if (!good && p->st == SPX_OK) {
+        p->pos = at;
+        fail_at(p, SPX_EFORMAT, "expected the concatenation of nodes 2 to 5, range(2, 6)");
+    }
+}
+
+static void parse_items(parser *p, spx_genotype *g)
+{
+    static const char *const key[] = {"normal", "normal_concat", "reduce", "reduce_concat"};
+    bool seen[4] = {false};
+    expect(p, '(');
+    do {
+        skip_space(p);
+        if (seen[0] && seen[2] && p->pos < p->len && p->text[p->pos] == ')') {
+            break; /* after a trailing comma */
+        }
+        const size_t at = p->pos;
+        size_t len, k = 0;
+        const char *w = word(p, &len);
+        while (k < 4 && !same(w, len, key[k])) {
+            k++;
+        }
+        if (p->st == SPX_OK && (k == 4 || seen[k])) {
+            p->pos = at;
+            fail_at(p, SPX_EFORMAT, "%s '%.*s'", k == 4 ? "unknown item" : "a second",
+                    len < 64 ? (int)len : 64, w);
+        }
+        if (p->st != SPX_OK) {
+            return;
+        }
+        seen[k] = true;
+        expect(p, '=');
+        if (k % 2 == 1) {
+            parse_concat(p);
+        } else {
+            parse_cell(p, k == 0 ? &g->normal : &g->reduce);
+        }
+    } while (accept(p, ','));
+    if (p->st == SPX_OK && !(seen[0] && seen[2])) {
+        fail_at(p, SPX_EFORMAT, "no '%s' cell before this", seen[0] ? "reduce" : "normal");
+    }
+    expect(p, ')');
+}
+
+spx_status spx_genotype_parse_text(spx_genotype *out, const char *text, size_t len)
+{
+    parser p = {.text = text, .len = len};
+    spx_genotype g = {0};
+    char b[16];
+    size_t n;
+    const char *w = word(&p, &n);
+    if (p.st == SPX_OK && !same(w, n, "Genotype") && accept(&p, '=')) {
+        w = word(&p, &n);
+    }
+    if (p.st == SPX_OK && !same(w, n, "Genotype")) {
+        p.pos = (size_t)(w - text);
+        fail_at(&p, SPX_EFORMAT, "expected a JSON object or Genotype(normal=[[(..., found '%.*s'",
+                n < 64 ? (int)n : 64, w);
+    }
+    parse_items(&p, &g);
+    skip_space(&p);
+    if (p.pos < p.len) {
+        fail_at(&p, SPX_EFORMAT, "expected the end, found %s", found(&p, b));
+    }
+    if (p.st == SPX_OK) {
+        *out = g;
+    }
+    return p.st;
+}

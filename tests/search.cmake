@@ -1,0 +1,2 @@
+spx_test(test_genotype SOURCES search/test_genotype.c LINK spx_space)
+spx_test(test_network SOURCES search/test_network.c LINK spx_space)

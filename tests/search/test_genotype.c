@@ -1,0 +1,239 @@
+/* Genotypes: both written forms are read and written faithfully; anything else is refused in one
+ * line. */
+#include "search/space/genotype.h"
+#include "tests/support/spx_test.h"
+
+#include <stdlib.h>
+
+static const char published_text[] =
+    "Genotype(normal=[[('skip_connect_NR', 0), ('skip_connect_NR', 1)], "
+    "[('skip_connect_NR', 2), ('van_dil_conv_5x5_NR', 0)], "
+    "[('van_conv_5x5_NR', 2), ('van_dil_conv_3x3_NR', 0)], "
+    "[('van_conv_3x3_NR', 1), ('skip_connect_NR', 2)]], normal_concat=range(2, 6), "
+    "reduce=[[('van_conv_3x3_NR', 0), ('van_conv_3x3_NR', 1)], "
+    "[('skip_connect_NR', 0), ('van_conv_3x3_NR', 2)], "
+    "[('van_dil_conv_3x3_NR', 0), ('skip_connect_NR', 2)], "
+    "[('van_conv_5x5_NR', 0), ('skip_connect_NR', 4)]], reduce_concat=range(2, 6))\n";
+
+static void assert_same(const spx_genotype *a, const spx_genotype *b)
+{
+    for (int i = 0; i < SPX_CELL_NODES; i++) {
+        for (int j = 0; j < SPX_NODE_EDGES; j++) {
+            assert_int_equal(a->normal.edge[i][j].primitive, b->normal.edge[i][j].primitive);
+            assert_int_equal(a->normal.edge[i][j].from, b->normal.edge[i][j].from);
+            assert_int_equal(a->reduce.edge[i][j].primitive, b->reduce.edge[i][j].primitive);
+            assert_int_equal(a->reduce.edge[i][j].from, b->reduce.edge[i][j].from);
+        }
+    }
+}
+
+static spx_status parse(spx_genotype *g, const char *text)
+{
+    return spx_genotype_parse(g, text, strlen(text));
+}
+
+SPX_TEST(the_published_text_form_is_read_and_written_back_exactly)
+{
+    SPX_UNUSED;
+    spx_genotype g;
+    CHECK_OK(parse(&g, published_text));
+    assert_same(&g, &spx_genotype_published);
+    char *text = spx_genotype_text(&g);
+    assert_string_equal(text, published_text);
+    free(text);
+}
+
+SPX_TEST(the_json_form_survives_a_round_trip)
+{
+    SPX_UNUSED;
+    spx_genotype a = spx_genotype_published, b;
+    a.normal.edge[3][1] = (spx_gene){SPX_AVG_POOL_3X3, 4};
+    char *json = spx_genotype_json(&a);
+    assert_non_null(strstr(json, "\"space\": \"sphynx\""));
+    assert_null(strstr(json, "_NR"));
+    CHECK_OK(parse(&b, json));
+    assert_same(&a, &b);
+    free(json);
+}
+
+SPX_TEST(the_text_form_may_be_spaced_quoted_and_commented_freely)
+{
+    SPX_UNUSED;
+    static const char text[] = "# found at epoch 48\nBEST = Genotype(\n  reduce = [\n"
+                               "  ((\"van_conv_3x3_NR\",0,),[\"van_conv_3x3_NR\",1]),\n"
+                               "  [('skip_connect_NR',0),('van_conv_3x3_NR',2),], # second\n"
+                               "  [('van_dil_conv_3x3_NR',0),('skip_connect_NR',2)],\n"
+                               "  [('van_conv_5x5_NR',0),('skip_connect_NR',4)],],\n"
+                               "  reduce_concat=[2,3,4,5],\n"
+                               "  normal=[[('skip_connect_NR',0),('skip_connect_NR',1)],"
+                               "[('skip_connect_NR',2),('van_dil_conv_5x5_NR',0)],"
+                               "[('van_conv_5x5_NR',2),('van_dil_conv_3x3_NR',0)],"
+                               "[('van_conv_3x3_NR',1),('skip_connect_NR',2)]],\r\n)  \n";
+    spx_genotype g;
+    CHECK_OK(parse(&g, text));
+    assert_same(&g, &spx_genotype_published);
+}
+
+/* Replaces the first `from` in the published text; parses; demands the status and a part of the
+ * message. */
+static void check_refused(const char *from, const char *to, spx_status st, const char *message)
+{
+    char text[2048];
+    const char *at = strstr(published_text, from);
+    spx_genotype g;
+    assert_non_null(at);
+    (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - published_text), published_text, to,
+                   at + strlen(from));
+    CHECK_FAILS(st, parse(&g, text));
+    if (strstr(spx_error_message(), message) == NULL) {
+        fail_msg("'%s' -> '%s': \"%s\" lacks \"%s\"", from, to, spx_error_message(), message);
+    }
+}
+
+SPX_TEST(a_malformed_text_is_refused_with_its_position)
+{
+    SPX_UNUSED;
+    check_refused("'skip_connect_NR', 0", "'skip_conect_NR', 0", SPX_EFORMAT,
+                  "line 1, column 21: unknown primitive 'skip_conect_NR'");
+    check_refused("'skip_connect_NR', 1", "'skip_connect_NR', 2", SPX_EFORMAT,
+                  "node 2 takes states 0 to 1, found 2");
+    check_refused("'skip_connect_NR', 1", "'skip_connect_NR', -1", SPX_EFORMAT, "found '-'");
+    check_refused("'skip_connect_NR', 1", "'skip_connect_NR', 99999999999999999999", SPX_EFORMAT,
+                  "number from 0 to 999");
+    check_refused("'van_conv_3x3_NR'", "'none'", SPX_EFORMAT, "'none' is no edge");
+    check_refused("'van_conv_3x3_NR'", "'avg_pool_3x3_NR'", SPX_EFORMAT, "unknown primitive");
+    check_refused("'van_conv_3x3_NR'", "'van_conv_3x3", SPX_EFORMAT, "expected '''");
+    check_refused("[('skip_connect_NR', 0), ('skip_connect_NR', 1)]", "[('skip_connect_NR', 0)]",
+                  SPX_EFORMAT, "a node has 2 members");
+    check_refused("range(2, 6)", "range(2, 5)", SPX_EFORMAT, "range(2, 6)");
+    check_refused("range(2, 6)", "[2, 3, 5, 5]", SPX_EFORMAT, "range(2, 6)");
+    check_refused("reduce=", "normal=", SPX_EFORMAT, "a second 'normal'");
+    check_refused("reduce=", "shrink=", SPX_EFORMAT, "unknown item 'shrink'");
+    check_refused("Genotype(", "__import__('os').system(", SPX_EFORMAT, "found '__import__'");
+    check_refused("))", "", SPX_EFORMAT, "found the end");
+    check_refused("6))", "6)) + 1", SPX_EFORMAT, "expected the end, found '+'");
+}
+
+SPX_TEST(the_relu_bearing_space_is_refused_by_name)
+{
+    SPX_UNUSED;
+    spx_genotype g;
+    check_refused("van_conv_3x3_NR", "van_conv_3x3", SPX_EUNSUPPORTED, "relu-ops space");
+    check_refused("skip_connect_NR", "skip_connect", SPX_EUNSUPPORTED, "relu-ops space");
+    check_refused("van_conv_3x3_NR", "dil_conv_3x3", SPX_EUNSUPPORTED, "relu-ops space");
+    CHECK_FAILS(SPX_EUNSUPPORTED, parse(&g, "{\"space\": \"relu-ops\"}"));
+}
+
+SPX_TEST(no_prefix_of_a_genotype_is_one)
+{
+    SPX_UNUSED;
+    char *json = spx_genotype_json(&spx_genotype_published);
+    spx_genotype g;
+    for (size_t n = 0; n + 2 < strlen(published_text); n++) { /* all but the line end */
+        CHECK_FAILS(SPX_EFORMAT, spx_genotype_parse(&g, published_text, n));
+    }
+    for (size_t n = 0; n + 2 < strlen(json); n++) {
+        CHECK_FAILS(SPX_EFORMAT, spx_genotype_parse(&g, json, n));
+    }
+    free(json);
+}
+
+SPX_TEST(malformed_json_is_refused)
+{
+    SPX_UNUSED;
+    static const char *const cases[][2] = {
+        {"{", "line 1"},
+        {"{\"normal\": []}", "\"space\""},
+        {"{\"space\": 3}", "\"space\""},
+        {"{\"space\": \"moon\"}", "unknown space 'moon'"},
+        {"{\"space\": \"sphynx\", \"normal\": [1, 2, 3]}", "array of 4 nodes"},
+        {"{\"space\": \"sphynx\", \"normal\": [1, 2, 3, 4]}", "node 2 must be an array of 2 edges"},
+        {"{\"space\": \"sphynx\", \"normal\": [[[\"skip_connect\", 0], [\"none\", 1]], 0, 0, 0]}",
+         "'none' is no edge"},
+        {"{\"space\": \"sphynx\", \"normal\": [[[\"skip_connect\", 2], 0], 0, 0, 0]}", "0 to 1"},
+        {"{\"space\": \"sphynx\", \"normal\": [[[\"skip_connect\", 0.0], 0], 0, 0, 0]}",
+         "expected [\"primitive\", state]"},
+        {"{\"space\": \"sphynx\", \"normal\": [[[\"van_conv_3x3_NR\", 0], 0], 0, 0, 0]}",
+         "unknown primitive"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        spx_genotype g;
+        CHECK_FAILS(SPX_EFORMAT, parse(&g, cases[i][0]));
+        if (strstr(spx_error_message(), cases[i][1]) == NULL) {
+            fail_msg("%s: \"%s\" lacks \"%s\"", cases[i][0], spx_error_message(), cases[i][1]);
+        }
+    }
+}
+
+SPX_TEST(an_absent_or_endless_file_is_refused)
+{
+    SPX_UNUSED;
+    spx_genotype g;
+    CHECK_OK(spx_genotype_load(&g, "published"));
+    assert_same(&g, &spx_genotype_published);
+    CHECK_FAILS(SPX_ENOTFOUND, spx_genotype_load(&g, "no/such/file.json"));
+    CHECK_FAILS(SPX_EFORMAT, spx_genotype_load(&g, "/dev/zero"));
+}
+
+SPX_TEST(the_check_names_what_is_wrong)
+{
+    SPX_UNUSED;
+    spx_genotype g = spx_genotype_published;
+    CHECK_OK(spx_genotype_check(&g));
+    g.reduce.edge[1][0].from = 3;
+    CHECK_FAILS(SPX_EINVAL, spx_genotype_check(&g));
+    assert_non_null(strstr(spx_error_message(), "reduce cell, node 3, edge 0"));
+    g = spx_genotype_published;
+    g.normal.edge[0][1].primitive = SPX_NONE;
+    CHECK_FAILS(SPX_EINVAL, spx_genotype_check(&g));
+}
+
+/* Rows of zeros with chosen peaks: node 5 (states 0..4), and the others decided by ties. */
+SPX_TEST(alphas_become_the_two_strongest_edges_in_descending_order)
+{
+    SPX_UNUSED;
+    float rows[SPX_CELL_NODES][(SPX_CELL_NODES + 1) * SPX_PRIMITIVE_COUNT] = {{0}};
+    const float *alpha[SPX_CELL_NODES] = {rows[0], rows[1], rows[2], rows[3]};
+    rows[3][0 * SPX_PRIMITIVE_COUNT + SPX_NONE] = 9.0f; /* excluded, however large */
+    rows[3][1 * SPX_PRIMITIVE_COUNT + SPX_VAN_CONV_5X5] = 0.5f;
+    rows[3][2 * SPX_PRIMITIVE_COUNT + SPX_SKIP_CONNECT] = 0.25f;
+    rows[3][4 * SPX_PRIMITIVE_COUNT + SPX_VAN_DIL_CONV_5X5] = 2.0f;
+    rows[3][4 * SPX_PRIMITIVE_COUNT + SPX_AVG_POOL_3X3] =
+        1.0f; /* same edge: only the larger counts */
+    spx_genotype g;
+    spx_genotype_from_alphas(&g, alpha, alpha);
+    CHECK_OK(spx_genotype_check(&g));
+    assert_int_equal(g.normal.edge[3][0].from, 4);
+    assert_int_equal(g.normal.edge[3][0].primitive, SPX_VAN_DIL_CONV_5X5);
+    assert_int_equal(g.normal.edge[3][1].from, 1);
+    assert_int_equal(g.normal.edge[3][1].primitive, SPX_VAN_CONV_5X5);
+    for (int i = 0; i < 3; i++) { /* ties: lower state, lower primitive */
+        assert_int_equal(g.reduce.edge[i][0].from, 0);
+        assert_int_equal(g.reduce.edge[i][1].from, 1);
+        assert_int_equal(g.reduce.edge[i][0].primitive, SPX_AVG_POOL_3X3);
+    }
+    rows[0][0] = -1e30f; /* far below, and still chosen: node 2 has two candidates only */
+    for (int p = 1; p < SPX_NONE; p++) {
+        rows[0][p] = -2e30f;
+    }
+    spx_genotype_from_alphas(&g, alpha, alpha);
+    assert_int_equal(g.normal.edge[0][0].from, 1);
+    assert_int_equal(g.normal.edge[0][1].from, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(the_published_text_form_is_read_and_written_back_exactly),
+        SPX_UNIT(the_json_form_survives_a_round_trip),
+        SPX_UNIT(the_text_form_may_be_spaced_quoted_and_commented_freely),
+        SPX_UNIT(a_malformed_text_is_refused_with_its_position),
+        SPX_UNIT(the_relu_bearing_space_is_refused_by_name),
+        SPX_UNIT(no_prefix_of_a_genotype_is_one),
+        SPX_UNIT(malformed_json_is_refused),
+        SPX_UNIT(an_absent_or_endless_file_is_refused),
+        SPX_UNIT(the_check_names_what_is_wrong),
+        SPX_UNIT(alphas_become_the_two_strongest_edges_in_descending_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
