@@ -30,7 +30,7 @@ PUBLISHED_TEXT = (
 
 
 def parse_genotype(text):
-    """The published text form -> {'normal': [[(primitive, source), ...] per node], 'reduce': ...}."""
+    """The published text form -> {'normal': [[(primitive, source), ...] per node], 'reduce': .}."""
     found = {}
     for kind in ("normal", "reduce"):
         body = re.search(kind + r"=(\[\[.*?\]\])", text)
@@ -69,7 +69,7 @@ class AvgPool(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """Halves H and W with two 1x1 convolutions, the second one pixel off, so that no pixel is lost."""
+    """Halves H and W with two 1x1 convolutions, the second one pixel off."""
 
     def __init__(self, c_in, c_out, affine):
         super().__init__()
@@ -277,8 +277,8 @@ class Architect:
 class Search:
     """A supernet with its two optimisers; `step` is one alpha step and one weight step."""
 
-    def __init__(self, net, order, xi=0.025, published_hessian=False):
-        self.net, self.order, self.xi = net, order, xi
+    def __init__(self, net, order, xi=0.025, clip=5.0, published_hessian=False):
+        self.net, self.order, self.xi, self.clip = net, order, xi, clip
         self.w_optim = torch.optim.SGD(net.weights(), xi, momentum=0.9, weight_decay=3e-4)
         self.alpha_optim = torch.optim.Adam(net.alphas(), 3e-4, betas=(0.5, 0.999),
                                             weight_decay=1e-3)
@@ -304,7 +304,7 @@ class Search:
         logits = self.net(trn_x)
         loss = self.net.criterion(logits, trn_y)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.net.weights(), 5.0)
+        norm = nn.utils.clip_grad_norm_(self.net.weights(), self.clip)
         self.w_optim.step()
         return logits, loss, norm
 

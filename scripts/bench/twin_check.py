@@ -13,11 +13,11 @@ import torch
 import golden
 import twin
 
-# A gradient is zero in truth (a shift the next batch norm removes) where the stored float32 one is off
-# by more than this from float64; what is stored is rounding noise, compared absolutely. The finite
-# difference of the hessian is off by as much only because a ReLU flips: it stays relative.
+# A gradient is zero in truth (a shift the next batch norm removes) where the stored float32 one is
+# off by more than this from float64; what is stored is rounding noise, compared absolutely. The
+# finite difference of the hessian is off by as much only because a ReLU flips: it stays relative.
 ZERO_GRAD = 1e-2
-# Noise of a sum that cancels, per unit of upstream gradient norm (at most sqrt(2/N) under a mean loss).
+# Noise of a sum that cancels, per unit of upstream gradient norm (below 1 under a mean loss).
 NOISE = 1e-6
 
 
@@ -125,19 +125,25 @@ def check_steps(f, folder):
     """All search step files beside a supernet file, each variant from its first step on."""
     good = True
     for variant in ("correct", "as_published"):
+        paths = [os.path.join(folder, "search_step%d_%s.h5" % (i, variant)) for i in (1, 2)]
+        paths = [path for path in paths if os.path.exists(path)]
         for dtype, label in ((torch.float32, ""), (torch.float64, "f64/")):
-            net = supernet_of(f).to(dtype)
-            search = twin.Search(net, 2, published_hessian=variant == "as_published")
-            for step in ("step1", "step2"):
-                path = os.path.join(folder, "search_%s_%s.h5" % (step, variant))
-                if not os.path.exists(path):
-                    break
-                record = golden.record_step(search, variant, *batch_of(f, step, dtype))
-                report = Report(step_limit)
+            search = None
+            for path in paths:
                 with h5py.File(path, "r") as g:
+                    search = search or search_of(f, g, dtype)
+                    record = golden.record_step(search, variant,
+                                                *batch_of(f, g.attrs["step"], dtype))
+                    report = Report(step_limit)
                     report.compare(record, g if label == "" else g["f64"], label, marked=g)
                 good = report.show(label + os.path.basename(path)) and good
     return good
+
+
+def search_of(f, g, dtype):
+    return twin.Search(supernet_of(f).to(dtype), 2, xi=float(g.attrs["xi"]),
+                       clip=float(g.attrs["w_grad_clip"]),
+                       published_hessian=g.attrs["variant"] == "as_published")
 
 
 def step_limit(key):
