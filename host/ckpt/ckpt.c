@@ -27,7 +27,8 @@ static spx_status dataset_name(const char *group, const char *name, char out[NAM
     return n > 0 && n < NAME_BYTES ? SPX_OK : SPX_FAIL(SPX_EINVAL, "name too long: %.64s...", name);
 }
 
-/* Keeps the present file under its second name. Failing to is no reason not to write the new one. */
+/* Keeps the present file under its second name. Failing to is no reason not to write the new one.
+ */
 static void link_previous(const char *path)
 {
     char prev[PATH_BYTES], fresh[PATH_BYTES];
@@ -191,7 +192,8 @@ static void shape_text(int rank, const int64_t *dim, char *out, size_t room)
     size_t used = 0;
     out[0] = '\0';
     for (int i = 0; i < rank && used < room; i++) {
-        const int n = snprintf(out + used, room - used, "%s%lld", i > 0 ? "x" : "", (long long)dim[i]);
+        const int n =
+            snprintf(out + used, room - used, "%s%lld", i > 0 ? "x" : "", (long long)dim[i]);
         used += n > 0 ? (size_t)n : 0;
     }
 }

@@ -4,13 +4,13 @@
  * Checkpoints and models: one checksummed HDF5 file, written whole or not at all.
  *
  *   /              attribute format = "sphynx-model", schema = SPX_CKPT_SCHEMA
- *   /meta          u8 [n]: a JSON object; "kind" says what the file is ("search", "train", "model"), the
- *                  rest is the writer's (network, genotype, resolved options, progress, ...)
+ *   /meta          u8 [n]: a JSON object; "kind" says what the file is, the rest is the writer's
+ *                  (network, genotype, resolved options, progress, ...)
  *   /GROUP/NAME    f32 arrays of an arena, NAME and shape as in the layout: parameters and running
  *                  statistics carry the published implementation's names
  *
- * Groups in use: param (weights and architecture parameters), buffer (running statistics), momentum,
- * adam_m, adam_v, ema_param, ema_buffer.
+ * Groups in use: param (weights and architecture parameters), buffer (running statistics),
+ * momentum, adam_m, adam_v, ema_param, ema_buffer.
  */
 #include "host/graph/program.h"
 #include "host/h5/h5_file.h"
@@ -47,8 +47,8 @@ typedef struct spx_ckpt {
  */
 SPX_MUST_CHECK spx_status spx_ckpt_open(spx_ckpt *out, const char *path);
 /**
- * The same for going on with a run: where path is missing or damaged, path + ".prev" is opened, and a
- * damaged file is renamed to path + ".damaged", so that the next save keeps the good one.
+ * The same for going on with a run: where path is missing or damaged, path + ".prev" is opened, and
+ * a damaged file is renamed to path + ".damaged", so that the next save keeps the good one.
  */
 SPX_MUST_CHECK spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path);
 void spx_ckpt_close(spx_ckpt *c); /* zeroed or opened */

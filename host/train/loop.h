@@ -14,7 +14,7 @@
 /** Where a run stands; with the caller's arenas, all that resuming needs. */
 typedef struct spx_loop_state {
     int64_t epoch;      /* epochs finished, their ends included */
-    int64_t epoch_step; /* steps done in the epoch under way; all of them: only its end is missing */
+    int64_t epoch_step; /* steps done in the epoch under way; if all: only its end is missing */
     int64_t step;       /* steps done in all */
     spx_metrics train;  /* of the epoch under way, added to by the step */
 } spx_loop_state;
@@ -36,11 +36,11 @@ typedef struct spx_loop {
 } spx_loop;
 
 /**
- * Runs from *s (zeroed: a new run) to the end. A checkpoint is written at every end of an epoch, every
- * save_every steps, when stopped, and at max_steps before the final part's end_epoch, so that a run may
- * be continued with a larger max_steps as if it had never been cut.
- * @return SPX_OK (all done), SPX_EINTERRUPTED (saved, to be resumed), SPX_EINVAL (a count below 1, or
- *         a state outside the run), or a callback's failure (nothing saved since)
+ * Runs from *s (zeroed: a new run) to the end. A checkpoint is written at every end of an epoch,
+ * every save_every steps, when stopped, and at max_steps before the final part's end_epoch, so that
+ * a run may be continued with a larger max_steps as if it had never been cut.
+ * @return SPX_OK (all done), SPX_EINTERRUPTED (saved, to be resumed), SPX_EINVAL (a count below 1,
+ * or a state outside the run), or a callback's failure (nothing saved since)
  */
 SPX_MUST_CHECK spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s);
 

@@ -80,8 +80,8 @@ static spx_status update(spx_trainer *t, const spx_step_args *a, double norm)
     const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
     const size_t n_state = (size_t)t->layout->floats[SPX_ROLE_STATE];
     float decay = (1.0f + (float)a->step) / (10.0f + (float)a->step);
-    SPX_RETURN_IF(spx_sgd(t->stream, n, a->lr, o->momentum, o->decay, spx_clip_factor(norm, o->clip),
-                          t->grad, t->momentum, t->weights));
+    SPX_RETURN_IF(spx_sgd(t->stream, n, a->lr, o->momentum, o->decay,
+                          spx_clip_factor(norm, o->clip), t->grad, t->momentum, t->weights));
     if (t->ema_weights == NULL) {
         return SPX_OK;
     }

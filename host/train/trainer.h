@@ -1,8 +1,8 @@
 #ifndef SPX_TRAINER_H
 #define SPX_TRAINER_H
 /*
- * One network being trained: its arenas and the step that updates them. Every step is a pure function
- * of the arenas, the batch and the arguments, so restoring the arenas resumes bit for bit.
+ * One network being trained: its arenas and the step that updates them. Every step is a pure
+ * function of the arenas, the batch and the arguments, so restoring the arenas resumes bit for bit.
  */
 #include "host/graph/program.h"
 #include "host/train/source.h"
@@ -36,8 +36,8 @@ typedef struct spx_step_report {
 } spx_step_report;
 
 /**
- * Allocates arenas (momentum zero, weights and states as spx_layout_init draws them from seed) and a
- * workspace of at least min_workspace bytes.
+ * Allocates arenas (momentum zero, weights and states as spx_layout_init draws them from seed) and
+ * a workspace of at least min_workspace bytes.
  * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM; on failure t is cleared
  */
 SPX_MUST_CHECK spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *program,
@@ -54,8 +54,8 @@ typedef struct spx_step_args {
 } spx_step_args;
 
 /**
- * Forward, backward, clip, SGD, moving average. The average's decay is min(ema, (1 + t)/(10 + t)), so
- * that it forgets the first weights quickly.
+ * Forward, backward, clip, SGD, moving average. The average's decay is min(ema, (1 + t)/(10 + t)),
+ * so that it forgets the first weights quickly.
  * @return SPX_OK; SPX_ENUMERIC before anything is updated but running statistics, where the loss or
  *         the gradient is not finite; what the program returns
  */

@@ -1,18 +1,18 @@
 #ifndef SPX_BILEVEL_H
 #define SPX_BILEVEL_H
 /*
- * One step of the search: alphas on the validation half, then weights on the training half (DARTS, Liu
- * et al., arXiv 1806.09055, as in Sphynx, arXiv 2106.11755).
+ * One step of the search: alphas on the validation half, then weights on the training half (DARTS,
+ * Liu et al., arXiv 1806.09055, as in Sphynx, arXiv 2106.11755).
  *
  * Second order: w' = w - xi*(momentum*buf + dw L_train(w) + decay*w); g = d_alpha L_val(w');
- * v = d_w' L_val(w'); eps = 0.01/||v||; hessian = (d_alpha L_train(w + eps v) - d_alpha L_train(w - eps
- * v)) / (2 eps); the alphas' gradient is g - xi*hessian. First order: it is d_alpha L_val(w).
+ * v = d_w' L_val(w'); eps = 0.01/||v||; hessian = (d_alpha L_train(w + eps v) - d_alpha L_train(w -
+ * eps v)) / (2 eps); the alphas' gradient is g - xi*hessian. First order: it is d_alpha L_val(w).
  *
- * Running statistics are updated by every training-mode pass over the training batch (up to four), not
- * by the passes over the validation batch.
+ * Running statistics are updated by every training-mode pass over the training batch (up to four),
+ * not by the passes over the validation batch.
  *
- * Arenas of the weights' size held: weights, momentum, gradient; second order one more, which is w',
- * then w+, then w-.
+ * Arenas of the weights' size held: weights, momentum, gradient; second order one more, which is
+ * w', then w+, then w-.
  */
 #include "search/supernet/supernet.h"
 
@@ -44,14 +44,15 @@ typedef void (*spx_bilevel_trace)(void *ctx, spx_bilevel_quantity q, const float
 typedef struct spx_bilevel {
     spx_bilevel_options options;
     spx_supernet *net; /* borrowed; with the passes the order needs */
-    /* Owned arenas of net->layout's sizes; set before the first step, saved and restored as they are. */
+    /* Owned arenas of net->layout's sizes; the state to save and restore. */
     float *weights, *momentum, *state;
     float *alphas, *adam_m, *adam_v;
     uint64_t alpha_steps; /* Adam's step count */
     /* Scratch: undefined between steps. */
-    float *weight_grad, *shifted;                   /* shifted: second order only */
-    float *alpha_grad, *alpha_plus, *alpha_minus;   /* alphas' size */
-    spx_bilevel_trace trace;                        /* or NULL */
+    float *weight_grad, *shifted;              /* shifted: second order only */
+    float *alpha_grad;                         /* alphas' size */
+    float *alpha_plus, *alpha_minus, *hessian; /* alphas' size; second order only */
+    spx_bilevel_trace trace;                   /* or NULL */
     void *trace_ctx;
 } spx_bilevel;
 
@@ -60,12 +61,13 @@ typedef struct spx_bilevel_report {
     double weight_norm;         /* of the weights' gradient, before clipping */
     double alpha_norm;          /* of the alphas' gradient */
     double dw_norm, eps;        /* ||v|| and 0.01/||v||; second order */
-    const float *logits;        /* (batch, classes) of the weight step, until the workspace's next use */
+    const float *logits; /* (batch, classes) of the weight step, until the workspace's next use */
 } spx_bilevel_report;
 
 /**
  * Allocates arenas: weights, alphas and states as the layout draws them from seed, all else zero.
- * @return SPX_OK, SPX_EINVAL (an option out of range, net lacks a pass), SPX_ENOMEM; then b is cleared
+ * @return SPX_OK, SPX_EINVAL (an option out of range, net lacks a pass), SPX_ENOMEM; then b is
+ * cleared
  */
 SPX_MUST_CHECK spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net,
                                            const spx_bilevel_options *o, uint64_t seed);
@@ -75,8 +77,8 @@ void spx_bilevel_clear(spx_bilevel *b); /* zeroed or initialised */
  * One step: alphas, then weights with the new alphas.
  * @param xi  learning rate of the look-ahead, second order; published: equal to lr
  * @param lr  learning rate of the weights
- * @return SPX_OK; SPX_ENUMERIC where a loss or a gradient is not finite (alphas may be updated, weights
- *         are not); what a program returns
+ * @return SPX_OK; SPX_ENUMERIC where a loss or a gradient is not finite (alphas may be updated,
+ * weights are not); what a program returns
  */
 SPX_MUST_CHECK spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train,
                                            const spx_samples *val, float xi, float lr,

@@ -1,9 +1,9 @@
 #ifndef SPX_SUPERNET_H
 #define SPX_SUPERNET_H
 /*
- * The supernet ready to run: one layout of weights, alphas and running statistics, and one program per
- * kind of pass over one workspace, so that a pass computes only what it is asked for and the memory of
- * the largest pass is the memory of all.
+ * The supernet ready to run: one layout of weights, alphas and running statistics, and one program
+ * per kind of pass over one workspace, so that a pass computes only what it is asked for and the
+ * memory of the largest pass is the memory of all.
  */
 #include "host/graph/program.h"
 #include "host/train/source.h"
@@ -70,10 +70,10 @@ void spx_supernet_genotype(const spx_supernet *s, const float *alphas, spx_genot
 
 /** How far the alphas have collapsed; see README.md for what the numbers say. */
 typedef struct spx_collapse {
-    double skip_share;    /* skip_connect among the genotype's edges, 0..1: normal cells */
-    double none_share;    /* edges whose largest alpha is none, of all candidate edges, 0..1 */
-    double entropy;       /* mean entropy of the softmaxed alphas per edge, 1: uniform, 0: one-hot */
-    bool warn;            /* skip_share > 0.5 or none_share > 0.5 */
+    double skip_share; /* skip_connect among the genotype's edges, 0..1: normal cells */
+    double none_share; /* edges whose largest alpha is none, of all candidate edges, 0..1 */
+    double entropy;    /* mean entropy of the softmaxed alphas per edge, 1: uniform, 0: one-hot */
+    bool warn;         /* skip_share > 0.5 or none_share > 0.5 */
 } spx_collapse;
 
 void spx_supernet_collapse(const spx_supernet *s, const float *alphas, spx_collapse *out);

@@ -1,0 +1,253 @@
+#include "search/bilevel/bilevel.h"
+
+#include "kernels/base/alloc.h"
+#include "kernels/optim/optim.h"
+
+#include <math.h>
+#include <string.h>
+
+const spx_bilevel_options spx_bilevel_defaults = {
+    .second_order = true,
+    .momentum = 0.9f,
+    .decay = 3e-4f,
+    .clip = 5.0,
+    .alpha_lr = 3e-4f,
+    .alpha_beta1 = 0.5f,
+    .alpha_beta2 = 0.999f,
+    .alpha_decay = 1e-3f,
+};
+
+static spx_status check(const spx_bilevel_options *o, const spx_supernet *net)
+{
+    const struct {
+        const char *name;
+        double value, below;
+    } field[] = {{"momentum", (double)o->momentum, 1},
+                 {"weight decay", (double)o->decay, 1},
+                 {"clip", o->clip, 1e30},
+                 {"alpha rate", (double)o->alpha_lr, 1e3},
+                 {"alpha beta1", (double)o->alpha_beta1, 1},
+                 {"alpha beta2", (double)o->alpha_beta2, 1},
+                 {"alpha decay", (double)o->alpha_decay, 1}};
+    const spx_pass third = o->second_order ? SPX_PASS_BOTH : SPX_PASS_ALPHAS;
+    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++) {
+        if (!(field[i].value >= 0 && field[i].value < field[i].below)) {
+            return SPX_FAIL(SPX_EINVAL, "search: %s %g, expected 0 or more and below %g",
+                            field[i].name, field[i].value, field[i].below);
+        }
+    }
+    if (net->program[SPX_PASS_WEIGHTS] == NULL || net->program[SPX_PASS_ALPHAS] == NULL ||
+        net->program[third] == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "search: the supernet lacks a pass");
+    }
+    return SPX_OK;
+}
+
+static spx_status arena(float **out, const spx_bilevel *b, spx_role role)
+{
+    void *p = NULL;
+    const spx_status st = spx_calloc(&p, (size_t)b->net->layout->floats[role], sizeof(float));
+    *out = p;
+    return st;
+}
+
+spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel_options *o,
+                            uint64_t seed)
+{
+    spx_status st;
+    memset(b, 0, sizeof *b);
+    b->options = *o;
+    b->net = net;
+    SPX_TRY(st, check(o, net), fail);
+    SPX_TRY(st, arena(&b->weights, b, SPX_ROLE_WEIGHT), fail);
+    SPX_TRY(st, arena(&b->momentum, b, SPX_ROLE_WEIGHT), fail);
+    SPX_TRY(st, arena(&b->weight_grad, b, SPX_ROLE_WEIGHT), fail);
+    SPX_TRY(st, arena(&b->state, b, SPX_ROLE_STATE), fail);
+    SPX_TRY(st, arena(&b->alphas, b, SPX_ROLE_ARCH), fail);
+    SPX_TRY(st, arena(&b->adam_m, b, SPX_ROLE_ARCH), fail);
+    SPX_TRY(st, arena(&b->adam_v, b, SPX_ROLE_ARCH), fail);
+    SPX_TRY(st, arena(&b->alpha_grad, b, SPX_ROLE_ARCH), fail);
+    if (o->second_order) {
+        SPX_TRY(st, arena(&b->shifted, b, SPX_ROLE_WEIGHT), fail);
+        SPX_TRY(st, arena(&b->alpha_plus, b, SPX_ROLE_ARCH), fail);
+        SPX_TRY(st, arena(&b->alpha_minus, b, SPX_ROLE_ARCH), fail);
+        SPX_TRY(st, arena(&b->hessian, b, SPX_ROLE_ARCH), fail);
+    }
+    spx_layout_init(net->layout, seed, b->weights, b->alphas, b->state);
+    return SPX_OK;
+fail:
+    spx_bilevel_clear(b);
+    return st;
+}
+
+void spx_bilevel_clear(spx_bilevel *b)
+{
+    float *const owned[] = {b->weights,     b->momentum, b->state,      b->alphas,
+                            b->adam_m,      b->adam_v,   b->alpha_grad, b->alpha_plus,
+                            b->alpha_minus, b->hessian,  b->shifted,    b->weight_grad};
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
+        spx_free(owned[i]);
+    }
+    memset(b, 0, sizeof *b);
+}
+
+static size_t floats(const spx_bilevel *b, spx_role role)
+{
+    return (size_t)b->net->layout->floats[role];
+}
+
+static void show(const spx_bilevel *b, spx_bilevel_quantity q, const float *data, size_t n)
+{
+    if (b->trace != NULL) {
+        b->trace(b->trace_ctx, q, data, n);
+    }
+}
+
+static void show_logits(const spx_bilevel *b, spx_bilevel_quantity q, const float *logits)
+{
+    show(b, q, logits, (size_t)(b->net->config.batch * b->net->config.classes));
+}
+
+static spx_status finite(const char *what, double a, double b)
+{
+    return isfinite(a) && isfinite(b)
+               ? SPX_OK
+               : SPX_FAIL(SPX_ENUMERIC, "%s: loss %g, gradient norm %g", what, a, b);
+}
+
+/* weight_grad = d_w L_train(w); the states are updated. */
+static spx_status weight_gradient(spx_bilevel *b, const spx_samples *train, const float **logits,
+                                  float *loss)
+{
+    const spx_supernet_run r = {.weights = b->weights,
+                                .alphas = b->alphas,
+                                .state = b->state,
+                                .update_state = true,
+                                .weight_grad = b->weight_grad,
+                                .images = train->images,
+                                .labels = train->labels};
+    return spx_supernet_pass(b->net, SPX_PASS_WEIGHTS, &r, logits, loss);
+}
+
+spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val,
+                                   spx_bilevel_report *report)
+{
+    const spx_supernet_run r = {.weights = b->weights,
+                                .alphas = b->alphas,
+                                .state = b->state,
+                                .alpha_grad = b->alpha_grad,
+                                .images = val->images,
+                                .labels = val->labels};
+    const float *logits;
+    SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, &logits, &report->val_loss));
+    show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
+    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, floats(b, SPX_ROLE_ARCH));
+    return SPX_OK;
+}
+
+/* out = d_alpha L_train(w + a*direction); `shifted` holds the sum. */
+static spx_status shifted_gradient(spx_bilevel *b, const spx_samples *train, float a,
+                                   const float *direction, float *out)
+{
+    const spx_supernet_run r = {.weights = b->shifted,
+                                .alphas = b->alphas,
+                                .state = b->state,
+                                .update_state = true,
+                                .alpha_grad = out,
+                                .images = train->images,
+                                .labels = train->labels};
+    SPX_RETURN_IF(
+        spx_axpy(b->net->stream, floats(b, SPX_ROLE_WEIGHT), a, b->weights, direction, b->shifted));
+    return spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, NULL, NULL);
+}
+
+spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train, const float *direction,
+                               double eps, float *hessian)
+{
+    const double scale = b->options.published_hessian ? eps / 2 : 1 / (2 * eps);
+    SPX_RETURN_IF(shifted_gradient(b, train, (float)eps, direction, b->alpha_plus));
+    SPX_RETURN_IF(shifted_gradient(b, train, (float)-eps, direction, b->alpha_minus));
+    for (size_t i = 0; i < floats(b, SPX_ROLE_ARCH); i++) {
+        hessian[i] = (float)(scale * ((double)b->alpha_plus[i] - (double)b->alpha_minus[i]));
+    }
+    return SPX_OK;
+}
+
+/* weight_grad = v, alpha_grad = g: the validation loss at w'. The net's states are not touched. */
+static spx_status lookahead(spx_bilevel *b, const spx_samples *train, const spx_samples *val,
+                            float xi, spx_bilevel_report *report)
+{
+    const size_t n = floats(b, SPX_ROLE_WEIGHT);
+    const spx_supernet_run r = {.weights = b->shifted,
+                                .alphas = b->alphas,
+                                .state = b->state,
+                                .weight_grad = b->weight_grad,
+                                .alpha_grad = b->alpha_grad,
+                                .images = val->images,
+                                .labels = val->labels};
+    const float *logits;
+    SPX_RETURN_IF(weight_gradient(b, train, NULL, NULL));
+    SPX_RETURN_IF(spx_sgd_lookahead(b->net->stream, n, xi, b->options.momentum, b->options.decay,
+                                    b->weight_grad, b->momentum, b->weights, b->shifted));
+    show(b, SPX_BILEVEL_VIRTUAL_WEIGHT, b->shifted, n);
+    SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_BOTH, &r, &logits, &report->val_loss));
+    show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
+    show(b, SPX_BILEVEL_DW_VAL, b->weight_grad, n);
+    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, floats(b, SPX_ROLE_ARCH));
+    SPX_RETURN_IF(spx_norm2(b->net->stream, n, b->weight_grad, &report->dw_norm));
+    return finite("look-ahead", (double)report->val_loss, report->dw_norm);
+}
+
+spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_samples *train,
+                                    const spx_samples *val, float xi, spx_bilevel_report *report)
+{
+    const size_t n = floats(b, SPX_ROLE_ARCH);
+    SPX_RETURN_IF(lookahead(b, train, val, xi, report));
+    report->eps = report->dw_norm > 0 ? 0.01 / report->dw_norm : 0;
+    if (report->eps == 0) {
+        return SPX_OK; /* no direction: the look-ahead changes nothing to first order */
+    }
+    SPX_RETURN_IF(spx_bilevel_hessian(b, train, b->weight_grad, report->eps, b->hessian));
+    show(b, SPX_BILEVEL_HESSIAN, b->hessian, n);
+    return spx_axpy(b->net->stream, n, -xi, b->alpha_grad, b->hessian, b->alpha_grad);
+}
+
+spx_status spx_bilevel_update_alphas(spx_bilevel *b, spx_bilevel_report *report)
+{
+    const spx_bilevel_options *o = &b->options;
+    const size_t n = floats(b, SPX_ROLE_ARCH);
+    show(b, SPX_BILEVEL_ALPHA_GRAD, b->alpha_grad, n);
+    SPX_RETURN_IF(spx_norm2(b->net->stream, n, b->alpha_grad, &report->alpha_norm));
+    SPX_RETURN_IF(finite("alpha step", (double)report->val_loss, report->alpha_norm));
+    b->alpha_steps++;
+    return spx_adam(b->net->stream, n, o->alpha_lr, o->alpha_beta1, o->alpha_beta2, o->alpha_decay,
+                    b->alpha_steps, b->alpha_grad, b->adam_m, b->adam_v, b->alphas);
+}
+
+spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train, float lr,
+                                      spx_bilevel_report *report)
+{
+    const spx_bilevel_options *o = &b->options;
+    const size_t n = floats(b, SPX_ROLE_WEIGHT);
+    SPX_RETURN_IF(weight_gradient(b, train, &report->logits, &report->train_loss));
+    show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, report->logits);
+    show(b, SPX_BILEVEL_WEIGHT_GRAD, b->weight_grad, n);
+    SPX_RETURN_IF(spx_norm2(b->net->stream, n, b->weight_grad, &report->weight_norm));
+    SPX_RETURN_IF(finite("weight step", (double)report->train_loss, report->weight_norm));
+    return spx_sgd(b->net->stream, n, lr, o->momentum, o->decay,
+                   spx_clip_factor(report->weight_norm, o->clip), b->weight_grad, b->momentum,
+                   b->weights);
+}
+
+spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train, const spx_samples *val,
+                            float xi, float lr, spx_bilevel_report *report)
+{
+    memset(report, 0, sizeof *report);
+    if (b->options.second_order) {
+        SPX_RETURN_IF(spx_bilevel_second_order(b, train, val, xi, report));
+    } else {
+        SPX_RETURN_IF(spx_bilevel_first_order(b, val, report));
+    }
+    SPX_RETURN_IF(spx_bilevel_update_alphas(b, report));
+    return spx_bilevel_update_weights(b, train, lr, report);
+}
