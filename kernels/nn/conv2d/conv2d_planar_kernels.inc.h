@@ -1,0 +1,275 @@
+/*
+ * The planar kernels, compiled once per instruction set: the including file defines PLANAR_ISA (the
+ * table to fill), PLANAR_PAIRS (the register blocks that fit its registers), PLANAR_MAX_KB and
+ * PLANAR_MAX_PB. Vectors are 8 floats on both sets: with 32 registers they reach the peak of
+ * processors that split 16-float operations, and short rows waste less.
+ */
+#include "kernels/nn/conv2d/conv2d_planar.h"
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* -1 in the first lanes lanes, 0 in the others. */
+INLINE __m256i lane_mask(int lanes)
+{
+    static const int32_t table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - lanes));
+}
+
+INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
+{
+    __m256 acc[SPX_PLANAR_MAX_KB][SPX_PLANAR_MAX_PB];
+    int64_t voff[SPX_PLANAR_MAX_PB];
+    const __m256i mask = lane_mask(a->tail);
+    const bool whole = a->tail == SPX_PLANAR_LANES;
+    UNROLL
+    for (int v = 0; v < pb; v++) {
+        voff[v] = a->voff[v];
+    }
+    float *const out = a->out;
+    const int64_t out_stride = a->out_stride;
+    if (a->load) {
+        UNROLL
+        for (int k = 0; k < kb; k++) {
+            UNROLL
+            for (int v = 0; v < pb - 1; v++) {
+                acc[k][v] = _mm256_loadu_ps(out + k * out_stride + 8 * v);
+            }
+            acc[k][pb - 1] = _mm256_maskload_ps(out + k * out_stride + 8 * (pb - 1), mask);
+        }
+    } else {
+        UNROLL
+        for (int k = 0; k < kb; k++) {
+            const __m256 start = a->bias != NULL ? _mm256_set1_ps(a->bias[k]) : _mm256_setzero_ps();
+            UNROLL
+            for (int v = 0; v < pb; v++) {
+                acc[k][v] = start;
+            }
+        }
+    }
+    const float *w = a->w, *in = a->in;
+    const int64_t *off = a->off, *end = a->off + a->n;
+    for (; off < end; off++, w += kb) {
+        const float *src = in + *off;
+        __m256 x[SPX_PLANAR_MAX_PB];
+        UNROLL
+        for (int v = 0; v < pb; v++) {
+            x[v] = _mm256_loadu_ps(src + voff[v]);
+        }
+        UNROLL
+        for (int k = 0; k < kb; k++) {
+            const __m256 wk = _mm256_broadcast_ss(w + k);
+            UNROLL
+            for (int v = 0; v < pb; v++) {
+                acc[k][v] = _mm256_fmadd_ps(wk, x[v], acc[k][v]);
+            }
+        }
+    }
+    UNROLL
+    for (int k = 0; k < kb; k++) {
+        UNROLL
+        for (int v = 0; v < pb - 1; v++) {
+            _mm256_storeu_ps(out + k * out_stride + 8 * v, acc[k][v]);
+        }
+    }
+    UNROLL
+    for (int k = 0; k < kb; k++) {
+        float *last = out + k * out_stride + 8 * (pb - 1);
+        if (whole) { /* a plain store is many times cheaper than a masked one */
+            _mm256_storeu_ps(last, acc[k][pb - 1]);
+        } else {
+            _mm256_maskstore_ps(last, mask, acc[k][pb - 1]);
+        }
+    }
+}
+
+/* Lane i of the result is the sum of the lanes of a[i]; i >= n give 0. */
+INLINE __m256 lane_sums(const __m256 *a, const int n)
+{
+    __m256 v[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        v[i] = i < n ? a[i] : _mm256_setzero_ps();
+    }
+    const __m256 s0 = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    const __m256 s1 = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(s0, s1, 0x20),
+                         _mm256_permute2f128_ps(s0, s1, 0x31));
+}
+
+/* One vector of pixels into all kb * pb sums. */
+INLINE void dot_step(__m256 acc[][SPX_PLANAR_MAX_PB], const __m256 *dy, const float *const *in,
+                     int64_t at, const int kb, const int pb)
+{
+    UNROLL
+    for (int t = 0; t < pb; t++) {
+        const __m256 x = _mm256_loadu_ps(in[t] + at);
+        UNROLL
+        for (int k = 0; k < kb; k++) {
+            acc[k][t] = _mm256_fmadd_ps(dy[k], x, acc[k][t]);
+        }
+    }
+}
+
+INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
+{
+    __m256 acc[SPX_PLANAR_MAX_KB][SPX_PLANAR_MAX_PB];
+    const float *in[SPX_PLANAR_MAX_PB];
+    const int64_t whole = a->tail == 8 ? a->vectors : a->vectors - 1;
+    UNROLL
+    for (int k = 0; k < kb; k++) {
+        UNROLL
+        for (int t = 0; t < pb; t++) {
+            acc[k][t] = _mm256_setzero_ps();
+        }
+    }
+    UNROLL
+    for (int t = 0; t < pb; t++) {
+        in[t] = a->in + a->off[t];
+    }
+    for (int64_t n = 0; n < a->images; n++) {
+        const float *dy = a->dy + n * a->dy_image;
+        const int64_t base = n * a->in_image, plane = a->dy_plane;
+        __m256 g[SPX_PLANAR_MAX_KB];
+        for (int64_t v = 0; v < whole; v++, dy += 8) {
+            UNROLL
+            for (int k = 0; k < kb; k++) {
+                g[k] = _mm256_loadu_ps(dy + k * plane);
+            }
+            dot_step(acc, g, in, base + a->voff[v], kb, pb);
+        }
+        if (whole < a->vectors) {
+            const __m256i mask = lane_mask(a->tail);
+            UNROLL
+            for (int k = 0; k < kb; k++) {
+                g[k] = _mm256_maskload_ps(dy + k * plane, mask);
+            }
+            dot_step(acc, g, in, base + a->voff[whole], kb, pb);
+        }
+    }
+    const __m256i taps = lane_mask(pb);
+    UNROLL
+    for (int k = 0; k < kb; k++) {
+        float *dw = a->dw + k * a->dw_stride;
+        const __m256 sum = lane_sums(acc[k], pb);
+        _mm256_maskstore_ps(dw, taps, _mm256_add_ps(_mm256_maskload_ps(dw, taps), sum));
+    }
+}
+
+INLINE __m256 affine8(__m256 v, const spx_planar_affine *f)
+{
+    if (f->affine) {
+        v = _mm256_fmadd_ps(_mm256_sub_ps(v, _mm256_set1_ps(f->mean)), _mm256_set1_ps(f->scale),
+                            _mm256_set1_ps(f->shift));
+    }
+    /* The second operand wins where one is NaN, so divergence shows. */
+    return f->relu ? _mm256_max_ps(_mm256_setzero_ps(), v) : v;
+}
+
+INLINE void zero_run(float *dst, int64_t count)
+{
+    for (int64_t j = 0; j < count; j += 8) {
+        _mm256_storeu_ps(dst + j, _mm256_setzero_ps());
+    }
+}
+
+/* dst[0..count) = f(src[0], src[step], ..); stores whole vectors. */
+INLINE void copy_run(float *dst, const float *src, int64_t count, int64_t step,
+                     const spx_planar_affine *f)
+{
+    int64_t j = 0;
+    if (step == 1) {
+        for (; j + 8 <= count; j += 8) {
+            _mm256_storeu_ps(dst + j, affine8(_mm256_loadu_ps(src + j), f));
+        }
+        if (j < count) {
+            const __m256i mask = lane_mask((int)(count - j));
+            _mm256_storeu_ps(dst + j, affine8(_mm256_maskload_ps(src + j, mask), f));
+        }
+        return;
+    }
+    for (; step == 2 && j + 8 < count; j += 8) { /* reads 16, one more than 8 pixels need */
+        const __m256 lo = _mm256_loadu_ps(src + 2 * j), hi = _mm256_loadu_ps(src + 2 * j + 8);
+        const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(lo, hi, 0x88));
+        const __m256 v = _mm256_castpd_ps(_mm256_permute4x64_pd(even, 0xd8));
+        _mm256_storeu_ps(dst + j, affine8(v, f));
+    }
+    for (; j < count; j++) {
+        const __m256 v = affine8(_mm256_castps128_ps256(_mm_load_ss(src + step * j)), f);
+        _mm_store_ss(dst + j, _mm256_castps256_ps128(v));
+    }
+}
+
+INLINE void pack_lines(const spx_planar_lines *a, const spx_planar_affine f)
+{
+    for (int64_t i = 0; i < a->count; i++) {
+        const int64_t row = a->row + i * a->step;
+        float *line = a->dst + i * a->pitch;
+        for (int s = 0; s < a->segments; s++) {
+            const spx_planar_segment *g = &a->segment[s];
+            float *dst = line + g->dst;
+            if (row < 0 || row >= a->h) {
+                zero_run(dst, g->count);
+                continue;
+            }
+            zero_run(dst, g->begin);
+            copy_run(dst + g->begin, a->src + row * a->w + g->first + g->begin * a->step,
+                     g->end - g->begin, a->step, &f);
+            zero_run(dst + g->end, g->count - g->end);
+        }
+    }
+}
+
+/* The flags as constants, so that each variant's inner loop is free of branches. */
+static void pack(const spx_planar_lines *a)
+{
+    spx_planar_affine f = a->f;
+    if (!f.affine && !f.relu) {
+        pack_lines(a, (spx_planar_affine){0});
+    } else if (!f.affine) {
+        pack_lines(a, (spx_planar_affine){.relu = true});
+    } else {
+        f.affine = true;
+        pack_lines(a, f);
+    }
+}
+
+static float sum(const float *x, int64_t n)
+{
+    __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                     _mm256_setzero_ps()};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        acc[i / 8 % 4] = _mm256_add_ps(acc[i / 8 % 4], _mm256_loadu_ps(x + i));
+    }
+    if (i < n) {
+        acc[0] = _mm256_add_ps(acc[0], _mm256_maskload_ps(x + i, lane_mask((int)(n - i))));
+    }
+    acc[0] = _mm256_add_ps(_mm256_add_ps(acc[0], acc[1]), _mm256_add_ps(acc[2], acc[3]));
+    return _mm256_cvtss_f32(lane_sums(acc, 1));
+}
+
+#define DEFINE(K, P)                                                                               \
+    static void mac_##K##_##P(const spx_planar_mac *a)                                             \
+    {                                                                                              \
+        mac_block(a, K, P);                                                                        \
+    }                                                                                              \
+    static void dot_##K##_##P(const spx_planar_dot *a)                                             \
+    {                                                                                              \
+        dot_block(a, K, P);                                                                        \
+    }
+#define MAC_ENTRY(K, P) .mac[K][P] = mac_##K##_##P,
+#define DOT_ENTRY(K, P) .dot[K][P] = dot_##K##_##P,
+
+PLANAR_PAIRS(DEFINE)
+
+const spx_planar_isa PLANAR_ISA = {.max_kb = PLANAR_MAX_KB,
+                                   .max_pb = PLANAR_MAX_PB,
+                                   PLANAR_PAIRS(MAC_ENTRY) PLANAR_PAIRS(DOT_ENTRY).pack = pack,
+                                   .sum = sum};
