@@ -1,0 +1,1 @@
+spx_test(test_ckpt SOURCES ckpt/test_ckpt.c LINK spx_ckpt)
