@@ -89,4 +89,10 @@ const float *spx_program_output(const spx_program *p, const spx_binding *b, int 
 /** Gradient of options.grad[i], likewise. */
 const float *spx_program_grad(const spx_program *p, const spx_binding *b, int i);
 
+/** From now on runs are timed node by node (with a wait after each); sums start at zero. */
+void spx_program_profile_begin(spx_program *p);
+/** Sums of one op kind: seconds, calls, and the floating-point operations of ONE run (convolutions). */
+void spx_program_profile(const spx_program *p, spx_op op, double *seconds, int64_t *calls,
+                         double *flops);
+
 #endif

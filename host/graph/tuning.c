@@ -1,0 +1,251 @@
+#define _POSIX_C_SOURCE 200809L
+#include "host/graph/tuning.h"
+
+#include "kernels/base/alloc.h"
+#include "kernels/base/rng.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KEY_NUMBERS 13 /* pass, threads, n c h w k r s stride dilation pad_begin pad_end */
+#define LINE_BYTES 320
+#define TIMED_RUNS 3
+
+typedef struct choice {
+    int64_t key[KEY_NUMBERS];
+    spx_conv2d_algo algo;
+} choice;
+
+struct spx_tuning {
+    choice *list;
+    int n, cap, measured;
+};
+
+spx_status spx_tuning_create(spx_tuning **out)
+{
+    *out = calloc(1, sizeof **out);
+    return *out != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "tuning table");
+}
+
+void spx_tuning_destroy(spx_tuning *t)
+{
+    if (t != NULL) {
+        free(t->list);
+        free(t);
+    }
+}
+
+int spx_tuning_measured(const spx_tuning *t)
+{
+    return t->measured;
+}
+
+static choice *find(const spx_tuning *t, const int64_t key[KEY_NUMBERS])
+{
+    for (int i = 0; i < t->n; i++) {
+        if (memcmp(t->list[i].key, key, sizeof t->list[i].key) == 0) {
+            return &t->list[i];
+        }
+    }
+    return NULL;
+}
+
+static spx_status put(spx_tuning *t, const int64_t key[KEY_NUMBERS], spx_conv2d_algo algo)
+{
+    choice *c = find(t, key);
+    if (c == NULL) {
+        if (t->n == t->cap) {
+            const int cap = t->cap == 0 ? 64 : 2 * t->cap;
+            choice *list = realloc(t->list, sizeof *list * (size_t)cap);
+            if (list == NULL) {
+                return SPX_FAIL(SPX_ENOMEM, "tuning table of %d", cap);
+            }
+            t->list = list;
+            t->cap = cap;
+        }
+        c = &t->list[t->n++];
+        memcpy(c->key, key, sizeof c->key);
+    }
+    c->algo = algo;
+    return SPX_OK;
+}
+
+/* One line without its newline; false if it is not of the form. */
+static bool parse_line(const char *line, int64_t key[KEY_NUMBERS], spx_conv2d_algo *algo)
+{
+    const char *at = line;
+    for (int i = 0; i < KEY_NUMBERS; i++) {
+        char *end;
+        key[i] = strtoll(at, &end, 10);
+        if (end == at || *end != ' ') {
+            return false;
+        }
+        at = end + 1;
+    }
+    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
+        if (strcmp(at, spx_conv2d_algo_name((spx_conv2d_algo)a)) == 0) {
+            *algo = (spx_conv2d_algo)a;
+            return key[0] >= 0 && key[0] < SPX_CONV2D_PASS_COUNT;
+        }
+    }
+    return false;
+}
+
+spx_status spx_tuning_parse(spx_tuning *t, const char *text, size_t len)
+{
+    size_t at = 0;
+    for (int number = 1; at < len; number++) {
+        const char *nl = memchr(text + at, '\n', len - at);
+        const size_t n = nl != NULL ? (size_t)(nl - (text + at)) : len - at;
+        char line[LINE_BYTES];
+        int64_t key[KEY_NUMBERS];
+        spx_conv2d_algo algo;
+        if (n >= sizeof line) {
+            return SPX_FAIL(SPX_EFORMAT, "tuning table, line %d: too long", number);
+        }
+        memcpy(line, text + at, n);
+        line[n] = '\0';
+        at += n + 1;
+        if (n == 0) {
+            continue;
+        }
+        if (!parse_line(line, key, &algo)) {
+            return SPX_FAIL(SPX_EFORMAT,
+                            "tuning table, line %d: expected %d numbers and an algorithm", number,
+                            KEY_NUMBERS);
+        }
+        SPX_RETURN_IF(put(t, key, algo));
+    }
+    return SPX_OK;
+}
+
+char *spx_tuning_text(const spx_tuning *t)
+{
+    char *text = malloc((size_t)t->n * LINE_BYTES + 1);
+    size_t at = 0;
+    if (text == NULL) {
+        return NULL;
+    }
+    text[0] = '\0';
+    for (int i = 0; i < t->n; i++) {
+        for (int k = 0; k < KEY_NUMBERS; k++) {
+            at += (size_t)snprintf(text + at, 24, "%lld ", (long long)t->list[i].key[k]);
+        }
+        at += (size_t)snprintf(text + at, 24, "%s\n", spx_conv2d_algo_name(t->list[i].algo));
+    }
+    return text;
+}
+
+static double now(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+typedef struct operands {
+    float *x, *w, *y;
+    void *scratch;
+} operands;
+
+static spx_status run_once(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
+                           spx_conv2d_algo algo, const operands *o)
+{
+    const int64_t xs = d->c * d->h * d->w, ys = d->k * d->p * d->q;
+    const spx_conv2d_input in = {.x = o->x, .stride_n = xs};
+    switch (pass) {
+    case SPX_CONV2D_FORWARD:
+        return spx_conv2d_forward(s, d, algo, &in, o->w, NULL, o->y, ys, o->scratch);
+    case SPX_CONV2D_BACKWARD_DATA:
+        return spx_conv2d_backward_data(s, d, algo, o->y, ys, o->w, false, o->x, xs, o->scratch);
+    default:
+        return spx_conv2d_backward_weights(s, d, algo, &in, o->y, ys, false, o->w, NULL,
+                                           o->scratch);
+    }
+}
+
+static spx_status measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
+                          const operands *o, spx_conv2d_algo *out)
+{
+    double best = 0;
+    *out = spx_conv2d_default_algo(s, d, pass);
+    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
+        const spx_conv2d_algo algo = (spx_conv2d_algo)a;
+        double least = 0;
+        if (algo == SPX_CONV2D_REFERENCE || !spx_conv2d_supports(s, d, pass, algo)) {
+            continue;
+        }
+        for (int r = 0; r <= TIMED_RUNS; r++) { /* the first run warms up */
+            const double start = now();
+            SPX_RETURN_IF(run_once(s, d, pass, algo, o));
+            const double took = now() - start;
+            if (r == 1 || (r > 1 && took < least)) {
+                least = took;
+            }
+        }
+        if (best == 0 || least < best) {
+            best = least;
+            *out = algo;
+        }
+    }
+    return SPX_OK;
+}
+
+static void fill_random(float *x, int64_t n, uint64_t key)
+{
+    spx_rng r;
+    spx_rng_init(&r, 1, SPX_RNG_BENCH, key);
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = spx_rng_uniform(&r) - 0.5f;
+    }
+}
+
+static spx_status measure_on_random_data(spx_stream *s, const spx_conv2d_shape *d,
+                                         spx_conv2d_pass pass, spx_conv2d_algo *out)
+{
+    const int64_t nx = d->n * d->c * d->h * d->w, nw = d->k * d->c * d->r * d->s,
+                  ny = d->n * d->k * d->p * d->q;
+    operands o = {0};
+    size_t bytes = 0;
+    spx_status st;
+    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
+        if (spx_conv2d_supports(s, d, pass, (spx_conv2d_algo)a)) {
+            const size_t b = spx_conv2d_workspace(s, d, pass, (spx_conv2d_algo)a);
+            bytes = b > bytes ? b : bytes;
+        }
+    }
+    SPX_TRY(st, spx_alloc((void **)&o.x, sizeof(float) * (size_t)nx), done);
+    SPX_TRY(st, spx_alloc((void **)&o.w, sizeof(float) * (size_t)nw), done);
+    SPX_TRY(st, spx_alloc((void **)&o.y, sizeof(float) * (size_t)ny), done);
+    SPX_TRY(st, spx_alloc(&o.scratch, bytes), done);
+    fill_random(o.x, nx, 1);
+    fill_random(o.w, nw, 2);
+    fill_random(o.y, ny, 3);
+    st = measure(s, d, pass, &o, out);
+done:
+    spx_free(o.x);
+    spx_free(o.w);
+    spx_free(o.y);
+    spx_free(o.scratch);
+    return st;
+}
+
+spx_status spx_tuning_choose(spx_tuning *t, spx_stream *s, const spx_conv2d_shape *d,
+                             spx_conv2d_pass pass, spx_conv2d_algo *out)
+{
+    const int64_t key[KEY_NUMBERS] = {(int64_t)pass, spx_stream_threads(s), d->n, d->c, d->h, d->w,
+                                      d->k, d->r, d->s, d->stride, d->dilation, d->pad_begin,
+                                      d->pad_end};
+    const choice *c = find(t, key);
+    if (c != NULL) {
+        *out = spx_conv2d_supports(s, d, pass, c->algo) ? c->algo
+                                                        : spx_conv2d_default_algo(s, d, pass);
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(measure_on_random_data(s, d, pass, out));
+    t->measured++;
+    return put(t, key, *out);
+}
