@@ -4,3 +4,6 @@ foreach(isa avx2 portable)
   add_test(NAME test_conv2d_${isa} COMMAND test_conv2d)
   set_tests_properties(test_conv2d_${isa} PROPERTIES ENVIRONMENT SPHYNX_ISA=${isa})
 endforeach()
+
+add_executable(bench_conv2d nn/bench_conv2d.c)
+target_link_libraries(bench_conv2d PRIVATE spx_flags spx_conv2d)

@@ -1,0 +1,297 @@
+/*
+ * Speed of every convolution algorithm: bench_conv2d [--json] [--threads N] [--ms N] [--only TEXT]
+ * GFLOP/s (two per multiply-add) of each pass at the shapes of the search and of the final
+ * networks; the best of as many runs as fit in the given milliseconds, algorithms taken in turn.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "kernels/base/alloc.h"
+#include "kernels/base/cpu.h"
+#include "kernels/nn/conv2d/conv2d.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
+typedef struct bench_case {
+    const char *name;
+    spx_conv2d_shape d;
+    bool relu;
+} bench_case;
+
+/* images, channels in, height and width, channels out, filter, stride, dilation; zero-padded to
+ * keep the size */
+#define CONV(N, C, HW, K, F, ST, DIL)                                                              \
+    {                                                                                              \
+        N, C, HW, HW, K, F, F, ST, DIL, (F) / 2 * (DIL), (F) / 2 * (DIL), 0, 0                     \
+    }
+
+static const bench_case cases[] = {
+    {"3x3 c16 32x32", CONV(64, 16, 32, 16, 3, 1, 1), false},
+    {"3x3 c32 16x16", CONV(64, 32, 16, 32, 3, 1, 1), false},
+    {"3x3 c64 8x8", CONV(64, 64, 8, 64, 3, 1, 1), false},
+    {"3x3 c4 32x32", CONV(64, 4, 32, 4, 3, 1, 1), false},
+    {"3x3 c8 16x16", CONV(64, 8, 16, 8, 3, 1, 1), false},
+    {"3x3 c16 8x8", CONV(64, 16, 8, 16, 3, 1, 1), false},
+    {"3x3 c16 k64 32x32", CONV(64, 16, 32, 64, 3, 1, 1), false},
+    {"3x3 c64 k256 8x8", CONV(64, 64, 8, 256, 3, 1, 1), false},
+    {"3x3 c4 k16 32x32", CONV(64, 4, 32, 16, 3, 1, 1), false},
+    {"5x5 c16 32x32", CONV(64, 16, 32, 16, 5, 1, 1), false},
+    {"5x5 c32 16x16", CONV(64, 32, 16, 32, 5, 1, 1), false},
+    {"5x5 c64 8x8", CONV(64, 64, 8, 64, 5, 1, 1), false},
+    {"5x5 c4 32x32", CONV(64, 4, 32, 4, 5, 1, 1), false},
+    {"3x3 dil c16 32x32", CONV(64, 16, 32, 16, 3, 1, 2), false},
+    {"3x3 dil c64 8x8", CONV(64, 64, 8, 64, 3, 1, 2), false},
+    {"5x5 dil c16 32x32", CONV(64, 16, 32, 16, 5, 1, 2), false},
+    {"5x5 dil c32 16x16", CONV(64, 32, 16, 32, 5, 1, 2), false},
+    {"5x5 dil c64 8x8", CONV(64, 64, 8, 64, 5, 1, 2), false},
+    {"5x5 dil c4 32x32", CONV(64, 4, 32, 4, 5, 1, 2), false},
+    {"3x3/2 c16 k32 32x32", CONV(64, 16, 32, 32, 3, 2, 1), false},
+    {"5x5/2 c32 k64 16x16", CONV(64, 32, 16, 64, 5, 2, 1), false},
+    {"5x5/2 dil c4 k8 32x32", CONV(64, 4, 32, 8, 5, 2, 2), false},
+    {"1x1 c16 32x32", CONV(64, 16, 32, 16, 1, 1, 1), false},
+    {"1x1 relu c64 k16 32x32", CONV(64, 64, 32, 16, 1, 1, 1), true},
+    {"1x1 c128 k32 16x16", CONV(64, 128, 16, 32, 1, 1, 1), false},
+    {"1x1 c256 k64 8x8", CONV(64, 256, 8, 64, 1, 1, 1), false},
+    {"1x1/2 c32 k16 32x32", CONV(64, 32, 32, 16, 1, 2, 1), false},
+    {"stem 3x3 c3 k48 32x32", CONV(64, 3, 32, 48, 3, 1, 1), false},
+    {"final 3x3 c5 32x32", CONV(96, 5, 32, 5, 3, 1, 1), false},
+    {"final 5x5 c10 32x32", CONV(96, 10, 32, 10, 5, 1, 1), false},
+    {"final 5x5 c20 16x16", CONV(96, 20, 16, 20, 5, 1, 1), false},
+    {"final 5x5 c80 8x8", CONV(96, 80, 8, 80, 5, 1, 1), false},
+    {"final 5x5 dil c20 8x8", CONV(96, 20, 8, 20, 5, 1, 2), false},
+    {"final 5x5 c1 28x28", CONV(32, 2, 28, 2, 5, 1, 1), false},
+    {"imagenet 3x3 c48 28x28", CONV(16, 48, 28, 48, 3, 1, 1), false},
+    {"imagenet 5x5 c96 14x14", CONV(16, 96, 14, 96, 5, 1, 1), false},
+    {"imagenet 5x5 dil c192 7x7", CONV(16, 192, 7, 192, 5, 1, 2), false},
+    {"imagenet 1x1 c960 k240 7x7", CONV(16, 960, 7, 240, 1, 1, 1), true},
+    {"imagenet 1x1 c480 k120 14x14", CONV(16, 480, 14, 120, 1, 1, 1), true},
+    {"single 5x5 c20 16x16", CONV(1, 20, 16, 20, 5, 1, 1), false},
+};
+#define CASES (sizeof cases / sizeof cases[0])
+
+static double seconds(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define PEAK_TURNS 4000000
+/* Ten independent chains keep two 4-cycle multiply-add units busy. */
+__attribute__((target("avx2,fma"))) static void peak_items(void *ctx, int worker, size_t begin,
+                                                           size_t end)
+{
+    float *sink = ctx;
+    __m256 a[10];
+    const __m256 x = _mm256_set1_ps(0.5F);
+    (void)end;
+    for (int i = 0; i < 10; i++) {
+        a[i] = _mm256_set1_ps((float)begin);
+    }
+    for (int64_t i = 0; i < PEAK_TURNS; i++) {
+        _Pragma("GCC unroll 10") for (int j = 0; j < 10; j++)
+        {
+            a[j] = _mm256_fmadd_ps(a[j], x, x);
+        }
+    }
+    for (int i = 1; i < 10; i++) {
+        a[0] = _mm256_add_ps(a[0], a[i]);
+    }
+    sink[worker * 16] = _mm256_cvtss_f32(a[0]);
+}
+
+static double peak(spx_stream *s)
+{
+    static float sink[256 * 16];
+    const int threads = spx_stream_threads(s);
+    double best = 0;
+    if (spx_cpu_isa() < SPX_ISA_AVX2) {
+        return 0;
+    }
+    for (int i = 0; i < 10; i++) {
+        const double t0 = seconds();
+        spx_pool_run(spx_stream_pool(s), (size_t)threads, peak_items, sink);
+        const double rate = 160.0 * PEAK_TURNS * threads / (seconds() - t0) * 1e-9;
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+#else
+static double peak(spx_stream *s)
+{
+    (void)s;
+    return 0;
+}
+#endif
+
+static void need(spx_status st)
+{
+    if (st != SPX_OK) {
+        (void)fprintf(stderr, "bench_conv2d: %s\n", spx_error_message());
+        exit(1);
+    }
+}
+
+static float *block(int64_t n)
+{
+    void *p;
+    need(spx_alloc(&p, (size_t)n * sizeof(float)));
+    for (int64_t i = 0; i < n; i++) {
+        ((float *)p)[i] = (float)(i * 2654435761 % 1024) / 512.0F - 1.0F;
+    }
+    return p;
+}
+
+typedef struct buffers {
+    float *x, *y, *w;
+    void *workspace[SPX_CONV2D_ALGO_COUNT];
+} buffers;
+
+static void run(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, spx_conv2d_algo algo,
+                buffers *b)
+{
+    const spx_conv2d_shape *d = &c->d;
+    const int64_t xs = d->c * d->h * d->w, ys = d->k * d->p * d->q;
+    const spx_conv2d_input in = {.x = b->x, .stride_n = xs, .relu = c->relu};
+    switch (pass) {
+    case SPX_CONV2D_FORWARD:
+        need(spx_conv2d_forward(s, d, algo, &in, b->w, NULL, b->y, ys, b->workspace[algo]));
+        break;
+    case SPX_CONV2D_BACKWARD_DATA:
+        need(spx_conv2d_backward_data(s, d, algo, b->y, ys, b->w, false, b->x, xs,
+                                      b->workspace[algo]));
+        break;
+    default:
+        need(spx_conv2d_backward_weights(s, d, algo, &in, b->y, ys, false, b->w, NULL,
+                                         b->workspace[algo]));
+        break;
+    }
+}
+
+/* best[algo]: seconds; 0 where the algorithm does not run. The reference is left out. */
+static void measure(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, double budget,
+                    double *best)
+{
+    const spx_conv2d_shape *d = &c->d;
+    buffers b = {block(d->n * d->c * d->h * d->w),
+                 block(d->n * d->k * d->p * d->q),
+                 block(d->k * d->c * d->r * d->s),
+                 {NULL}};
+    bool runs[SPX_CONV2D_ALGO_COUNT] = {false};
+    for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
+        best[a] = 0;
+        runs[a] = spx_conv2d_supports(s, d, pass, (spx_conv2d_algo)a);
+        if (runs[a]) {
+            need(spx_alloc(&b.workspace[a], spx_conv2d_workspace(s, d, pass, (spx_conv2d_algo)a)));
+            run(s, c, pass, (spx_conv2d_algo)a, &b);
+        }
+    }
+    for (const double end = seconds() + budget; seconds() < end;) {
+        for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
+            const double t0 = seconds();
+            if (runs[a]) {
+                run(s, c, pass, (spx_conv2d_algo)a, &b);
+                const double t = seconds() - t0;
+                best[a] = best[a] == 0 || t < best[a] ? t : best[a];
+            }
+        }
+    }
+    spx_free(b.x);
+    spx_free(b.y);
+    spx_free(b.w);
+    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
+        spx_free(b.workspace[a]);
+    }
+}
+
+static void bench(spx_stream *s, const bench_case *table_case, double budget, bool json)
+{
+    static bool comma = false;
+    bench_case c = *table_case;
+    double best[SPX_CONV2D_PASS_COUNT][SPX_CONV2D_ALGO_COUNT] = {{0}};
+    need(spx_conv2d_shape_init(&c.d));
+    const double flop = 2e-9 * (double)(c.d.n * c.d.k * c.d.p * c.d.q * c.d.c * c.d.r * c.d.s);
+    for (int p = 0; p < SPX_CONV2D_PASS_COUNT; p++) {
+        measure(s, &c, (spx_conv2d_pass)p, budget, best[p]);
+    }
+    if (!json) {
+        (void)printf("%-30s %7.3f", c.name, flop);
+    }
+    for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
+        double rate[SPX_CONV2D_PASS_COUNT];
+        for (int p = 0; p < SPX_CONV2D_PASS_COUNT; p++) {
+            rate[p] = best[p][a] > 0 ? flop / best[p][a] : 0;
+        }
+        if (json) {
+            (void)printf(
+                "%s\n{\"case\": \"%s\", \"algo\": \"%s\", \"gflop\": %.6f, \"forward\": %.2f, "
+                "\"backward_data\": %.2f, \"backward_weights\": %.2f}",
+                comma ? "," : "", c.name, spx_conv2d_algo_name((spx_conv2d_algo)a), flop, rate[0],
+                rate[1], rate[2]);
+            comma = true;
+        } else {
+            (void)printf("  | %6.1f %6.1f %6.1f", rate[0], rate[1], rate[2]);
+        }
+    }
+    (void)printf(json ? "" : "\n");
+    (void)fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"ms", required_argument, NULL, 'm'},
+                                            {"only", required_argument, NULL, 'o'},
+                                            {NULL, 0, NULL, 0}};
+    bool json = false;
+    int threads = 0, o;
+    double budget = 0.06;
+    const char *only = "";
+    while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (o) {
+        case 'j':
+            json = true;
+            break;
+        case 't':
+            threads = atoi(optarg);
+            break;
+        case 'm':
+            budget = 1e-3 * atof(optarg);
+            break;
+        case 'o':
+            only = optarg;
+            break;
+        default:
+            return 2;
+        }
+    }
+    spx_stream *s;
+    need(spx_stream_create(&s, SPX_DEVICE_CPU, threads));
+    const char *isa = spx_isa_name(spx_cpu_isa());
+    if (json) {
+        (void)printf("{\"isa\": \"%s\", \"threads\": %d, \"peak_gflops\": %.1f, \"cases\": [", isa,
+                     spx_stream_threads(s), peak(s));
+    } else {
+        (void)printf("%s, %d threads, peak %.1f GFLOP/s\n%-30s %7s", isa, spx_stream_threads(s),
+                     peak(s), "GFLOP/s, best", "GFLOP");
+        for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
+            (void)printf("  | %6s: fwd data wght", spx_conv2d_algo_name((spx_conv2d_algo)a));
+        }
+        (void)printf("\n");
+    }
+    for (size_t i = 0; i < CASES; i++) {
+        if (strstr(cases[i].name, only) != NULL) {
+            bench(s, &cases[i], budget, json);
+        }
+    }
+    (void)printf(json ? "\n]}\n" : "");
+    spx_stream_destroy(s);
+    return 0;
+}
