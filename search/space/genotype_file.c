@@ -1,7 +1,8 @@
 /* Genotypes as text: names of primitives, telling the two forms apart, files, and writing both. */
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 #include "search/space/genotype_private.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -71,22 +72,14 @@ spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path)
         *out = spx_genotype_published;
         return SPX_OK;
     }
-    FILE *f = fopen(name_or_path, "rb");
-    if (f == NULL) {
-        return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "genotype '%s': %s",
-                        name_or_path, strerror(errno));
+    void *text;
+    size_t len;
+    spx_status st = spx_file_read(name_or_path, TEXT_MAX, &text, &len);
+    if (st != SPX_OK) {
+        return spx_fail_context(st, "genotype");
     }
-    spx_status st = SPX_OK;
-    char *text = malloc(TEXT_MAX + 1);
-    if (text == NULL) {
-        st = SPX_FAIL(SPX_ENOMEM, "genotype: %zu bytes", TEXT_MAX + 1);
-    } else {
-        const size_t len = fread(text, 1, TEXT_MAX + 1, f);
-        st = ferror(f) ? SPX_FAIL(SPX_EIO, "cannot be read: %s", strerror(errno))
-                       : spx_genotype_parse(out, text, len);
-    }
-    free(text);
-    (void)fclose(f);
+    st = spx_genotype_parse(out, text, len);
+    spx_free(text);
     return st == SPX_OK ? st : spx_fail_context(st, "%s", name_or_path);
 }
 

@@ -1,0 +1,291 @@
+#include "search/budget/budget.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Counts already made; sorted by key. */
+typedef struct entry {
+    uint64_t key;
+    spx_counts counts;
+} entry;
+
+struct spx_planner {
+    spx_genotype genotype;
+    spx_input_shape input;
+    int64_t classes;
+    int64_t step; /* of initial channels: 2 with the ImageNet stem, which halves them */
+    entry *cache;
+    size_t n, cap;
+};
+
+#define MAX_CHANNELS 4096
+
+/* ---- the score ---- */
+
+/* ln of v relative to the elbow, times one weight below it and another above. */
+static double elbow(double v, double at, double below, double above)
+{
+    const double x = log(v / at);
+    return x < 0 ? below * x : above * x;
+}
+
+/* Where reductions score best: the first at once, the second so that five cells follow, itself
+ * included. */
+static int favoured_second(int64_t layers)
+{
+    const int64_t last = 2 * layers / 3;
+    const int64_t at = layers - 5 < 1 ? 1 : layers - 5;
+    return (int)(at < last ? at : last);
+}
+
+static double shape_score(int64_t channels, int64_t layers)
+{
+    const double l = (double)layers;
+    return elbow(l, 5, 3.0, 1.0) + elbow(l < 10 ? 10 : l, 10, 0, 0.25 - 1.0) +
+           elbow((double)channels, 5, 2.0, 0.5);
+}
+
+static double placement_penalty(int64_t layers, const int at[2])
+{
+    return 0.1 * (at[0] + abs(at[1] - favoured_second(layers))) / (double)layers;
+}
+
+double spx_plan_score(int64_t init_channels, int64_t layers, const int reduce_at[2])
+{
+    return shape_score(init_channels, layers) - placement_penalty(layers, reduce_at);
+}
+
+spx_final_config spx_plan_config(const spx_plan_choice *c, const spx_input_shape *input,
+                                 int64_t classes)
+{
+    return (spx_final_config){.batch = 1,
+                              .input = *input,
+                              .classes = classes,
+                              .init_channels = c->init_channels,
+                              .layers = c->layers,
+                              .n_reduce = 2,
+                              .reduce_at = {c->reduce_at[0], c->reduce_at[1]}};
+}
+
+/* ---- counting, remembered ---- */
+
+/* Index of the first entry whose key is not below key. */
+static size_t cache_find(const spx_planner *p, uint64_t key)
+{
+    size_t low = 0, high = p->n;
+    while (low < high) {
+        const size_t mid = low + (high - low) / 2;
+        if (p->cache[mid].key < key) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+static spx_status cache_insert(spx_planner *p, size_t at, const entry *e)
+{
+    if (p->n == p->cap) {
+        const size_t cap = p->cap > 0 ? 2 * p->cap : 256;
+        entry *grown = realloc(p->cache, cap * sizeof *grown);
+        if (grown == NULL) {
+            return SPX_FAIL(SPX_ENOMEM, "plan: %zu counts", cap);
+        }
+        p->cache = grown;
+        p->cap = cap;
+    }
+    for (size_t i = p->n; i > at; i--) {
+        p->cache[i] = p->cache[i - 1];
+    }
+    p->cache[at] = *e;
+    p->n++;
+    return SPX_OK;
+}
+
+/* Fills c->counts by building and walking the network. */
+static spx_status count(spx_planner *p, spx_plan_choice *c)
+{
+    entry e = {.key = ((uint64_t)c->init_channels << 24) | ((uint64_t)c->layers << 16) |
+                      ((uint64_t)c->reduce_at[0] << 8) | (uint64_t)c->reduce_at[1]};
+    const size_t at = cache_find(p, e.key);
+    if (at < p->n && p->cache[at].key == e.key) {
+        c->counts = p->cache[at].counts;
+        return SPX_OK;
+    }
+    const spx_final_config config = spx_plan_config(c, &p->input, p->classes);
+    SPX_RETURN_IF(spx_count_final(&e.counts, &p->genotype, &config));
+    SPX_RETURN_IF(cache_insert(p, at, &e));
+    c->counts = e.counts;
+    return SPX_OK;
+}
+
+spx_status spx_planner_create(spx_planner **out, const spx_genotype *g,
+                              const spx_input_shape *input, int64_t classes)
+{
+    spx_planner *p = calloc(1, sizeof *p);
+    *out = NULL;
+    if (p == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "plan: %zu bytes", sizeof *p);
+    }
+    p->genotype = *g;
+    p->input = *input;
+    p->classes = classes;
+    p->step = spx_is_imagenet(input) ? 2 : 1;
+    spx_plan_choice smallest = {.init_channels = p->step, .layers = 2, .reduce_at = {0, 1}};
+    const spx_status st = count(p, &smallest); /* says early what no network can be built for */
+    if (st != SPX_OK) {
+        spx_planner_destroy(p);
+        return st;
+    }
+    *out = p;
+    return SPX_OK;
+}
+
+void spx_planner_destroy(spx_planner *p)
+{
+    if (p != NULL) {
+        free(p->cache);
+        free(p);
+    }
+}
+
+/* ---- the choice ---- */
+
+/* Whether the counts stay within a bound. */
+static bool fits(const spx_counts *n, const spx_plan_bounds *b)
+{
+    return n->relus <= b->relus && (b->max_params == 0 || n->params <= b->max_params) &&
+           (b->max_macs == 0 || n->macs <= b->max_macs);
+}
+
+/*
+ * The widest network of c's layers and placement within b, up to `most` channels: c's width and
+ * counts; 0 channels when even the narrowest does not fit. Every count grows with the width, so
+ * halving finds it.
+ */
+static spx_status widest(spx_planner *p, const spx_plan_bounds *b, int64_t most, spx_plan_choice *c)
+{
+    int64_t low = 0,
+            high = most / p->step + 1; /* low fits (or is 0), high does not (or is too wide) */
+    spx_plan_choice best = *c;
+    best.init_channels = 0;
+    while (high - low > 1) {
+        const int64_t mid = low + (high - low) / 2;
+        c->init_channels = mid * p->step;
+        SPX_RETURN_IF(count(p, c));
+        if (fits(&c->counts, b)) {
+            low = mid;
+            best = *c;
+        } else {
+            high = mid;
+        }
+    }
+    *c = best;
+    return SPX_OK;
+}
+
+static bool better(const spx_plan_choice *a, const spx_plan_choice *b)
+{
+    if (b->init_channels == 0 || a->score != b->score) {
+        return b->init_channels == 0 || a->score > b->score;
+    }
+    return a->counts.macs >
+           b->counts.macs; /* candidates come in the order that breaks later ties */
+}
+
+/*
+ * Tries all placements at one depth. `most`: the widest that the ReLU budget allows at the favoured
+ * placement; ReLUs do not depend on the placement, so it bounds the score of every placement. (A
+ * test builds and walks all placements to prove it; each candidate is counted and checked all the
+ * same.)
+ */
+static spx_status try_depth(spx_planner *p, const spx_plan_bounds *b, int64_t layers, int64_t most,
+                            spx_plan_choice *best)
+{
+    const int last = (int)(2 * layers / 3);
+    for (int i = 0; i < last; i++) {
+        for (int j = i + 1; j <= last; j++) {
+            spx_plan_choice c = {.layers = layers, .reduce_at = {i, j}};
+            if (best->init_channels > 0 &&
+                spx_plan_score(most, layers, c.reduce_at) < best->score) {
+                continue;
+            }
+            SPX_RETURN_IF(widest(p, b, most, &c));
+            if (c.init_channels == 0) {
+                continue;
+            }
+            c.score = spx_plan_score(c.init_channels, layers, c.reduce_at);
+            if (better(&c, best)) {
+                *best = c;
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+/* Says what the smallest networks within the depth bounds need. */
+static spx_status refuse(spx_planner *p, const spx_plan_bounds *b)
+{
+    spx_plan_choice c = {.init_channels = p->step, .layers = b->min_layers};
+    int64_t params = INT64_MAX, macs = INT64_MAX;
+    for (int i = 0; i < 2 * (int)c.layers / 3; i++) {
+        for (int j = i + 1; j <= 2 * (int)c.layers / 3; j++) {
+            c.reduce_at[0] = i;
+            c.reduce_at[1] = j;
+            SPX_RETURN_IF(count(p, &c));
+            params = c.counts.params < params ? c.counts.params : params;
+            macs = c.counts.macs < macs ? c.counts.macs : macs;
+        }
+    }
+    if (c.counts.relus > b->relus) {
+        return SPX_FAIL(
+            SPX_ENOTFOUND,
+            "plan: no network fits %lld ReLUs: the smallest (%lld channels, %lld layers) "
+            "has %lld",
+            (long long)b->relus, (long long)c.init_channels, (long long)c.layers,
+            (long long)c.counts.relus);
+    }
+    return SPX_FAIL(
+        SPX_ENOTFOUND,
+        "plan: no network fits these bounds: the smallest have %lld parameters and %lld "
+        "multiply-adds",
+        (long long)params, (long long)macs);
+}
+
+spx_status spx_planner_best(spx_planner *p, const spx_plan_bounds *b, spx_plan_choice *out)
+{
+    int64_t most[SPX_MAX_LAYERS + 1];
+    spx_plan_choice best = {0};
+    if (b->relus < 1 || b->max_params < 0 || b->max_macs < 0 || b->min_layers < 2 ||
+        b->max_layers < b->min_layers || b->max_layers > SPX_MAX_LAYERS) {
+        return SPX_FAIL(SPX_EINVAL, "plan: bounds out of range (layers from 2 to %d)",
+                        SPX_MAX_LAYERS);
+    }
+    const spx_plan_bounds relus_only = {.relus = b->relus};
+    for (int64_t l = b->min_layers; l <= b->max_layers; l++) {
+        spx_plan_choice c = {.layers = l, .reduce_at = {0, favoured_second(l)}};
+        SPX_RETURN_IF(widest(p, &relus_only, MAX_CHANNELS, &c));
+        most[l] = c.init_channels;
+    }
+    /* Most promising depth first, so that its result rules out the others without counting them. */
+    for (;;) {
+        int64_t next = 0;
+        for (int64_t l = b->min_layers; l <= b->max_layers; l++) {
+            if (most[l] > 0 &&
+                (next == 0 || shape_score(most[l], l) > shape_score(most[next], next))) {
+                next = l;
+            }
+        }
+        if (next == 0 || (best.init_channels > 0 && shape_score(most[next], next) < best.score)) {
+            break;
+        }
+        SPX_RETURN_IF(try_depth(p, b, next, most[next], &best));
+        most[next] = 0;
+    }
+    if (best.init_channels == 0) {
+        return refuse(p, b);
+    }
+    *out = best;
+    return SPX_OK;
+}

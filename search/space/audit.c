@@ -1,0 +1,84 @@
+#include "search/space/audit.h"
+
+#include <string.h>
+
+const char *spx_layer_kind_name(spx_layer_kind k)
+{
+    static const char *const name[SPX_LAYER_KIND_COUNT] = {[SPX_LAYER_STEM] = "stem",
+                                                           [SPX_LAYER_NORMAL] = "normal",
+                                                           [SPX_LAYER_REDUCE] = "reduce",
+                                                           [SPX_LAYER_AUXILIARY] = "auxiliary",
+                                                           [SPX_LAYER_CLASSIFIER] = "classifier"};
+    return k >= 0 && k < SPX_LAYER_KIND_COUNT ? name[k] : "?";
+}
+
+static spx_status build(spx_network *n, const spx_genotype *g, const spx_final_config *c)
+{
+    spx_final_config one = *c;
+    one.batch = 1;
+    one.training = false;
+    return spx_build_final(n, g, &one);
+}
+
+static void add(spx_counts *sum, const spx_counts *c)
+{
+    sum->relus += c->relus;
+    sum->params += c->params;
+    sum->params_aux += c->params_aux;
+    sum->macs += c->macs;
+    sum->arch += c->arch;
+}
+
+/* What layer a node belongs to; nodes outside cells are the stem's until the first cell. */
+static spx_layer_audit layer_of(const spx_node *nd, const spx_final_config *c, bool seen_cell)
+{
+    spx_layer_audit a = {.cell = nd->block, .kind = SPX_LAYER_NORMAL};
+    if (nd->auxiliary) {
+        a.kind = SPX_LAYER_AUXILIARY;
+    } else if (nd->block < 0) {
+        a.kind = seen_cell ? SPX_LAYER_CLASSIFIER : SPX_LAYER_STEM;
+    }
+    for (int r = 0; r < c->n_reduce && nd->block >= 0; r++) {
+        a.kind = c->reduce_at[r] == nd->block ? SPX_LAYER_REDUCE : a.kind;
+    }
+    return a;
+}
+
+spx_status spx_audit_final(spx_audit *out, const spx_genotype *g, const spx_final_config *c)
+{
+    spx_network n;
+    memset(out, 0, sizeof *out);
+    SPX_RETURN_IF(build(&n, g, c));
+    bool seen_cell = false;
+    for (int i = 0; i < n.graph->n_nodes; i++) {
+        const spx_node *nd = &n.graph->node[i];
+        seen_cell = seen_cell || nd->block >= 0;
+        const spx_layer_audit now = layer_of(nd, c, seen_cell);
+        spx_layer_audit *last = out->n > 0 ? &out->layer[out->n - 1] : NULL;
+        if (last == NULL || last->kind != now.kind || last->cell != now.cell) {
+            last = &out->layer[out->n++];
+            *last = now;
+        }
+        const spx_tensor *y = &n.graph->tensor[nd->out[0]];
+        if (nd->op != SPX_OP_CROSS_ENTROPY && nd->op != SPX_OP_BN_RUNNING) {
+            last->channels = y->dim[1];
+            last->rows = y->dim[2];
+            last->columns = y->dim[3];
+        }
+        spx_counts counts;
+        spx_node_count(n.graph, i, &counts);
+        add(&last->counts, &counts);
+    }
+    spx_graph_count(n.graph, &out->total);
+    spx_network_clear(&n);
+    return SPX_OK;
+}
+
+spx_status spx_count_final(spx_counts *out, const spx_genotype *g, const spx_final_config *c)
+{
+    spx_network n;
+    SPX_RETURN_IF(build(&n, g, c));
+    spx_graph_count(n.graph, out);
+    spx_network_clear(&n);
+    return SPX_OK;
+}

@@ -1,0 +1,45 @@
+#ifndef SPX_AUDIT_H
+#define SPX_AUDIT_H
+/* Where a final network spends its ReLUs, parameters and multiply-adds: its graph, walked layer by
+ * layer. */
+#include "search/space/network.h"
+
+typedef enum spx_layer_kind {
+    SPX_LAYER_STEM,
+    SPX_LAYER_NORMAL,
+    SPX_LAYER_REDUCE,
+    SPX_LAYER_AUXILIARY,
+    SPX_LAYER_CLASSIFIER,
+    SPX_LAYER_KIND_COUNT
+} spx_layer_kind;
+
+const char *spx_layer_kind_name(spx_layer_kind k); /* "stem", "normal", ... */
+
+typedef struct spx_layer_audit {
+    spx_layer_kind kind;
+    int cell;                        /* index of the cell; -1 for the others */
+    int64_t channels, rows, columns; /* of the layer's output */
+    spx_counts counts;
+} spx_layer_audit;
+
+#define SPX_MAX_AUDIT_LAYERS (SPX_MAX_LAYERS + 3)
+
+typedef struct spx_audit {
+    spx_layer_audit layer[SPX_MAX_AUDIT_LAYERS]; /* in the order data flows */
+    int n;
+    spx_counts total; /* of the whole graph; equals the sum over layers */
+} spx_audit;
+
+/**
+ * Builds the network (batch, training and drop-path of c do not matter) and walks it.
+ * @param c auxiliary: whether the head is built and listed
+ * @return as spx_build_final
+ */
+SPX_MUST_CHECK spx_status spx_audit_final(spx_audit *out, const spx_genotype *g,
+                                          const spx_final_config *c);
+
+/** Only the totals. */
+SPX_MUST_CHECK spx_status spx_count_final(spx_counts *out, const spx_genotype *g,
+                                          const spx_final_config *c);
+
+#endif

@@ -1,0 +1,216 @@
+/* The controller: budgets are hard, choices are the best by the documented score, refusals name
+ * numbers. */
+#include "search/budget/budget.h"
+#include "tests/support/spx_test.h"
+
+static const spx_input_shape cifar = {3, 32, 32}, tiny = {3, 64, 64}, imagenet = {3, 224, 224},
+                             fashion = {1, 32, 32};
+
+static spx_planner *planner(const spx_input_shape *in, int64_t classes)
+{
+    spx_planner *p;
+    CHECK_OK(spx_planner_create(&p, &spx_genotype_published, in, classes));
+    return p;
+}
+
+static spx_plan_bounds relus(int64_t n)
+{
+    return (spx_plan_bounds){.relus = n, .min_layers = 2, .max_layers = SPX_PLAN_MAX_LAYERS};
+}
+
+static void check_choice(spx_planner *p, int64_t budget, int64_t channels, int64_t layers,
+                         int first, int second)
+{
+    spx_plan_choice c;
+    const spx_plan_bounds b = relus(budget);
+    CHECK_OK(spx_planner_best(p, &b, &c));
+    if (c.init_channels != channels || c.layers != layers || c.reduce_at[0] != first ||
+        c.reduce_at[1] != second) {
+        fail_msg("budget %lld: %lld,%lld,[%d,%d]", (long long)budget, (long long)c.init_channels,
+                 (long long)c.layers, c.reduce_at[0], c.reduce_at[1]);
+    }
+    assert_true(c.counts.relus <= budget);
+}
+
+/* Sphynx's own networks, except that 41.0K and ImageNet's have their first reduction at 1 there. */
+SPX_TEST(published_budgets_give_the_published_networks)
+{
+    SPX_UNUSED;
+    spx_planner *p = planner(&cifar, 100);
+    check_choice(p, 25600, 5, 5, 0, 1);
+    check_choice(p, 30720, 5, 6, 0, 1);
+    check_choice(p, 40960, 5, 8, 0, 3);
+    check_choice(p, 51200, 5, 10, 0, 5);
+    check_choice(p, 71680, 7, 10, 0, 5);
+    check_choice(p, 102400, 10, 10, 0, 5);
+    spx_planner_destroy(p);
+    p = planner(&tiny, 200);
+    check_choice(p, 102400, 5, 5, 0, 1);
+    check_choice(p, 204800, 5, 10, 0, 5);
+    check_choice(p, 286720, 7, 10, 0, 5);
+    check_choice(p, 491520, 12, 10, 0, 5);
+    check_choice(p, 614400, 15, 10, 0, 5);
+    spx_planner_destroy(p);
+    p = planner(&imagenet, 1000);
+    check_choice(p, 344960, 20, 10, 0, 5);
+    check_choice(p, 517440, 30, 10, 0, 5);
+    check_choice(p, 1034880, 60, 10, 0, 5);
+    spx_planner_destroy(p);
+}
+
+SPX_TEST(a_small_budget_buys_depth_before_width)
+{
+    SPX_UNUSED;
+    spx_planner *p = planner(&fashion, 10);
+    check_choice(p, 10240, 2, 5, 0, 1);
+    check_choice(p, 2048, 1, 2, 0, 1);
+    spx_planner_destroy(p);
+}
+
+/* Every shape that fits is built and counted: none scores above the choice. */
+SPX_TEST(no_network_within_the_bounds_scores_higher)
+{
+    SPX_UNUSED;
+    static const struct {
+        int64_t relus, params, macs;
+    } cases[] = {
+        {5119, 0, 0},
+        {23000, 0, 0},
+        {25600, 2000000, 0},
+        {25600, 0, 60000000},
+        {40000, 400000, 20000000},
+    };
+    spx_planner *p = planner(&cifar, 100);
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        const spx_plan_bounds b = {.relus = cases[k].relus,
+                                   .max_params = cases[k].params,
+                                   .max_macs = cases[k].macs,
+                                   .min_layers = 2,
+                                   .max_layers = 8};
+        spx_plan_choice best, c = {0};
+        CHECK_OK(spx_planner_best(p, &b, &best));
+        for (c.layers = 2; c.layers <= 8; c.layers++) {
+            for (c.init_channels = 1; c.init_channels <= 16; c.init_channels++) {
+                for (c.reduce_at[0] = 0; c.reduce_at[0] < 2 * c.layers / 3; c.reduce_at[0]++) {
+                    for (c.reduce_at[1] = c.reduce_at[0] + 1; c.reduce_at[1] <= 2 * c.layers / 3;
+                         c.reduce_at[1]++) {
+                        const spx_final_config f = spx_plan_config(&c, &cifar, 100);
+                        CHECK_OK(spx_count_final(&c.counts, &spx_genotype_published, &f));
+                        const bool fits = c.counts.relus <= b.relus &&
+                                          (b.max_params == 0 || c.counts.params <= b.max_params) &&
+                                          (b.max_macs == 0 || c.counts.macs <= b.max_macs);
+                        assert_true(!fits || spx_plan_score(c.init_channels, c.layers,
+                                                            c.reduce_at) <= best.score);
+                    }
+                }
+            }
+        }
+    }
+    spx_planner_destroy(p);
+}
+
+/* What lets the planner bound a depth by one placement, and halve over the width. */
+SPX_TEST(relus_ignore_the_placement_and_all_counts_grow_with_the_width)
+{
+    SPX_UNUSED;
+    static const spx_input_shape *const shapes[] = {&cifar, &imagenet};
+    for (int s = 0; s < 2; s++) {
+        for (int layers = 2; layers <= 12; layers += 5) {
+            int64_t common = 0;
+            for (int i = 0; i < 2 * layers / 3; i++) {
+                for (int j = i + 1; j <= 2 * layers / 3; j++) {
+                    spx_counts last = {0};
+                    for (int64_t channels = 2; channels <= 6; channels += 2) {
+                        const spx_plan_choice c = {channels, layers, {i, j}, {0}, 0};
+                        const spx_final_config f = spx_plan_config(&c, shapes[s], 10);
+                        spx_counts n;
+                        CHECK_OK(spx_count_final(&n, &spx_genotype_published, &f));
+                        assert_true(n.relus > last.relus && n.params > last.params &&
+                                    n.macs > last.macs);
+                        last = n;
+                    }
+                    common = common == 0 ? last.relus : common;
+                    assert_int_equal(last.relus, common);
+                }
+            }
+        }
+    }
+}
+
+SPX_TEST(the_impossible_is_refused_with_the_smallest_possible)
+{
+    SPX_UNUSED;
+    spx_planner *p = planner(&cifar, 100);
+    spx_plan_choice c;
+    spx_plan_bounds b = relus(2047);
+    CHECK_FAILS(SPX_ENOTFOUND, spx_planner_best(p, &b, &c));
+    assert_non_null(strstr(spx_error_message(), "has 2048"));
+    b = relus(25600);
+    b.min_layers = 30;
+    b.max_layers = 40;
+    CHECK_FAILS(SPX_ENOTFOUND, spx_planner_best(p, &b, &c));
+    assert_non_null(strstr(spx_error_message(), "30 layers) has 30720"));
+    b = relus(25600);
+    b.max_params = 10;
+    CHECK_FAILS(SPX_ENOTFOUND, spx_planner_best(p, &b, &c));
+    assert_non_null(strstr(spx_error_message(), "parameters"));
+    b = relus(0);
+    CHECK_FAILS(SPX_EINVAL, spx_planner_best(p, &b, &c));
+    b = relus(25600);
+    b.min_layers = 1;
+    CHECK_FAILS(SPX_EINVAL, spx_planner_best(p, &b, &c));
+    spx_planner_destroy(p);
+    const spx_input_shape odd = {3, 30, 30};
+    CHECK_FAILS(SPX_EINVAL, spx_planner_create(&p, &spx_genotype_published, &odd, 10));
+}
+
+SPX_TEST(the_audit_adds_up_to_the_whole_network)
+{
+    SPX_UNUSED;
+    spx_final_config f = {.batch = 9,
+                          .input = cifar,
+                          .classes = 100,
+                          .init_channels = 5,
+                          .layers = 5,
+                          .n_reduce = 2,
+                          .reduce_at = {0, 1},
+                          .training = true,
+                          .auxiliary = true};
+    spx_audit a;
+    spx_counts sum = {0};
+    CHECK_OK(spx_audit_final(&a, &spx_genotype_published, &f));
+    assert_int_equal(a.n, 1 + 5 + 1 + 1);
+    for (int i = 0; i < a.n; i++) {
+        const spx_layer_audit *l = &a.layer[i];
+        sum.relus += l->counts.relus;
+        sum.params += l->counts.params;
+        sum.params_aux += l->counts.params_aux;
+        sum.macs += l->counts.macs;
+        if (l->cell >= 0) {
+            assert_int_equal(l->counts.relus, 5120);
+            assert_int_equal(l->channels, l->cell == 0 ? 20 : 80);
+            assert_int_equal(l->rows, l->cell == 0 ? 16 : 8);
+            assert_int_equal(l->kind, l->cell < 2 ? SPX_LAYER_REDUCE : SPX_LAYER_NORMAL);
+        }
+    }
+    assert_int_equal(a.layer[0].kind, SPX_LAYER_STEM);
+    assert_int_equal(a.layer[0].channels, 15);
+    assert_int_equal(a.layer[5].kind, SPX_LAYER_AUXILIARY);
+    assert_int_equal(a.layer[7].kind, SPX_LAYER_CLASSIFIER);
+    assert_int_equal(a.layer[7].channels, 100);
+    assert_memory_equal(&sum, &a.total, sizeof sum);
+    assert_int_equal(a.total.relus, 25600);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(published_budgets_give_the_published_networks),
+        SPX_UNIT(a_small_budget_buys_depth_before_width),
+        SPX_UNIT(no_network_within_the_bounds_scores_higher),
+        SPX_UNIT(relus_ignore_the_placement_and_all_counts_grow_with_the_width),
+        SPX_UNIT(the_impossible_is_refused_with_the_smallest_possible),
+        SPX_UNIT(the_audit_adds_up_to_the_whole_network),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
