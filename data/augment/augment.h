@@ -15,17 +15,20 @@
 #include <stdint.h>
 
 #define SPX_AUGMENT_MAX_CHANNELS 4
+#define SPX_AUGMENT_MAX_PAD 64
 
 /** What to randomise; all zero is none, as evaluation uses. */
 typedef struct spx_augment {
-    int pad_crop; /* pixels of padding on each side before cropping back; published: 4. 0..64 */
+    int pad_crop; /* pixels of padding on each side before cropping back; published: 4.
+                     0..SPX_AUGMENT_MAX_PAD */
     bool flip;    /* mirror left-right with probability 1/2 */
-    int cutout;   /* side of the erased square, clipped at the borders; 0: none. 0..height */
+    int cutout;   /* side of the erased square, clipped at the borders; 0: none. At most the height
+                     and width */
 } spx_augment;
 
 /** One sample's random choices. */
 typedef struct spx_augment_draw {
-    int dy, dx; /* crop offset, -pad_crop..pad_crop */
+    int dy, dx; /* crop offset, -pad_crop..pad_crop: output (0, 0) is padded-image (dy, dx) */
     bool flip;
     int cut_y, cut_x; /* centre of the erased square */
 } spx_augment_draw;

@@ -23,7 +23,7 @@ typedef struct spx_loader spx_loader;
 
 typedef struct spx_loader_options {
     spx_split split;        /* must be loaded in the pack */
-    const uint32_t *subset; /* image indices to serve, each once; copied. NULL: the whole split */
+    const uint32_t *subset; /* image indices to serve; copied. NULL: the whole split */
     size_t subset_count;
     bool train;        /* shuffle and drop the tail; false: evaluation, and augment is ignored */
     size_t batch;      /* images per step and rank, 1..65536 */
@@ -61,7 +61,7 @@ void spx_loader_close(spx_loader *l);
 /** Steps per epoch: floor(images / (batch * world)) in training, the ceiling in evaluation. */
 size_t spx_loader_steps(const spx_loader *l);
 
-/** Images served per epoch over all ranks. */
+/** Images served per epoch over all ranks; training leaves the dropped tail out. */
 size_t spx_loader_images(const spx_loader *l);
 
 /**

@@ -22,7 +22,7 @@ typedef enum spx_split { SPX_SPLIT_TRAIN, SPX_SPLIT_TEST, SPX_SPLIT_COUNT } spx_
 /** "train", "test". */
 const char *spx_split_name(spx_split split);
 
-/** One split; all NULL and count 0 where it is absent or was not loaded. */
+/** One split; count 0 where the file has none, the pointers NULL where it was not loaded. */
 typedef struct spx_pack_split {
     size_t count;     /* N < 2^32 */
     uint8_t *images;  /* (N, C, H, W) */
@@ -45,11 +45,10 @@ typedef struct spx_pack {
 #define SPX_PACK_LOAD_ALL (SPX_PACK_LOAD(SPX_SPLIT_TRAIN) | SPX_PACK_LOAD(SPX_SPLIT_TEST))
 
 /**
- * Opens a pack, verifying checksum, schema, shapes and label ranges, and loads the wanted splits.
+ * Opens a pack, verifying checksum, schema, shapes and label ranges.
  * @param out   owned by the caller: spx_pack_close
- * @param load  SPX_PACK_LOAD bits; a wanted split that the file lacks is SPX_ENOTFOUND, with
- *              SPX_PACK_LOAD_ALL it is left empty instead (one of the two is always there). 0:
- * description only
+ * @param load  SPX_PACK_LOAD bits of the splits whose images and labels are wanted; 0: description
+ * and counts only. A split that the file lacks is left empty; it has at least one
  * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load);

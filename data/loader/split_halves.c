@@ -1,0 +1,77 @@
+#include "data/loader/loader.h"
+#include "kernels/base/alloc.h"
+
+/* Groups the indices 0..n by label: class k's are order[start[k] .. start[k + 1]). */
+static spx_status group(const uint16_t *labels, size_t n, int classes, uint32_t *order,
+                        size_t *start)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (labels[i] >= classes) {
+            return SPX_FAIL(SPX_EINVAL, "split: label %d of image %zu, expected 0 to %d", labels[i],
+                            i, classes - 1);
+        }
+        start[labels[i] + 1]++;
+    }
+    for (int k = 0; k < classes; k++) {
+        start[k + 1] += start[k];
+    }
+    for (size_t i = n;
+         i-- > 0;) { /* fills each group from its end, so start[k + 1] sinks to its begin */
+        order[--start[labels[i] + 1]] = (uint32_t)i;
+    }
+    for (int k = 0; k < classes; k++) {
+        start[k] = start[k + 1];
+    }
+    start[classes] = n;
+    return SPX_OK;
+}
+
+/* Marks half of each class, chosen at random, as belonging to the first half. */
+static void choose(const size_t *start, int classes, uint64_t seed, uint32_t *order, bool *in_first)
+{
+    bool odd_to_first = true;
+    for (int k = 0; k < classes; k++) {
+        uint32_t *of = order + start[k];
+        const size_t n = start[k + 1] - start[k];
+        const size_t half = n / 2 + (n % 2 == 1 && odd_to_first ? 1 : 0);
+        spx_rng rng;
+        odd_to_first ^= n % 2 == 1;
+        spx_rng_init(&rng, seed, SPX_RNG_SPLIT, (uint64_t)k);
+        for (size_t i = 0; i < half; i++) { /* as much of Fisher-Yates as is used */
+            const size_t j = i + spx_rng_below(&rng, (uint32_t)(n - i));
+            const uint32_t chosen = of[j];
+            of[j] = of[i];
+            of[i] = chosen;
+            in_first[chosen] = true;
+        }
+    }
+}
+
+spx_status spx_split_halves(const uint16_t *labels, size_t n, int classes, uint64_t seed,
+                            uint32_t *first, size_t *first_count, uint32_t *second,
+                            size_t *second_count)
+{
+    void *order = NULL, *start = NULL, *in_first = NULL;
+    spx_status st;
+    *first_count = *second_count = 0;
+    if (classes < 1 || n > UINT32_MAX) {
+        return SPX_FAIL(SPX_EINVAL, "split: %zu images of %d classes", n, classes);
+    }
+    SPX_TRY(st, spx_calloc(&order, n, sizeof *first), done);
+    SPX_TRY(st, spx_calloc(&start, (size_t)classes + 1, sizeof(size_t)), done);
+    SPX_TRY(st, spx_calloc(&in_first, n, sizeof(bool)), done);
+    SPX_TRY(st, group(labels, n, classes, order, start), done);
+    choose(start, classes, seed, order, in_first);
+    for (size_t i = 0; i < n; i++) {
+        if (((const bool *)in_first)[i]) {
+            first[(*first_count)++] = (uint32_t)i;
+        } else {
+            second[(*second_count)++] = (uint32_t)i;
+        }
+    }
+done:
+    spx_free(order);
+    spx_free(start);
+    spx_free(in_first);
+    return st;
+}

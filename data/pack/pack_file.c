@@ -1,0 +1,237 @@
+/* The pack's HDF5 form; the layout is in pack.h. */
+#include "data/pack/pack_private.h"
+#include "host/h5/h5_file.h"
+#include "kernels/base/alloc.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FORMAT "sphynx-pack"
+#define NAME_BYTES 32 /* "train/coarse_labels" and the like */
+
+static void dataset_name(char name[NAME_BYTES], spx_split split, const char *what)
+{
+    (void)snprintf(name, NAME_BYTES, "%s/%s", spx_split_name(split), what);
+}
+
+/* ---- writing ---- */
+
+static spx_status write_split(spx_h5_out *w, const spx_pack *p, spx_split split)
+{
+    const spx_pack_split *from = &p->split[split];
+    const int64_t dims[] = {(int64_t)from->count, p->channels, p->height, p->width};
+    char name[NAME_BYTES];
+    dataset_name(name, split, "images");
+    SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_U8, 4, dims, from->images));
+    dataset_name(name, split, "labels");
+    SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_U16, 1, dims, from->labels));
+    if (from->coarse != NULL) {
+        dataset_name(name, split, "coarse_labels");
+        SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_U16, 1, dims, from->coarse));
+    }
+    return SPX_OK;
+}
+
+static spx_status write_all(spx_h5_out *w, const spx_pack *p)
+{
+    const int64_t schema = SPX_PACK_SCHEMA;
+    const size_t channels = (size_t)p->channels;
+    SPX_RETURN_IF(spx_h5_add_text(w, "", "format", FORMAT));
+    SPX_RETURN_IF(spx_h5_add_attr(w, "", "schema", SPX_H5_I64, 1, &schema));
+    SPX_RETURN_IF(spx_h5_add_text(w, "", "dataset", p->dataset));
+    SPX_RETURN_IF(spx_h5_add_text(w, "", "classes", p->class_names));
+    if (p->coarse_names != NULL) {
+        SPX_RETURN_IF(spx_h5_add_text(w, "", "coarse_classes", p->coarse_names));
+    }
+    SPX_RETURN_IF(spx_h5_add_attr(w, "", "mean", SPX_H5_F64, channels, p->mean));
+    SPX_RETURN_IF(spx_h5_add_attr(w, "", "std", SPX_H5_F64, channels, p->std));
+    SPX_RETURN_IF(spx_h5_add_text(w, "", "sources", p->sources != NULL ? p->sources : ""));
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        if (p->split[s].images != NULL) {
+            SPX_RETURN_IF(write_split(w, p, (spx_split)s));
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_pack_write(const spx_pack *p, const char *path)
+{
+    spx_h5_out *w = NULL;
+    spx_status st;
+    if (p->split[SPX_SPLIT_TRAIN].images == NULL && p->split[SPX_SPLIT_TEST].images == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "%s: a pack without images", path);
+    }
+    SPX_TRY(st, spx_h5_create(&w), done);
+    SPX_TRY(st, write_all(w, p), done);
+    st = spx_h5_commit(w, path);
+done:
+    spx_h5_discard(w);
+    return st;
+}
+
+/* ---- reading ---- */
+
+static spx_status check_format(const spx_h5 *f)
+{
+    char *format;
+    int64_t schema;
+    bool ours;
+    if (!spx_h5_has_attr(f, "", "format")) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: expected a pack, found no format attribute",
+                        spx_h5_name(f));
+    }
+    SPX_RETURN_IF(spx_h5_read_text(f, "", "format", &format));
+    ours = strcmp(format, FORMAT) == 0;
+    spx_free(format);
+    if (!ours) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: expected format '" FORMAT "'", spx_h5_name(f));
+    }
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I64, &schema, 1, NULL));
+    if (schema != SPX_PACK_SCHEMA) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: pack schema %" PRId64 ", expected %d", spx_h5_name(f),
+                        schema, SPX_PACK_SCHEMA);
+    }
+    return SPX_OK;
+}
+
+/* Reads a list of names, one a line, and counts them. */
+static spx_status read_names(const spx_h5 *f, const char *attr, char **names, int *count)
+{
+    size_t n = 1;
+    SPX_RETURN_IF(spx_h5_read_text(f, "", attr, names));
+    for (const char *at = *names; *at != '\0'; at++) {
+        n += *at == '\n';
+    }
+    if (n > SPX_PACK_MAX_CLASSES) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %zu %s, expected 1 to %d", spx_h5_name(f), n, attr,
+                        SPX_PACK_MAX_CLASSES);
+    }
+    *count = (int)n;
+    return SPX_OK;
+}
+
+static spx_status read_moments(const spx_h5 *f, spx_pack *p)
+{
+    const size_t n = (size_t)p->channels;
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "mean", SPX_H5_F64, p->mean, n, NULL));
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "std", SPX_H5_F64, p->std, n, NULL));
+    for (size_t c = 0; c < n; c++) {
+        if (!isfinite(p->mean[c]) || !isfinite(p->std[c]) || !(p->std[c] > 0)) {
+            return SPX_FAIL(SPX_EFORMAT,
+                            "%s: channel %zu: mean %g, std %g, expected finite and std > 0",
+                            spx_h5_name(f), c, p->mean[c], p->std[c]);
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status read_description(const spx_h5 *f, spx_pack *p)
+{
+    char *name;
+    SPX_RETURN_IF(spx_h5_read_text(f, "", "dataset", &name));
+    (void)snprintf(p->dataset, sizeof p->dataset, "%s", name);
+    spx_free(name);
+    SPX_RETURN_IF(read_names(f, "classes", &p->class_names, &p->classes));
+    if (spx_h5_has_attr(f, "", "coarse_classes")) {
+        SPX_RETURN_IF(read_names(f, "coarse_classes", &p->coarse_names, &p->coarse_classes));
+    }
+    return spx_h5_read_text(f, "", "sources", &p->sources);
+}
+
+/* Takes the shape from the first split and holds the second to it. */
+static spx_status read_shape(const spx_h5 *f, spx_pack *p, spx_split split, size_t *count)
+{
+    char name[NAME_BYTES];
+    spx_h5_info info;
+    dataset_name(name, split, "images");
+    SPX_RETURN_IF(spx_h5_stat(f, name, &info));
+    if (info.type != SPX_H5_U8 || info.rank != 4 || info.dims[0] < 1 || info.dims[0] > UINT32_MAX ||
+        info.dims[1] < 1 || info.dims[1] > SPX_PACK_MAX_CHANNELS || info.dims[2] < 1 ||
+        info.dims[2] > SPX_PACK_MAX_SIDE || info.dims[3] < 1 || info.dims[3] > SPX_PACK_MAX_SIDE) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: '%s': expected 8-bit images (N, C <= %d, H, W <= %d)",
+                        spx_h5_name(f), name, SPX_PACK_MAX_CHANNELS, SPX_PACK_MAX_SIDE);
+    }
+    if (p->channels != 0 &&
+        (p->channels != info.dims[1] || p->height != info.dims[2] || p->width != info.dims[3])) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: '%s': expected the shape of train/images", spx_h5_name(f),
+                        name);
+    }
+    p->channels = (int)info.dims[1];
+    p->height = (int)info.dims[2];
+    p->width = (int)info.dims[3];
+    *count = (size_t)info.dims[0];
+    return SPX_OK;
+}
+
+static spx_status read_labels(const spx_h5 *f, const char *name, uint16_t *labels, size_t n,
+                              int classes)
+{
+    SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_U16, labels, n));
+    for (size_t i = 0; i < n; i++) {
+        if (labels[i] >= classes) {
+            return SPX_FAIL(SPX_EFORMAT, "%s: '%s': label %d of image %zu, expected 0 to %d",
+                            spx_h5_name(f), name, labels[i], i, classes - 1);
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status load_split(const spx_h5 *f, spx_pack *p, spx_split split)
+{
+    spx_pack_split *to = &p->split[split];
+    const size_t n = to->count;
+    char name[NAME_BYTES];
+    SPX_RETURN_IF(spx_pack_reserve(p, split, n));
+    dataset_name(name, split, "images");
+    SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_U8, to->images, n * spx_pack_image_bytes(p)));
+    dataset_name(name, split, "labels");
+    SPX_RETURN_IF(read_labels(f, name, to->labels, n, p->classes));
+    if (p->coarse_classes > 0) {
+        dataset_name(name, split, "coarse_labels");
+        SPX_RETURN_IF(read_labels(f, name, to->coarse, n, p->coarse_classes));
+    }
+    return SPX_OK;
+}
+
+static spx_status read_all(const spx_h5 *f, spx_pack *p, unsigned load)
+{
+    char name[NAME_BYTES];
+    SPX_RETURN_IF(check_format(f));
+    SPX_RETURN_IF(read_description(f, p));
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        dataset_name(name, (spx_split)s, "images");
+        if (spx_h5_has(f, name)) {
+            SPX_RETURN_IF(read_shape(f, p, (spx_split)s, &p->split[s].count));
+        }
+    }
+    if (p->channels == 0) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: expected train/images or test/images", spx_h5_name(f));
+    }
+    SPX_RETURN_IF(read_moments(f, p));
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        if ((load & SPX_PACK_LOAD(s)) != 0 && p->split[s].count > 0) {
+            SPX_RETURN_IF(load_split(f, p, (spx_split)s));
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load)
+{
+    spx_h5 *f = NULL;
+    spx_pack *p = NULL;
+    spx_status st;
+    *out = NULL;
+    SPX_TRY(st, spx_h5_open(&f, path, SPX_H5_CHECKED), fail);
+    SPX_TRY(st, spx_pack_new(&p), fail);
+    SPX_TRY(st, read_all(f, p, load), fail);
+    spx_h5_close(f);
+    *out = p;
+    return SPX_OK;
+fail:
+    spx_h5_close(f);
+    spx_pack_close(p);
+    return st;
+}

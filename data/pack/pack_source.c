@@ -1,0 +1,125 @@
+#include "data/pack/pack_private.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_FILE_BYTES                                                                             \
+    ((size_t)1 << 30)          /* five times the largest published file; fits zlib's uInt */
+#define MAX_DEFLATE_RATIO 1032 /* zlib's technical details: a match of 258 bytes in 2 bits */
+#define MAX_INFLATE_STEP ((size_t)1 << 30)
+#define DIGEST_BYTES crypto_hash_sha256_BYTES
+
+/* Appends a line of sha256sum's output. */
+static spx_status add_digest(spx_pack *p, const char *path, const void *data, size_t size)
+{
+    unsigned char digest[DIGEST_BYTES];
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    const size_t old = p->sources != NULL ? strlen(p->sources) : 0;
+    const size_t line = 2 * sizeof digest + 2 + strlen(name) + 1;
+    void *text;
+    char *at;
+    if (sodium_init() < 0) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "libsodium does not start");
+    }
+    SPX_RETURN_IF(spx_calloc(&text, old + line + 1, 1));
+    at = text;
+    if (old > 0) {
+        memcpy(at, p->sources, old);
+    }
+    (void)crypto_hash_sha256(digest, data, size);
+    (void)sodium_bin2hex(at + old, 2 * sizeof digest + 1, digest, sizeof digest);
+    (void)snprintf(at + old + 2 * sizeof digest, line + 1 - 2 * sizeof digest, "  %s\n", name);
+    spx_free(p->sources);
+    p->sources = text;
+    return SPX_OK;
+}
+
+spx_status spx_source_open(spx_source *s, const char *path, spx_pack *p)
+{
+    void *raw;
+    *s = (spx_source){.path = path};
+    SPX_RETURN_IF(spx_file_read(path, MAX_FILE_BYTES, &raw, &s->raw_size));
+    s->raw = raw;
+    SPX_RETURN_IF(add_digest(p, path, s->raw, s->raw_size));
+    s->gzip = s->raw_size >= 2 && s->raw[0] == 0x1f && s->raw[1] == 0x8b;
+    if (s->gzip) {
+        s->z.next_in = s->raw;
+        s->z.avail_in = (uInt)s->raw_size;
+        if (inflateInit2(&s->z, 15 + 16) != Z_OK) { /* + 16: a gzip stream and nothing else */
+            return SPX_FAIL(SPX_ENOMEM, "%s: zlib does not start", path);
+        }
+        s->started = true;
+    }
+    return SPX_OK;
+}
+
+size_t spx_source_limit(const spx_source *s)
+{
+    return s->gzip ? MAX_DEFLATE_RATIO * (size_t)s->z.avail_in : s->raw_size - s->at;
+}
+
+/* Inflates up to n bytes; *got less than n only at the stream's end. */
+static spx_status inflate_some(spx_source *s, unsigned char *dst, size_t n, size_t *got)
+{
+    *got = 0;
+    while (*got < n && !s->ended) {
+        const size_t step = n - *got < MAX_INFLATE_STEP ? n - *got : MAX_INFLATE_STEP;
+        int r;
+        s->z.next_out = dst + *got;
+        s->z.avail_out = (uInt)step;
+        r = inflate(&s->z, Z_NO_FLUSH);
+        *got += step - s->z.avail_out;
+        s->at += step - s->z.avail_out;
+        if (r == Z_STREAM_END) {
+            s->ended = true;
+        } else if (r != Z_OK) {
+            return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: expected compressed data, found %s",
+                            s->path, s->at,
+                            r == Z_BUF_ERROR ? "the end of the file" : "a damaged stream");
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_source_read(spx_source *s, void *dst, size_t n)
+{
+    size_t got;
+    if (s->gzip) {
+        SPX_RETURN_IF(inflate_some(s, dst, n, &got));
+    } else {
+        got = n < s->raw_size - s->at ? n : s->raw_size - s->at;
+        memcpy(dst, s->raw + s->at, got);
+        s->at += got;
+    }
+    if (got < n) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: expected %zu more bytes, found the end",
+                        s->path, s->at, n - got);
+    }
+    return SPX_OK;
+}
+
+spx_status spx_source_end(spx_source *s)
+{
+    unsigned char extra;
+    size_t got = 0;
+    if (s->gzip) {
+        SPX_RETURN_IF(inflate_some(s, &extra, 1, &got)); /* also checks the stream's CRC */
+    }
+    if (got != 0 || (s->gzip ? s->z.avail_in != 0 : s->at != s->raw_size)) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: expected the end, found more bytes", s->path,
+                        s->at - got);
+    }
+    return SPX_OK;
+}
+
+void spx_source_close(spx_source *s)
+{
+    if (s->started) {
+        (void)inflateEnd(&s->z);
+    }
+    spx_free(s->raw);
+    *s = (spx_source){0};
+}
