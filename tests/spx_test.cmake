@@ -1,10 +1,9 @@
-# spx_test(NAME SOURCES file... [LINK target...]): a cmocka program run by CTest as NAME.
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+# spx_test(NAME SOURCES file... [LINK target...] [LABELS label...]): a cmocka program run by CTest as
+# NAME. Labels: threads (worth a run under ThreadSanitizer), slow (too long for the sanitizers).
 function(spx_test name)
-  cmake_parse_arguments(T "" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(T "" "" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(${name} ${T_SOURCES})
   target_link_libraries(${name} PRIVATE spx_flags ${T_LINK} PkgConfig::CMOCKA)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 LABELS "${T_LABELS}")
 endfunction()

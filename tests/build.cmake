@@ -1,0 +1,9 @@
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME lint_catches_what_is_planted
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/scripts/lint --self-test)
+endif()
+add_test(NAME installed_tree_serves_a_program_outside
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/build/test_install.sh ${CMAKE_BINARY_DIR}
+                 ${CMAKE_C_COMPILER})
+set_tests_properties(installed_tree_serves_a_program_outside PROPERTIES LABELS slow)
