@@ -1,0 +1,170 @@
+#include "search/final/final.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static spx_final_config config_of(const spx_final_spec *f, int64_t batch)
+{
+    spx_final_config c = {.batch = batch,
+                          .input = f->input,
+                          .classes = f->classes,
+                          .init_channels = f->init_channels,
+                          .layers = f->layers,
+                          .n_reduce = f->n_reduce};
+    memcpy(c.reduce_at, f->reduce_at, sizeof c.reduce_at);
+    return c;
+}
+
+spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const spx_final_spec *f,
+                                   int64_t batch, float aux_weight, float smoothing, bool drop_path,
+                                   struct spx_tuning *tuning)
+{
+    spx_final_config c = config_of(f, batch);
+    const bool auxiliary = aux_weight > 0;
+    spx_network net;
+    spx_status st;
+    c.training = true;
+    c.auxiliary = auxiliary;
+    c.drop_path = drop_path ? SPX_DROP_PATH_DRAWN : SPX_DROP_PATH_OFF;
+    c.label_smoothing = smoothing;
+    *out = NULL;
+    SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
+    {
+        const spx_loss_seed seed[2] = {{net.loss, 1.0f}, {net.aux_loss, aux_weight}};
+        const spx_tid output[3] = {net.logits, net.loss, net.aux_loss};
+        const spx_program_options o = {.loss = seed,
+                                       .n_loss = auxiliary ? 2 : 1,
+                                       .grad_weights = true,
+                                       .output = output,
+                                       .n_output = auxiliary ? 3 : 2,
+                                       .tuning = tuning};
+        st = spx_program_create(out, net.graph, stream, &o);
+    }
+    spx_network_clear(&net);
+    return st;
+}
+
+spx_status spx_final_eval_program(spx_program **out, spx_stream *stream, const spx_final_spec *f,
+                                  int64_t batch, bool auxiliary, struct spx_tuning *tuning)
+{
+    spx_final_config c = config_of(f, batch);
+    spx_network net;
+    spx_status st;
+    c.auxiliary = auxiliary;
+    *out = NULL;
+    SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
+    {
+        const spx_program_options o = {.output = &net.logits, .n_output = 1, .tuning = tuning};
+        st = spx_program_create(out, net.graph, stream, &o);
+    }
+    spx_network_clear(&net);
+    return st;
+}
+
+spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out)
+{
+    spx_final_config c = config_of(f, 1);
+    spx_network net;
+    c.auxiliary = auxiliary;
+    SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
+    spx_graph_count(net.graph, out);
+    spx_network_clear(&net);
+    return SPX_OK;
+}
+
+static json_t *reals(const double *x, int64_t n)
+{
+    json_t *a = json_array();
+    for (int64_t i = 0; i < n; i++) {
+        (void)json_array_append_new(a, json_real(x[i]));
+    }
+    return a;
+}
+
+json_t *spx_final_spec_json(const spx_final_spec *f)
+{
+    char *text = spx_genotype_json(&f->genotype);
+    json_t *genotype = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    json_t *at = json_array();
+    free(text);
+    for (int i = 0; i < f->n_reduce; i++) {
+        (void)json_array_append_new(at, json_integer(f->reduce_at[i]));
+    }
+    return json_pack("{s:[I,I,I], s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "input",
+                     (json_int_t)f->input.channels, (json_int_t)f->input.rows,
+                     (json_int_t)f->input.columns, "classes", (json_int_t)f->classes,
+                     "init_channels", (json_int_t)f->init_channels, "layers", (json_int_t)f->layers,
+                     "reduce_at", at, "genotype", genotype, "mean",
+                     reals(f->mean, f->input.channels), "std", reals(f->std, f->input.channels));
+}
+
+static spx_status parse_reals(const json_t *a, const char *name, int64_t n, double *out)
+{
+    if (json_array_size(a) != (size_t)n) {
+        return SPX_FAIL(SPX_EFORMAT, "network description: %s: %lld numbers expected", name,
+                        (long long)n);
+    }
+    for (size_t i = 0; i < (size_t)n; i++) {
+        if (!json_is_number(json_array_get(a, i))) {
+            return SPX_FAIL(SPX_EFORMAT, "network description: %s: a number expected", name);
+        }
+        out[i] = json_number_value(json_array_get(a, i));
+    }
+    return SPX_OK;
+}
+
+static spx_status parse_reduce(const json_t *a, spx_final_spec *f)
+{
+    const size_t n = json_array_size(a);
+    if (!json_is_array(a) || n > SPX_MAX_REDUCE) {
+        return SPX_FAIL(SPX_EFORMAT, "network description: reduce_at: at most %d indices expected",
+                        SPX_MAX_REDUCE);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_int_t at = json_integer_value(json_array_get(a, i));
+        if (!json_is_integer(json_array_get(a, i)) || at < 0 || at >= SPX_MAX_LAYERS) {
+            return SPX_FAIL(SPX_EFORMAT, "network description: reduce_at: a cell index expected");
+        }
+        f->reduce_at[i] = (int)at;
+    }
+    f->n_reduce = (int)n;
+    return SPX_OK;
+}
+
+static spx_status parse_genotype(const json_t *j, spx_genotype *out)
+{
+    char *text = json_dumps(j, JSON_COMPACT);
+    spx_status st;
+    if (text == NULL) {
+        return SPX_FAIL(SPX_EFORMAT, "network description: genotype expected");
+    }
+    st = spx_genotype_parse(out, text, strlen(text));
+    free(text);
+    return spx_fail_context(st, "network description");
+}
+
+spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
+{
+    json_int_t c, h, w, classes, channels, layers;
+    json_t *at, *genotype, *mean, *std;
+    json_error_t err;
+    memset(f, 0, sizeof *f);
+    if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0,
+                       "{s:[I,I,I!], s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "input", &c, &h, &w,
+                       "classes", &classes, "init_channels", &channels, "layers", &layers,
+                       "reduce_at", &at, "genotype", &genotype, "mean", &mean, "std", &std) != 0) {
+        return SPX_FAIL(SPX_EFORMAT, "network description: %s", err.text);
+    }
+    if (c < 1 || c > 4) {
+        return SPX_FAIL(SPX_EFORMAT, "network description: %lld channels, 1 to 4 expected",
+                        (long long)c);
+    }
+    f->input = (spx_input_shape){c, h, w};
+    f->classes = classes;
+    f->init_channels = channels;
+    f->layers = layers;
+    SPX_RETURN_IF(parse_reduce(at, f));
+    SPX_RETURN_IF(parse_reals(mean, "mean", c, f->mean));
+    SPX_RETURN_IF(parse_reals(std, "std", c, f->std));
+    return parse_genotype(genotype, &f->genotype);
+}

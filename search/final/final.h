@@ -1,0 +1,56 @@
+#ifndef SPX_FINAL_H
+#define SPX_FINAL_H
+/* Final networks as things to run and to write down: their programs, and their description in
+ * files. */
+#include "host/graph/program.h"
+#include "search/space/network.h"
+
+#include <jansson.h>
+
+struct spx_tuning;
+
+/** What a model file says about its network and the images it expects. */
+typedef struct spx_final_spec {
+    spx_genotype genotype;
+    spx_input_shape input;
+    int64_t classes, init_channels, layers;
+    int n_reduce;
+    int reduce_at[SPX_MAX_REDUCE];
+    double mean[4], std[4]; /* [input.channels], of pixels scaled to 0..1 */
+} spx_final_spec;
+
+/**
+ * The program of one training step: outputs 0 logits, 1 loss and, with an auxiliary head, 2 its
+ * loss.
+ * @param aux_weight  weight of the auxiliary loss, published: 0.4; 0: no auxiliary head
+ * @param smoothing   label smoothing, 0 <= smoothing < 1
+ * @param drop_path   whether masks are drawn
+ * @param tuning      as in spx_program_options; borrowed for the call
+ * @return what spx_build_final and spx_program_create return
+ */
+SPX_MUST_CHECK spx_status spx_final_train_program(spx_program **out, spx_stream *stream,
+                                                  const spx_final_spec *f, int64_t batch,
+                                                  float aux_weight, float smoothing, bool drop_path,
+                                                  struct spx_tuning *tuning);
+
+/**
+ * The program of evaluation: output 0 logits; labels are not read.
+ * @param auxiliary  lay the parameters out as in training with an auxiliary head
+ */
+SPX_MUST_CHECK spx_status spx_final_eval_program(spx_program **out, spx_stream *stream,
+                                                 const spx_final_spec *f, int64_t batch,
+                                                 bool auxiliary, struct spx_tuning *tuning);
+
+/** Counts of the deployed network. */
+SPX_MUST_CHECK spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out);
+
+/**
+ * {"input": [C, H, W], "classes", "init_channels", "layers", "reduce_at": [...], "genotype": {...},
+ * "mean": [...], "std": [...]}; NULL when out of memory.
+ */
+json_t *spx_final_spec_json(const spx_final_spec *f);
+
+/** Reads it back. @return SPX_OK, SPX_EFORMAT naming the field */
+SPX_MUST_CHECK spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j);
+
+#endif
