@@ -1,6 +1,6 @@
 /*
- * Compiled once per instruction set: one pass over memory each, vectorised by the compiler. Two arrays may
- * be the same one (never shifted), which `omp simd` allows and `restrict` would not.
+ * Compiled once per instruction set: one pass over memory each, vectorised by the compiler. Two
+ * arrays may be the same one (never shifted), which `omp simd` allows and `restrict` would not.
  */
 #include "kernels/optim/optim_impl.h"
 
@@ -104,5 +104,5 @@ static void ema(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-const spx_optim_kernels SPX_VARIANT(spx_optim_kernels) = {norm2, sgd,  lookahead, adam,
+const spx_optim_kernels SPX_VARIANT(spx_optim_kernels) = {norm2, sgd, lookahead, adam,
                                                           axpy,  ema, not_finite};

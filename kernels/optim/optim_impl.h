@@ -8,7 +8,7 @@
 
 /* Each update reads the members its formula in optim.h names. */
 typedef struct spx_optim_args {
-    float a;                    /* lr, xi, the factor of axpy, the decay of ema */
+    float a; /* lr, xi, the factor of axpy, the decay of ema */
     float momentum, decay, clip;
     float b1, b2, bias1, bias2; /* of Adam: bias1 = 1/(1-b1^t), bias2 = 1/sqrt(1-b2^t) */
     const float *g, *x, *y;

@@ -5,7 +5,8 @@
 
 static const size_t cases[][3] = {
     /* n, f, o */
-    {1, 1, 1}, {2, 3, 4}, {5, 80, 10}, {7, 33, 9}, {3, 16, 130}, {1, 512, 7}, {130, 5, 3}, {66, 67, 100},
+    {1, 1, 1},    {2, 3, 4},   {5, 80, 10}, {7, 33, 9},
+    {3, 16, 130}, {1, 512, 7}, {130, 5, 3}, {66, 67, 100},
 };
 #define CASES (sizeof cases / sizeof cases[0])
 
@@ -30,8 +31,9 @@ static void problem_init(problem *q, size_t i)
 }
 
 /*
- * A sum of `terms` products in single precision: roundings of random sign stay below 4*sqrt(terms) u of
- * the sum's own spread, sqrt(terms) (Higham and Mary 2019), and two more for the product and the end.
+ * A sum of `terms` products in single precision: roundings of random sign stay below 4*sqrt(terms)
+ * u of the sum's own spread, sqrt(terms) (Higham and Mary 2019), and two more for the product and
+ * the end.
  */
 static double tolerance(size_t terms)
 {
@@ -41,11 +43,12 @@ static double tolerance(size_t terms)
 static void forward_body(spx_stream *s, void *ctx)
 {
     problem *q = ctx;
-    spx_linear_args a = {.n = q->n, .f = q->f, .o = q->o, .x = q->x, .w = q->w,
-                         .b = q->flag ? q->b : NULL};
+    spx_linear_args a = {
+        .n = q->n, .f = q->f, .o = q->o, .x = q->x, .w = q->w, .b = q->flag ? q->b : NULL};
     float *y = pile_bytes(&q->p, q->n * q->o * sizeof *y);
     a.out = pile_bytes(&q->p, q->n * q->o * sizeof *y);
-    CHECK_OK(spx_linear_forward(s, (int64_t)q->n, (int64_t)q->f, (int64_t)q->o, q->x, q->w, a.b, y));
+    CHECK_OK(
+        spx_linear_forward(s, (int64_t)q->n, (int64_t)q->f, (int64_t)q->o, q->x, q->w, a.b, y));
     spx_linear_forward_ref(&a);
     CHECK_CLOSE(y, a.out, q->n * q->o, tolerance(q->f + 1));
 }
@@ -54,8 +57,8 @@ static void backward_body(spx_stream *s, void *ctx)
 {
     problem *q = ctx;
     const int64_t n = (int64_t)q->n, f = (int64_t)q->f, o = (int64_t)q->o;
-    spx_linear_args a = {.n = q->n, .f = q->f, .o = q->o, .x = q->x, .w = q->w, .dy = q->dy,
-                         .accumulate = q->flag};
+    spx_linear_args a = {
+        .n = q->n, .f = q->f, .o = q->o, .x = q->x, .w = q->w, .dy = q->dy, .accumulate = q->flag};
     float *dx = pile_copy(&q->p, q->x, q->n * q->f), *dw = pile_copy(&q->p, q->w, q->o * q->f);
     float *db = pile_copy(&q->p, q->b, q->o);
     CHECK_OK(spx_linear_backward_data(s, n, f, o, q->dy, q->w, q->flag, dx));

@@ -9,8 +9,8 @@ typedef struct loss_case {
 } loss_case;
 
 static const loss_case cases[] = {
-    {1, 1, 0, 1},   {1, 2, 0, 1},          {7, 10, 0.1f, 3},
-    {64, 100, 0, 5}, {5, 1000, 0.1f, 30}, {3, 10, 1, 1}, {4, 10, 0.2f, 1e4f},
+    {1, 1, 0, 1},        {1, 2, 0, 1},  {7, 10, 0.1f, 3},    {64, 100, 0, 5},
+    {5, 1000, 0.1f, 30}, {3, 10, 1, 1}, {4, 10, 0.2f, 1e4f},
 };
 #define CASES (sizeof cases / sizeof cases[0])
 
@@ -40,14 +40,16 @@ static void body(spx_stream *s, void *ctx)
     const size_t all = q->k.n * q->k.classes;
     const double want = spx_cross_entropy_forward_ref(q->k.n, q->k.classes, q->logits, q->label,
                                                       (double)q->k.smoothing);
-    float loss, again, *dx = pile_bytes(&q->p, all * sizeof *dx), *dx_want = pile_copy(&q->p, dx, all);
+    float loss, again, *dx = pile_bytes(&q->p, all * sizeof *dx),
+                       *dx_want = pile_copy(&q->p, dx, all);
     CHECK_OK(spx_cross_entropy_forward(s, (int64_t)q->k.n, (int64_t)q->k.classes, q->logits,
                                        q->label, q->k.smoothing, &loss));
     CHECK_OK(spx_cross_entropy_forward(s, (int64_t)q->k.n, (int64_t)q->k.classes, q->logits,
                                        q->label, q->k.smoothing, &again));
     assert_true(loss == again);
-    /* expf (1 ulp) of a rounded difference: an exponential is off by (2 + |x - max|) u, and only those
-     * within 20 of the largest count; their sum and logarithm are in double; the result is rounded */
+    /* expf (1 ulp) of a rounded difference: an exponential is off by (2 + |x - max|) u, and only
+     * those within 20 of the largest count; their sum and logarithm are in double; the result is
+     * rounded */
     assert_true(fabs((double)loss - want) <= 22 * SPX_U + SPX_U * fabs(want));
     CHECK_OK(spx_cross_entropy_backward(s, (int64_t)q->k.n, (int64_t)q->k.classes, q->logits,
                                         q->label, q->k.smoothing, 0.4f, dx));

@@ -77,9 +77,16 @@ static void problem_init(problem *q, const norm_case *k, float mean)
 
 static spx_norm_sum_args ref_args(const problem *q)
 {
-    return (spx_norm_sum_args){.n = (size_t)q->d.n, .c = (size_t)q->d.c, .hw = (size_t)q->d.hw,
-                               .k = q->k, .term = q->term, .relu = q->relu, .y = q->y,
-                               .y_stride = q->stride, .dy = q->dy, .dy_stride = q->stride};
+    return (spx_norm_sum_args){.n = (size_t)q->d.n,
+                               .c = (size_t)q->d.c,
+                               .hw = (size_t)q->d.hw,
+                               .k = q->k,
+                               .term = q->term,
+                               .relu = q->relu,
+                               .y = q->y,
+                               .y_stride = q->stride,
+                               .dy = q->dy,
+                               .dy_stride = q->stride};
 }
 
 static double part_or(const float *p, size_t i, double absent)
@@ -102,16 +109,15 @@ static double forward_size(const problem *q, size_t n, size_t c, size_t at)
 }
 
 /*
- * Per element: k + 1 additions, each rounding a partial sum no larger than the sizes' sum, three more
- * roundings in each factor (coef * gamma * invstd, mask, product) and one of the result.
+ * Per element: k + 1 additions, each rounding a partial sum no larger than the sizes' sum, three
+ * more roundings in each factor (coef * gamma * invstd, mask, product) and one of the result.
  */
 static void forward_bound(const problem *q, double *bound)
 {
     const size_t chw = (size_t)(q->d.c * q->d.hw);
     for (size_t at = 0; at < q->all; at++) {
         const size_t n = at / q->stride, i = at % q->stride;
-        bound[at] = i >= chw ? 0
-                             : (q->k + 6) * SPX_U * forward_size(q, n, i / (size_t)q->d.hw, at);
+        bound[at] = i >= chw ? 0 : (q->k + 6) * SPX_U * forward_size(q, n, i / (size_t)q->d.hw, at);
     }
 }
 
@@ -146,8 +152,8 @@ typedef struct stats_case {
 } stats_case;
 
 static const stats_case stats_cases[] = {
-    {1, 1, 1, 0, 3, 1},      {64, 3, 1, 2, 1, 2},      {8, 5, 49, 3, 0, 1},
-    {3, 2, 1024, 0, 1, 0.1f}, {2, 2, 5000, 9, -1, 3},   {16, 4, 64, 0, 1000, 1},
+    {1, 1, 1, 0, 3, 1},       {64, 3, 1, 2, 1, 2},     {8, 5, 49, 3, 0, 1},
+    {3, 2, 1024, 0, 1, 0.1f}, {2, 2, 5000, 9, -1, 3},  {16, 4, 64, 0, 1000, 1},
     {4, 3, 1000, 1, 1000, 1}, {5, 2, 33, 0, -4096, 2},
 };
 
@@ -167,9 +173,10 @@ static void stats_body(spx_stream *s, void *ctx)
     spx_bn_stats_ref(&(spx_bn_stats_args){k->n, k->c, k->hw, x, stride, want[0], want[1], 2,
                                           want + 2, want + 4});
     /*
-     * The sums run over x - shift, |shift - mean| <= 4 std (a row's mean): in a chunk of at most 1024
-     * pixels, rounding errors of random sign add up to below 4*sqrt(1024) u (Higham and Mary 2019),
-     * and sum2 - sum^2/m loses at most a factor 1 + 16. invstd takes half the variance's error.
+     * The sums run over x - shift, |shift - mean| <= 4 std (a row's mean): in a chunk of at most
+     * 1024 pixels, rounding errors of random sign add up to below 4*sqrt(1024) u (Higham and Mary
+     * 2019), and sum2 - sum^2/m loses at most a factor 1 + 16. invstd takes half the variance's
+     * error.
      */
     for (size_t c = 0; c < k->c; c++) {
         const double tol = 17 * 4 * 32 * SPX_U;
@@ -263,8 +270,8 @@ static void grads_init(problem *q, grads *g, bool accumulate)
 static void run_backward(spx_stream *s, const problem *q, const grads *g, bool accumulate)
 {
     const int64_t st = (int64_t)q->stride;
-    CHECK_OK(spx_norm_sum_backward_reduce(s, &q->d, q->k, q->term, q->relu, q->y, st, q->dy, st,
-                                          g->g));
+    CHECK_OK(
+        spx_norm_sum_backward_reduce(s, &q->d, q->k, q->term, q->relu, q->y, st, q->dy, st, g->g));
     for (int j = 0; j < q->k; j++) {
         const bool bn = q->term[j].mean != NULL;
         CHECK_OK(spx_norm_sum_backward_apply(s, &q->d, &q->term[j], bn ? g->g[j].sum_dy : NULL,
@@ -321,7 +328,8 @@ static void check_reduced(const char *what, const float *got, const float *want,
 static void check_reductions(const problem *q, const grads *got, const grads *want)
 {
     const double chunk = (double)(q->d.hw < 1024 ? q->d.hw : 1024);
-    /* random-sign rounding in sums of at most 1024 (Higham and Mary 2019), the products, the result */
+    /* random-sign rounding in sums of at most 1024 (Higham and Mary 2019), the products, the result
+     */
     const double tol = (4 * sqrt(chunk) + 6) * SPX_U;
     for (int j = 0; j < q->k; j++) {
         const spx_norm_term *t = &q->term[j];
@@ -359,7 +367,8 @@ static void backward_body(spx_stream *s, void *ctx)
     run_backward_ref(q, &want, b->accumulate);
     check_reductions(q, &got, &want);
     for (int j = 0; j < q->k; j++) {
-        /* six roundings of parts about as large as the whole, and the reductions' own error over M */
+        /* six roundings of parts about as large as the whole, and the reductions' own error over M
+         */
         CHECK_CLOSE(got.dx[j], want.dx[j], q->all, 128 * SPX_U);
     }
     while (q->p.count > before) {
@@ -445,7 +454,8 @@ static double channel_loss(const moved *m, size_t c)
     return loss;
 }
 
-/* The derivative along a direction, by central differences, equals the gradient's product with it. */
+/* The derivative along a direction, by central differences, equals the gradient's product with it.
+ */
 static void check_direction(problem *q, input which, int j, const float *grad, size_t len,
                             size_t used)
 {
@@ -468,12 +478,12 @@ static void check_direction(problem *q, input which, int j, const float *grad, s
         }
     }
     /*
-     * Each element carries about 128 u of its size (as above), of random sign, so the product carries
-     * that times ||grad||; 1e-7 bounds the differences' own error for losses of up to 1000.
+     * Each element carries about 128 u of its size (as above), of random sign, so the product
+     * carries that times ||grad||; 1e-7 bounds the differences' own error for losses of up to 1000.
      */
     if (!(fabs(slope - product) <= 512 * SPX_U * sqrt(size) + 1e-7 * (1 + fabs(slope)))) {
-        fail_msg("input %d of term %d: slope %.9g, gradient %.9g (norm %.3g)", (int)which, j,
-                 slope, product, sqrt(size));
+        fail_msg("input %d of term %d: slope %.9g, gradient %.9g (norm %.3g)", (int)which, j, slope,
+                 product, sqrt(size));
     }
 }
 
@@ -489,8 +499,7 @@ SPX_TEST(gradients_through_batch_statistics_equal_finite_differences)
         used = (size_t)(q.d.c * q.d.hw);
         CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 2));
         grads_init(&q, &g, false);
-        CHECK_OK(
-            spx_norm_sum_forward(s, &q.d, q.k, q.term, q.relu, q.y, (int64_t)q.stride));
+        CHECK_OK(spx_norm_sum_forward(s, &q.d, q.k, q.term, q.relu, q.y, (int64_t)q.stride));
         run_backward(s, &q, &g, false);
         for (int j = 0; j < q.k && j < 8; j++) {
             check_direction(&q, IN_X, j, g.dx[j], q.all, used);
@@ -517,8 +526,8 @@ static void repeat_body(spx_stream *s, void *ctx)
         stats[i] = pile_normal(&q->p, c, 0, 1);
     }
     for (int i = 0; i < 4; i += 2) {
-        CHECK_OK(spx_bn_stats(s, &q->d, q->term[0].x, (int64_t)q->stride, stats[i], stats[i + 1],
-                              0, NULL, NULL));
+        CHECK_OK(spx_bn_stats(s, &q->d, q->term[0].x, (int64_t)q->stride, stats[i], stats[i + 1], 0,
+                              NULL, NULL));
     }
     CHECK_CLOSE(stats[0], stats[2], c, 0);
     CHECK_CLOSE(stats[1], stats[3], c, 0);

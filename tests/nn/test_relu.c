@@ -23,7 +23,11 @@ static void body(spx_stream *s, void *ctx)
     float *y = pile_copy(&q->p, dy, all), *want = pile_copy(&q->p, dy, all);
     float *dx = pile_copy(&q->p, x, all), *dx_want = pile_copy(&q->p, x, all);
     float *in_place = pile_copy(&q->p, x, all);
-    spx_relu_args a = {.n = q->n, .chw = q->chw, .x = x, .x_stride = q->stride, .out = want,
+    spx_relu_args a = {.n = q->n,
+                       .chw = q->chw,
+                       .x = x,
+                       .x_stride = q->stride,
+                       .out = want,
                        .out_stride = q->stride};
     CHECK_OK(spx_relu_forward(s, n, chw, x, st, y, st));
     spx_relu_forward_ref(&a);

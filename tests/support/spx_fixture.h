@@ -1,8 +1,8 @@
 #ifndef SPX_FIXTURE_H
 #define SPX_FIXTURE_H
 /*
- * For tests of kernels: random operands that free themselves, and every instruction set and thread count
- * in turn. Include first: it asks for POSIX's setenv.
+ * For tests of kernels: random operands that free themselves, and every instruction set and thread
+ * count in turn. Include first: it asks for POSIX's setenv.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L

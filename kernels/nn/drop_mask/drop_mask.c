@@ -3,8 +3,8 @@
 #include "kernels/nn/nn_check.h"
 
 /*
- * Draw i is word i%4 of block (counter_hi = step, counter_lo = i/4) under the seed below. The key is
- * folded into the seed, by a bijection for each key, because the generator's counter is spent on
+ * Draw i is word i%4 of block (counter_hi = step, counter_lo = i/4) under the seed below. The key
+ * is folded into the seed, by a bijection for each key, because the generator's counter is spent on
  * (step, i).
  */
 static uint64_t keyed_seed(uint64_t seed, uint32_t key)

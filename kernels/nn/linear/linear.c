@@ -17,8 +17,8 @@ spx_status spx_linear_forward(spx_stream *s, int64_t n, int64_t f, int64_t o, co
 {
     spx_linear_args a;
     SPX_RETURN_IF(check(n, f, o, x, w, y));
-    a = (spx_linear_args){.n = (size_t)n, .f = (size_t)f, .o = (size_t)o, .x = x, .w = w, .b = b,
-                          .out = y};
+    a = (spx_linear_args){
+        .n = (size_t)n, .f = (size_t)f, .o = (size_t)o, .x = x, .w = w, .b = b, .out = y};
     spx_pool_run(spx_stream_pool(s), a.n, SPX_PICK_VARIANT(spx_linear_kernels)->forward, &a);
     return SPX_OK;
 }
@@ -28,8 +28,13 @@ spx_status spx_linear_backward_data(spx_stream *s, int64_t n, int64_t f, int64_t
 {
     spx_linear_args a;
     SPX_RETURN_IF(check(n, f, o, dy, w, dx));
-    a = (spx_linear_args){.n = (size_t)n, .f = (size_t)f, .o = (size_t)o, .dy = dy, .w = w,
-                          .accumulate = accumulate, .out = dx};
+    a = (spx_linear_args){.n = (size_t)n,
+                          .f = (size_t)f,
+                          .o = (size_t)o,
+                          .dy = dy,
+                          .w = w,
+                          .accumulate = accumulate,
+                          .out = dx};
     spx_pool_run(spx_stream_pool(s), a.n, SPX_PICK_VARIANT(spx_linear_kernels)->backward_data, &a);
     return SPX_OK;
 }
@@ -40,8 +45,14 @@ spx_status spx_linear_backward_weights(spx_stream *s, int64_t n, int64_t f, int6
 {
     spx_linear_args a;
     SPX_RETURN_IF(check(n, f, o, x, dy, dw));
-    a = (spx_linear_args){.n = (size_t)n, .f = (size_t)f, .o = (size_t)o, .x = x, .dy = dy,
-                          .accumulate = accumulate, .out = dw, .db = db};
+    a = (spx_linear_args){.n = (size_t)n,
+                          .f = (size_t)f,
+                          .o = (size_t)o,
+                          .x = x,
+                          .dy = dy,
+                          .accumulate = accumulate,
+                          .out = dw,
+                          .db = db};
     spx_pool_run(spx_stream_pool(s), a.o, SPX_PICK_VARIANT(spx_linear_kernels)->backward_weights,
                  &a);
     return SPX_OK;

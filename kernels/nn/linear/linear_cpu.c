@@ -1,7 +1,8 @@
 /*
- * Compiled once per instruction set. Two shapes of inner loop serve the three products: dot products of
- * 2 x 4 rows (forward), and rank-4 updates of two rows (both gradients). Either does as many
- * multiply-adds per load as the vector units need; a general matrix library gains nothing at these sizes.
+ * Compiled once per instruction set. Two shapes of inner loop serve the three products: dot
+ * products of 2 x 4 rows (forward), and rank-4 updates of two rows (both gradients). Either does as
+ * many multiply-adds per load as the vector units need; a general matrix library gains nothing at
+ * these sizes.
  */
 #include "kernels/nn/linear/linear_impl.h"
 
@@ -12,7 +13,7 @@ static void dots_2x4(size_t len, const float *restrict x0, const float *restrict
                      const float *restrict w, float out[2][4])
 {
     const float *restrict w0 = w, *restrict w1 = w + len, *restrict w2 = w1 + len,
-                *restrict w3 = w2 + len;
+                          *restrict w3 = w2 + len;
     float a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
 #pragma omp simd reduction(+ : a0, a1, a2, a3, b0, b1, b2, b3)
     for (size_t k = 0; k < len; k++) {
@@ -94,7 +95,7 @@ static void update_2x4(const product *p, size_t i0, size_t i1, size_t k)
     const float u0 = u[0], u1 = u[d], u2 = u[2 * d], u3 = u[3 * d];
     const float v0 = v[0], v1 = v[d], v2 = v[2 * d], v3 = v[3 * d];
     const float *restrict b0 = p->b + k * p->cols, *restrict b1 = b0 + p->cols,
-                *restrict b2 = b1 + p->cols, *restrict b3 = b2 + p->cols;
+                          *restrict b2 = b1 + p->cols, *restrict b3 = b2 + p->cols;
     float *restrict c0 = p->c + i0 * p->cols, *restrict c1 = p->c + i1 * p->cols;
     if (i0 == i1) {
 #pragma omp simd

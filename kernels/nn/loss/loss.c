@@ -88,9 +88,8 @@ static spx_status check(int64_t n, int64_t classes, const float *logits, const i
     return SPX_OK;
 }
 
-spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, int64_t classes,
-                                     const float *logits, const int32_t *label, float smoothing,
-                                     float *loss)
+spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, int64_t classes, const float *logits,
+                                     const int32_t *label, float smoothing, float *loss)
 {
     args a;
     double sum = 0;

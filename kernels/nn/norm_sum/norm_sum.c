@@ -66,9 +66,15 @@ spx_status spx_bn_stats(spx_stream *s, const spx_norm_dims *d, const float *x, i
             return SPX_FAIL(SPX_EINVAL, "bn stats: running statistics %d are missing", u);
         }
     }
-    a = (spx_bn_stats_args){.n = (size_t)d->n, .c = (size_t)d->c, .hw = (size_t)d->hw, .x = x,
-                            .stride = (size_t)stride_n, .mean = mean, .invstd = invstd,
-                            .updates = updates, .running_mean = running_mean,
+    a = (spx_bn_stats_args){.n = (size_t)d->n,
+                            .c = (size_t)d->c,
+                            .hw = (size_t)d->hw,
+                            .x = x,
+                            .stride = (size_t)stride_n,
+                            .mean = mean,
+                            .invstd = invstd,
+                            .updates = updates,
+                            .running_mean = running_mean,
                             .running_var = running_var};
     spx_pool_run(spx_stream_pool(s), a.c, SPX_PICK_VARIANT(spx_norm_sum_kernels)->stats, &a);
     return SPX_OK;
@@ -105,8 +111,12 @@ spx_status spx_bn_running(spx_stream *s, int64_t c, const float *running_mean,
 static spx_norm_sum_args common_args(const spx_norm_dims *d, int k, const spx_norm_term *term,
                                      bool relu)
 {
-    return (spx_norm_sum_args){.n = (size_t)d->n, .c = (size_t)d->c, .hw = (size_t)d->hw, .k = k,
-                               .term = term, .relu = relu};
+    return (spx_norm_sum_args){.n = (size_t)d->n,
+                               .c = (size_t)d->c,
+                               .hw = (size_t)d->hw,
+                               .k = k,
+                               .term = term,
+                               .relu = relu};
 }
 
 spx_status spx_norm_sum_forward(spx_stream *s, const spx_norm_dims *d, int k,
@@ -187,7 +197,8 @@ spx_status spx_norm_sum_backward_reduce(spx_stream *s, const spx_norm_dims *d, i
             sum += dcoef[t][j]; /* in fixed order: the same bits from call to call */
         }
         if (grad[j].dcoef != NULL) {
-            *grad[j].dcoef = (float)((grad[j].accumulate_coef ? (double)*grad[j].dcoef : 0.0) + sum);
+            *grad[j].dcoef =
+                (float)((grad[j].accumulate_coef ? (double)*grad[j].dcoef : 0.0) + sum);
         }
     }
     return SPX_OK;

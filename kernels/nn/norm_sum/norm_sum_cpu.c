@@ -1,4 +1,5 @@
-/* Compiled once per instruction set; plain loops over rows of pixels that the compiler vectorises. */
+/* Compiled once per instruction set; plain loops over rows of pixels that the compiler vectorises.
+ */
 #include "kernels/nn/norm_sum/norm_sum_impl.h"
 
 /* Pixels taken at a time: the sums in single precision stay short, and a chunk of y or dz in L1. */
@@ -45,9 +46,9 @@ static void shifted_sums(const float *restrict x, size_t hw, float shift, double
 }
 
 /*
- * One pass with the mean of the first row as shift. Let that row's mean be off by D: it alone gives the
- * channel a variance of at least about D^2/n, so sum2/m - (sum/m)^2 loses at most a factor n of its
- * digits, whatever the mean.
+ * One pass with the mean of the first row as shift. Let that row's mean be off by D: it alone gives
+ * the channel a variance of at least about D^2/n, so sum2/m - (sum/m)^2 loses at most a factor n of
+ * its digits, whatever the mean.
  */
 static void stats(void *ctx, int worker, size_t begin, size_t end)
 {
@@ -180,7 +181,8 @@ static float sum_of(size_t len, const float *restrict x)
     return sum;
 }
 
-/* sum of dz * (x[j] - mean[j]) for GROUP rows; the mean goes first, so that a large one cancels nothing */
+/* sum of dz * (x[j] - mean[j]) for GROUP rows; the mean goes first, so that a large one cancels
+ * nothing */
 static void dot_group(size_t len, const float *restrict dz, const float *const x[GROUP],
                       const float mean[GROUP], float out[GROUP])
 {
@@ -269,8 +271,7 @@ static void reduce_channel(const spx_norm_sum_args *a, const wanted *w, size_t c
         }
     }
     for (int j = 0; j < a->k; j++) {
-        spx_norm_sum_finish_channel(&a->term[j], &a->grad[j], c, sum_dz[j], sum_dz_x[j],
-                                    &dcoef[j]);
+        spx_norm_sum_finish_channel(&a->term[j], &a->grad[j], c, sum_dz[j], sum_dz_x[j], &dcoef[j]);
     }
 }
 

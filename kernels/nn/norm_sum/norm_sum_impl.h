@@ -41,7 +41,8 @@ typedef struct spx_norm_sum_kernels {
 } spx_norm_sum_kernels;
 SPX_DECLARE_VARIANTS(spx_norm_sum_kernels, spx_norm_sum_kernels);
 
-/** Writes mean, invstd and the running statistics of channel c from its mean and sum of squared deviations. */
+/** Writes mean, invstd and the running statistics of channel c from its mean and sum of squared
+ * deviations. */
 void spx_bn_finish_channel(const spx_bn_stats_args *a, size_t c, double mean, double m2);
 
 /** Writes what grad asks for of channel c from sum(mask*dz) and sum(mask*dz*(x - mean)). */

@@ -1,7 +1,7 @@
 /*
- * Compiled once per instruction set. A mean over a window is separable: rows are summed first, a whole
- * row of pixels at a time (vectors along the row), then columns. The backward pass is the transpose.
- * 3x3 with padding 1, the networks' own pool, has a column step without inner loops.
+ * Compiled once per instruction set. A mean over a window is separable: rows are summed first, a
+ * whole row of pixels at a time (vectors along the row), then columns. The backward pass is the
+ * transpose. 3x3 with padding 1, the networks' own pool, has a column step without inner loops.
  */
 #include "kernels/nn/pool/pool2d_impl.h"
 
@@ -196,7 +196,8 @@ static void backward_plane(const spx_pool2d_shape *d, const float *dy, bool accu
             gather_columns_3(d, buf, dx);
             continue;
         }
-        for (int64_t c = 0; c < d->w; c += TILE / 2) { /* half: a run of c columns feeds <= c + size */
+        for (int64_t c = 0; c < d->w;
+             c += TILE / 2) { /* half: a run of c columns feeds <= c + size */
             const int64_t last = c + TILE / 2 < d->w ? c + TILE / 2 : d->w;
             const spx_span outs = {spx_pool_cover(d, c, d->q).begin,
                                    spx_pool_cover(d, last - 1, d->q).end};

@@ -35,7 +35,8 @@ static inline spx_span spx_pool_window(const spx_pool2d_shape *d, int64_t o, int
     return (spx_span){first > 0 ? first : 0, last < in ? last : in};
 }
 
-/** Outputs (of `out`) whose window holds input i; may be empty (stride > size, or a cut-off rest). */
+/** Outputs (of `out`) whose window holds input i; may be empty (stride > size, or a cut-off rest).
+ */
 static inline spx_span spx_pool_cover(const spx_pool2d_shape *d, int64_t i, int64_t out)
 {
     const int64_t low = i + d->pad - d->size; /* the last start too early to reach i */

@@ -3,8 +3,7 @@
 static size_t at(const spx_pool2d_shape *d, size_t stride_n, int64_t plane, int64_t rows,
                  int64_t cols, int64_t r, int64_t c)
 {
-    return (size_t)(plane / d->c) * stride_n +
-           (size_t)((plane % d->c * rows + r) * cols + c);
+    return (size_t)(plane / d->c) * stride_n + (size_t)((plane % d->c * rows + r) * cols + c);
 }
 
 void spx_avg_pool_forward_ref(const spx_avg_pool_args *a)

@@ -1,0 +1,80 @@
+#include "tests/support/spx_test.h"
+
+#include "kernels/base/alloc.h"
+
+SPX_TEST(blocks_are_aligned_writable_and_zero_bytes_give_null)
+{
+    static const size_t sizes[] = {1, 63, 64, 65, 100000, (size_t)4 << 20, ((size_t)4 << 20) + 1};
+    void *p = &p;
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        CHECK_OK(spx_alloc(&p, sizes[i]));
+        assert_int_equal((uintptr_t)p % SPX_ALIGN, 0);
+        memset(p, 0xA5, sizes[i]);
+        spx_free(p);
+    }
+    CHECK_OK(spx_alloc(&p, 0));
+    assert_null(p);
+    spx_free(NULL);
+}
+
+SPX_TEST(calloc_gives_zeros)
+{
+    void *p;
+    SPX_UNUSED;
+    CHECK_OK(spx_alloc(&p, 4096)); /* dirty a block that the next call may get */
+    memset(p, 0xA5, 4096);
+    spx_free(p);
+    CHECK_OK(spx_calloc(&p, 1024, 4));
+    for (size_t i = 0; i < 4096; i++) {
+        assert_int_equal(((unsigned char *)p)[i], 0);
+    }
+    spx_free(p);
+    CHECK_OK(spx_calloc(&p, 0, 8));
+    assert_null(p);
+}
+
+SPX_TEST(impossible_sizes_fail_and_clear_the_pointer)
+{
+    static const size_t huge[] = {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2};
+    void *p;
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
+        p = &p;
+        CHECK_FAILS(SPX_ENOMEM, spx_alloc(&p, huge[i]));
+        assert_null(p);
+    }
+    p = &p;
+    CHECK_FAILS(SPX_ENOMEM, spx_calloc(&p, SIZE_MAX / 2 + 1, 2));
+    assert_null(p);
+}
+
+SPX_TEST(products_that_overflow_are_reported)
+{
+    size_t z;
+    int64_t i;
+    SPX_UNUSED;
+    assert_true(spx_mul_size(SIZE_MAX, 1, &z) && z == SIZE_MAX);
+    assert_true(spx_mul_size(0, SIZE_MAX, &z) && z == 0);
+    z = 9;
+    assert_false(spx_mul_size(SIZE_MAX / 2 + 1, 2, &z));
+    assert_true(z == 0);
+    assert_true(spx_mul_i64(INT64_MAX, 1, &i) && i == INT64_MAX);
+    assert_true(spx_mul_i64(3037000499, 3037000499, &i) && i == 9223372030926249001);
+    i = 9;
+    assert_false(spx_mul_i64(3037000500, 3037000500, &i));
+    assert_true(i == 0);
+    assert_false(spx_mul_i64(-1, 1, &i));
+    assert_false(spx_mul_i64(1, -1, &i));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(blocks_are_aligned_writable_and_zero_bytes_give_null),
+        SPX_UNIT(calloc_gives_zeros),
+        SPX_UNIT(impossible_sizes_fail_and_clear_the_pointer),
+        SPX_UNIT(products_that_overflow_are_reported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,40 @@
+#include "tests/support/spx_test.h"
+
+#include "kernels/device/stream.h"
+
+SPX_TEST(a_stream_has_the_threads_asked_for)
+{
+    spx_stream *s;
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 3));
+    assert_int_equal(spx_stream_device(s), SPX_DEVICE_CPU);
+    assert_int_equal(spx_stream_threads(s), 3);
+    assert_int_equal(spx_pool_threads(spx_stream_pool(s)), 3);
+    CHECK_OK(spx_stream_sync(s));
+    spx_stream_destroy(s);
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 0));
+    assert_int_equal(spx_stream_threads(s), spx_pool_processors());
+    spx_stream_destroy(s);
+}
+
+SPX_TEST(unknown_devices_and_bad_thread_counts_are_refused)
+{
+    spx_stream *s;
+    SPX_UNUSED;
+    CHECK_FAILS(SPX_EUNSUPPORTED, spx_stream_create(&s, SPX_DEVICE_COUNT, 1));
+    assert_null(s);
+    CHECK_FAILS(SPX_EINVAL, spx_stream_create(&s, SPX_DEVICE_CPU, -1));
+    assert_null(s);
+    CHECK_FAILS(SPX_EINVAL, spx_stream_create(&s, SPX_DEVICE_CPU, 257));
+    assert_null(s);
+    spx_stream_destroy(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(a_stream_has_the_threads_asked_for),
+        SPX_UNIT(unknown_devices_and_bad_thread_counts_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1 @@
+spx_test(test_optim SOURCES optim/test_optim.c LINK spx_optim LABELS threads)
