@@ -3,7 +3,11 @@
 #include "host/cli/cli.h"
 
 /* The commands in the order in which help lists them: spx_cmd_NAME, defined in cmd_NAME.c. */
-#define SPX_COMMANDS(X) X(doctor) X(bench)
+/* clang-format off: one a line */
+#define SPX_COMMANDS(X) \
+    X(doctor) \
+    X(bench)
+/* clang-format on */
 
 #define X(name) extern const spx_command spx_cmd_##name;
 SPX_COMMANDS(X)

@@ -27,6 +27,7 @@ PKG_CONFIG_PATH=$(dirname "$(find "$tmp/moved" -name sphynx.pc)")
 export PKG_CONFIG_PATH
 flags="pkg-config --define-variable=prefix=$tmp/moved sphynx"
 [ "$(pkg-config --modversion sphynx)" = "$version" ] || { echo "pkg-config: version"; exit 1; }
+# shellcheck disable=SC2046 # flags are words
 "$cc" $($flags --cflags) "$here/consumer/consumer.c" -o "$tmp/consumer" $($flags --libs)
 [ "$("$tmp/consumer")" = "$version" ] || { echo "pkg-config: the program fails"; exit 1; }
 [ "$(wc -l <consumer.jsonl)" -eq 3 ] || { echo "three runs, not three lines"; exit 1; }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the shell tests of the program: check NAME CODE COMMAND... runs the command, compares
 # its exit code, and leaves its output in $OUT/stdout and $OUT/stderr. `finish` gives the verdict.
 set -u

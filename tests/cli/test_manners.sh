@@ -41,6 +41,7 @@ check "doctor" 0 "$sphynx" doctor --json
 has stdout '"isa": "(portable|avx2|avx512vl)"' "doctor --json"
 SPHYNX_ISA=portable check "doctor, portable" 0 "$sphynx" doctor --json
 has stdout '"isa": "portable"' "SPHYNX_ISA lowers the instruction set"
+has stdout '"name": "AVX2"' "doctor tells what is lacking"
 
 # Data that could not be written is a failure: /dev/full is always full, >&- is closed.
 if [ -e /dev/full ]; then
