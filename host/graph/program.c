@@ -71,6 +71,9 @@ static spx_status check_options(const spx_graph *g, const spx_program_options *o
     if (o->n_loss == 0 && o->n_output == 0) {
         return SPX_FAIL(SPX_EINVAL, "a program that computes nothing");
     }
+    if (!(o->recompute >= 0.0f && o->recompute <= 1.0f)) {
+        return SPX_FAIL(SPX_EINVAL, "recomputed share %g is not in 0..1", (double)o->recompute);
+    }
     for (int k = 0; k < o->n_output + o->n_grad; k++) {
         const spx_tid t = k < o->n_output ? o->output[k] : o->grad[k - o->n_output];
         if (t < 0 || t >= g->n_tensors || g->tensor[t].parent != SPX_NO_TENSOR) {
@@ -115,10 +118,14 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
     SPX_TRY(st, spx_layout_make(&p->layout, p->g), done);
     n = o->n_output + o->n_grad;
     if (o->n_loss > 0) {
+        const int n_forward = p->g->n_nodes;
         SPX_TRY(st,
                 spx_differentiate(p->g, o->loss, o->n_loss, o->grad_weights, o->grad_arch, o->grad,
                                   o->n_grad, p->grad),
                 done);
+        if (o->recompute > 0.0f) {
+            SPX_TRY(st, spx_pass_recompute(p->g, n_forward, o->recompute), done);
+        }
         for (int k = 0; k < o->n_grad; k++) {
             keep[n++] = p->grad[k];
         }

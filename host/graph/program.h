@@ -49,6 +49,7 @@ typedef struct spx_program_options {
     int n_output;
     const spx_tid *grad;       /* activations or inputs whose gradient is wanted too (tests) */
     int n_grad;
+    float recompute; /* share of the forward work that may be done twice to save memory; 0..1 */
     bool no_fusion;            /* run the graph as built (the reference for the passes) */
     bool reference;            /* reference convolutions (the reference for the kernels) */
     struct spx_tuning *tuning; /* NULL: default algorithms; else looked up, measured where missing */

@@ -259,6 +259,29 @@ SPX_TEST(gradients_agree_with_differences_along_themselves)
     spx_graph_destroy(t.g);
 }
 
+SPX_TEST(recomputing_saves_memory_and_changes_no_bit)
+{
+    SPX_UNUSED;
+    const net t = build(true, true);
+    const spx_loss_seed loss = {t.loss, 1.0f};
+    spx_program_options o = {.loss = &loss, .n_loss = 1, .grad_weights = true, .grad_arch = true};
+    run keep, again;
+    spx_stream *s;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    run_init(&keep, &t, s, &o);
+    o.recompute = 1.0f;
+    run_init(&again, &t, s, &o);
+    assert_true(spx_program_workspace_bytes(again.p) < spx_program_workspace_bytes(keep.p));
+    CHECK_OK(spx_program_run(keep.p, &keep.b));
+    CHECK_OK(spx_program_run(again.p, &again.b));
+    check_arenas(&keep, &again, keep.dw, again.dw, SPX_ROLE_WEIGHT, 0.0);
+    check_arenas(&keep, &again, keep.da, again.da, SPX_ROLE_ARCH, 0.0);
+    run_clear(&keep);
+    run_clear(&again);
+    spx_stream_destroy(s);
+    spx_graph_destroy(t.g);
+}
+
 SPX_TEST(programs_compute_only_the_gradients_asked_for)
 {
     SPX_UNUSED;
@@ -397,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(passes_and_fast_kernels_change_only_rounding),
         SPX_UNIT(gradients_agree_with_differences_along_themselves),
+        SPX_UNIT(recomputing_saves_memory_and_changes_no_bit),
         SPX_UNIT(programs_compute_only_the_gradients_asked_for),
         SPX_UNIT(evaluation_has_the_same_layout_and_cannot_be_differentiated),
         SPX_UNIT(label_out_of_range_is_an_error_that_names_the_node),
