@@ -102,23 +102,19 @@ done:
 }
 
 /* The file under either spelling in circulation, plain or compressed. */
-static spx_status find(const char *folder, const char *prefix, const char *kind,
+static spx_status find(const char *folder, const char *prefix, const char *what, int rank,
                        char path[PATH_MAX])
 {
-    char dotted[32];
-    (void)snprintf(dotted, sizeof dotted, "%s", kind);
-    for (int spelling = 0; spelling < 2; spelling++) {
-        for (int gz = 0; gz < 2; gz++) {
-            const int n = snprintf(path, PATH_MAX, "%s/%s-%s-ubyte%s", folder, prefix, dotted,
-                                   gz ? ".gz" : "");
-            if (n > 0 && n < PATH_MAX && access(path, F_OK) == 0) {
-                return SPX_OK;
-            }
+    static const char *const forms[] = {"-", "-", ".", "."}, *const ends[] = {"", ".gz", "", ".gz"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        const int n = snprintf(path, PATH_MAX, "%s/%s-%s%sidx%d-ubyte%s", folder, prefix, what,
+                               forms[i], rank, ends[i]);
+        if (n > 0 && n < PATH_MAX && access(path, F_OK) == 0) {
+            return SPX_OK;
         }
-        *strchr(dotted, '-') = '.';
     }
-    return SPX_FAIL(SPX_ENOTFOUND, "%s: expected %s-%s-ubyte or %s-%s-ubyte.gz in this folder",
-                    folder, prefix, kind, prefix, kind);
+    return SPX_FAIL(SPX_ENOTFOUND, "%s: expected %s-%s-idx%d-ubyte, plain or .gz, in this folder",
+                    folder, prefix, what, rank);
 }
 
 spx_status spx_pack_read_idx(spx_pack *p, const char *src)
@@ -126,9 +122,9 @@ spx_status spx_pack_read_idx(spx_pack *p, const char *src)
     static const char *const prefix[SPX_SPLIT_COUNT] = {"train", "t10k"};
     char path[PATH_MAX];
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
-        SPX_RETURN_IF(find(src, prefix[s], "images-idx3", path));
+        SPX_RETURN_IF(find(src, prefix[s], "images", 3, path));
         SPX_RETURN_IF(read_images(p, (spx_split)s, path));
-        SPX_RETURN_IF(find(src, prefix[s], "labels-idx1", path));
+        SPX_RETURN_IF(find(src, prefix[s], "labels", 1, path));
         SPX_RETURN_IF(read_labels(p, (spx_split)s, path));
     }
     return SPX_OK;

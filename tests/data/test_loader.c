@@ -1,0 +1,373 @@
+#include "data/loader/loader.h"
+#include "tests/support/spx_test.h"
+
+#include <stdlib.h>
+
+enum { N = 103, C = 3, SIDE_H = 6, SIDE_W = 5, H = 8, W = 8, CLASSES = 4, PIXELS = C * H * W };
+
+static uint8_t images[N * C * SIDE_H * SIDE_W];
+static uint16_t labels[N];
+static spx_pack pack = {
+    .dataset = "synthetic",
+    .channels = C,
+    .height = SIDE_H,
+    .width = SIDE_W,
+    .classes = CLASSES,
+    .mean = {.5, .4, .3},
+    .std = {.25, .2, .3},
+    .split = {[SPX_SPLIT_TRAIN] = {N, images, labels, NULL}},
+};
+static const spx_loader_options training = {
+    .split = SPX_SPLIT_TRAIN,
+    .train = true,
+    .batch = 8,
+    .height = H,
+    .width = W,
+    .augment = {2, true, 3},
+    .seed = 7,
+};
+
+static int set_up(void **state)
+{
+    spx_rng rng;
+    (void)state;
+    spx_rng_init(&rng, 1, SPX_RNG_TEST, 0);
+    for (size_t i = 0; i < sizeof images; i++) {
+        images[i] = (uint8_t)spx_rng_u32(&rng);
+    }
+    for (int i = 0; i < N; i++) {
+        labels[i] = (uint16_t)(i % CLASSES);
+    }
+    return 0;
+}
+
+static uint64_t mix(uint64_t h, const void *data, size_t n) /* FNV-1a */
+{
+    for (size_t i = 0; i < n; i++) {
+        h = (h ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
+    }
+    return h;
+}
+
+static uint64_t digest(const spx_batch *b)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    h = mix(h, b->images, b->count * PIXELS * sizeof *b->images);
+    h = mix(h, b->labels, b->count * sizeof *b->labels);
+    h = mix(h, b->indices, b->count * sizeof *b->indices);
+    return mix(h, &b->valid, sizeof b->valid);
+}
+
+static uint64_t digest_at(spx_loader *l, uint64_t epoch, size_t step)
+{
+    spx_batch b;
+    CHECK_OK(spx_loader_get(l, epoch, step, &b));
+    return digest(&b);
+}
+
+enum { EPOCHS = 3, STEPS = N / 8 };
+
+/* The batches of three epochs, made one after the other in the caller's thread. */
+static void expected(uint64_t want[EPOCHS][STEPS])
+{
+    spx_loader *l;
+    CHECK_OK(spx_loader_open(&l, &pack, &training));
+    assert_int_equal(spx_loader_steps(l), STEPS);
+    for (uint64_t e = 0; e < EPOCHS; e++) {
+        for (size_t s = 0; s < STEPS; s++) {
+            want[e][s] = digest_at(l, e, s);
+        }
+    }
+    spx_loader_close(l);
+}
+
+SPX_TEST(batches_do_not_depend_on_threads_or_prefetch)
+{
+    SPX_UNUSED;
+    static const int threads[] = {1, 2, 5}, prefetch[] = {1, 2, 7, 64};
+    uint64_t want[EPOCHS][STEPS];
+    expected(want);
+    for (size_t i = 0; i < 3 * 4; i++) {
+        spx_loader_options o = training;
+        spx_loader *l;
+        o.threads = threads[i % 3];
+        o.prefetch = prefetch[i / 3];
+        CHECK_OK(spx_loader_open(&l, &pack, &o));
+        for (uint64_t e = 0; e < EPOCHS; e++) {
+            for (size_t s = 0; s < STEPS; s++) {
+                assert_true(digest_at(l, e, s) == want[e][s]);
+            }
+        }
+        spx_loader_close(l);
+    }
+}
+
+SPX_TEST(a_run_resumed_anywhere_continues_the_same)
+{
+    SPX_UNUSED;
+    uint64_t want[EPOCHS][STEPS];
+    expected(want);
+    for (size_t start = 0; start < EPOCHS * STEPS; start += 5) {
+        spx_loader_options o = training;
+        spx_loader *l;
+        o.threads = 2;
+        CHECK_OK(spx_loader_open(&l, &pack, &o));
+        for (size_t t = start; t < EPOCHS * STEPS && t < start + 6; t++) {
+            assert_true(digest_at(l, t / STEPS, t % STEPS) == want[t / STEPS][t % STEPS]);
+        }
+        spx_loader_close(l);
+    }
+}
+
+SPX_TEST(any_order_of_asking_gives_the_same_batches)
+{
+    SPX_UNUSED;
+    uint64_t want[EPOCHS][STEPS];
+    expected(want);
+    for (int threads = 0; threads <= 3; threads++) {
+        spx_loader_options o = training;
+        spx_loader *l;
+        spx_rng rng;
+        o.threads = threads;
+        o.prefetch = 4;
+        spx_rng_init(&rng, 5, SPX_RNG_TEST, 0);
+        CHECK_OK(spx_loader_open(&l, &pack, &o));
+        for (int i = 0; i < 300; i++) {
+            const size_t e = spx_rng_below(&rng, EPOCHS), s = spx_rng_below(&rng, STEPS);
+            assert_true(digest_at(l, e, s) == want[e][s]);
+            assert_true(digest_at(l, e, s) == want[e][s]); /* twice the same */
+        }
+        spx_loader_close(l);
+    }
+}
+
+SPX_TEST(an_epoch_visits_images_once_in_an_order_of_its_own)
+{
+    SPX_UNUSED;
+    uint32_t first_order[N], order[N];
+    spx_loader *l;
+    CHECK_OK(spx_loader_open(&l, &pack, &training));
+    assert_int_equal(spx_loader_images(l), STEPS * 8);
+    for (uint64_t e = 0; e < 4; e++) {
+        int seen[N] = {0};
+        for (size_t s = 0; s < STEPS; s++) {
+            spx_batch b;
+            CHECK_OK(spx_loader_get(l, e, s, &b));
+            assert_int_equal(b.valid, 8);
+            for (size_t i = 0; i < 8; i++) {
+                assert_int_equal(seen[b.indices[i]]++, 0);
+                assert_int_equal(b.labels[i], labels[b.indices[i]]);
+                order[s * 8 + i] = b.indices[i];
+            }
+        }
+        if (e == 0) {
+            memcpy(first_order, order, sizeof order);
+        } else {
+            assert_memory_not_equal(first_order, order, STEPS * 8 * sizeof *order);
+        }
+    }
+    spx_loader_close(l);
+}
+
+SPX_TEST(ranks_share_out_the_batches_of_one_big_rank)
+{
+    SPX_UNUSED;
+    enum { WORLD = 3, BATCH = 4 };
+    spx_loader_options o = training;
+    spx_loader *whole, *part[WORLD];
+    o.batch = WORLD * BATCH;
+    CHECK_OK(spx_loader_open(&whole, &pack, &o));
+    o.batch = BATCH;
+    o.world = WORLD;
+    o.threads = 1;
+    for (o.rank = 0; o.rank < WORLD; o.rank++) {
+        CHECK_OK(spx_loader_open(&part[o.rank], &pack, &o));
+        assert_int_equal(spx_loader_steps(part[o.rank]), spx_loader_steps(whole));
+    }
+    for (size_t s = 0; s < spx_loader_steps(whole); s++) {
+        spx_batch all, b;
+        CHECK_OK(spx_loader_get(whole, 1, s, &all));
+        for (size_t r = 0; r < WORLD; r++) {
+            CHECK_OK(spx_loader_get(part[r], 1, s, &b));
+            assert_memory_equal(b.images, all.images + r * BATCH * PIXELS,
+                                BATCH * PIXELS * sizeof(float));
+            assert_memory_equal(b.labels, all.labels + r * BATCH, BATCH * sizeof(int32_t));
+        }
+    }
+    spx_loader_close(whole);
+    for (int r = 0; r < WORLD; r++) {
+        spx_loader_close(part[r]);
+    }
+}
+
+SPX_TEST(a_sample_depends_on_seed_epoch_and_image_only)
+{
+    SPX_UNUSED;
+    static const uint32_t subset[] = {90, 3, 50, 17, 3, 101, 8};
+    static float sample[N][PIXELS];
+    spx_loader_options o = training;
+    spx_loader *l;
+    spx_batch b;
+    bool known[N] = {false};
+    size_t compared = 0;
+    CHECK_OK(spx_loader_open(&l, &pack, &o));
+    for (size_t s = 0; s < STEPS; s++) {
+        CHECK_OK(spx_loader_get(l, 2, s, &b));
+        for (size_t i = 0; i < b.count; i++) {
+            memcpy(sample[b.indices[i]], b.images + i * PIXELS, sizeof sample[0]);
+            known[b.indices[i]] = true;
+        }
+    }
+    spx_loader_close(l);
+    o.subset = subset;
+    o.subset_count = sizeof subset / sizeof *subset;
+    o.batch = 7;
+    CHECK_OK(spx_loader_open(&l, &pack, &o));
+    CHECK_OK(spx_loader_get(l, 2, 0, &b));
+    for (size_t i = 0; i < b.count; i++) {
+        if (known[b.indices[i]]) {
+            assert_memory_equal(sample[b.indices[i]], b.images + i * PIXELS, sizeof sample[0]);
+            compared++;
+        }
+    }
+    assert_true(compared >= 1);
+    CHECK_OK(spx_loader_get(l, 3, 0, &b)); /* another epoch, other draws */
+    for (size_t i = compared = 0; i < b.count; i++) {
+        compared += known[b.indices[i]] &&
+                    memcmp(sample[b.indices[i]], b.images + i * PIXELS, sizeof sample[0]) != 0;
+    }
+    assert_true(compared >= 1);
+    spx_loader_close(l);
+}
+
+SPX_TEST(evaluation_shows_every_image_once_in_order_and_pads_the_tail)
+{
+    SPX_UNUSED;
+    spx_loader_options o = training;
+    size_t seen = 0;
+    o.train = false;
+    o.world = 2;
+    o.threads = 2;
+    for (o.rank = 0; o.rank < 2; o.rank++) {
+        spx_loader *l;
+        CHECK_OK(spx_loader_open(&l, &pack, &o));
+        assert_int_equal(spx_loader_steps(l), 7); /* ceil(103 / 16) */
+        assert_int_equal(spx_loader_images(l), N);
+        for (size_t s = 0; s < 7; s++) {
+            const size_t first = (s * 2 + (size_t)o.rank) * 8;
+            spx_batch b;
+            CHECK_OK(spx_loader_get(l, 0, s, &b));
+            assert_int_equal(b.count, 8);
+            assert_int_equal(b.valid, first >= N ? 0 : N - first < 8 ? N - first : 8);
+            for (size_t i = 0; i < 8; i++) {
+                const size_t image = i < b.valid ? first + i : 0;
+                const uint8_t *stored = images + image * C * SIDE_H * SIDE_W;
+                assert_int_equal(b.indices[i], image);
+                assert_int_equal(b.labels[i], labels[image]);
+                /* Stored pixel (0, 0) lands at row 1, column 1: 6x5 centred in 8x8. */
+                assert_true(b.images[i * PIXELS + W + 1] ==
+                            (float)((stored[0] / 255.0 - .5) / .25));
+                assert_true(b.images[i * PIXELS] == (float)((0 - .5) / .25));
+            }
+            seen += b.valid;
+        }
+        spx_loader_close(l);
+    }
+    assert_int_equal(seen, N);
+}
+
+SPX_TEST(closing_is_clean_at_any_time)
+{
+    SPX_UNUSED;
+    for (int i = 0; i < 60; i++) {
+        spx_loader_options o = training;
+        spx_loader *l;
+        spx_batch b;
+        o.threads = i % 4;
+        o.prefetch = 1 + i % 9;
+        CHECK_OK(spx_loader_open(&l, &pack, &o));
+        for (int k = 0; k < i % 5; k++) {
+            CHECK_OK(spx_loader_get(l, (uint64_t)(i % 3), (size_t)k, &b));
+        }
+        spx_loader_close(l);
+    }
+    spx_loader_close(NULL);
+}
+
+SPX_TEST(an_epoch_of_one_step_and_the_last_epoch_work)
+{
+    SPX_UNUSED;
+    spx_loader_options o = training;
+    spx_loader *l, *again;
+    o.batch = N;
+    o.threads = 3;
+    o.prefetch = 9;
+    CHECK_OK(spx_loader_open(&l, &pack, &o));
+    o.threads = 0;
+    CHECK_OK(spx_loader_open(&again, &pack, &o));
+    for (uint64_t e = 0; e < 12; e++) {
+        assert_true(digest_at(l, e, 0) == digest_at(again, e, 0));
+    }
+    assert_true(digest_at(l, UINT32_MAX, 0) == digest_at(again, UINT32_MAX, 0));
+    spx_loader_close(l);
+    spx_loader_close(again);
+}
+
+SPX_TEST(bad_options_are_refused_by_name)
+{
+    SPX_UNUSED;
+    static const uint32_t outside[] = {N};
+    const struct {
+        spx_loader_options o;
+        spx_status st;
+        const char *names;
+    } cases[] = {
+        {{.train = true, .batch = 0}, SPX_EINVAL, "batch"},
+        {{.train = true, .batch = 65537}, SPX_EINVAL, "batch"},
+        {{.train = true, .batch = 104}, SPX_EINVAL, "103 images"},
+        {{.train = true, .batch = 60, .world = 2}, SPX_EINVAL, "2 rank"},
+        {{.batch = 1, .height = SIDE_H - 1}, SPX_EINVAL, "height"},
+        {{.batch = 1, .width = 5000}, SPX_EINVAL, "width"},
+        {{.batch = 1, .rank = 1}, SPX_EINVAL, "rank"},
+        {{.batch = 1, .rank = -1, .world = 2}, SPX_EINVAL, "rank"},
+        {{.batch = 1, .world = -1}, SPX_EINVAL, "world"},
+        {{.batch = 1, .threads = 65}, SPX_EINVAL, "threads"},
+        {{.batch = 1, .prefetch = -1}, SPX_EINVAL, "prefetch"},
+        {{.batch = 1, .split = SPX_SPLIT_TEST}, SPX_ENOTFOUND, "test split"},
+        {{.batch = 1, .split = SPX_SPLIT_COUNT}, SPX_EINVAL, "split"},
+        {{.batch = 1, .train = true, .augment = {.pad_crop = 65}}, SPX_EINVAL, "pad-crop"},
+        {{.batch = 1, .train = true, .augment = {.cutout = 7}}, SPX_EINVAL, "cutout"},
+        {{.batch = 1, .subset = outside, .subset_count = 1}, SPX_EINVAL, "image 103 of 103"},
+        {{.batch = 1, .subset = outside, .subset_count = 0}, SPX_EINVAL, "0 images"},
+    };
+    spx_loader *l;
+    spx_batch b;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CHECK_FAILS(cases[i].st, spx_loader_open(&l, &pack, &cases[i].o));
+        assert_null(l);
+        if (strstr(spx_error_message(), cases[i].names) == NULL) {
+            fail_msg("case %zu: '%s' does not name %s", i, spx_error_message(), cases[i].names);
+        }
+    }
+    CHECK_OK(spx_loader_open(&l, &pack, &training));
+    CHECK_FAILS(SPX_EINVAL, spx_loader_get(l, 0, STEPS, &b));
+    CHECK_FAILS(SPX_EINVAL, spx_loader_get(l, (uint64_t)1 << 32, 0, &b));
+    spx_loader_close(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(batches_do_not_depend_on_threads_or_prefetch),
+        SPX_UNIT(a_run_resumed_anywhere_continues_the_same),
+        SPX_UNIT(any_order_of_asking_gives_the_same_batches),
+        SPX_UNIT(an_epoch_visits_images_once_in_an_order_of_its_own),
+        SPX_UNIT(ranks_share_out_the_batches_of_one_big_rank),
+        SPX_UNIT(a_sample_depends_on_seed_epoch_and_image_only),
+        SPX_UNIT(evaluation_shows_every_image_once_in_order_and_pads_the_tail),
+        SPX_UNIT(closing_is_clean_at_any_time),
+        SPX_UNIT(an_epoch_of_one_step_and_the_last_epoch_work),
+        SPX_UNIT(bad_options_are_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
