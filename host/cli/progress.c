@@ -1,26 +1,20 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/progress.h"
 
+#include "kernels/base/clock.h"
+
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BAR_CELLS 24
 #define BAR_SECONDS 0.1
 #define LINE_SECONDS 30.0
 
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void spx_progress_begin(spx_progress *p, FILE *out, const char *unit, uint64_t first,
                         uint64_t total)
 {
-    const double t = now();
+    const double t = spx_seconds();
     *p = (spx_progress){.out = out,
                         .bar = isatty(fileno(out)) == 1,
                         .unit = unit,
@@ -63,7 +57,7 @@ void spx_progress_format(const spx_progress *p, uint64_t done, double seconds, c
 void spx_progress_show(spx_progress *p, uint64_t done, const char *fmt, ...)
 {
     char text[200], note[96];
-    const double t = now();
+    const double t = spx_seconds();
     va_list ap;
     if (t - p->shown < (p->bar ? BAR_SECONDS : LINE_SECONDS)) {
         return;

@@ -1,11 +1,12 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/control/interrupt.h"
 
+#include "kernels/base/clock.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 
 static const struct {
     int signal;
@@ -51,16 +52,9 @@ void spx_interrupt_clear(void)
     received = 0;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 spx_deadline spx_deadline_in(double seconds)
 {
-    return (spx_deadline){.at = seconds > 0 ? now() + seconds : 0};
+    return (spx_deadline){.at = seconds > 0 ? spx_seconds() + seconds : 0};
 }
 
 spx_status spx_interrupt_check(const spx_deadline *deadline)
@@ -71,7 +65,7 @@ spx_status spx_interrupt_check(const spx_deadline *deadline)
             return SPX_FAIL(SPX_EINTERRUPTED, "stopped by %s", watched[i].name);
         }
     }
-    if (deadline != NULL && deadline->at > 0 && now() >= deadline->at) {
+    if (deadline != NULL && deadline->at > 0 && spx_seconds() >= deadline->at) {
         return SPX_FAIL(SPX_EINTERRUPTED, "the time limit is reached");
     }
     return SPX_OK;
