@@ -2,3 +2,6 @@
 foreach(op norm_sum pool2d linear loss softmax relu drop_mask)
   spx_test(test_${op} SOURCES nn/test_${op}.c LINK spx_nn_light LABELS threads)
 endforeach()
+# Throughput beside a copy; run by hand.
+add_executable(bench_ops nn/bench_ops.c)
+target_link_libraries(bench_ops PRIVATE spx_flags spx_nn_light spx_optim)

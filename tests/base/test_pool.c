@@ -66,7 +66,7 @@ static void add(void *ctx, int worker, size_t begin, size_t end)
 
 SPX_TEST(many_short_runs_lose_nothing_asleep_or_spinning)
 {
-    enum { RUNS = 20000, N = 16 };
+    enum { RUNS = 5000, N = 16 };
     const struct timespec nap = {0, 1000000};
     SPX_UNUSED;
     for (int threads = 2; threads <= 4; threads++) { /* fewer and more than the processors */
