@@ -180,10 +180,14 @@ spx_status spx_pass_merge_pools(spx_graph *g)
 static bool mergeable(const spx_graph *g, const tensor_facts *f, const spx_node *a,
                       const spx_node *b)
 {
-    const spx_tensor *wa = &g->tensor[a->in[1]], *wb = &g->tensor[b->in[1]];
-    const spx_tensor *yb = &g->tensor[b->out[0]];
-    return b->op == SPX_OP_CONV2D && a->in[0] == b->in[0] && b->in[2] == SPX_NO_TENSOR &&
-           b->in[3] == SPX_NO_TENSOR && a->attr.stride == b->attr.stride &&
+    const spx_tensor *wa, *wb, *yb;
+    if (b->op != SPX_OP_CONV2D) { /* other ops may have fewer inputs than are read below */
+        return false;
+    }
+    wa = &g->tensor[a->in[1]];
+    wb = &g->tensor[b->in[1]];
+    yb = &g->tensor[b->out[0]];
+    return a->in[0] == b->in[0] && b->in[2] == SPX_NO_TENSOR && b->in[3] == SPX_NO_TENSOR && a->attr.stride == b->attr.stride &&
            a->attr.dilation == b->attr.dilation && a->attr.pad_begin == b->attr.pad_begin &&
            a->attr.pad_end == b->attr.pad_end && a->attr.relu == b->attr.relu &&
            memcmp(&wa->dim[1], &wb->dim[1], 3 * sizeof(int64_t)) == 0 &&
