@@ -187,9 +187,10 @@ static bool mergeable(const spx_graph *g, const tensor_facts *f, const spx_node 
     wa = &g->tensor[a->in[1]];
     wb = &g->tensor[b->in[1]];
     yb = &g->tensor[b->out[0]];
-    return a->in[0] == b->in[0] && b->in[2] == SPX_NO_TENSOR && b->in[3] == SPX_NO_TENSOR && a->attr.stride == b->attr.stride &&
-           a->attr.dilation == b->attr.dilation && a->attr.pad_begin == b->attr.pad_begin &&
-           a->attr.pad_end == b->attr.pad_end && a->attr.relu == b->attr.relu &&
+    return a->in[0] == b->in[0] && b->in[2] == SPX_NO_TENSOR && b->in[3] == SPX_NO_TENSOR &&
+           a->attr.stride == b->attr.stride && a->attr.dilation == b->attr.dilation &&
+           a->attr.pad_begin == b->attr.pad_begin && a->attr.pad_end == b->attr.pad_end &&
+           a->attr.relu == b->attr.relu &&
            memcmp(&wa->dim[1], &wb->dim[1], 3 * sizeof(int64_t)) == 0 &&
            wb->parent == SPX_NO_TENSOR && f->uses[b->in[1]] == 1 && yb->parent == SPX_NO_TENSOR &&
            !f->viewed[b->out[0]] && !f->kept[b->out[0]];
