@@ -5,6 +5,7 @@
 /* The commands in the order in which help lists them: spx_cmd_NAME, defined in cmd_NAME.c. */
 /* clang-format off: one a line */
 #define SPX_COMMANDS(X) \
+    X(data) \
     X(doctor) \
     X(bench)
 /* clang-format on */

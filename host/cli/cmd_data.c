@@ -1,0 +1,277 @@
+/* sphynx data: turn published data sets into packs, and look into packs. */
+#include "data/pack/pack_build.h"
+#include "host/cli/commands.h"
+#include "kernels/base/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct values {
+    const char *output;
+} values;
+
+static bool has(const spx_pack *p, int split)
+{
+    return p->split[split].images != NULL;
+}
+
+/* ---- the report, as JSON ---- */
+
+static json_t *reals(const double *v, int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        (void)json_array_append_new(list, json_real(v[i]));
+    }
+    return list;
+}
+
+/* {"images": N, "per_class": [...], "mean": [...], "std": [...]}, the latter two as measured. */
+static json_t *about_split(const spx_pack *p, spx_split split)
+{
+    double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
+    json_t *counts = json_array();
+    void *memory;
+    if (spx_calloc(&memory, (size_t)p->classes, sizeof(size_t)) != SPX_OK) {
+        json_decref(counts);
+        return NULL;
+    }
+    spx_pack_histogram(p, split, memory);
+    for (int k = 0; k < p->classes; k++) {
+        (void)json_array_append_new(counts, json_integer((json_int_t)((size_t *)memory)[k]));
+    }
+    spx_free(memory);
+    spx_pack_moments(p, split, mean, std);
+    return json_pack("{s:I, s:o, s:o, s:o}", "images", (json_int_t)p->split[split].count,
+                     "per_class", counts, "mean", reals(mean, p->channels), "std",
+                     reals(std, p->channels));
+}
+
+static json_t *names(const spx_pack *p)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < p->classes; k++) {
+        size_t n;
+        const char *name = spx_pack_class(p, k, &n);
+        (void)json_array_append_new(list, json_stringn(name, n));
+    }
+    return list;
+}
+
+/* NULL when out of memory or where a name is not UTF-8. */
+static json_t *report(const spx_pack *p)
+{
+    json_t *all = json_pack("{s:s, s:[iii], s:i, s:o, s:o, s:o, s:s}", "dataset", p->dataset,
+                            "shape", p->channels, p->height, p->width, "classes", p->classes,
+                            "class_names", names(p), "mean", reals(p->mean, p->channels), "std",
+                            reals(p->std, p->channels), "sources", p->sources);
+    for (int s = 0; s < SPX_SPLIT_COUNT && all != NULL; s++) {
+        if (has(p, s) && json_object_set_new(all, spx_split_name((spx_split)s),
+                                             about_split(p, (spx_split)s)) != 0) {
+            json_decref(all);
+            all = NULL;
+        }
+    }
+    return all;
+}
+
+static spx_status print_json(const spx_pack *p)
+{
+    json_t *all = report(p);
+    if (all == NULL) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: the description is not UTF-8 text", p->dataset);
+    }
+    return spx_cli_print_json(all);
+}
+
+/* ---- as text ---- */
+
+static void print_summary(const spx_pack *p, const char *path)
+{
+    const char *plus = "";
+    (void)printf("%s: %s, ", path, p->dataset);
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        if (p->split[s].count > 0) {
+            (void)printf("%s%zu %s", plus, p->split[s].count, spx_split_name((spx_split)s));
+            plus = " + ";
+        }
+    }
+    (void)printf(" images of %dx%dx%d, %d classes\n", p->channels, p->height, p->width, p->classes);
+}
+
+static void print_moments(const char *label, const double *mean, const double *std, int channels)
+{
+    (void)printf("%-18s", label);
+    for (int c = 0; c < channels; c++) {
+        (void)printf(" %.4f", mean[c]);
+    }
+    (void)printf(" /");
+    for (int c = 0; c < channels; c++) {
+        (void)printf(" %.4f", std[c]);
+    }
+    (void)printf("\n");
+}
+
+static spx_status print_classes(const spx_pack *p)
+{
+    void *memory[SPX_SPLIT_COUNT] = {NULL};
+    spx_status st = SPX_OK;
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        SPX_TRY(st, spx_calloc(&memory[s], (size_t)p->classes, sizeof(size_t)), done);
+        spx_pack_histogram(p, (spx_split)s, memory[s]);
+    }
+    (void)printf("%5s %-32s %9s %9s\n", "label", "class", "train", "test");
+    for (int k = 0; k < p->classes; k++) {
+        size_t n;
+        const char *name = spx_pack_class(p, k, &n);
+        (void)printf("%5d %-32.*s %9zu %9zu\n", k, (int)n, name,
+                     ((size_t *)memory[SPX_SPLIT_TRAIN])[k], ((size_t *)memory[SPX_SPLIT_TEST])[k]);
+    }
+done:
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        spx_free(memory[s]);
+    }
+    return st;
+}
+
+static spx_status print_text(const spx_pack *p, const char *path)
+{
+    double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
+    print_summary(p, path);
+    print_moments("normalised by", p->mean, p->std, p->channels);
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        if (has(p, s)) {
+            spx_pack_moments(p, (spx_split)s, mean, std);
+            print_moments(s == SPX_SPLIT_TRAIN ? "measured in train" : "measured in test", mean,
+                          std, p->channels);
+        }
+    }
+    SPX_RETURN_IF(print_classes(p));
+    (void)printf("made from\n%s", p->sources);
+    return SPX_OK;
+}
+
+/* ---- sub-commands ---- */
+
+static spx_status run_pack(spx_cli *cli, const void *given)
+{
+    const values *v = given;
+    spx_pack *p = NULL;
+    size_t known = 0;
+    spx_status st;
+    while (spx_pack_known(known) != NULL && strcmp(spx_pack_known(known), cli->args[0]) != 0) {
+        known++;
+    }
+    if (spx_pack_known(known) == NULL) {
+        return spx_cli_usage(cli, "unknown data set '%s'", cli->args[0]);
+    }
+    SPX_TRY(st, spx_pack_build(&p, cli->args[0], cli->args[1]), done);
+    SPX_TRY(st, spx_pack_write(p, v->output), done);
+    if (cli->json) {
+        st = print_json(p);
+    } else {
+        print_summary(p, v->output);
+    }
+done:
+    spx_pack_close(p);
+    return st;
+}
+
+/* A class that a split lacks makes a network that never learns, or never tests, it. */
+static spx_status check_classes(const spx_pack *p, const char *path)
+{
+    void *memory;
+    size_t *counts;
+    spx_status st = SPX_OK;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)p->classes, sizeof *counts));
+    counts = memory;
+    for (int s = 0; s < SPX_SPLIT_COUNT && st == SPX_OK; s++) {
+        spx_pack_histogram(p, (spx_split)s, counts);
+        for (int k = 0; k < p->classes && has(p, s); k++) {
+            if (counts[k] == 0) {
+                st = SPX_FAIL(SPX_EFORMAT, "%s: the %s split has no image of label %d", path,
+                              spx_split_name((spx_split)s), k);
+                break;
+            }
+        }
+    }
+    spx_free(memory);
+    return st;
+}
+
+static spx_status run_check(spx_cli *cli, const void *given)
+{
+    const char *path = cli->args[0];
+    spx_pack *p = NULL;
+    spx_status st;
+    (void)given;
+    SPX_TRY(st, spx_pack_open(&p, path, SPX_PACK_LOAD_ALL), done);
+    SPX_TRY(st, check_classes(p, path), done);
+    if (cli->json) {
+        st = print_json(p);
+    } else {
+        print_summary(p, path);
+        (void)printf("checksum, shapes and labels are right; every class has images\n");
+    }
+done:
+    spx_pack_close(p);
+    return st;
+}
+
+static spx_status run_info(spx_cli *cli, const void *given)
+{
+    spx_pack *p = NULL;
+    spx_status st;
+    (void)given;
+    SPX_TRY(st, spx_pack_open(&p, cli->args[0], SPX_PACK_LOAD_ALL), done);
+    st = cli->json ? print_json(p) : print_text(p, cli->args[0]);
+done:
+    spx_pack_close(p);
+    return st;
+}
+
+static const spx_option pack_options[] = {
+    SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the pack to write (.h5)",
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+    {0}};
+
+static const spx_command cmd_pack = {
+    .name = "pack",
+    .args = "mnist|fashion-mnist|cifar10|cifar100 SRC",
+    .summary = "Packs a published data set (its folder of IDX or binary files) into one file.",
+    .example = "sphynx data pack fashion-mnist /usr/share/datasets/fashion-mnist -o fashion.h5",
+    .options = pack_options,
+    .values_size = sizeof(values),
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_pack,
+};
+
+static const spx_command cmd_check = {
+    .name = "check",
+    .args = "PACK",
+    .summary = "Verifies a pack: checksum, shapes, label ranges, every class present.",
+    .example = "sphynx data check fashion.h5",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_check,
+};
+
+static const spx_command cmd_info = {
+    .name = "info",
+    .args = "PACK",
+    .summary = "Describes a pack: shapes, images per class, moments, sources.",
+    .example = "sphynx data info fashion.h5 --json",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_info,
+};
+
+static const spx_command *const subcommands[] = {&cmd_pack, &cmd_check, &cmd_info, NULL};
+
+const spx_command spx_cmd_data = {
+    .name = "data",
+    .summary = "Packs data sets and inspects packs.",
+    .sub = subcommands,
+};
