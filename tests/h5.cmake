@@ -1,2 +1,1 @@
 spx_test(test_h5_file SOURCES h5/test_h5_file.c LINK spx_h5)
-spx_test(test_file SOURCES base/test_file.c LINK spx_base)
