@@ -1,5 +1,6 @@
 /*
- * Speed of every convolution algorithm: bench_conv2d [--json] [--threads N] [--ms N] [--only TEXT]
+ * Speed of every convolution algorithm: bench_conv2d [--json] [--threads N] [--ms N] [--images N]
+ * [--only TEXT].
  * GFLOP/s (two per multiply-add) of each pass at the shapes of the search and of the final
  * networks; the best of as many runs as fit in the given milliseconds, algorithms taken in turn.
  */
@@ -210,11 +211,12 @@ static void measure(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, do
     }
 }
 
-static void bench(spx_stream *s, const bench_case *table_case, double budget, bool json)
+static void bench(spx_stream *s, const bench_case *table_case, int images, double budget, bool json)
 {
     static bool comma = false;
     bench_case c = *table_case;
     double best[SPX_CONV2D_PASS_COUNT][SPX_CONV2D_ALGO_COUNT] = {{0}};
+    c.d.n = images > 0 ? images : c.d.n;
     need(spx_conv2d_shape_init(&c.d));
     const double flop = 2e-9 * (double)(c.d.n * c.d.k * c.d.p * c.d.q * c.d.c * c.d.r * c.d.s);
     for (int p = 0; p < SPX_CONV2D_PASS_COUNT; p++) {
@@ -245,13 +247,12 @@ static void bench(spx_stream *s, const bench_case *table_case, double budget, bo
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"ms", required_argument, NULL, 'm'},
-                                            {"only", required_argument, NULL, 'o'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},       {"threads", required_argument, NULL, 't'},
+        {"ms", required_argument, NULL, 'm'},   {"images", required_argument, NULL, 'i'},
+        {"only", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
     bool json = false;
-    int threads = 0, o;
+    int threads = 0, images = 0, o;
     double budget = 0.06;
     const char *only = "";
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -264,6 +265,9 @@ int main(int argc, char **argv)
             break;
         case 'm':
             budget = 1e-3 * atof(optarg);
+            break;
+        case 'i':
+            images = atoi(optarg);
             break;
         case 'o':
             only = optarg;
@@ -288,7 +292,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < CASES; i++) {
         if (strstr(cases[i].name, only) != NULL) {
-            bench(s, &cases[i], budget, json);
+            bench(s, &cases[i], images, budget, json);
         }
     }
     (void)printf(json ? "\n]}\n" : "");
