@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of the forward work, done twice: about 2 % of a step's time for 22 % of its memory (host/graph/README.md). */
+/* Of the forward work, done twice: about 2 % of a step's time for 22 % of its memory
+ * (host/graph/README.md). */
 #define RECOMPUTE 0.05f
 
-static spx_status make_program(spx_supernet *s, spx_pass pass, struct spx_tuning *tuning)
+static spx_status make_program(spx_supernet *s, spx_pass pass, bool reference,
+                               struct spx_tuning *tuning)
 {
     spx_supernet_config c = s->config;
     spx_network net;
@@ -26,6 +28,8 @@ static spx_status make_program(spx_supernet *s, spx_pass pass, struct spx_tuning
             .grad_arch = pass == SPX_PASS_ALPHAS || pass == SPX_PASS_BOTH,
             .output = output,
             .n_output = c.training ? 2 : 1,
+            .no_fusion = reference,
+            .reference = reference,
             .tuning = tuning,
             .recompute = c.training ? RECOMPUTE : 0.0f,
         };
@@ -47,7 +51,8 @@ spx_status spx_supernet_init(spx_supernet *out, spx_stream *stream, const spx_su
         if ((passes & SPX_PASS_BIT(pass)) == 0) {
             continue;
         }
-        SPX_TRY(st, make_program(out, (spx_pass)pass, tuning), fail);
+        SPX_TRY(st, make_program(out, (spx_pass)pass, (passes & SPX_PASSES_REFERENCE) != 0, tuning),
+                fail);
         bytes = spx_program_workspace_bytes(out->program[pass]);
         out->workspace_bytes = bytes > out->workspace_bytes ? bytes : out->workspace_bytes;
         if (out->layout == NULL) {

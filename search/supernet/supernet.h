@@ -20,6 +20,9 @@ typedef enum spx_pass {
 #define SPX_PASS_BIT(pass) (1u << (pass))
 #define SPX_PASSES_FIRST_ORDER (SPX_PASS_BIT(SPX_PASS_WEIGHTS) | SPX_PASS_BIT(SPX_PASS_ALPHAS))
 #define SPX_PASSES_SECOND_ORDER (SPX_PASSES_FIRST_ORDER | SPX_PASS_BIT(SPX_PASS_BOTH))
+/** With the passes: run the graph as built, by reference kernels. Slow; what finite differences,
+ * which a single ReLU flipped by rounding moves by 1 %, are checked with. */
+#define SPX_PASSES_REFERENCE (1u << 31)
 
 typedef struct spx_supernet {
     spx_supernet_config config;
@@ -33,7 +36,7 @@ typedef struct spx_supernet {
 /**
  * Builds the programs of the given passes.
  * @param c       training is ignored: each pass decides
- * @param passes  SPX_PASS_BIT of at least one pass
+ * @param passes  SPX_PASS_BIT of at least one pass, and perhaps SPX_PASSES_REFERENCE
  * @param tuning  as in spx_program_options; borrowed for the call
  * @return SPX_OK, what the builder and spx_program_create return; on failure *out is cleared
  */
