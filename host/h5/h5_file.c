@@ -249,6 +249,7 @@ const char *spx_h5_name(const spx_h5 *f)
 
 static hid_t open_object(const spx_h5 *f, const char *name)
 {
+    spx_h5_quiet();
     return H5Oopen(f->file, name[0] != '\0' ? name : "/", f->lapl);
 }
 
@@ -460,6 +461,7 @@ static void close_attr(attribute *a)
 
 static hid_t attr_id(const spx_h5 *f, const char *object, const char *attr)
 {
+    spx_h5_quiet();
     return H5Aopen_by_name(f->file, object[0] != '\0' ? object : "/", attr, H5P_DEFAULT, f->lapl);
 }
 

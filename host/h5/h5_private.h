@@ -7,7 +7,10 @@
 
 #define SPX_H5_TRAILER_BYTES 64
 
-/** Silences libhdf5 and forbids it to load filter plugins named by a file. */
+/**
+ * Silences libhdf5 for the calling thread (a threadsafe build keeps this per thread, so every entry
+ * calls it) and forbids it to load filter plugins named by a file.
+ */
 void spx_h5_quiet(void);
 
 /** Records "<fmt...>: <libhdf5's innermost reason>", if it has one; returns st. */

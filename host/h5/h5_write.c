@@ -85,6 +85,7 @@ spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int ran
         }
         extent[i] = (hsize_t)dims[i];
     }
+    spx_h5_quiet();
     space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, extent, NULL);
     if (space >= 0) {
         id = H5Dcreate2(w->file, name, spx_h5_disk_type(type, false), space, w->lcpl, w->dcpl,
@@ -104,7 +105,9 @@ spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int ran
 
 spx_status spx_h5_add_group(spx_h5_out *w, const char *name)
 {
-    const hid_t id = H5Gcreate2(w->file, name, w->lcpl, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t id;
+    spx_h5_quiet();
+    id = H5Gcreate2(w->file, name, w->lcpl, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0) {
         return SPX_H5_FAIL(SPX_EINVAL, "h5 add group '%s'", name);
     }
@@ -118,6 +121,7 @@ static spx_status write_attr(spx_h5_out *w, const char *object, const char *attr
 {
     hid_t id = -1;
     spx_status st = SPX_OK;
+    spx_h5_quiet();
     if (space >= 0) {
         id = H5Acreate_by_name(w->file, object[0] != '\0' ? object : "/", attr, disk, space,
                                H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
@@ -155,6 +159,7 @@ spx_status spx_h5_commit(spx_h5_out *w, const char *path)
     ssize_t size = -1;
     void *image = NULL;
     spx_status st;
+    spx_h5_quiet();
     if (H5Fflush(w->file, H5F_SCOPE_GLOBAL) >= 0) {
         size = H5Fget_file_image(w->file, NULL, 0);
     }

@@ -408,6 +408,30 @@ SPX_TEST(damaged_cifar_files_are_refused_with_file_and_offset)
     }
 }
 
+SPX_TEST(whatever_a_source_holds_is_read_or_refused)
+{
+    SPX_UNUSED;
+    static const char *const files[] = {"train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"};
+    spx_rng rng;
+    int refused = 0;
+    spx_rng_init(&rng, 4, SPX_RNG_TEST, 0);
+    for (int i = 0; i < 200; i++) {
+        damage d = {files[i % 2], i % 4 < 3 ? SET : CUT, 0, (int)spx_rng_below(&rng, 256), ""};
+        spx_pack *p;
+        spx_status st;
+        empty_folder();
+        write_idx_set(".gz");
+        d.at = (long)spx_rng_below(&rng, i % 2 == 0 ? 600 : 30); /* within either file */
+        apply(&d);
+        st = spx_pack_build(&p, "mnist", scratch.folder);
+        assert_true(st == SPX_OK || (st == SPX_EFORMAT && p == NULL));
+        refused += st != SPX_OK;
+        spx_pack_close(p);
+    }
+    assert_true(refused >
+                100); /* what is left hit the gzip header's time or name, or was no change */
+}
+
 SPX_TEST(missing_files_and_unknown_sets_are_named)
 {
     SPX_UNUSED;
@@ -578,6 +602,7 @@ int main(void)
         SPX_UNIT(damaged_idx_files_are_refused_with_file_and_offset),
         SPX_UNIT(a_gzip_bomb_is_refused_before_it_inflates),
         SPX_UNIT(damaged_cifar_files_are_refused_with_file_and_offset),
+        SPX_UNIT(whatever_a_source_holds_is_read_or_refused),
         SPX_UNIT(missing_files_and_unknown_sets_are_named),
         SPX_UNIT(packs_with_contents_out_of_range_are_refused),
         SPX_UNIT(truncated_and_flipped_packs_are_refused),
