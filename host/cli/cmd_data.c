@@ -1,4 +1,5 @@
 /* sphynx data: turn published data sets into packs, and look into packs. */
+#include "data/image/image.h"
 #include "data/pack/pack_build.h"
 #include "host/cli/commands.h"
 #include "kernels/base/alloc.h"
@@ -9,6 +10,8 @@
 
 typedef struct values {
     const char *output;
+    int64_t columns;
+    int split;
 } values;
 
 static bool has(const spx_pack *p, int split)
@@ -231,9 +234,84 @@ done:
     return st;
 }
 
+#define GAP 2 /* pixels around each image of a preview */
+
+static void place(const spx_pack *p, const uint8_t *from, spx_image *grid, size_t row,
+                  size_t column)
+{
+    const size_t h = (size_t)p->height, w = (size_t)p->width, width = (size_t)grid->width;
+    for (size_t c = 0; c < (size_t)p->channels; c++) {
+        for (size_t y = 0; y < h; y++) {
+            const size_t to = (c * (size_t)grid->height + GAP + row * (h + GAP) + y) * width + GAP +
+                              column * (w + GAP);
+            memcpy(grid->pixels + to, from + (c * h + y) * w, w);
+        }
+    }
+}
+
+/* One row a class: its first images in the order of the split. */
+static spx_status draw_grid(const spx_pack *p, const values *v, spx_image *grid)
+{
+    const spx_pack_split *split = &p->split[v->split];
+    const size_t bytes = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
+    void *memory;
+    size_t *drawn;
+    if (split->images == NULL) {
+        return SPX_FAIL(SPX_ENOTFOUND, "the pack has no %s split",
+                        spx_split_name((spx_split)v->split));
+    }
+    if (p->classes > SPX_IMAGE_MAX_SIDE) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "a picture of %d classes", p->classes);
+    }
+    SPX_RETURN_IF(spx_image_create(grid, p->channels, GAP + p->classes * (p->height + GAP),
+                                   GAP + (int)v->columns * (p->width + GAP)));
+    memset(grid->pixels, 96, (size_t)p->channels * (size_t)grid->height * (size_t)grid->width);
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)p->classes, sizeof *drawn));
+    drawn = memory;
+    for (size_t i = 0; i < split->count; i++) {
+        const size_t k = split->labels[i];
+        if (drawn[k] < (size_t)v->columns) {
+            place(p, split->images + i * bytes, grid, k, drawn[k]++);
+        }
+    }
+    spx_free(memory);
+    return SPX_OK;
+}
+
+static spx_status run_preview(spx_cli *cli, const void *given)
+{
+    const values *v = given;
+    spx_image grid = {0};
+    spx_pack *p = NULL;
+    spx_status st;
+    SPX_TRY(st, spx_pack_open(&p, cli->args[0], SPX_PACK_LOAD(v->split)), done);
+    st = spx_fail_context(draw_grid(p, v, &grid), "%s", cli->args[0]);
+    if (st == SPX_OK) {
+        st = spx_image_write(&grid, v->output);
+    }
+    if (st == SPX_OK && cli->json) {
+        st =
+            spx_cli_print_json(json_pack("{s:i, s:i}", "height", grid.height, "width", grid.width));
+    } else if (st == SPX_OK) {
+        (void)printf("%s: %d classes, one a row, %dx%d pixels\n", v->output, p->classes,
+                     grid.height, grid.width);
+    }
+done:
+    spx_image_clear(&grid);
+    spx_pack_close(p);
+    return st;
+}
+
 static const spx_option pack_options[] = {
     SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the pack to write (.h5)",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+    {0}};
+
+static const spx_option preview_options[] = {
+    SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the picture to write (.png)",
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+    SPX_OPT(INT, values, columns, "columns", "N", "12", "images per class", .min = 1, .max = 1000),
+    SPX_OPT(ENUM, values, split, "split", "train|test", "train", "which split to show"),
     {0}};
 
 static const spx_command cmd_pack = {
@@ -268,7 +346,20 @@ static const spx_command cmd_info = {
     .run = run_info,
 };
 
-static const spx_command *const subcommands[] = {&cmd_pack, &cmd_check, &cmd_info, NULL};
+static const spx_command cmd_preview = {
+    .name = "preview",
+    .args = "PACK",
+    .summary = "Draws the first images of every class into one picture.",
+    .example = "sphynx data preview fashion.h5 -o fashion.png",
+    .options = preview_options,
+    .values_size = sizeof(values),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_preview,
+};
+
+static const spx_command *const subcommands[] = {&cmd_pack, &cmd_check, &cmd_info, &cmd_preview,
+                                                 NULL};
 
 const spx_command spx_cmd_data = {
     .name = "data",

@@ -44,7 +44,7 @@ foreach(room IN LISTS rooms)
   string(PREPEND SPX_PC_LIBS " -l${room}")
 endforeach()
 string(APPEND SPX_PC_LIBS "${onednn_link} -lm -pthread")
-set(SPX_PC_REQUIRES "jansson libsodium zlib ${HDF5_MODULE_NAME}")
+set(SPX_PC_REQUIRES "jansson libsodium zlib libpng ${HDF5_MODULE_NAME}")
 configure_file(scripts/cmake/sphynx.pc.in ${package}/sphynx.pc @ONLY)
 
 install(FILES scripts/cmake/SpxOneDnn.cmake ${package}/sphynxConfig.cmake

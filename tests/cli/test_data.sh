@@ -26,6 +26,10 @@ jq -e '.dataset == "mnist" and .shape == [1, 28, 28] and .classes == 10 and .tra
        and .test.per_class[9] == 1 and .train.mean == [0]' "$OUT/stdout" >"$OUT/jq" ||
     fail "info --json: $(cat "$OUT/stdout")"
 
+check "preview" 0 "$sphynx" data preview "$pack" -o "$OUT/grid.png" --columns 3 --split test
+has stdout '302x92 pixels' "preview"
+[ "$(head -c 4 "$OUT/grid.png" | tail -c 3)" = PNG ] || fail "preview writes no PNG"
+
 cp "$pack" "$OUT/first.h5"
 check "pack again" 0 "$sphynx" data pack mnist "$src" -o "$pack"
 cmp -s "$pack" "$OUT/first.h5" || fail "packing twice gives two different files"
