@@ -3,6 +3,7 @@
 #include "kernels/nn/norm_sum/norm_sum_impl.h"
 
 #include <math.h>
+#include <string.h>
 
 static spx_status check_dims(const spx_norm_dims *d)
 {
@@ -50,6 +51,49 @@ static spx_status check_grad(const spx_norm_term *t, const spx_norm_grad *g)
     return SPX_OK;
 }
 
+void spx_bn_finish_channel(const spx_bn_stats_args *a, size_t c, double mean, double m2)
+{
+    const double m = (double)a->n * (double)a->hw;
+    const double unbiased = m > 1 ? m2 / (m - 1) : m2 / m;
+    a->mean[c] = (float)mean;
+    a->invstd[c] = (float)(1.0 / sqrt(m2 / m + SPX_BN_EPS));
+    for (int u = 0; u < a->updates; u++) {
+        float *rm = &a->running_mean[u][c], *rv = &a->running_var[u][c];
+        *rm = (float)((1 - SPX_BN_MOMENTUM) * (double)*rm + SPX_BN_MOMENTUM * mean);
+        *rv = (float)((1 - SPX_BN_MOMENTUM) * (double)*rv + SPX_BN_MOMENTUM * unbiased);
+    }
+}
+
+/* The same for every channel of the batch, from the workers' sums, added in fixed order. */
+static void finish_stats(const spx_bn_stats_args *a, size_t workers)
+{
+    const double m = (double)a->n * (double)a->hw;
+    for (size_t i = 0; i < a->channels; i++) {
+        const double shift = (double)a->mean[a->c0 + i];
+        double sum = 0, sum2 = 0, m2;
+        for (size_t w = 0; w < workers; w++) {
+            sum += a->partial[w * a->channels + i][0];
+            sum2 += a->partial[w * a->channels + i][1];
+        }
+        m2 = sum2 - sum * sum / m;
+        spx_bn_finish_channel(a, a->c0 + i, shift + sum / m, m2 < 0 ? 0 : m2);
+    }
+}
+
+static void run_stats(spx_stream *s, spx_bn_stats_args *a)
+{
+    double partial[SPX_NORM_SUM_PARTIALS / 2][2];
+    const size_t workers = (size_t)spx_stream_threads(s);
+    const size_t most = SPX_NORM_SUM_PARTIALS / 2 / workers;
+    a->partial = partial;
+    for (a->c0 = 0; a->c0 < a->c; a->c0 += a->channels) {
+        a->channels = a->c - a->c0 < most ? a->c - a->c0 : most;
+        memset(partial, 0, workers * a->channels * sizeof partial[0]);
+        spx_pool_run(spx_stream_pool(s), a->n, SPX_PICK_VARIANT(spx_norm_sum_kernels)->stats, a);
+        finish_stats(a, workers);
+    }
+}
+
 spx_status spx_bn_stats(spx_stream *s, const spx_norm_dims *d, const float *x, int64_t stride_n,
                         float *mean, float *invstd, int updates, float *const running_mean[],
                         float *const running_var[])
@@ -76,21 +120,8 @@ spx_status spx_bn_stats(spx_stream *s, const spx_norm_dims *d, const float *x, i
                             .updates = updates,
                             .running_mean = running_mean,
                             .running_var = running_var};
-    spx_pool_run(spx_stream_pool(s), a.c, SPX_PICK_VARIANT(spx_norm_sum_kernels)->stats, &a);
+    run_stats(s, &a);
     return SPX_OK;
-}
-
-void spx_bn_finish_channel(const spx_bn_stats_args *a, size_t c, double mean, double m2)
-{
-    const double m = (double)a->n * (double)a->hw;
-    const double unbiased = m > 1 ? m2 / (m - 1) : m2 / m;
-    a->mean[c] = (float)mean;
-    a->invstd[c] = (float)(1.0 / sqrt(m2 / m + SPX_BN_EPS));
-    for (int u = 0; u < a->updates; u++) {
-        float *rm = &a->running_mean[u][c], *rv = &a->running_var[u][c];
-        *rm = (float)((1 - SPX_BN_MOMENTUM) * (double)*rm + SPX_BN_MOMENTUM * mean);
-        *rv = (float)((1 - SPX_BN_MOMENTUM) * (double)*rv + SPX_BN_MOMENTUM * unbiased);
-    }
 }
 
 spx_status spx_bn_running(spx_stream *s, int64_t c, const float *running_mean,
@@ -163,12 +194,42 @@ void spx_norm_sum_finish_channel(const spx_norm_term *t, const spx_norm_grad *g,
     *dcoef += t->gamma != NULL ? (double)t->gamma[c] * xhat + (double)t->beta[c] * sum_dz : xhat;
 }
 
+static void finish_reduce(const spx_norm_sum_args *a, size_t workers, double dcoef[])
+{
+    for (size_t i = 0; i < a->channels; i++) {
+        for (int j = 0; j < a->k; j++) {
+            double sum_dz = 0, sum_dz_x = 0;
+            for (size_t w = 0; w < workers; w++) { /* in fixed order: the same bits each time */
+                const double *p = a->partial[(w * a->channels + i) * (size_t)a->k + (size_t)j];
+                sum_dz += p[0];
+                sum_dz_x += p[1];
+            }
+            spx_norm_sum_finish_channel(&a->term[j], &a->grad[j], a->c0 + i, sum_dz, sum_dz_x,
+                                        &dcoef[j]);
+        }
+    }
+}
+
+static void run_reduce(spx_stream *s, spx_norm_sum_args *a, double dcoef[])
+{
+    double partial[SPX_NORM_SUM_PARTIALS / 2][2];
+    const size_t workers = (size_t)spx_stream_threads(s);
+    const size_t fit = SPX_NORM_SUM_PARTIALS / 2 / workers / (size_t)a->k, most = fit > 0 ? fit : 1;
+    a->partial = partial;
+    for (a->c0 = 0; a->c0 < a->c; a->c0 += a->channels) {
+        a->channels = a->c - a->c0 < most ? a->c - a->c0 : most;
+        memset(partial, 0, workers * a->channels * (size_t)a->k * sizeof partial[0]);
+        spx_pool_run(spx_stream_pool(s), a->n, SPX_PICK_VARIANT(spx_norm_sum_kernels)->reduce, a);
+        finish_reduce(a, workers, dcoef);
+    }
+}
+
 spx_status spx_norm_sum_backward_reduce(spx_stream *s, const spx_norm_dims *d, int k,
                                         const spx_norm_term *term, bool relu, const float *y,
                                         int64_t y_stride_n, const float *dy, int64_t dy_stride_n,
                                         const spx_norm_grad *grad)
 {
-    double dcoef[SPX_NORM_SUM_WORKERS][SPX_NORM_SUM_MAX];
+    double dcoef[SPX_NORM_SUM_MAX] = {0};
     spx_norm_sum_args a;
     SPX_RETURN_IF(check_terms(d, k, term));
     SPX_RETURN_IF(check_dz(d, relu, y, y_stride_n, dy, dy_stride_n));
@@ -184,21 +245,11 @@ spx_status spx_norm_sum_backward_reduce(spx_stream *s, const spx_norm_dims *d, i
     a.dy = dy;
     a.dy_stride = (size_t)dy_stride_n;
     a.grad = grad;
-    a.dcoef = dcoef;
-    for (int t = 0; t < spx_stream_threads(s); t++) {
-        for (int j = 0; j < k; j++) {
-            dcoef[t][j] = 0; /* a worker without channels adds nothing */
-        }
-    }
-    spx_pool_run(spx_stream_pool(s), a.c, SPX_PICK_VARIANT(spx_norm_sum_kernels)->reduce, &a);
+    run_reduce(s, &a, dcoef);
     for (int j = 0; j < k; j++) {
-        double sum = 0;
-        for (int t = 0; t < spx_stream_threads(s); t++) {
-            sum += dcoef[t][j]; /* in fixed order: the same bits from call to call */
-        }
         if (grad[j].dcoef != NULL) {
-            *grad[j].dcoef =
-                (float)((grad[j].accumulate_coef ? (double)*grad[j].dcoef : 0.0) + sum);
+            const double old = grad[j].accumulate_coef ? (double)*grad[j].dcoef : 0.0;
+            *grad[j].dcoef = (float)(old + dcoef[j]);
         }
     }
     return SPX_OK;

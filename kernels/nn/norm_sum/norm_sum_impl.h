@@ -8,7 +8,9 @@
 
 #define SPX_BN_EPS 1e-5
 #define SPX_BN_MOMENTUM 0.1
-#define SPX_NORM_SUM_WORKERS 256 /* the most a pool has */
+
+/* Doubles of partial sums a reduction keeps on its caller's stack; more channels go in batches. */
+#define SPX_NORM_SUM_PARTIALS ((size_t)16384)
 
 typedef struct spx_bn_stats_args {
     size_t n, c, hw;
@@ -17,6 +19,8 @@ typedef struct spx_bn_stats_args {
     float *mean, *invstd;
     int updates;
     float *const *running_mean, *const *running_var;
+    size_t c0, channels;  /* the batch of channels */
+    double (*partial)[2]; /* [worker][channel of the batch]: sums of x - shift and of its square */
 } spx_bn_stats_args;
 
 typedef struct spx_norm_sum_args {
@@ -30,13 +34,15 @@ typedef struct spx_norm_sum_args {
     size_t out_stride;
     const float *sum_dy, *sum_dy_xhat; /* of backward_apply */
     const spx_norm_grad *grad;         /* of backward_reduce */
-    double (*dcoef)[SPX_NORM_SUM_MAX]; /* of backward_reduce: [worker][term] */
+    size_t c0, channels;               /* of backward_reduce: the batch of channels */
+    double (*partial)[2];              /* [worker][channel of the batch][term]: sums of mask*dz and
+                                          of mask*dz*(x - mean) */
 } spx_norm_sum_args;
 
 typedef struct spx_norm_sum_kernels {
-    spx_pool_fn stats;   /* channels; ctx is a spx_bn_stats_args */
+    spx_pool_fn stats;   /* images; ctx is a spx_bn_stats_args; leaves the shift in mean[] */
     spx_pool_fn forward; /* rows n*c; ctx is a spx_norm_sum_args */
-    spx_pool_fn reduce;  /* channels */
+    spx_pool_fn reduce;  /* images */
     spx_pool_fn apply;   /* rows n*c */
 } spx_norm_sum_kernels;
 SPX_DECLARE_VARIANTS(spx_norm_sum_kernels, spx_norm_sum_kernels);
@@ -51,7 +57,8 @@ void spx_norm_sum_finish_channel(const spx_norm_term *t, const spx_norm_grad *g,
 
 void spx_bn_stats_ref(const spx_bn_stats_args *a);
 void spx_norm_sum_forward_ref(const spx_norm_sum_args *a);
-void spx_norm_sum_reduce_ref(const spx_norm_sum_args *a);
+/** dcoef: [k], added to. */
+void spx_norm_sum_reduce_ref(const spx_norm_sum_args *a, double dcoef[]);
 void spx_norm_sum_apply_ref(const spx_norm_sum_args *a);
 
 #endif

@@ -66,7 +66,7 @@ static double dz_at(const spx_norm_sum_args *a, size_t n, size_t c, size_t i)
     return (double)a->dy[n * a->dy_stride + c * a->hw + i];
 }
 
-void spx_norm_sum_reduce_ref(const spx_norm_sum_args *a)
+void spx_norm_sum_reduce_ref(const spx_norm_sum_args *a, double dcoef[])
 {
     for (int j = 0; j < a->k; j++) {
         const spx_norm_term *t = &a->term[j];
@@ -81,7 +81,7 @@ void spx_norm_sum_reduce_ref(const spx_norm_sum_args *a)
                     sum_dz_x += dz * (x - mean);
                 }
             }
-            spx_norm_sum_finish_channel(t, &a->grad[j], c, sum_dz, sum_dz_x, &a->dcoef[0][j]);
+            spx_norm_sum_finish_channel(t, &a->grad[j], c, sum_dz, sum_dz_x, &dcoef[j]);
         }
     }
 }
