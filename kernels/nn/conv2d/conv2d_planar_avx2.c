@@ -8,6 +8,7 @@
 #define PLANAR_PAIRS(X)                                                                            \
     X(1, 1)                                                                                        \
     X(1, 2)                                                                                        \
-    X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(2, 5) X(3, 1) X(3, 2)        \
-        X(3, 3) X(4, 1) X(4, 2) X(4, 3)
+    X(1, 3)                                                                                        \
+    X(1, 4) X(1, 5) X(1, 6) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(2, 5) X(3, 1) X(3, 2) X(3, 3)        \
+        X(4, 1) X(4, 2) X(4, 3)
 #include "kernels/nn/conv2d/conv2d_planar_kernels.inc.h"

@@ -54,20 +54,23 @@ INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
         }
     }
     const float *w = a->w, *in = a->in;
-    const int64_t *off = a->off, *end = a->off + a->n;
-    for (; off < end; off++, w += kb) {
-        const float *src = in + *off;
-        __m256 x[SPX_PLANAR_MAX_PB];
-        UNROLL
-        for (int v = 0; v < pb; v++) {
-            x[v] = _mm256_loadu_ps(src + voff[v]);
-        }
-        UNROLL
-        for (int k = 0; k < kb; k++) {
-            const __m256 wk = _mm256_broadcast_ss(w + k);
+    const spx_planar_tap *const end = a->tap + a->n;
+    const int64_t in_step = a->in_step, w_step = a->w_step;
+    for (int64_t g = a->groups; g > 0; g--, in += in_step, w += w_step) {
+        for (const spx_planar_tap *tap = a->tap; tap < end; tap++) {
+            const float *src = in + tap->in, *wt = w + tap->w * kb;
+            __m256 x[SPX_PLANAR_MAX_PB];
             UNROLL
             for (int v = 0; v < pb; v++) {
-                acc[k][v] = _mm256_fmadd_ps(wk, x[v], acc[k][v]);
+                x[v] = _mm256_loadu_ps(src + voff[v]);
+            }
+            UNROLL
+            for (int k = 0; k < kb; k++) {
+                const __m256 wk = _mm256_broadcast_ss(wt + k);
+                UNROLL
+                for (int v = 0; v < pb; v++) {
+                    acc[k][v] = _mm256_fmadd_ps(wk, x[v], acc[k][v]);
+                }
             }
         }
     }
@@ -121,7 +124,8 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
 {
     __m256 acc[SPX_PLANAR_MAX_KB][SPX_PLANAR_MAX_PB];
     const float *in[SPX_PLANAR_MAX_PB];
-    const int64_t whole = a->tail == 8 ? a->vectors : a->vectors - 1;
+    const spx_planar_spot *const whole = a->spot + (a->tail == 8 ? a->n : a->n - 1);
+    const int64_t plane = a->dy_plane;
     UNROLL
     for (int k = 0; k < kb; k++) {
         UNROLL
@@ -133,24 +137,25 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
     for (int t = 0; t < pb; t++) {
         in[t] = a->in + a->off[t];
     }
-    for (int64_t n = 0; n < a->images; n++) {
-        const float *dy = a->dy + n * a->dy_image;
-        const int64_t base = n * a->in_image, plane = a->dy_plane;
+    for (int64_t i = 0; i < a->images; i++) {
+        const float *dy = a->dy + i * a->dy_image;
+        const int64_t base = i * a->in_image;
+        const spx_planar_spot *spot = a->spot;
         __m256 g[SPX_PLANAR_MAX_KB];
-        for (int64_t v = 0; v < whole; v++, dy += 8) {
+        for (; spot < whole; spot++) {
             UNROLL
             for (int k = 0; k < kb; k++) {
-                g[k] = _mm256_loadu_ps(dy + k * plane);
+                g[k] = _mm256_loadu_ps(dy + spot->dy + k * plane);
             }
-            dot_step(acc, g, in, base + a->voff[v], kb, pb);
+            dot_step(acc, g, in, base + spot->in, kb, pb);
         }
-        if (whole < a->vectors) {
+        if (a->tail < SPX_PLANAR_LANES) {
             const __m256i mask = lane_mask(a->tail);
             UNROLL
             for (int k = 0; k < kb; k++) {
-                g[k] = _mm256_maskload_ps(dy + k * plane, mask);
+                g[k] = _mm256_maskload_ps(dy + spot->dy + k * plane, mask);
             }
-            dot_step(acc, g, in, base + a->voff[whole], kb, pb);
+            dot_step(acc, g, in, base + spot->in, kb, pb);
         }
     }
     const __m256i taps = lane_mask(pb);
@@ -240,6 +245,94 @@ static void pack(const spx_planar_lines *a)
     }
 }
 
+INLINE void transpose8(__m256 v[8])
+{
+    __m256 a[8];
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+        a[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+    }
+    __m256 b[8];
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+        b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+        b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
+        b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+        b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* Pixels [j, j + count), count <= 8, of all images. */
+INLINE void gather8(const spx_planar_turn *a, int64_t j, int count, const spx_planar_affine f)
+{
+    const __m256i mask = lane_mask(count);
+    __m256 v[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        const float *src = a->src + i * a->image_stride + j;
+        v[i] = i >= a->images ? _mm256_setzero_ps()
+               : count == 8   ? _mm256_loadu_ps(src)
+                              : _mm256_maskload_ps(src, mask);
+        v[i] = affine8(v[i], &f);
+    }
+    transpose8(v);
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        if (i < count) {
+            _mm256_storeu_ps(a->dst + 8 * (j + i), v[i]);
+        }
+    }
+}
+
+static void gather(const spx_planar_turn *a)
+{
+    int64_t j = 0;
+    for (; j + 8 <= a->pixels; j += 8) {
+        gather8(a, j, 8, a->f);
+    }
+    if (j < a->pixels) {
+        gather8(a, j, (int)(a->pixels - j), a->f);
+    }
+}
+
+INLINE void scatter8(const spx_planar_turn *a, int64_t j, int count)
+{
+    const __m256i mask = lane_mask(count);
+    __m256 v[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        v[i] = i < count ? _mm256_loadu_ps(a->src + 8 * a->pos[j + i]) : _mm256_setzero_ps();
+    }
+    transpose8(v);
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        float *dst = a->dst + i * a->image_stride + j;
+        if (i < a->images && count == 8) {
+            _mm256_storeu_ps(dst, a->add ? _mm256_add_ps(_mm256_loadu_ps(dst), v[i]) : v[i]);
+        } else if (i < a->images) {
+            const __m256 old = a->add ? _mm256_maskload_ps(dst, mask) : _mm256_setzero_ps();
+            _mm256_maskstore_ps(dst, mask, _mm256_add_ps(old, v[i]));
+        }
+    }
+}
+
+static void scatter(const spx_planar_turn *a)
+{
+    int64_t j = 0;
+    for (; j + 8 <= a->pixels; j += 8) {
+        scatter8(a, j, 8);
+    }
+    if (j < a->pixels) {
+        scatter8(a, j, (int)(a->pixels - j));
+    }
+}
+
 static float sum(const float *x, int64_t n)
 {
     __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
@@ -272,4 +365,6 @@ PLANAR_PAIRS(DEFINE)
 const spx_planar_isa PLANAR_ISA = {.max_kb = PLANAR_MAX_KB,
                                    .max_pb = PLANAR_MAX_PB,
                                    PLANAR_PAIRS(MAC_ENTRY) PLANAR_PAIRS(DOT_ENTRY).pack = pack,
+                                   .gather = gather,
+                                   .scatter = scatter,
                                    .sum = sum};

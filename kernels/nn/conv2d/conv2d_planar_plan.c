@@ -86,15 +86,22 @@ static int group_taps(const int64_t *at, int taps, int64_t step, int64_t extent,
     return n;
 }
 
+void spx_planar_reach(int64_t at, int64_t step, int64_t inputs, int64_t outputs, int64_t *first,
+                      int64_t *last)
+{
+    /* 0 <= at + step * o < inputs */
+    const int64_t begin = at >= 0 ? 0 : spx_planar_ceil(-at, step);
+    const int64_t end = at >= inputs ? 0 : spx_planar_ceil(inputs - at, step);
+    *last = end < outputs ? end : outputs;
+    *first = begin < *last ? begin : *last;
+}
+
 static spx_planar_segment segment(const spx_planar_grid *g, int64_t dst, int64_t first,
                                   int64_t count)
 {
-    /* j exists where 0 <= first + step * j < iw */
-    int64_t begin = first >= 0 ? 0 : spx_planar_ceil(-first, g->step);
-    int64_t end = first >= g->iw ? 0 : spx_planar_ceil(g->iw - first, g->step);
-    end = end < count ? end : count;
-    begin = begin < end ? begin : end;
-    return (spx_planar_segment){dst, first, count, begin, end};
+    spx_planar_segment s = {.dst = dst, .first = first, .count = count};
+    spx_planar_reach(first, g->step, g->iw, count, &s.begin, &s.end);
+    return s;
 }
 
 static bool reads_in_place(const spx_planar_grid *g)
@@ -103,9 +110,43 @@ static bool reads_in_place(const spx_planar_grid *g)
            g->oh == g->ih && g->ow == g->iw && g->ih * g->iw % LANES == 0;
 }
 
-void spx_planar_layout_init(const spx_planar_grid *g, bool plain, spx_planar_layout *l)
+/* Cuts outputs 0 .. outputs - 1 where the set of taps that reach inside the image changes. */
+static int cut_spans(const int64_t *at, int taps, int64_t step, int64_t inputs, int64_t outputs,
+                     spx_planar_span *span)
 {
-    memset(l, 0, sizeof *l);
+    int n = 0;
+    for (int64_t o = 0; o < outputs; o++) {
+        int t0 = taps, t1 = 0;
+        for (int t = 0; t < taps; t++) {
+            const int64_t i = at[t] + step * o;
+            if (i >= 0 && i < inputs) {
+                t0 = t < t0 ? t : t0;
+                t1 = t + 1;
+            }
+        }
+        t0 = t0 < t1 ? t0 : t1;
+        if (n == 0 || span[n - 1].t0 != t0 || span[n - 1].t1 != t1) {
+            span[n++] = (spx_planar_span){o, 0, t0, t1};
+        }
+        span[n - 1].count++;
+    }
+    return n;
+}
+
+int64_t spx_planar_products(const spx_planar_layout *l)
+{
+    int64_t rows = 0, cols = 0;
+    for (int i = 0; i < l->row_spans; i++) {
+        rows += l->rows[i].count * (l->rows[i].t1 - l->rows[i].t0);
+    }
+    for (int i = 0; i < l->col_spans; i++) {
+        cols += l->cols[i].count * (l->cols[i].t1 - l->cols[i].t0);
+    }
+    return rows * cols;
+}
+
+static void layout_pixels(const spx_planar_grid *g, bool plain, spx_planar_layout *l)
+{
     const int64_t pixels = g->oh * g->ow;
     l->vectors = spx_planar_ceil(pixels, LANES);
     l->tail = (int)(pixels - (l->vectors - 1) * LANES);
@@ -140,23 +181,119 @@ void spx_planar_layout_init(const spx_planar_grid *g, bool plain, spx_planar_lay
     l->plane = g->ns * l->lines * l->pitch;
 }
 
-void spx_planar_tap_offsets(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
-                            int64_t *off)
+static void layout_images(const spx_planar_grid *g, spx_planar_layout *l)
 {
-    for (int64_t c = 0; c < channels; c++) {
-        for (int r = 0; r < g->nr; r++) {
-            for (int s = 0; s < g->ns; s++) {
-                *off++ = c * l->plane + l->tap_line[r] * l->pitch + l->tap_col[s];
+    l->images = true;
+    l->vectors = g->oh * g->ow;
+    l->tail = LANES;
+    l->plane = g->ih * g->iw * LANES;
+}
+
+void spx_planar_layout_init(const spx_planar_grid *g, int64_t images, bool plain,
+                            spx_planar_layout *l)
+{
+    memset(l, 0, sizeof *l);
+    l->row_spans = cut_spans(g->row, g->nr, g->step, g->ih, g->oh, l->rows);
+    l->col_spans = cut_spans(g->col, g->ns, g->step, g->iw, g->ow, l->cols);
+    layout_pixels(g, plain, l);
+    /* Cycles per image, times 16: a vector of products takes half a cycle, one of packing about 1,
+     * one of turning images into lanes, or back, about 3. */
+    const double products = 0.5 * (double)(g->ci * g->ko);
+    const double pixel_lanes = products * (double)(l->vectors * g->nr * g->ns) +
+                               (l->direct ? 0 : 1.0 / LANES * (double)(g->ci * l->plane));
+    const int64_t groups = spx_planar_ceil(images, LANES);
+    const double image_lanes = (products * (double)spx_planar_products(l) +
+                                3.0 * (double)(g->ci * g->ih * g->iw + g->ko * g->oh * g->ow)) /
+                               (double)(images > 0 ? images : 1) * (double)groups;
+    if (images > 0 && image_lanes < pixel_lanes) {
+        layout_images(g, l);
+    }
+}
+
+int64_t spx_planar_tap_offset(const spx_planar_grid *g, const spx_planar_layout *l, int r, int s)
+{
+    return l->images ? (g->row[r] * g->iw + g->col[s]) * LANES
+                     : l->tap_line[r] * l->pitch + l->tap_col[s];
+}
+
+static bool lists_channels(const spx_planar_grid *g)
+{
+    return g->nr * g->ns == 1;
+}
+
+void spx_planar_tables_count(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
+                             spx_planar_tables *t)
+{
+    int64_t rows = 0, cols = 0;
+    for (int i = 0; i < l->row_spans; i++) {
+        rows += l->rows[i].t1 - l->rows[i].t0;
+    }
+    for (int i = 0; i < l->col_spans; i++) {
+        cols += l->cols[i].t1 - l->cols[i].t0;
+    }
+    t->vectors = l->vectors;
+    t->classes = l->images ? (int64_t)l->row_spans * l->col_spans : 1;
+    t->taps = l->images ? rows * cols : (int64_t)g->nr * g->ns;
+    t->taps = lists_channels(g) ? t->taps * channels : t->taps;
+}
+
+/* Appends the taps of rows [r0, r1) and columns [s0, s1); returns the end. */
+static spx_planar_tap *list_taps(const spx_planar_grid *g, const spx_planar_layout *l,
+                                 int64_t channels, const int rows[2], const int cols[2],
+                                 spx_planar_tap *tap)
+{
+    const int64_t listed = lists_channels(g) ? channels : 1;
+    for (int64_t c = 0; c < listed; c++) {
+        for (int r = rows[0]; r < rows[1]; r++) {
+            for (int s = cols[0]; s < cols[1]; s++) {
+                *tap++ = (spx_planar_tap){c * l->plane + spx_planar_tap_offset(g, l, r, s),
+                                          lists_channels(g) ? c : (int64_t)r * g->ns + s};
+            }
+        }
+    }
+    return tap;
+}
+
+static void fill_pixels(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
+                        spx_planar_tables *t)
+{
+    const int64_t per_row = l->shared ? g->ow / LANES : l->vectors;
+    const int rows[2] = {0, g->nr}, cols[2] = {0, g->ns};
+    const spx_planar_tap *end = list_taps(g, l, channels, rows, cols, t->tap);
+    t->cls[0] = (spx_planar_class){0, l->vectors, t->tap, end - t->tap};
+    for (int64_t v = 0; v < l->vectors; v++) {
+        t->voff[v] = v / per_row * l->pitch + v % per_row * LANES;
+    }
+}
+
+static void fill_images(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
+                        spx_planar_tables *t)
+{
+    spx_planar_tap *tap = t->tap;
+    spx_planar_class *cls = t->cls;
+    int64_t v = 0;
+    for (int i = 0; i < l->row_spans * l->col_spans; i++) {
+        const spx_planar_span *y = &l->rows[i / l->col_spans], *x = &l->cols[i % l->col_spans];
+        const int rows[2] = {y->t0, y->t1}, cols[2] = {x->t0, x->t1};
+        spx_planar_tap *end = list_taps(g, l, channels, rows, cols, tap);
+        *cls++ = (spx_planar_class){v, y->count * x->count, tap, end - tap};
+        tap = end;
+        for (int64_t p = y->first; p < y->first + y->count; p++) {
+            for (int64_t q = x->first; q < x->first + x->count; q++, v++) {
+                t->voff[v] = (p * g->iw + q) * g->step * LANES;
+                t->pos[p * g->ow + q] = v;
             }
         }
     }
 }
 
-void spx_planar_vector_offsets(const spx_planar_grid *g, const spx_planar_layout *l, int64_t *voff)
+void spx_planar_tables_fill(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
+                            spx_planar_tables *t)
 {
-    const int64_t per_row = l->shared ? g->ow / LANES : l->vectors;
-    for (int64_t v = 0; v < l->vectors; v++) {
-        voff[v] = v / per_row * l->pitch + v % per_row * LANES;
+    if (l->images) {
+        fill_images(g, l, channels, t);
+    } else {
+        fill_pixels(g, l, channels, t);
     }
 }
 

@@ -25,14 +25,34 @@ typedef struct spx_planar_group {
     int64_t lines, line;
 } spx_planar_group;
 
+/** Outputs first .. first + count - 1 of a row or column, which read the image through taps t0 ..
+ * t1 - 1 only. */
+typedef struct spx_planar_span {
+    int64_t first, count;
+    int t0, t1;
+} spx_planar_span;
+
+#define SPX_PLANAR_MAX_SPANS (2 * SPX_PLANAR_MAX_TAPS + 1)
+
+/** Outputs that share a list of taps. */
+typedef struct spx_planar_class {
+    int64_t first, count; /* vectors */
+    const spx_planar_tap *tap;
+    int64_t taps;
+} spx_planar_class;
+
 /*
- * How one input channel lies in the packed buffer. Where rows of output are whole vectors, all taps
- * share one set of lines, a few floats wider than the output. Otherwise each tap column gets lines
- * of its own, exactly as wide as the output, so that output pixels can be taken 8 at a time across
- * row ends.
+ * How one input channel lies in the packed buffer.
+ * Lanes = pixels: padded with zeros. Where rows of output are whole vectors, all taps share one set
+ * of lines, a few floats wider than the output. Otherwise each tap column gets lines of its own,
+ * exactly as wide as the output, so that output pixels can be taken 8 at a time across row ends.
+ * Lanes = images: the plane with 8 images side by side in each pixel. Outputs are sorted into
+ * classes that reach the same taps inside the image, so nothing is padded and no product with a
+ * padding zero is made.
  */
 typedef struct spx_planar_layout {
-    bool direct;   /* 1x1 on whole vectors: the image itself, nothing is packed */
+    bool images;   /* lanes are images */
+    bool direct;   /* 1x1 on whole vectors of pixels: the image itself, nothing is packed */
     bool shared;   /* taps share lines */
     int64_t plane; /* floats per channel */
     int64_t pitch, lines;
@@ -40,9 +60,20 @@ typedef struct spx_planar_layout {
     spx_planar_group group[SPX_PLANAR_MAX_TAPS];
     spx_planar_segment segment[SPX_PLANAR_MAX_TAPS];
     int groups, segments;
-    int64_t vectors; /* of output pixels */
+    spx_planar_span rows[SPX_PLANAR_MAX_SPANS], cols[SPX_PLANAR_MAX_SPANS];
+    int row_spans, col_spans;
+    int64_t vectors; /* of outputs */
     int tail;        /* lanes of the last one, 1..8 */
 } spx_planar_layout;
+
+/** What the kernels read, in caller's memory of the counts below. */
+typedef struct spx_planar_tables {
+    int64_t classes, taps, vectors; /* counts */
+    spx_planar_class *cls;
+    spx_planar_tap *tap;
+    int64_t *voff; /* [vectors] from a channel's start */
+    int64_t *pos;  /* [vectors] lanes = images: the vector of each output pixel */
+} spx_planar_tables;
 
 /** The grid of the forward pass. */
 void spx_planar_grid_forward(const spx_conv2d_shape *d, spx_planar_grid *g);
@@ -51,16 +82,33 @@ void spx_planar_grid_forward(const spx_conv2d_shape *d, spx_planar_grid *g);
 void spx_planar_grid_backward(const spx_conv2d_shape *d, int64_t i0, int64_t j0,
                               spx_planar_grid *g);
 
-/** @param plain the input carries neither normalisation nor ReLU */
-void spx_planar_layout_init(const spx_planar_grid *g, bool plain, spx_planar_layout *l);
+/** Outputs along one axis, [*first, *last), whose input through a tap at position at lies in the
+ * image. */
+void spx_planar_reach(int64_t at, int64_t step, int64_t inputs, int64_t outputs, int64_t *first,
+                      int64_t *last);
 
-/** off[c * taps + t] for channels 0..channels of a block: tap t of channel c from the block's
- * start. */
-void spx_planar_tap_offsets(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
-                            int64_t *off);
+/** Products of one output and one input plane, without those with padding. */
+int64_t spx_planar_products(const spx_planar_layout *l);
 
-/** voff[v]: pixel 8 * v from an output plane's first pixel. */
-void spx_planar_vector_offsets(const spx_planar_grid *g, const spx_planar_layout *l, int64_t *voff);
+/**
+ * Chooses the lanes by counting cycles, and lays out the input.
+ * @param images of the batch; 0 rules out lanes = images
+ * @param plain the input carries neither normalisation nor ReLU
+ */
+void spx_planar_layout_init(const spx_planar_grid *g, int64_t images, bool plain,
+                            spx_planar_layout *l);
+
+/** The sizes of the tables for blocks of up to channels input channels. */
+void spx_planar_tables_count(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
+                             spx_planar_tables *t);
+
+/** Fills them. With one tap in all, a class lists the block's channels; else the taps of one
+ * channel. */
+void spx_planar_tables_fill(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
+                            spx_planar_tables *t);
+
+/** Offset of tap (r, s) from an output's vector. */
+int64_t spx_planar_tap_offset(const spx_planar_grid *g, const spx_planar_layout *l, int r, int s);
 
 /** Packs one channel, src (ih, iw), to dst [plane]; up to 7 floats past its end are overwritten. */
 void spx_planar_pack_channel(const spx_planar_isa *isa, const spx_planar_grid *g,

@@ -1,0 +1,60 @@
+#ifndef SPX_NN_CONV2D_PLANAR_BLOCK_H
+#define SPX_NN_CONV2D_PLANAR_BLOCK_H
+/* Private: how the planar passes are cut to fit registers, caches and threads. */
+#include "kernels/nn/conv2d/conv2d_planar_plan.h"
+
+/** Hands out aligned parts of a workspace; with a NULL base it only counts. */
+typedef struct spx_planar_arena {
+    char *base;
+    size_t used;
+} spx_planar_arena;
+
+/** count things of size bytes; NULL while counting. */
+void *spx_planar_take(spx_planar_arena *a, int64_t count, size_t size);
+
+/** One grid and its blocking. Items are images, or groups of 8 where lanes are images. */
+typedef struct spx_planar_block {
+    const spx_planar_isa *isa;
+    spx_planar_grid g;
+    spx_planar_layout l;
+    int64_t n, items;        /* of the batch */
+    int64_t taps;            /* of one channel */
+    int64_t kblocks, kb_max; /* blocks of output channels; the first is the largest */
+    int64_t cblocks, cb_max; /* blocks of input channels; the same */
+    float *pack;             /* packed input: a buffer per thread, pack_floats apart */
+    int64_t pack_floats;
+} spx_planar_block;
+
+/** The kernels that this processor runs; NULL if none. */
+const spx_planar_isa *spx_planar_isa_now(void);
+
+/**
+ * Completes b, whose grid and batch size are set.
+ * @param plain  the input carries neither normalisation nor ReLU
+ * @param items  packed together, >= 1
+ */
+void spx_planar_block_init(spx_planar_block *b, int64_t items, int threads, spx_planar_arena *a);
+
+/** Images of an item, 1 or up to 8, from *first. */
+int spx_planar_images(const spx_planar_block *b, int64_t item, int64_t *first);
+
+/** Channels [c0, c1) of items [i0, i1) in the form the kernels read; *distance from item to item.
+ */
+const float *spx_planar_packed(const spx_planar_block *b, int worker, const spx_conv2d_input *in,
+                               int64_t i0, int64_t i1, int64_t c0, int64_t c1, int64_t *distance);
+
+static inline bool spx_planar_plain(const spx_conv2d_input *in)
+{
+    return in->mean == NULL && !in->relu;
+}
+
+/** The passes. In prepare, plain says whether the input is; it counts where the arena has no base.
+ */
+size_t spx_planar_forward_bytes(const spx_conv2d_shape *d, int threads);
+size_t spx_planar_backward_data_bytes(const spx_conv2d_shape *d, int threads);
+size_t spx_planar_backward_weights_bytes(const spx_conv2d_shape *d, int threads);
+void spx_planar_forward(spx_stream *s, const spx_conv2d_call *call);
+void spx_planar_backward_data(spx_stream *s, const spx_conv2d_call *call);
+void spx_planar_backward_weights(spx_stream *s, const spx_conv2d_call *call);
+
+#endif

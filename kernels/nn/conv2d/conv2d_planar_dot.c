@@ -1,0 +1,314 @@
+/*
+ * Backward-weights: products of input and output gradient, summed over pixels and images in lanes.
+ * Taps that read the image through the same outputs form a SET (a filter row where lanes are
+ * pixels, one tap where they are images); its products skip all outputs for which it would read
+ * padding.
+ */
+#include "kernels/nn/conv2d/conv2d_planar_block.h"
+
+#include <string.h>
+
+/* Lanes are summed up once per this many vectors or more; items are grouped to reach it. */
+#define DOT_VECTORS 128
+/* Largest plane (pixels) for lanes = images: the planes of one register block must fit the first
+ * cache. */
+#define IMAGE_LANES_PIXELS 100
+
+/* The outputs of one set of taps; tail < 8 where the last vector is not whole. */
+typedef struct tap_set {
+    const spx_planar_spot *spot;
+    int64_t n;
+    int tail;
+} tap_set;
+
+typedef struct dot_run {
+    spx_planar_block b;
+    spx_conv2d_input in;
+    const float *dy;
+    int64_t dy_stride_n;
+    int64_t batch;         /* items packed together */
+    int64_t sets, entries; /* entries: taps of all channels in a set; cb_entries: of one block's */
+    tap_set *set;
+    spx_planar_spot *spot;
+    int64_t spots;
+    int64_t *off; /* [entries of the largest block] from the set's spot */
+    float *lanes; /* per thread: dy with images in lanes */
+    int64_t lanes_floats;
+    bool by_item;   /* threads share out the items; else the k blocks */
+    float *partial; /* per thread: dw [k][set][entry], then dbias [k] */
+    int64_t partial_floats, weights;
+    bool accumulate;
+    float *dw, *dbias;
+    int64_t parts; /* partial sums that exist */
+} dot_run;
+
+/* --- Tables ----------------------------------------------------------------------------------- */
+
+/* Lanes = images: the rectangle of outputs whose tap (r, s) reads the image. */
+static void fill_tap_set(dot_run *d, int r, int s, spx_planar_spot **end)
+{
+    const spx_planar_grid *g = &d->b.g;
+    int64_t p0, p1, q0, q1;
+    spx_planar_reach(g->row[r], g->step, g->ih, g->oh, &p0, &p1);
+    spx_planar_reach(g->col[s], g->step, g->iw, g->ow, &q0, &q1);
+    tap_set *set = &d->set[r * g->ns + s];
+    *set = (tap_set){*end, (p1 - p0) * (q1 - q0), SPX_PLANAR_LANES};
+    for (int64_t p = p0; p < p1; p++) {
+        for (int64_t q = q0; q < q1; q++) {
+            const int64_t in = (p * g->step + g->row[r]) * g->iw + q * g->step + g->col[s];
+            *(*end)++ =
+                (spx_planar_spot){in * SPX_PLANAR_LANES, (p * g->ow + q) * SPX_PLANAR_LANES};
+        }
+    }
+}
+
+/* Lanes = pixels: filter row r, of all vectors or, where those are whole, of the rows it reads. */
+static void fill_row_set(dot_run *d, int r)
+{
+    const spx_planar_grid *g = &d->b.g;
+    const spx_planar_layout *l = &d->b.l;
+    int64_t v0 = 0, v1 = l->vectors;
+    if (l->shared) {
+        spx_planar_reach(g->row[r], g->step, g->ih, g->oh, &v0, &v1);
+        v0 *= g->ow / SPX_PLANAR_LANES;
+        v1 *= g->ow / SPX_PLANAR_LANES;
+    }
+    d->set[r] = (tap_set){d->spot + r * l->vectors, v1 - v0, l->tail};
+    const int64_t per_row = l->shared ? g->ow / SPX_PLANAR_LANES : l->vectors;
+    for (int64_t v = v0; v < v1; v++) {
+        const int64_t at = v / per_row * l->pitch + v % per_row * SPX_PLANAR_LANES;
+        d->spot[r * l->vectors + v - v0] =
+            (spx_planar_spot){at + l->tap_line[r] * l->pitch, v * SPX_PLANAR_LANES};
+    }
+}
+
+static void fill_tables(dot_run *d)
+{
+    const spx_planar_grid *g = &d->b.g;
+    const spx_planar_layout *l = &d->b.l;
+    const int per_channel = l->images ? 1 : g->ns;
+    spx_planar_spot *end = d->spot;
+    for (int r = 0; r < g->nr; r++) {
+        for (int s = 0; l->images && s < g->ns; s++) {
+            fill_tap_set(d, r, s, &end);
+        }
+        if (!l->images) {
+            fill_row_set(d, r);
+        }
+    }
+    for (int64_t i = 0; i < d->b.cb_max * per_channel; i++) {
+        d->off[i] = i / per_channel * l->plane + l->tap_col[l->images ? 0 : i % per_channel];
+    }
+}
+
+/* --- Products --------------------------------------------------------------------------------- */
+
+/* The part of one thread: items [i0, i1), output channels [k0, k1) in blocks [kfirst, klast). */
+typedef struct dot_part {
+    const dot_run *run;
+    int worker;
+    int64_t i0, i1, kfirst, klast, k0, k1;
+    const float *dy; /* of item i0, channel k0 */
+    int64_t dy_item, dy_plane;
+    float *dw;
+} dot_part;
+
+/* dy of the part's items and channels, with images in lanes where the input has them there. */
+static void prepare_dy(dot_part *t)
+{
+    const dot_run *d = t->run;
+    const spx_planar_block *b = &d->b;
+    const int64_t pixels = b->g.oh * b->g.ow;
+    if (!b->l.images) {
+        t->dy = d->dy + t->i0 * d->dy_stride_n + t->k0 * pixels;
+        t->dy_item = d->dy_stride_n;
+        t->dy_plane = pixels;
+        return;
+    }
+    float *dst = d->lanes + t->worker * d->lanes_floats;
+    t->dy = dst;
+    t->dy_plane = pixels * SPX_PLANAR_LANES;
+    t->dy_item = (t->k1 - t->k0) * t->dy_plane;
+    for (int64_t i = t->i0; i < t->i1; i++) {
+        for (int64_t k = t->k0; k < t->k1; k++, dst += t->dy_plane) {
+            spx_planar_turn turn = {.image_stride = d->dy_stride_n, .pixels = pixels, .dst = dst};
+            int64_t n;
+            turn.images = spx_planar_images(b, i, &n);
+            turn.src = d->dy + n * d->dy_stride_n + k * pixels;
+            b->isa->gather(&turn);
+        }
+    }
+}
+
+/* Sums of one k block over one block of input channels, which begins at channel c0. */
+static void dot_kblock(const dot_part *t, int64_t kblock, const float *in, int64_t in_item,
+                       int64_t c0, int64_t c1)
+{
+    const dot_run *d = t->run;
+    const spx_planar_block *b = &d->b;
+    const int64_t k = spx_planar_cut(b->g.ko, b->kblocks, kblock);
+    const int64_t kb = spx_planar_cut(b->g.ko, b->kblocks, kblock + 1) - k;
+    const int64_t per_channel = d->entries / b->g.ci, entries = (c1 - c0) * per_channel;
+    const int64_t blocks = spx_planar_ceil(entries, b->isa->max_pb[kb]);
+    for (int64_t i = 0; i < blocks; i++) {
+        const int64_t e0 = spx_planar_cut(entries, blocks, i);
+        const int64_t e1 = spx_planar_cut(entries, blocks, i + 1);
+        for (int64_t set = 0; set < d->sets; set++) {
+            const spx_planar_dot dot = {
+                .in = in,
+                .in_image = in_item,
+                .off = d->off + e0,
+                .dy = t->dy + (k - t->k0) * t->dy_plane,
+                .dy_image = t->dy_item,
+                .dy_plane = t->dy_plane,
+                .images = t->i1 - t->i0,
+                .spot = d->set[set].spot,
+                .n = d->set[set].n,
+                .tail = d->set[set].tail,
+                .dw = t->dw + (k * d->sets + set) * d->entries + c0 * per_channel + e0,
+                .dw_stride = d->sets * d->entries,
+            };
+            if (dot.n > 0) {
+                b->isa->dot[kb][e1 - e0](&dot);
+            }
+        }
+    }
+}
+
+static void bias_gradient(const dot_part *t)
+{
+    const dot_run *d = t->run;
+    const int64_t pixels = d->b.g.oh * d->b.g.ow;
+    for (int64_t i = t->i0; i < t->i1; i++) {
+        int64_t n;
+        const int images = spx_planar_images(&d->b, i, &n);
+        for (int64_t j = 0; j < images * (t->k1 - t->k0); j++) {
+            const int64_t k = t->k0 + j / images;
+            const float *dy = d->dy + (n + j % images) * d->dy_stride_n + k * pixels;
+            t->dw[d->weights + k] += d->b.isa->sum(dy, pixels);
+        }
+    }
+}
+
+static void dot_items(void *ctx, int worker, size_t begin, size_t end)
+{
+    const dot_run *d = ctx;
+    const spx_planar_block *b = &d->b;
+    const int64_t first = d->by_item ? (int64_t)begin : 0;
+    const int64_t last = d->by_item ? (int64_t)end : b->items;
+    dot_part t = {.run = d,
+                  .worker = worker,
+                  .kfirst = d->by_item ? 0 : (int64_t)begin,
+                  .klast = d->by_item ? b->kblocks : (int64_t)end,
+                  .dw = d->partial + (d->by_item ? worker * d->partial_floats : 0)};
+    t.k0 = spx_planar_cut(b->g.ko, b->kblocks, t.kfirst);
+    t.k1 = spx_planar_cut(b->g.ko, b->kblocks, t.klast);
+    const int64_t row = d->sets * d->entries;
+    memset(t.dw + t.k0 * row, 0, (size_t)((t.k1 - t.k0) * row) * sizeof *t.dw);
+    memset(t.dw + d->weights + t.k0, 0, (size_t)(t.k1 - t.k0) * sizeof *t.dw);
+    for (t.i0 = first; t.i0 < last; t.i0 = t.i1) {
+        t.i1 = t.i0 + d->batch < last ? t.i0 + d->batch : last;
+        prepare_dy(&t);
+        for (int64_t cb = 0; cb < b->cblocks; cb++) {
+            const int64_t c0 = spx_planar_cut(b->g.ci, b->cblocks, cb);
+            const int64_t c1 = spx_planar_cut(b->g.ci, b->cblocks, cb + 1);
+            int64_t in_item;
+            const float *in = spx_planar_packed(b, worker, &d->in, t.i0, t.i1, c0, c1, &in_item);
+            for (int64_t k = t.kfirst; k < t.klast; k++) {
+                dot_kblock(&t, k, in, in_item, c0, c1);
+            }
+        }
+        if (d->dbias != NULL) {
+            bias_gradient(&t);
+        }
+    }
+}
+
+/* --- Totals ----------------------------------------------------------------------------------- */
+
+/* Partial sums of all threads, in their order. */
+static float total(const dot_run *d, int64_t at, float start)
+{
+    float sum = d->accumulate ? start : 0;
+    for (int64_t i = 0; i < d->parts; i++) {
+        sum += d->partial[i * d->partial_floats + at];
+    }
+    return sum;
+}
+
+/* dw rows of output channels [begin, end), from [set][entry] to [c][r][s]. */
+static void total_items(void *ctx, int worker, size_t begin, size_t end)
+{
+    const dot_run *d = ctx;
+    const int64_t taps = d->b.taps, row = d->b.g.ci * taps;
+    const int64_t per_channel = d->entries / d->b.g.ci;
+    (void)worker;
+    for (int64_t k = (int64_t)begin; k < (int64_t)end; k++) {
+        float *dw = d->dw + k * row;
+        for (int64_t c = 0; c < d->b.g.ci; c++) {
+            for (int64_t t = 0; t < taps; t++, dw++) {
+                const int64_t set = t / per_channel, entry = c * per_channel + t % per_channel;
+                *dw = total(d, k * row + set * d->entries + entry, *dw);
+            }
+        }
+        if (d->dbias != NULL) {
+            d->dbias[k] = total(d, d->weights + k, d->dbias[k]);
+        }
+    }
+}
+
+/* --- The pass --------------------------------------------------------------------------------- */
+
+static void dot_prepare(const spx_conv2d_shape *shape, bool plain, int threads, spx_planar_arena *a,
+                        dot_run *d)
+{
+    spx_planar_block *b = &d->b;
+    b->isa = spx_planar_isa_now();
+    b->n = shape->n;
+    spx_planar_grid_forward(shape, &b->g);
+    const bool small = shape->h * shape->w <= IMAGE_LANES_PIXELS;
+    spx_planar_layout_init(&b->g, small ? b->n : 0, plain, &b->l);
+    const int64_t items = b->l.images ? spx_planar_ceil(b->n, SPX_PLANAR_LANES) : b->n;
+    d->by_item = items >= threads;
+    d->parts = d->by_item ? threads : 1;
+    const int64_t share = d->by_item ? spx_planar_ceil(items, threads) : items;
+    d->batch = spx_planar_ceil(DOT_VECTORS, b->l.vectors);
+    d->batch = d->batch < share ? d->batch : share;
+    spx_planar_block_init(b, d->batch, threads, a);
+    d->sets = b->l.images ? b->taps : b->g.nr;
+    d->entries = b->g.ci * b->taps / d->sets;
+    d->spots = b->l.images ? spx_planar_products(&b->l) : d->sets * b->l.vectors;
+    d->set = spx_planar_take(a, d->sets, sizeof *d->set);
+    d->spot = spx_planar_take(a, d->spots, sizeof *d->spot);
+    d->off = spx_planar_take(a, b->cb_max * b->taps / d->sets, sizeof *d->off);
+    d->lanes_floats = b->l.images ? d->batch * b->g.ko * b->g.oh * b->g.ow * SPX_PLANAR_LANES : 0;
+    d->lanes_floats = spx_planar_ceil(d->lanes_floats, 16) * 16;
+    d->lanes = spx_planar_take(a, threads * d->lanes_floats, sizeof *d->lanes);
+    d->weights = b->g.ko * b->g.ci * b->taps;
+    d->partial_floats = spx_planar_ceil(d->weights + b->g.ko, 16) * 16;
+    d->partial = spx_planar_take(a, d->parts * d->partial_floats, sizeof *d->partial);
+}
+
+size_t spx_planar_backward_weights_bytes(const spx_conv2d_shape *shape, int threads)
+{
+    spx_planar_arena plain = {0}, packed = {0};
+    dot_run d = {0};
+    dot_prepare(shape, true, threads, &plain, &d);
+    dot_prepare(shape, false, threads, &packed, &d);
+    return plain.used > packed.used ? plain.used : packed.used;
+}
+
+void spx_planar_backward_weights(spx_stream *s, const spx_conv2d_call *call)
+{
+    spx_planar_arena a = {call->workspace, 0};
+    dot_run d = {.in = *call->in,
+                 .dy = call->dy,
+                 .dy_stride_n = call->y_stride_n,
+                 .accumulate = call->accumulate,
+                 .dw = call->dw,
+                 .dbias = call->dbias};
+    dot_prepare(call->d, spx_planar_plain(call->in), spx_stream_threads(s), &a, &d);
+    fill_tables(&d);
+    spx_pool_run(spx_stream_pool(s), (size_t)(d.by_item ? d.b.items : d.b.kblocks), dot_items, &d);
+    spx_pool_run(spx_stream_pool(s), (size_t)d.b.g.ko, total_items, &d);
+}
