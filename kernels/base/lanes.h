@@ -43,9 +43,23 @@ static inline v8 v8_load_part(const float *p, size_t n, v8 fill)
     return _mm256_blendv_ps(fill, _mm256_maskload_ps(p, m), _mm256_castsi256_ps(m));
 }
 
+/* Writes the first n < 8 lanes; masked stores are slow on some processors. */
 static inline void v8_store_part(float *p, size_t n, v8 a)
 {
-    _mm256_maskstore_ps(p, v8_first(n), a);
+    __m128 half = _mm256_castps256_ps128(a);
+    if (n & 4) {
+        _mm_storeu_ps(p, half);
+        half = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_epi64((__m128i *)(void *)p, _mm_castps_si128(half));
+        half = _mm_movehl_ps(half, half);
+        p += 2;
+    }
+    if (n & 1) {
+        _mm_store_ss(p, half);
+    }
 }
 
 static inline v8 v8_add(v8 a, v8 b)
@@ -95,12 +109,12 @@ static inline v8 v8_odd(v8 a, v8 b)
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xD8));
 }
 
-/* out[0..15] = e0 o0 e1 o1 .. */
-static inline void v8_interleave(v8 even, v8 odd, float *out)
+/* low, high = e0 o0 e1 o1 .. e7 o7 */
+static inline void v8_interleave(v8 even, v8 odd, v8 *low, v8 *high)
 {
-    const __m256 low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
-    _mm256_storeu_ps(out, _mm256_permute2f128_ps(low, high, 0x20));
-    _mm256_storeu_ps(out + 8, _mm256_permute2f128_ps(low, high, 0x31));
+    const __m256 a = _mm256_unpacklo_ps(even, odd), b = _mm256_unpackhi_ps(even, odd);
+    *low = _mm256_permute2f128_ps(a, b, 0x20);
+    *high = _mm256_permute2f128_ps(a, b, 0x31);
 }
 
 #else
@@ -187,11 +201,13 @@ static inline v8 v8_odd(v8 a, v8 b)
     V8_EACH(l < 4 ? a.lane[2 * l + 1] : b.lane[2 * l - 7]);
 }
 
-static inline void v8_interleave(v8 even, v8 odd, float *out)
+static inline void v8_interleave(v8 even, v8 odd, v8 *low, v8 *high)
 {
-    for (size_t l = 0; l < SPX_LANES; l++) {
-        out[2 * l] = even.lane[l];
-        out[2 * l + 1] = odd.lane[l];
+    for (size_t l = 0; l < 4; l++) {
+        low->lane[2 * l] = even.lane[l];
+        low->lane[2 * l + 1] = odd.lane[l];
+        high->lane[2 * l] = even.lane[l + 4];
+        high->lane[2 * l + 1] = odd.lane[l + 4];
     }
 }
 

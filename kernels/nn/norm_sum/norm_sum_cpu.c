@@ -11,7 +11,7 @@
 #define FLUSH ((size_t)2048) /* pixels of a row after which lanes go to double */
 #define STATS_BLOCK ((size_t)64)
 #define REDUCE_BLOCK ((size_t)16) /* channels whose sums are carried together */
-#define RUN ((size_t)2048)        /* floats of a run: it stays in L1 while all terms pass */
+#define RUN ((size_t)8192)        /* floats of a run: it stays in L1 while all terms pass */
 #define FACTORS ((size_t)4096)    /* (channel, term) factors computed at a time */
 
 static size_t min_size(size_t a, size_t b)
