@@ -3,3 +3,7 @@ spx_test(test_metrics SOURCES train/test_metrics.c LINK spx_train)
 spx_test(test_loop SOURCES train/test_loop.c LINK spx_train)
 spx_test(test_bilevel SOURCES search/test_bilevel.c LINK spx_bilevel spx_ckpt)
 target_compile_definitions(test_bilevel PRIVATE SPX_GOLDEN="${CMAKE_CURRENT_SOURCE_DIR}/golden")
+
+# Tests of whole runs make their own data.
+add_executable(make_pack cli/make_pack.c)
+target_link_libraries(make_pack PRIVATE spx_flags spx_pack)

@@ -7,7 +7,8 @@
 #define SPX_COMMANDS(X) \
     X(data) \
     X(doctor) \
-    X(bench)
+    X(bench) \
+    X(search)
 /* clang-format on */
 
 #define X(name) extern const spx_command spx_cmd_##name;

@@ -13,9 +13,8 @@ spx_status spx_evaluate(spx_program *p, const spx_binding *b, const spx_source *
     for (int64_t i = 0; i < steps; i++) {
         spx_samples s;
         const void *input[2];
-        if (stop != NULL && stop(ctx)) {
-            return SPX_FAIL(SPX_EINTERRUPTED, "evaluation stopped after %lld of %lld batches",
-                            (long long)i, (long long)steps);
+        if (stop != NULL) {
+            SPX_RETURN_IF(stop(ctx));
         }
         SPX_RETURN_IF(src->get(src->ctx, 0, i, &s));
         input[0] = s.images;

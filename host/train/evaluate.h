@@ -5,8 +5,8 @@
 #include "host/train/metrics.h"
 #include "host/train/source.h"
 
-/** Asked between batches whether to give up; NULL: never. */
-typedef bool (*spx_stop_fn)(void *ctx);
+/** Asked between batches; a failure (SPX_EINTERRUPTED) ends the evaluation. NULL: never asked. */
+typedef spx_status (*spx_stop_fn)(void *ctx);
 
 /**
  * Classification metrics of a network over a whole source (epoch 0).
@@ -14,8 +14,7 @@ typedef bool (*spx_stop_fn)(void *ctx);
  *              the image; it may not read labels
  * @param b     arenas and workspace; input is set here
  * @param limit at most so many batches; 0: all
- * @param stop  with ctx; when it says true SPX_EINTERRUPTED is returned and *out is unspecified
- * @return SPX_OK, SPX_EINTERRUPTED, or what the source or the program returns
+ * @return SPX_OK, or what stop, the source or the program returns; then *out is unspecified
  */
 SPX_MUST_CHECK spx_status spx_evaluate(spx_program *p, const spx_binding *b, const spx_source *src,
                                        int64_t classes, int64_t limit, spx_stop_fn stop, void *ctx,

@@ -1,5 +1,7 @@
 #include "host/train/loop.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 int64_t spx_loop_total(const spx_loop *l)
@@ -25,12 +27,14 @@ static spx_status check(const spx_loop *l, const spx_loop_state *s)
     return SPX_OK;
 }
 
-/* Saves, then reports the interruption (keeping a failure to save, which matters more). */
+/* Saves, then says why the run stops (keeping a failure to save, which matters more). */
 static spx_status interrupted(const spx_loop *l, const spx_loop_state *s)
 {
+    char why[256];
+    (void)snprintf(why, sizeof why, "%s", spx_error_message());
     SPX_RETURN_IF(l->save(l->ctx, s));
-    return SPX_FAIL(SPX_EINTERRUPTED, "stopped and saved after step %lld of %lld",
-                    (long long)s->step, (long long)spx_loop_total(l));
+    return SPX_FAIL(SPX_EINTERRUPTED, "%s; saved after step %lld of %lld", why, (long long)s->step,
+                    (long long)spx_loop_total(l));
 }
 
 /* One epoch's remaining steps; *cut tells that max_steps ended it early. */
@@ -45,7 +49,7 @@ static spx_status run_steps(const spx_loop *l, spx_loop_state *s, bool *cut)
         SPX_RETURN_IF(l->step(l->ctx, s));
         s->epoch_step++;
         s->step++;
-        if (l->stop != NULL && l->stop(l->ctx)) {
+        if (l->stop != NULL && l->stop(l->ctx) != SPX_OK) {
             return interrupted(l, s);
         }
         if (l->save_every > 0 && s->step % l->save_every == 0 && s->epoch_step < l->epoch_steps) {

@@ -8,7 +8,6 @@
 #include "kernels/base/status.h"
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 /** Where a run stands; with the caller's arenas, all that resuming needs. */
@@ -32,7 +31,8 @@ typedef struct spx_loop {
      */
     spx_status (*end_epoch)(void *ctx, const spx_loop_state *s);
     spx_status (*save)(void *ctx, const spx_loop_state *s);
-    bool (*stop)(void *ctx); /* asked after every step; true: save and return */
+    /** Asked after every step: SPX_EINTERRUPTED, with a message saying why, to save and return. */
+    spx_status (*stop)(void *ctx);
 } spx_loop;
 
 /**

@@ -8,8 +8,8 @@
 /** One batch of the size a program was built for; borrowed from the source until its next get. */
 typedef struct spx_samples {
     const float *images;   /* (batch, C, H, W), aligned to SPX_ALIGN */
-    const int32_t *labels; /* [batch]; -1 from row `valid` on */
-    int64_t valid;         /* rows that are real; training: all */
+    const int32_t *labels; /* [batch] */
+    int64_t valid;         /* rows that count, the first ones; training: all */
 } spx_samples;
 
 /** The content depends on (epoch, step) only; 0 <= step < steps. */

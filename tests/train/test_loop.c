@@ -8,7 +8,7 @@
 typedef struct sim {
     uint64_t value;
     int64_t calls;   /* of stop, over the process's life */
-    int64_t stop_at; /* stop says true at that call; < 0: never */
+    int64_t stop_at; /* stop is asked for at that call; < 0: never */
     bool refuse_end; /* end_epoch is interrupted once */
     int ends;
     uint64_t saved_value;
@@ -58,10 +58,10 @@ static spx_status sim_save(void *ctx, const spx_loop_state *st)
     return s->saved != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "json");
 }
 
-static bool sim_stop(void *ctx)
+static spx_status sim_stop(void *ctx)
 {
     sim *s = ctx;
-    return s->calls++ == s->stop_at;
+    return s->calls++ == s->stop_at ? SPX_FAIL(SPX_EINTERRUPTED, "a signal came") : SPX_OK;
 }
 
 static spx_loop make_loop(sim *s)
@@ -107,6 +107,7 @@ SPX_TEST(stopped_after_any_step_and_resumed_a_run_ends_the_same)
         const spx_loop l = make_loop(&s);
         spx_loop_state st = {0};
         CHECK_FAILS(SPX_EINTERRUPTED, spx_loop_run(&l, &st));
+        assert_non_null(strstr(spx_error_message(), "a signal came; saved after step"));
         restart(&s, &st);
         CHECK_OK(spx_loop_run(&l, &st));
         assert_true(s.value == want);

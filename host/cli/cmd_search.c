@@ -1,0 +1,182 @@
+/* sphynx search: find a genotype on a data set. */
+#include "host/cli/commands.h"
+#include "host/cli/run_talk.h"
+#include "search/bilevel/search_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct values {
+    spx_run_values run;
+    const char *data, *init_from;
+    bool random, published_hessian, flip;
+    int64_t order, init_channels, layers, batch, epochs, validate_images, pad_crop, cutout;
+    spx_int_list input, reduce_loc;
+    double lr, lr_min, momentum, decay, clip, alpha_lr, alpha_decay;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to search on"),
+    SPX_RUN_OPTIONS(values),
+    SPX_OPT(INT, values, order, "order", "1|2", "2", "order of the alphas' gradient", .min = 1,
+            .max = 2),
+    SPX_OPT(FLAG, values, published_hessian, "published-hessian", NULL, "false",
+            "multiply by epsilon as the published code does"),
+    SPX_OPT(FLAG, values, random, "random", NULL, "false",
+            "draw a random genotype instead: the baseline of a search"),
+    SPX_OPT(INT, values, init_channels, "init-channels", "C", "16", "initial channels", .min = 1,
+            .max = 4096),
+    SPX_OPT(INT, values, layers, "layers", "L", "8", "cells", .min = 1, .max = SPX_MAX_LAYERS),
+    SPX_OPT(LIST, values, reduce_loc, "reduce-loc", "R,...", "2,4",
+            "reduction cells, in sixths of the layers", .min = 0, .max = 5),
+    SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL, "image shape; default: the pack's",
+            .min = 1, .max = 4096),
+    SPX_OPT(INT, values, batch, "batch", "N", "64", "images per step, of each half", .min = 1,
+            .max = 65536),
+    SPX_OPT(INT, values, epochs, "epochs", "N", "50", "passes over a half", .min = 1, .max = 1e6),
+    SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate of the weights"),
+    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0.001", "what it falls to, by a cosine"),
+    SPX_OPT(FLOAT, values, momentum, "momentum", "X", "0.9", "momentum of the weights"),
+    SPX_OPT(FLOAT, values, decay, "weight-decay", "X", "3e-4", "weight decay of the weights"),
+    SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of their gradient; 0: any"),
+    SPX_OPT(FLOAT, values, alpha_lr, "alpha-lr", "X", "3e-4", "learning rate of the alphas"),
+    SPX_OPT(FLOAT, values, alpha_decay, "alpha-decay", "X", "1e-3", "weight decay of the alphas"),
+    SPX_OPT(INT, values, pad_crop, "pad-crop", "N", "4", "random shift in pixels", .min = 0,
+            .max = 64),
+    SPX_OPT(FLAG, values, flip, "flip", NULL, "true", "mirror images at random"),
+    SPX_OPT(INT, values, cutout, "cutout", "N", "0", "side of an erased square; 0: none", .min = 0,
+            .max = 1024),
+    SPX_OPT(INT, values, validate_images, "validate-images", "N", "0",
+            "images of a validation; 0: the whole half", .min = 0, .max = 1e9),
+    SPX_OPT(STRING, values, init_from, "init-from", "FILE", NULL,
+            "begin with the weights and alphas of a checkpoint"),
+    {0}};
+
+static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_search_options *o)
+{
+    *o = (spx_search_options){
+        .pack = pack,
+        .net = {.batch = v->batch,
+                .classes = pack->classes,
+                .init_channels = v->init_channels,
+                .layers = v->layers},
+        .bilevel = spx_bilevel_defaults,
+        .schedule = {.kind = SPX_SCHEDULE_COSINE,
+                     .lr = v->lr,
+                     .lr_min = v->lr_min,
+                     .epochs = v->epochs},
+        .augment = {.pad_crop = (int)v->pad_crop, .flip = v->flip, .cutout = (int)v->cutout},
+        .seed = (uint64_t)cli->seed,
+        .max_steps = v->run.max_steps,
+        .save_every = v->run.save_every,
+        .log_every = v->run.log_every,
+        .validate_images = v->validate_images,
+        .init_from = v->init_from,
+        .show = spx_run_show,
+        .warn = spx_run_warn};
+    o->bilevel.second_order = v->order == 2;
+    o->bilevel.published_hessian = v->published_hessian;
+    o->bilevel.momentum = (float)v->momentum;
+    o->bilevel.decay = (float)v->decay;
+    o->bilevel.clip = v->clip;
+    o->bilevel.alpha_lr = (float)v->alpha_lr;
+    o->bilevel.alpha_decay = (float)v->alpha_decay;
+    if (v->reduce_loc.n > SPX_MAX_REDUCE) {
+        return spx_cli_usage(cli, "--reduce-loc: at most %d", SPX_MAX_REDUCE);
+    }
+    o->net.n_reduce = (int)v->reduce_loc.n;
+    for (size_t i = 0; i < v->reduce_loc.n; i++) {
+        o->net.reduce_loc[i] = (int)v->reduce_loc.v[i];
+    }
+    return spx_run_input(cli, &v->input, pack, &o->net.input);
+}
+
+/* What the command prints: the genotype, and how it was come by. */
+static spx_status print_result(const spx_cli *cli, const spx_genotype *g, json_t *about)
+{
+    char *json = spx_genotype_json(g), *text = spx_genotype_text(g);
+    spx_status st = SPX_OK;
+    if (json == NULL || text == NULL || about == NULL) {
+        st = SPX_FAIL(SPX_ENOMEM, "search: result");
+        json_decref(about);
+    } else if (cli->json) {
+        (void)json_object_set_new(about, "genotype", json_loads(json, 0, NULL));
+        st = spx_cli_print_json(about);
+    } else {
+        const json_t *top1 = json_object_get(about, "val_top1");
+        if (top1 != NULL) {
+            (void)printf("best of %lld steps: epoch %lld, validation top-1 %.2f %%\n",
+                         (long long)json_integer_value(json_object_get(about, "steps")),
+                         (long long)json_integer_value(json_object_get(about, "epoch")),
+                         100 * json_real_value(top1));
+        }
+        (void)printf("%s\n", text);
+        json_decref(about);
+    }
+    free(json);
+    free(text);
+    return st;
+}
+
+static spx_status run_random(spx_cli *cli, const values *v)
+{
+    spx_session s;
+    spx_genotype g;
+    spx_status st;
+    spx_genotype_random((uint64_t)cli->seed, &g);
+    SPX_RETURN_IF(spx_run_open(cli, &v->run, &s));
+    st = spx_genotype_save(&s, &g);
+    spx_session_close(&s);
+    return st == SPX_OK ? print_result(cli, &g, json_pack("{s:b}", "random", 1)) : st;
+}
+
+static spx_status search(spx_cli *cli, const values *v, const spx_search_options *o,
+                         spx_search_result *r)
+{
+    spx_session s;
+    spx_status st;
+    SPX_RETURN_IF(spx_run_open(cli, &v->run, &s));
+    st = spx_search_run(&s, o, r);
+    spx_session_close(&s);
+    return st;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    spx_search_options o;
+    spx_search_result r;
+    spx_run_talk talk = {0};
+    spx_pack *pack = NULL;
+    spx_status st;
+    if (v->random) {
+        return run_random(cli, v);
+    }
+    if (v->data == NULL) {
+        return spx_cli_usage(cli, "--data is missing");
+    }
+    SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TRAIN)));
+    st = fill(cli, v, pack, &o);
+    if (st == SPX_OK) {
+        o.ctx = &talk;
+        st = search(cli, v, &o, &r);
+        spx_run_talk_end(&talk);
+    }
+    spx_pack_close(pack);
+    if (st != SPX_OK) {
+        return st;
+    }
+    return print_result(cli, &r.genotype,
+                        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "steps", (json_int_t)r.steps,
+                                  "epoch", (json_int_t)r.epoch, "val_top1", r.top1, "skip_share",
+                                  r.collapse.skip_share, "none_share", r.collapse.none_share,
+                                  "alpha_entropy", r.collapse.entropy));
+}
+
+const spx_command spx_cmd_search = {
+    .name = "search",
+    .summary = "Searches a genotype: weights and alphas in turns, on two halves of a training set.",
+    .example = "sphynx search --data cifar10.h5 --init-channels 16 --layers 8 --out runs/search",
+    .options = options,
+    .values_size = sizeof(values),
+    .run = run};

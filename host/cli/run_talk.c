@@ -1,0 +1,78 @@
+#include "host/cli/run_talk.h"
+
+#include "kernels/base/pool.h"
+
+#include <stdlib.h>
+
+spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s)
+{
+    static const char *const changeable[] = {"data",       "max-steps", "save-every", "log-every",
+                                             "time-limit", "threads",   NULL};
+    json_t *config = spx_cli_resolved_json(cli);
+    char *ini = NULL;
+    spx_status st;
+    if (config == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "configuration");
+    }
+    st = spx_cli_resolved_ini(cli, &ini);
+    if (st == SPX_OK) {
+        const spx_session_options o = {.path = v->out,
+                                       .resume = v->resume,
+                                       .verb = cli->verb,
+                                       .ini = ini,
+                                       .config = config,
+                                       .changeable = changeable,
+                                       .threads = cli->threads > 0 ? (int)cli->threads
+                                                                   : spx_pool_processors(),
+                                       .time_limit = v->time_limit};
+        st = spx_session_open(s, &o);
+    }
+    json_decref(config); /* the session keeps its own reference */
+    free(ini);
+    return st;
+}
+
+void spx_run_show(void *ctx, int64_t done, int64_t total, const char *note)
+{
+    spx_run_talk *t = ctx;
+    if (!t->began) { /* the first call comes after the first step of this session */
+        spx_progress_begin(&t->progress, stderr, "steps", (uint64_t)(done - 1), (uint64_t)total);
+        t->began = true;
+    }
+    spx_progress_show(&t->progress, (uint64_t)done, "%s", note);
+}
+
+void spx_run_warn(void *ctx, const char *text)
+{
+    spx_run_talk_end(ctx);
+    (void)fprintf(stderr, "sphynx: warning: %s\n", text);
+}
+
+void spx_run_talk_end(spx_run_talk *t)
+{
+    if (t->began) {
+        spx_progress_end(&t->progress);
+    }
+}
+
+spx_status spx_run_input(spx_cli *cli, const spx_int_list *given, const spx_pack *pack,
+                         spx_input_shape *out)
+{
+    *out = (spx_input_shape){pack->channels, pack->height, pack->width};
+    if (given->n == 0) {
+        if (pack->height == 28 && pack->width == 28) {
+            *out = (spx_input_shape){pack->channels, 32, 32};
+        }
+        return SPX_OK;
+    }
+    if (given->n != 3) {
+        return spx_cli_usage(cli, "--input takes channels, rows and columns, such as 3x32x32");
+    }
+    *out = (spx_input_shape){given->v[0], given->v[1], given->v[2]};
+    if (out->channels != pack->channels || out->rows < pack->height || out->columns < pack->width) {
+        return spx_cli_usage(cli, "--input %lldx%lldx%lld: the images are %dx%dx%d",
+                             (long long)out->channels, (long long)out->rows,
+                             (long long)out->columns, pack->channels, pack->height, pack->width);
+    }
+    return SPX_OK;
+}

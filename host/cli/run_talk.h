@@ -1,0 +1,54 @@
+#ifndef SPX_RUN_TALK_H
+#define SPX_RUN_TALK_H
+/* What the commands that run for hours share: opening their session, and talking on stderr. */
+#include "data/pack/pack.h"
+#include "host/cli/cli.h"
+#include "host/cli/progress.h"
+#include "host/train/session.h"
+#include "search/space/network.h"
+
+/** Options of every such command; a row each in its table. */
+typedef struct spx_run_values {
+    const char *out;
+    bool resume;
+    int64_t max_steps, save_every, log_every;
+    double time_limit;
+} spx_run_values;
+
+#define SPX_RUN_OPTIONS(STRUCT)                                                                    \
+    SPX_OPT(STRING, STRUCT, run.out, "out", "DIR", NULL, "folder of the run",                      \
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT),                                        \
+        SPX_OPT(FLAG, STRUCT, run.resume, "resume", NULL, "false",                                 \
+                "go on with the run in that folder, if there is one", .flags = SPX_OPT_TRANSIENT), \
+        SPX_OPT(INT, STRUCT, run.max_steps, "max-steps", "N", "0",                                 \
+                "end after so many steps in all; 0: no limit", .min = 0, .max = 1e15),             \
+        SPX_OPT(INT, STRUCT, run.save_every, "save-every", "N", "500",                             \
+                "steps between checkpoints within an epoch; 0: none", .min = 0, .max = 1e15),      \
+        SPX_OPT(INT, STRUCT, run.log_every, "log-every", "N", "50",                                \
+                "steps between lines of the log; 0: one per epoch", .min = 0, .max = 1e15),        \
+        SPX_OPT(TIME, STRUCT, run.time_limit, "time-limit", "TIME", "0",                           \
+                "save and exit with 75 after so long (90, 15m, 2h); 0: no limit", .min = 0,        \
+                .max = 1e9)
+
+/** Opens the session of a command; options that resuming may change are those above and --data. */
+SPX_MUST_CHECK spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s);
+
+/** State of the talk; zeroed before use. */
+typedef struct spx_run_talk {
+    spx_progress progress;
+    bool began;
+} spx_run_talk;
+
+/* Callbacks of spx_search_options and the like; ctx is a spx_run_talk. */
+void spx_run_show(void *ctx, int64_t done, int64_t total, const char *note);
+void spx_run_warn(void *ctx, const char *text);
+void spx_run_talk_end(spx_run_talk *t);
+
+/**
+ * The shape of images for a network: --input where given, else the pack's; 28x28 (MNIST and its
+ * relatives) becomes 32x32.
+ */
+SPX_MUST_CHECK spx_status spx_run_input(spx_cli *cli, const spx_int_list *given,
+                                        const spx_pack *pack, spx_input_shape *out);
+
+#endif

@@ -1,0 +1,187 @@
+#include "host/train/session.h"
+
+#include "host/control/build_info.h"
+#include "kernels/base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PATH_BYTES 4096
+
+static bool listed(const char *const *list, const char *name)
+{
+    for (; list != NULL && *list != NULL; list++) {
+        if (strcmp(*list, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "8" or "\"x\"", cut to fit a message */
+static void value_text(const json_t *v, char *out, size_t room)
+{
+    char *text = v != NULL ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    (void)snprintf(out, room, "%.*s", (int)room - 1, text != NULL ? text : "not given");
+    free(text);
+}
+
+/* A run's options are part of its numbers: all but the changeable ones must stay. */
+static spx_status check_options(const spx_session *s, const spx_session_options *o)
+{
+    const json_t *first = spx_run_dir_first_config(s->dir);
+    const char *key;
+    json_t *value;
+    json_object_foreach(o->config, key, value)
+    {
+        const json_t *before = json_object_get(first, key);
+        if (!listed(o->changeable, key) && !json_equal(value, before)) {
+            char was[64], is[64];
+            value_text(before, was, sizeof was);
+            value_text(value, is, sizeof is);
+            return SPX_FAIL(SPX_EINVAL,
+                            "%s: the run began with --%s %s, not %s; --config %s/config.ini keeps "
+                            "its options",
+                            o->path, key, was, is, o->path);
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status parse_tuning(spx_session *s)
+{
+    const char *text = json_string_value(json_object_get(s->checkpoint.meta, "tuning"));
+    if (text == NULL) {
+        return SPX_FAIL(SPX_EFORMAT, "checkpoint: tuning is missing");
+    }
+    return spx_tuning_parse(s->tuning, text, strlen(text));
+}
+
+/* Opens last.h5 where there is one and takes over what it says. */
+static spx_status resume(spx_session *s, int *threads, uint64_t *metrics_bytes)
+{
+    char path[PATH_BYTES];
+    const json_t *meta;
+    spx_status st;
+    SPX_RETURN_IF(spx_run_dir_path(s->dir, "last.h5", path, sizeof path));
+    st = spx_ckpt_open_latest(&s->checkpoint, path);
+    if (st == SPX_ENOTFOUND) { /* killed before the first one: begin again */
+        *metrics_bytes = 0;
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(st);
+    meta = s->checkpoint.meta;
+    if (strcmp(spx_ckpt_kind(&s->checkpoint), s->verb) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "%s: a checkpoint of %s", path, spx_ckpt_kind(&s->checkpoint));
+    }
+    *threads = (int)json_integer_value(json_object_get(meta, "threads"));
+    *metrics_bytes = (uint64_t)json_integer_value(json_object_get(meta, "metrics_bytes"));
+    if (*threads < 1 || *threads > 256) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %d threads", path, *threads);
+    }
+    SPX_RETURN_IF(spx_fail_context(parse_tuning(s), "%s", path));
+    return spx_fail_context(spx_loop_state_parse(&s->state, json_object_get(meta, "progress")),
+                            "%s", path);
+}
+
+spx_status spx_session_open(spx_session *s, const spx_session_options *o)
+{
+    uint64_t metrics_bytes = 0;
+    int threads = o->threads;
+    spx_status st;
+    memset(s, 0, sizeof *s);
+    s->verb = o->verb;
+    s->config = json_incref(o->config);
+    s->deadline = spx_deadline_in(o->time_limit);
+    SPX_TRY(st, spx_interrupt_install(), fail);
+    SPX_TRY(st, spx_tuning_create(&s->tuning), fail);
+    SPX_TRY(st, spx_run_dir_open(&s->dir, o->path, o->resume, o->verb, o->ini, o->config), fail);
+    if (spx_run_dir_resumed(s->dir)) {
+        SPX_TRY(st, check_options(s, o), fail);
+        SPX_TRY(st, resume(s, &threads, &metrics_bytes), fail);
+    }
+    SPX_TRY(st, spx_run_dir_metrics(s->dir, metrics_bytes, &s->metrics), fail);
+    SPX_TRY(st, spx_stream_create(&s->stream, SPX_DEVICE_CPU, threads), fail);
+    return SPX_OK;
+fail:
+    spx_session_close(s);
+    return st;
+}
+
+void spx_session_close(spx_session *s)
+{
+    spx_ckpt_close(&s->checkpoint);
+    spx_jsonl_close(s->metrics);
+    spx_run_dir_close(s->dir);
+    spx_tuning_destroy(s->tuning);
+    spx_stream_destroy(s->stream);
+    json_decref(s->config);
+    memset(s, 0, sizeof *s);
+}
+
+bool spx_session_resumes(const spx_session *s)
+{
+    return s->checkpoint.meta != NULL;
+}
+
+spx_status spx_session_load(spx_session *s, const spx_layout *l, const spx_ckpt_arena *arena,
+                            size_t n)
+{
+    spx_status st;
+    if (s->checkpoint.file == NULL) {
+        return SPX_OK;
+    }
+    st = spx_ckpt_load(&s->checkpoint, l, arena, n);
+    spx_h5_close(s->checkpoint.file); /* it holds the whole file in memory */
+    s->checkpoint.file = NULL;
+    return st;
+}
+
+/* The whole description; takes over extra. */
+static json_t *describe(const spx_session *s, const spx_loop_state *state, json_t *extra)
+{
+    char *tuning = spx_tuning_text(s->tuning);
+    json_t *j = json_pack("{s:s, s:o, s:I, s:i, s:s, s:s, s:O}", "kind", s->verb, "progress",
+                          spx_loop_state_json(state), "metrics_bytes",
+                          (json_int_t)spx_jsonl_size(s->metrics), "threads",
+                          spx_stream_threads(s->stream), "tuning", tuning != NULL ? tuning : "",
+                          "commit", spx_build_commit(), "config", s->config);
+    if (tuning == NULL || extra == NULL || json_object_update(j, extra) != 0) {
+        json_decref(j);
+        j = NULL;
+    }
+    free(tuning);
+    json_decref(extra);
+    return j;
+}
+
+spx_status spx_session_save(spx_session *s, const spx_loop_state *state, json_t *extra,
+                            const spx_layout *l, const spx_ckpt_arena *arena, size_t n)
+{
+    char path[PATH_BYTES];
+    json_t *meta = describe(s, state, extra);
+    spx_status st;
+    if (meta == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
+    }
+    SPX_TRY(st, spx_run_dir_path(s->dir, "last.h5", path, sizeof path), end);
+    SPX_TRY(st, spx_jsonl_sync(s->metrics), end);
+    st = spx_ckpt_save(path, meta, l, arena, n, true);
+end:
+    json_decref(meta);
+    return st;
+}
+
+spx_status spx_session_stop(void *session)
+{
+    const spx_session *s = session;
+    return spx_interrupt_check(&s->deadline);
+}
+
+spx_status spx_session_write(const spx_session *s, const char *name, const char *text)
+{
+    char path[PATH_BYTES];
+    const spx_span whole = {text, strlen(text)};
+    SPX_RETURN_IF(spx_run_dir_path(s->dir, name, path, sizeof path));
+    return spx_file_replace(path, &whole, 1);
+}

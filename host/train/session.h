@@ -1,0 +1,71 @@
+#ifndef SPX_SESSION_H
+#define SPX_SESSION_H
+/*
+ * One process's work on a run: its folder, its log, its checkpoint, and when to stop. A run is many
+ * sessions, one after another; each goes on where the last checkpoint stands.
+ *
+ * The checkpoint is last.h5 in the run's folder. Its description holds, beside what the run adds:
+ * "kind" (the verb), "progress" (spx_loop_state), "metrics_bytes" (length of metrics.jsonl, so that
+ * lines after it are dropped on resuming), "threads" and "tuning" (choices that decide the order of
+ * additions, without which a resumed run would differ in the last bits), "commit" and "config".
+ */
+#include "host/ckpt/ckpt.h"
+#include "host/control/interrupt.h"
+#include "host/control/run_dir.h"
+#include "host/graph/tuning.h"
+#include "host/train/loop.h"
+
+typedef struct spx_session_options {
+    const char *path; /* folder of the run */
+    bool resume;      /* go on with the run that is there; without one, begin it */
+    const char *verb; /* "search", "train" */
+    const char *ini;  /* resolved options, as text and as an object; borrowed */
+    json_t *config;
+    const char *const *changeable; /* options a resumed run may change; NULL-terminated */
+    int threads;                   /* of a new run; a resumed one keeps its own */
+    double time_limit;             /* seconds of this session; 0: none */
+} spx_session_options;
+
+typedef struct spx_session {
+    const char *verb;
+    json_t *config; /* owned reference */
+    spx_run_dir *dir;
+    spx_jsonl *metrics;
+    spx_ckpt checkpoint; /* the one resumed from; file NULL where there is none */
+    spx_deadline deadline;
+    spx_stream *stream;   /* CPU, `threads` workers */
+    spx_tuning *tuning;   /* the checkpoint's choices, or none yet */
+    spx_loop_state state; /* where to go on; zero for a new run */
+} spx_session;
+
+/**
+ * Opens folder, checkpoint (its predecessor where it is damaged), log and stream.
+ * @return SPX_OK; SPX_EINVAL (the folder is refused, an option differs from the run's, the run is
+ * of another verb); what the files give. On failure *s is cleared
+ */
+SPX_MUST_CHECK spx_status spx_session_open(spx_session *s, const spx_session_options *o);
+void spx_session_close(spx_session *s); /* zeroed or open */
+
+/** Whether there is a checkpoint to load from. */
+bool spx_session_resumes(const spx_session *s);
+
+/**
+ * Fills arenas from the checkpoint, then lets go of the file; its description stays.
+ * Nothing without a checkpoint.
+ */
+SPX_MUST_CHECK spx_status spx_session_load(spx_session *s, const spx_layout *l,
+                                           const spx_ckpt_arena *arena, size_t n);
+
+/** Writes the checkpoint. @param extra merged into its description; released, NULL is SPX_ENOMEM */
+SPX_MUST_CHECK spx_status spx_session_save(spx_session *s, const spx_loop_state *state,
+                                           json_t *extra, const spx_layout *l,
+                                           const spx_ckpt_arena *arena, size_t n);
+
+/** A spx_stop_fn; ctx is the session. SPX_EINTERRUPTED after a signal or at the time limit. */
+SPX_MUST_CHECK spx_status spx_session_stop(void *session);
+
+/** Writes text as NAME in the run's folder, whole or not at all. */
+SPX_MUST_CHECK spx_status spx_session_write(const spx_session *s, const char *name,
+                                            const char *text);
+
+#endif

@@ -1,0 +1,61 @@
+#ifndef SPX_SEARCH_RUN_H
+#define SPX_SEARCH_RUN_H
+/*
+ * A whole search: the training split halved, one half for the weights and one for the alphas,
+ * epochs of search steps, validation, a genotype at every end of an epoch; resumable at any step.
+ *
+ * In the run's folder, beside what a session keeps: genotype.json and genotype.txt (of the best
+ * epoch by validation top-1 so far), result.json (at the end). metrics.jsonl has a line per epoch
+ * ("epoch") and one per log_every steps ("step" only).
+ */
+#include "data/augment/augment.h"
+#include "data/pack/pack.h"
+#include "host/train/schedule.h"
+#include "host/train/session.h"
+#include "search/bilevel/bilevel.h"
+
+typedef struct spx_search_options {
+    const spx_pack *pack;    /* borrowed; training split loaded */
+    spx_supernet_config net; /* classes and channels are the pack's */
+    spx_bilevel_options bilevel;
+    spx_schedule schedule; /* of the weights' learning rate; its epochs are the search's */
+    spx_augment augment;   /* of both halves; validation has none */
+    uint64_t seed;
+    int64_t max_steps, save_every; /* see spx_loop */
+    int64_t log_every;             /* steps; 0: no such lines */
+    int64_t validate_images;       /* at most about so many per validation; 0: the whole half */
+    const char *init_from; /* checkpoint whose weights, alphas and statistics begin a new run; or
+                              NULL */
+    /** Told after every step; may be NULL. */
+    void (*show)(void *ctx, int64_t done, int64_t total, const char *note);
+    /** Told what a person should know (a damaged checkpoint, a collapse); may be NULL. */
+    void (*warn)(void *ctx, const char *text);
+    void *ctx;
+} spx_search_options;
+
+typedef struct spx_search_result {
+    int64_t steps;
+    int64_t epoch;         /* in which the genotype was found, from 0 */
+    double top1;           /* of that epoch's validation */
+    spx_genotype genotype; /* of that epoch */
+    spx_collapse collapse; /* of the last alphas */
+} spx_search_result;
+
+/**
+ * Runs or goes on with a search.
+ * @return SPX_OK; SPX_EINTERRUPTED (saved); SPX_ENUMERIC (diverged: the last checkpoint stays);
+ *         SPX_EINVAL, SPX_EFORMAT, SPX_EIO, SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_search_run(spx_session *session, const spx_search_options *o,
+                                         spx_search_result *result);
+
+/**
+ * The baseline every search is compared with: per node two different earlier states and a primitive
+ * each, all uniform, none excluded; drawn from (seed, SPX_RNG_RANDOM_SEARCH).
+ */
+void spx_genotype_random(uint64_t seed, spx_genotype *out);
+
+/** Writes genotype.json and genotype.txt into the run's folder. */
+SPX_MUST_CHECK spx_status spx_genotype_save(const spx_session *session, const spx_genotype *g);
+
+#endif
