@@ -7,12 +7,13 @@
 #include "kernels/base/lanes.h"
 #include "kernels/nn/norm_sum/norm_sum_impl.h"
 
-#define GROUP 4              /* terms per pass over a run */
-#define FLUSH ((size_t)2048) /* pixels of a row after which lanes go to double */
-#define STATS_BLOCK ((size_t)64)
-#define REDUCE_BLOCK ((size_t)16) /* channels whose sums are carried together */
-#define RUN ((size_t)8192)        /* floats of a run: it stays in L1 while all terms pass */
-#define FACTORS ((size_t)4096)    /* (channel, term) factors computed at a time */
+#define GROUP 4                  /* terms per pass over a run */
+#define FLUSH ((size_t)2048)     /* pixels of a row after which lanes go to double */
+#define STATS_BLOCK ((size_t)64) /* channels whose sums are carried together */
+#define REDUCE_BLOCK                                                                               \
+    ((size_t)64)               /* likewise; 200 KB of a worker's stack, of which k/48 is touched */
+#define RUN ((size_t)8192)     /* floats of a run: y or dz stays in cache while all terms pass */
+#define FACTORS ((size_t)4096) /* (channel, term) factors computed at a time */
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -304,21 +305,25 @@ static v8 row_sum(const float *x, size_t len)
     return v8_add(a, b);
 }
 
-/* GROUP rows of x beside one of dz. */
+/* GROUP terms of a run: rows of x beside one of dz. */
 typedef struct dot_rows {
-    const float *x[GROUP];
-    float mean[GROUP], factor[GROUP];
+    const float *x[GROUP];    /* at the run's first channel */
+    const float *mean[GROUP]; /* likewise, `step` floats from channel to channel */
+    size_t step[GROUP];
+    float factor[GROUP];
 } dot_rows;
 
 /*
  * out[j] += factor[j] * dz * (x[j] - mean[j]) over GROUP rows. The mean goes first, so that a large
  * one cancels nothing.
  */
-static void row_dots(size_t len, const float *dz, const dot_rows *g, v8 out[GROUP])
+static inline void row_dots(size_t len, const float *dz, const dot_rows *g, size_t c, size_t hw,
+                            v8 out[GROUP])
 {
-    const float *x0 = g->x[0], *x1 = g->x[1], *x2 = g->x[2], *x3 = g->x[3];
-    const v8 m0 = v8_set(g->mean[0]), m1 = v8_set(g->mean[1]), m2 = v8_set(g->mean[2]),
-             m3 = v8_set(g->mean[3]);
+    const float *x0 = g->x[0] + c * hw, *x1 = g->x[1] + c * hw, *x2 = g->x[2] + c * hw,
+                *x3 = g->x[3] + c * hw;
+    const v8 m0 = v8_set(g->mean[0][c * g->step[0]]), m1 = v8_set(g->mean[1][c * g->step[1]]),
+             m2 = v8_set(g->mean[2][c * g->step[2]]), m3 = v8_set(g->mean[3][c * g->step[3]]);
     v8 s0 = v8_set(0), s1 = s0, s2 = s0, s3 = s0;
     size_t i = 0;
     for (; i + SPX_LANES <= len; i += SPX_LANES) {
@@ -430,35 +435,39 @@ static void add_dz(const spx_norm_sum_args *a, const run *r, const float *dz, bl
     }
 }
 
-/* Term v of the wanted ones at channel c0 + i. */
-static void locate(const spx_norm_sum_args *a, const run *r, const block_sums *b, int v, size_t i,
+/* Puts term v of the wanted ones into a slot of g. */
+static void locate(const spx_norm_sum_args *a, const run *r, const block_sums *b, int v,
                    dot_rows *g, int slot)
 {
+    static const float zero = 0;
     const spx_norm_term *t = &a->term[b->wanted_term[v]];
-    const size_t c = r->c0 + i;
+    const size_t c = r->c0 + r->begin;
     g->x[slot] = t->x + r->n * (size_t)t->stride_n + c * a->hw + r->at;
-    g->mean[slot] = t->mean != NULL ? t->mean[c] : 0.0f;
+    g->mean[slot] = t->mean != NULL ? t->mean + c : &zero;
+    g->step[slot] = t->mean != NULL;
     g->factor[slot] = t->mask != NULL ? t->mask[r->n] : 1.0f;
 }
 
 static void add_dots(const spx_norm_sum_args *a, const run *r, const float *dz, block_sums *b)
 {
+    const size_t channels = r->end - r->begin;
     dot_rows g;
     int v = 0;
     for (; v + GROUP <= b->wanted; v += GROUP) {
-        for (size_t i = r->begin; i < r->end; i++) {
-            for (int j = 0; j < GROUP; j++) {
-                locate(a, r, b, v + j, i, &g, j);
-            }
-            row_dots(r->len, dz + (i - r->begin) * a->hw, &g, &b->dot[i][v]);
+        for (int j = 0; j < GROUP; j++) {
+            locate(a, r, b, v + j, &g, j);
+        }
+        for (size_t c = 0; c < channels; c++) {
+            row_dots(r->len, dz + c * a->hw, &g, c, a->hw, &b->dot[r->begin + c][v]);
         }
     }
     for (; v < b->wanted; v++) {
-        for (size_t i = r->begin; i < r->end; i++) {
-            locate(a, r, b, v, i, &g, 0);
-            b->dot[i][v] = v8_fma(v8_set(g.factor[0]),
-                                  row_dot(r->len, dz + (i - r->begin) * a->hw, g.x[0], g.mean[0]),
-                                  b->dot[i][v]);
+        locate(a, r, b, v, &g, 0);
+        for (size_t c = 0; c < channels; c++) {
+            v8 *out = &b->dot[r->begin + c][v];
+            const v8 dot =
+                row_dot(r->len, dz + c * a->hw, g.x[0] + c * a->hw, g.mean[0][c * g.step[0]]);
+            *out = v8_fma(v8_set(g.factor[0]), dot, *out);
         }
     }
 }
