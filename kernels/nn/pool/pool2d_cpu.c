@@ -12,7 +12,7 @@
  * for the row step's stores. */
 #define STRIP 2048
 
-static float inverse(spx_span s)
+static float inverse(spx_pool2d_span s)
 {
     return 1.0f / (float)(s.end - s.begin);
 }
@@ -43,10 +43,10 @@ static void plan3_init(plan3 *k, const spx_pool2d_shape *d, int64_t stored, floa
     k->step = MARGIN + stored + BEHIND;
     k->rows = STRIP / k->step > 0 ? STRIP / k->step : 1;
     for (int64_t p = 0; p < d->p; p++) {
-        k->row_factor[p] = inverse(spx_pool_window(d, p, d->h));
+        k->row_factor[p] = inverse(spx_pool2d_window(d, p, d->h));
     }
     for (int64_t q = 0; q < d->q + MARGIN; q++) {
-        k->col_factor[q] = q < d->q ? inverse(spx_pool_window(d, q, d->w)) : 0.0f;
+        k->col_factor[q] = q < d->q ? inverse(spx_pool2d_window(d, q, d->w)) : 0.0f;
     }
     for (int64_t i = 0; i < STRIP + TILE; i++) {
         strip[i] = 0; /* the margins stay so */
@@ -206,7 +206,8 @@ static float sum_range(const float *x, int64_t len)
 }
 
 /* buf[i] = sum of the rows of x from column c on, the rows added one after the other */
-static void add_rows(const float *x, int64_t w, spx_span rows, int64_t c, int64_t len, float *buf)
+static void add_rows(const float *x, int64_t w, spx_pool2d_span rows, int64_t c, int64_t len,
+                     float *buf)
 {
     for (int64_t i = 0; i < len; i++) {
         buf[i] = 0;
@@ -224,13 +225,13 @@ static void forward_plane(const spx_pool2d_shape *d, const float *x, float *y, f
 {
     const int64_t per_tile = (TILE - d->size) / d->stride + 1;
     for (int64_t p = 0; p < d->p; p++, y += d->q) {
-        const spx_span rows = spx_pool_window(d, p, d->h);
+        const spx_pool2d_span rows = spx_pool2d_window(d, p, d->h);
         for (int64_t q0 = 0; q0 < d->q; q0 += per_tile) {
             const int64_t q1 = q0 + per_tile < d->q ? q0 + per_tile : d->q;
-            const int64_t c0 = spx_pool_window(d, q0, d->w).begin;
-            add_rows(x, d->w, rows, c0, spx_pool_window(d, q1 - 1, d->w).end - c0, buf);
+            const int64_t c0 = spx_pool2d_window(d, q0, d->w).begin;
+            add_rows(x, d->w, rows, c0, spx_pool2d_window(d, q1 - 1, d->w).end - c0, buf);
             for (int64_t q = q0; q < q1; q++) {
-                const spx_span cols = spx_pool_window(d, q, d->w);
+                const spx_pool2d_span cols = spx_pool2d_window(d, q, d->w);
                 const int64_t len = cols.end - cols.begin;
                 y[q] = inverse(rows) * inverse(cols) * sum_range(buf + (cols.begin - c0), len);
             }
@@ -239,15 +240,15 @@ static void forward_plane(const spx_pool2d_shape *d, const float *x, float *y, f
 }
 
 /* buf[i] = sum over output rows of dy[p][outs.begin + i] / (inputs under the window) */
-static void spread_rows(const spx_pool2d_shape *d, const float *dy, spx_span rows, spx_span outs,
-                        float *buf)
+static void spread_rows(const spx_pool2d_shape *d, const float *dy, spx_pool2d_span rows,
+                        spx_pool2d_span outs, float *buf)
 {
     const int64_t len = outs.end - outs.begin;
     for (int64_t i = 0; i < len; i++) {
         buf[i] = 0;
     }
     for (int64_t p = rows.begin; p < rows.end; p++) {
-        const float f = inverse(spx_pool_window(d, p, d->h));
+        const float f = inverse(spx_pool2d_window(d, p, d->h));
         const float *row = dy + p * d->q + outs.begin;
 #pragma omp simd
         for (int64_t i = 0; i < len; i++) {
@@ -255,16 +256,16 @@ static void spread_rows(const spx_pool2d_shape *d, const float *dy, spx_span row
         }
     }
     for (int64_t i = 0; i < len; i++) {
-        buf[i] *= inverse(spx_pool_window(d, outs.begin + i, d->w));
+        buf[i] *= inverse(spx_pool2d_window(d, outs.begin + i, d->w));
     }
 }
 
 /* dx[c] += the outputs of buf (first: q0) that column c feeds, for c in cols */
-static void gather_columns(const spx_pool2d_shape *d, const float *buf, int64_t q0, spx_span cols,
-                           float *dx)
+static void gather_columns(const spx_pool2d_shape *d, const float *buf, int64_t q0,
+                           spx_pool2d_span cols, float *dx)
 {
     for (int64_t c = cols.begin; c < cols.end; c++) {
-        const spx_span outs = spx_pool_cover(d, c, d->q);
+        const spx_pool2d_span outs = spx_pool2d_cover(d, c, d->q);
         for (int64_t q = outs.begin; q < outs.end; q++) {
             dx[c] += buf[q - q0];
         }
@@ -275,17 +276,17 @@ static void backward_plane(const spx_pool2d_shape *d, const float *dy, bool accu
                            float *buf)
 {
     for (int64_t r = 0; r < d->h; r++, dx += d->w) {
-        const spx_span rows = spx_pool_cover(d, r, d->p);
+        const spx_pool2d_span rows = spx_pool2d_cover(d, r, d->p);
         for (int64_t i = 0; !accumulate && i < d->w; i++) {
             dx[i] = 0;
         }
         for (int64_t c = 0; c < d->w; c += TILE / 2) { /* c columns feed fewer than c + size */
             const int64_t last = c + TILE / 2 < d->w ? c + TILE / 2 : d->w;
-            const spx_span outs = {spx_pool_cover(d, c, d->q).begin,
-                                   spx_pool_cover(d, last - 1, d->q).end};
+            const spx_pool2d_span outs = {spx_pool2d_cover(d, c, d->q).begin,
+                                          spx_pool2d_cover(d, last - 1, d->q).end};
             if (outs.begin < outs.end) {
                 spread_rows(d, dy, rows, outs, buf);
-                gather_columns(d, buf, outs.begin, (spx_span){c, last}, dx);
+                gather_columns(d, buf, outs.begin, (spx_pool2d_span){c, last}, dx);
             }
         }
     }

@@ -28,7 +28,8 @@ void spx_avg_pool_forward_ref(const spx_avg_pool_args *a)
 /* 1 over the inputs under window (p, q), if it holds (r, c); else 0 */
 static double weight(const spx_pool2d_shape *d, int64_t p, int64_t q, int64_t r, int64_t c)
 {
-    const spx_span rows = spx_pool_window(d, p, d->h), cols = spx_pool_window(d, q, d->w);
+    const spx_pool2d_span rows = spx_pool2d_window(d, p, d->h),
+                          cols = spx_pool2d_window(d, q, d->w);
     if (r < rows.begin || r >= rows.end || c < cols.begin || c >= cols.end) {
         return 0;
     }
