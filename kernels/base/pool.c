@@ -13,8 +13,8 @@
 #define relax() ((void)0)
 #endif
 
-/* Workers spin this many turns (tens of microseconds) before they sleep: a step is thousands of short
- * parallel regions, and waking a sleeper costs as much as one of them. */
+/* Workers spin this many turns (tens of microseconds) before they sleep: a step is thousands of
+ * short parallel regions, and waking a sleeper costs as much as one of them. */
 #define SPIN_TURNS 4000
 
 typedef struct worker {

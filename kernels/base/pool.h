@@ -23,8 +23,8 @@ int spx_pool_processors(void);
 typedef void (*spx_pool_fn)(void *ctx, int worker, size_t begin, size_t end);
 
 /**
- * Splits [0, n) into one contiguous range per worker, the same for the same (n, threads), runs fn on
- * each non-empty range and returns when all have returned. Not reentrant; one caller at a time.
+ * Splits [0, n) into one contiguous range per worker, the same for the same (n, threads), runs fn
+ * on each non-empty range and returns when all have returned. Not reentrant; one caller at a time.
  */
 void spx_pool_run(spx_pool *p, size_t n, spx_pool_fn fn, void *ctx);
 

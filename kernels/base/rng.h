@@ -1,9 +1,9 @@
 #ifndef SPX_BASE_RNG_H
 #define SPX_BASE_RNG_H
 /*
- * Counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011). A draw is a pure function of
- * (seed, stream, counter), so order, threads and resumption cannot change it.
- * Not for secrets: cryptographic randomness lives in kernels/crypto.
+ * Counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011). A draw is a pure function
+ * of (seed, stream, counter), so order, threads and resumption cannot change it. Not for secrets:
+ * cryptographic randomness lives in kernels/crypto.
  */
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 #ifndef SPX_OPTIM_H
 #define SPX_OPTIM_H
 /*
- * Parameter updates over flat arenas: one call updates every parameter of a network. f32, [n] each; all
- * arithmetic per element in float, norms in double. Arrays may not overlap unless they are the same.
+ * Parameter updates over flat arenas: one call updates every parameter of a network. f32, [n] each;
+ * arithmetic per element in float, norms in double. Arrays overlap only where they are the same.
  */
 #include "kernels/base/status.h"
 #include "kernels/device/stream.h"
@@ -13,7 +13,7 @@
 /** *norm = sqrt(sum g[i]^2), one double; the same for the same n and thread count. */
 SPX_MUST_CHECK spx_status spx_norm2(spx_stream *s, size_t n, const float *g, double *norm);
 
-/** Factor that clips a gradient of this 2-norm: min(1, max_norm / (norm + 1e-6)); 1 if max_norm <= 0. */
+/** Clips a gradient of this 2-norm: min(1, max_norm / (norm + 1e-6)); 1 if max_norm <= 0. */
 float spx_clip_factor(double norm, double max_norm);
 
 /**
@@ -29,8 +29,9 @@ SPX_MUST_CHECK spx_status spx_sgd_lookahead(spx_stream *s, size_t n, float xi, f
                                             const float *w, float *out);
 
 /**
- * Adam with L2 weight decay added to the gradient (PyTorch's): d = g + decay*w; m = b1*m + (1-b1)*d;
- * v = b2*v + (1-b2)*d^2; w -= lr/(1-b1^t) * m / (sqrt(v/(1-b2^t)) + eps), eps = 1e-8.
+ * Adam with L2 weight decay added to the gradient (PyTorch's): d = g + decay*w;
+ * m = b1*m + (1-b1)*d; v = b2*v + (1-b2)*d^2;
+ * w -= lr/(1-b1^t) * m / (sqrt(v/(1-b2^t)) + eps), eps = 1e-8.
  * @param t step number, from 1
  */
 SPX_MUST_CHECK spx_status spx_adam(spx_stream *s, size_t n, float lr, float b1, float b2,

@@ -52,7 +52,7 @@ static inline double spx_relative_error(const float *a, const float *b, size_t n
     return norm > 0 ? sqrt(diff / norm) : sqrt(diff);
 }
 
-/* Relative L2 distance at most tol; prints the first element that differs most. tol 0 means equal. */
+/* Relative L2 distance at most tol, 0 for equal; prints the first element that differs most. */
 #define CHECK_CLOSE(a, b, n, tol)                                                                  \
     do {                                                                                           \
         const double check_err_ = spx_relative_error((a), (b), (n));                               \

@@ -1,10 +1,11 @@
 #ifndef SPX_NN_NORM_SUM_H
 #define SPX_NN_NORM_SUM_H
 /*
- * The weighted sum of normalised branches: batch norm, residual sums, the supernet's mixed edges and
- * drop-path are all cases of it. f32, NCHW, images `stride_n` floats apart (see conv2d.h).
+ * The weighted sum of normalised branches: batch norm, residual sums, the supernet's mixed edges
+ * and drop-path are all cases of it. f32, NCHW, images `stride_n` floats apart (see conv2d.h).
  *
- *   z[n,c,i] = sum over j of coef_j * mask_j[n] * (gamma_j[c]*(x_j[n,c,i]-mean_j[c])*invstd_j[c] + beta_j[c])
+ *   x^_j[n,c,i] = (x_j[n,c,i] - mean_j[c]) * invstd_j[c]
+ *   z[n,c,i] = sum over j of coef_j * mask_j[n] * (gamma_j[c] * x^_j[n,c,i] + beta_j[c])
  *   y = relu ? max(0, z) : z
  *
  * Absent parts drop out (coef, mask, gamma = 1; beta = 0; without mean the term is x_j itself).
@@ -31,7 +32,7 @@ typedef struct spx_norm_term {
 } spx_norm_term;
 
 /**
- * Batch statistics of x over (n, hw): mean[c], and invstd[c] = 1/sqrt(biased variance + eps), eps = 1e-5.
+ * Batch statistics of x over (n, hw): mean[c], and invstd[c] = 1/sqrt(biased variance + 1e-5).
  * Sums are carried in double (or shifted), so a large mean does not eat the variance.
  * For each u < updates: running_mean[u][c] = 0.9*old + 0.1*mean, running_var[u][c] = 0.9*old +
  * 0.1*unbiased variance. The unbiased variance of a single value is taken as the biased one.
@@ -58,7 +59,7 @@ typedef struct spx_norm_grad {
     float *dgamma;      /* += or = coef * sum_dy_xhat, by `accumulate_affine` */
     float *dbeta;       /* likewise coef * sum_dy */
     bool accumulate_affine;
-    float *dcoef;       /* one float: += or = d loss / d coef, by `accumulate_coef` */
+    float *dcoef; /* one float: += or = d loss / d coef, by `accumulate_coef` */
     bool accumulate_coef;
 } spx_norm_grad;
 
@@ -75,9 +76,10 @@ SPX_MUST_CHECK spx_status spx_norm_sum_backward_reduce(spx_stream *s, const spx_
                                                        const spx_norm_grad *grad);
 
 /**
- * Second half, for one term: dx = (accumulate ? dx : 0) + coef*gamma*invstd * (mask[n]*dz - sum_dy/M -
- * x^ * sum_dy_xhat/M), M = n*hw, the batch-norm gradient through its statistics; without mean,
- * dx = coef*mask[n]*dz.
+ * Second half, for one term, the batch-norm gradient through its statistics:
+ *   dx = (accumulate ? dx : 0) +
+ *        coef*gamma*invstd * (mask[n]*dz - sum_dy/M - x^ * sum_dy_xhat/M), M = n*hw;
+ * without mean, coef*mask[n]*dz is added. dx may be dy.
  * @param sum_dy, sum_dy_xhat [c] from spx_norm_sum_backward_reduce; NULL where the term has no mean
  */
 SPX_MUST_CHECK spx_status spx_norm_sum_backward_apply(
