@@ -8,7 +8,10 @@
     X(data) \
     X(doctor) \
     X(bench) \
-    X(search)
+    X(search) \
+    X(train) \
+    X(eval) \
+    X(predict)
 /* clang-format on */
 
 #define X(name) extern const spx_command spx_cmd_##name;

@@ -1,0 +1,123 @@
+/* sphynx eval: accuracy of a model on a data set. */
+#include "data/loader/loader.h"
+#include "data/loader/loader_source.h"
+#include "host/cli/commands.h"
+#include "host/control/interrupt.h"
+#include "host/graph/tuning.h"
+#include "host/train/evaluate.h"
+#include "search/final/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct values {
+    const char *model, *data;
+    int split;
+    int64_t batch;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, model, "model", "FILE", NULL, "model, or checkpoint of training",
+            .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to evaluate on",
+            .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(ENUM, values, split, "split", "test|train", "test", "which images"),
+    SPX_OPT(INT, values, batch, "batch", "N", "256", "images at a time", .min = 1, .max = 65536),
+    {0}};
+
+/* The images must be of the model's kind, and are normalised as it was trained. */
+static spx_status fit(const spx_model *m, spx_pack *pack, const values *v)
+{
+    if (pack->classes != m->spec.classes || pack->channels != m->spec.input.channels ||
+        pack->height > m->spec.input.rows || pack->width > m->spec.input.columns) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "%s: %d classes of %dx%dx%d images; the model takes %lld of %lldx%lldx%lld",
+                        v->data, pack->classes, pack->channels, pack->height, pack->width,
+                        (long long)m->spec.classes, (long long)m->spec.input.channels,
+                        (long long)m->spec.input.rows, (long long)m->spec.input.columns);
+    }
+    memcpy(pack->mean, m->spec.mean, sizeof pack->mean);
+    memcpy(pack->std, m->spec.std, sizeof pack->std);
+    return SPX_OK;
+}
+
+static spx_status open_images(const spx_model *m, const spx_pack *pack, const values *v,
+                              spx_loader **out)
+{
+    const spx_loader_options o = {.split = v->split == 0 ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN,
+                                  .batch = (size_t)v->batch,
+                                  .height = (int)m->spec.input.rows,
+                                  .width = (int)m->spec.input.columns,
+                                  .threads = 1};
+    return spx_loader_open(out, pack, &o);
+}
+
+static spx_status stop(void *ctx)
+{
+    (void)ctx;
+    return spx_interrupt_check(NULL);
+}
+
+static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader, const values *v,
+                           spx_metrics *out)
+{
+    const spx_source source = spx_loader_source(loader);
+    spx_model_runner r = {0};
+    spx_stream *stream = NULL;
+    spx_tuning *tuning = NULL;
+    spx_binding b;
+    spx_status st;
+    SPX_TRY(st, spx_cli_stream(cli, &stream), end);
+    SPX_TRY(st, spx_tuning_create(&tuning), end);
+    SPX_TRY(st, spx_model_runner_init(&r, stream, m, v->batch, tuning), end);
+    b = spx_model_runner_binding(&r);
+    st = spx_evaluate(r.program, &b, &source, m->spec.classes, 0, stop, NULL, out);
+end:
+    spx_model_runner_clear(&r);
+    spx_tuning_destroy(tuning);
+    spx_stream_destroy(stream);
+    return st;
+}
+
+static spx_status print_result(const spx_cli *cli, const spx_metrics *m)
+{
+    if (cli->json) {
+        return spx_cli_print_json(json_pack("{s:f, s:f, s:f, s:I}", "top1", spx_metrics_top1(m),
+                                            "top5", spx_metrics_top5(m), "loss",
+                                            spx_metrics_loss(m), "images", (json_int_t)m->images));
+    }
+    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images\n",
+                 100 * spx_metrics_top1(m), 100 * spx_metrics_top5(m), spx_metrics_loss(m),
+                 (long long)m->images);
+    return SPX_OK;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    const spx_split split = v->split == 0 ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
+    spx_model m = {0};
+    spx_pack *pack = NULL;
+    spx_loader *loader = NULL;
+    spx_metrics metrics;
+    spx_status st;
+    SPX_TRY(st, spx_model_open(&m, v->model), end);
+    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD(split)), end);
+    SPX_TRY(st, fit(&m, pack, v), end);
+    SPX_TRY(st, open_images(&m, pack, v, &loader), end);
+    SPX_TRY(st, evaluate(cli, &m, loader, v, &metrics), end);
+    st = print_result(cli, &metrics);
+end:
+    spx_loader_close(loader);
+    spx_pack_close(pack);
+    spx_model_close(&m);
+    return st;
+}
+
+const spx_command spx_cmd_eval = {
+    .name = "eval",
+    .summary = "Measures a model's accuracy on a data set.",
+    .example = "sphynx eval --model runs/train/model.h5 --data cifar100.h5 --json",
+    .options = options,
+    .values_size = sizeof(values),
+    .run = run};

@@ -1,0 +1,251 @@
+/* sphynx train: train a final network. */
+#include "host/cli/commands.h"
+#include "host/cli/run_talk.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
+#include "search/final/train_run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct values {
+    spx_run_values run;
+    const char *data, *genotype, *plan, *init_from;
+    int64_t init_channels, layers, batch, epochs, eval_every, pad_crop, cutout;
+    int schedule;
+    spx_int_list input, reduce_at, milestones;
+    double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema;
+    bool flip;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to train and evaluate on",
+            .flags = SPX_OPT_REQUIRED),
+    SPX_RUN_OPTIONS(values),
+    SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
+            "published, or a file in JSON or the published text form"),
+    SPX_OPT(STRING, values, plan, "plan", "FILE", NULL,
+            "what sphynx plan --json printed; in place of the next three"),
+    SPX_OPT(INT, values, init_channels, "init-channels", "C", "5", "initial channels", .min = 1,
+            .max = 4096),
+    SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1, .max = SPX_MAX_LAYERS),
+    SPX_OPT(LIST, values, reduce_at, "reduce-at", "I,...", "0,5", "cells that reduce", .min = 0,
+            .max = SPX_MAX_LAYERS),
+    SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL, "image shape; default: the pack's",
+            .min = 1, .max = 4096),
+    SPX_OPT(INT, values, batch, "batch", "N", "96", "images per step", .min = 1, .max = 65536),
+    SPX_OPT(INT, values, epochs, "epochs", "N", "600", "passes over the training split", .min = 1,
+            .max = 1e6),
+    SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate"),
+    SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step", "cosine", "how it falls"),
+    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0", "cosine: what it falls to"),
+    SPX_OPT(FLOAT, values, lr_factor, "lr-factor", "X", "0.1", "step: factor at each milestone"),
+    SPX_OPT(LIST, values, milestones, "milestones", "E,...", "30,60,90", "step: those epochs",
+            .min = 1, .max = 1e6),
+    SPX_OPT(FLOAT, values, momentum, "momentum", "X", "0.9", "momentum"),
+    SPX_OPT(FLOAT, values, decay, "weight-decay", "X", "3e-4", "weight decay"),
+    SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of the gradient; 0: any"),
+    SPX_OPT(FLOAT, values, aux_weight, "aux-weight", "X", "0.4",
+            "weight of the auxiliary loss; 0: no auxiliary head", .min = 0, .max = 10),
+    SPX_OPT(FLOAT, values, drop_path, "drop-path", "P", "0.2",
+            "drop-path probability it rises to; 0: none", .min = 0, .max = 0.99),
+    SPX_OPT(FLOAT, values, smoothing, "label-smoothing", "X", "0", "label smoothing", .min = 0,
+            .max = 0.99),
+    SPX_OPT(FLOAT, values, ema, "ema", "X", "0",
+            "decay of a moving average of the weights, which is then evaluated; 0: none", .min = 0,
+            .max = 0.999999),
+    SPX_OPT(INT, values, pad_crop, "pad-crop", "N", "4", "random shift in pixels", .min = 0,
+            .max = 64),
+    SPX_OPT(FLAG, values, flip, "flip", NULL, "true", "mirror images at random"),
+    SPX_OPT(INT, values, cutout, "cutout", "N", "0", "side of an erased square; 0: none", .min = 0,
+            .max = 1024),
+    SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
+            .max = 1e6),
+    SPX_OPT(STRING, values, init_from, "init-from", "FILE", NULL,
+            "begin with the weights of a model"),
+    {0}};
+
+#define PLAN_BYTES ((size_t)1 << 20)
+
+static spx_status read_json(const char *path, json_t **out)
+{
+    json_error_t err;
+    void *text;
+    size_t size;
+    SPX_RETURN_IF(spx_file_read(path, PLAN_BYTES, &text, &size));
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &err);
+    spx_free(text);
+    return *out != NULL ? SPX_OK
+                        : SPX_FAIL(SPX_EFORMAT, "%s: line %d: %s", path, err.line, err.text);
+}
+
+/* Takes the shape from a plan; *relus is what it counted, 0 where it does not say. */
+static spx_status parse_plan(const char *path, const json_t *j, spx_final_spec *f, int64_t *relus)
+{
+    json_int_t channels = 0, layers = 0, count = 0;
+    json_t *at;
+    json_error_t err;
+    if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0, "{s:I, s:I, s:o, s?I}", "init_channels",
+                       &channels, "layers", &layers, "reduce_at", &at, "relus", &count) != 0) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s", path, err.text);
+    }
+    if (channels < 1 || channels > 4096 || layers < 1 || layers > SPX_MAX_LAYERS ||
+        json_array_size(at) > SPX_MAX_REDUCE) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: a number is out of range", path);
+    }
+    f->init_channels = channels;
+    f->layers = layers;
+    f->n_reduce = (int)json_array_size(at);
+    for (size_t i = 0; i < json_array_size(at); i++) {
+        const json_int_t cell = json_integer_value(json_array_get(at, i));
+        if (!json_is_integer(json_array_get(at, i)) || cell < 0 || cell >= layers) {
+            return SPX_FAIL(SPX_EFORMAT, "%s: reduce_at: a cell index expected", path);
+        }
+        f->reduce_at[i] = (int)cell;
+    }
+    *relus = count;
+    return SPX_OK;
+}
+
+/* A plan holds for one genotype and input; its ReLU count tells whether these are they. */
+static spx_status check_plan(const char *path, const spx_final_spec *f, int64_t relus)
+{
+    spx_counts c;
+    SPX_RETURN_IF(spx_final_count(f, false, &c));
+    if (relus > 0 && c.relus != relus) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "%s: it counts %lld ReLUs, this network has %lld: the plan is for another "
+                        "genotype or input",
+                        path, (long long)relus, (long long)c.relus);
+    }
+    return SPX_OK;
+}
+
+static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
+{
+    json_t *plan = NULL;
+    int64_t relus = 0;
+    spx_status st;
+    if (v->plan != NULL) {
+        if (spx_cli_given(cli, "init-channels") || spx_cli_given(cli, "layers") ||
+            spx_cli_given(cli, "reduce-at")) {
+            return spx_cli_usage(cli, "--plan already gives channels, layers and reductions");
+        }
+        SPX_RETURN_IF(read_json(v->plan, &plan));
+        st = parse_plan(v->plan, plan, f, &relus);
+        json_decref(plan);
+        return st == SPX_OK ? check_plan(v->plan, f, relus) : st;
+    }
+    if (v->reduce_at.n > SPX_MAX_REDUCE) {
+        return spx_cli_usage(cli, "--reduce-at: at most %d cells", SPX_MAX_REDUCE);
+    }
+    f->init_channels = v->init_channels;
+    f->layers = v->layers;
+    f->n_reduce = (int)v->reduce_at.n;
+    for (size_t i = 0; i < v->reduce_at.n; i++) {
+        f->reduce_at[i] = (int)v->reduce_at.v[i];
+    }
+    return SPX_OK;
+}
+
+static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack, spx_final_spec *f)
+{
+    f->classes = pack->classes;
+    memcpy(f->mean, pack->mean, sizeof f->mean);
+    memcpy(f->std, pack->std, sizeof f->std);
+    SPX_RETURN_IF(spx_run_input(cli, &v->input, pack, &f->input));
+    SPX_RETURN_IF(spx_genotype_load(&f->genotype, v->genotype));
+    return fill_shape(cli, v, f);
+}
+
+static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
+{
+    *s = (spx_schedule){.kind = v->schedule == 0 ? SPX_SCHEDULE_COSINE : SPX_SCHEDULE_STEP,
+                        .lr = v->lr,
+                        .lr_min = v->lr_min,
+                        .epochs = v->epochs,
+                        .factor = v->lr_factor};
+    if (v->milestones.n > SPX_SCHEDULE_MILESTONES) {
+        return spx_cli_usage(cli, "--milestones: at most %d", SPX_SCHEDULE_MILESTONES);
+    }
+    s->n_milestones = (int)v->milestones.n;
+    for (size_t i = 0; i < v->milestones.n; i++) {
+        s->milestone[i] = v->milestones.v[i];
+    }
+    return SPX_OK;
+}
+
+static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_train_options *o)
+{
+    *o = (spx_train_options){
+        .pack = pack,
+        .batch = v->batch,
+        .aux_weight = (float)v->aux_weight,
+        .smoothing = (float)v->smoothing,
+        .drop_path = v->drop_path,
+        .sgd = {.momentum = (float)v->momentum,
+                .decay = (float)v->decay,
+                .clip = v->clip,
+                .ema = (float)v->ema},
+        .augment = {.pad_crop = (int)v->pad_crop, .flip = v->flip, .cutout = (int)v->cutout},
+        .seed = (uint64_t)cli->seed,
+        .max_steps = v->run.max_steps,
+        .save_every = v->run.save_every,
+        .log_every = v->run.log_every,
+        .eval_every = v->eval_every,
+        .init_from = v->init_from,
+        .show = spx_run_show,
+        .warn = spx_run_warn};
+    SPX_RETURN_IF(fill_schedule(cli, v, &o->schedule));
+    return fill_spec(cli, v, pack, &o->spec);
+}
+
+static spx_status print_result(const spx_cli *cli, const char *folder, const spx_train_result *r)
+{
+    if (cli->json) {
+        return spx_cli_print_json(
+            json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:I, s:I}", "steps",
+                      (json_int_t)r->steps, "top1", spx_metrics_top1(&r->last), "top5",
+                      spx_metrics_top5(&r->last), "loss", spx_metrics_loss(&r->last), "images",
+                      (json_int_t)r->last.images, "best_top1", r->best_top1, "best_epoch",
+                      (json_int_t)r->best_epoch, "relus", (json_int_t)r->counts.relus, "params",
+                      (json_int_t)r->counts.params, "macs", (json_int_t)r->counts.macs));
+    }
+    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after %lld steps (best "
+                 "%.2f %%, epoch %lld)\n%lld ReLUs, %lld parameters; %s/model.h5\n",
+                 100 * spx_metrics_top1(&r->last), 100 * spx_metrics_top5(&r->last),
+                 spx_metrics_loss(&r->last), (long long)r->last.images, (long long)r->steps,
+                 100 * r->best_top1, (long long)r->best_epoch, (long long)r->counts.relus,
+                 (long long)r->counts.params, folder);
+    return SPX_OK;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    spx_run_talk talk = {0};
+    spx_train_options o;
+    spx_train_result r;
+    spx_session s = {0};
+    spx_pack *pack = NULL;
+    spx_status st;
+    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD_ALL), end);
+    SPX_TRY(st, fill(cli, v, pack, &o), end);
+    o.ctx = &talk;
+    SPX_TRY(st, spx_run_open(cli, &v->run, &s), end);
+    st = spx_train_run(&s, &o, &r);
+    spx_run_talk_end(&talk);
+end:
+    spx_session_close(&s);
+    spx_pack_close(pack);
+    return st == SPX_OK ? print_result(cli, v->run.out, &r) : st;
+}
+
+const spx_command spx_cmd_train = {
+    .name = "train",
+    .summary = "Trains a final network and evaluates it on the test split.",
+    .example = "sphynx train --data cifar100.h5 --genotype runs/search/genotype.json "
+               "--init-channels 5 --layers 10 --reduce-at 0,5 --out runs/train",
+    .options = options,
+    .values_size = sizeof(values),
+    .run = run};

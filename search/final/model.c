@@ -1,0 +1,107 @@
+#include "search/final/model.h"
+
+#include "kernels/base/alloc.h"
+
+#include <string.h>
+
+spx_status spx_model_save(const char *path, const spx_final_spec *f, const json_t *about,
+                          const spx_layout *l, const float *weights, const float *state)
+{
+    const spx_ckpt_arena list[] = {
+        {"param", SPX_ROLE_WEIGHT, (float *)(uintptr_t)weights}, /* saving only reads */
+        {"buffer", SPX_ROLE_STATE, (float *)(uintptr_t)state},
+    };
+    json_t *meta = json_pack("{s:o}", "network", spx_final_spec_json(f));
+    spx_status st;
+    if (meta == NULL ||
+        (about != NULL && json_object_update(meta, (json_t *)(uintptr_t)about) != 0) ||
+        json_object_set_new(meta, "kind", json_string("model")) != 0) {
+        st = SPX_FAIL(SPX_ENOMEM, "%s: description", path);
+    } else {
+        st = spx_ckpt_save(path, meta, l, list, 2, false);
+    }
+    json_decref(meta);
+    return st;
+}
+
+spx_status spx_model_open(spx_model *out, const char *path)
+{
+    const char *kind;
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    SPX_TRY(st, spx_ckpt_open(&out->file, path), fail);
+    kind = spx_ckpt_kind(&out->file);
+    if (strcmp(kind, "model") != 0 && strcmp(kind, "train") != 0) {
+        SPX_TRY(st,
+                SPX_FAIL(SPX_EFORMAT, "%s: a checkpoint of %.32s, not a final network", path, kind),
+                fail);
+    }
+    SPX_TRY(st,
+            spx_fail_context(
+                spx_final_spec_parse(&out->spec, json_object_get(out->file.meta, "network")), "%s",
+                path),
+            fail);
+    return SPX_OK;
+fail:
+    spx_model_close(out);
+    return st;
+}
+
+void spx_model_close(spx_model *m)
+{
+    spx_ckpt_close(&m->file);
+    memset(m, 0, sizeof *m);
+}
+
+const char *spx_model_class(const spx_model *m, int64_t i)
+{
+    const json_t *names = json_object_get(m->file.meta, "classes");
+    return i < 0 ? NULL : json_string_value(json_array_get(names, (size_t)i));
+}
+
+static spx_status arena(float **out, int64_t floats)
+{
+    void *p = NULL;
+    const spx_status st = spx_calloc(&p, (size_t)floats, sizeof(float));
+    *out = p;
+    return st;
+}
+
+spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const spx_model *m,
+                                 int64_t batch, struct spx_tuning *tuning)
+{
+    const bool averaged = json_is_true(json_object_get(m->file.meta, "averaged"));
+    const spx_layout *l;
+    spx_status st;
+    memset(r, 0, sizeof *r);
+    SPX_TRY(st, spx_final_eval_program(&r->program, stream, &m->spec, batch, false, tuning), fail);
+    l = spx_program_layout(r->program);
+    SPX_TRY(st, arena(&r->weights, l->floats[SPX_ROLE_WEIGHT]), fail);
+    SPX_TRY(st, arena(&r->state, l->floats[SPX_ROLE_STATE]), fail);
+    SPX_TRY(st, spx_alloc(&r->workspace, spx_program_workspace_bytes(r->program)), fail);
+    {
+        const spx_ckpt_arena list[] = {
+            {averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, r->weights},
+            {averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, r->state},
+        };
+        SPX_TRY(st, spx_ckpt_load(&m->file, l, list, 2), fail);
+    }
+    return SPX_OK;
+fail:
+    spx_model_runner_clear(r);
+    return st;
+}
+
+void spx_model_runner_clear(spx_model_runner *r)
+{
+    spx_program_destroy(r->program);
+    spx_free(r->weights);
+    spx_free(r->state);
+    spx_free(r->workspace);
+    memset(r, 0, sizeof *r);
+}
+
+spx_binding spx_model_runner_binding(const spx_model_runner *r)
+{
+    return (spx_binding){.weights = r->weights, .state = r->state, .workspace = r->workspace};
+}

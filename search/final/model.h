@@ -1,0 +1,57 @@
+#ifndef SPX_MODEL_H
+#define SPX_MODEL_H
+/*
+ * Model files: a final network's description, weights and running statistics (host/ckpt tells the
+ * format). A checkpoint of training reads as a model too: of its averaged weights where it keeps
+ * them.
+ *
+ * The description ("meta") holds "kind": "model", "network" (spx_final_spec) and what else the
+ * writer knows: "classes" (names), "dataset", "top1", "step", "commit", "config".
+ */
+#include "host/ckpt/ckpt.h"
+#include "search/final/final.h"
+
+/**
+ * Writes a model over path.
+ * @param l      layout of a program of the network; its entries are written, an auxiliary head's
+ * too
+ * @param about  an object merged into the description; borrowed; may be NULL
+ * @return SPX_OK, SPX_ENOMEM, SPX_EIO
+ */
+SPX_MUST_CHECK spx_status spx_model_save(const char *path, const spx_final_spec *f,
+                                         const json_t *about, const spx_layout *l,
+                                         const float *weights, const float *state);
+
+typedef struct spx_model {
+    spx_ckpt file;
+    spx_final_spec spec;
+} spx_model;
+
+/**
+ * Opens a model or a checkpoint of training.
+ * @return SPX_OK; SPX_EFORMAT (damaged, of another kind, a malformed description); SPX_ENOTFOUND,
+ *         SPX_EIO, SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_model_open(spx_model *out, const char *path);
+void spx_model_close(spx_model *m); /* zeroed or open */
+
+/** Name of class i, or NULL where the file names none. */
+const char *spx_model_class(const spx_model *m, int64_t i);
+
+/** A model ready to evaluate batches. */
+typedef struct spx_model_runner {
+    spx_program *program; /* output 0: logits (batch, classes) */
+    float *weights, *state;
+    void *workspace;
+} spx_model_runner;
+
+/** Builds the program for a batch and loads the weights. On failure r is cleared. */
+SPX_MUST_CHECK spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream,
+                                                const spx_model *m, int64_t batch,
+                                                struct spx_tuning *tuning);
+void spx_model_runner_clear(spx_model_runner *r); /* zeroed or initialised */
+
+/** The binding of its arenas and workspace; input is the caller's. */
+spx_binding spx_model_runner_binding(const spx_model_runner *r);
+
+#endif

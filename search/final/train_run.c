@@ -1,0 +1,327 @@
+#include "search/final/train_run.h"
+
+#include "data/loader/loader.h"
+#include "data/loader/loader_source.h"
+#include "host/control/build_info.h"
+#include "host/train/evaluate.h"
+#include "search/final/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The best epoch so far; part of the checkpoint. */
+typedef struct best {
+    bool any;
+    int64_t epoch;
+    double top1;
+} best;
+
+typedef struct run {
+    spx_session *session;
+    const spx_train_options *o;
+    spx_loader *train, *test;
+    spx_source train_source, test_source;
+    spx_program *train_program, *eval_program;
+    spx_trainer trainer;
+    spx_loop loop;
+    best best;
+    spx_metrics last;
+} run;
+
+#define N_ARENAS 5
+
+static void arenas(const run *r, spx_ckpt_arena list[N_ARENAS])
+{
+    const spx_trainer *t = &r->trainer;
+    const spx_ckpt_arena all[N_ARENAS] = {
+        {"param", SPX_ROLE_WEIGHT, t->weights},
+        {"buffer", SPX_ROLE_STATE, t->state},
+        {"momentum", SPX_ROLE_WEIGHT, t->momentum},
+        {"ema_param", SPX_ROLE_WEIGHT, t->ema_weights},
+        {"ema_buffer", SPX_ROLE_STATE, t->ema_state},
+    };
+    memcpy(list, all, sizeof all);
+}
+
+/* ---- opening ---- */
+
+static spx_status open_split(run *r, spx_split split, spx_loader **out)
+{
+    const spx_train_options *o = r->o;
+    const bool train = split == SPX_SPLIT_TRAIN;
+    const spx_loader_options lo = {.split = split,
+                                   .train = train,
+                                   .batch = (size_t)o->batch,
+                                   .height = (int)o->spec.input.rows,
+                                   .width = (int)o->spec.input.columns,
+                                   .augment = o->augment,
+                                   .seed = o->seed,
+                                   .threads = train ? 1 : 0};
+    return spx_loader_open(out, o->pack, &lo);
+}
+
+static spx_status open_run(run *r)
+{
+    const spx_train_options *o = r->o;
+    spx_session *s = r->session;
+    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TRAIN, &r->train));
+    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TEST, &r->test));
+    r->train_source = spx_loader_source(r->train);
+    r->test_source = spx_loader_source(r->test);
+    SPX_RETURN_IF(spx_final_train_program(&r->train_program, s->stream, &o->spec, o->batch,
+                                          o->aux_weight, o->smoothing, o->drop_path > 0,
+                                          s->tuning));
+    SPX_RETURN_IF(spx_final_eval_program(&r->eval_program, s->stream, &o->spec, o->batch,
+                                         o->aux_weight > 0, s->tuning));
+    if (!spx_layout_equal(spx_program_layout(r->train_program),
+                          spx_program_layout(r->eval_program))) {
+        return SPX_FAIL(SPX_EINVAL, "training and evaluation disagree about the layout");
+    }
+    return spx_trainer_init(&r->trainer, s->stream, r->train_program, &o->sgd, o->seed,
+                            spx_program_workspace_bytes(r->eval_program));
+}
+
+static spx_status restore(run *r)
+{
+    const json_t *j = json_object_get(r->session->checkpoint.meta, "best");
+    spx_ckpt_arena list[N_ARENAS];
+    json_int_t epoch;
+    if (!json_is_null(j)) {
+        if (json_unpack((json_t *)(uintptr_t)j, "{s:I, s:F}", "epoch", &epoch, "top1",
+                        &r->best.top1) != 0) {
+            return SPX_FAIL(SPX_EFORMAT, "checkpoint: best epoch is malformed");
+        }
+        r->best.epoch = epoch;
+        r->best.any = true;
+    }
+    if (r->session->checkpoint.fallback && r->o->warn != NULL) {
+        r->o->warn(r->o->ctx, "the last checkpoint is damaged; going on from the one before it");
+    }
+    arenas(r, list);
+    return spx_session_load(r->session, r->trainer.layout, list, N_ARENAS);
+}
+
+static spx_status init_from(run *r, const char *path)
+{
+    spx_ckpt_arena list[N_ARENAS];
+    spx_model m;
+    spx_status st;
+    arenas(r, list);
+    SPX_RETURN_IF(spx_model_open(&m, path));
+    st = spx_ckpt_load(&m.file, r->trainer.layout, list, 2); /* param, buffer */
+    spx_model_close(&m);
+    if (st == SPX_OK && r->trainer.ema_weights != NULL) {
+        const int64_t *n = r->trainer.layout->floats;
+        memcpy(r->trainer.ema_weights, r->trainer.weights,
+               (size_t)n[SPX_ROLE_WEIGHT] * sizeof(float));
+        memcpy(r->trainer.ema_state, r->trainer.state, (size_t)n[SPX_ROLE_STATE] * sizeof(float));
+    }
+    return st;
+}
+
+/* ---- saving ---- */
+
+/* What both models and checkpoints say about the network and its data. */
+static json_t *about(const run *r)
+{
+    const spx_pack *p = r->o->pack;
+    json_t *names = json_array();
+    for (int k = 0; k < p->classes; k++) {
+        size_t n = 0;
+        const char *name = spx_pack_class(p, k, &n);
+        (void)json_array_append_new(names, json_stringn(name, n));
+    }
+    return json_pack("{s:o, s:o, s:s}", "network", spx_final_spec_json(&r->o->spec), "classes",
+                     names, "dataset", p->dataset);
+}
+
+static spx_status save(void *ctx, const spx_loop_state *state)
+{
+    run *r = ctx;
+    spx_ckpt_arena list[N_ARENAS];
+    json_t *extra = about(r);
+    if (extra != NULL) {
+        (void)json_object_set_new(extra, "averaged", json_boolean(r->o->sgd.ema > 0));
+        (void)json_object_set_new(
+            extra, "best",
+            r->best.any
+                ? json_pack("{s:I, s:f}", "epoch", (json_int_t)r->best.epoch, "top1", r->best.top1)
+                : json_null());
+    }
+    arenas(r, list);
+    return spx_session_save(r->session, state, extra, r->trainer.layout, list, N_ARENAS);
+}
+
+static spx_status save_model(const run *r, const char *name, const spx_loop_state *s, double top1)
+{
+    char path[4096];
+    json_t *j = about(r);
+    spx_binding b;
+    spx_status st;
+    SPX_TRY(st, spx_run_dir_path(r->session->dir, name, path, sizeof path), end);
+    (void)json_object_set_new(j, "step", json_integer(s->step));
+    (void)json_object_set_new(j, "top1", json_real(top1));
+    (void)json_object_set_new(j, "commit", json_string(spx_build_commit()));
+    (void)json_object_set(j, "config", r->session->config);
+    spx_trainer_bind_best(&r->trainer, &b);
+    st = spx_model_save(path, &r->o->spec, j, r->trainer.layout, b.weights, b.state);
+end:
+    json_decref(j);
+    return st;
+}
+
+/* ---- the loop's callbacks ---- */
+
+static spx_status stop(void *ctx)
+{
+    const run *r = ctx;
+    return spx_session_stop(r->session);
+}
+
+static spx_status log_step(run *r, const spx_loop_state *s, const spx_step_report *p)
+{
+    const int64_t done = s->step + 1;
+    if (r->o->show != NULL) {
+        char note[64];
+        (void)snprintf(note, sizeof note, "loss %.3f", (double)p->loss);
+        r->o->show(r->o->ctx, done, spx_loop_total(&r->loop), note);
+    }
+    if (r->o->log_every == 0 || done % r->o->log_every != 0) {
+        return SPX_OK;
+    }
+    return spx_jsonl_append(r->session->metrics,
+                            json_pack("{s:I, s:f, s:f}", "step", (json_int_t)done, "loss",
+                                      (double)p->loss, "norm", p->norm));
+}
+
+static spx_status step(void *ctx, spx_loop_state *s)
+{
+    run *r = ctx;
+    const spx_train_options *o = r->o;
+    const spx_step_args a = {.lr = spx_schedule_lr(&o->schedule, s->epoch),
+                             .drop_prob =
+                                 spx_drop_path_ramp(o->drop_path, s->epoch, o->schedule.epochs),
+                             .seed = o->seed,
+                             .step = (uint64_t)s->step};
+    spx_samples batch;
+    spx_step_report report;
+    SPX_RETURN_IF(r->train_source.get(r->train_source.ctx, s->epoch, s->epoch_step, &batch));
+    SPX_RETURN_IF(spx_fail_context(spx_trainer_step(&r->trainer, &batch, &a, &report), "training"));
+    spx_metrics_add(&s->train, batch.valid, o->spec.classes, report.logits, batch.labels);
+    return log_step(r, s, &report);
+}
+
+static spx_status log_epoch(const run *r, const spx_loop_state *s)
+{
+    return spx_jsonl_append(
+        r->session->metrics,
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "epoch", (json_int_t)s->epoch, "step",
+                  (json_int_t)s->step, "lr", (double)spx_schedule_lr(&r->o->schedule, s->epoch),
+                  "train_loss", spx_metrics_loss(&s->train), "train_top1",
+                  spx_metrics_top1(&s->train), "test_loss", spx_metrics_loss(&r->last), "test_top1",
+                  spx_metrics_top1(&r->last), "test_top5", spx_metrics_top5(&r->last)));
+}
+
+static spx_status evaluate(run *r)
+{
+    spx_binding b;
+    spx_trainer_bind_best(&r->trainer, &b);
+    return spx_evaluate(r->eval_program, &b, &r->test_source, r->o->spec.classes, 0,
+                        spx_session_stop, r->session, &r->last);
+}
+
+static spx_status end_epoch(void *ctx, const spx_loop_state *s)
+{
+    run *r = ctx;
+    const bool last = s->step >= spx_loop_total(&r->loop);
+    double top1;
+    if (!last && (s->epoch + 1) % r->o->eval_every != 0) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(evaluate(r));
+    top1 = spx_metrics_top1(&r->last);
+    SPX_RETURN_IF(log_epoch(r, s));
+    if (r->best.any && top1 <= r->best.top1) {
+        return SPX_OK;
+    }
+    r->best = (best){.any = true, .epoch = s->epoch, .top1 = top1};
+    return save_model(r, "best.h5", s, top1);
+}
+
+/* ---- the whole ---- */
+
+static spx_status finish(run *r, spx_train_result *result)
+{
+    const spx_loop_state *s = &r->session->state;
+    const spx_counts *c = &result->counts;
+    json_t *j;
+    char *text;
+    spx_status st;
+    if (r->last.images == 0) { /* resumed after its end */
+        SPX_RETURN_IF(evaluate(r));
+    }
+    *result = (spx_train_result){
+        .steps = s->step, .last = r->last, .best_top1 = r->best.top1, .best_epoch = r->best.epoch};
+    SPX_RETURN_IF(spx_final_count(&r->o->spec, r->o->aux_weight > 0, &result->counts));
+    SPX_RETURN_IF(save_model(r, "model.h5", s, spx_metrics_top1(&r->last)));
+    j = json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:I, s:I}", "steps",
+                  (json_int_t)s->step, "top1", spx_metrics_top1(&r->last), "top5",
+                  spx_metrics_top5(&r->last), "loss", spx_metrics_loss(&r->last), "images",
+                  (json_int_t)r->last.images, "best_top1", r->best.top1, "best_epoch",
+                  (json_int_t)r->best.epoch, "relus", (json_int_t)c->relus, "params",
+                  (json_int_t)c->params, "macs", (json_int_t)c->macs);
+    text = j != NULL ? json_dumps(j, JSON_INDENT(2)) : NULL;
+    st = text != NULL ? spx_session_write(r->session, "result.json", text)
+                      : SPX_FAIL(SPX_ENOMEM, "training: result");
+    free(text);
+    json_decref(j);
+    return st;
+}
+
+static void run_clear(run *r)
+{
+    spx_trainer_clear(&r->trainer);
+    spx_program_destroy(r->train_program);
+    spx_program_destroy(r->eval_program);
+    spx_loader_close(r->train);
+    spx_loader_close(r->test);
+}
+
+static spx_status check(const spx_train_options *o)
+{
+    SPX_RETURN_IF(spx_schedule_check(&o->schedule));
+    if (o->eval_every < 1) {
+        return SPX_FAIL(SPX_EINVAL, "evaluation every %lld epochs", (long long)o->eval_every);
+    }
+    if (!(o->drop_path >= 0 && o->drop_path < 1)) {
+        return SPX_FAIL(SPX_EINVAL, "drop-path probability %g, expected 0 <= p < 1", o->drop_path);
+    }
+    return SPX_OK;
+}
+
+spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_train_result *result)
+{
+    run r = {.session = session, .o = o};
+    spx_status st;
+    SPX_RETURN_IF(check(o));
+    SPX_TRY(st, open_run(&r), end);
+    if (spx_session_resumes(session)) {
+        SPX_TRY(st, restore(&r), end);
+    } else if (o->init_from != NULL) {
+        SPX_TRY(st, init_from(&r, o->init_from), end);
+    }
+    r.loop = (spx_loop){.epochs = o->schedule.epochs,
+                        .epoch_steps = r.train_source.steps,
+                        .max_steps = o->max_steps,
+                        .save_every = o->save_every,
+                        .ctx = &r,
+                        .step = step,
+                        .end_epoch = end_epoch,
+                        .save = save,
+                        .stop = stop};
+    SPX_TRY(st, spx_loop_run(&r.loop, &session->state), end);
+    st = finish(&r, result);
+end:
+    run_clear(&r);
+    return st;
+}
