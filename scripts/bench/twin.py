@@ -257,16 +257,18 @@ class Architect:
         """(d_alpha L(w + eps dw) - d_alpha L(w - eps dw)) / (2 eps), eps = 0.01 / ||dw||."""
         norm = torch.cat([g.reshape(-1) for g in dw]).norm()
         eps = 0.01 / norm
-        plus = self.alpha_grad_after_shift(dw, eps, trn_x, trn_y)
-        minus = self.alpha_grad_after_shift(dw, -2.0 * eps, trn_x, trn_y)
+        alphas = self.net.alphas()
+        self.shift(dw, eps)
+        loss = self.net.loss(trn_x, trn_y)
+        plus = torch.autograd.grad(loss, alphas)
+        self.shift(dw, -2.0 * eps)
+        # As published: `loss` still holds the first graph, with all that no alpha gradient needed.
+        loss = self.net.loss(trn_x, trn_y)
+        minus = torch.autograd.grad(loss, alphas)
         self.shift(dw, eps)
         # The published expression multiplies by eps where it should divide by it.
         scale = eps / 2.0 if self.published_hessian else 1.0 / (2.0 * eps)
         return [(p - n) * scale for p, n in zip(plus, minus)], eps, norm
-
-    def alpha_grad_after_shift(self, dw, by, trn_x, trn_y):
-        self.shift(dw, by)
-        return torch.autograd.grad(self.net.loss(trn_x, trn_y), self.net.alphas())
 
     def shift(self, dw, by):
         with torch.no_grad():
