@@ -36,13 +36,12 @@ void spx_planar_block_init(spx_planar_block *b, int64_t items, int threads, spx_
 {
     b->taps = (int64_t)b->g.nr * b->g.ns;
     b->items = b->l.images ? spx_planar_ceil(b->n, SPX_PLANAR_LANES) : b->n;
-    b->kblocks = spx_planar_ceil(b->g.ko, b->isa->max_kb);
-    b->kb_max = spx_planar_ceil(b->g.ko, b->kblocks);
+    b->k = spx_planar_cut_in(b->g.ko, spx_planar_ceil(b->g.ko, b->isa->max_kb));
     const int64_t fits = PACK_FLOATS / (items * b->l.plane);
     const int64_t least = spx_planar_ceil(MIN_PRODUCTS, b->taps);
-    b->cblocks = spx_planar_ceil(b->g.ci, fits > least ? fits : least);
-    b->cb_max = spx_planar_ceil(b->g.ci, b->cblocks);
-    b->pack_floats = b->l.direct ? 0 : items * b->cb_max * b->l.plane + SPX_PLANAR_SLACK;
+    b->c = spx_planar_cut_in(b->g.ci, spx_planar_ceil(b->g.ci, fits > least ? fits : least));
+    b->pack_floats =
+        b->l.direct ? 0 : items * spx_planar_most(&b->c) * b->l.plane + SPX_PLANAR_SLACK;
     b->pack_floats = spx_planar_ceil(b->pack_floats, 16) * 16;
     b->pack = spx_planar_take(a, threads * b->pack_floats, sizeof *b->pack);
 }

@@ -17,11 +17,10 @@ typedef struct spx_planar_block {
     const spx_planar_isa *isa;
     spx_planar_grid g;
     spx_planar_layout l;
-    int64_t n, items;        /* of the batch */
-    int64_t taps;            /* of one channel */
-    int64_t kblocks, kb_max; /* blocks of output channels; the first is the largest */
-    int64_t cblocks, cb_max; /* blocks of input channels; the same */
-    float *pack;             /* packed input: a buffer per thread, pack_floats apart */
+    int64_t n, items;    /* of the batch */
+    int64_t taps;        /* of one channel */
+    spx_planar_cut k, c; /* blocks of output and of input channels */
+    float *pack;         /* packed input: a buffer per thread, pack_floats apart */
     int64_t pack_floats;
 } spx_planar_block;
 

@@ -96,7 +96,7 @@ static void fill_tables(dot_run *d)
             fill_row_set(d, r);
         }
     }
-    for (int64_t i = 0; i < d->b.cb_max * per_channel; i++) {
+    for (int64_t i = 0; i < spx_planar_most(&d->b.c) * per_channel; i++) {
         d->off[i] = i / per_channel * l->plane + l->tap_col[l->images ? 0 : i % per_channel];
     }
 }
@@ -127,7 +127,7 @@ static void prepare_dy(dot_part *t)
     }
     float *dst = d->lanes + t->worker * d->lanes_floats;
     t->dy = dst;
-    t->dy_plane = pixels * SPX_PLANAR_LANES;
+    t->dy_plane = spx_planar_lanes_plane(pixels);
     t->dy_item = (t->k1 - t->k0) * t->dy_plane;
     for (int64_t i = t->i0; i < t->i1; i++) {
         for (int64_t k = t->k0; k < t->k1; k++, dst += t->dy_plane) {
@@ -146,13 +146,13 @@ static void dot_kblock(const dot_part *t, int64_t kblock, const float *in, int64
 {
     const dot_run *d = t->run;
     const spx_planar_block *b = &d->b;
-    const int64_t k = spx_planar_cut(b->g.ko, b->kblocks, kblock);
-    const int64_t kb = spx_planar_cut(b->g.ko, b->kblocks, kblock + 1) - k;
+    const int64_t k = spx_planar_at(&b->k, kblock);
+    const int64_t kb = spx_planar_at(&b->k, kblock + 1) - k;
     const int64_t per_channel = d->entries / b->g.ci, entries = (c1 - c0) * per_channel;
-    const int64_t blocks = spx_planar_ceil(entries, b->isa->max_pb[kb]);
-    for (int64_t i = 0; i < blocks; i++) {
-        const int64_t e0 = spx_planar_cut(entries, blocks, i);
-        const int64_t e1 = spx_planar_cut(entries, blocks, i + 1);
+    const spx_planar_cut blocks =
+        spx_planar_cut_in(entries, spx_planar_ceil(entries, b->isa->max_pb[kb]));
+    for (int64_t i = 0; i < blocks.parts; i++) {
+        const int64_t e0 = spx_planar_at(&blocks, i), e1 = spx_planar_at(&blocks, i + 1);
         for (int64_t set = 0; set < d->sets; set++) {
             const spx_planar_dot dot = {
                 .in = in,
@@ -199,19 +199,19 @@ static void dot_items(void *ctx, int worker, size_t begin, size_t end)
     dot_part t = {.run = d,
                   .worker = worker,
                   .kfirst = d->by_item ? 0 : (int64_t)begin,
-                  .klast = d->by_item ? b->kblocks : (int64_t)end,
+                  .klast = d->by_item ? b->k.parts : (int64_t)end,
                   .dw = d->partial + (d->by_item ? worker * d->partial_floats : 0)};
-    t.k0 = spx_planar_cut(b->g.ko, b->kblocks, t.kfirst);
-    t.k1 = spx_planar_cut(b->g.ko, b->kblocks, t.klast);
+    t.k0 = spx_planar_at(&b->k, t.kfirst);
+    t.k1 = spx_planar_at(&b->k, t.klast);
     const int64_t row = d->sets * d->entries;
     memset(t.dw + t.k0 * row, 0, (size_t)((t.k1 - t.k0) * row) * sizeof *t.dw);
     memset(t.dw + d->weights + t.k0, 0, (size_t)(t.k1 - t.k0) * sizeof *t.dw);
     for (t.i0 = first; t.i0 < last; t.i0 = t.i1) {
         t.i1 = t.i0 + d->batch < last ? t.i0 + d->batch : last;
         prepare_dy(&t);
-        for (int64_t cb = 0; cb < b->cblocks; cb++) {
-            const int64_t c0 = spx_planar_cut(b->g.ci, b->cblocks, cb);
-            const int64_t c1 = spx_planar_cut(b->g.ci, b->cblocks, cb + 1);
+        for (int64_t cb = 0; cb < b->c.parts; cb++) {
+            const int64_t c0 = spx_planar_at(&b->c, cb);
+            const int64_t c1 = spx_planar_at(&b->c, cb + 1);
             int64_t in_item;
             const float *in = spx_planar_packed(b, worker, &d->in, t.i0, t.i1, c0, c1, &in_item);
             for (int64_t k = t.kfirst; k < t.klast; k++) {
@@ -280,8 +280,9 @@ static void dot_prepare(const spx_conv2d_shape *shape, bool plain, int threads, 
     d->spots = b->l.images ? spx_planar_products(&b->l) : d->sets * b->l.vectors;
     d->set = spx_planar_take(a, d->sets, sizeof *d->set);
     d->spot = spx_planar_take(a, d->spots, sizeof *d->spot);
-    d->off = spx_planar_take(a, b->cb_max * b->taps / d->sets, sizeof *d->off);
-    d->lanes_floats = b->l.images ? d->batch * b->g.ko * b->g.oh * b->g.ow * SPX_PLANAR_LANES : 0;
+    d->off = spx_planar_take(a, spx_planar_most(&b->c) * b->taps / d->sets, sizeof *d->off);
+    d->lanes_floats =
+        b->l.images ? d->batch * b->g.ko * spx_planar_lanes_plane(b->g.oh * b->g.ow) : 0;
     d->lanes_floats = spx_planar_ceil(d->lanes_floats, 16) * 16;
     d->lanes = spx_planar_take(a, threads * d->lanes_floats, sizeof *d->lanes);
     d->weights = b->g.ko * b->g.ci * b->taps;
@@ -309,6 +310,6 @@ void spx_planar_backward_weights(spx_stream *s, const spx_conv2d_call *call)
                  .dbias = call->dbias};
     dot_prepare(call->d, spx_planar_plain(call->in), spx_stream_threads(s), &a, &d);
     fill_tables(&d);
-    spx_pool_run(spx_stream_pool(s), (size_t)(d.by_item ? d.b.items : d.b.kblocks), dot_items, &d);
+    spx_pool_run(spx_stream_pool(s), (size_t)(d.by_item ? d.b.items : d.b.k.parts), dot_items, &d);
     spx_pool_run(spx_stream_pool(s), (size_t)d.b.g.ko, total_items, &d);
 }

@@ -54,25 +54,31 @@ INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
         }
     }
     const float *w = a->w, *in = a->in;
-    const spx_planar_tap *const end = a->tap + a->n;
+    const spx_planar_tap *tap = a->tap, *const begin = tap, *const end = tap + a->n;
     const int64_t in_step = a->in_step, w_step = a->w_step;
-    for (int64_t g = a->groups; g > 0; g--, in += in_step, w += w_step) {
-        for (const spx_planar_tap *tap = a->tap; tap < end; tap++) {
-            const float *src = in + tap->in, *wt = w + tap->w * kb;
-            __m256 x[SPX_PLANAR_MAX_PB];
+    /* One loop over all groups: a loop of its own for a group's few taps costs more to enter and
+     * leave. */
+    for (int64_t left = a->n * a->groups; left > 0; left--) {
+        const float *src = in + tap->in, *wt = w + tap->w * kb;
+        __m256 x[SPX_PLANAR_MAX_PB];
+        UNROLL
+        for (int v = 0; v < pb; v++) {
+            x[v] = _mm256_loadu_ps(src + voff[v]);
+        }
+        UNROLL
+        for (int k = 0; k < kb; k++) {
+            const __m256 wk = _mm256_broadcast_ss(wt + k);
             UNROLL
             for (int v = 0; v < pb; v++) {
-                x[v] = _mm256_loadu_ps(src + voff[v]);
-            }
-            UNROLL
-            for (int k = 0; k < kb; k++) {
-                const __m256 wk = _mm256_broadcast_ss(wt + k);
-                UNROLL
-                for (int v = 0; v < pb; v++) {
-                    acc[k][v] = _mm256_fmadd_ps(wk, x[v], acc[k][v]);
-                }
+                acc[k][v] = _mm256_fmadd_ps(wk, x[v], acc[k][v]);
             }
         }
+        tap++;
+        const bool wrap = tap == end;
+        const float *const next_in = in + in_step, *const next_w = w + w_step;
+        tap = wrap ? begin : tap;
+        in = wrap ? next_in : in;
+        w = wrap ? next_w : w;
     }
     UNROLL
     for (int k = 0; k < kb; k++) {

@@ -43,11 +43,11 @@ static void repack_weights(void *ctx, int worker, size_t begin, size_t end)
     const spx_planar_block *b = &r->b;
     (void)worker;
     for (int64_t kb = (int64_t)begin; kb < (int64_t)end; kb++) {
-        const int64_t k0 = spx_planar_cut(b->g.ko, b->kblocks, kb);
-        const int64_t k1 = spx_planar_cut(b->g.ko, b->kblocks, kb + 1);
-        for (int64_t cb = 0; cb < b->cblocks; cb++) {
-            const int64_t c0 = spx_planar_cut(b->g.ci, b->cblocks, cb);
-            const int64_t c1 = spx_planar_cut(b->g.ci, b->cblocks, cb + 1);
+        const int64_t k0 = spx_planar_at(&b->k, kb);
+        const int64_t k1 = spx_planar_at(&b->k, kb + 1);
+        for (int64_t cb = 0; cb < b->c.parts; cb++) {
+            const int64_t c0 = spx_planar_at(&b->c, cb);
+            const int64_t c1 = spx_planar_at(&b->c, cb + 1);
             float *dst = r->weights + (b->g.ko * c0 + k0 * (c1 - c0)) * b->taps;
             for (int64_t i = c0 * b->taps; i < c1 * b->taps; i++) {
                 const int64_t t = i % b->taps;
@@ -94,16 +94,18 @@ static void mac_class(const grid_item *it, const spx_planar_class *cls, int64_t 
                       int64_t klast)
 {
     const spx_planar_block *b = &it->run->b;
-    const int64_t vblocks = spx_planar_ceil(cls->count, b->isa->max_pb[b->kb_max]);
-    const int64_t kblocks = klast - kfirst;
-    const bool k_inner = kblocks * b->kb_max * b->taps < b->l.plane;
-    for (int64_t i = 0; i < kblocks * vblocks; i++) {
-        const int64_t k = kfirst + (k_inner ? i % kblocks : i / vblocks);
-        const int64_t v = k_inner ? i / kblocks : i % vblocks;
-        mac_one(it, cls, spx_planar_cut(b->g.ko, b->kblocks, k),
-                spx_planar_cut(b->g.ko, b->kblocks, k + 1),
-                cls->first + spx_planar_cut(cls->count, vblocks, v),
-                cls->first + spx_planar_cut(cls->count, vblocks, v + 1));
+    const int64_t most = spx_planar_most(&b->k);
+    const spx_planar_cut v =
+        spx_planar_cut_in(cls->count, spx_planar_ceil(cls->count, b->isa->max_pb[most]));
+    const bool k_inner = (klast - kfirst) * most * b->taps < b->l.plane;
+    const int64_t outer = k_inner ? v.parts : klast - kfirst;
+    const int64_t inner = k_inner ? klast - kfirst : v.parts;
+    for (int64_t i = 0; i < outer; i++) {
+        for (int64_t j = 0; j < inner; j++) {
+            const int64_t kb = kfirst + (k_inner ? j : i), vb = k_inner ? i : j;
+            mac_one(it, cls, spx_planar_at(&b->k, kb), spx_planar_at(&b->k, kb + 1),
+                    cls->first + spx_planar_at(&v, vb), cls->first + spx_planar_at(&v, vb + 1));
+        }
     }
 }
 
@@ -155,17 +157,16 @@ static void mac_all(grid_item *it, int64_t kfirst, int64_t klast)
     if (!b->l.images) {
         mac_class(it, &r->t.cls[0], kfirst, klast);
         if (it->last && r->out_step > 1) {
-            deliver(it, spx_planar_cut(b->g.ko, b->kblocks, kfirst),
-                    spx_planar_cut(b->g.ko, b->kblocks, klast));
+            deliver(it, spx_planar_at(&b->k, kfirst), spx_planar_at(&b->k, klast));
         }
         return;
     }
     for (int64_t k = kfirst; k < klast; k++) {
-        const int64_t k0 = spx_planar_cut(b->g.ko, b->kblocks, k);
-        const int64_t k1 = spx_planar_cut(b->g.ko, b->kblocks, k + 1);
+        const int64_t k0 = spx_planar_at(&b->k, k);
+        const int64_t k1 = spx_planar_at(&b->k, k + 1);
         /* Complete after one block of input channels: all k blocks take turns in one small buffer.
          */
-        it->dst_k = b->cblocks == 1 ? k0 : 0;
+        it->dst_k = b->c.parts == 1 ? k0 : 0;
         for (int64_t c = 0; c < r->t.classes; c++) {
             mac_class(it, &r->t.cls[c], k, k + 1);
         }
@@ -181,21 +182,24 @@ static void grid_items(void *ctx, int worker, size_t begin, size_t end)
     const spx_planar_block *b = &r->b;
     float *scratch = r->scratch + worker * r->scratch_floats;
     const bool in_place = !b->l.images && r->out_step == 1;
+    const spx_planar_cut groups = spx_planar_cut_in(b->k.parts, r->kgroups);
     for (int64_t i = (int64_t)begin; i < (int64_t)end; i++) {
         const int64_t item = i / r->kgroups, group = i % r->kgroups;
         grid_item it = {.run = r, .dense = scratch + r->lanes_floats};
         it.images = spx_planar_images(b, item, &it.n);
         it.dst = in_place ? r->out + it.n * r->out_stride_n : scratch;
-        it.dst_plane = b->l.images ? b->l.vectors * SPX_PLANAR_LANES : b->g.oh * b->g.ow;
-        for (int64_t cb = 0; cb < b->cblocks; cb++) {
+        it.dst_plane = b->g.oh * b->g.ow;
+        if (b->l.images) {
+            it.dst_plane = spx_planar_lanes_plane(it.dst_plane);
+        }
+        for (int64_t cb = 0; cb < b->c.parts; cb++) {
             int64_t distance;
-            it.c0 = spx_planar_cut(b->g.ci, b->cblocks, cb);
-            it.c1 = spx_planar_cut(b->g.ci, b->cblocks, cb + 1);
+            it.c0 = spx_planar_at(&b->c, cb);
+            it.c1 = spx_planar_at(&b->c, cb + 1);
             it.in = spx_planar_packed(b, worker, &r->in, item, item + 1, it.c0, it.c1, &distance);
             it.load = cb > 0 || (in_place && r->accumulate);
-            it.last = cb == b->cblocks - 1;
-            mac_all(&it, spx_planar_cut(b->kblocks, r->kgroups, group),
-                    spx_planar_cut(b->kblocks, r->kgroups, group + 1));
+            it.last = cb == b->c.parts - 1;
+            mac_all(&it, spx_planar_at(&groups, group), spx_planar_at(&groups, group + 1));
         }
     }
 }
@@ -207,7 +211,7 @@ static void grid_take(grid_run *r, bool plain, int threads, spx_planar_arena *a)
     b->isa = spx_planar_isa_now();
     spx_planar_layout_init(&b->g, b->n, plain, &b->l);
     spx_planar_block_init(b, 1, threads, a);
-    spx_planar_tables_count(&b->g, &b->l, b->cb_max, &r->t);
+    spx_planar_tables_count(&b->g, &b->l, spx_planar_most(&b->c), &r->t);
     r->t.cls = spx_planar_take(a, r->t.classes, sizeof *r->t.cls);
     r->t.tap = spx_planar_take(a, r->t.taps, sizeof *r->t.tap);
     r->t.voff = spx_planar_take(a, r->t.vectors, sizeof *r->t.voff);
@@ -216,7 +220,8 @@ static void grid_take(grid_run *r, bool plain, int threads, spx_planar_arena *a)
     const int64_t pixels = b->g.oh * b->g.ow;
     r->lanes_floats = 0;
     if (b->l.images) {
-        r->lanes_floats = (b->cblocks == 1 ? b->kb_max : b->g.ko) * pixels * SPX_PLANAR_LANES;
+        r->lanes_floats =
+            (b->c.parts == 1 ? spx_planar_most(&b->k) : b->g.ko) * spx_planar_lanes_plane(pixels);
     }
     r->scratch_floats = r->lanes_floats;
     if (r->out_step > 1) {
@@ -226,17 +231,17 @@ static void grid_take(grid_run *r, bool plain, int threads, spx_planar_arena *a)
     r->scratch = spx_planar_take(a, threads * r->scratch_floats, sizeof *r->scratch);
     /* Few items do not divide evenly: cut each by output channels too. */
     const bool even = b->items % threads == 0 || b->items >= 4 * (int64_t)threads;
-    r->kgroups = even ? 1 : b->kblocks < threads ? b->kblocks : threads;
+    r->kgroups = even ? 1 : b->k.parts < threads ? b->k.parts : threads;
 }
 
 static void grid_execute(spx_stream *s, grid_run *r)
 {
     const spx_planar_block *b = &r->b;
-    spx_planar_tables_fill(&b->g, &b->l, b->cb_max, &r->t);
+    spx_planar_tables_fill(&b->g, &b->l, spx_planar_most(&b->c), &r->t);
     if (b->g.ko * b->g.ci * b->taps < PARALLEL_WEIGHTS) {
-        repack_weights(r, 0, 0, (size_t)b->kblocks);
+        repack_weights(r, 0, 0, (size_t)b->k.parts);
     } else {
-        spx_pool_run(spx_stream_pool(s), (size_t)b->kblocks, repack_weights, r);
+        spx_pool_run(spx_stream_pool(s), (size_t)b->k.parts, repack_weights, r);
     }
     spx_pool_run(spx_stream_pool(s), (size_t)(b->items * r->kgroups), grid_items, r);
 }

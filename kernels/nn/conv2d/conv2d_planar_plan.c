@@ -186,7 +186,7 @@ static void layout_images(const spx_planar_grid *g, spx_planar_layout *l)
     l->images = true;
     l->vectors = g->oh * g->ow;
     l->tail = LANES;
-    l->plane = g->ih * g->iw * LANES;
+    l->plane = spx_planar_lanes_plane(g->ih * g->iw);
 }
 
 void spx_planar_layout_init(const spx_planar_grid *g, int64_t images, bool plain,

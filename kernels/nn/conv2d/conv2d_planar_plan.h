@@ -115,16 +115,40 @@ void spx_planar_pack_channel(const spx_planar_isa *isa, const spx_planar_grid *g
                              const spx_planar_layout *l, const float *src, spx_planar_affine f,
                              float *dst);
 
-/** First of part i when n things are cut into parts that differ by at most one. */
-static inline int64_t spx_planar_cut(int64_t n, int64_t parts, int64_t i)
+/** n things cut into parts that differ by at most one, the larger ones first. */
+typedef struct spx_planar_cut {
+    int64_t parts, size, larger; /* the first larger parts have size + 1 */
+} spx_planar_cut;
+
+static inline spx_planar_cut spx_planar_cut_in(int64_t n, int64_t parts)
 {
-    const int64_t q = n / parts, r = n % parts;
-    return i * q + (i < r ? i : r);
+    return (spx_planar_cut){parts, n / parts, n % parts};
+}
+
+/** First thing of part i; of part parts: n. */
+static inline int64_t spx_planar_at(const spx_planar_cut *c, int64_t i)
+{
+    return i * c->size + (i < c->larger ? i : c->larger);
+}
+
+/** Things in the largest part. */
+static inline int64_t spx_planar_most(const spx_planar_cut *c)
+{
+    return c->size + (c->larger > 0);
 }
 
 static inline int64_t spx_planar_ceil(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
+}
+
+/**
+ * Floats from plane to plane where 8 images lie in the lanes: an odd number of cache lines, so that
+ * the same pixel of many channels does not fall into a few sets of the cache.
+ */
+static inline int64_t spx_planar_lanes_plane(int64_t pixels)
+{
+    return (spx_planar_ceil(pixels, 2) | 1) * 2 * SPX_PLANAR_LANES;
 }
 
 #endif
