@@ -5,6 +5,7 @@
 #include "host/control/interrupt.h"
 #include "host/graph/tuning.h"
 #include "host/train/evaluate.h"
+#include "host/train/tuning_cache.h"
 #include "search/final/model.h"
 
 #include <stdio.h>
@@ -69,7 +70,9 @@ static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader,
     spx_status st;
     SPX_TRY(st, spx_cli_stream(cli, &stream), end);
     SPX_TRY(st, spx_tuning_create(&tuning), end);
+    spx_tuning_cache_load(tuning);
     SPX_TRY(st, spx_model_runner_init(&r, stream, m, v->batch, tuning), end);
+    spx_tuning_cache_store(tuning);
     b = spx_model_runner_binding(&r);
     st = spx_evaluate(r.program, &b, &source, m->spec.classes, 0, stop, NULL, out);
 end:

@@ -1,6 +1,7 @@
 #include "host/train/session.h"
 
 #include "host/control/build_info.h"
+#include "host/train/tuning_cache.h"
 #include "kernels/base/file.h"
 
 #include <stdlib.h>
@@ -99,6 +100,9 @@ spx_status spx_session_open(spx_session *s, const spx_session_options *o)
     if (spx_run_dir_resumed(s->dir)) {
         SPX_TRY(st, check_options(s, o), fail);
         SPX_TRY(st, resume(s, &threads, &metrics_bytes), fail);
+    }
+    if (!spx_session_resumes(s)) {
+        spx_tuning_cache_load(s->tuning);
     }
     SPX_TRY(st, spx_run_dir_metrics(s->dir, metrics_bytes, &s->metrics), fail);
     SPX_TRY(st, spx_stream_create(&s->stream, SPX_DEVICE_CPU, threads), fail);

@@ -34,7 +34,7 @@ typedef struct spx_session {
     spx_ckpt checkpoint; /* the one resumed from; file NULL where there is none */
     spx_deadline deadline;
     spx_stream *stream;   /* CPU, `threads` workers */
-    spx_tuning *tuning;   /* the checkpoint's choices, or none yet */
+    spx_tuning *tuning;   /* the checkpoint's choices; of a new run, the cache's */
     spx_loop_state state; /* where to go on; zero for a new run */
 } spx_session;
 

@@ -3,6 +3,7 @@
 #include "data/loader/loader.h"
 #include "data/loader/loader_source.h"
 #include "host/train/evaluate.h"
+#include "host/train/tuning_cache.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
 
@@ -93,6 +94,7 @@ static spx_status open_net(run *r)
         r->o->bilevel.second_order ? SPX_PASSES_SECOND_ORDER : SPX_PASSES_FIRST_ORDER;
     SPX_RETURN_IF(spx_supernet_init(&r->net, r->session->stream, &r->o->net,
                                     passes | SPX_PASS_BIT(SPX_PASS_EVAL), r->session->tuning));
+    spx_tuning_cache_store(r->session->tuning);
     return spx_bilevel_init(&r->search, &r->net, &r->o->bilevel, r->o->seed);
 }
 

@@ -4,6 +4,7 @@
 #include "data/loader/loader_source.h"
 #include "host/control/build_info.h"
 #include "host/train/evaluate.h"
+#include "host/train/tuning_cache.h"
 #include "search/final/model.h"
 
 #include <stdlib.h>
@@ -73,6 +74,7 @@ static spx_status open_run(run *r)
                                           s->tuning));
     SPX_RETURN_IF(spx_final_eval_program(&r->eval_program, s->stream, &o->spec, o->batch,
                                          o->aux_weight > 0, s->tuning));
+    spx_tuning_cache_store(s->tuning);
     if (!spx_layout_equal(spx_program_layout(r->train_program),
                           spx_program_layout(r->eval_program))) {
         return SPX_FAIL(SPX_EINVAL, "training and evaluation disagree about the layout");

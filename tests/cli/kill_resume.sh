@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# kill_resume.sh SPHYNX MAKE_PACK: searches and trainings killed at random moments, ten times by SIGTERM
+# and ten times by SIGKILL, end with the numbers of one that was left alone. SEED=N repeats the moments.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2
+SEED=${SEED:-$((RANDOM + 1))}
+RANDOM=$SEED
+pack=$OUT/pack.h5
+"$make_pack" "$pack" 16 96 || exit 1
+
+common=(--data "$pack" --init-channels 1 --batch 8 --no-flip --log-every 1 --threads 1 --resume)
+search=(search "${common[@]}" --layers 2 --reduce-loc 3 --epochs 4 --save-every 2)
+train=(train "${common[@]}" --layers 3 --reduce-at 0,2 --epochs 8 --aux-weight 0 --drop-path 0.2
+    --ema 0.9 --save-every 3)
+
+# kill_often FOLDER SIGNAL LIMIT ARGS: runs to the end, killed ten times after up to LIMIT ms each.
+kill_often() {
+    local folder=$1 signal=$2 limit=$3 sessions=0 code=1 pid
+    shift 3
+    while [ "$code" -ne 0 ] && [ "$sessions" -lt 50 ]; do
+        "$sphynx" "$@" --out "$folder" >"$OUT/stdout" 2>"$OUT/stderr" &
+        pid=$!
+        if [ "$sessions" -lt 10 ]; then
+            sleep "$(printf '0.%03d' $((RANDOM % limit + 1)))"
+            kill "-$signal" "$pid" 2>"$OUT/kill"
+        fi
+        code=0
+        wait "$pid" 2>"$OUT/wait" || code=$?
+        sessions=$((sessions + 1))
+        case $signal-$code in
+        *-0 | TERM-75 | TERM-143 | KILL-137) ;; # 143: before the program could say otherwise
+        *) fail "$folder: exit code $code" && break ;;
+        esac
+    done
+    echo "$(basename "$folder"): $sessions sessions"
+}
+
+# same FOLDER OTHER FILE...
+same() {
+    local folder=$1 other=$2 file
+    shift 2
+    for file; do
+        cmp "$folder/$file" "$other/$file" || fail "$other: $file differs"
+    done
+}
+
+export XDG_CACHE_HOME=$OUT/search-cache # of its own: a checkpoint carries all of it
+check "search" 0 "$sphynx" "${search[@]}" --out "$OUT/search"
+for signal in TERM KILL; do
+    kill_often "$OUT/search-$signal" $signal 400 "${search[@]}"
+    same "$OUT/search" "$OUT/search-$signal" result.json metrics.jsonl genotype.json genotype.txt \
+        last.h5
+done
+export XDG_CACHE_HOME=$OUT/train-cache
+check "train" 0 "$sphynx" "${train[@]}" --out "$OUT/train"
+for signal in TERM KILL; do
+    kill_often "$OUT/train-$signal" $signal 300 "${train[@]}"
+    same "$OUT/train" "$OUT/train-$signal" result.json metrics.jsonl model.h5 best.h5 last.h5
+done
+[ "$failures" -eq 0 ] || echo "SEED=$SEED"
+finish
