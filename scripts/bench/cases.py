@@ -11,7 +11,7 @@ def supernet(order, channels, layers, images, time, memory=None, steps=2):
 
 
 # target_*: PyTorch's seconds (peak memory) divided by ours, at least.
-# steps: timed by PyTorch in each round, after one that is not.
+# steps: timed in each round by each, after one that is not.
 CASES = {
     "supernet_first_order_c16": supernet(1, 16, 8, (3, 32, 32), 1.8, 3.0),
     "supernet_second_order_c16": supernet(2, 16, 8, (3, 32, 32), 1.8, 3.0),
@@ -31,7 +31,7 @@ WHAT = {
 }
 
 
-def sphynx_args(case):
+def sphynx_args(case, steps):
     """Arguments of `sphynx bench` for a case."""
     args = [case["verb"]]
     if case["verb"] == "supernet-step":
@@ -40,5 +40,5 @@ def sphynx_args(case):
         args += ["--genotype", "published", "--reduce-at", ",".join(map(str, case["reduce_at"]))]
     args += ["--init-channels", case["channels"], "--layers", case["layers"],
              "--batch", case["batch"], "--input", "x".join(map(str, case["input"])),
-             "--classes", case["classes"], "--json"]
+             "--classes", case["classes"], "--warmup", 1, "--steps", steps, "--json"]
     return [str(a) for a in args]

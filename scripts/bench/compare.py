@@ -54,17 +54,21 @@ def run_json(command, threads):
     return json.loads(text), usage.ru_maxrss * 1024, share
 
 
+def steps_of(name, args):
+    return 1 if args.quick else CASES[name]["steps"]
+
+
 def measure_sphynx(name, args):
-    command = [args.sphynx, "bench"] + sphynx_args(CASES[name]) + ["--threads", str(args.threads)]
+    command = ([args.sphynx, "bench"] + sphynx_args(CASES[name], steps_of(name, args))
+               + ["--threads", str(args.threads)])
     told, seen, share = run_json(command, args.threads)
     # Its own figure is checked against the kernel's: the larger one counts.
     return float(told["seconds_median"]), max(int(told["peak_rss_bytes"]), seen), share
 
 
 def measure_pytorch(name, args):
-    steps = 1 if args.quick else CASES[name]["steps"]
     command = [sys.executable, os.path.join(HERE, "pytorch_case.py"), name, str(args.threads),
-               str(steps)]
+               str(steps_of(name, args))]
     told, _, share = run_json(command, args.threads)
     return float(told["seconds_median"]), int(told["peak_rss_bytes"]), share
 
@@ -220,7 +224,7 @@ def parse_args():
     p.add_argument("--only", action="append", choices=sorted(CASES), metavar="CASE",
                    help="this case only; may be given several times: " + ", ".join(CASES))
     p.add_argument("--rounds", type=int, help="rounds per case (default 3; 1 with --quick)")
-    p.add_argument("--quick", action="store_true", help="one round, one timed PyTorch step")
+    p.add_argument("--quick", action="store_true", help="one round, one timed step")
     p.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
     p.add_argument("--out", metavar="DIR", help="default: results/cpu; build/bench for a partial "
                    "run (--only, --quick), so that it does not replace a whole one")
