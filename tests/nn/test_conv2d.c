@@ -227,6 +227,9 @@ SPX_TEST(every_algorithm_agrees_with_the_reference_on_every_case)
         CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, threads));
         for (size_t i = 0; i < CONV2D_CASES * VARIANTS; i++) {
             operands o;
+            if (threads != 2 && i % VARIANTS != (i / VARIANTS + (size_t)threads) % VARIANTS) {
+                continue; /* every variant with two threads, one of them with one and three */
+            }
             operands_init(&o, &conv2d_cases[i / VARIANTS], &variants[i % VARIANTS]);
             for (int pass = 0; pass < SPX_CONV2D_PASS_COUNT; pass++) {
                 for (int algo = 1; algo < SPX_CONV2D_ALGO_COUNT; algo++) {
