@@ -146,6 +146,19 @@ json_t *spx_cli_resolved_json(const spx_cli *cli)
     return object;
 }
 
+/* The shortest decimal that reads back to the same number. */
+static void print_real(FILE *out, double v)
+{
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v) { /* always so at 17 */
+            break;
+        }
+    }
+    (void)fputs(text, out);
+}
+
 /* Writes one value the way --config reads it. */
 static spx_status print_value(FILE *out, const spx_option *o, const json_t *value)
 {
@@ -155,7 +168,7 @@ static spx_status print_value(FILE *out, const spx_option *o, const json_t *valu
     } else if (json_is_integer(value)) {
         (void)fprintf(out, "%lld", (long long)json_integer_value(value));
     } else if (json_is_real(value)) {
-        (void)fprintf(out, "%.17g", json_real_value(value));
+        print_real(out, json_real_value(value));
     } else if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value); i++) {
             (void)fprintf(out, "%s%lld",
