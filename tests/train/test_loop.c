@@ -1,6 +1,8 @@
 #include "host/train/loop.h"
 #include "tests/support/spx_test.h"
 
+#include <stdbool.h>
+
 /*
  * A run whose whole state is one number, folded over what happens; what is saved is that number and
  * the loop's state. Two runs are the same if the numbers are.
