@@ -516,6 +516,29 @@ SPX_TEST(gradients_through_batch_statistics_equal_finite_differences)
     }
 }
 
+static void in_place_body(spx_stream *s, void *ctx)
+{
+    problem *q = ctx;
+    const int64_t st = (int64_t)q->stride;
+    const size_t c = (size_t)q->d.c;
+    const float *sums = pile_normal(&q->p, 2 * c, 0, 1);
+    float *dx = pile_copy(&q->p, q->dy, q->all), *same = pile_copy(&q->p, q->dy, q->all);
+    CHECK_OK(spx_norm_sum_backward_apply(s, &q->d, q->term, sums, sums + c, true, q->y, st, q->dy,
+                                         st, false, dx, st));
+    CHECK_OK(spx_norm_sum_backward_apply(s, &q->d, q->term, sums, sums + c, true, q->y, st, same,
+                                         st, false, same, st));
+    CHECK_CLOSE(same, dx, q->all, 0);
+}
+
+SPX_TEST(the_gradient_may_replace_the_incoming_one)
+{
+    problem q;
+    SPX_UNUSED;
+    problem_init(&q, &cases[6], 0.5f);
+    spx_on_every_stream(in_place_body, &q);
+    pile_clear(&q.p);
+}
+
 static void repeat_body(spx_stream *s, void *ctx)
 {
     problem *q = ctx;
@@ -612,6 +635,7 @@ int main(void)
         SPX_UNIT(statistics_of_one_value_have_no_variance),
         SPX_UNIT(backward_equals_the_formula),
         SPX_UNIT(gradients_through_batch_statistics_equal_finite_differences),
+        SPX_UNIT(the_gradient_may_replace_the_incoming_one),
         SPX_UNIT(repeated_calls_give_the_same_bits),
         SPX_UNIT(bad_arguments_are_refused),
     };
