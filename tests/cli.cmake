@@ -1,7 +1,7 @@
 foreach(file options progress)
   spx_test(test_${file} SOURCES cli/test_${file}.c LINK spx_cli)
 endforeach()
-foreach(script manners data)
+foreach(script manners data networks)
   add_test(NAME cli_${script}
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_${script}.sh $<TARGET_FILE:sphynx>)
 endforeach()

@@ -9,6 +9,8 @@
     X(doctor) \
     X(bench) \
     X(search) \
+    X(plan) \
+    X(inspect) \
     X(train) \
     X(eval) \
     X(predict)

@@ -160,16 +160,23 @@ static bool fits(const spx_counts *n, const spx_plan_bounds *b)
 }
 
 /*
- * The widest network of c's layers and placement within b, up to `most` channels: c's width and
- * counts; 0 channels when even the narrowest does not fit. Every count grows with the width, so
+ * The widest network of c's layers and placement within b, from `least` to `most` channels: c's
+ * width and counts; 0 channels when `least` does not fit. Every count grows with the width, so
  * halving finds it.
  */
-static spx_status widest(spx_planner *p, const spx_plan_bounds *b, int64_t most, spx_plan_choice *c)
+static spx_status widest(spx_planner *p, const spx_plan_bounds *b, int64_t least, int64_t most,
+                         spx_plan_choice *c)
 {
-    int64_t low = 0,
-            high = most / p->step + 1; /* low fits (or is 0), high does not (or is too wide) */
+    int64_t low = least / p->step,
+            high = most / p->step + 1; /* low fits, high does not, in steps */
     spx_plan_choice best = *c;
-    best.init_channels = 0;
+    c->init_channels = best.init_channels = least;
+    SPX_RETURN_IF(count(p, c));
+    if (!fits(&c->counts, b)) {
+        c->init_channels = 0;
+        return SPX_OK;
+    }
+    best.counts = c->counts;
     while (high - low > 1) {
         const int64_t mid = low + (high - low) / 2;
         c->init_channels = mid * p->step;
@@ -183,6 +190,23 @@ static spx_status widest(spx_planner *p, const spx_plan_bounds *b, int64_t most,
     }
     *c = best;
     return SPX_OK;
+}
+
+/* The narrowest network of these layers and placement that scores at least `score`; above most if
+ * none. */
+static int64_t narrowest(const spx_planner *p, int64_t layers, const int at[2], double score,
+                         int64_t most)
+{
+    int64_t low = 0, high = most / p->step + 1;
+    while (high - low > 1) {
+        const int64_t mid = low + (high - low) / 2;
+        if (spx_plan_score(mid * p->step, layers, at) >= score) {
+            high = mid;
+        } else {
+            low = mid;
+        }
+    }
+    return high * p->step;
 }
 
 static bool better(const spx_plan_choice *a, const spx_plan_choice *b)
@@ -207,11 +231,13 @@ static spx_status try_depth(spx_planner *p, const spx_plan_bounds *b, int64_t la
     for (int i = 0; i < last; i++) {
         for (int j = i + 1; j <= last; j++) {
             spx_plan_choice c = {.layers = layers, .reduce_at = {i, j}};
-            if (best->init_channels > 0 &&
-                spx_plan_score(most, layers, c.reduce_at) < best->score) {
+            const int64_t least = best->init_channels > 0
+                                      ? narrowest(p, layers, c.reduce_at, best->score, most)
+                                      : p->step;
+            if (least > most) {
                 continue;
             }
-            SPX_RETURN_IF(widest(p, b, most, &c));
+            SPX_RETURN_IF(widest(p, b, least, most, &c));
             if (c.init_channels == 0) {
                 continue;
             }
@@ -239,18 +265,16 @@ static spx_status refuse(spx_planner *p, const spx_plan_bounds *b)
         }
     }
     if (c.counts.relus > b->relus) {
-        return SPX_FAIL(
-            SPX_ENOTFOUND,
-            "plan: no network fits %lld ReLUs: the smallest (%lld channels, %lld layers) "
-            "has %lld",
-            (long long)b->relus, (long long)c.init_channels, (long long)c.layers,
-            (long long)c.counts.relus);
+        return SPX_FAIL(SPX_ENOTFOUND,
+                        "no network fits %lld ReLUs: the smallest (%lld channels, %lld layers) "
+                        "has %lld",
+                        (long long)b->relus, (long long)c.init_channels, (long long)c.layers,
+                        (long long)c.counts.relus);
     }
-    return SPX_FAIL(
-        SPX_ENOTFOUND,
-        "plan: no network fits these bounds: the smallest have %lld parameters and %lld "
-        "multiply-adds",
-        (long long)params, (long long)macs);
+    return SPX_FAIL(SPX_ENOTFOUND,
+                    "no network fits these bounds: the smallest have %lld parameters and %lld "
+                    "multiply-adds",
+                    (long long)params, (long long)macs);
 }
 
 spx_status spx_planner_best(spx_planner *p, const spx_plan_bounds *b, spx_plan_choice *out)
@@ -259,13 +283,12 @@ spx_status spx_planner_best(spx_planner *p, const spx_plan_bounds *b, spx_plan_c
     spx_plan_choice best = {0};
     if (b->relus < 1 || b->max_params < 0 || b->max_macs < 0 || b->min_layers < 2 ||
         b->max_layers < b->min_layers || b->max_layers > SPX_MAX_LAYERS) {
-        return SPX_FAIL(SPX_EINVAL, "plan: bounds out of range (layers from 2 to %d)",
-                        SPX_MAX_LAYERS);
+        return SPX_FAIL(SPX_EINVAL, "bounds out of range (layers from 2 to %d)", SPX_MAX_LAYERS);
     }
     const spx_plan_bounds relus_only = {.relus = b->relus};
     for (int64_t l = b->min_layers; l <= b->max_layers; l++) {
         spx_plan_choice c = {.layers = l, .reduce_at = {0, favoured_second(l)}};
-        SPX_RETURN_IF(widest(p, &relus_only, MAX_CHANNELS, &c));
+        SPX_RETURN_IF(widest(p, &relus_only, p->step, MAX_CHANNELS, &c));
         most[l] = c.init_channels;
     }
     /* Most promising depth first, so that its result rules out the others without counting them. */

@@ -1,0 +1,111 @@
+/* sphynx inspect: what a final network costs, layer by layer, and what its cells look like. */
+#include "host/cli/commands.h"
+#include "host/cli/graphviz.h"
+#include "host/cli/net_talk.h"
+#include "kernels/base/file.h"
+#include "search/final/model.h"
+#include "search/space/draw.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct values {
+    spx_net_values net;
+    const char *model, *svg, *dot;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, model, "model", "FILE", NULL,
+            "the network of a model or checkpoint, in place of the next six"),
+    SPX_NET_OPTIONS(values, net),
+    SPX_OPT(STRING, values, svg, "svg", "FILE", NULL, "draw the cells (needs Graphviz)",
+            .flags = SPX_OPT_TRANSIENT),
+    SPX_OPT(STRING, values, dot, "dot", "FILE", NULL, "write that drawing in Graphviz' language",
+            .flags = SPX_OPT_TRANSIENT),
+    {0}};
+
+static spx_status of_model(spx_cli *cli, const char *path, spx_genotype *g, spx_final_config *c)
+{
+    static const char *const excluded[] = {"genotype",  "init-channels", "layers",
+                                           "reduce-at", "input",         "classes"};
+    for (size_t i = 0; i < sizeof excluded / sizeof excluded[0]; i++) {
+        if (spx_cli_given(cli, excluded[i])) {
+            return spx_cli_usage(cli, "--model already says --%s", excluded[i]);
+        }
+    }
+    spx_model m;
+    SPX_RETURN_IF(spx_model_open(&m, path));
+    *g = m.spec.genotype;
+    *c = (spx_final_config){.batch = 1,
+                            .input = m.spec.input,
+                            .classes = m.spec.classes,
+                            .init_channels = m.spec.init_channels,
+                            .layers = m.spec.layers,
+                            .n_reduce = m.spec.n_reduce};
+    memcpy(c->reduce_at, m.spec.reduce_at, sizeof c->reduce_at);
+    spx_model_close(&m);
+    return SPX_OK;
+}
+
+static spx_status draw(const values *v, const spx_genotype *g)
+{
+    spx_status st = SPX_OK;
+    char *text = spx_genotype_dot(g);
+    if (text == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "inspect: drawing");
+    }
+    if (v->dot != NULL) {
+        const spx_span part = {text, strlen(text)};
+        st = spx_file_replace(v->dot, &part, 1);
+    }
+    if (st == SPX_OK && v->svg != NULL) {
+        st = spx_graphviz_svg(text, v->svg);
+    }
+    free(text);
+    return st;
+}
+
+static spx_status print_json(const spx_audit *a, const spx_final_config *c)
+{
+    json_t *o =
+        json_pack("{s:I, s:I, s:I, s:I, s:o}", "relus", (json_int_t)a->total.relus, "params",
+                  (json_int_t)a->total.params, "params_aux", (json_int_t)a->total.params_aux,
+                  "macs", (json_int_t)a->total.macs, "layers", spx_audit_json(a));
+    json_t *net = spx_net_json(c);
+    const bool bad = o == NULL || net == NULL || json_object_update_missing(o, net) != 0;
+    json_decref(net);
+    if (bad) {
+        json_decref(o);
+        return SPX_FAIL(SPX_ENOMEM, "inspect: JSON");
+    }
+    return spx_cli_print_json(o);
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    spx_genotype g;
+    spx_final_config c;
+    spx_audit audit;
+    SPX_RETURN_IF(v->model != NULL ? of_model(cli, v->model, &g, &c)
+                                   : spx_net_config(cli, &v->net, &g, &c));
+    SPX_RETURN_IF(spx_net_audit(&audit, &g, &c));
+    if (v->dot != NULL || v->svg != NULL) {
+        SPX_RETURN_IF(draw(v, &g));
+    }
+    if (cli->json) {
+        return print_json(&audit, &c);
+    }
+    spx_audit_print(&audit);
+    return SPX_OK;
+}
+
+const spx_command spx_cmd_inspect = {
+    .name = "inspect",
+    .summary = "Audits a final network: ReLUs, parameters and multiply-adds per layer.",
+    .example = "sphynx inspect --init-channels 5 --layers 10 --reduce-at 0,5 --input 3x32x32 "
+               "--classes 100 --svg cells.svg",
+    .options = options,
+    .values_size = sizeof(values),
+    .run = run,
+};

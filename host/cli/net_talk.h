@@ -1,0 +1,48 @@
+#ifndef SPX_NET_TALK_H
+#define SPX_NET_TALK_H
+/* What the commands that name a final network share: its options, and printing what it costs. */
+#include "host/cli/cli.h"
+#include "search/space/audit.h"
+
+/** Options that describe a final network. */
+typedef struct spx_net_values {
+    const char *genotype;
+    int64_t init_channels, layers, classes;
+    spx_int_list reduce_at, input;
+} spx_net_values;
+
+#define SPX_NET_OPTIONS(STRUCT, FIELD)                                                             \
+    SPX_OPT(STRING, STRUCT, FIELD.genotype, "genotype", "G", "published",                          \
+            "published, or a file in JSON or the published text form"),                            \
+        SPX_OPT(INT, STRUCT, FIELD.init_channels, "init-channels", "C", "5", "initial channels",   \
+                .min = 1, .max = 4096),                                                            \
+        SPX_OPT(INT, STRUCT, FIELD.layers, "layers", "L", "10", "cells", .min = 1,                 \
+                .max = SPX_MAX_LAYERS),                                                            \
+        SPX_OPT(LIST, STRUCT, FIELD.reduce_at, "reduce-at", "I,...", "0,5", "cells that reduce",   \
+                .min = 0, .max = SPX_MAX_LAYERS),                                                  \
+        SPX_OPT(SHAPE, STRUCT, FIELD.input, "input", "CxHxW", "3x32x32",                           \
+                "image shape; 224x224 is the ImageNet network", .min = 1, .max = 4096),            \
+        SPX_OPT(INT, STRUCT, FIELD.classes, "classes", "K", "100", "classes", .min = 1,            \
+                .max = 1e6)
+
+/** CxHxW as a shape; a usage error where it has not three parts. */
+SPX_MUST_CHECK spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *out);
+
+/** Reads the genotype and fills the configuration: evaluation, batch 1, no auxiliary head. */
+SPX_MUST_CHECK spx_status spx_net_config(spx_cli *cli, const spx_net_values *v, spx_genotype *g,
+                                         spx_final_config *c);
+
+/**
+ * The audit with the auxiliary head where the network can have one, else without.
+ * @param c  its `auxiliary` is set to which of them it is
+ */
+SPX_MUST_CHECK spx_status spx_net_audit(spx_audit *out, const spx_genotype *g, spx_final_config *c);
+
+/** {"init_channels", "reduce_at", "input", "classes"}; NULL when out of memory. */
+json_t *spx_net_json(const spx_final_config *c);
+/** An array with one object per layer; NULL when out of memory. */
+json_t *spx_audit_json(const spx_audit *a);
+/** The same as a table on stdout, with totals. */
+void spx_audit_print(const spx_audit *a);
+
+#endif
