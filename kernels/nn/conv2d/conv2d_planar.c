@@ -85,6 +85,13 @@ static void pack_one(const spx_planar_block *b, const spx_conv2d_input *in, int6
     b->isa->gather(&turn);
 }
 
+void spx_planar_clear_pack(const spx_planar_block *b, int worker)
+{
+    if (!b->l.images) {
+        memset(b->pack + worker * b->pack_floats, 0, (size_t)b->pack_floats * sizeof *b->pack);
+    }
+}
+
 const float *spx_planar_packed(const spx_planar_block *b, int worker, const spx_conv2d_input *in,
                                int64_t i0, int64_t i1, int64_t c0, int64_t c1, int64_t *distance)
 {
@@ -95,9 +102,6 @@ const float *spx_planar_packed(const spx_planar_block *b, int worker, const spx_
     float *const buffer = b->pack + worker * b->pack_floats;
     float *dst = buffer;
     *distance = (c1 - c0) * b->l.plane;
-    /* Past the last plane lanes are read, and multiplied by zero or dropped: they must be numbers.
-     */
-    memset(buffer + (i1 - i0) * *distance, 0, SPX_PLANAR_SLACK * sizeof *buffer);
     for (int64_t i = i0; i < i1; i++) {
         for (int64_t c = c0; c < c1; c++, dst += b->l.plane) {
             pack_one(b, in, i, c, dst);

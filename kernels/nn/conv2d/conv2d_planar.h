@@ -66,15 +66,6 @@ typedef struct spx_planar_dot {
     int64_t dw_stride;
 } spx_planar_dot;
 
-/** A run of packed floats of one line: dst[j] = src[first + step * j], zero outside [begin, end).
- */
-typedef struct spx_planar_segment {
-    int64_t dst;        /* from the start of the line */
-    int64_t first;      /* input column of j = 0 */
-    int64_t count;      /* floats */
-    int64_t begin, end; /* the j whose input column exists */
-} spx_planar_segment;
-
 /** What happens to the pixels of a channel on their way: v -> max(0, (v - mean) * scale + shift).
  */
 typedef struct spx_planar_affine {
@@ -82,17 +73,15 @@ typedef struct spx_planar_affine {
     float mean, scale, shift;
 } spx_planar_affine;
 
-/** Packs lines whose input rows are row, row + step, ..; rows outside the image give zeros. */
-typedef struct spx_planar_lines {
-    const float *src; /* one channel of one image, (h, w) */
-    int64_t h, w;
-    int64_t row, step, count;
-    const spx_planar_segment *segment; /* rising dst; a store may spill 7 floats past each */
-    int segments;
+/** dst[i * pitch + j] = f(src[i * src_row + j * step]) for i < rows, j < count; writes nothing
+ * else. */
+typedef struct spx_planar_rows {
+    const float *src;
+    int64_t src_row, step;
     float *dst;
-    int64_t pitch; /* floats from line to line */
+    int64_t pitch, rows, count; /* rows, count >= 1 */
     spx_planar_affine f;
-} spx_planar_lines;
+} spx_planar_rows;
 
 /**
  * Turns one channel of up to 8 images between plain planes and vectors whose lanes are the images.
@@ -117,7 +106,7 @@ typedef struct spx_planar_isa {
     int max_pb[SPX_PLANAR_MAX_KB + 1]; /* vectors per block of kb channels that fit the registers */
     spx_planar_mac_fn mac[SPX_PLANAR_MAX_KB + 1][SPX_PLANAR_MAX_PB + 1];
     spx_planar_dot_fn dot[SPX_PLANAR_MAX_KB + 1][SPX_PLANAR_MAX_PB + 1];
-    void (*pack)(const spx_planar_lines *a);
+    void (*pack)(const spx_planar_rows *a);
     void (*gather)(const spx_planar_turn *a);
     void (*scatter)(const spx_planar_turn *a);
     float (*sum)(const float *x, int64_t n);

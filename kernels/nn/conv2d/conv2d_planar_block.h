@@ -37,6 +37,12 @@ void spx_planar_block_init(spx_planar_block *b, int64_t items, int threads, spx_
 /** Images of an item, 1 or up to 8, from *first. */
 int spx_planar_images(const spx_planar_block *b, int64_t item, int64_t *first);
 
+/**
+ * Zeroes the worker's pack buffer, before its first use in a call: the padding between the packed
+ * pixels, and past the last plane, where lanes are read but multiplied by zero or dropped.
+ */
+void spx_planar_clear_pack(const spx_planar_block *b, int worker);
+
 /** Channels [c0, c1) of items [i0, i1) in the form the kernels read; *distance from item to item.
  */
 const float *spx_planar_packed(const spx_planar_block *b, int worker, const spx_conv2d_input *in,

@@ -206,6 +206,7 @@ static void dot_items(void *ctx, int worker, size_t begin, size_t end)
     const int64_t row = d->sets * d->entries;
     memset(t.dw + t.k0 * row, 0, (size_t)((t.k1 - t.k0) * row) * sizeof *t.dw);
     memset(t.dw + d->weights + t.k0, 0, (size_t)(t.k1 - t.k0) * sizeof *t.dw);
+    spx_planar_clear_pack(b, worker);
     for (t.i0 = first; t.i0 < last; t.i0 = t.i1) {
         t.i1 = t.i0 + d->batch < last ? t.i0 + d->batch : last;
         prepare_dy(&t);

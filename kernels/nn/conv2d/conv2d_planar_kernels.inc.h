@@ -183,71 +183,63 @@ INLINE __m256 affine8(__m256 v, const spx_planar_affine *f)
     return f->relu ? _mm256_max_ps(_mm256_setzero_ps(), v) : v;
 }
 
-INLINE void zero_run(float *dst, int64_t count)
+/* Eight floats, 2 apart; reads 15. */
+INLINE __m256 load_even(const float *src)
+{
+    const __m256 lo = _mm256_loadu_ps(src), hi = _mm256_loadu_ps(src + 7);
+    const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(lo, hi, 0xd8));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(even, 0xd8));
+}
+
+/* Whole vectors; the last one overlaps the one before where count is no multiple of 8. */
+INLINE void copy_row(float *dst, const float *src, int64_t count, int64_t step,
+                     const spx_planar_affine *f)
 {
     for (int64_t j = 0; j < count; j += 8) {
-        _mm256_storeu_ps(dst + j, _mm256_setzero_ps());
+        const int64_t at = j + 8 <= count ? j : count - 8;
+        const __m256 v = step == 1 ? _mm256_loadu_ps(src + at) : load_even(src + 2 * at);
+        _mm256_storeu_ps(dst + at, affine8(v, f));
     }
 }
 
-/* dst[0..count) = f(src[0], src[step], ..); stores whole vectors. */
-INLINE void copy_run(float *dst, const float *src, int64_t count, int64_t step,
-                     const spx_planar_affine *f)
+INLINE void pack_rows(const spx_planar_rows *a, const spx_planar_affine f)
 {
-    int64_t j = 0;
-    if (step == 1) {
-        for (; j + 8 <= count; j += 8) {
-            _mm256_storeu_ps(dst + j, affine8(_mm256_loadu_ps(src + j), f));
-        }
-        if (j < count) {
-            const __m256i mask = lane_mask((int)(count - j));
-            _mm256_storeu_ps(dst + j, affine8(_mm256_maskload_ps(src + j, mask), f));
+    const int64_t count = a->count, step = a->step;
+    const float *src = a->src;
+    float *dst = a->dst, *const end = dst + a->rows * a->pitch;
+    if (count >= 8 && step <= 2) {
+        for (; dst < end; dst += a->pitch, src += a->src_row) {
+            if (step == 1 && count == 32) { /* the sizes of the usual maps, unrolled */
+                copy_row(dst, src, 32, 1, &f);
+            } else if (step == 1 && count == 16) {
+                copy_row(dst, src, 16, 1, &f);
+            } else if (step == 1) {
+                copy_row(dst, src, count, 1, &f);
+            } else {
+                copy_row(dst, src, count, 2, &f);
+            }
         }
         return;
     }
-    for (; step == 2 && j + 8 < count; j += 8) { /* reads 16, one more than 8 pixels need */
-        const __m256 lo = _mm256_loadu_ps(src + 2 * j), hi = _mm256_loadu_ps(src + 2 * j + 8);
-        const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(lo, hi, 0x88));
-        const __m256 v = _mm256_castpd_ps(_mm256_permute4x64_pd(even, 0xd8));
-        _mm256_storeu_ps(dst + j, affine8(v, f));
-    }
-    for (; j < count; j++) {
-        const __m256 v = affine8(_mm256_castps128_ps256(_mm_load_ss(src + step * j)), f);
-        _mm_store_ss(dst + j, _mm256_castps256_ps128(v));
-    }
-}
-
-INLINE void pack_lines(const spx_planar_lines *a, const spx_planar_affine f)
-{
-    for (int64_t i = 0; i < a->count; i++) {
-        const int64_t row = a->row + i * a->step;
-        float *line = a->dst + i * a->pitch;
-        for (int s = 0; s < a->segments; s++) {
-            const spx_planar_segment *g = &a->segment[s];
-            float *dst = line + g->dst;
-            if (row < 0 || row >= a->h) {
-                zero_run(dst, g->count);
-                continue;
-            }
-            zero_run(dst, g->begin);
-            copy_run(dst + g->begin, a->src + row * a->w + g->first + g->begin * a->step,
-                     g->end - g->begin, a->step, &f);
-            zero_run(dst + g->end, g->count - g->end);
+    for (; dst < end; dst += a->pitch, src += a->src_row) {
+        for (int64_t j = 0; j < count; j++) {
+            const __m256 v = affine8(_mm256_castps128_ps256(_mm_load_ss(src + step * j)), &f);
+            _mm_store_ss(dst + j, _mm256_castps256_ps128(v));
         }
     }
 }
 
 /* The flags as constants, so that each variant's inner loop is free of branches. */
-static void pack(const spx_planar_lines *a)
+static void pack(const spx_planar_rows *a)
 {
     spx_planar_affine f = a->f;
     if (!f.affine && !f.relu) {
-        pack_lines(a, (spx_planar_affine){0});
+        pack_rows(a, (spx_planar_affine){0});
     } else if (!f.affine) {
-        pack_lines(a, (spx_planar_affine){.relu = true});
+        pack_rows(a, (spx_planar_affine){.relu = true});
     } else {
         f.affine = true;
-        pack_lines(a, f);
+        pack_rows(a, f);
     }
 }
 

@@ -183,6 +183,7 @@ static void grid_items(void *ctx, int worker, size_t begin, size_t end)
     float *scratch = r->scratch + worker * r->scratch_floats;
     const bool in_place = !b->l.images && r->out_step == 1;
     const spx_planar_cut groups = spx_planar_cut_in(b->k.parts, r->kgroups);
+    spx_planar_clear_pack(b, worker);
     for (int64_t i = (int64_t)begin; i < (int64_t)end; i++) {
         const int64_t item = i / r->kgroups, group = i % r->kgroups;
         grid_item it = {.run = r, .dense = scratch + r->lanes_floats};

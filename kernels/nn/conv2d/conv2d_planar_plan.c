@@ -55,15 +55,34 @@ static int64_t floor_mod(int64_t a, int64_t b)
     return m < 0 ? m + b : m;
 }
 
+void spx_planar_reach(int64_t at, int64_t step, int64_t inputs, int64_t outputs, int64_t *first,
+                      int64_t *last)
+{
+    /* 0 <= at + step * o < inputs */
+    const int64_t begin = at >= 0 ? 0 : spx_planar_ceil(-at, step);
+    const int64_t end = at >= inputs ? 0 : spx_planar_ceil(inputs - at, step);
+    *last = end < outputs ? end : outputs;
+    *first = begin < *last ? begin : *last;
+}
+
+static spx_planar_run make_run(int64_t first, int64_t count, int64_t place, int64_t step,
+                               int64_t inputs)
+{
+    spx_planar_run r = {.first = first, .count = count, .place = place};
+    spx_planar_reach(first, step, inputs, count, &r.begin, &r.end);
+    return r;
+}
+
 /*
- * Taps whose positions are congruent modulo the step share one run of inputs first, first + step,
- * ..; place[t] is tap t's start in the concatenation of the runs. Returns the number of runs.
+ * Taps whose positions are congruent modulo the step share a run of inputs; place[t] is the input
+ * of tap t for output 0 in the concatenation of the runs. Returns the number of runs, and their
+ * total length.
  */
-static int group_taps(const int64_t *at, int taps, int64_t step, int64_t extent, int64_t *place,
-                      spx_planar_group *group)
+static int share_runs(const int64_t *at, int taps, int64_t step, int64_t inputs, int64_t outputs,
+                      int64_t *place, spx_planar_run *run, int64_t *total)
 {
     int n = 0;
-    int64_t line = 0;
+    *total = 0;
     for (int64_t m = 0; m < step; m++) {
         int64_t lo = INT64_MAX, hi = INT64_MIN;
         for (int t = 0; t < taps; t++) {
@@ -77,31 +96,13 @@ static int group_taps(const int64_t *at, int taps, int64_t step, int64_t extent,
         }
         for (int t = 0; t < taps; t++) {
             if (floor_mod(at[t], step) == m) {
-                place[t] = line + (at[t] - lo) / step;
+                place[t] = *total + (at[t] - lo) / step;
             }
         }
-        group[n] = (spx_planar_group){lo, extent + (hi - lo) / step, line};
-        line += group[n++].lines;
+        run[n] = make_run(lo, outputs + (hi - lo) / step, *total, step, inputs);
+        *total += run[n++].count;
     }
     return n;
-}
-
-void spx_planar_reach(int64_t at, int64_t step, int64_t inputs, int64_t outputs, int64_t *first,
-                      int64_t *last)
-{
-    /* 0 <= at + step * o < inputs */
-    const int64_t begin = at >= 0 ? 0 : spx_planar_ceil(-at, step);
-    const int64_t end = at >= inputs ? 0 : spx_planar_ceil(inputs - at, step);
-    *last = end < outputs ? end : outputs;
-    *first = begin < *last ? begin : *last;
-}
-
-static spx_planar_segment segment(const spx_planar_grid *g, int64_t dst, int64_t first,
-                                  int64_t count)
-{
-    spx_planar_segment s = {.dst = dst, .first = first, .count = count};
-    spx_planar_reach(first, g->step, g->iw, count, &s.begin, &s.end);
-    return s;
 }
 
 static bool reads_in_place(const spx_planar_grid *g)
@@ -158,27 +159,21 @@ static void layout_pixels(const spx_planar_grid *g, bool plain, spx_planar_layou
         l->plane = g->ih * g->iw;
         return;
     }
-    l->groups = group_taps(g->row, g->nr, g->step, g->oh, l->tap_line, l->group);
-    for (int i = 0; i < l->groups; i++) {
-        l->lines += l->group[i].lines;
-    }
+    l->row_runs =
+        share_runs(g->row, g->nr, g->step, g->ih, g->oh, l->tap_line, l->row_run, &l->lines);
     if (l->shared) {
-        spx_planar_group cols[SPX_PLANAR_MAX_TAPS];
-        l->segments = group_taps(g->col, g->ns, g->step, g->ow, l->tap_col, cols);
-        for (int i = 0; i < l->segments; i++) {
-            l->segment[i] = segment(g, cols[i].line, cols[i].first, cols[i].lines);
-            l->pitch += cols[i].lines;
-        }
+        l->col_runs =
+            share_runs(g->col, g->ns, g->step, g->iw, g->ow, l->tap_col, l->col_run, &l->pitch);
         l->plane = l->lines * l->pitch;
         return;
     }
     l->pitch = g->ow;
-    l->segments = g->ns;
-    for (int i = 0; i < g->ns; i++) {
-        l->segment[i] = segment(g, 0, g->col[i], g->ow);
-        l->tap_col[i] = i * l->lines * l->pitch;
-    }
     l->plane = g->ns * l->lines * l->pitch;
+    l->col_runs = g->ns;
+    for (int i = 0; i < g->ns; i++) {
+        l->tap_col[i] = i * l->lines * l->pitch;
+        l->col_run[i] = make_run(g->col[i], g->ow, l->tap_col[i], g->step, g->iw);
+    }
 }
 
 static void layout_images(const spx_planar_grid *g, spx_planar_layout *l)
@@ -301,24 +296,21 @@ void spx_planar_pack_channel(const spx_planar_isa *isa, const spx_planar_grid *g
                              const spx_planar_layout *l, const float *src, spx_planar_affine f,
                              float *dst)
 {
-    /* Stores spill past a run's end, so runs are written in the order of their addresses. */
-    const int sets = l->shared ? 1 : l->segments;
-    for (int i = 0; i < sets; i++) {
-        for (int j = 0; j < l->groups; j++) {
-            const spx_planar_lines lines = {
-                .src = src,
-                .h = g->ih,
-                .w = g->iw,
-                .row = l->group[j].first,
-                .step = g->step,
-                .count = l->group[j].lines,
-                .segment = &l->segment[i],
-                .segments = l->shared ? l->segments : 1,
-                .dst = dst + (i * l->lines + l->group[j].line) * l->pitch,
-                .pitch = l->pitch,
-                .f = f,
-            };
-            isa->pack(&lines);
+    for (int i = 0; i < l->row_runs * l->col_runs; i++) {
+        const spx_planar_run *y = &l->row_run[i / l->col_runs], *x = &l->col_run[i % l->col_runs];
+        const int64_t row = y->first + y->begin * g->step, col = x->first + x->begin * g->step;
+        const spx_planar_rows rows = {
+            .src = src + row * g->iw + col,
+            .src_row = g->step * g->iw,
+            .step = g->step,
+            .dst = dst + (y->place + y->begin) * l->pitch + x->place + x->begin,
+            .pitch = l->pitch,
+            .rows = y->end - y->begin,
+            .count = x->end - x->begin,
+            .f = f,
+        };
+        if (rows.rows > 0 && rows.count > 0) {
+            isa->pack(&rows);
         }
     }
 }

@@ -19,11 +19,13 @@ typedef struct spx_planar_grid {
     int filter_row[SPX_PLANAR_MAX_TAPS], filter_col[SPX_PLANAR_MAX_TAPS];
 } spx_planar_grid;
 
-/** Rows packed for the taps of one residue of the step. */
-typedef struct spx_planar_group {
-    int64_t first; /* input row of the first line */
-    int64_t lines, line;
-} spx_planar_group;
+/**
+ * Inputs first, first + step, .. that serve the taps of one residue of the step, side by side from
+ * place; only the j in [begin, end) lie in the image.
+ */
+typedef struct spx_planar_run {
+    int64_t first, count, place, begin, end;
+} spx_planar_run;
 
 /** Outputs first .. first + count - 1 of a row or column, which read the image through taps t0 ..
  * t1 - 1 only. */
@@ -57,9 +59,8 @@ typedef struct spx_planar_layout {
     int64_t plane; /* floats per channel */
     int64_t pitch, lines;
     int64_t tap_line[SPX_PLANAR_MAX_TAPS], tap_col[SPX_PLANAR_MAX_TAPS];
-    spx_planar_group group[SPX_PLANAR_MAX_TAPS];
-    spx_planar_segment segment[SPX_PLANAR_MAX_TAPS];
-    int groups, segments;
+    spx_planar_run row_run[SPX_PLANAR_MAX_TAPS], col_run[SPX_PLANAR_MAX_TAPS];
+    int row_runs, col_runs;
     spx_planar_span rows[SPX_PLANAR_MAX_SPANS], cols[SPX_PLANAR_MAX_SPANS];
     int row_spans, col_spans;
     int64_t vectors; /* of outputs */
@@ -110,7 +111,7 @@ void spx_planar_tables_fill(const spx_planar_grid *g, const spx_planar_layout *l
 /** Offset of tap (r, s) from an output's vector. */
 int64_t spx_planar_tap_offset(const spx_planar_grid *g, const spx_planar_layout *l, int r, int s);
 
-/** Packs one channel, src (ih, iw), to dst [plane]; up to 7 floats past its end are overwritten. */
+/** Packs one channel, src (ih, iw), into dst [plane], whose padding is zero and stays so. */
 void spx_planar_pack_channel(const spx_planar_isa *isa, const spx_planar_grid *g,
                              const spx_planar_layout *l, const float *src, spx_planar_affine f,
                              float *dst);

@@ -1,0 +1,92 @@
+#ifndef SPX_NN_CONV2D_WINOGRAD_H
+#define SPX_NN_CONV2D_WINOGRAD_H
+/*
+ * Private: the Winograd kernels' interface. A tile of 4x4 outputs is computed from alpha x alpha
+ * inputs, alpha = 4 + taps - 1, through alpha * alpha products per channel instead of 16 * taps *
+ * taps. The 8 lanes of every vector are the same pixel of 8 images, so that transforms, dilation
+ * and odd sizes need no shuffles.
+ *
+ * The file conv2d_winograd_kernels.inc.h is compiled once per instruction set into one of the
+ * tables below. "Vectors" are 8 floats.
+ */
+#include "kernels/nn/conv2d/conv2d_planar.h"
+
+#define SPX_WINO_LANES 8
+#define SPX_WINO_TILE 4      /* outputs of a tile, both ways */
+#define SPX_WINO_MAX_ALPHA 8 /* inputs of a tile, both ways */
+#define SPX_WINO_MAX_TAPS 5
+#define SPX_WINO_MAX_KB 6 /* output channels per register block */
+#define SPX_WINO_MAX_TB 4 /* tiles per register block */
+
+/** Pixels [0, count) of a row of 8 images from or to vectors. */
+typedef struct spx_wino_turn {
+    const float *src;
+    float *dst;
+    int64_t image_stride; /* of the plain side */
+    int images;           /* 1..8 that exist; lanes of the others are 0, or are dropped */
+    int64_t count;
+    spx_planar_affine f; /* gather */
+    bool add;            /* scatter: onto what is there */
+} spx_wino_turn;
+
+/** Where the transformed input of a tile lies: point f of channel c at v + c * v_c + f * v_f. */
+typedef struct spx_wino_tile {
+    int64_t v, v_c;
+} spx_wino_tile;
+
+/** A row of tiles of one channel: its alpha rows of padded input, in vectors. */
+typedef struct spx_wino_line {
+    const float *row[SPX_WINO_MAX_ALPHA];
+    int64_t cols;        /* vectors in a row: dilation * (4 * tiles + alpha - 4) */
+    int64_t dilation;    /* column j of tile t of phase b is dilation * (4 * t + j) + b */
+    int64_t tiles;       /* of one phase */
+    float *tmp;          /* [alpha][cols] vectors */
+    const spx_wino_tile *tile; /* [dilation][tiles] */
+    int64_t c, v_f;
+    float *v;
+} spx_wino_line;
+
+/** m[k][t][f] = sum over c of u[f][c][k] * v[f][c][t] for a block of k and t, all points f. */
+typedef struct spx_wino_gemm {
+    const float *u, *v;
+    int64_t u_f, v_f; /* floats from point to point */
+    int64_t points, channels;
+    float *m;
+    int64_t m_k, m_t; /* floats from channel to channel, tile to tile; points are vectors */
+} spx_wino_gemm;
+
+/** A row of tiles of one output channel, back to 4 rows of outputs in vectors. */
+typedef struct spx_wino_back {
+    const float *m; /* [dilation][tiles], m_t floats apart */
+    int64_t m_t;
+    int64_t dilation, tiles;
+    float bias;
+    float *out; /* [4] rows, pitch floats apart */
+    int64_t pitch;
+} spx_wino_back;
+
+/** u[f][k] = (G w[k] G^T)[f] for the kb filters of a block; points u_f floats apart. */
+typedef struct spx_wino_filter {
+    const double (*g)[SPX_WINO_MAX_TAPS]; /* [alpha][taps] */
+    int alpha, taps;
+    const float *w; /* filter k at w + k * w_k; the tap (r, s) at r * row + s * col */
+    int64_t w_k, row, col;
+    int kb;
+    float *u;
+    int64_t u_f;
+} spx_wino_filter;
+
+typedef struct spx_wino_isa {
+    int max_kb, max_tb;
+    void (*gather)(const spx_wino_turn *a);
+    void (*scatter)(const spx_wino_turn *a);
+    void (*filter)(const spx_wino_filter *a);
+    /* The first is for 3 taps, the second for 5. */
+    void (*line[2])(const spx_wino_line *a);
+    void (*back[2])(const spx_wino_back *a);
+    void (*gemm[SPX_WINO_MAX_KB + 1][SPX_WINO_MAX_TB + 1])(const spx_wino_gemm *a);
+} spx_wino_isa;
+
+extern const spx_wino_isa spx_wino_avx2, spx_wino_avx512vl;
+
+#endif

@@ -1,0 +1,424 @@
+/*
+ * The Winograd kernels, compiled once per instruction set: the including file defines WINO_ISA (the
+ * table to fill), WINO_PAIRS (the register blocks that fit its registers), WINO_MAX_KB and
+ * WINO_MAX_TB.
+ *
+ * The transforms are Toom-Cook's at the points 0, 1, -1, 1/2, -2, infinity for 3 taps and 0, 1, -1,
+ * 2, -2, 1/2, -1/2, infinity for 5. Row f of the input's is the product of (x - p) over all finite
+ * points p but the f-th (over all for infinity); row i of the output's is the i-th powers of the
+ * points; what remains is divided into the filter's.
+ */
+#include "kernels/nn/conv2d/conv2d_winograd.h"
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* Products summed up before they are added to the sum of those before: with n products in runs of
+ * RUN the rounding errors grow like sqrt(RUN + n / RUN) instead of sqrt(n). */
+#define RUN 16
+
+typedef __m256 vec;
+
+INLINE vec add(vec a, vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+INLINE vec sub(vec a, vec b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+/* a * x + b */
+INLINE vec fma(float a, vec x, vec b)
+{
+    return _mm256_fmadd_ps(_mm256_set1_ps(a), x, b);
+}
+
+/* --- Images to lanes and back ----------------------------------------------------------------- */
+
+/* -1 in the first lanes lanes, 0 in the others. */
+INLINE __m256i lane_mask(int lanes)
+{
+    static const int32_t table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - lanes));
+}
+
+INLINE vec affine8(vec v, const spx_planar_affine *f)
+{
+    if (f->affine) {
+        v = _mm256_fmadd_ps(_mm256_sub_ps(v, _mm256_set1_ps(f->mean)), _mm256_set1_ps(f->scale),
+                            _mm256_set1_ps(f->shift));
+    }
+    /* The second operand wins where one is NaN, so divergence shows. */
+    return f->relu ? _mm256_max_ps(_mm256_setzero_ps(), v) : v;
+}
+
+INLINE void transpose8(vec v[8])
+{
+    vec a[8], b[8];
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+        a[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+    }
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+        b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+        b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
+        b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+        b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* Pixels [j, j + count), count <= 8. */
+INLINE void gather8(const spx_wino_turn *a, int64_t j, int count)
+{
+    const __m256i mask = lane_mask(count);
+    vec v[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        const float *src = a->src + i * a->image_stride + j;
+        if (i < a->images) {
+            v[i] = count == 8 ? _mm256_loadu_ps(src) : _mm256_maskload_ps(src, mask);
+            v[i] = affine8(v[i], &a->f);
+        } else {
+            v[i] = _mm256_setzero_ps();
+        }
+    }
+    transpose8(v);
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        if (i < count) {
+            _mm256_storeu_ps(a->dst + 8 * (j + i), v[i]);
+        }
+    }
+}
+
+INLINE void gather_with(const spx_wino_turn *a)
+{
+    int64_t j = 0;
+    for (; j + 8 <= a->count; j += 8) {
+        gather8(a, j, 8);
+    }
+    if (j < a->count) {
+        gather8(a, j, (int)(a->count - j));
+    }
+}
+
+static void gather(const spx_wino_turn *a)
+{
+    /* The common case with constants, free of branches. */
+    spx_wino_turn b = *a;
+    if (a->images == 8 && !a->f.affine && !a->f.relu) {
+        b.images = 8;
+        b.f = (spx_planar_affine){0};
+        gather_with(&b);
+    } else {
+        gather_with(a);
+    }
+}
+
+INLINE void scatter8(const spx_wino_turn *a, int64_t j, int count)
+{
+    const __m256i mask = lane_mask(count);
+    vec v[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        v[i] = i < count ? _mm256_loadu_ps(a->src + 8 * (j + i)) : _mm256_setzero_ps();
+    }
+    transpose8(v);
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        float *dst = a->dst + i * a->image_stride + j;
+        if (i < a->images && count == 8) {
+            _mm256_storeu_ps(dst, a->add ? add(_mm256_loadu_ps(dst), v[i]) : v[i]);
+        } else if (i < a->images) {
+            const vec old = a->add ? _mm256_maskload_ps(dst, mask) : _mm256_setzero_ps();
+            _mm256_maskstore_ps(dst, mask, add(old, v[i]));
+        }
+    }
+}
+
+static void scatter(const spx_wino_turn *a)
+{
+    int64_t j = 0;
+    for (; j + 8 <= a->count; j += 8) {
+        scatter8(a, j, 8);
+    }
+    if (j < a->count) {
+        scatter8(a, j, (int)(a->count - j));
+    }
+}
+
+/* --- Transforms of one dimension -------------------------------------------------------------- */
+
+INLINE void input3(const vec *x, vec *v)
+{
+    const vec a = sub(x[3], x[1]), b = sub(x[4], x[2]);
+    v[0] = fma(1.5F, a, fma(-2, x[2], add(x[0], x[4])));
+    v[1] = fma(2.5F, x[3], fma(0.5F, x[2], sub(x[4], x[1])));
+    v[2] = fma(-2.5F, x[2], fma(0.5F, x[3], add(x[4], x[1])));
+    v[3] = fma(2, a, b);
+    v[4] = fma(-0.5F, a, b);
+    v[5] = fma(1.5F, b, fma(-2, x[3], add(x[5], x[1])));
+}
+
+INLINE void output3(const vec *m, vec *y)
+{
+    const vec s = add(m[1], m[2]), d = sub(m[1], m[2]);
+    y[0] = add(add(m[0], s), add(m[3], m[4]));
+    y[1] = fma(-2, m[4], fma(0.5F, m[3], d));
+    y[2] = fma(4, m[4], fma(0.25F, m[3], s));
+    y[3] = fma(-8, m[4], fma(0.125F, m[3], add(d, m[5])));
+}
+
+INLINE void input5(const vec *x, vec *v)
+{
+    v[0] = fma(5.25F, sub(x[2], x[4]), sub(x[6], x[0]));
+    v[7] = fma(5.25F, sub(x[3], x[5]), sub(x[7], x[1]));
+    vec even = fma(-4.25F, x[4], add(x[2], x[6]));
+    vec odd = fma(-4.25F, x[3], add(x[1], x[5]));
+    v[1] = add(even, odd);
+    v[2] = sub(even, odd);
+    const vec mid = _mm256_mul_ps(_mm256_set1_ps(-2.5F), x[3]);
+    even = fma(-1.25F, x[4], fma(0.25F, x[2], x[6]));
+    odd = fma(2, x[5], fma(0.5F, x[1], mid));
+    v[3] = add(even, odd);
+    v[4] = sub(even, odd);
+    even = fma(4, x[2], fma(-5, x[4], x[6]));
+    odd = fma(2, x[1], fma(0.5F, x[5], mid));
+    v[5] = add(even, odd);
+    v[6] = sub(even, odd);
+}
+
+INLINE void output5(const vec *m, vec *y)
+{
+    const vec s1 = add(m[1], m[2]), d1 = sub(m[1], m[2]);
+    const vec s2 = add(m[3], m[4]), d2 = sub(m[3], m[4]);
+    const vec s3 = add(m[5], m[6]), d3 = sub(m[5], m[6]);
+    y[0] = add(add(m[0], s1), add(s2, s3));
+    y[1] = fma(2, d2, fma(0.5F, d3, d1));
+    y[2] = fma(4, s2, fma(0.25F, s3, s1));
+    y[3] = fma(8, d2, fma(0.125F, d3, add(d1, m[7])));
+}
+
+/* --- Transforms of tiles ---------------------------------------------------------------------- */
+
+typedef void (*transform)(const vec *in, vec *out);
+
+/* Down all columns first, which tiles share; then along the rows of each tile. */
+INLINE void line(const spx_wino_line *a, const int alpha, const transform t)
+{
+    vec x[SPX_WINO_MAX_ALPHA], v[SPX_WINO_MAX_ALPHA];
+    const int64_t pitch = a->cols * 8;
+    for (int64_t j = 0; j < pitch; j += 8) {
+        UNROLL
+        for (int i = 0; i < alpha; i++) {
+            x[i] = _mm256_loadu_ps(a->row[i] + j);
+        }
+        t(x, v);
+        UNROLL
+        for (int i = 0; i < alpha; i++) {
+            _mm256_storeu_ps(a->tmp + i * pitch + j, v[i]);
+        }
+    }
+    const spx_wino_tile *tile = a->tile;
+    const int64_t step = a->dilation * 8;
+    for (int64_t b = 0; b < a->dilation; b++) {
+        for (int64_t n = 0; n < a->tiles; n++, tile++) {
+            const float *src = a->tmp + (4 * n * a->dilation + b) * 8;
+            float *dst = a->v + tile->v + a->c * tile->v_c;
+            for (int i = 0; i < alpha; i++, src += pitch) {
+                UNROLL
+                for (int j = 0; j < alpha; j++) {
+                    x[j] = _mm256_loadu_ps(src + j * step);
+                }
+                t(x, v);
+                UNROLL
+                for (int j = 0; j < alpha; j++, dst += a->v_f) {
+                    _mm256_storeu_ps(dst, v[j]);
+                }
+            }
+        }
+    }
+}
+
+static void line3(const spx_wino_line *a)
+{
+    line(a, 6, input3);
+}
+
+static void line5(const spx_wino_line *a)
+{
+    line(a, 8, input5);
+}
+
+INLINE void back_tile(const float *m, float bias, float *out, int64_t pitch, int64_t step,
+                      const int alpha, const transform t)
+{
+    vec tmp[SPX_WINO_TILE][SPX_WINO_MAX_ALPHA], x[SPX_WINO_MAX_ALPHA], y[SPX_WINO_TILE];
+    UNROLL
+    for (int j = 0; j < alpha; j++) {
+        UNROLL
+        for (int i = 0; i < alpha; i++) {
+            x[i] = _mm256_loadu_ps(m + 8 * (i * alpha + j));
+        }
+        t(x, y);
+        UNROLL
+        for (int i = 0; i < SPX_WINO_TILE; i++) {
+            tmp[i][j] = y[i];
+        }
+    }
+    UNROLL
+    for (int i = 0; i < SPX_WINO_TILE; i++) {
+        t(tmp[i], y);
+        UNROLL
+        for (int j = 0; j < SPX_WINO_TILE; j++) {
+            _mm256_storeu_ps(out + i * pitch + j * step, add(y[j], _mm256_set1_ps(bias)));
+        }
+    }
+}
+
+INLINE void back(const spx_wino_back *a, const int alpha, const transform t)
+{
+    const float *m = a->m;
+    for (int64_t b = 0; b < a->dilation; b++) {
+        for (int64_t n = 0; n < a->tiles; n++, m += a->m_t) {
+            back_tile(m, a->bias, a->out + (4 * n * a->dilation + b) * 8, a->pitch, a->dilation * 8,
+                      alpha, t);
+        }
+    }
+}
+
+static void back3(const spx_wino_back *a)
+{
+    back(a, 6, output3);
+}
+
+static void back5(const spx_wino_back *a)
+{
+    back(a, 8, output5);
+}
+
+/* In double: it is done once per call, and the rounding of u reaches every output. */
+static void filter(const spx_wino_filter *a)
+{
+    double w[SPX_WINO_MAX_TAPS][SPX_WINO_MAX_TAPS][8] = {{{0}}};
+    for (int r = 0; r < a->taps; r++) {
+        for (int s = 0; s < a->taps; s++) {
+            for (int k = 0; k < a->kb; k++) {
+                w[r][s][k] = (double)a->w[k * a->w_k + r * a->row + s * a->col];
+            }
+        }
+    }
+    for (int i = 0; i < a->alpha; i++) {
+        double half[SPX_WINO_MAX_TAPS][8] = {{0}};
+        for (int s = 0; s < a->taps; s++) {
+            for (int r = 0; r < a->taps; r++) {
+                for (int k = 0; k < 8; k++) {
+                    half[s][k] += a->g[i][r] * w[r][s][k];
+                }
+            }
+        }
+        for (int j = 0; j < a->alpha; j++) {
+            double u[8] = {0};
+            for (int s = 0; s < a->taps; s++) {
+                for (int k = 0; k < 8; k++) {
+                    u[k] += a->g[j][s] * half[s][k];
+                }
+            }
+            float *dst = a->u + (i * a->alpha + j) * a->u_f;
+            for (int k = 0; k < a->kb; k++) {
+                dst[k] = (float)u[k];
+            }
+        }
+    }
+}
+
+/* --- Products --------------------------------------------------------------------------------- */
+
+INLINE void gemm_run(const float *u, const float *v, int64_t channels, vec acc[][SPX_WINO_MAX_TB],
+                     const int kb, const int tb)
+{
+    UNROLL
+    for (int k = 0; k < kb; k++) {
+        UNROLL
+        for (int t = 0; t < tb; t++) {
+            acc[k][t] = _mm256_setzero_ps();
+        }
+    }
+    for (int64_t c = 0; c < channels; c++, u += kb, v += 8 * tb) {
+        vec x[SPX_WINO_MAX_TB];
+        UNROLL
+        for (int t = 0; t < tb; t++) {
+            x[t] = _mm256_loadu_ps(v + 8 * t);
+        }
+        UNROLL
+        for (int k = 0; k < kb; k++) {
+            const vec w = _mm256_broadcast_ss(u + k);
+            UNROLL
+            for (int t = 0; t < tb; t++) {
+                acc[k][t] = _mm256_fmadd_ps(w, x[t], acc[k][t]);
+            }
+        }
+    }
+}
+
+INLINE void gemm_block(const spx_wino_gemm *a, const int kb, const int tb)
+{
+    const int64_t m_k = a->m_k, m_t = a->m_t;
+    for (int64_t f = 0; f < a->points; f++) {
+        const float *u = a->u + f * a->u_f, *v = a->v + f * a->v_f;
+        float *m = a->m + 8 * f;
+        for (int64_t c = 0; c < a->channels; c += RUN) {
+            const int64_t n = a->channels - c < RUN ? a->channels - c : RUN;
+            vec acc[SPX_WINO_MAX_KB][SPX_WINO_MAX_TB];
+            gemm_run(u + c * kb, v + c * 8 * tb, n, acc, kb, tb);
+            if (c > 0) {
+                UNROLL
+                for (int k = 0; k < kb; k++) {
+                    UNROLL
+                    for (int t = 0; t < tb; t++) {
+                        acc[k][t] = add(acc[k][t], _mm256_loadu_ps(m + k * m_k + t * m_t));
+                    }
+                }
+            }
+            UNROLL
+            for (int k = 0; k < kb; k++) {
+                UNROLL
+                for (int t = 0; t < tb; t++) {
+                    _mm256_storeu_ps(m + k * m_k + t * m_t, acc[k][t]);
+                }
+            }
+        }
+    }
+}
+
+#define DEFINE(K, T)                                                                               \
+    static void gemm_##K##_##T(const spx_wino_gemm *a)                                             \
+    {                                                                                              \
+        gemm_block(a, K, T);                                                                       \
+    }
+#define ENTRY(K, T) .gemm[K][T] = gemm_##K##_##T,
+
+WINO_PAIRS(DEFINE)
+
+const spx_wino_isa WINO_ISA = {WINO_PAIRS(ENTRY).max_kb = WINO_MAX_KB,
+                               .max_tb = WINO_MAX_TB,
+                               .gather = gather,
+                               .scatter = scatter,
+                               .filter = filter,
+                               .line = {line3, line5},
+                               .back = {back3, back5}};
