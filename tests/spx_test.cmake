@@ -1,5 +1,5 @@
-# spx_test(NAME SOURCES file... [LINK target...] [LABELS label...]): a cmocka program run by CTest as
-# NAME. Labels: threads (worth a run under ThreadSanitizer), slow (too long for the sanitizers).
+# spx_test(NAME SOURCES file... [LINK target...] [LABELS label...]): a cmocka program run by CTest
+# as NAME. Labels: threads (worth a run under ThreadSanitizer), slow (too long for the sanitizers).
 function(spx_test name)
   cmake_parse_arguments(T "" "" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(${name} ${T_SOURCES})

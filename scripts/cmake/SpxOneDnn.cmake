@@ -1,5 +1,6 @@
-# The target SphynxDeps::onednn, where oneDNN's C header and library are found. Its own package file is
-# avoided: Debian's asks for OpenCL, which a CPU build has no use for. Also part of the installed package.
+# The target SphynxDeps::onednn, where oneDNN's C header and library are found. Its own package file
+# is avoided: Debian's asks for OpenCL, which a CPU build has no use for. Also part of the installed
+# package.
 if(NOT TARGET SphynxDeps::onednn)
   find_path(SPX_ONEDNN_INCLUDE NAMES oneapi/dnnl/dnnl.h dnnl.h)
   find_library(SPX_ONEDNN_LIBRARY NAMES dnnl)

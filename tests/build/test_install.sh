@@ -8,7 +8,8 @@ trap 'rm -rf "$tmp"' EXIT
 
 cmake --install "$build" --prefix "$tmp/root" >/dev/null
 version=$("$tmp/root/bin/sphynx" --version | cut -d ' ' -f 2)
-if find "$tmp/root/include" -name '*_impl.h' -o -name '*_private.h' -o -path '*/cli/*' | grep .; then
+if find "$tmp/root/include" -name '*_impl.h' -o -name '*_private.h' -o -path '*/cli/*' |
+    grep .; then
     echo "private headers are installed"
     exit 1
 fi
