@@ -1,4 +1,4 @@
-# golden_check FILE...: rebuilds what golden files describe with the engine and compares every number.
+# golden_check FILE...: rebuilds what golden files describe with the engine, compares every number.
 add_executable(golden_check
   golden_check/golden_check.c golden_check/golden_report.c golden_check/golden_file.c
   golden_check/golden_engine.c golden_check/golden_ops.c golden_check/golden_cell.c

@@ -11,6 +11,7 @@
     X(search) \
     X(plan) \
     X(inspect) \
+    X(import) \
     X(train) \
     X(eval) \
     X(predict)

@@ -26,7 +26,7 @@ Genotype(normal=[[('skip_connect_NR', 0), ('skip_connect_NR', 1)], [('skip_conne
   ('van_conv_3x3_NR', 2)], [('van_dil_conv_3x3_NR', 0), ('skip_connect_NR', 2)],
   [('van_conv_5x5_NR', 0), ('skip_connect_NR', 4)]], reduce_concat=range(2, 6))
 END
-check "inspect of the published text form" 0 "$sphynx" inspect --genotype "$OUT/text" "${net[@]}" --json
+check "inspect of the text form" 0 "$sphynx" inspect --genotype "$OUT/text" "${net[@]}" --json
 json stdout '.params == 3754235' "published text form"
 sed 's/van_conv_5x5_NR/van_conv_7x7_NR/' "$OUT/text" >"$OUT/unknown"
 sed "s/('skip_connect_NR', 4)/('skip_connect_NR', 5)/" "$OUT/text" >"$OUT/index"
@@ -41,7 +41,8 @@ for bad in "--init-channels 99999999999" "--layers 0" "--layers 65" "--reduce-at
     check "inspect $bad" 2 "$sphynx" inspect $bad
     one_line "inspect $bad"
 done
-for bad in "--reduce-at 5,0" "--reduce-at 0,7" "--input 3x30x30" "--input 3x224x224 --init-channels 5"; do
+for bad in "--reduce-at 5,0" "--reduce-at 0,7" "--input 3x30x30" \
+    "--input 3x224x224 --init-channels 5"; do
     # shellcheck disable=SC2086
     check "inspect $bad" 1 "$sphynx" inspect $bad
     one_line "inspect $bad"
@@ -59,16 +60,19 @@ has stderr "no program 'dot'" "inspect --svg without Graphviz"
 [ ! -e "$OUT/none.svg" ] || fail "inspect --svg without Graphviz left a file"
 
 check "plan" 0 "$sphynx" plan --relu-budget 51200 --input 3x32x32 --classes 100 --json
-json stdout '.relus == 51200 and .init_channels == 5 and .layers == 10 and .reduce_at == [0, 5]' plan
+json stdout '.relus == 51200 and .init_channels == 5' plan
+json stdout '.layers == 10 and .reduce_at == [0, 5]' plan
 json stdout '.params == 3754235 and .macs == 283123520 and ([.audit[].relus] | add) == .relus' plan
-check "plan, odd budget" 0 "$sphynx" plan --relu-budget 33333 --classes 10 --max-macs 100000000 --json
+check "plan, odd budget" 0 "$sphynx" plan --relu-budget 33333 --classes 10 --max-macs 100000000 \
+    --json
 json stdout '.relus <= 33333 and .macs <= 100000000' "plan, odd budget"
 check "plan, impossible" 1 "$sphynx" plan --relu-budget 2047
 one_line "plan, impossible"
 has stderr 'has 2048' "plan, impossible"
 check "plan --frontier" 0 "$sphynx" plan --frontier 1000:101000:20000 --json
 json stdout 'length == 6 and (.[0] | has("impossible"))' "plan --frontier"
-json stdout 'all(.[1:][]; .relus <= .relu_budget) and ([.[1:][].score] | . == sort)' "plan --frontier"
+json stdout 'all(.[1:][]; .relus <= .relu_budget)' "plan --frontier"
+json stdout '[.[1:][].score] | . == sort' "plan --frontier"
 check "plan --frontier list" 0 "$sphynx" plan --frontier 25600,51200
 for bad in "" "--relu-budget 0" "--frontier 5:1:1" "--frontier 1:9:0" "--frontier 1,,2" \
     "--frontier 1:99999999:1" "--relu-budget 9 --frontier 9" \

@@ -54,6 +54,8 @@ SPX_TEST(published_budgets_give_the_published_networks)
     p = planner(&imagenet, 1000);
     check_choice(p, 344960, 20, 10, 0, 5);
     check_choice(p, 517440, 30, 10, 0, 5);
+    check_choice(p, 689920, 40, 10, 0, 5);
+    check_choice(p, 862400, 50, 10, 0, 5);
     check_choice(p, 1034880, 60, 10, 0, 5);
     spx_planner_destroy(p);
 }

@@ -1,0 +1,242 @@
+/* sphynx import: published weights become a model. */
+#include "data/pack/pack.h"
+#include "host/cli/commands.h"
+#include "host/cli/net_talk.h"
+#include "kernels/base/alloc.h"
+#include "search/final/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct values {
+    spx_net_values net;
+    const char *out, *data;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, out, "out", "FILE", NULL, "the model to write",
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+    SPX_OPT(
+        STRING, values, data, "data", "FILE", NULL,
+        "pack whose normalisation and class names the model gets; default: images come normalised"),
+    SPX_NET_OPTIONS(values, net),
+    {0}};
+
+/* One attribute of the file in place of an option that was not given. */
+static spx_status from_attribute(spx_cli *cli, const spx_h5 *f, const char *attr,
+                                 const char *option, int64_t *out)
+{
+    return spx_cli_given(cli, option) || !spx_h5_has_attr(f, "", attr)
+               ? SPX_OK
+               : spx_h5_read_attr(f, "", attr, SPX_H5_I64, out, 1, NULL);
+}
+
+/* "[0, 5]" */
+static spx_status parse_cells(const spx_h5 *f, const char *text, spx_final_config *c)
+{
+    const char *at = text + (text[0] == '[');
+    char *end;
+    for (c->n_reduce = 0; c->n_reduce < SPX_MAX_REDUCE; at = end + 1) {
+        const long v = strtol(at, &end, 10);
+        if (end == at || v < 0 || v >= SPX_MAX_LAYERS) {
+            break;
+        }
+        c->reduce_at[c->n_reduce++] = (int)v;
+        if (*end == ']' && end[1] == '\0') {
+            return SPX_OK;
+        }
+        if (*end != ',') {
+            break;
+        }
+    }
+    return SPX_FAIL(SPX_EFORMAT, "%s: attribute reduce_loc: not a list of cells: %.40s",
+                    spx_h5_name(f), text);
+}
+
+static spx_status read_text(spx_cli *cli, const spx_h5 *f, const char *attr, const char *option,
+                            char **out)
+{
+    *out = NULL;
+    return spx_cli_given(cli, option) || !spx_h5_has_attr(f, "", attr)
+               ? SPX_OK
+               : spx_h5_read_text(f, "", attr, out);
+}
+
+/* What the file says of its network, where the command line does not. */
+static spx_status read_attributes(spx_cli *cli, const spx_h5 *f, spx_genotype *g,
+                                  spx_final_config *c)
+{
+    char *text;
+    spx_status st = SPX_OK;
+    int64_t size = c->input.rows;
+    SPX_RETURN_IF(from_attribute(cli, f, "init_channels", "init-channels", &c->init_channels));
+    SPX_RETURN_IF(from_attribute(cli, f, "layers", "layers", &c->layers));
+    SPX_RETURN_IF(from_attribute(cli, f, "n_classes", "classes", &c->classes));
+    SPX_RETURN_IF(from_attribute(cli, f, "size", "input", &size));
+    if (!spx_cli_given(cli, "input")) {
+        c->input.rows = c->input.columns = size;
+    }
+    SPX_RETURN_IF(read_text(cli, f, "genotype", "genotype", &text));
+    if (text != NULL) {
+        st = spx_genotype_parse(g, text, strlen(text));
+        spx_free(text);
+        SPX_RETURN_IF(st);
+    }
+    SPX_RETURN_IF(read_text(cli, f, "reduce_loc", "reduce-at", &text));
+    if (text != NULL) {
+        st = parse_cells(f, text, c);
+        spx_free(text);
+    }
+    return st;
+}
+
+/* Mean, deviation and class names of --data; without it, 0 and 1. */
+static spx_status read_pack(const char *path, spx_final_spec *s, json_t *about)
+{
+    spx_pack *p;
+    for (int i = 0; i < 4; i++) {
+        s->mean[i] = 0;
+        s->std[i] = 1;
+    }
+    if (path == NULL) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_pack_open(&p, path, 0));
+    spx_status st = SPX_OK;
+    if (p->channels != s->input.channels || p->classes != s->classes) {
+        st = SPX_FAIL(SPX_EINVAL, "%s: %d channels and %d classes; the network has %lld and %lld",
+                      path, p->channels, p->classes, (long long)s->input.channels,
+                      (long long)s->classes);
+    } else {
+        json_t *names = json_array();
+        for (int k = 0; k < p->classes; k++) {
+            size_t n = 0;
+            const char *name = spx_pack_class(p, k, &n);
+            (void)json_array_append_new(names, json_stringn(name, n));
+        }
+        memcpy(s->mean, p->mean, sizeof p->mean);
+        memcpy(s->std, p->std, sizeof p->std);
+        if (json_object_set_new(about, "classes", names) != 0 ||
+            json_object_set_new(about, "dataset", json_string(p->dataset)) != 0) {
+            st = SPX_FAIL(SPX_ENOMEM, "import: description");
+        }
+    }
+    spx_pack_close(p);
+    return st;
+}
+
+/* Every array is one of the network's: else the description is of another network. */
+static spx_status check_names(const spx_h5 *f, const char *group, const spx_layout *l)
+{
+    static const char counter[] = "num_batches_tracked"; /* PyTorch's, of no use here */
+    spx_h5_names names;
+    spx_status st = SPX_OK;
+    SPX_RETURN_IF(spx_h5_list(f, group, &names));
+    for (size_t i = 0; i < names.count && st == SPX_OK; i++) {
+        const char *dot = strrchr(names.name[i], '.');
+        if ((dot == NULL || strcmp(dot + 1, counter) != 0) &&
+            spx_layout_find(l, names.name[i]) == NULL) {
+            st = SPX_FAIL(SPX_EFORMAT, "%s: %s%s%s: the network has no such parameter",
+                          spx_h5_name(f), group, group[0] != '\0' ? "/" : "", names.name[i]);
+        }
+    }
+    spx_h5_names_clear(&names);
+    return st;
+}
+
+/* Arrays lie in the groups param and buffer, or all at the root. */
+static spx_status load(const spx_h5 *f, const spx_layout *l, float *weights, float *state)
+{
+    const bool grouped = spx_h5_has(f, "param/linear.weight");
+    const spx_ckpt_arena list[] = {{grouped ? "param" : "", SPX_ROLE_WEIGHT, weights},
+                                   {grouped ? "buffer" : "", SPX_ROLE_STATE, state}};
+    SPX_RETURN_IF(check_names(f, list[0].group, l));
+    if (grouped) {
+        SPX_RETURN_IF(check_names(f, list[1].group, l));
+    }
+    return spx_arrays_load(f, l, list, 2);
+}
+
+static spx_status convert(spx_cli *cli, const spx_h5 *f, const spx_final_spec *s,
+                          const json_t *about, const char *out)
+{
+    const bool auxiliary =
+        spx_h5_has(f, "param/aux_head.linear.weight") || spx_h5_has(f, "aux_head.linear.weight");
+    spx_stream *stream = NULL;
+    spx_program *p = NULL; /* for its layout */
+    void *weights = NULL, *state = NULL;
+    spx_status st;
+    SPX_TRY(st, spx_cli_stream(cli, &stream), done);
+    SPX_TRY(st, spx_final_eval_program(&p, stream, s, 1, auxiliary, NULL), done);
+    const spx_layout *l = spx_program_layout(p);
+    SPX_TRY(st, spx_calloc(&weights, (size_t)l->floats[SPX_ROLE_WEIGHT], sizeof(float)), done);
+    SPX_TRY(st, spx_calloc(&state, (size_t)l->floats[SPX_ROLE_STATE], sizeof(float)), done);
+    SPX_TRY(st, load(f, l, weights, state), done);
+    st = spx_model_save(out, s, about, l, weights, state);
+done:
+    spx_free(weights);
+    spx_free(state);
+    spx_program_destroy(p);
+    spx_stream_destroy(stream);
+    return st;
+}
+
+static spx_status describe(spx_cli *cli, const spx_h5 *f, const values *v, spx_final_spec *s)
+{
+    spx_final_config c;
+    memset(s, 0, sizeof *s);
+    SPX_RETURN_IF(spx_net_config(cli, &v->net, &s->genotype, &c));
+    SPX_RETURN_IF(read_attributes(cli, f, &s->genotype, &c));
+    s->input = c.input;
+    s->classes = c.classes;
+    s->init_channels = c.init_channels;
+    s->layers = c.layers;
+    s->n_reduce = c.n_reduce;
+    memcpy(s->reduce_at, c.reduce_at, sizeof s->reduce_at);
+    if (s->input.channels > 4) {
+        return SPX_FAIL(SPX_EINVAL, "images of at most 4 channels, not %lld",
+                        (long long)s->input.channels);
+    }
+    return SPX_OK;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    spx_h5 *f = NULL;
+    spx_final_spec s;
+    spx_counts n;
+    json_t *about = json_object();
+    spx_status st;
+    SPX_TRY(st, spx_h5_open(&f, cli->args[0], SPX_H5_FOREIGN), done);
+    SPX_TRY(st, describe(cli, f, v, &s), done);
+    SPX_TRY(st, read_pack(v->data, &s, about), done);
+    SPX_TRY(st, spx_final_count(&s, false, &n), done);
+    SPX_TRY(st, convert(cli, f, &s, about, v->out), done);
+    if (cli->json) {
+        st = spx_cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "model", v->out, "relus",
+                                          (json_int_t)n.relus, "params", (json_int_t)n.params,
+                                          "macs", (json_int_t)n.macs));
+    } else {
+        (void)printf("%s: %lld parameters, %lld ReLUs\n", v->out, (long long)n.params,
+                     (long long)n.relus);
+    }
+done:
+    json_decref(about);
+    spx_h5_close(f);
+    return st;
+}
+
+const spx_command spx_cmd_import = {
+    .name = "import",
+    .args = "WEIGHTS",
+    .summary = "Makes a model of published weights: HDF5 with PyTorch's parameter names.",
+    .example = "sphynx import weights.h5 --out model.h5 --init-channels 5 --layers 10 "
+               "--reduce-at 0,5 --input 3x32x32 --classes 100 --data cifar100.h5",
+    .options = options,
+    .values_size = sizeof(values),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

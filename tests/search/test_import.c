@@ -1,0 +1,158 @@
+#define _XOPEN_SOURCE 700
+/* sphynx import: every array arrives unchanged, whichever way the file groups them; what does not
+ * fit is refused and leaves nothing behind. */
+#include "tests/support/spx_temp.h"
+#include "tests/support/spx_test.h"
+
+#include "search/final/model.h"
+
+#include <sys/wait.h>
+
+/* SPHYNX: the program; GOLDEN_DIR: the folder of golden files; both from the build. */
+
+static const char source[] = GOLDEN_DIR "/aug_tiny.h5";
+
+/* The exit code of sphynx import SOURCE -o OUT and up to three more words. */
+static int import(const char *from, const char *out, const char *a, const char *b, const char *c)
+{
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (freopen("/dev/null", "w", stdout) != NULL &&
+            freopen("/dev/null", "w", stderr) != NULL) {
+            (void)execl(SPHYNX, "sphynx", "import", from, "-o", out, a, b, c, (char *)NULL);
+        }
+        _exit(99);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static float *read_floats(const spx_h5 *f, const char *name, spx_h5_info *info)
+{
+    CHECK_OK(spx_h5_stat(f, name, info));
+    float *x = malloc(info->count * sizeof *x);
+    assert_non_null(x);
+    CHECK_OK(spx_h5_read(f, name, SPX_H5_F32, x, info->count));
+    return x;
+}
+
+/* Every array of the model equals the source's, and none of the source's is missing. */
+static void check_arrays(const char *model)
+{
+    static const char *const groups[] = {"param", "buffer"};
+    spx_h5 *a, *b;
+    CHECK_OK(spx_h5_open(&a, source, SPX_H5_FOREIGN));
+    CHECK_OK(spx_h5_open(&b, model, SPX_H5_CHECKED));
+    for (int g = 0; g < 2; g++) {
+        spx_h5_names names, own;
+        CHECK_OK(spx_h5_list(a, groups[g], &names));
+        CHECK_OK(spx_h5_list(b, groups[g], &own));
+        assert_int_equal(names.count, own.count);
+        for (size_t i = 0; i < names.count; i++) {
+            char path[256];
+            spx_h5_info ia, ib;
+            (void)snprintf(path, sizeof path, "%s/%s", groups[g], names.name[i]);
+            float *x = read_floats(a, path, &ia), *y = read_floats(b, path, &ib);
+            assert_int_equal(ia.count, ib.count);
+            assert_memory_equal(x, y, ia.count * sizeof *x);
+            free(x);
+            free(y);
+        }
+        spx_h5_names_clear(&names);
+        spx_h5_names_clear(&own);
+    }
+    spx_h5_close(a);
+    spx_h5_close(b);
+}
+
+SPX_TEST(a_file_that_describes_itself_needs_no_options)
+{
+    SPX_UNUSED;
+    spx_temp t;
+    spx_model m;
+    spx_temp_make(&t);
+    assert_int_equal(import(source, spx_temp_path(&t, "model.h5"), NULL, NULL, NULL), 0);
+    check_arrays(t.path);
+    CHECK_OK(spx_model_open(&m, t.path));
+    assert_int_equal(m.spec.init_channels, 1);
+    assert_int_equal(m.spec.layers, 3);
+    assert_int_equal(m.spec.n_reduce, 2);
+    assert_int_equal(m.spec.reduce_at[1], 2);
+    assert_int_equal(m.spec.classes, 5);
+    assert_memory_equal(&m.spec.genotype, &spx_genotype_published, sizeof m.spec.genotype);
+    spx_model_close(&m);
+    spx_temp_remove(&t);
+}
+
+/* All arrays at the root, PyTorch's counters among them; the description on the command line. */
+SPX_TEST(a_flat_file_is_read_with_the_network_given_as_options)
+{
+    SPX_UNUSED;
+    static const char *const groups[] = {"param", "buffer"};
+    static const int64_t count = 7;
+    spx_temp t;
+    char flat[256];
+    spx_h5 *a;
+    spx_h5_out *w;
+    spx_temp_make(&t);
+    (void)snprintf(flat, sizeof flat, "%s", spx_temp_path(&t, "flat.h5"));
+    CHECK_OK(spx_h5_open(&a, source, SPX_H5_FOREIGN));
+    CHECK_OK(spx_h5_create(&w));
+    CHECK_OK(spx_h5_add(w, "stem.1.num_batches_tracked", SPX_H5_I64, 0, NULL, &count));
+    for (int g = 0; g < 2; g++) {
+        spx_h5_names names;
+        CHECK_OK(spx_h5_list(a, groups[g], &names));
+        for (size_t i = 0; i < names.count; i++) {
+            char path[256];
+            spx_h5_info info;
+            (void)snprintf(path, sizeof path, "%s/%s", groups[g], names.name[i]);
+            float *x = read_floats(a, path, &info);
+            CHECK_OK(spx_h5_add(w, names.name[i], SPX_H5_F32, info.rank, info.dims, x));
+            free(x);
+        }
+        spx_h5_names_clear(&names);
+    }
+    CHECK_OK(spx_h5_commit(w, flat));
+    spx_h5_discard(w);
+    spx_h5_close(a);
+    spx_temp_path(&t, "model.h5");
+    assert_int_equal(import(flat, t.path, NULL, NULL, NULL), 1); /* not the default network */
+    assert_int_equal(import(flat, t.path, "--classes=5", "--init-channels=1", "--layers=3"), 1);
+    FILE *f = fopen(t.path, "rb");
+    assert_null(f); /* nothing half-written */
+    char ini[256];
+    (void)snprintf(ini, sizeof ini, "--config=%s/net.ini", t.dir);
+    spx_temp_write(ini + strlen("--config="), "classes = 5\ninit-channels = 1\nlayers = 3\n"
+                                              "reduce-at = 0,2\n");
+    assert_int_equal(import(flat, t.path, ini, NULL, NULL), 0);
+    check_arrays(t.path);
+    spx_temp_remove(&t);
+}
+
+SPX_TEST(weights_of_another_network_are_refused)
+{
+    SPX_UNUSED;
+    spx_temp t;
+    spx_temp_make(&t);
+    spx_temp_path(&t, "model.h5");
+    assert_int_equal(import(source, t.path, "--init-channels=2", NULL, NULL), 1);
+    assert_int_equal(import(source, t.path, "--layers=4", NULL, NULL), 1);
+    assert_int_equal(import(source, t.path, "--layers=2", "--reduce-at=0,1", NULL), 1);
+    assert_int_equal(import(GOLDEN_DIR "/ops.h5", t.path, NULL, NULL, NULL), 1);
+    assert_int_equal(import("absent.h5", t.path, NULL, NULL, NULL), 1);
+    assert_null(fopen(t.path, "rb"));
+    spx_temp_remove(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(a_file_that_describes_itself_needs_no_options),
+        SPX_UNIT(a_flat_file_is_read_with_the_network_given_as_options),
+        SPX_UNIT(weights_of_another_network_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
