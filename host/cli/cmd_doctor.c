@@ -6,6 +6,7 @@
 #include "kernels/base/pool.h"
 
 #include <hdf5.h>
+#include <png.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,9 +156,10 @@ static json_t *about_libraries(void)
 {
     unsigned major = 0, minor = 0, patch = 0;
     (void)H5get_libversion(&major, &minor, &patch);
-    return json_pack("{s:o, s:o, s:s, s:s, s:s}", "onednn", onednn_version(), "hdf5",
+    return json_pack("{s:o, s:o, s:s, s:s, s:s, s:s}", "onednn", onednn_version(), "hdf5",
                      json_sprintf("%u.%u.%u", major, minor, patch), "jansson", JANSSON_VERSION,
-                     "libsodium", sodium_version_string(), "zlib", zlibVersion());
+                     "libsodium", sodium_version_string(), "zlib", zlibVersion(), "libpng",
+                     png_get_libpng_ver(NULL));
 }
 
 static json_t *about_gpu(void)
