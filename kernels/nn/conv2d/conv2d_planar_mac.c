@@ -110,14 +110,20 @@ static void mac_class(const grid_item *it, const spx_planar_class *cls, int64_t 
 }
 
 /* Spreads a dense plane of outputs over every out_step-th pixel of an output plane. */
-static void interleave(const grid_run *r, const float *src, float *plane)
+static void interleave(const grid_run *r, const float *restrict src, float *restrict plane)
 {
     const spx_planar_grid *g = &r->b.g;
-    for (int64_t i = 0; i < g->oh; i++, src += g->ow) {
-        float *dst = plane + (r->i0 + i * r->out_step) * r->out_w + r->j0;
-        for (int64_t j = 0; j < g->ow; j++) {
-            const float old = r->accumulate ? dst[j * r->out_step] : 0;
-            dst[j * r->out_step] = old + src[j];
+    const int64_t step = r->out_step, width = g->ow;
+    for (int64_t i = 0; i < g->oh; i++, src += width) {
+        float *restrict dst = plane + (r->i0 + i * step) * r->out_w + r->j0;
+        if (r->accumulate) {
+            for (int64_t j = 0; j < width; j++) {
+                dst[j * step] += src[j];
+            }
+        } else {
+            for (int64_t j = 0; j < width; j++) {
+                dst[j * step] = src[j];
+            }
         }
     }
 }

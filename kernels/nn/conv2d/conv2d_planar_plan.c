@@ -191,11 +191,11 @@ void spx_planar_layout_init(const spx_planar_grid *g, int64_t images, bool plain
     l->row_spans = cut_spans(g->row, g->nr, g->step, g->ih, g->oh, l->rows);
     l->col_spans = cut_spans(g->col, g->ns, g->step, g->iw, g->ow, l->cols);
     layout_pixels(g, plain, l);
-    /* Cycles per image, times 16: a vector of products takes half a cycle, one of packing about 1,
-     * one of turning images into lanes, or back, about 3. */
+    /* Cycles per image: a vector of products takes half a cycle, one of packing about 0.7, one of
+     * turning images into lanes, or back, about 3. */
     const double products = 0.5 * (double)(g->ci * g->ko);
     const double pixel_lanes = products * (double)(l->vectors * g->nr * g->ns) +
-                               (l->direct ? 0 : 1.0 / LANES * (double)(g->ci * l->plane));
+                               (l->direct ? 0 : 0.7 / LANES * (double)(g->ci * l->plane));
     const int64_t groups = spx_planar_ceil(images, LANES);
     const double image_lanes = (products * (double)spx_planar_products(l) +
                                 3.0 * (double)(g->ci * g->ih * g->iw + g->ko * g->oh * g->ow)) /
