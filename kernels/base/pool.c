@@ -22,6 +22,7 @@ typedef struct worker {
     pthread_t thread;
     int index;
     bool started;
+    atomic_uint taken; /* the last run whose range `index` was taken by some thread */
 } worker;
 
 struct spx_pool {
@@ -31,7 +32,7 @@ struct spx_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     atomic_uint epoch;  /* counts runs; workers wait for it to move */
-    atomic_int pending; /* workers still in this run */
+    atomic_int pending; /* ranges of this run not finished */
     atomic_bool stop;
     size_t n;
     spx_pool_fn fn;
@@ -45,6 +46,30 @@ static void run_range(const spx_pool *p, int index)
     const size_t begin = i * q + (i < r ? i : r), end = begin + q + (i < r ? 1 : 0);
     if (begin < end) {
         p->fn(p->ctx, index, begin, end);
+    }
+}
+
+/*
+ * Runs the calling thread's own range, then any other that nobody has taken yet: where processors are
+ * busy with other work, a run does not wait for a worker that has not been scheduled. Which thread runs
+ * a range changes nothing: ranges and their worker numbers are fixed.
+ */
+static void take_ranges(spx_pool *p, int own, unsigned epoch)
+{
+    int done = 0;
+    for (int k = 0; k < p->threads; k++) {
+        const int i = (own + k) % p->threads;
+        unsigned before = epoch - 1;
+        if (atomic_compare_exchange_strong_explicit(&p->workers[i].taken, &before, epoch,
+                                                    memory_order_acq_rel, memory_order_relaxed)) {
+            run_range(p, i);
+            done++;
+        }
+    }
+    if (done > 0 && atomic_fetch_sub_explicit(&p->pending, done, memory_order_acq_rel) == done) {
+        (void)pthread_mutex_lock(&p->lock);
+        (void)pthread_cond_signal(&p->done);
+        (void)pthread_mutex_unlock(&p->lock);
     }
 }
 
@@ -67,16 +92,11 @@ static void *worker_main(void *arg)
             }
             (void)pthread_mutex_unlock(&p->lock);
         }
-        seen++;
+        seen = atomic_load_explicit(&p->epoch, memory_order_acquire); /* runs may have gone by */
         if (atomic_load_explicit(&p->stop, memory_order_acquire)) {
             return NULL;
         }
-        run_range(p, w->index);
-        if (atomic_fetch_sub_explicit(&p->pending, 1, memory_order_acq_rel) == 1) {
-            (void)pthread_mutex_lock(&p->lock);
-            (void)pthread_cond_signal(&p->done);
-            (void)pthread_mutex_unlock(&p->lock);
-        }
+        take_ranges(p, w->index, seen);
     }
 }
 
@@ -166,9 +186,9 @@ void spx_pool_run(spx_pool *p, size_t n, spx_pool_fn fn, void *ctx)
         }
         return;
     }
-    atomic_store_explicit(&p->pending, p->threads - 1, memory_order_release);
+    atomic_store_explicit(&p->pending, p->threads, memory_order_release);
     publish(p);
-    run_range(p, 0);
+    take_ranges(p, 0, atomic_load_explicit(&p->epoch, memory_order_relaxed));
     for (int i = 0; p->spin && i < SPIN_TURNS; i++) {
         if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0) {
             return;
