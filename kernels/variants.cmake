@@ -1,9 +1,9 @@
-# spx_variants(TARGET file...): compiles each file once per instruction set the engine has code for and
-# adds the objects to TARGET. In each, SPX_VARIANT_NAME is the set's name; the op's public entry picks
-# one at run time (kernels/base/variant.h), so the library starts on any machine.
+# spx_variants(TARGET file...): compiles each file once per instruction set the engine has code for
+# and adds the objects to TARGET. In each, SPX_VARIANT_NAME is the set's name; the op's public entry
+# picks one at run time (kernels/base/variant.h), so the library starts on any machine.
 #
-# -fopenmp-simd: `#pragma omp simd reduction` names the very sums that may be reordered into lanes, so no
-# fast-math is needed; it brings no run-time library. -ffp-contract: multiply-adds may fuse.
+# -fopenmp-simd: `#pragma omp simd reduction` names the very sums that may be reordered into lanes,
+# so no fast-math is needed; it brings no run-time library. -ffp-contract: multiply-adds may fuse.
 include(CheckCCompilerFlag)
 check_c_compiler_flag("-mavx2 -mfma" SPX_COMPILER_HAS_AVX2)
 

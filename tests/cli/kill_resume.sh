@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# kill_resume.sh SPHYNX MAKE_PACK: searches and trainings killed at random moments, ten times by SIGTERM
-# and ten times by SIGKILL, end with the numbers of one that was left alone. SEED=N repeats the moments.
+# kill_resume.sh SPHYNX MAKE_PACK: searches and trainings killed at random moments, ten times by
+# SIGTERM and ten times by SIGKILL, end with the numbers of one that was left alone. SEED=N repeats
+# the moments.
 . "$(dirname "$0")/check.sh"
 sphynx=$1 make_pack=$2
 SEED=${SEED:-$((RANDOM + 1))}
