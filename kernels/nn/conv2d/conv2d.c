@@ -14,6 +14,7 @@ static const char *const algo_names[SPX_CONV2D_ALGO_COUNT] = {
     [SPX_CONV2D_REFERENCE] = "reference",
     [SPX_CONV2D_PLANAR] = "planar",
     [SPX_CONV2D_ONEDNN] = "onednn",
+    [SPX_CONV2D_WINOGRAD] = "winograd",
 };
 
 /* Implementations in this build; NULL where one was not compiled in. */
@@ -21,6 +22,7 @@ static const spx_conv2d_impl *const impls[SPX_CONV2D_ALGO_COUNT] = {
     [SPX_CONV2D_REFERENCE] = &spx_conv2d_ref,
 #ifdef SPX_HAVE_PLANAR
     [SPX_CONV2D_PLANAR] = &spx_conv2d_planar,
+    [SPX_CONV2D_WINOGRAD] = &spx_conv2d_winograd,
 #endif
 #ifdef SPX_HAVE_ONEDNN
     [SPX_CONV2D_ONEDNN] = &spx_conv2d_onednn,

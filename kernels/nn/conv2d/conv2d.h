@@ -57,20 +57,22 @@ typedef enum spx_conv2d_pass {
 } spx_conv2d_pass;
 
 /** Implementations. PLANAR: own kernels, lanes are pixels. ONEDNN: through reordered blocked
- * layouts. */
+ * layouts. WINOGRAD: own kernels with fewer multiplications and larger rounding errors. */
 typedef enum spx_conv2d_algo {
     SPX_CONV2D_REFERENCE,
     SPX_CONV2D_PLANAR,
     SPX_CONV2D_ONEDNN,
+    SPX_CONV2D_WINOGRAD,
     SPX_CONV2D_ALGO_COUNT
 } spx_conv2d_algo;
 
-/** "reference", "planar", "onednn". */
+/** "reference", "planar", "onednn", "winograd". */
 const char *spx_conv2d_algo_name(spx_conv2d_algo a);
 
 /**
  * Whether algo can run this pass of this shape on this stream's device and processor.
- * PLANAR runs every shape on every x86-64 with AVX2; REFERENCE everywhere.
+ * PLANAR runs every shape on every x86-64 with AVX2; WINOGRAD there those of 3x3 and 5x5 filters
+ * with stride 1 and dilation 1 or 2; REFERENCE everything everywhere.
  */
 bool spx_conv2d_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
                          spx_conv2d_algo algo);

@@ -28,7 +28,7 @@ typedef struct spx_conv2d_impl {
 
 extern const spx_conv2d_impl spx_conv2d_ref;
 #ifdef SPX_HAVE_PLANAR
-extern const spx_conv2d_impl spx_conv2d_planar;
+extern const spx_conv2d_impl spx_conv2d_planar, spx_conv2d_winograd;
 #endif
 #ifdef SPX_HAVE_ONEDNN
 extern const spx_conv2d_impl spx_conv2d_onednn;

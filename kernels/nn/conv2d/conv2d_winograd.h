@@ -37,10 +37,10 @@ typedef struct spx_wino_tile {
 /** A row of tiles of one channel: its alpha rows of padded input, in vectors. */
 typedef struct spx_wino_line {
     const float *row[SPX_WINO_MAX_ALPHA];
-    int64_t cols;        /* vectors in a row: dilation * (4 * tiles + alpha - 4) */
-    int64_t dilation;    /* column j of tile t of phase b is dilation * (4 * t + j) + b */
-    int64_t tiles;       /* of one phase */
-    float *tmp;          /* [alpha][cols] vectors */
+    int64_t cols;              /* vectors in a row: dilation * (4 * tiles + alpha - 4) */
+    int64_t dilation;          /* column j of tile t of phase b is dilation * (4 * t + j) + b */
+    int64_t tiles;             /* of one phase */
+    float *tmp;                /* [alpha][cols] vectors */
     const spx_wino_tile *tile; /* [dilation][tiles] */
     int64_t c, v_f;
     float *v;

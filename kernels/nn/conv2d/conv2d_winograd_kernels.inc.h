@@ -36,7 +36,7 @@ INLINE vec sub(vec a, vec b)
 }
 
 /* a * x + b */
-INLINE vec fma(float a, vec x, vec b)
+INLINE vec mad(float a, vec x, vec b)
 {
     return _mm256_fmadd_ps(_mm256_set1_ps(a), x, b);
 }
@@ -167,38 +167,38 @@ static void scatter(const spx_wino_turn *a)
 INLINE void input3(const vec *x, vec *v)
 {
     const vec a = sub(x[3], x[1]), b = sub(x[4], x[2]);
-    v[0] = fma(1.5F, a, fma(-2, x[2], add(x[0], x[4])));
-    v[1] = fma(2.5F, x[3], fma(0.5F, x[2], sub(x[4], x[1])));
-    v[2] = fma(-2.5F, x[2], fma(0.5F, x[3], add(x[4], x[1])));
-    v[3] = fma(2, a, b);
-    v[4] = fma(-0.5F, a, b);
-    v[5] = fma(1.5F, b, fma(-2, x[3], add(x[5], x[1])));
+    v[0] = mad(1.5F, a, mad(-2, x[2], add(x[0], x[4])));
+    v[1] = mad(2.5F, x[3], mad(0.5F, x[2], sub(x[4], x[1])));
+    v[2] = mad(-2.5F, x[2], mad(0.5F, x[3], add(x[4], x[1])));
+    v[3] = mad(2, a, b);
+    v[4] = mad(-0.5F, a, b);
+    v[5] = mad(1.5F, b, mad(-2, x[3], add(x[5], x[1])));
 }
 
 INLINE void output3(const vec *m, vec *y)
 {
     const vec s = add(m[1], m[2]), d = sub(m[1], m[2]);
     y[0] = add(add(m[0], s), add(m[3], m[4]));
-    y[1] = fma(-2, m[4], fma(0.5F, m[3], d));
-    y[2] = fma(4, m[4], fma(0.25F, m[3], s));
-    y[3] = fma(-8, m[4], fma(0.125F, m[3], add(d, m[5])));
+    y[1] = mad(-2, m[4], mad(0.5F, m[3], d));
+    y[2] = mad(4, m[4], mad(0.25F, m[3], s));
+    y[3] = mad(-8, m[4], mad(0.125F, m[3], add(d, m[5])));
 }
 
 INLINE void input5(const vec *x, vec *v)
 {
-    v[0] = fma(5.25F, sub(x[2], x[4]), sub(x[6], x[0]));
-    v[7] = fma(5.25F, sub(x[3], x[5]), sub(x[7], x[1]));
-    vec even = fma(-4.25F, x[4], add(x[2], x[6]));
-    vec odd = fma(-4.25F, x[3], add(x[1], x[5]));
+    v[0] = mad(5.25F, sub(x[2], x[4]), sub(x[6], x[0]));
+    v[7] = mad(5.25F, sub(x[3], x[5]), sub(x[7], x[1]));
+    vec even = mad(-4.25F, x[4], add(x[2], x[6]));
+    vec odd = mad(-4.25F, x[3], add(x[1], x[5]));
     v[1] = add(even, odd);
     v[2] = sub(even, odd);
     const vec mid = _mm256_mul_ps(_mm256_set1_ps(-2.5F), x[3]);
-    even = fma(-1.25F, x[4], fma(0.25F, x[2], x[6]));
-    odd = fma(2, x[5], fma(0.5F, x[1], mid));
+    even = mad(-1.25F, x[4], mad(0.25F, x[2], x[6]));
+    odd = mad(2, x[5], mad(0.5F, x[1], mid));
     v[3] = add(even, odd);
     v[4] = sub(even, odd);
-    even = fma(4, x[2], fma(-5, x[4], x[6]));
-    odd = fma(2, x[1], fma(0.5F, x[5], mid));
+    even = mad(4, x[2], mad(-5, x[4], x[6]));
+    odd = mad(2, x[1], mad(0.5F, x[5], mid));
     v[5] = add(even, odd);
     v[6] = sub(even, odd);
 }
@@ -209,9 +209,9 @@ INLINE void output5(const vec *m, vec *y)
     const vec s2 = add(m[3], m[4]), d2 = sub(m[3], m[4]);
     const vec s3 = add(m[5], m[6]), d3 = sub(m[5], m[6]);
     y[0] = add(add(m[0], s1), add(s2, s3));
-    y[1] = fma(2, d2, fma(0.5F, d3, d1));
-    y[2] = fma(4, s2, fma(0.25F, s3, s1));
-    y[3] = fma(8, d2, fma(0.125F, d3, add(d1, m[7])));
+    y[1] = mad(2, d2, mad(0.5F, d3, d1));
+    y[2] = mad(4, s2, mad(0.25F, s3, s1));
+    y[3] = mad(8, d2, mad(0.125F, d3, add(d1, m[7])));
 }
 
 /* --- Transforms of tiles ---------------------------------------------------------------------- */

@@ -1,0 +1,122 @@
+/* The Winograd convolution: which shapes it takes, their geometry, and the filter's transform. */
+#include "kernels/base/cpu.h"
+#include "kernels/nn/conv2d/conv2d_winograd_plan.h"
+
+#include <assert.h>
+
+/* The finite points of the kernels' transforms; one more lies at infinity. */
+static const double points3[] = {0, 1, -1, 0.5, -2};
+static const double points5[] = {0, 1, -1, 2, -2, 0.5, -0.5};
+
+const spx_wino_isa *spx_wino_isa_now(void)
+{
+    switch (spx_cpu_isa()) {
+    case SPX_ISA_AVX512VL:
+        return &spx_wino_avx512vl;
+    case SPX_ISA_AVX2:
+        return &spx_wino_avx2;
+    default:
+        return NULL;
+    }
+}
+
+bool spx_wino_fits(const spx_conv2d_shape *d)
+{
+    return d->r == d->s && (d->r == 3 || d->r == 5) && d->stride == 1 && d->dilation <= 2;
+}
+
+static void complete(const spx_conv2d_shape *d, spx_wino_grid *g)
+{
+    g->n = d->n;
+    g->groups = spx_planar_ceil(d->n, SPX_WINO_LANES);
+    g->dilation = d->dilation;
+    g->taps = (int)d->r;
+    g->alpha = SPX_WINO_TILE + g->taps - 1;
+    g->scheme = g->taps == 3 ? 0 : 1;
+    g->tiles_y = spx_planar_ceil(g->oh, g->dilation * SPX_WINO_TILE);
+    g->tiles_x = spx_planar_ceil(g->ow, g->dilation * SPX_WINO_TILE);
+    g->lines = g->dilation * g->tiles_y;
+    g->line_tiles = g->dilation * g->tiles_x;
+    g->phase_rows = SPX_WINO_TILE * g->tiles_y + g->taps - 1;
+    g->cols = g->dilation * (SPX_WINO_TILE * g->tiles_x + g->taps - 1);
+}
+
+void spx_wino_grid_forward(const spx_conv2d_shape *d, spx_wino_grid *g)
+{
+    *g = (spx_wino_grid){.ci = d->c,
+                         .ih = d->h,
+                         .iw = d->w,
+                         .ko = d->k,
+                         .oh = d->p,
+                         .ow = d->q,
+                         .pad = d->pad_begin};
+    complete(d, g);
+}
+
+void spx_wino_grid_backward(const spx_conv2d_shape *d, spx_wino_grid *g)
+{
+    *g = (spx_wino_grid){.ci = d->k,
+                         .ih = d->p,
+                         .iw = d->q,
+                         .ko = d->c,
+                         .oh = d->h,
+                         .ow = d->w,
+                         .pad = d->dilation * (d->r - 1) - d->pad_begin};
+    complete(d, g);
+}
+
+void spx_wino_filter_matrix(const spx_wino_grid *g, double m[][SPX_WINO_MAX_TAPS])
+{
+    const double *p = g->taps == 3 ? points3 : points5;
+    const int finite = g->alpha - 1;
+    for (int i = 0; i < finite; i++) {
+        double term = 1;
+        for (int j = 0; j < finite; j++) {
+            term /= j == i ? 1 : p[i] - p[j];
+        }
+        for (int j = 0; j < g->taps; j++, term *= p[i]) {
+            m[i][j] = term;
+        }
+    }
+    for (int j = 0; j < g->taps; j++) {
+        m[finite][j] = j == g->taps - 1 ? 1 : 0;
+    }
+}
+
+spx_planar_affine spx_wino_affine(const spx_conv2d_input *in, int64_t c)
+{
+    spx_planar_affine f = {.relu = in->relu, .scale = 1};
+    if (in->mean != NULL) {
+        f.affine = true;
+        f.mean = in->mean[c];
+        f.scale = in->invstd[c] * (in->gamma != NULL ? in->gamma[c] : 1);
+        f.shift = in->beta != NULL ? in->beta[c] : 0;
+    }
+    return f;
+}
+
+static bool wino_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
+{
+    return spx_stream_device(s) == SPX_DEVICE_CPU && spx_wino_isa_now() != NULL &&
+           pass != SPX_CONV2D_BACKWARD_WEIGHTS && spx_wino_fits(d);
+}
+
+static size_t wino_workspace(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
+{
+    const int threads = spx_stream_threads(s);
+    return pass == SPX_CONV2D_FORWARD ? spx_wino_forward_bytes(d, threads)
+                                      : spx_wino_backward_data_bytes(d, threads);
+}
+
+static spx_status wino_run(spx_stream *s, const spx_conv2d_call *call)
+{
+    assert(spx_wino_isa_now() != NULL && spx_wino_fits(call->d));
+    if (call->pass == SPX_CONV2D_FORWARD) {
+        spx_wino_forward(s, call);
+    } else {
+        spx_wino_backward_data(s, call);
+    }
+    return SPX_OK;
+}
+
+const spx_conv2d_impl spx_conv2d_winograd = {wino_supports, wino_workspace, wino_run};

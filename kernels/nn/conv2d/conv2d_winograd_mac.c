@@ -1,0 +1,345 @@
+/* Winograd forward and backward-data: the same thing, with the filter turned round. */
+#include "kernels/nn/conv2d/conv2d_winograd_plan.h"
+
+#include <string.h>
+
+/* Transformed input that a thread works on at a time: a part of a second-level cache. */
+#define BLOCK_FLOATS ((int64_t)96 * 1024)
+
+/* One call. Items are blocks of lines of a group of 8 images. */
+typedef struct wino_run {
+    const spx_wino_isa *isa;
+    spx_wino_grid g;
+    spx_planar_cut k;      /* blocks of output channels */
+    spx_planar_cut blocks; /* of lines */
+    int64_t ring;          /* padded rows kept of each channel */
+    int64_t u_f, v_f, v_tb, m_k, m_t,
+        pitch; /* floats: see spx_wino_gemm; v_tb per block of tiles */
+    spx_conv2d_input in;
+    const float *w;
+    int64_t w_out, w_in; /* floats from filter to filter */
+    bool turn;           /* the filter round */
+    const float *bias;
+    float *out;
+    int64_t out_stride_n;
+    bool accumulate;
+    float *u;
+    /* Per thread, thread_floats apart: */
+    float *rows, *tmp, *v, *m, *y;
+    int64_t thread_floats;
+    spx_wino_tile *tile; /* [tiles of a block] */
+    int64_t tiles;
+} wino_run;
+
+/* Floats that are an odd number of cache lines, so that a run of such steps reaches all sets. */
+static int64_t odd_lines(int64_t floats)
+{
+    return (spx_planar_ceil(floats, 16) | 1) * 16;
+}
+
+/* --- Input ------------------------------------------------------------------------------------ */
+
+/* What a thread has in hand. */
+typedef struct wino_item {
+    const wino_run *run;
+    float *rows, *tmp, *v, *m, *y;
+    spx_wino_tile *tile;
+    int64_t group;     /* of the rows at hand */
+    int64_t have;      /* rows before this one are there, as many as the ring holds */
+    int64_t l0, l1;    /* lines */
+    spx_planar_cut tb; /* blocks of tiles */
+} wino_item;
+
+static int images_of(const spx_wino_grid *g, int64_t group)
+{
+    const int64_t left = g->n - group * SPX_WINO_LANES;
+    return left < SPX_WINO_LANES ? (int)left : SPX_WINO_LANES;
+}
+
+/* Padded row v of channel c, into its place in the ring. */
+static void gather_row(const wino_item *it, int64_t c, int64_t v)
+{
+    const wino_run *r = it->run;
+    const spx_wino_grid *g = &r->g;
+    const int64_t row = v % g->phase_rows * g->dilation + v / g->phase_rows - g->pad;
+    float *dst = it->rows + (c * r->ring + v % r->ring) * g->cols * 8;
+    const int64_t first = g->pad < 0 ? -g->pad : 0;
+    const int64_t last = g->iw < g->cols - g->pad ? g->iw : g->cols - g->pad;
+    if (row < 0 || row >= g->ih || first >= last) {
+        memset(dst, 0, (size_t)(g->cols * 8) * sizeof *dst);
+        return;
+    }
+    const spx_wino_turn turn = {
+        .src = r->in.x + it->group * SPX_WINO_LANES * r->in.stride_n + (c * g->ih + row) * g->iw +
+               first,
+        .dst = dst + (first + g->pad) * 8,
+        .image_stride = r->in.stride_n,
+        .images = images_of(g, it->group),
+        .count = last - first,
+        .f = spx_wino_affine(&r->in, c),
+    };
+    memset(dst, 0, (size_t)((first + g->pad) * 8) * sizeof *dst);
+    memset(dst + (last + g->pad) * 8, 0, (size_t)((g->cols - last - g->pad) * 8) * sizeof *dst);
+    r->isa->gather(&turn);
+}
+
+static void place_tiles(wino_item *it)
+{
+    const wino_run *r = it->run;
+    const int64_t tiles = (it->l1 - it->l0) * r->g.line_tiles;
+    it->tb = spx_planar_cut_in(tiles, spx_planar_ceil(tiles, r->isa->max_tb));
+    for (int64_t b = 0; b < it->tb.parts; b++) {
+        const int64_t t0 = spx_planar_at(&it->tb, b), t1 = spx_planar_at(&it->tb, b + 1);
+        for (int64_t t = t0; t < t1; t++) {
+            it->tile[t] = (spx_wino_tile){b * r->v_tb + (t - t0) * 8, (t1 - t0) * 8};
+        }
+    }
+}
+
+static void transform_input(wino_item *it)
+{
+    const wino_run *r = it->run;
+    const spx_wino_grid *g = &r->g;
+    const int64_t begin = spx_wino_line_row(g, it->l0);
+    const int64_t end = spx_wino_line_row(g, it->l1 - 1) + g->alpha;
+    const int64_t from = it->have > begin ? it->have : begin;
+    spx_wino_line line = {.cols = g->cols,
+                          .dilation = g->dilation,
+                          .tiles = g->tiles_x,
+                          .tmp = it->tmp,
+                          .v_f = r->v_f,
+                          .v = it->v};
+    for (line.c = 0; line.c < g->ci; line.c++) {
+        for (int64_t v = from; v < end; v++) {
+            gather_row(it, line.c, v);
+        }
+        for (int64_t l = it->l0; l < it->l1; l++) {
+            for (int i = 0; i < g->alpha; i++) {
+                const int64_t at = (spx_wino_line_row(g, l) + i) % r->ring;
+                line.row[i] = it->rows + (line.c * r->ring + at) * g->cols * 8;
+            }
+            line.tile = it->tile + (l - it->l0) * g->line_tiles;
+            r->isa->line[g->scheme](&line);
+        }
+    }
+    it->have = end;
+}
+
+/* --- Output ----------------------------------------------------------------------------------- */
+
+/* Channel k, whose products lie at m. */
+static void transform_output(const wino_item *it, int64_t k, const float *m)
+{
+    const wino_run *r = it->run;
+    const spx_wino_grid *g = &r->g;
+    spx_wino_back back = {.m_t = r->m_t,
+                          .dilation = g->dilation,
+                          .tiles = g->tiles_x,
+                          .bias = r->bias != NULL ? r->bias[k] : 0,
+                          .out = it->y,
+                          .pitch = r->pitch};
+    spx_wino_turn turn = {.image_stride = r->out_stride_n,
+                          .images = images_of(g, it->group),
+                          .count = g->ow,
+                          .add = r->accumulate};
+    float *out = r->out + it->group * SPX_WINO_LANES * r->out_stride_n + k * g->oh * g->ow;
+    for (int64_t l = it->l0; l < it->l1; l++) {
+        back.m = m + (l - it->l0) * g->line_tiles * r->m_t;
+        r->isa->back[g->scheme](&back);
+        for (int i = 0; i < SPX_WINO_TILE; i++) {
+            const int64_t row = (l % g->tiles_y * SPX_WINO_TILE + i) * g->dilation + l / g->tiles_y;
+            turn.src = it->y + i * r->pitch;
+            turn.dst = out + row * g->ow;
+            if (row < g->oh) {
+                r->isa->scatter(&turn);
+            }
+        }
+    }
+}
+
+static void run_block(wino_item *it, int64_t group, int64_t block)
+{
+    const wino_run *r = it->run;
+    it->l0 = spx_planar_at(&r->blocks, block);
+    it->l1 = spx_planar_at(&r->blocks, block + 1);
+    if (group != it->group) {
+        it->group = group;
+        it->have = 0;
+    }
+    place_tiles(it);
+    transform_input(it);
+    for (int64_t b = 0; b < r->k.parts; b++) {
+        const int64_t k0 = spx_planar_at(&r->k, b), k1 = spx_planar_at(&r->k, b + 1);
+        for (int64_t t = 0; t < it->tb.parts; t++) {
+            const int64_t t0 = spx_planar_at(&it->tb, t), t1 = spx_planar_at(&it->tb, t + 1);
+            const spx_wino_gemm gemm = {.u = r->u + k0 * r->u_f,
+                                        .v = it->v + t * r->v_tb,
+                                        .u_f = (k1 - k0) * r->g.ci,
+                                        .v_f = r->v_f,
+                                        .points = r->g.alpha * r->g.alpha,
+                                        .channels = r->g.ci,
+                                        .m = it->m + t0 * r->m_t,
+                                        .m_k = r->m_k,
+                                        .m_t = r->m_t};
+            r->isa->gemm[k1 - k0][t1 - t0](&gemm);
+        }
+        for (int64_t k = k0; k < k1; k++) {
+            transform_output(it, k, it->m + (k - k0) * r->m_k);
+        }
+    }
+}
+
+static void run_items(void *ctx, int worker, size_t begin, size_t end)
+{
+    const wino_run *r = ctx;
+    const int64_t at = worker * r->thread_floats;
+    wino_item it = {.run = r,
+                    .rows = r->rows + at,
+                    .tmp = r->tmp + at,
+                    .v = r->v + at,
+                    .m = r->m + at,
+                    .y = r->y + at,
+                    .tile = r->tile + worker * r->tiles,
+                    .group = -1};
+    for (int64_t i = (int64_t)begin; i < (int64_t)end; i++) {
+        run_block(&it, i / r->blocks.parts, i % r->blocks.parts);
+    }
+}
+
+/* --- Filter ----------------------------------------------------------------------------------- */
+
+/* Blocks of output channels [begin, end). */
+static void transform_filter(void *ctx, int worker, size_t begin, size_t end)
+{
+    const wino_run *r = ctx;
+    const spx_wino_grid *g = &r->g;
+    double m[SPX_WINO_MAX_ALPHA][SPX_WINO_MAX_TAPS];
+    spx_wino_filter_matrix(g, m);
+    const int64_t last = r->turn ? g->taps * g->taps - 1 : 0, step = r->turn ? -1 : 1;
+    (void)worker;
+    for (int64_t b = (int64_t)begin; b < (int64_t)end; b++) {
+        const int64_t k0 = spx_planar_at(&r->k, b), kb = spx_planar_at(&r->k, b + 1) - k0;
+        spx_wino_filter f = {.g = (const double(*)[SPX_WINO_MAX_TAPS])m,
+                             .alpha = g->alpha,
+                             .taps = g->taps,
+                             .w_k = r->w_out,
+                             .row = step * g->taps,
+                             .col = step,
+                             .kb = (int)kb,
+                             .u_f = kb * g->ci};
+        for (int64_t c = 0; c < g->ci; c++) {
+            f.w = r->w + k0 * r->w_out + c * r->w_in + last;
+            f.u = r->u + k0 * r->u_f + c * kb;
+            r->isa->filter(&f);
+        }
+    }
+}
+
+/* --- The passes ------------------------------------------------------------------------------- */
+
+/* The most padded rows that a block of lines reads. */
+static int64_t rows_of_blocks(const wino_run *r)
+{
+    int64_t most = 0;
+    for (int64_t b = 0; b < r->blocks.parts; b++) {
+        const int64_t begin = spx_wino_line_row(&r->g, spx_planar_at(&r->blocks, b));
+        const int64_t end = spx_wino_line_row(&r->g, spx_planar_at(&r->blocks, b + 1) - 1);
+        most = end + r->g.alpha - begin > most ? end + r->g.alpha - begin : most;
+    }
+    return most;
+}
+
+/* Completes r, whose grid is set; counts where the arena has no base. */
+static void take(wino_run *r, int threads, spx_planar_arena *a)
+{
+    const spx_wino_grid *g = &r->g;
+    const int64_t points = g->alpha * g->alpha;
+    r->isa = spx_wino_isa_now();
+    r->k = spx_planar_cut_in(g->ko, spx_planar_ceil(g->ko, r->isa->max_kb));
+    const int64_t fits = BLOCK_FLOATS / (g->line_tiles * points * g->ci * 8);
+    r->blocks = spx_planar_cut_in(g->lines, spx_planar_ceil(g->lines, fits > 1 ? fits : 1));
+    r->ring = rows_of_blocks(r);
+    r->tiles = spx_planar_most(&r->blocks) * g->line_tiles;
+    r->u_f = g->ci * points;
+    r->v_f = odd_lines(g->ci * r->isa->max_tb * 8);
+    r->v_tb = points * r->v_f;
+    r->m_t = odd_lines(points * 8);
+    r->m_k = r->tiles * r->m_t;
+    r->pitch = g->line_tiles * SPX_WINO_TILE * 8;
+    r->u = spx_planar_take(a, g->ko * r->u_f + SPX_WINO_LANES, sizeof *r->u);
+    const int64_t sizes[] = {
+        g->ci * r->ring * g->cols * 8,
+        g->alpha * g->cols * 8,
+        spx_planar_ceil(r->tiles, r->isa->max_tb) * r->v_tb,
+        spx_planar_most(&r->k) * r->m_k,
+        SPX_WINO_TILE * r->pitch,
+    };
+    float **const parts[] = {&r->rows, &r->tmp, &r->v, &r->m, &r->y};
+    r->thread_floats = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        r->thread_floats += odd_lines(sizes[i]);
+    }
+    float *base = spx_planar_take(a, threads * r->thread_floats, sizeof *base);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && base != NULL; i++) {
+        *parts[i] = base;
+        base += odd_lines(sizes[i]);
+    }
+    r->tile = spx_planar_take(a, threads * r->tiles, sizeof *r->tile);
+}
+
+static void execute(spx_stream *s, wino_run *r)
+{
+    spx_pool_run(spx_stream_pool(s), (size_t)r->k.parts, transform_filter, r);
+    spx_pool_run(spx_stream_pool(s), (size_t)(r->g.groups * r->blocks.parts), run_items, r);
+}
+
+size_t spx_wino_forward_bytes(const spx_conv2d_shape *d, int threads)
+{
+    spx_planar_arena a = {0};
+    wino_run r = {0};
+    spx_wino_grid_forward(d, &r.g);
+    take(&r, threads, &a);
+    return a.used;
+}
+
+void spx_wino_forward(spx_stream *s, const spx_conv2d_call *call)
+{
+    const spx_conv2d_shape *d = call->d;
+    spx_planar_arena a = {call->workspace, 0};
+    wino_run r = {.in = *call->in,
+                  .w = call->w,
+                  .w_out = d->c * d->r * d->s,
+                  .w_in = d->r * d->s,
+                  .bias = call->bias,
+                  .out = call->y,
+                  .out_stride_n = call->y_stride_n};
+    spx_wino_grid_forward(d, &r.g);
+    take(&r, spx_stream_threads(s), &a);
+    execute(s, &r);
+}
+
+size_t spx_wino_backward_data_bytes(const spx_conv2d_shape *d, int threads)
+{
+    spx_planar_arena a = {0};
+    wino_run r = {0};
+    spx_wino_grid_backward(d, &r.g);
+    take(&r, threads, &a);
+    return a.used;
+}
+
+void spx_wino_backward_data(spx_stream *s, const spx_conv2d_call *call)
+{
+    const spx_conv2d_shape *d = call->d;
+    spx_planar_arena a = {call->workspace, 0};
+    wino_run r = {.in = {.x = call->dy, .stride_n = call->y_stride_n},
+                  .w = call->w,
+                  .w_out = d->r * d->s,
+                  .w_in = d->c * d->r * d->s,
+                  .turn = true,
+                  .out = call->dx,
+                  .out_stride_n = call->dx_stride_n,
+                  .accumulate = call->accumulate};
+    spx_wino_grid_backward(d, &r.g);
+    take(&r, spx_stream_threads(s), &a);
+    execute(s, &r);
+}

@@ -1,0 +1,47 @@
+#ifndef SPX_NN_CONV2D_WINOGRAD_PLAN_H
+#define SPX_NN_CONV2D_WINOGRAD_PLAN_H
+/*
+ * Private: the geometry of the Winograd passes. Output (i, j) reads padded inputs (i + dilation *
+ * r, j + dilation * s), r, s < taps; rows of dilation-many residues are PHASES, each a dense
+ * convolution of its own. A LINE is a row of tiles of one row phase and all column phases.
+ */
+#include "kernels/nn/conv2d/conv2d_impl.h"
+#include "kernels/nn/conv2d/conv2d_planar_block.h"
+#include "kernels/nn/conv2d/conv2d_winograd.h"
+
+typedef struct spx_wino_grid {
+    int64_t n, groups; /* images; groups of 8 */
+    int64_t ci, ih, iw, ko, oh, ow;
+    int64_t dilation, pad;    /* zero rows above and columns left */
+    int taps, alpha, scheme;  /* scheme: index of the kernels' transforms */
+    int64_t tiles_y, tiles_x; /* of one phase */
+    int64_t lines, line_tiles;
+    int64_t phase_rows, cols; /* padded rows of one phase; padded columns of all */
+} spx_wino_grid;
+
+/** The kernels that this processor runs; NULL if none. */
+const spx_wino_isa *spx_wino_isa_now(void);
+
+bool spx_wino_fits(const spx_conv2d_shape *d);
+void spx_wino_grid_forward(const spx_conv2d_shape *d, spx_wino_grid *g);
+void spx_wino_grid_backward(const spx_conv2d_shape *d, spx_wino_grid *g);
+
+/** The filter's transform, [alpha][taps], which completes those of the kernels. */
+void spx_wino_filter_matrix(const spx_wino_grid *g, double m[][SPX_WINO_MAX_TAPS]);
+
+/** First of the alpha padded rows of a line; rows of all phases are counted one after another. */
+static inline int64_t spx_wino_line_row(const spx_wino_grid *g, int64_t line)
+{
+    return line / g->tiles_y * g->phase_rows + line % g->tiles_y * SPX_WINO_TILE;
+}
+
+/** Normalisation and ReLU of channel c. */
+spx_planar_affine spx_wino_affine(const spx_conv2d_input *in, int64_t c);
+
+/** The passes. */
+size_t spx_wino_forward_bytes(const spx_conv2d_shape *d, int threads);
+size_t spx_wino_backward_data_bytes(const spx_conv2d_shape *d, int threads);
+void spx_wino_forward(spx_stream *s, const spx_conv2d_call *call);
+void spx_wino_backward_data(spx_stream *s, const spx_conv2d_call *call);
+
+#endif
