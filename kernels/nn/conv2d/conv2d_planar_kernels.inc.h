@@ -112,16 +112,39 @@ INLINE __m256 lane_sums(const __m256 *a, const int n)
                          _mm256_permute2f128_ps(s0, s1, 0x31));
 }
 
-/* One vector of pixels into all kb * pb sums. */
-INLINE void dot_step(__m256 acc[][SPX_PLANAR_MAX_PB], const __m256 *dy, const float *const *in,
-                     int64_t at, const int kb, const int pb)
+/* One vector of outputs into all kb * pb sums; the fewer operands wait in registers for the others.
+ */
+INLINE void dot_step(__m256 acc[][SPX_PLANAR_MAX_PB], const float *dy, int64_t plane, __m256i mask,
+                     const bool whole, const float *const *in, int64_t at, const int kb,
+                     const int pb)
 {
-    UNROLL
-    for (int t = 0; t < pb; t++) {
-        const __m256 x = _mm256_loadu_ps(in[t] + at);
+    __m256 x[SPX_PLANAR_MAX_PB], g[SPX_PLANAR_MAX_KB];
+    if (pb < kb) {
+        UNROLL
+        for (int t = 0; t < pb; t++) {
+            x[t] = _mm256_loadu_ps(in[t] + at);
+        }
         UNROLL
         for (int k = 0; k < kb; k++) {
-            acc[k][t] = _mm256_fmadd_ps(dy[k], x, acc[k][t]);
+            g[0] =
+                whole ? _mm256_loadu_ps(dy + k * plane) : _mm256_maskload_ps(dy + k * plane, mask);
+            UNROLL
+            for (int t = 0; t < pb; t++) {
+                acc[k][t] = _mm256_fmadd_ps(g[0], x[t], acc[k][t]);
+            }
+        }
+        return;
+    }
+    UNROLL
+    for (int k = 0; k < kb; k++) {
+        g[k] = whole ? _mm256_loadu_ps(dy + k * plane) : _mm256_maskload_ps(dy + k * plane, mask);
+    }
+    UNROLL
+    for (int t = 0; t < pb; t++) {
+        x[0] = _mm256_loadu_ps(in[t] + at);
+        UNROLL
+        for (int k = 0; k < kb; k++) {
+            acc[k][t] = _mm256_fmadd_ps(g[k], x[0], acc[k][t]);
         }
     }
 }
@@ -132,6 +155,7 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
     const float *in[SPX_PLANAR_MAX_PB];
     const spx_planar_spot *const whole = a->spot + (a->tail == 8 ? a->n : a->n - 1);
     const int64_t plane = a->dy_plane;
+    const __m256i mask = lane_mask(a->tail);
     UNROLL
     for (int k = 0; k < kb; k++) {
         UNROLL
@@ -147,21 +171,11 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
         const float *dy = a->dy + i * a->dy_image;
         const int64_t base = i * a->in_image;
         const spx_planar_spot *spot = a->spot;
-        __m256 g[SPX_PLANAR_MAX_KB];
         for (; spot < whole; spot++) {
-            UNROLL
-            for (int k = 0; k < kb; k++) {
-                g[k] = _mm256_loadu_ps(dy + spot->dy + k * plane);
-            }
-            dot_step(acc, g, in, base + spot->in, kb, pb);
+            dot_step(acc, dy + spot->dy, plane, mask, true, in, base + spot->in, kb, pb);
         }
         if (a->tail < SPX_PLANAR_LANES) {
-            const __m256i mask = lane_mask(a->tail);
-            UNROLL
-            for (int k = 0; k < kb; k++) {
-                g[k] = _mm256_maskload_ps(dy + spot->dy + k * plane, mask);
-            }
-            dot_step(acc, g, in, base + spot->in, kb, pb);
+            dot_step(acc, dy + spot->dy, plane, mask, false, in, base + spot->in, kb, pb);
         }
     }
     const __m256i taps = lane_mask(pb);
