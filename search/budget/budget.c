@@ -41,7 +41,7 @@ static int favoured_second(int64_t layers)
 static double shape_score(int64_t channels, int64_t layers)
 {
     const double l = (double)layers;
-    return elbow(l, 5, 3.0, 1.0) + elbow(l < 10 ? 10 : l, 10, 0, 0.25 - 1.0) +
+    return elbow(l, 5, 3.0, 1.0) + elbow(l < 10 ? 10 : l, 10, 0, 0.1 - 1.0) +
            elbow((double)channels, 5, 2.0, 0.5);
 }
 
