@@ -126,7 +126,7 @@ static spx_status run_random(spx_cli *cli, const values *v)
     spx_genotype_random((uint64_t)cli->seed, &g);
     SPX_RETURN_IF(spx_run_open(cli, &v->run, &s));
     st = spx_genotype_save(&s, &g);
-    spx_session_close(&s);
+    spx_session_close(&s, st);
     return st == SPX_OK ? print_result(cli, &g, json_pack("{s:b}", "random", 1)) : st;
 }
 
@@ -137,7 +137,7 @@ static spx_status search(spx_cli *cli, const values *v, const spx_search_options
     spx_status st;
     SPX_RETURN_IF(spx_run_open(cli, &v->run, &s));
     st = spx_search_run(&s, o, r);
-    spx_session_close(&s);
+    spx_session_close(&s, st);
     return st;
 }
 

@@ -236,7 +236,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     st = spx_train_run(&s, &o, &r);
     spx_run_talk_end(&talk);
 end:
-    spx_session_close(&s);
+    spx_session_close(&s, st);
     spx_pack_close(pack);
     return st == SPX_OK ? print_result(cli, v->run.out, &r) : st;
 }

@@ -158,8 +158,10 @@ static spx_status write_texts(const spx_run_dir *run, const char *ini)
     if (text == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%s", run->path);
     }
-    SPX_TRY(st, spx_run_dir_path(run, "config.ini", path, sizeof path), done);
-    SPX_TRY(st, spx_file_replace(path, &part, 1), done);
+    if (!run->resumed) { /* a resumed run keeps its options, even if it is refused later */
+        SPX_TRY(st, spx_run_dir_path(run, "config.ini", path, sizeof path), done);
+        SPX_TRY(st, spx_file_replace(path, &part, 1), done);
+    }
     part = (spx_span){text, strlen(text)};
     SPX_TRY(st, spx_run_dir_path(run, "run.json", path, sizeof path), done);
     SPX_TRY(st, spx_file_replace(path, &part, 1), done); /* last: this makes it a run */

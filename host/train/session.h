@@ -44,7 +44,12 @@ typedef struct spx_session {
  * of another verb); what the files give. On failure *s is cleared
  */
 SPX_MUST_CHECK spx_status spx_session_open(spx_session *s, const spx_session_options *o);
-void spx_session_close(spx_session *s); /* zeroed or open */
+/**
+ * Closes a session, zeroed or open. What a new run wrote before its first step is removed when st,
+ * how the session went, is a failure (the folder too if nothing else is in it), so that the
+ * corrected command can be given.
+ */
+void spx_session_close(spx_session *s, spx_status st);
 
 /** Whether there is a checkpoint to load from. */
 bool spx_session_resumes(const spx_session *s);

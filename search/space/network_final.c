@@ -71,6 +71,10 @@ static void auxiliary_head(spx_network *n, spx_tid x, const spx_final_config *c)
     const spx_conv_options point = {.filters = 768, .size = 2, .stride = 1, .dilation = 1};
     spx_g_section(g, -1, true);
     spx_g_scope(g, "aux_head.");
+    if (stride < 1) {
+        spx_graph_fail(g, SPX_EINVAL, "network: no auxiliary head for %lldx%lld inputs",
+                       (long long)c->input.rows, (long long)c->input.columns);
+    }
     x = spx_g_relu(g, x, "net.0");
     x = spx_g_avg_pool(g, x, 5, stride, 0, "net.1");
     if (x != SPX_NO_TENSOR && (g->tensor[x].dim[2] != 2 || g->tensor[x].dim[3] != 2)) {

@@ -1,5 +1,6 @@
 #include "search/supernet/supernet.h"
 
+#include "host/train/memory.h"
 #include "kernels/base/alloc.h"
 
 #include <math.h>
@@ -18,7 +19,8 @@ static spx_status make_program(spx_supernet *s, spx_pass pass, bool reference,
     spx_status st;
     c.training = pass != SPX_PASS_EVAL;
     SPX_RETURN_IF(spx_build_supernet(&net, &c));
-    {
+    st = spx_memory_check(net.graph, c.training ? 3 : 1);
+    if (st == SPX_OK) {
         const spx_loss_seed seed = {net.loss, 1.0f};
         const spx_tid output[2] = {net.logits, net.loss};
         const spx_program_options o = {

@@ -11,7 +11,7 @@ pack=$OUT/pack.h5
 
 common=(--data "$pack" --init-channels 1 --batch 8 --no-flip --log-every 1 --threads 1 --resume)
 search=(search "${common[@]}" --layers 2 --reduce-loc 3 --epochs 4 --save-every 2)
-train=(train "${common[@]}" --layers 3 --reduce-at 0,2 --epochs 8 --aux-weight 0 --drop-path 0.2
+train=(train "${common[@]}" --layers 3 --reduce-at "0,2" --epochs 8 --aux-weight 0 --drop-path 0.2
     --ema 0.9 --save-every 3)
 
 # kill_often FOLDER SIGNAL LIMIT ARGS: runs to the end, killed ten times after up to LIMIT ms each.
