@@ -38,13 +38,18 @@ static void write_all(const char *path, const unsigned char *data, size_t size)
     assert_int_equal(fclose(f), 0);
 }
 
+/* Sanitizers end a program with a code of their own, not with golden_check's 1. libhdf5 leaks some
+ * bytes on damaged files: that is not looked for here. */
+#define SANITIZERS "exitcode=99:detect_leaks=0"
+
 /* The exit code of golden_check on one file; fails if it was killed. */
 static int check(const char *path)
 {
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        if (freopen("/dev/null", "w", stdout) != NULL) {
+        if (freopen("/dev/null", "w", stdout) != NULL &&
+            setenv("ASAN_OPTIONS", SANITIZERS, 1) == 0) {
             (void)execl(GOLDEN_CHECK, "golden_check", "--threads=1", path, (char *)NULL);
         }
         _exit(99);
