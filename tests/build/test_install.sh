@@ -16,7 +16,7 @@ fi
 
 # moved: nothing may depend on where the build or the first prefix was
 mv "$tmp/root" "$tmp/moved"
-cmake -S "$here/consumer" -B "$tmp/b" -DCMAKE_C_COMPILER="$cc" \
+cmake -G Ninja -S "$here/consumer" -B "$tmp/b" -DCMAKE_C_COMPILER="$cc" \
     -DCMAKE_PREFIX_PATH="$tmp/moved" >/dev/null
 cmake --build "$tmp/b" >/dev/null
 cd "$tmp"
