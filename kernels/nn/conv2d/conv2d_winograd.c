@@ -3,6 +3,7 @@
 #include "kernels/nn/conv2d/conv2d_winograd_plan.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* The finite points of the kernels' transforms; one more lies at infinity. */
 static const double points3[] = {0, 1, -1, 0.5, -2};
@@ -83,38 +84,70 @@ void spx_wino_filter_matrix(const spx_wino_grid *g, double m[][SPX_WINO_MAX_TAPS
     }
 }
 
-spx_planar_affine spx_wino_affine(const spx_conv2d_input *in, int64_t c)
+void spx_wino_affines(const spx_wino_grid *g, const spx_conv2d_input *in, spx_planar_affine *f)
 {
-    spx_planar_affine f = {.relu = in->relu, .scale = 1};
-    if (in->mean != NULL) {
-        f.affine = true;
-        f.mean = in->mean[c];
-        f.scale = in->invstd[c] * (in->gamma != NULL ? in->gamma[c] : 1);
-        f.shift = in->beta != NULL ? in->beta[c] : 0;
+    for (int64_t c = 0; c < g->ci; c++) {
+        f[c] = (spx_planar_affine){.relu = in->relu, .scale = 1};
+        if (in->mean != NULL) {
+            f[c].affine = true;
+            f[c].mean = in->mean[c];
+            f[c].scale = in->invstd[c] * (in->gamma != NULL ? in->gamma[c] : 1);
+            f[c].shift = in->beta != NULL ? in->beta[c] : 0;
+        }
     }
-    return f;
+}
+
+void spx_wino_gather_row(const spx_wino_isa *isa, const spx_wino_grid *g, const spx_wino_turn *turn,
+                         int64_t v, float *dst)
+{
+    const int64_t row = v % g->phase_rows * g->dilation + v / g->phase_rows - g->pad;
+    const int64_t first = g->pad < 0 ? -g->pad : 0;
+    const int64_t last = g->iw < g->cols - g->pad ? g->iw : g->cols - g->pad;
+    if (row < 0 || row >= g->ih || first >= last) {
+        memset(dst, 0, (size_t)(g->cols * 8) * sizeof *dst);
+        return;
+    }
+    spx_wino_turn t = *turn;
+    t.src += row * g->iw + first;
+    t.dst = dst + (first + g->pad) * 8;
+    t.count = last - first;
+    memset(dst, 0, (size_t)((first + g->pad) * 8) * sizeof *dst);
+    memset(dst + (last + g->pad) * 8, 0, (size_t)((g->cols - last - g->pad) * 8) * sizeof *dst);
+    isa->gather(&t);
 }
 
 static bool wino_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
 {
-    return spx_stream_device(s) == SPX_DEVICE_CPU && spx_wino_isa_now() != NULL &&
-           pass != SPX_CONV2D_BACKWARD_WEIGHTS && spx_wino_fits(d);
+    (void)pass;
+    return spx_stream_device(s) == SPX_DEVICE_CPU && spx_wino_isa_now() != NULL && spx_wino_fits(d);
 }
 
 static size_t wino_workspace(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
 {
     const int threads = spx_stream_threads(s);
-    return pass == SPX_CONV2D_FORWARD ? spx_wino_forward_bytes(d, threads)
-                                      : spx_wino_backward_data_bytes(d, threads);
+    switch (pass) {
+    case SPX_CONV2D_FORWARD:
+        return spx_wino_forward_bytes(d, threads);
+    case SPX_CONV2D_BACKWARD_DATA:
+        return spx_wino_backward_data_bytes(d, threads);
+    default:
+        return spx_wino_backward_weights_bytes(d, threads);
+    }
 }
 
 static spx_status wino_run(spx_stream *s, const spx_conv2d_call *call)
 {
     assert(spx_wino_isa_now() != NULL && spx_wino_fits(call->d));
-    if (call->pass == SPX_CONV2D_FORWARD) {
+    switch (call->pass) {
+    case SPX_CONV2D_FORWARD:
         spx_wino_forward(s, call);
-    } else {
+        break;
+    case SPX_CONV2D_BACKWARD_DATA:
         spx_wino_backward_data(s, call);
+        break;
+    default:
+        spx_wino_backward_weights(s, call);
+        break;
     }
     return SPX_OK;
 }

@@ -15,18 +15,21 @@
 #define SPX_WINO_TILE 4      /* outputs of a tile, both ways */
 #define SPX_WINO_MAX_ALPHA 8 /* inputs of a tile, both ways */
 #define SPX_WINO_MAX_TAPS 5
-#define SPX_WINO_MAX_KB 6 /* output channels per register block */
-#define SPX_WINO_MAX_TB 4 /* tiles per register block */
+#define SPX_WINO_MAX_KB 6   /* output channels per register block */
+#define SPX_WINO_MAX_TB 4   /* tiles per register block */
+#define SPX_WINO_MAX_DOT 12 /* rows per register block of backward-weights */
+#define SPX_WINO_MAX_DV 4   /* vectors per register block of backward-weights */
 
-/** Pixels [0, count) of a row of 8 images from or to vectors. */
+/** Pixels [0, count) of a row of 8 planes from or to vectors. */
 typedef struct spx_wino_turn {
     const float *src;
     float *dst;
-    int64_t image_stride; /* of the plain side */
-    int images;           /* 1..8 that exist; lanes of the others are 0, or are dropped */
+    int64_t stride; /* of the plain side, from plane to plane */
+    int planes;     /* 1..8 that exist; lanes of the others are 0, or are dropped */
     int64_t count;
-    spx_planar_affine f; /* gather */
-    bool add;            /* scatter: onto what is there */
+    const spx_planar_affine *f; /* gather: of plane i at f[i * f_step] */
+    int64_t f_step;
+    bool add; /* scatter: onto what is there */
 } spx_wino_turn;
 
 /** Where the transformed input of a tile lies: point f of channel c at v + c * v_c + f * v_f. */
@@ -65,6 +68,27 @@ typedef struct spx_wino_back {
     int64_t pitch;
 } spx_wino_back;
 
+/** out[i][lane of v] += sum over tiles t of row[t][i] * vec[t][lane of v], in one point. */
+typedef struct spx_wino_dot {
+    const float *row, *vec;
+    int64_t row_t, vec_t; /* floats from tile to tile */
+    int64_t tiles;
+    float *out;
+    int64_t pitch; /* floats from i to i + 1 */
+} spx_wino_dot;
+
+/** dw[lane] = (add ? dw[lane] : 0) + G^T (sum over parts of u) G. */
+typedef struct spx_wino_unfilter {
+    const double (*g)[SPX_WINO_MAX_TAPS]; /* [alpha][taps] */
+    int alpha, taps;
+    const float *u; /* vectors, u_f floats from point to point */
+    int64_t u_f, parts, part;
+    float *dw; /* [lanes][taps][taps], step floats from lane to lane */
+    int64_t step;
+    int lanes;
+    bool add;
+} spx_wino_unfilter;
+
 /** u[f][k] = (G w[k] G^T)[f] for the kb filters of a block; points u_f floats apart. */
 typedef struct spx_wino_filter {
     const double (*g)[SPX_WINO_MAX_TAPS]; /* [alpha][taps] */
@@ -84,6 +108,11 @@ typedef struct spx_wino_isa {
     /* The first is for 3 taps, the second for 5. */
     void (*line[2])(const spx_wino_line *a);
     void (*back[2])(const spx_wino_back *a);
+    void (*unfilter)(const spx_wino_unfilter *a);
+    /* Lines of output gradients, 4 rows and 4 columns a tile. */
+    void (*gradient[2])(const spx_wino_line *a);
+    int max_rows[SPX_WINO_MAX_DV + 1]; /* rows per block of this many vectors */
+    void (*dot[SPX_WINO_MAX_DOT + 1][SPX_WINO_MAX_DV + 1])(const spx_wino_dot *a);
     void (*gemm[SPX_WINO_MAX_KB + 1][SPX_WINO_MAX_TB + 1])(const spx_wino_gemm *a);
 } spx_wino_isa;
 

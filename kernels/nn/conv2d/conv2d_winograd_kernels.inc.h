@@ -1,7 +1,7 @@
 /*
  * The Winograd kernels, compiled once per instruction set: the including file defines WINO_ISA (the
- * table to fill), WINO_PAIRS (the register blocks that fit its registers), WINO_MAX_KB and
- * WINO_MAX_TB.
+ * table to fill), WINO_PAIRS and WINO_DOTS (the register blocks that fit its registers),
+ * WINO_MAX_KB and WINO_MAX_TB.
  *
  * The transforms are Toom-Cook's at the points 0, 1, -1, 1/2, -2, infinity for 3 taps and 0, 1, -1,
  * 2, -2, 1/2, -1/2, infinity for 5. Row f of the input's is the product of (x - p) over all finite
@@ -15,8 +15,10 @@
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
+#define UNROLL_ROWS _Pragma("unroll")
 #else
 #define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL_ROWS _Pragma("GCC unroll 12")
 #endif
 
 /* Products summed up before they are added to the sum of those before: with n products in runs of
@@ -83,16 +85,16 @@ INLINE void transpose8(vec v[8])
 }
 
 /* Pixels [j, j + count), count <= 8. */
-INLINE void gather8(const spx_wino_turn *a, int64_t j, int count)
+INLINE void gather8(const spx_wino_turn *a, int64_t j, int count, const int planes)
 {
     const __m256i mask = lane_mask(count);
     vec v[8];
     UNROLL
     for (int i = 0; i < 8; i++) {
-        const float *src = a->src + i * a->image_stride + j;
-        if (i < a->images) {
+        const float *src = a->src + i * a->stride + j;
+        if (i < planes) {
             v[i] = count == 8 ? _mm256_loadu_ps(src) : _mm256_maskload_ps(src, mask);
-            v[i] = affine8(v[i], &a->f);
+            v[i] = affine8(v[i], a->f + i * a->f_step);
         } else {
             v[i] = _mm256_setzero_ps();
         }
@@ -106,27 +108,23 @@ INLINE void gather8(const spx_wino_turn *a, int64_t j, int count)
     }
 }
 
-INLINE void gather_with(const spx_wino_turn *a)
+INLINE void gather_planes(const spx_wino_turn *a, const int planes)
 {
     int64_t j = 0;
     for (; j + 8 <= a->count; j += 8) {
-        gather8(a, j, 8);
+        gather8(a, j, 8, planes);
     }
     if (j < a->count) {
-        gather8(a, j, (int)(a->count - j));
+        gather8(a, j, (int)(a->count - j), planes);
     }
 }
 
 static void gather(const spx_wino_turn *a)
 {
-    /* The common case with constants, free of branches. */
-    spx_wino_turn b = *a;
-    if (a->images == 8 && !a->f.affine && !a->f.relu) {
-        b.images = 8;
-        b.f = (spx_planar_affine){0};
-        gather_with(&b);
+    if (a->planes == 8) { /* the common case without branches */
+        gather_planes(a, 8);
     } else {
-        gather_with(a);
+        gather_planes(a, a->planes);
     }
 }
 
@@ -141,10 +139,10 @@ INLINE void scatter8(const spx_wino_turn *a, int64_t j, int count)
     transpose8(v);
     UNROLL
     for (int i = 0; i < 8; i++) {
-        float *dst = a->dst + i * a->image_stride + j;
-        if (i < a->images && count == 8) {
+        float *dst = a->dst + i * a->stride + j;
+        if (i < a->planes && count == 8) {
             _mm256_storeu_ps(dst, a->add ? add(_mm256_loadu_ps(dst), v[i]) : v[i]);
-        } else if (i < a->images) {
+        } else if (i < a->planes) {
             const vec old = a->add ? _mm256_maskload_ps(dst, mask) : _mm256_setzero_ps();
             _mm256_maskstore_ps(dst, mask, add(old, v[i]));
         }
@@ -214,18 +212,47 @@ INLINE void output5(const vec *m, vec *y)
     y[3] = mad(8, d2, mad(0.125F, d3, add(d1, m[7])));
 }
 
+/* The transposes of the outputs'. */
+INLINE void gradient3(const vec *y, vec *w)
+{
+    const vec even = add(y[0], y[2]), odd = add(y[1], y[3]);
+    w[0] = y[0];
+    w[1] = add(even, odd);
+    w[2] = sub(even, odd);
+    w[3] = mad(0.125F, y[3], mad(0.25F, y[2], mad(0.5F, y[1], y[0])));
+    w[4] = mad(-8, y[3], mad(4, y[2], mad(-2, y[1], y[0])));
+    w[5] = y[3];
+}
+
+INLINE void gradient5(const vec *y, vec *w)
+{
+    vec even = add(y[0], y[2]), odd = add(y[1], y[3]);
+    w[0] = y[0];
+    w[1] = add(even, odd);
+    w[2] = sub(even, odd);
+    even = mad(4, y[2], y[0]);
+    odd = mad(8, y[3], add(y[1], y[1]));
+    w[3] = add(even, odd);
+    w[4] = sub(even, odd);
+    even = mad(0.25F, y[2], y[0]);
+    odd = mad(0.125F, y[3], _mm256_mul_ps(_mm256_set1_ps(0.5F), y[1]));
+    w[5] = add(even, odd);
+    w[6] = sub(even, odd);
+    w[7] = y[3];
+}
+
 /* --- Transforms of tiles ---------------------------------------------------------------------- */
 
 typedef void (*transform)(const vec *in, vec *out);
 
 /* Down all columns first, which tiles share; then along the rows of each tile. */
-INLINE void line(const spx_wino_line *a, const int alpha, const transform t)
+INLINE void line(const spx_wino_line *a, const int inputs, const int alpha, const transform t)
 {
     vec x[SPX_WINO_MAX_ALPHA], v[SPX_WINO_MAX_ALPHA];
     const int64_t pitch = a->cols * 8;
     for (int64_t j = 0; j < pitch; j += 8) {
         UNROLL
-        for (int i = 0; i < alpha; i++) {
+        for (int i = 0; i < inputs; i++) {
             x[i] = _mm256_loadu_ps(a->row[i] + j);
         }
         t(x, v);
@@ -242,7 +269,7 @@ INLINE void line(const spx_wino_line *a, const int alpha, const transform t)
             float *dst = a->v + tile->v + a->c * tile->v_c;
             for (int i = 0; i < alpha; i++, src += pitch) {
                 UNROLL
-                for (int j = 0; j < alpha; j++) {
+                for (int j = 0; j < inputs; j++) {
                     x[j] = _mm256_loadu_ps(src + j * step);
                 }
                 t(x, v);
@@ -257,12 +284,22 @@ INLINE void line(const spx_wino_line *a, const int alpha, const transform t)
 
 static void line3(const spx_wino_line *a)
 {
-    line(a, 6, input3);
+    line(a, 6, 6, input3);
 }
 
 static void line5(const spx_wino_line *a)
 {
-    line(a, 8, input5);
+    line(a, 8, 8, input5);
+}
+
+static void gradient_line3(const spx_wino_line *a)
+{
+    line(a, SPX_WINO_TILE, 6, gradient3);
+}
+
+static void gradient_line5(const spx_wino_line *a)
+{
+    line(a, SPX_WINO_TILE, 8, gradient5);
 }
 
 INLINE void back_tile(const float *m, float bias, float *out, int64_t pitch, int64_t step,
@@ -347,6 +384,41 @@ static void filter(const spx_wino_filter *a)
     }
 }
 
+static void unfilter(const spx_wino_unfilter *a)
+{
+    double half[SPX_WINO_MAX_TAPS][SPX_WINO_MAX_ALPHA][8] = {{{0}}};
+    for (int i = 0; i < a->alpha; i++) {
+        for (int j = 0; j < a->alpha; j++) {
+            const float *u = a->u + (i * a->alpha + j) * a->u_f;
+            double sum[8] = {0};
+            for (int64_t n = 0; n < a->parts; n++, u += a->part) {
+                for (int l = 0; l < 8; l++) {
+                    sum[l] += (double)u[l];
+                }
+            }
+            for (int r = 0; r < a->taps; r++) {
+                for (int l = 0; l < 8; l++) {
+                    half[r][j][l] += a->g[i][r] * sum[l];
+                }
+            }
+        }
+    }
+    for (int r = 0; r < a->taps; r++) {
+        for (int s = 0; s < a->taps; s++) {
+            double w[8] = {0};
+            for (int j = 0; j < a->alpha; j++) {
+                for (int l = 0; l < 8; l++) {
+                    w[l] += a->g[j][s] * half[r][j][l];
+                }
+            }
+            float *dst = a->dw + r * a->taps + s;
+            for (int l = 0; l < a->lanes; l++, dst += a->step) {
+                *dst = (float)((a->add ? (double)*dst : 0) + w[l]);
+            }
+        }
+    }
+}
+
 /* --- Products --------------------------------------------------------------------------------- */
 
 INLINE void gemm_run(const float *u, const float *v, int64_t channels, vec acc[][SPX_WINO_MAX_TB],
@@ -406,6 +478,52 @@ INLINE void gemm_block(const spx_wino_gemm *a, const int kb, const int tb)
     }
 }
 
+INLINE void dot_block(const spx_wino_dot *a, const int rows, const int vecs)
+{
+    vec acc[SPX_WINO_MAX_DOT][SPX_WINO_MAX_DV];
+    UNROLL_ROWS
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            acc[i][v] = _mm256_setzero_ps();
+        }
+    }
+    const float *row = a->row, *src = a->vec;
+    const int64_t row_t = a->row_t, vec_t = a->vec_t;
+    for (int64_t t = a->tiles; t > 0; t--, row += row_t, src += vec_t) {
+        vec x[SPX_WINO_MAX_DV];
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            x[v] = _mm256_loadu_ps(src + 8 * v);
+        }
+        UNROLL_ROWS
+        for (int i = 0; i < rows; i++) {
+            const vec w = _mm256_broadcast_ss(row + i);
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
+                acc[i][v] = _mm256_fmadd_ps(w, x[v], acc[i][v]);
+            }
+        }
+    }
+    UNROLL_ROWS
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            float *out = a->out + i * a->pitch + 8 * v;
+            _mm256_storeu_ps(out, add(_mm256_loadu_ps(out), acc[i][v]));
+        }
+    }
+}
+
+#define DEFINE_DOT(R, V)                                                                           \
+    static void dot_##R##_##V(const spx_wino_dot *a)                                               \
+    {                                                                                              \
+        dot_block(a, R, V);                                                                        \
+    }
+#define DOT_ENTRY(R, V) .dot[R][V] = dot_##R##_##V,
+
+WINO_DOTS(DEFINE_DOT)
+
 #define DEFINE(K, T)                                                                               \
     static void gemm_##K##_##T(const spx_wino_gemm *a)                                             \
     {                                                                                              \
@@ -415,10 +533,13 @@ INLINE void gemm_block(const spx_wino_gemm *a, const int kb, const int tb)
 
 WINO_PAIRS(DEFINE)
 
-const spx_wino_isa WINO_ISA = {WINO_PAIRS(ENTRY).max_kb = WINO_MAX_KB,
+const spx_wino_isa WINO_ISA = {WINO_PAIRS(ENTRY) WINO_DOTS(DOT_ENTRY).max_kb = WINO_MAX_KB,
                                .max_tb = WINO_MAX_TB,
+                               .max_rows = WINO_MAX_ROWS,
                                .gather = gather,
                                .scatter = scatter,
                                .filter = filter,
+                               .unfilter = unfilter,
                                .line = {line3, line5},
+                               .gradient = {gradient_line3, gradient_line5},
                                .back = {back3, back5}};

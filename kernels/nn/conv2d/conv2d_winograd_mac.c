@@ -1,8 +1,6 @@
 /* Winograd forward and backward-data: the same thing, with the filter turned round. */
 #include "kernels/nn/conv2d/conv2d_winograd_plan.h"
 
-#include <string.h>
-
 /* Transformed input that a thread works on at a time: a part of a second-level cache. */
 #define BLOCK_FLOATS ((int64_t)96 * 1024)
 
@@ -16,6 +14,7 @@ typedef struct wino_run {
     int64_t u_f, v_f, v_tb, m_k, m_t,
         pitch; /* floats: see spx_wino_gemm; v_tb per block of tiles */
     spx_conv2d_input in;
+    spx_planar_affine *affine; /* [ci] */
     const float *w;
     int64_t w_out, w_in; /* floats from filter to filter */
     bool turn;           /* the filter round */
@@ -30,12 +29,6 @@ typedef struct wino_run {
     spx_wino_tile *tile; /* [tiles of a block] */
     int64_t tiles;
 } wino_run;
-
-/* Floats that are an odd number of cache lines, so that a run of such steps reaches all sets. */
-static int64_t odd_lines(int64_t floats)
-{
-    return (spx_planar_ceil(floats, 16) | 1) * 16;
-}
 
 /* --- Input ------------------------------------------------------------------------------------ */
 
@@ -54,33 +47,6 @@ static int images_of(const spx_wino_grid *g, int64_t group)
 {
     const int64_t left = g->n - group * SPX_WINO_LANES;
     return left < SPX_WINO_LANES ? (int)left : SPX_WINO_LANES;
-}
-
-/* Padded row v of channel c, into its place in the ring. */
-static void gather_row(const wino_item *it, int64_t c, int64_t v)
-{
-    const wino_run *r = it->run;
-    const spx_wino_grid *g = &r->g;
-    const int64_t row = v % g->phase_rows * g->dilation + v / g->phase_rows - g->pad;
-    float *dst = it->rows + (c * r->ring + v % r->ring) * g->cols * 8;
-    const int64_t first = g->pad < 0 ? -g->pad : 0;
-    const int64_t last = g->iw < g->cols - g->pad ? g->iw : g->cols - g->pad;
-    if (row < 0 || row >= g->ih || first >= last) {
-        memset(dst, 0, (size_t)(g->cols * 8) * sizeof *dst);
-        return;
-    }
-    const spx_wino_turn turn = {
-        .src = r->in.x + it->group * SPX_WINO_LANES * r->in.stride_n + (c * g->ih + row) * g->iw +
-               first,
-        .dst = dst + (first + g->pad) * 8,
-        .image_stride = r->in.stride_n,
-        .images = images_of(g, it->group),
-        .count = last - first,
-        .f = spx_wino_affine(&r->in, c),
-    };
-    memset(dst, 0, (size_t)((first + g->pad) * 8) * sizeof *dst);
-    memset(dst + (last + g->pad) * 8, 0, (size_t)((g->cols - last - g->pad) * 8) * sizeof *dst);
-    r->isa->gather(&turn);
 }
 
 static void place_tiles(wino_item *it)
@@ -109,14 +75,18 @@ static void transform_input(wino_item *it)
                           .tmp = it->tmp,
                           .v_f = r->v_f,
                           .v = it->v};
+    spx_wino_turn turn = {.stride = r->in.stride_n, .planes = images_of(g, it->group)};
     for (line.c = 0; line.c < g->ci; line.c++) {
+        float *rows = it->rows + line.c * r->ring * g->cols * 8;
+        turn.src = r->in.x + it->group * SPX_WINO_LANES * r->in.stride_n + line.c * g->ih * g->iw;
+        turn.f = r->affine + line.c;
         for (int64_t v = from; v < end; v++) {
-            gather_row(it, line.c, v);
+            spx_wino_gather_row(r->isa, g, &turn, v, rows + v % r->ring * g->cols * 8);
         }
         for (int64_t l = it->l0; l < it->l1; l++) {
             for (int i = 0; i < g->alpha; i++) {
                 const int64_t at = (spx_wino_line_row(g, l) + i) % r->ring;
-                line.row[i] = it->rows + (line.c * r->ring + at) * g->cols * 8;
+                line.row[i] = rows + at * g->cols * 8;
             }
             line.tile = it->tile + (l - it->l0) * g->line_tiles;
             r->isa->line[g->scheme](&line);
@@ -138,8 +108,8 @@ static void transform_output(const wino_item *it, int64_t k, const float *m)
                           .bias = r->bias != NULL ? r->bias[k] : 0,
                           .out = it->y,
                           .pitch = r->pitch};
-    spx_wino_turn turn = {.image_stride = r->out_stride_n,
-                          .images = images_of(g, it->group),
+    spx_wino_turn turn = {.stride = r->out_stride_n,
+                          .planes = images_of(g, it->group),
                           .count = g->ow,
                           .add = r->accumulate};
     float *out = r->out + it->group * SPX_WINO_LANES * r->out_stride_n + k * g->oh * g->ow;
@@ -261,9 +231,9 @@ static void take(wino_run *r, int threads, spx_planar_arena *a)
     r->ring = rows_of_blocks(r);
     r->tiles = spx_planar_most(&r->blocks) * g->line_tiles;
     r->u_f = g->ci * points;
-    r->v_f = odd_lines(g->ci * r->isa->max_tb * 8);
+    r->v_f = spx_wino_odd_lines(g->ci * r->isa->max_tb * 8);
     r->v_tb = points * r->v_f;
-    r->m_t = odd_lines(points * 8);
+    r->m_t = spx_wino_odd_lines(points * 8);
     r->m_k = r->tiles * r->m_t;
     r->pitch = g->line_tiles * SPX_WINO_TILE * 8;
     r->u = spx_planar_take(a, g->ko * r->u_f + SPX_WINO_LANES, sizeof *r->u);
@@ -277,18 +247,20 @@ static void take(wino_run *r, int threads, spx_planar_arena *a)
     float **const parts[] = {&r->rows, &r->tmp, &r->v, &r->m, &r->y};
     r->thread_floats = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        r->thread_floats += odd_lines(sizes[i]);
+        r->thread_floats += spx_wino_odd_lines(sizes[i]);
     }
     float *base = spx_planar_take(a, threads * r->thread_floats, sizeof *base);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && base != NULL; i++) {
         *parts[i] = base;
-        base += odd_lines(sizes[i]);
+        base += spx_wino_odd_lines(sizes[i]);
     }
+    r->affine = spx_planar_take(a, g->ci, sizeof *r->affine);
     r->tile = spx_planar_take(a, threads * r->tiles, sizeof *r->tile);
 }
 
 static void execute(spx_stream *s, wino_run *r)
 {
+    spx_wino_affines(&r->g, &r->in, r->affine);
     spx_pool_run(spx_stream_pool(s), (size_t)r->k.parts, transform_filter, r);
     spx_pool_run(spx_stream_pool(s), (size_t)(r->g.groups * r->blocks.parts), run_items, r);
 }

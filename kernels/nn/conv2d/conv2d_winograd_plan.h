@@ -35,13 +35,28 @@ static inline int64_t spx_wino_line_row(const spx_wino_grid *g, int64_t line)
     return line / g->tiles_y * g->phase_rows + line % g->tiles_y * SPX_WINO_TILE;
 }
 
-/** Normalisation and ReLU of channel c. */
-spx_planar_affine spx_wino_affine(const spx_conv2d_input *in, int64_t c);
+/** Normalisation and ReLU of all channels, f [ci]. */
+void spx_wino_affines(const spx_wino_grid *g, const spx_conv2d_input *in, spx_planar_affine *f);
+
+/**
+ * Padded row v (counted as by spx_wino_line_row) to dst [cols] vectors.
+ * @param turn source of row 0 of the planes, their stride, number and f; the rest is overwritten
+ */
+void spx_wino_gather_row(const spx_wino_isa *isa, const spx_wino_grid *g, const spx_wino_turn *turn,
+                         int64_t v, float *dst);
+
+/** Floats that are an odd number of cache lines, so that a run of such steps reaches all sets. */
+static inline int64_t spx_wino_odd_lines(int64_t floats)
+{
+    return (spx_planar_ceil(floats, 16) | 1) * 16;
+}
 
 /** The passes. */
 size_t spx_wino_forward_bytes(const spx_conv2d_shape *d, int threads);
 size_t spx_wino_backward_data_bytes(const spx_conv2d_shape *d, int threads);
+size_t spx_wino_backward_weights_bytes(const spx_conv2d_shape *d, int threads);
 void spx_wino_forward(spx_stream *s, const spx_conv2d_call *call);
 void spx_wino_backward_data(spx_stream *s, const spx_conv2d_call *call);
+void spx_wino_backward_weights(spx_stream *s, const spx_conv2d_call *call);
 
 #endif
