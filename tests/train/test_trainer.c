@@ -1,0 +1,230 @@
+#include "host/train/trainer.h"
+
+#include "host/train/evaluate.h"
+#include "kernels/base/alloc.h"
+#include "tests/support/spx_test.h"
+
+#include <stdlib.h>
+
+/* A linear classifier of two numbers into three classes: small enough to train by hand. */
+#define N 2
+#define IN 2
+#define OUT 3
+
+static spx_stream *stream;
+static spx_program *program;
+
+static const float images[N * IN] = {1, -2, 0.5f, 3};
+static const int32_t labels[N] = {2, 0};
+static const spx_samples batch = {.images = images, .labels = labels, .valid = N};
+
+static void build(bool training, spx_program **out)
+{
+    const int64_t dim[4] = {N, IN, 1, 1};
+    spx_graph *g;
+    spx_tid x, y, logits, loss;
+    CHECK_OK(spx_graph_create(&g, training));
+    x = spx_g_input(g, "image", SPX_F32, 4, dim);
+    y = spx_g_input(g, "label", SPX_I32, 1, dim);
+    logits = spx_g_linear(g, x, "linear", OUT);
+    loss = spx_g_cross_entropy(g, logits, y, 0, "loss");
+    CHECK_OK(spx_graph_status(g));
+    {
+        const spx_loss_seed seed = {loss, 1};
+        const spx_tid output[2] = {logits, loss};
+        const spx_program_options o = {.loss = &seed,
+                                       .n_loss = training,
+                                       .grad_weights = training,
+                                       .output = output,
+                                       .n_output = training ? 2 : 1};
+        CHECK_OK(spx_program_create(out, g, stream, &o));
+    }
+    spx_graph_destroy(g);
+}
+
+/* Weights (OUT, IN) then biases [OUT] of an arena, as doubles. */
+static void pick(const float *arena, double w[OUT * IN + OUT])
+{
+    const spx_layout *l = spx_program_layout(program);
+    const float *weight = arena + spx_layout_find(l, "linear.weight")->offset;
+    const float *bias = arena + spx_layout_find(l, "linear.bias")->offset;
+    for (int i = 0; i < OUT * IN; i++) {
+        w[i] = (double)weight[i];
+    }
+    for (int i = 0; i < OUT; i++) {
+        w[OUT * IN + i] = (double)bias[i];
+    }
+}
+
+/* The textbook step in doubles: returns the gradient's norm. */
+static double by_hand(double *w, double *buf, double lr, double momentum, double decay, double clip)
+{
+    double g[OUT * IN + OUT] = {0}, norm = 0;
+    for (int n = 0; n < N; n++) {
+        double z[OUT], sum = 0;
+        for (int k = 0; k < OUT; k++) {
+            z[k] = w[OUT * IN + k];
+            for (int i = 0; i < IN; i++) {
+                z[k] += w[k * IN + i] * (double)images[n * IN + i];
+            }
+            sum += exp(z[k]);
+        }
+        for (int k = 0; k < OUT; k++) {
+            const double d = (exp(z[k]) / sum - (k == labels[n])) / N;
+            g[OUT * IN + k] += d;
+            for (int i = 0; i < IN; i++) {
+                g[k * IN + i] += d * (double)images[n * IN + i];
+            }
+        }
+    }
+    for (int i = 0; i < OUT * IN + OUT; i++) {
+        norm += g[i] * g[i];
+    }
+    norm = sqrt(norm);
+    for (int i = 0; i < OUT * IN + OUT; i++) {
+        const double scale = fmin(1, clip / (norm + 1e-6));
+        buf[i] = momentum * buf[i] + scale * g[i] + decay * w[i];
+        w[i] -= lr * buf[i];
+    }
+    return norm;
+}
+
+SPX_TEST(steps_are_sgd_with_momentum_decay_and_clipping)
+{
+    const spx_sgd_options o = {.momentum = 0.9f, .decay = 0.01f, .clip = 0.5};
+    double w[OUT * IN + OUT], buf[OUT * IN + OUT] = {0}, got[OUT * IN + OUT];
+    spx_trainer t;
+    spx_step_report r;
+    SPX_UNUSED;
+    CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
+    pick(t.weights, w);
+    for (uint64_t step = 0; step < 5; step++) {
+        const spx_step_args a = {.lr = 0.1f, .step = step};
+        const double norm = by_hand(w, buf, (double)a.lr, (double)o.momentum, (double)o.decay, 0.5);
+        CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
+        assert_true(fabs(r.norm / norm - 1) < 1e-5);
+        pick(t.weights, got);
+        for (int i = 0; i < OUT * IN + OUT; i++) { /* five steps of a dozen f32 roundings each */
+            assert_true(fabs(got[i] - w[i]) < 60 * 0x1p-24);
+        }
+    }
+    spx_trainer_clear(&t);
+}
+
+SPX_TEST(the_average_follows_the_weights_and_is_what_evaluation_gets)
+{
+    const spx_sgd_options o = {.momentum = 0.9f, .ema = 0.15f};
+    double w[OUT * IN + OUT], mean[OUT * IN + OUT], got[OUT * IN + OUT];
+    spx_trainer t;
+    spx_step_report r;
+    spx_binding b;
+    SPX_UNUSED;
+    CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
+    pick(t.weights, mean);
+    for (uint64_t step = 0; step < 3; step++) {
+        const spx_step_args a = {.lr = 0.1f, .step = step};
+        const double d = fmin((double)o.ema, (1.0 + (double)step) / (10.0 + (double)step));
+        CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
+        pick(t.weights, w);
+        for (int i = 0; i < OUT * IN + OUT; i++) {
+            mean[i] = d * mean[i] + (1 - d) * w[i];
+        }
+    }
+    spx_trainer_bind_best(&t, &b);
+    assert_ptr_equal(b.weights, t.ema_weights);
+    pick(b.weights, got);
+    for (int i = 0; i < OUT * IN + OUT; i++) {
+        assert_true(fabs(got[i] - mean[i]) < 20 * 0x1p-24);
+    }
+    spx_trainer_clear(&t);
+}
+
+SPX_TEST(a_loss_that_is_not_finite_leaves_the_weights_alone)
+{
+    const float bad[N * IN] = {1, NAN, 0, 0};
+    const spx_samples broken = {.images = bad, .labels = labels, .valid = N};
+    const spx_sgd_options o = {.momentum = 0.9f};
+    const spx_step_args a = {.lr = 0.1f};
+    double before[OUT * IN + OUT], after[OUT * IN + OUT];
+    spx_trainer t;
+    spx_step_report r;
+    SPX_UNUSED;
+    CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
+    pick(t.weights, before);
+    CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &broken, &a, &r));
+    pick(t.weights, after);
+    assert_memory_equal(before, after, sizeof before);
+    spx_trainer_clear(&t);
+}
+
+SPX_TEST(options_out_of_range_are_refused)
+{
+    static const spx_sgd_options bad[] = {{.momentum = 1}, {.momentum = -0.1f}, {.decay = 2},
+                                          {.clip = -1},    {.ema = 1},          {.ema = NAN}};
+    spx_trainer t;
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK_FAILS(SPX_EINVAL, spx_trainer_init(&t, stream, program, &bad[i], 1, 0));
+        assert_null(t.weights);
+    }
+}
+
+/* Three batches of two images, the last one half full; all labels 0. */
+static spx_status some_batches(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    static const int32_t zeros[N] = {0, 0};
+    (void)ctx;
+    assert_int_equal(epoch, 0);
+    *out = (spx_samples){.images = images, .labels = zeros, .valid = step == 2 ? 1 : N};
+    return SPX_OK;
+}
+
+static spx_status stop_at_second(void *ctx)
+{
+    int *calls = ctx;
+    return ++*calls == 2 ? SPX_FAIL(SPX_EINTERRUPTED, "enough") : SPX_OK;
+}
+
+SPX_TEST(evaluation_counts_every_image_once_and_can_be_stopped)
+{
+    const spx_source src = {.get = some_batches, .steps = 3};
+    const spx_sgd_options o = {0};
+    spx_program *forward;
+    spx_metrics m;
+    spx_trainer t;
+    spx_binding b;
+    int calls = 0;
+    SPX_UNUSED;
+    build(false, &forward);
+    CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, spx_program_workspace_bytes(forward)));
+    spx_trainer_bind_best(&t, &b);
+    CHECK_OK(spx_evaluate(forward, &b, &src, OUT, 0, NULL, NULL, &m));
+    assert_int_equal(m.images, 5);
+    assert_int_equal(m.top5, 5); /* of three classes */
+    CHECK_OK(spx_evaluate(forward, &b, &src, OUT, 2, NULL, NULL, &m));
+    assert_int_equal(m.images, 4);
+    CHECK_FAILS(SPX_EINTERRUPTED,
+                spx_evaluate(forward, &b, &src, OUT, 0, stop_at_second, &calls, &m));
+    spx_trainer_clear(&t);
+    spx_program_destroy(forward);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(steps_are_sgd_with_momentum_decay_and_clipping),
+        SPX_UNIT(the_average_follows_the_weights_and_is_what_evaluation_gets),
+        SPX_UNIT(a_loss_that_is_not_finite_leaves_the_weights_alone),
+        SPX_UNIT(options_out_of_range_are_refused),
+        SPX_UNIT(evaluation_counts_every_image_once_and_can_be_stopped),
+    };
+    int failed;
+    if (spx_stream_create(&stream, SPX_DEVICE_CPU, 1) != SPX_OK) {
+        return 1;
+    }
+    build(true, &program);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    spx_program_destroy(program);
+    spx_stream_destroy(stream);
+    return failed;
+}
