@@ -1,4 +1,3 @@
-#define _POSIX_C_SOURCE 200809L
 #include "host/graph/program.h"
 
 #include "host/graph/autodiff.h"
@@ -8,10 +7,10 @@
 #include "host/graph/passes.h"
 #include "host/graph/plan.h"
 #include "host/graph/tuning.h"
+#include "kernels/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct spx_program {
     spx_graph *g;
@@ -237,27 +236,20 @@ const spx_graph *spx_program_graph(const spx_program *p)
     return p->g;
 }
 
-static double now(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
 spx_status spx_program_run(spx_program *p, const spx_binding *b)
 {
     const spx_device device = spx_stream_device(p->exec.stream);
     p->exec.b = b;
     for (int i = 0; i < p->g->n_nodes; i++) {
         const spx_node *nd = &p->g->node[i];
-        const double start = p->profiling ? now() : 0;
+        const double start = p->profiling ? spx_seconds() : 0;
         const spx_status st = spx_op_table(nd->op, device)(&p->exec, i);
         if (st != SPX_OK) {
             return spx_fail_context(st, "%s (%s)", nd->name, spx_op_name(nd->op));
         }
         if (p->profiling) {
             SPX_RETURN_IF(spx_stream_sync(p->exec.stream));
-            p->seconds[nd->op] += now() - start;
+            p->seconds[nd->op] += spx_seconds() - start;
             p->calls[nd->op]++;
         }
     }

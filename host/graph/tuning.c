@@ -1,14 +1,13 @@
-#define _POSIX_C_SOURCE 200809L
 #include "host/graph/tuning.h"
 
 #include "kernels/base/alloc.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/rng.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define KEY_NUMBERS 13 /* pass, threads, n c h w k r s stride dilation pad_begin pad_end */
 #define LINE_BYTES 320
@@ -142,13 +141,6 @@ char *spx_tuning_text(const spx_tuning *t)
     return text;
 }
 
-static double now(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
 typedef struct operands {
     float *x, *w, *y;
     void *scratch;
@@ -182,9 +174,10 @@ static spx_status measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_p
             continue;
         }
         for (int r = 0; r <= TIMED_RUNS; r++) { /* the first run warms up */
-            const double start = now();
+            const double start = spx_seconds();
             SPX_RETURN_IF(run_once(s, d, pass, algo, o));
-            const double took = (spx_seconds() - start) * (algo == SPX_CONV2D_ONEDNN ? ONEDNN_HANDICAP : 1);
+            const double handicap = algo == SPX_CONV2D_ONEDNN ? ONEDNN_HANDICAP : 1;
+            const double took = handicap * (spx_seconds() - start);
             if (r == 1 || (r > 1 && took < least)) {
                 least = took;
             }
