@@ -20,7 +20,7 @@ function(spx_variants target)
     target_link_libraries(${target}_${set} PRIVATE spx_flags)
     target_compile_definitions(${target}_${set} PRIVATE SPX_VARIANT_NAME=${set})
     target_compile_options(${target}_${set} PRIVATE
-      ${flags_${set}} -O3 -fopenmp-simd -ffp-contract=fast)
+      ${flags_${set}} $<$<CONFIG:Release>:-O3> -fopenmp-simd -ffp-contract=fast)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${set}>)
   endforeach()
 endfunction()
