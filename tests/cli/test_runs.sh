@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_runs.sh SPHYNX MAKE_PACK: search, train, eval, predict on tiny data, and on what is wrong with it.
+# test_runs.sh SPHYNX MAKE_PACK: search, train, eval, predict and bench on tiny data, and on what is
+# wrong with it.
 . "$(dirname "$0")/check.sh"
 sphynx=$1 make_pack=$2 pack=$OUT/pack.h5
 export XDG_CACHE_HOME=$OUT/cache
@@ -7,11 +8,13 @@ export XDG_CACHE_HOME=$OUT/cache
 
 net=(--init-channels 1 --batch 8 --threads 1)
 search=("$sphynx" search --data "$pack" "${net[@]}" --no-flip --layers 2 --reduce-loc 3 --order 1)
-train=("$sphynx" train --data "$pack" "${net[@]}" --no-flip --layers 3 --reduce-at "0,2" --aux-weight 0)
+train=("$sphynx" train --data "$pack" "${net[@]}" --no-flip --layers 3 --reduce-at "0,2"
+    --aux-weight 0)
 
 # ---- what they do ----
 check "search" 0 "${search[@]}" --epochs 2 --out "$OUT/search" --json
-jq -e '.steps == 12 and .genotype.normal[3][1] != null and .val_top1 >= 0' "$OUT/stdout" >"$OUT/jq" ||
+jq -e '.steps == 12 and .genotype.normal[3][1] != null and .val_top1 >= 0' "$OUT/stdout" \
+    >"$OUT/jq" ||
     fail "search --json: $(cat "$OUT/stdout")"
 check "search again" 1 "${search[@]}" --epochs 2 --out "$OUT/search"
 one_line "search again"
@@ -30,7 +33,8 @@ jq -e '.top1 > 0.9 and .images == 24 and .relus == 768' "$OUT/stdout" >"$OUT/jq"
 top1=$(jq .top1 "$OUT/stdout")
 for file in model.h5 last.h5; do
     check "eval $file" 0 "$sphynx" eval --model "$OUT/train/$file" --data "$pack" --threads 1 --json
-    jq -e ".top1 == $top1 and .top5 == 1 and .images == 24 and .loss > 0" "$OUT/stdout" >"$OUT/jq" ||
+    jq -e ".top1 == $top1 and .top5 == 1 and .images == 24 and .loss > 0" "$OUT/stdout" \
+        >"$OUT/jq" ||
         fail "eval $file: $(cat "$OUT/stdout")"
 done
 check "predict" 0 "$sphynx" predict --model "$OUT/train/model.h5" --data "$pack" --index 2 --json
@@ -38,8 +42,8 @@ jq -e '.[0].label == 2 and .[0].classes[0].name == "south-west" and
        ([.[0].classes[].probability] | add) > 0.999' "$OUT/stdout" >"$OUT/jq" ||
     fail "predict: $(cat "$OUT/stdout")"
 check "preview" 0 "$sphynx" data preview "$pack" -o "$OUT/grid.png"
-check "predict a picture too large" 1 "$sphynx" predict --model "$OUT/train/model.h5" "$OUT/grid.png"
-one_line "predict a picture too large"
+check "too large a picture" 1 "$sphynx" predict --model "$OUT/train/model.h5" "$OUT/grid.png"
+one_line "too large a picture"
 check "train from" 0 "${train[@]}" --epochs 1 --init-from "$OUT/train/model.h5" \
     --genotype "$OUT/random/genotype.json" --out "$OUT/train-from"
 check "steps" 0 "${train[@]}" --epochs 2 --schedule step --milestones 1 --label-smoothing 0.1 \
@@ -63,8 +67,8 @@ refused() { # NAME CODE PATTERN COMMAND...
 }
 refused "no data" 2 'data' "$sphynx" search
 refused "absent pack" 1 'absent.h5' "$sphynx" train --data "$OUT/absent.h5"
-refused "plan of another network" 1 '769 ReLUs, this network has 768' "$sphynx" train --data "$pack" \
-    --plan "$OUT/plan.json"
+refused "plan of another network" 1 '769 ReLUs, this network has 768' "$sphynx" train \
+    --data "$pack" --plan "$OUT/plan.json"
 refused "plan and shape" 2 'plan' "${train[@]}" --plan "$OUT/plan.json"
 refused "no auxiliary head at this size" 1 'auxiliary' "${train[@]}" --aux-weight 0.4
 refused "bad schedule" 1 'rate' "${train[@]}" --lr 0
@@ -82,8 +86,8 @@ one_line "full disk"
 has stderr 'full/.*: cannot write' "full disk"
 [ -z "$(find "$OUT/full" -name '*.h5*')" ] || fail "full disk: $(ls "$OUT/full")"
 
-check "resume with another option" 1 "${train[@]}" --epochs 9 --lr 0.05 --resume --out "$OUT/train" \
-    --genotype "$OUT/random/genotype.json"
+check "resume with another option" 1 "${train[@]}" --epochs 9 --lr 0.05 --resume \
+    --out "$OUT/train" --genotype "$OUT/random/genotype.json"
 one_line "resume with another option"
 has stderr 'epochs 8, not 9' "resume with another option"
 
@@ -106,7 +110,8 @@ one_line "images of another size"
 damage "$OUT/longer/last.h5"
 check "fallback" 0 "${search[@]}" --epochs 2 --max-steps 12 --resume --out "$OUT/longer"
 has stderr 'damaged' "fallback"
-cmp "$OUT/search/result.json" "$OUT/longer/result.json" || fail "from the fallback it ends otherwise"
+cmp "$OUT/search/result.json" "$OUT/longer/result.json" ||
+    fail "from the fallback it ends otherwise"
 
 # ---- benches ----
 for case in "supernet-step --order 1 --layers 2" "supernet-step --order 2 --layers 2" \
