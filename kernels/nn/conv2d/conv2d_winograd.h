@@ -80,8 +80,7 @@ typedef struct spx_wino_dot {
 /** dw[lane] = (add ? dw[lane] : 0) + G^T (sum over parts of u) G. */
 typedef struct spx_wino_unfilter {
     const double (*g)[SPX_WINO_MAX_TAPS]; /* [alpha][taps] */
-    int alpha, taps;
-    const float *u; /* vectors, u_f floats from point to point */
+    const float *u;                       /* vectors, u_f floats from point to point */
     int64_t u_f, parts, part;
     float *dw; /* [lanes][taps][taps], step floats from lane to lane */
     int64_t step;
@@ -92,9 +91,8 @@ typedef struct spx_wino_unfilter {
 /** u[f][k] = (G w[k] G^T)[f] for the kb filters of a block; points u_f floats apart. */
 typedef struct spx_wino_filter {
     const double (*g)[SPX_WINO_MAX_TAPS]; /* [alpha][taps] */
-    int alpha, taps;
-    const float *w; /* filter k at w + k * w_k; the tap (r, s) at r * row + s * col */
-    int64_t w_k, row, col;
+    const float *w; /* filter k at w + k * w_k; its taps step = 1 or -1 floats apart */
+    int64_t w_k, step;
     int kb;
     float *u;
     int64_t u_f;
@@ -104,11 +102,11 @@ typedef struct spx_wino_isa {
     int max_kb, max_tb;
     void (*gather)(const spx_wino_turn *a);
     void (*scatter)(const spx_wino_turn *a);
-    void (*filter)(const spx_wino_filter *a);
     /* The first is for 3 taps, the second for 5. */
+    void (*filter[2])(const spx_wino_filter *a);
+    void (*unfilter[2])(const spx_wino_unfilter *a);
     void (*line[2])(const spx_wino_line *a);
     void (*back[2])(const spx_wino_back *a);
-    void (*unfilter)(const spx_wino_unfilter *a);
     /* Lines of output gradients, 4 rows and 4 columns a tile. */
     void (*gradient[2])(const spx_wino_line *a);
     int max_rows[SPX_WINO_MAX_DV + 1]; /* rows per block of this many vectors */

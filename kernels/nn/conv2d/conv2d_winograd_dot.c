@@ -9,7 +9,7 @@
 
 /* Transformed operands that a thread works on at a time: about a second-level cache, or as much as
  * the sums that they are added to, up to a part of a third-level cache. */
-#define BLOCK_FLOATS ((int64_t)128 * 1024)
+#define BLOCK_FLOATS ((int64_t)96 * 1024)
 #define MOST_FLOATS ((int64_t)1024 * 1024)
 
 /* One operand: its planes, 8 in the lanes of a vector. */
@@ -145,8 +145,6 @@ static void total_items(void *ctx, int worker, size_t begin, size_t end)
     double m[SPX_WINO_MAX_ALPHA][SPX_WINO_MAX_TAPS];
     spx_wino_filter_matrix(g, m);
     spx_wino_unfilter u = {.g = (const double(*)[SPX_WINO_MAX_TAPS])m,
-                           .alpha = g->alpha,
-                           .taps = g->taps,
                            .u_f = r->sum_f,
                            .parts = r->parts,
                            .part = r->partial_floats,
@@ -158,7 +156,7 @@ static void total_items(void *ctx, int worker, size_t begin, size_t end)
             u.u = r->partial + i * r->pitch + v;
             u.dw = r->dw + (r->swap ? v * g->ci + i : i * g->ci + v) * taps;
             u.lanes = lanes - v < SPX_WINO_LANES ? (int)(lanes - v) : SPX_WINO_LANES;
-            r->isa->unfilter(&u);
+            r->isa->unfilter[g->scheme](&u);
         }
     }
 }
@@ -243,7 +241,7 @@ static void take(dot_run *r, int threads, spx_planar_arena *a)
     const int64_t max_rows = r->isa->max_rows[spx_planar_most(&r->vecs)];
     r->rows = spx_planar_cut_in(rows, spx_planar_ceil(rows, max_rows));
     r->pitch = vecs * 8;
-    r->sum_f = rows * r->pitch;
+    r->sum_f = spx_wino_odd_lines(rows * r->pitch);
     r->sums = r->points * r->sum_f;
     r->partial_floats = spx_planar_ceil(r->sums + g->ko, 16) * 16;
     r->parts = items < threads ? (int)items : threads;

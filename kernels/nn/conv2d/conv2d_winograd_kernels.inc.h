@@ -349,74 +349,132 @@ static void back5(const spx_wino_back *a)
     back(a, 8, output5);
 }
 
-/* In double: it is done once per call, and the rounding of u reaches every output. */
-static void filter(const spx_wino_filter *a)
+/* 8 doubles: the filter's transforms are done once per call, and their rounding reaches every
+ * output. */
+typedef struct wide {
+    __m256d lo, hi;
+} wide;
+
+INLINE wide wide_load(const float *p)
 {
-    double w[SPX_WINO_MAX_TAPS][SPX_WINO_MAX_TAPS][8] = {{{0}}};
-    for (int r = 0; r < a->taps; r++) {
-        for (int s = 0; s < a->taps; s++) {
-            for (int k = 0; k < a->kb; k++) {
-                w[r][s][k] = (double)a->w[k * a->w_k + r * a->row + s * a->col];
-            }
+    return (wide){_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};
+}
+
+INLINE vec wide_round(wide a)
+{
+    return _mm256_set_m128(_mm256_cvtpd_ps(a.hi), _mm256_cvtpd_ps(a.lo));
+}
+
+/* sum over i < n of a[i * step] * x[i] */
+INLINE wide wide_sum(const double *a, const int step, const wide *x, const int n)
+{
+    wide sum = {_mm256_setzero_pd(), _mm256_setzero_pd()};
+    UNROLL
+    for (int i = 0; i < n; i++) {
+        const __m256d f = _mm256_set1_pd(a[i * step]);
+        sum.lo = _mm256_fmadd_pd(f, x[i].lo, sum.lo);
+        sum.hi = _mm256_fmadd_pd(f, x[i].hi, sum.hi);
+    }
+    return sum;
+}
+
+/* The first n < 8 lanes; masked stores are slow on some processors. */
+INLINE void store_part(float *p, int n, vec a)
+{
+    __m128 half = _mm256_castps256_ps128(a);
+    if (n & 4) {
+        _mm_storeu_ps(p, half);
+        half = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_epi64((__m128i *)(void *)p, _mm_castps_si128(half));
+        half = _mm_movehl_ps(half, half);
+        p += 2;
+    }
+    if (n & 1) {
+        _mm_store_ss(p, half);
+    }
+}
+
+INLINE void filter(const spx_wino_filter *a, const int taps, const int alpha)
+{
+    float w[SPX_WINO_MAX_TAPS * SPX_WINO_MAX_TAPS][8] = {{0}};
+    wide half[SPX_WINO_MAX_ALPHA][SPX_WINO_MAX_TAPS], x[SPX_WINO_MAX_TAPS];
+    for (int k = 0; k < a->kb; k++) {
+        const float *src = a->w + k * a->w_k;
+        for (int i = 0; i < taps * taps; i++) {
+            w[i][k] = src[i * a->step];
         }
     }
-    for (int i = 0; i < a->alpha; i++) {
-        double half[SPX_WINO_MAX_TAPS][8] = {{0}};
-        for (int s = 0; s < a->taps; s++) {
-            for (int r = 0; r < a->taps; r++) {
-                for (int k = 0; k < 8; k++) {
-                    half[s][k] += a->g[i][r] * w[r][s][k];
-                }
+    for (int s = 0; s < taps; s++) {
+        UNROLL
+        for (int r = 0; r < taps; r++) {
+            x[r] = wide_load(w[r * taps + s]);
+        }
+        for (int i = 0; i < alpha; i++) {
+            half[i][s] = wide_sum(a->g[i], 1, x, taps);
+        }
+    }
+    float *dst = a->u;
+    for (int i = 0; i < alpha; i++) {
+        UNROLL
+        for (int s = 0; s < taps; s++) {
+            x[s] = half[i][s];
+        }
+        for (int j = 0; j < alpha; j++, dst += a->u_f) {
+            store_part(dst, a->kb, wide_round(wide_sum(a->g[j], 1, x, taps)));
+        }
+    }
+}
+
+static void filter3(const spx_wino_filter *a)
+{
+    filter(a, 3, 6);
+}
+
+static void filter5(const spx_wino_filter *a)
+{
+    filter(a, 5, 8);
+}
+
+INLINE void unfilter(const spx_wino_unfilter *a, const int taps, const int alpha)
+{
+    wide half[SPX_WINO_MAX_TAPS][SPX_WINO_MAX_ALPHA], x[SPX_WINO_MAX_ALPHA];
+    for (int j = 0; j < alpha; j++) {
+        for (int i = 0; i < alpha; i++) {
+            const float *u = a->u + (i * alpha + j) * a->u_f;
+            x[i] = wide_load(u);
+            for (int64_t n = 1; n < a->parts; n++) {
+                const wide more = wide_load(u + n * a->part);
+                x[i].lo = _mm256_add_pd(x[i].lo, more.lo);
+                x[i].hi = _mm256_add_pd(x[i].hi, more.hi);
             }
         }
-        for (int j = 0; j < a->alpha; j++) {
-            double u[8] = {0};
-            for (int s = 0; s < a->taps; s++) {
-                for (int k = 0; k < 8; k++) {
-                    u[k] += a->g[j][s] * half[s][k];
-                }
-            }
-            float *dst = a->u + (i * a->alpha + j) * a->u_f;
-            for (int k = 0; k < a->kb; k++) {
-                dst[k] = (float)u[k];
+        for (int r = 0; r < taps; r++) {
+            half[r][j] = wide_sum(&a->g[0][r], SPX_WINO_MAX_TAPS, x, alpha);
+        }
+    }
+    for (int r = 0; r < taps; r++) {
+        for (int s = 0; s < taps; s++) {
+            float w[8], *dst = a->dw + r * taps + s;
+            _mm256_storeu_ps(w,
+                             wide_round(wide_sum(&a->g[0][s], SPX_WINO_MAX_TAPS, half[r], alpha)));
+            for (int l = 0; l < a->lanes; l++, dst += a->step) {
+                *dst = (a->add ? *dst : 0) + w[l];
             }
         }
     }
 }
 
-static void unfilter(const spx_wino_unfilter *a)
+static void unfilter3(const spx_wino_unfilter *a)
 {
-    double half[SPX_WINO_MAX_TAPS][SPX_WINO_MAX_ALPHA][8] = {{{0}}};
-    for (int i = 0; i < a->alpha; i++) {
-        for (int j = 0; j < a->alpha; j++) {
-            const float *u = a->u + (i * a->alpha + j) * a->u_f;
-            double sum[8] = {0};
-            for (int64_t n = 0; n < a->parts; n++, u += a->part) {
-                for (int l = 0; l < 8; l++) {
-                    sum[l] += (double)u[l];
-                }
-            }
-            for (int r = 0; r < a->taps; r++) {
-                for (int l = 0; l < 8; l++) {
-                    half[r][j][l] += a->g[i][r] * sum[l];
-                }
-            }
-        }
-    }
-    for (int r = 0; r < a->taps; r++) {
-        for (int s = 0; s < a->taps; s++) {
-            double w[8] = {0};
-            for (int j = 0; j < a->alpha; j++) {
-                for (int l = 0; l < 8; l++) {
-                    w[l] += a->g[j][s] * half[r][j][l];
-                }
-            }
-            float *dst = a->dw + r * a->taps + s;
-            for (int l = 0; l < a->lanes; l++, dst += a->step) {
-                *dst = (float)((a->add ? (double)*dst : 0) + w[l]);
-            }
-        }
-    }
+    unfilter(a, 3, 6);
+}
+
+static void unfilter5(const spx_wino_unfilter *a)
+{
+    unfilter(a, 5, 8);
 }
 
 /* --- Products --------------------------------------------------------------------------------- */
@@ -538,8 +596,8 @@ const spx_wino_isa WINO_ISA = {WINO_PAIRS(ENTRY) WINO_DOTS(DOT_ENTRY).max_kb = W
                                .max_rows = WINO_MAX_ROWS,
                                .gather = gather,
                                .scatter = scatter,
-                               .filter = filter,
-                               .unfilter = unfilter,
+                               .filter = {filter3, filter5},
+                               .unfilter = {unfilter3, unfilter5},
                                .line = {line3, line5},
                                .gradient = {gradient_line3, gradient_line5},
                                .back = {back3, back5}};

@@ -2,7 +2,7 @@
 #include "kernels/nn/conv2d/conv2d_winograd_plan.h"
 
 /* Transformed input that a thread works on at a time: a part of a second-level cache. */
-#define BLOCK_FLOATS ((int64_t)96 * 1024)
+#define BLOCK_FLOATS ((int64_t)160 * 1024)
 
 /* One call. Items are blocks of lines of a group of 8 images. */
 typedef struct wino_run {
@@ -190,17 +190,14 @@ static void transform_filter(void *ctx, int worker, size_t begin, size_t end)
     for (int64_t b = (int64_t)begin; b < (int64_t)end; b++) {
         const int64_t k0 = spx_planar_at(&r->k, b), kb = spx_planar_at(&r->k, b + 1) - k0;
         spx_wino_filter f = {.g = (const double(*)[SPX_WINO_MAX_TAPS])m,
-                             .alpha = g->alpha,
-                             .taps = g->taps,
                              .w_k = r->w_out,
-                             .row = step * g->taps,
-                             .col = step,
+                             .step = step,
                              .kb = (int)kb,
                              .u_f = kb * g->ci};
         for (int64_t c = 0; c < g->ci; c++) {
             f.w = r->w + k0 * r->w_out + c * r->w_in + last;
             f.u = r->u + k0 * r->u_f + c * kb;
-            r->isa->filter(&f);
+            r->isa->filter[g->scheme](&f);
         }
     }
 }
