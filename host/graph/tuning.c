@@ -4,6 +4,9 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/rng.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,6 +229,9 @@ done:
     spx_free(o.w);
     spx_free(o.y);
     spx_free(o.scratch);
+#if defined(__GLIBC__)
+    (void)malloc_trim(0); /* the operands were large: give them back before the workspace is made */
+#endif
     return st;
 }
 

@@ -17,6 +17,10 @@
  * short parallel regions, and waking a sleeper costs as much as one of them. */
 #define SPIN_TURNS 4000
 
+/* Where a woken worker came too late to take anything, processors are busy: the next 1, 3, 7, ... runs
+ * wake nobody (those awake still help), for waking mostly takes the processor from the caller. */
+#define MOST_QUIET_RUNS 255
+
 typedef struct worker {
     spx_pool *pool;
     pthread_t thread;
@@ -32,6 +36,7 @@ struct spx_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     atomic_uint epoch;  /* counts runs; workers wait for it to move */
+    int quiet, quiet_left; /* runs without a wake-up: after the last late one, and still to come */
     atomic_int pending; /* ranges of this run not finished */
     atomic_bool stop;
     size_t n;
@@ -54,7 +59,7 @@ static void run_range(const spx_pool *p, int index)
  * busy with other work, a run does not wait for a worker that has not been scheduled. Which thread runs
  * a range changes nothing: ranges and their worker numbers are fixed.
  */
-static void take_ranges(spx_pool *p, int own, unsigned epoch)
+static int take_ranges(spx_pool *p, int own, unsigned epoch)
 {
     int done = 0;
     for (int k = 0; k < p->threads; k++) {
@@ -71,6 +76,7 @@ static void take_ranges(spx_pool *p, int own, unsigned epoch)
         (void)pthread_cond_signal(&p->done);
         (void)pthread_mutex_unlock(&p->lock);
     }
+    return done;
 }
 
 static void *worker_main(void *arg)
@@ -96,7 +102,7 @@ static void *worker_main(void *arg)
         if (atomic_load_explicit(&p->stop, memory_order_acquire)) {
             return NULL;
         }
-        take_ranges(p, w->index, seen);
+        (void)take_ranges(p, w->index, seen);
     }
 }
 
@@ -109,11 +115,13 @@ int spx_pool_processors(void)
     return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }
 
-static void publish(spx_pool *p)
+static void publish(spx_pool *p, bool wake)
 {
     (void)pthread_mutex_lock(&p->lock);
     (void)atomic_fetch_add_explicit(&p->epoch, 1, memory_order_acq_rel);
-    (void)pthread_cond_broadcast(&p->wake);
+    if (wake) {
+        (void)pthread_cond_broadcast(&p->wake);
+    }
     (void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -157,7 +165,7 @@ void spx_pool_destroy(spx_pool *p)
         return;
     }
     atomic_store_explicit(&p->stop, true, memory_order_release);
-    publish(p);
+    publish(p, true);
     for (int i = 1; p->workers != NULL && i < p->threads; i++) {
         if (p->workers[i].started) {
             (void)pthread_join(p->workers[i].thread, NULL);
@@ -177,6 +185,8 @@ int spx_pool_threads(const spx_pool *p)
 
 void spx_pool_run(spx_pool *p, size_t n, spx_pool_fn fn, void *ctx)
 {
+    bool wake;
+    int taken;
     p->n = n;
     p->fn = fn;
     p->ctx = ctx;
@@ -187,8 +197,16 @@ void spx_pool_run(spx_pool *p, size_t n, spx_pool_fn fn, void *ctx)
         return;
     }
     atomic_store_explicit(&p->pending, p->threads, memory_order_release);
-    publish(p);
-    take_ranges(p, 0, atomic_load_explicit(&p->epoch, memory_order_relaxed));
+    wake = p->quiet_left == 0;
+    publish(p, wake);
+    taken = take_ranges(p, 0, atomic_load_explicit(&p->epoch, memory_order_relaxed));
+    if (!wake) {
+        p->quiet_left--;
+    } else {
+        const bool late = taken == p->threads;
+        p->quiet = !late ? 0 : p->quiet < MOST_QUIET_RUNS ? 2 * p->quiet + 1 : MOST_QUIET_RUNS;
+        p->quiet_left = p->quiet;
+    }
     for (int i = 0; p->spin && i < SPIN_TURNS; i++) {
         if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0) {
             return;
