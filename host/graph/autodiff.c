@@ -1,10 +1,10 @@
 /*
- * Reverse-mode differentiation. Nodes are visited last to first; when a node is reached, every reader of
- * its output has contributed to the output's gradient.
+ * Reverse-mode differentiation. Nodes are visited last to first; when a node is reached, every
+ * reader of its output has contributed to the output's gradient.
  *
- * Two things keep memory low. Contributions of convolutions are added in place at once. Those of norm
- * sums (one small pass per term) are kept pending and emitted only when the term's producer is reached:
- * the 30 gradients of a supernet node's branches are never alive together.
+ * Two things keep memory low. Contributions of convolutions are added in place at once. Those of
+ * norm sums (one small pass per term) are kept pending and emitted only when the term's producer is
+ * reached: the 30 gradients of a supernet node's branches are never alive together.
  */
 #include "host/graph/autodiff.h"
 
@@ -25,9 +25,9 @@ typedef struct pending {
 
 typedef struct diff {
     spx_graph *g;
-    int n_forward;      /* nodes before differentiation */
-    int n_tensors;      /* tensors before differentiation */
-    int current;        /* forward node being visited */
+    int n_forward; /* nodes before differentiation */
+    int n_tensors; /* tensors before differentiation */
+    int current;   /* forward node being visited */
     bool weights, arch;
     bool *requires;     /* [n_tensors] depends on something wanted */
     bool *viewed;       /* [n_tensors] has views */
@@ -161,8 +161,8 @@ static bool read_whole_earlier(const diff *d, spx_tid root)
 }
 
 /*
- * Prepares one contribution to the gradient of t: returns the gradient tensor and sets *accumulate to
- * whether it already holds something.
+ * Prepares one contribution to the gradient of t: returns the gradient tensor and sets *accumulate
+ * to whether it already holds something.
  */
 static spx_tid contribute(diff *d, spx_tid t, bool *accumulate)
 {
@@ -216,7 +216,8 @@ static void flush(diff *d, spx_tid t)
     d->first_pending[t] = -1;
 }
 
-/* Completes the gradient of t (written by the node being visited); SPX_NO_TENSOR if there is none. */
+/* Completes the gradient of t (written by the node being visited); SPX_NO_TENSOR if there is none.
+ */
 static spx_tid complete(diff *d, spx_tid t)
 {
     spx_graph *g = d->g;
@@ -277,8 +278,8 @@ static void param_output(diff *d, int node, int slot, spx_tid param)
 }
 
 /*
- * The backward pass of terms `in` (k of them) against the gradient dy: one reduction for all terms that
- * need it now, one pending application for each input that wants a gradient.
+ * The backward pass of terms `in` (k of them) against the gradient dy: one reduction for all terms
+ * that need it now, one pending application for each input that wants a gradient.
  */
 static void diff_terms(diff *d, int i, int k, const spx_tid *in, const int32_t *coef_index,
                        bool relu, spx_tid y, spx_tid dy)
@@ -293,8 +294,9 @@ static void diff_terms(diff *d, int i, int k, const spx_tid *in, const int32_t *
     for (int j = 0; j < k; j++) {
         const spx_tid *t = in + j * SPX_TERM_FIELDS;
         const bool normed = t[SPX_TERM_MEAN] != SPX_NO_TENSOR;
-        const bool reduced = (normed && (requires(d, t[SPX_TERM_X]) || requires(d, t[SPX_TERM_GAMMA]))) ||
-                             requires(d, t[SPX_TERM_COEF]);
+        const bool reduced =
+            (normed && (requires(d, t[SPX_TERM_X]) || requires(d, t[SPX_TERM_GAMMA]))) ||
+            requires(d, t[SPX_TERM_COEF]);
         slot[j] = reduced ? used++ : -1;
         if (requires(d, t[SPX_TERM_COEF]) && !d->written[t[SPX_TERM_COEF]]) {
             bool accumulate; /* elements are added one by one: start from zero */
@@ -335,8 +337,12 @@ static void diff_terms(diff *d, int i, int k, const spx_tid *in, const int32_t *
             }
         }
         if (requires(d, t[SPX_TERM_X])) {
-            pending p = {.target = t[SPX_TERM_X], .coef_index = coef_index[j], .relu = relu,
-                         .y = relu ? y : SPX_NO_TENSOR, .dy = dy, .sum_dy = sums[0],
+            pending p = {.target = t[SPX_TERM_X],
+                         .coef_index = coef_index[j],
+                         .relu = relu,
+                         .y = relu ? y : SPX_NO_TENSOR,
+                         .dy = dy,
+                         .sum_dy = sums[0],
                          .sum_dy_xhat = sums[1]};
             memcpy(p.fields, t, sizeof p.fields);
             add_pending(d, p);
@@ -415,8 +421,8 @@ static void diff_conv2d(diff *d, int i, spx_tid dy)
     if (relu) {
         emit_data(d, SPX_OP_RELU_BWD, i, 2, (spx_tid[]){in[0], dz}, in[0]);
     } else {
-        const spx_tid term[SPX_TERM_FIELDS] = {in[0], in[3], in[4], in[5], in[6], SPX_NO_TENSOR,
-                                               SPX_NO_TENSOR};
+        const spx_tid term[SPX_TERM_FIELDS] = {in[0], in[3],         in[4],        in[5],
+                                               in[6], SPX_NO_TENSOR, SPX_NO_TENSOR};
         diff_terms(d, i, 1, term, (int32_t[]){0}, false, SPX_NO_TENSOR, dz);
     }
 }
@@ -498,7 +504,8 @@ static void diff_node(diff *d, int i, const spx_loss_seed *loss, int n_loss)
     }
 }
 
-/* Zeros for wanted parameters that got no gradient, and the ids of the wanted activations' gradients. */
+/* Zeros for wanted parameters that got no gradient, and the ids of the wanted activations'
+ * gradients. */
 static void finish(diff *d, const spx_tid *wrt, int n_wrt, spx_tid *wrt_grad)
 {
     d->current = 0;
@@ -528,8 +535,8 @@ static spx_status check(const spx_graph *g, const spx_loss_seed *loss, int n_los
     for (int k = 0; k < n_loss; k++) {
         bool found = false;
         for (int i = 0; i < g->n_nodes; i++) {
-            found = found || (g->node[i].op == SPX_OP_CROSS_ENTROPY &&
-                              g->node[i].out[0] == loss[k].loss);
+            found = found ||
+                    (g->node[i].op == SPX_OP_CROSS_ENTROPY && g->node[i].out[0] == loss[k].loss);
         }
         if (!found) {
             return SPX_FAIL(SPX_EINVAL, "loss %d is no cross-entropy of this graph", k);
@@ -551,9 +558,13 @@ static void diff_clear(diff *d)
 static spx_status diff_init(diff *d, spx_graph *g)
 {
     const size_t n = (size_t)g->n_tensors + 1;
-    *d = (diff){.g = g, .n_forward = g->n_nodes, .n_tensors = g->n_tensors,
-                .requires = calloc(n, sizeof(bool)), .viewed = calloc(n, sizeof(bool)),
-                .first_pending = malloc(n * sizeof(int)), .grad = malloc(n * sizeof(spx_tid)),
+    *d = (diff){.g = g,
+                .n_forward = g->n_nodes,
+                .n_tensors = g->n_tensors,
+                .requires = calloc(n, sizeof(bool)),
+                .viewed = calloc(n, sizeof(bool)),
+                .first_pending = malloc(n * sizeof(int)),
+                .grad = malloc(n * sizeof(spx_tid)),
                 .written = calloc(n, sizeof(bool))};
     if (d->requires == NULL || d->viewed == NULL || d->first_pending == NULL || d->grad == NULL ||
         d->written == NULL) {

@@ -32,9 +32,16 @@ spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_o
         return SPX_NO_TENSOR;
     }
     const int64_t *dim = g->tensor[x].dim;
-    d = (spx_conv2d_shape){.n = dim[0], .c = dim[1], .h = dim[2], .w = dim[3], .k = o->filters,
-                           .r = o->size, .s = o->size, .stride = o->stride,
-                           .dilation = o->dilation, .pad_begin = o->pad_begin,
+    d = (spx_conv2d_shape){.n = dim[0],
+                           .c = dim[1],
+                           .h = dim[2],
+                           .w = dim[3],
+                           .k = o->filters,
+                           .r = o->size,
+                           .s = o->size,
+                           .stride = o->stride,
+                           .dilation = o->dilation,
+                           .pad_begin = o->pad_begin,
                            .pad_end = o->pad_end};
     st = spx_conv2d_shape_init(&d);
     if (st != SPX_OK) {
@@ -53,8 +60,8 @@ spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_o
     nd->in[0] = x;
     nd->in[1] = w;
     nd->in[2] = b;
-    nd->attr = (spx_attr){.stride = d.stride, .dilation = d.dilation, .pad_begin = d.pad_begin,
-                          .pad_end = d.pad_end};
+    nd->attr = (spx_attr){
+        .stride = d.stride, .dilation = d.dilation, .pad_begin = d.pad_begin, .pad_end = d.pad_end};
     return spx_g_output(g, nd, 0, 4, (int64_t[]){d.n, d.k, d.p, d.q});
 }
 
@@ -113,16 +120,14 @@ static bool check_term(spx_graph *g, const spx_sum_term *first, const spx_sum_te
     d = g->tensor[first->x].dim;
     if (memcmp(d, g->tensor[t->x].dim, sizeof g->tensor[t->x].dim) != 0) {
         const int64_t *e = g->tensor[t->x].dim;
-        spx_graph_fail(g, SPX_EINVAL,
-                       "%s%s: term %d is %lldx%lldx%lldx%lld, term 0 is %lldx%lldx%lldx%lld",
-                       g->scope, name, j, (long long)e[0], (long long)e[1], (long long)e[2],
-                       (long long)e[3], (long long)d[0], (long long)d[1], (long long)d[2],
-                       (long long)d[3]);
+        spx_graph_fail(
+            g, SPX_EINVAL, "%s%s: term %d is %lldx%lldx%lldx%lld, term 0 is %lldx%lldx%lldx%lld",
+            g->scope, name, j, (long long)e[0], (long long)e[1], (long long)e[2], (long long)e[3],
+            (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3]);
         return false;
     }
-    if (t->coef != SPX_NO_TENSOR &&
-        (!spx_g_valid(g, t->coef, 0, name) || t->coef_index < 0 ||
-         t->coef_index >= spx_tensor_count(&g->tensor[t->coef]))) {
+    if (t->coef != SPX_NO_TENSOR && (!spx_g_valid(g, t->coef, 0, name) || t->coef_index < 0 ||
+                                     t->coef_index >= spx_tensor_count(&g->tensor[t->coef]))) {
         spx_graph_fail(g, SPX_EINVAL, "%s%s: term %d: coefficient %d is out of range", g->scope,
                        name, j, (int)t->coef_index);
         return false;
@@ -209,8 +214,8 @@ spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name)
     channels = 0;
     for (int j = 0; j < k && y != SPX_NO_TENSOR; j++) {
         spx_tid part = x[j];
-        if (g->tensor[part].role != SPX_ROLE_ACTIVATION || g->tensor[part].parent != SPX_NO_TENSOR ||
-            has_views(g, part)) {
+        if (g->tensor[part].role != SPX_ROLE_ACTIVATION ||
+            g->tensor[part].parent != SPX_NO_TENSOR || has_views(g, part)) {
             const spx_sum_term copy = {.x = part, .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR};
             part = spx_g_sum(g, 1, &copy, name);
             if (part == SPX_NO_TENSOR) {
@@ -250,8 +255,13 @@ spx_tid spx_g_avg_pool(spx_graph *g, spx_tid x, int64_t size, int64_t stride, in
         return SPX_NO_TENSOR;
     }
     const int64_t *dim = g->tensor[x].dim;
-    d = (spx_pool2d_shape){.n = dim[0], .c = dim[1], .h = dim[2], .w = dim[3], .size = size,
-                           .stride = stride, .pad = pad};
+    d = (spx_pool2d_shape){.n = dim[0],
+                           .c = dim[1],
+                           .h = dim[2],
+                           .w = dim[3],
+                           .size = size,
+                           .stride = stride,
+                           .pad = pad};
     st = spx_pool2d_shape_init(&d);
     if (st != SPX_OK) {
         spx_g_fail_from(g, st, name);
@@ -335,7 +345,8 @@ spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float 
     if (!spx_g_valid(g, logits, 2, name) || !spx_g_valid(g, labels, 1, name)) {
         return SPX_NO_TENSOR;
     }
-    if (g->tensor[labels].dtype != SPX_I32 || g->tensor[labels].dim[0] != g->tensor[logits].dim[0]) {
+    if (g->tensor[labels].dtype != SPX_I32 ||
+        g->tensor[labels].dim[0] != g->tensor[logits].dim[0]) {
         spx_graph_fail(g, SPX_EINVAL, "%s%s: labels must be int32 (%lld)", g->scope, name,
                        (long long)g->tensor[logits].dim[0]);
         return SPX_NO_TENSOR;

@@ -1,8 +1,8 @@
 #ifndef SPX_EXEC_H
 #define SPX_EXEC_H
 /*
- * Private to host/graph: running the nodes of a planned graph on a device. The op table has one row per
- * op and one column per device; a new device adds a column, a new op a row.
+ * Private to host/graph: running the nodes of a planned graph on a device. The op table has one row
+ * per op and one column per device; a new device adds a column, a new op a row.
  */
 #include "host/graph/program.h"
 #include "kernels/nn/conv2d/conv2d.h"
@@ -10,11 +10,11 @@
 typedef struct spx_exec {
     const spx_graph *g;
     spx_stream *stream;
-    const int64_t *offset;      /* [n_tensors] of activations in the workspace, floats */
-    const int *input_slot;      /* [n_tensors] index into binding->input */
+    const int64_t *offset;       /* [n_tensors] of activations in the workspace, floats */
+    const int *input_slot;       /* [n_tensors] index into binding->input */
     const spx_conv2d_algo *algo; /* [n_nodes], of convolution nodes */
-    int64_t scratch;            /* floats from the workspace's start to the scratch area */
-    const spx_binding *b;       /* of this run */
+    int64_t scratch;             /* floats from the workspace's start to the scratch area */
+    const spx_binding *b;        /* of this run */
 } spx_exec;
 
 typedef spx_status (*spx_op_run)(const spx_exec *e, int node);

@@ -4,9 +4,9 @@
  * A network as plain data: typed ops over tensors of known shape. Builders append to it; counting,
  * differentiation, passes, planning and every executor read it.
  *
- * Builder functions do not return a status: the first error sticks to the graph, later calls do nothing
- * and return SPX_NO_TENSOR, and spx_graph_status reports it. So a network builder is straight-line code
- * with one check at its end.
+ * Builder functions do not return a status: the first error sticks to the graph, later calls do
+ * nothing and return SPX_NO_TENSOR, and spx_graph_status reports it. So a network builder is
+ * straight-line code with one check at its end.
  *
  * Layout: activations are NCHW f32. A tensor may be a VIEW: a run of channels of its parent (how
  * concatenations and merged convolutions cost nothing), or of rows of a parameter.
@@ -49,23 +49,23 @@ typedef struct spx_tensor {
     spx_role role;
     int rank;
     int64_t dim[SPX_MAX_RANK];
-    spx_tid parent;     /* views: the tensor this is a part of (never itself a view); else NO_TENSOR */
-    int64_t first;      /* views: first channel (activations) or first row (parameters) in parent */
-    spx_init init;      /* parameters and states */
-    int64_t offset;     /* parameters, states, gradients: floats into the arena; set by layout */
+    spx_tid parent; /* views: the tensor this is a part of (never itself a view); else NO_TENSOR */
+    int64_t first;  /* views: first channel (activations) or first row (parameters) in parent */
+    spx_init init;  /* parameters and states */
+    int64_t offset; /* parameters, states, gradients: floats into the arena; set by layout */
 } spx_tensor;
 
 typedef enum spx_op {
-    SPX_OP_CONV2D,          /* x, w, bias, mean, invstd, gamma, beta -> y (see kernels/nn/conv2d) */
-    SPX_OP_BN_STATS,        /* x, (running_mean, running_var)* -> mean, invstd */
-    SPX_OP_BN_RUNNING,      /* running_mean, running_var -> mean, invstd */
-    SPX_OP_NORM_SUM,        /* SPX_TERM_FIELDS per term -> y (see kernels/nn/norm_sum) */
-    SPX_OP_RELU,            /* x -> y */
-    SPX_OP_AVG_POOL,        /* x -> y */
-    SPX_OP_LINEAR,          /* x, w, bias -> y */
-    SPX_OP_SOFTMAX,         /* x (rows, cols) -> y */
-    SPX_OP_DROP_MASK,       /* -> mask (n) */
-    SPX_OP_CROSS_ENTROPY,   /* logits, labels -> loss (1) */
+    SPX_OP_CONV2D,        /* x, w, bias, mean, invstd, gamma, beta -> y (see kernels/nn/conv2d) */
+    SPX_OP_BN_STATS,      /* x, (running_mean, running_var)* -> mean, invstd */
+    SPX_OP_BN_RUNNING,    /* running_mean, running_var -> mean, invstd */
+    SPX_OP_NORM_SUM,      /* SPX_TERM_FIELDS per term -> y (see kernels/nn/norm_sum) */
+    SPX_OP_RELU,          /* x -> y */
+    SPX_OP_AVG_POOL,      /* x -> y */
+    SPX_OP_LINEAR,        /* x, w, bias -> y */
+    SPX_OP_SOFTMAX,       /* x (rows, cols) -> y */
+    SPX_OP_DROP_MASK,     /* -> mask (n) */
+    SPX_OP_CROSS_ENTROPY, /* logits, labels -> loss (1) */
     /* Appended by differentiation: */
     SPX_OP_CONV2D_BWD_DATA,    /* dy, w -> dx */
     SPX_OP_CONV2D_BWD_WEIGHTS, /* x, dy, mean, invstd, gamma, beta -> dw, dbias */
@@ -82,18 +82,32 @@ typedef enum spx_op {
 } spx_op;
 
 /** Inputs of one norm-sum term, in this order; absent ones are SPX_NO_TENSOR. */
-enum { SPX_TERM_X, SPX_TERM_MEAN, SPX_TERM_INVSTD, SPX_TERM_GAMMA, SPX_TERM_BETA, SPX_TERM_COEF,
-       SPX_TERM_MASK, SPX_TERM_FIELDS };
+enum {
+    SPX_TERM_X,
+    SPX_TERM_MEAN,
+    SPX_TERM_INVSTD,
+    SPX_TERM_GAMMA,
+    SPX_TERM_BETA,
+    SPX_TERM_COEF,
+    SPX_TERM_MASK,
+    SPX_TERM_FIELDS
+};
 /** Outputs per term of NORM_SUM_REDUCE. */
-enum { SPX_REDUCE_DY, SPX_REDUCE_DY_XHAT, SPX_REDUCE_DGAMMA, SPX_REDUCE_DBETA, SPX_REDUCE_DCOEF,
-       SPX_REDUCE_FIELDS };
+enum {
+    SPX_REDUCE_DY,
+    SPX_REDUCE_DY_XHAT,
+    SPX_REDUCE_DGAMMA,
+    SPX_REDUCE_DBETA,
+    SPX_REDUCE_DCOEF,
+    SPX_REDUCE_FIELDS
+};
 
 typedef struct spx_attr {
     int64_t size, stride, dilation, pad_begin, pad_end; /* conv2d (size unused), avg_pool */
-    bool relu;        /* conv2d: on the input; norm_sum: on the output */
-    float smoothing;  /* cross entropy */
-    float value;      /* fill: the value; cross entropy backward: the loss's weight */
-    uint32_t key;     /* drop mask: tells masks apart */
+    bool relu;       /* conv2d: on the input; norm_sum: on the output */
+    float smoothing; /* cross entropy */
+    float value;     /* fill: the value; cross entropy backward: the loss's weight */
+    uint32_t key;    /* drop mask: tells masks apart */
 } spx_attr;
 
 typedef struct spx_node {
@@ -145,22 +159,22 @@ typedef struct spx_conv_options {
 } spx_conv_options;
 
 /**
- * x (n, c, h, w) -> (n, filters, p, q). Creates name.weight (uniform within 1/sqrt(fan-in), PyTorch's
- * default) and, with bias, name.bias (likewise).
+ * x (n, c, h, w) -> (n, filters, p, q). Creates name.weight (uniform within 1/sqrt(fan-in),
+ * PyTorch's default) and, with bias, name.bias (likewise).
  */
 spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_options *o);
 
 /**
- * Batch norm of x over (n, h, w). Creates states name.running_mean (0), name.running_var (1) and, where
- * affine, weights name.weight (1), name.bias (0). eps 1e-5, momentum 0.1.
+ * Batch norm of x over (n, h, w). Creates states name.running_mean (0), name.running_var (1) and,
+ * where affine, weights name.weight (1), name.bias (0). eps 1e-5, momentum 0.1.
  */
 spx_tid spx_g_batch_norm(spx_graph *g, spx_tid x, const char *name, bool affine);
 
 typedef struct spx_sum_term {
-    spx_tid x;         /* (n, c, h, w) */
-    spx_tid coef;      /* tensor whose element coef_index weighs the term; or SPX_NO_TENSOR */
+    spx_tid x;    /* (n, c, h, w) */
+    spx_tid coef; /* tensor whose element coef_index weighs the term; or SPX_NO_TENSOR */
     int32_t coef_index;
-    spx_tid mask;      /* (n), or SPX_NO_TENSOR */
+    spx_tid mask; /* (n), or SPX_NO_TENSOR */
 } spx_sum_term;
 
 /** sum of coef*mask*x over k terms of equal shape, 1 <= k <= SPX_NORM_SUM_MAX. */
@@ -168,8 +182,8 @@ spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *nam
 /** Plain sum of a and b. */
 spx_tid spx_g_add(spx_graph *g, spx_tid a, spx_tid b, const char *name);
 /**
- * Channels of x[0..k-1], in order. The inputs become views of the result where they can (activation,
- * not yet a view), else they are copied.
+ * Channels of x[0..k-1], in order. The inputs become views of the result where they can
+ * (activation, not yet a view), else they are copied.
  */
 spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name);
 spx_tid spx_g_relu(spx_graph *g, spx_tid x, const char *name);
@@ -180,7 +194,8 @@ spx_tid spx_g_global_avg_pool(spx_graph *g, spx_tid x, const char *name); /* -> 
 /** x (n, ...) flattened -> (n, outputs); creates name.weight, name.bias. */
 spx_tid spx_g_linear(spx_graph *g, spx_tid x, const char *name, int64_t outputs);
 spx_tid spx_g_softmax(spx_graph *g, spx_tid x, const char *name); /* rows of (rows, cols) */
-/** A drop-path mask (n): 1/(1-p) with probability 1-p, else 0; p, seed and step come with each run. */
+/** A drop-path mask (n): 1/(1-p) with probability 1-p, else 0; p, seed and step come with each run.
+ */
 spx_tid spx_g_drop_mask(spx_graph *g, int64_t n, uint32_t key, const char *name);
 /** Mean softmax cross-entropy of logits (n, classes) against labels (n) of SPX_I32 -> (1). */
 spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float smoothing,
@@ -192,13 +207,14 @@ int64_t spx_tensor_count(const spx_tensor *t);
 /** Index of the tensor of that full name, or SPX_NO_TENSOR. */
 spx_tid spx_graph_find(const spx_graph *g, const char *name);
 
-/** What a network costs, by walking its (unoptimised) graph; per image where it depends on the batch. */
+/** What a network costs, by walking its (unoptimised) graph; per image where it depends on the
+ * batch. */
 typedef struct spx_counts {
     int64_t relus;      /* ReLU inputs per image, without the auxiliary head */
     int64_t params;     /* weights, without the auxiliary head */
     int64_t params_aux; /* weights of the auxiliary head */
-    int64_t macs;       /* multiply-adds of convolutions and linear layers per image, no auxiliary */
-    int64_t arch;       /* architecture parameters */
+    int64_t macs; /* multiply-adds of convolutions and linear layers per image, no auxiliary */
+    int64_t arch; /* architecture parameters */
 } spx_counts;
 
 void spx_graph_count(const spx_graph *g, spx_counts *out);

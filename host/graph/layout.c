@@ -26,7 +26,8 @@ spx_status spx_layout_make(spx_layout *l, const spx_graph *g)
             continue;
         }
         const int64_t align = SPX_ALIGN / (int64_t)sizeof(float);
-        const int64_t count = spx_tensor_count(t), end = (t->offset + count + align - 1) / align * align;
+        const int64_t count = spx_tensor_count(t),
+                      end = (t->offset + count + align - 1) / align * align;
         if (end > l->floats[t->role]) {
             l->floats[t->role] = end;
         }
@@ -34,8 +35,12 @@ spx_status spx_layout_make(spx_layout *l, const spx_graph *g)
             continue; /* a merger of named parts */
         }
         spx_layout_entry *e = &l->entry[n++];
-        *e = (spx_layout_entry){.name = strdup(t->name), .role = t->role, .rank = t->rank,
-                                .offset = t->offset, .count = count, .init = t->init};
+        *e = (spx_layout_entry){.name = strdup(t->name),
+                                .role = t->role,
+                                .rank = t->rank,
+                                .offset = t->offset,
+                                .count = count,
+                                .init = t->init};
         memcpy(e->dim, t->dim, sizeof e->dim);
         l->n = n;
         if (e->name == NULL) {
@@ -115,9 +120,8 @@ static void init_entry(const spx_layout_entry *e, uint64_t seed, float *x)
 
 void spx_layout_init(const spx_layout *l, uint64_t seed, float *weights, float *arch, float *state)
 {
-    float *const arena[SPX_ROLE_COUNT] = {[SPX_ROLE_WEIGHT] = weights,
-                                          [SPX_ROLE_ARCH] = arch,
-                                          [SPX_ROLE_STATE] = state};
+    float *const arena[SPX_ROLE_COUNT] = {
+        [SPX_ROLE_WEIGHT] = weights, [SPX_ROLE_ARCH] = arch, [SPX_ROLE_STATE] = state};
     for (int r = 0; r < SPX_ROLE_COUNT; r++) {
         if (arena[r] != NULL) {
             memset(arena[r], 0, sizeof(float) * (size_t)l->floats[r]);

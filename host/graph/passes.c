@@ -10,11 +10,11 @@
 
 /* Facts about the tensors of a graph, made anew by each pass that needs them. */
 typedef struct tensor_facts {
-    int *uses;      /* times read by nodes */
-    int *reader;    /* last node that reads it, or -1 */
-    int *producer;  /* node that writes it, or -1 */
-    bool *viewed;   /* some tensor is a view of it */
-    bool *kept;     /* wanted from outside */
+    int *uses;     /* times read by nodes */
+    int *reader;   /* last node that reads it, or -1 */
+    int *producer; /* node that writes it, or -1 */
+    bool *viewed;  /* some tensor is a view of it */
+    bool *kept;    /* wanted from outside */
 } tensor_facts;
 
 static void facts_clear(tensor_facts *f)
@@ -279,8 +279,10 @@ static bool can_flatten(const spx_graph *g, const tensor_facts *f, const spx_nod
         return false;
     }
     for (int i = 0; i < inner->n_in; i += SPX_TERM_FIELDS) {
-        if ((term[SPX_TERM_COEF] != SPX_NO_TENSOR && inner->in[i + SPX_TERM_COEF] != SPX_NO_TENSOR) ||
-            (term[SPX_TERM_MASK] != SPX_NO_TENSOR && inner->in[i + SPX_TERM_MASK] != SPX_NO_TENSOR)) {
+        if ((term[SPX_TERM_COEF] != SPX_NO_TENSOR &&
+             inner->in[i + SPX_TERM_COEF] != SPX_NO_TENSOR) ||
+            (term[SPX_TERM_MASK] != SPX_NO_TENSOR &&
+             inner->in[i + SPX_TERM_MASK] != SPX_NO_TENSOR)) {
             return false; /* products of two coefficients have no place in a term */
         }
     }
@@ -307,11 +309,13 @@ static spx_status flatten_term(spx_node *outer, int j, const spx_node *inner)
                sizeof(spx_tid) * SPX_TERM_FIELDS);
         coef[t] = src->coef_index[s];
         if (from_inner && outer->in[j * SPX_TERM_FIELDS + SPX_TERM_COEF] != SPX_NO_TENSOR) {
-            in[t * SPX_TERM_FIELDS + SPX_TERM_COEF] = outer->in[j * SPX_TERM_FIELDS + SPX_TERM_COEF];
+            in[t * SPX_TERM_FIELDS + SPX_TERM_COEF] =
+                outer->in[j * SPX_TERM_FIELDS + SPX_TERM_COEF];
             coef[t] = outer->coef_index[j];
         }
         if (from_inner && outer->in[j * SPX_TERM_FIELDS + SPX_TERM_MASK] != SPX_NO_TENSOR) {
-            in[t * SPX_TERM_FIELDS + SPX_TERM_MASK] = outer->in[j * SPX_TERM_FIELDS + SPX_TERM_MASK];
+            in[t * SPX_TERM_FIELDS + SPX_TERM_MASK] =
+                outer->in[j * SPX_TERM_FIELDS + SPX_TERM_MASK];
         }
     }
     free(outer->in);
@@ -444,8 +448,8 @@ spx_status spx_graph_layout(spx_graph *g)
     }
     for (int i = 0; i < g->n_tensors; i++) {
         spx_tensor *t = &g->tensor[i];
-        const bool stored = t->role == SPX_ROLE_WEIGHT || t->role == SPX_ROLE_ARCH ||
-                            t->role == SPX_ROLE_STATE;
+        const bool stored =
+            t->role == SPX_ROLE_WEIGHT || t->role == SPX_ROLE_ARCH || t->role == SPX_ROLE_STATE;
         if (!stored) {
             continue;
         }

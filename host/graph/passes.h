@@ -1,8 +1,8 @@
 #ifndef SPX_PASSES_H
 #define SPX_PASSES_H
 /*
- * Rewrites of a forward graph, run before differentiation. None changes what is computed beyond the order
- * of float additions; none changes a parameter's name. ReLUs are counted before them.
+ * Rewrites of a forward graph, run before differentiation. None changes what is computed beyond the
+ * order of float additions; none changes a parameter's name. ReLUs are counted before them.
  */
 #include "host/graph/graph.h"
 
@@ -13,14 +13,14 @@
 SPX_MUST_CHECK spx_status spx_pass_merge_pools(spx_graph *g);
 
 /**
- * Merges convolutions that read the same input with the same geometry: one wide convolution whose output
- * channels and weights are runs of views. No bias, outputs not yet views.
+ * Merges convolutions that read the same input with the same geometry: one wide convolution whose
+ * output channels and weights are runs of views. No bias, outputs not yet views.
  */
 SPX_MUST_CHECK spx_status spx_pass_merge_convs(spx_graph *g);
 
 /**
- * Flattens sums of single-use norm sums into one norm sum, and takes a ReLU behind a single-use norm sum
- * into it.
+ * Flattens sums of single-use norm sums into one norm sum, and takes a ReLU behind a single-use
+ * norm sum into it.
  */
 SPX_MUST_CHECK spx_status spx_pass_fuse_sums(spx_graph *g, const spx_tid *keep, int n_keep);
 
@@ -31,8 +31,8 @@ SPX_MUST_CHECK spx_status spx_pass_fuse_conv_inputs(spx_graph *g, const spx_tid 
 SPX_MUST_CHECK spx_status spx_pass_remove_dead(spx_graph *g, const spx_tid *keep, int n_keep);
 
 /**
- * After differentiation: lets the backward nodes (from index n_forward on) read recomputed copies of
- * convolutions and pools, cheapest bytes first, worth at most share (0..1) of the forward work.
+ * After differentiation: lets the backward nodes (from index n_forward on) read recomputed copies
+ * of convolutions and pools, cheapest bytes first, worth at most share (0..1) of the forward work.
  */
 SPX_MUST_CHECK spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share);
 

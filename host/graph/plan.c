@@ -1,6 +1,6 @@
 /*
- * Memory plan by size (Pisarchyk and Lee, arXiv 2001.03288, "greedy by size"): largest tensor first,
- * each at the lowest place free over its whole life.
+ * Memory plan by size (Pisarchyk and Lee, arXiv 2001.03288, "greedy by size"): largest tensor
+ * first, each at the lowest place free over its whole life.
  */
 #include "host/graph/plan.h"
 

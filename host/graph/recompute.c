@@ -1,7 +1,7 @@
 /*
  * Rematerialisation (Chen et al., arXiv 1604.06174, with a cost model): activations whose bytes are
- * cheapest to make again are dropped after the forward pass and recomputed just before the backward pass
- * needs them. Values are the same to the bit; only convolutions and pools are candidates.
+ * cheapest to make again are dropped after the forward pass and recomputed just before the backward
+ * pass needs them. Values are the same to the bit; only convolutions and pools are candidates.
  */
 #include "host/graph/exec.h"
 #include "host/graph/graph_impl.h"
@@ -18,11 +18,11 @@ typedef struct candidate {
 typedef struct remat {
     spx_graph *g;
     int n_forward;
-    bool *chosen;    /* [n_forward] */
-    int *producer;   /* [tensors] forward node, or -1 */
-    spx_tid *twin;   /* [tensors] recomputed tensor, or SPX_NO_TENSOR */
-    int n_tensors;   /* before the pass */
-    spx_node *out;   /* the new list */
+    bool *chosen;  /* [n_forward] */
+    int *producer; /* [tensors] forward node, or -1 */
+    spx_tid *twin; /* [tensors] recomputed tensor, or SPX_NO_TENSOR */
+    int n_tensors; /* before the pass */
+    spx_node *out; /* the new list */
     int n_out;
 } remat;
 
@@ -103,7 +103,8 @@ static spx_tid twin_of(remat *r, spx_tid t)
     for (int k = 0; k < n_in; k++) {
         in[k] = twin_of(r, g->node[p].in[k]);
     }
-    r->twin[t] = spx_graph_new_tensor(g, SPX_ROLE_ACTIVATION, SPX_F32, g->tensor[t].rank, dim, NULL);
+    r->twin[t] =
+        spx_graph_new_tensor(g, SPX_ROLE_ACTIVATION, SPX_F32, g->tensor[t].rank, dim, NULL);
     /* Appended to the graph to own its memory, then moved to its place in the new list. */
     spx_node *nd = spx_graph_new_node(g, g->node[p].op, n_in, 1, g->node[p].name);
     if (nd != NULL) {
@@ -142,9 +143,12 @@ spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share)
 {
     const size_t n = (size_t)g->n_tensors + 1, m = (size_t)g->n_nodes + (size_t)n_forward + 1;
     candidate *list = malloc(sizeof *list * ((size_t)n_forward + 1));
-    remat r = {.g = g, .n_forward = n_forward, .n_tensors = g->n_tensors,
+    remat r = {.g = g,
+               .n_forward = n_forward,
+               .n_tensors = g->n_tensors,
                .chosen = calloc((size_t)n_forward + 1, sizeof(bool)),
-               .producer = malloc(n * sizeof(int)), .twin = malloc(n * sizeof(spx_tid)),
+               .producer = malloc(n * sizeof(int)),
+               .twin = malloc(n * sizeof(spx_tid)),
                .out = malloc(m * sizeof(spx_node))};
     spx_status st = SPX_OK;
     if (list == NULL || r.chosen == NULL || r.producer == NULL || r.twin == NULL || r.out == NULL) {

@@ -15,8 +15,8 @@
 #define KEY_NUMBERS 13 /* pass, threads, n c h w k r s stride dilation pad_begin pad_end */
 #define LINE_BYTES 320
 #define TIMED_RUNS 3
-/* oneDNN's OpenMP workers keep spinning after a call, on the processors of the next op's workers: a time
- * measured alone flatters it, so it must win by this factor. */
+/* oneDNN's OpenMP workers keep spinning after a call, on the processors of the next op's workers: a
+ * time measured alone flatters it, so it must win by this factor. */
 #define ONEDNN_HANDICAP 1.25
 
 typedef struct choice {
@@ -238,9 +238,9 @@ done:
 spx_status spx_tuning_choose(spx_tuning *t, spx_stream *s, const spx_conv2d_shape *d,
                              spx_conv2d_pass pass, spx_conv2d_algo *out)
 {
-    const int64_t key[KEY_NUMBERS] = {(int64_t)pass, spx_stream_threads(s), d->n, d->c, d->h, d->w,
-                                      d->k, d->r, d->s, d->stride, d->dilation, d->pad_begin,
-                                      d->pad_end};
+    const int64_t key[KEY_NUMBERS] = {
+        (int64_t)pass, spx_stream_threads(s), d->n,         d->c,      d->h, d->w, d->k, d->r, d->s,
+        d->stride,     d->dilation,           d->pad_begin, d->pad_end};
     const choice *c = find(t, key);
     if (c != NULL) {
         *out = spx_conv2d_supports(s, d, pass, c->algo) ? c->algo

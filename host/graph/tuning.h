@@ -1,9 +1,9 @@
 #ifndef SPX_TUNING_H
 #define SPX_TUNING_H
 /*
- * Which convolution algorithm to take for which shape, pass and thread count, by measurement. Different
- * algorithms add in different orders, so a run is bit-exact only with the same choices: they are saved
- * with checkpoints as text, one line a choice:
+ * Which convolution algorithm to take for which shape, pass and thread count, by measurement.
+ * Different algorithms add in different orders, so a run is bit-exact only with the same choices:
+ * they are saved with checkpoints as text, one line a choice:
  *
  *   pass threads n c h w k r s stride dilation pad_begin pad_end algorithm
  */
@@ -26,8 +26,8 @@ SPX_MUST_CHECK spx_status spx_tuning_parse(spx_tuning *t, const char *text, size
 char *spx_tuning_text(const spx_tuning *t);
 
 /**
- * The choice for a shape; measured on the spot (a few runs of each algorithm on random data) and kept if
- * there is none yet. An algorithm this machine lacks is replaced by the default.
+ * The choice for a shape; measured on the spot (a few runs of each algorithm on random data) and
+ * kept if there is none yet. An algorithm this machine lacks is replaced by the default.
  * @return SPX_OK, SPX_ENOMEM, or what the kernels return
  */
 SPX_MUST_CHECK spx_status spx_tuning_choose(spx_tuning *t, spx_stream *s, const spx_conv2d_shape *d,

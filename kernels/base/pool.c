@@ -17,8 +17,9 @@
  * short parallel regions, and waking a sleeper costs as much as one of them. */
 #define SPIN_TURNS 4000
 
-/* Where a woken worker came too late to take anything, processors are busy: the next 1, 3, 7, ... runs
- * wake nobody (those awake still help), for waking mostly takes the processor from the caller. */
+/* Where a woken worker came too late to take anything, processors are busy: the next 1, 3, 7, ...
+ * runs wake nobody (those awake still help), for waking mostly takes the processor from the caller.
+ */
 #define MOST_QUIET_RUNS 255
 
 typedef struct worker {
@@ -35,9 +36,9 @@ struct spx_pool {
     worker *workers;
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    atomic_uint epoch;  /* counts runs; workers wait for it to move */
+    atomic_uint epoch;     /* counts runs; workers wait for it to move */
     int quiet, quiet_left; /* runs without a wake-up: after the last late one, and still to come */
-    atomic_int pending; /* ranges of this run not finished */
+    atomic_int pending;    /* ranges of this run not finished */
     atomic_bool stop;
     size_t n;
     spx_pool_fn fn;
@@ -55,9 +56,9 @@ static void run_range(const spx_pool *p, int index)
 }
 
 /*
- * Runs the calling thread's own range, then any other that nobody has taken yet: where processors are
- * busy with other work, a run does not wait for a worker that has not been scheduled. Which thread runs
- * a range changes nothing: ranges and their worker numbers are fixed.
+ * Runs the calling thread's own range, then any other that nobody has taken yet: where processors
+ * are busy with other work, a run does not wait for a worker that has not been scheduled. Which
+ * thread runs a range changes nothing: ranges and their worker numbers are fixed.
  */
 static int take_ranges(spx_pool *p, int own, unsigned epoch)
 {

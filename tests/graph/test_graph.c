@@ -18,8 +18,13 @@ SPX_TEST(convolution_infers_its_shape_and_names_its_parameters)
 {
     SPX_UNUSED;
     spx_graph *g = new_graph();
-    const spx_conv_options o = {.filters = 6, .size = 3, .stride = 2, .dilation = 1,
-                                .pad_begin = 1, .pad_end = 1, .bias = true};
+    const spx_conv_options o = {.filters = 6,
+                                .size = 3,
+                                .stride = 2,
+                                .dilation = 1,
+                                .pad_begin = 1,
+                                .pad_end = 1,
+                                .bias = true};
     spx_g_scope(g, "cells.%d.", 0);
     const spx_tid y = spx_g_conv2d(g, image(g), "conv", &o);
     CHECK_OK(spx_graph_status(g));
@@ -85,7 +90,8 @@ SPX_TEST(concatenation_makes_views_and_copies_what_it_must)
     assert_int_equal(g->tensor[y].dim[1], 9);
     assert_int_equal(g->tensor[a].parent, y); /* no copy */
     assert_int_equal(g->tensor[x].parent, SPX_NO_TENSOR);
-    assert_int_equal(g->n_nodes, 3); /* relu, and two copies: of the input and of the repeated part */
+    assert_int_equal(g->n_nodes,
+                     3); /* relu, and two copies: of the input and of the repeated part */
     spx_graph_destroy(g);
 }
 
@@ -94,8 +100,8 @@ SPX_TEST(counts_come_from_walking_and_leave_the_auxiliary_head_out)
     SPX_UNUSED;
     spx_counts c;
     spx_graph *g = new_graph();
-    const spx_conv_options o = {.filters = 4, .size = 3, .stride = 1, .dilation = 1,
-                                .pad_begin = 1, .pad_end = 1};
+    const spx_conv_options o = {
+        .filters = 4, .size = 3, .stride = 1, .dilation = 1, .pad_begin = 1, .pad_end = 1};
     spx_tid x = spx_g_conv2d(g, image(g), "conv", &o);
     x = spx_g_relu(g, spx_g_batch_norm(g, x, "bn", true), "relu");
     x = spx_g_linear(g, spx_g_global_avg_pool(g, x, "pool"), "classifier", 10);

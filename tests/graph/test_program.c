@@ -13,23 +13,23 @@
 enum { N = 4, C = 4, HW = 8, CLASSES = 5 };
 
 /*
- * A small network with everything the passes look for: convolutions that share an input, pools that do,
- * norms before convolutions, weighted sums of norms, a concatenation, masks, two losses.
+ * A small network with everything the passes look for: convolutions that share an input, pools that
+ * do, norms before convolutions, weighted sums of norms, a concatenation, masks, two losses.
  */
 typedef struct net {
     spx_graph *g;
     spx_tid image, label, logits, loss, aux_loss;
 } net;
 
-static const spx_conv_options conv3 = {.filters = C, .size = 3, .stride = 1, .dilation = 1,
-                                       .pad_begin = 1, .pad_end = 1};
-static const spx_conv_options dil3 = {.filters = C, .size = 3, .stride = 1, .dilation = 2,
-                                      .pad_begin = 2, .pad_end = 2};
-static const spx_conv_options one = {.filters = C, .size = 1, .stride = 1, .dilation = 1,
-                                     .bias = true};
+static const spx_conv_options conv3 = {
+    .filters = C, .size = 3, .stride = 1, .dilation = 1, .pad_begin = 1, .pad_end = 1};
+static const spx_conv_options dil3 = {
+    .filters = C, .size = 3, .stride = 1, .dilation = 2, .pad_begin = 2, .pad_end = 2};
+static const spx_conv_options one = {
+    .filters = C, .size = 1, .stride = 1, .dilation = 1, .bias = true};
 static const spx_conv_options half_a = {.filters = C / 2, .size = 1, .stride = 2, .dilation = 1};
-static const spx_conv_options half_b = {.filters = C / 2, .size = 1, .stride = 2, .dilation = 1,
-                                        .pad_begin = -1};
+static const spx_conv_options half_b = {
+    .filters = C / 2, .size = 1, .stride = 2, .dilation = 1, .pad_begin = -1};
 
 /* One mixed edge from x with coefficients w[row]; adds its terms. */
 static int edge(spx_graph *g, int node, spx_tid x, spx_tid w, int row, spx_sum_term *term)
@@ -41,8 +41,8 @@ static int edge(spx_graph *g, int node, spx_tid x, spx_tid w, int row, spx_sum_t
     y[1] = spx_g_batch_norm(g, spx_g_conv2d(g, y[1], "b", &conv3), "b_bn", true);
     y[2] = spx_g_batch_norm(g, spx_g_conv2d(g, x, "d", &dil3), "d_bn", false);
     for (int j = 0; j < 3; j++) {
-        term[j] = (spx_sum_term){.x = y[j], .coef = w, .coef_index = row * 4 + j,
-                                 .mask = SPX_NO_TENSOR};
+        term[j] =
+            (spx_sum_term){.x = y[j], .coef = w, .coef_index = row * 4 + j, .mask = SPX_NO_TENSOR};
     }
     term[3] = (spx_sum_term){.x = x, .coef = w, .coef_index = row * 4 + 3, .mask = SPX_NO_TENSOR};
     return 4;
@@ -84,7 +84,8 @@ static net build(bool training, bool relu)
     t.logits = spx_g_linear(g, spx_g_global_avg_pool(g, y, "gap"), "classifier", CLASSES);
     t.loss = spx_g_cross_entropy(g, t.logits, t.label, 0.1f, "loss");
     spx_g_section(g, -1, true);
-    const spx_tid aux = spx_g_linear(g, spx_g_global_avg_pool(g, masked, "aux_gap"), "aux", CLASSES);
+    const spx_tid aux =
+        spx_g_linear(g, spx_g_global_avg_pool(g, masked, "aux_gap"), "aux", CLASSES);
     t.aux_loss = spx_g_cross_entropy(g, aux, t.label, 0.0f, "aux_loss");
     CHECK_OK(spx_graph_status(g));
     return t;
@@ -123,9 +124,16 @@ static void run_init(run *r, const net *t, spx_stream *s, const spx_program_opti
     }
     r->input[0] = r->image;
     r->input[1] = r->label;
-    r->b = (spx_binding){.weights = r->weights, .arch = r->arch, .state = r->state,
-                         .weight_grad = r->dw, .arch_grad = r->da, .workspace = r->workspace,
-                         .input = r->input, .update_state = true, .seed = 5, .step = 2,
+    r->b = (spx_binding){.weights = r->weights,
+                         .arch = r->arch,
+                         .state = r->state,
+                         .weight_grad = r->dw,
+                         .arch_grad = r->da,
+                         .workspace = r->workspace,
+                         .input = r->input,
+                         .update_state = true,
+                         .seed = 5,
+                         .step = 2,
                          .drop_prob = 0.4f};
 }
 
@@ -141,8 +149,8 @@ static void run_clear(run *r)
 }
 
 /* Compares an arena of two runs entry by entry; layouts may differ. */
-static void check_arenas(const run *a, const run *b, const float *xa, const float *xb, spx_role role,
-                         double tol)
+static void check_arenas(const run *a, const run *b, const float *xa, const float *xb,
+                         spx_role role, double tol)
 {
     const spx_layout *la = spx_program_layout(a->p), *lb = spx_program_layout(b->p);
     double norm = 0; /* entries with an exactly zero gradient are rounding: measure against all */
@@ -175,8 +183,12 @@ SPX_TEST(passes_and_fast_kernels_change_only_rounding)
     for (int relu = 0; relu < 2; relu++) {
         const net t = build(true, relu != 0);
         const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {t.aux_loss, 0.4f}};
-        spx_program_options o = {.loss = loss, .n_loss = 2, .grad_weights = true, .grad_arch = true,
-                                 .output = (spx_tid[]){t.logits, t.loss, t.aux_loss}, .n_output = 3};
+        spx_program_options o = {.loss = loss,
+                                 .n_loss = 2,
+                                 .grad_weights = true,
+                                 .grad_arch = true,
+                                 .output = (spx_tid[]){t.logits, t.loss, t.aux_loss},
+                                 .n_output = 3};
         run fast, plain;
         spx_stream *s;
         CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 2));
@@ -208,16 +220,20 @@ static double total_loss(run *r)
 }
 
 /*
- * A step of length 0.03 along the gradient itself, both ways: truncation is of order 0.03^2; the loss, of
- * size 2 in float, is noisy by about 2e-7 against a change of at least 1e-3. 1 % covers both.
+ * A step of length 0.03 along the gradient itself, both ways: truncation is of order 0.03^2; the
+ * loss, of size 2 in float, is noisy by about 2e-7 against a change of at least 1e-3. 1 % covers
+ * both.
  */
 SPX_TEST(gradients_agree_with_differences_along_themselves)
 {
     SPX_UNUSED;
     const net t = build(true, false);
     const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {t.aux_loss, 0.4f}};
-    const spx_program_options o = {.loss = loss, .n_loss = 2, .grad_weights = true,
-                                   .grad_arch = true, .output = (spx_tid[]){t.loss, t.aux_loss},
+    const spx_program_options o = {.loss = loss,
+                                   .n_loss = 2,
+                                   .grad_weights = true,
+                                   .grad_arch = true,
+                                   .output = (spx_tid[]){t.loss, t.aux_loss},
                                    .n_output = 2};
     run r;
     spx_stream *s;
@@ -248,8 +264,8 @@ SPX_TEST(gradients_agree_with_differences_along_themselves)
         memcpy(w, save, n * sizeof *save);
         const double measured = (side[0] - side[1]) / (2 * h);
         if (!(fabs(measured - square) <= 1e-2 * square)) {
-            fail_msg("%s: difference quotient %.8g, gradient %.8g", which == 0 ? "weights" : "alphas",
-                     measured, square);
+            fail_msg("%s: difference quotient %.8g, gradient %.8g",
+                     which == 0 ? "weights" : "alphas", measured, square);
         }
         free(save);
         free(dir);
@@ -322,18 +338,17 @@ SPX_TEST(evaluation_has_the_same_layout_and_cannot_be_differentiated)
     spx_program *p, *q;
     spx_stream *s;
     CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
-    CHECK_OK(spx_program_create(&p, train.g, s,
-                                &(spx_program_options){.loss = &loss, .n_loss = 1,
-                                                       .grad_weights = true}));
+    CHECK_OK(spx_program_create(
+        &p, train.g, s, &(spx_program_options){.loss = &loss, .n_loss = 1, .grad_weights = true}));
     CHECK_OK(spx_program_create(&q, eval.g, s,
                                 &(spx_program_options){.output = &eval.logits, .n_output = 1}));
     assert_true(spx_layout_equal(spx_program_layout(p), spx_program_layout(q)));
     assert_true(spx_program_workspace_bytes(q) < spx_program_workspace_bytes(p));
     spx_program_destroy(q);
-    CHECK_FAILS(SPX_EINVAL, spx_program_create(&q, eval.g, s,
-                                               &(spx_program_options){.loss = &eval_loss,
-                                                                      .n_loss = 1,
-                                                                      .grad_weights = true}));
+    CHECK_FAILS(SPX_EINVAL,
+                spx_program_create(
+                    &q, eval.g, s,
+                    &(spx_program_options){.loss = &eval_loss, .n_loss = 1, .grad_weights = true}));
     spx_program_destroy(p);
     spx_stream_destroy(s);
     spx_graph_destroy(train.g);
@@ -362,8 +377,8 @@ static bool alive(const spx_graph *g, spx_tid t, int node, int *first, int *last
     *last = -1;
     for (int i = 0; i < g->n_nodes; i++) {
         for (int k = 0; k < g->node[i].n_in + g->node[i].n_out; k++) {
-            const spx_tid u = k < g->node[i].n_in ? g->node[i].in[k]
-                                                  : g->node[i].out[k - g->node[i].n_in];
+            const spx_tid u =
+                k < g->node[i].n_in ? g->node[i].in[k] : g->node[i].out[k - g->node[i].n_in];
             if (u == SPX_NO_TENSOR || (u != t && g->tensor[u].parent != t)) {
                 continue;
             }
@@ -382,9 +397,10 @@ SPX_TEST(plan_keeps_live_tensors_apart)
     spx_program *p;
     spx_stream *s;
     CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
-    CHECK_OK(spx_program_create(&p, t.g, s,
-                                &(spx_program_options){.loss = &loss, .n_loss = 1,
-                                                       .grad_weights = true, .grad_arch = true}));
+    CHECK_OK(spx_program_create(
+        &p, t.g, s,
+        &(spx_program_options){
+            .loss = &loss, .n_loss = 1, .grad_weights = true, .grad_arch = true}));
     const spx_graph *g = spx_program_graph(p);
     int64_t *offset = malloc(sizeof *offset * (size_t)g->n_tensors), floats, sum = 0;
     CHECK_OK(spx_plan_memory(g, NULL, 0, offset, &floats));

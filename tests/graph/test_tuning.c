@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-static const char good[] = "0 2 4 8 8 8 8 3 3 1 1 1 1 planar\n1 2 4 8 8 8 8 3 3 1 1 1 1 reference\n";
+static const char good[] =
+    "0 2 4 8 8 8 8 3 3 1 1 1 1 planar\n1 2 4 8 8 8 8 3 3 1 1 1 1 reference\n";
 
 SPX_TEST(text_survives_a_round_trip)
 {
@@ -21,9 +22,9 @@ SPX_TEST(malformed_lines_are_refused_by_number)
 {
     SPX_UNUSED;
     static const char *const bad[] = {
-        "0 2 4 8 8 8 8 3 3 1 1 1 planar\n",         /* a number short */
-        "0 2 4 8 8 8 8 3 3 1 1 1 1 cudnn\n",        /* unknown algorithm */
-        "9 2 4 8 8 8 8 3 3 1 1 1 1 planar\n",       /* unknown pass */
+        "0 2 4 8 8 8 8 3 3 1 1 1 planar\n",   /* a number short */
+        "0 2 4 8 8 8 8 3 3 1 1 1 1 cudnn\n",  /* unknown algorithm */
+        "9 2 4 8 8 8 8 3 3 1 1 1 1 planar\n", /* unknown pass */
         "x 2 4 8 8 8 8 3 3 1 1 1 1 planar\n",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -41,8 +42,17 @@ SPX_TEST(a_known_choice_is_not_measured_again)
     spx_tuning *t;
     spx_stream *s;
     spx_conv2d_algo first, second;
-    spx_conv2d_shape d = {.n = 2, .c = 4, .h = 8, .w = 8, .k = 4, .r = 3, .s = 3, .stride = 1,
-                          .dilation = 1, .pad_begin = 1, .pad_end = 1};
+    spx_conv2d_shape d = {.n = 2,
+                          .c = 4,
+                          .h = 8,
+                          .w = 8,
+                          .k = 4,
+                          .r = 3,
+                          .s = 3,
+                          .stride = 1,
+                          .dilation = 1,
+                          .pad_begin = 1,
+                          .pad_end = 1};
     CHECK_OK(spx_conv2d_shape_init(&d));
     CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
     CHECK_OK(spx_tuning_create(&t));
