@@ -118,6 +118,12 @@ bool spx_conv2d_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_con
 spx_conv2d_algo spx_conv2d_default_algo(const spx_stream *s, const spx_conv2d_shape *d,
                                         spx_conv2d_pass pass)
 {
+#ifdef SPX_HAVE_PLANAR
+    if (spx_conv2d_supports(s, d, pass, SPX_CONV2D_WINOGRAD) &&
+        spx_conv2d_winograd_pays(d, pass)) {
+        return SPX_CONV2D_WINOGRAD;
+    }
+#endif
     return spx_conv2d_supports(s, d, pass, SPX_CONV2D_PLANAR) ? SPX_CONV2D_PLANAR
                                                               : SPX_CONV2D_REFERENCE;
 }

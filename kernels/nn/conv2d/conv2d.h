@@ -77,7 +77,8 @@ const char *spx_conv2d_algo_name(spx_conv2d_algo a);
 bool spx_conv2d_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
                          spx_conv2d_algo algo);
 
-/** The algorithm taken without measuring: PLANAR where it runs, else REFERENCE. */
+/** The algorithm taken without measuring: WINOGRAD where it runs and a count of cycles says that it
+ * pays, else PLANAR where it runs, else REFERENCE. */
 spx_conv2d_algo spx_conv2d_default_algo(const spx_stream *s, const spx_conv2d_shape *d,
                                         spx_conv2d_pass pass);
 

@@ -29,6 +29,9 @@ typedef struct spx_conv2d_impl {
 extern const spx_conv2d_impl spx_conv2d_ref;
 #ifdef SPX_HAVE_PLANAR
 extern const spx_conv2d_impl spx_conv2d_planar, spx_conv2d_winograd;
+
+/** Whether WINOGRAD, which runs this shape, takes fewer cycles than PLANAR by a count of them. */
+bool spx_conv2d_winograd_pays(const spx_conv2d_shape *d, spx_conv2d_pass pass);
 #endif
 #ifdef SPX_HAVE_ONEDNN
 extern const spx_conv2d_impl spx_conv2d_onednn;
