@@ -15,9 +15,6 @@
 #define KEY_NUMBERS 13 /* pass, threads, n c h w k r s stride dilation pad_begin pad_end */
 #define LINE_BYTES 320
 #define TIMED_RUNS 3
-/* oneDNN's OpenMP workers keep spinning after a call, on the processors of the next op's workers: a
- * time measured alone flatters it, so it must win by this factor. */
-#define ONEDNN_HANDICAP 1.25
 
 typedef struct choice {
     int64_t key[KEY_NUMBERS];
@@ -165,6 +162,19 @@ static spx_status run_once(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_
     }
 }
 
+/*
+ * oneDNN is asked on one thread only: with more, its OpenMP workers keep spinning after a call on the
+ * processors of the next op's workers. Measured alone it may win; a whole step loses, and on a busy
+ * machine by a factor.
+ */
+static bool candidate(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
+                      spx_conv2d_algo algo)
+{
+    return algo != SPX_CONV2D_REFERENCE &&
+           (algo != SPX_CONV2D_ONEDNN || spx_stream_threads(s) == 1) &&
+           spx_conv2d_supports(s, d, pass, algo);
+}
+
 static spx_status measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
                           const operands *o, spx_conv2d_algo *out)
 {
@@ -173,14 +183,13 @@ static spx_status measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_p
     for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
         const spx_conv2d_algo algo = (spx_conv2d_algo)a;
         double least = 0;
-        if (algo == SPX_CONV2D_REFERENCE || !spx_conv2d_supports(s, d, pass, algo)) {
+        if (!candidate(s, d, pass, algo)) {
             continue;
         }
         for (int r = 0; r <= TIMED_RUNS; r++) { /* the first run warms up */
             const double start = spx_seconds();
             SPX_RETURN_IF(run_once(s, d, pass, algo, o));
-            const double handicap = algo == SPX_CONV2D_ONEDNN ? ONEDNN_HANDICAP : 1;
-            const double took = handicap * (spx_seconds() - start);
+            const double took = spx_seconds() - start;
             if (r == 1 || (r > 1 && took < least)) {
                 least = took;
             }
