@@ -177,6 +177,19 @@ static spx_status choose_algorithms(spx_program *p, const spx_program_options *o
     return SPX_OK;
 }
 
+/* A workspace larger than the memory is refused before anything of its size is touched. */
+static spx_status check_memory(const spx_program *p)
+{
+    const double need = (double)p->exec.scratch * sizeof(float), have = (double)spx_memory_physical();
+    if (have > 0 && need > have) {
+        return SPX_FAIL(SPX_ENOMEM,
+                        "one step needs %.1f GiB of activations, this machine has %.1f GiB; a "
+                        "smaller batch needs less",
+                        need / 0x1p30, have / 0x1p30);
+    }
+    return SPX_OK;
+}
+
 static spx_status number_inputs(spx_program *p)
 {
     int n = 0;
@@ -208,6 +221,7 @@ spx_status spx_program_create(spx_program **out, const spx_graph *g, spx_stream 
     p->n_grad = o->n_grad;
     SPX_TRY(st, transform(p, o), fail);
     p->exec.stream = stream;
+    SPX_TRY(st, check_memory(p), fail);
     SPX_TRY(st, choose_algorithms(p, o), fail);
     SPX_TRY(st, number_inputs(p), fail);
     p->exec.g = p->g;

@@ -1,11 +1,10 @@
-#define _DEFAULT_SOURCE /* _SC_PHYS_PAGES */
 #include "host/train/memory.h"
 
-#include <unistd.h>
+#include "kernels/base/alloc.h"
 
 spx_status spx_memory_check(const spx_graph *g, int copies)
 {
-    const double pages = (double)sysconf(_SC_PHYS_PAGES), page = (double)sysconf(_SC_PAGESIZE);
+    const double have = (double)spx_memory_physical();
     double weights = 0, largest = 0;
     SPX_RETURN_IF(spx_graph_status(g));
     for (int i = 0; i < g->n_tensors; i++) {
@@ -20,10 +19,10 @@ spx_status spx_memory_check(const spx_graph *g, int copies)
             largest = bytes;
         }
     }
-    if (pages > 0 && page > 0 && weights + largest > pages * page) {
+    if (have > 0 && weights + largest > have) {
         return SPX_FAIL(SPX_ENOMEM,
                         "the network needs more than %.1f GiB, this machine has %.1f GiB",
-                        (weights + largest) / 0x1p30, pages * page / 0x1p30);
+                        (weights + largest) / 0x1p30, have / 0x1p30);
     }
     return SPX_OK;
 }

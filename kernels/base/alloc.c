@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -48,6 +49,12 @@ spx_status spx_calloc(void **out, size_t n, size_t size)
 void spx_free(void *p)
 {
     free(p);
+}
+
+size_t spx_memory_physical(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
 }
 
 bool spx_mul_size(size_t a, size_t b, size_t *out)

@@ -22,6 +22,9 @@ SPX_MUST_CHECK spx_status spx_calloc(void **out, size_t n, size_t size);
 /** Frees a block of spx_alloc or spx_calloc; NULL is a no-op. */
 void spx_free(void *p);
 
+/** Bytes of memory this machine has; 0 where it does not say. */
+size_t spx_memory_physical(void);
+
 /** *out = a * b; false if it overflows (then *out is 0). */
 SPX_MUST_CHECK bool spx_mul_size(size_t a, size_t b, size_t *out);
 
