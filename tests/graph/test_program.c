@@ -298,6 +298,10 @@ SPX_TEST(recomputing_saves_memory_and_changes_no_bit)
     spx_graph_destroy(t.g);
 }
 
+/*
+ * Which terms a reduction takes together depends on what is asked for, and with it the last bit of a sum:
+ * 2^-24 a layer, under ten layers deep, hence 1e-6.
+ */
 SPX_TEST(programs_compute_only_the_gradients_asked_for)
 {
     SPX_UNUSED;
@@ -321,8 +325,8 @@ SPX_TEST(programs_compute_only_the_gradients_asked_for)
     }
     assert_true(spx_layout_equal(spx_program_layout(both.p), spx_program_layout(arch.p)));
     assert_true(spx_layout_equal(spx_program_layout(both.p), spx_program_layout(weights.p)));
-    check_arenas(&both, &arch, both.da, arch.da, SPX_ROLE_ARCH, 0.0);
-    check_arenas(&both, &weights, both.dw, weights.dw, SPX_ROLE_WEIGHT, 0.0);
+    check_arenas(&both, &arch, both.da, arch.da, SPX_ROLE_ARCH, 1e-6);
+    check_arenas(&both, &weights, both.dw, weights.dw, SPX_ROLE_WEIGHT, 1e-6);
     run_clear(&both);
     run_clear(&arch);
     run_clear(&weights);
