@@ -52,6 +52,25 @@ INLINE __m256i lane_mask(int lanes)
     return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - lanes));
 }
 
+/* The first n < 8 lanes; masked stores are slow on some processors. */
+INLINE void store_part(float *p, int n, vec a)
+{
+    __m128 half = _mm256_castps256_ps128(a);
+    if (n & 4) {
+        _mm_storeu_ps(p, half);
+        half = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_epi64((__m128i *)(void *)p, _mm_castps_si128(half));
+        half = _mm_movehl_ps(half, half);
+        p += 2;
+    }
+    if (n & 1) {
+        _mm_store_ss(p, half);
+    }
+}
+
 INLINE vec affine8(vec v, const spx_planar_affine *f)
 {
     if (f->affine) {
@@ -84,79 +103,107 @@ INLINE void transpose8(vec v[8])
     }
 }
 
+/* What happens to the pixels on their way: nothing, the same in all planes, or not. */
+enum { PLAIN, SAME, OWN };
+
 /* Pixels [j, j + count), count <= 8. */
-INLINE void gather8(const spx_wino_turn *a, int64_t j, int count, const int planes)
+INLINE void gather8(const spx_wino_turn *a, int64_t j, int count, const int planes, const int kind,
+                    const spx_planar_affine f)
 {
     const __m256i mask = lane_mask(count);
+    const float *src = a->src + j;
+    float *dst = a->dst + 8 * j;
     vec v[8];
     UNROLL
     for (int i = 0; i < 8; i++) {
-        const float *src = a->src + i * a->stride + j;
+        v[i] = _mm256_setzero_ps();
         if (i < planes) {
-            v[i] = count == 8 ? _mm256_loadu_ps(src) : _mm256_maskload_ps(src, mask);
-            v[i] = affine8(v[i], a->f + i * a->f_step);
-        } else {
-            v[i] = _mm256_setzero_ps();
+            const float *row = src + i * a->stride;
+            v[i] = count == 8 ? _mm256_loadu_ps(row) : _mm256_maskload_ps(row, mask);
+            if (kind != PLAIN) {
+                const spx_planar_affine own = kind == OWN ? a->f[i] : f;
+                v[i] = affine8(v[i], &own);
+            }
         }
     }
     transpose8(v);
     UNROLL
     for (int i = 0; i < 8; i++) {
         if (i < count) {
-            _mm256_storeu_ps(a->dst + 8 * (j + i), v[i]);
+            _mm256_storeu_ps(dst + 8 * i, v[i]);
         }
     }
 }
 
-INLINE void gather_planes(const spx_wino_turn *a, const int planes)
+INLINE void gather_planes(const spx_wino_turn *p, const int planes, const int kind)
 {
+    const spx_wino_turn a = *p;
+    const spx_planar_affine f = *a.f;
     int64_t j = 0;
-    for (; j + 8 <= a->count; j += 8) {
-        gather8(a, j, 8, planes);
+    for (; j + 8 <= a.count; j += 8) {
+        gather8(&a, j, 8, planes, kind, f);
     }
-    if (j < a->count) {
-        gather8(a, j, (int)(a->count - j), planes);
+    if (j < a.count) {
+        gather8(&a, j, (int)(a.count - j), planes, kind, f);
     }
 }
 
 static void gather(const spx_wino_turn *a)
 {
-    if (a->planes == 8) { /* the common case without branches */
-        gather_planes(a, 8);
+    if (a->planes < 8) {
+        gather_planes(a, a->planes, a->f_step == 0 ? SAME : OWN);
+    } else if (!a->f->affine && !a->f->relu) { /* so are the others then */
+        gather_planes(a, 8, PLAIN);
+    } else if (a->f_step == 0) {
+        gather_planes(a, 8, SAME);
     } else {
-        gather_planes(a, a->planes);
+        gather_planes(a, 8, OWN);
     }
 }
 
-INLINE void scatter8(const spx_wino_turn *a, int64_t j, int count)
+INLINE void scatter8(const spx_wino_turn *a, int64_t j, int count, const int planes,
+                     const bool onto)
 {
     const __m256i mask = lane_mask(count);
+    const float *src = a->src + 8 * j;
     vec v[8];
     UNROLL
     for (int i = 0; i < 8; i++) {
-        v[i] = i < count ? _mm256_loadu_ps(a->src + 8 * (j + i)) : _mm256_setzero_ps();
+        v[i] = i < count ? _mm256_loadu_ps(src + 8 * i) : _mm256_setzero_ps();
     }
     transpose8(v);
     UNROLL
     for (int i = 0; i < 8; i++) {
-        float *dst = a->dst + i * a->stride + j;
-        if (i < a->planes && count == 8) {
-            _mm256_storeu_ps(dst, a->add ? add(_mm256_loadu_ps(dst), v[i]) : v[i]);
-        } else if (i < a->planes) {
-            const vec old = a->add ? _mm256_maskload_ps(dst, mask) : _mm256_setzero_ps();
-            _mm256_maskstore_ps(dst, mask, add(old, v[i]));
+        float *dst = a->dst + j + i * a->stride;
+        if (i < planes && count == 8) {
+            _mm256_storeu_ps(dst, onto ? add(_mm256_loadu_ps(dst), v[i]) : v[i]);
+        } else if (i < planes) {
+            const vec old = onto ? _mm256_maskload_ps(dst, mask) : _mm256_setzero_ps();
+            store_part(dst, count, onto ? add(old, v[i]) : v[i]);
         }
+    }
+}
+
+INLINE void scatter_planes(const spx_wino_turn *p, const int planes, const bool onto)
+{
+    const spx_wino_turn a = *p;
+    int64_t j = 0;
+    for (; j + 8 <= a.count; j += 8) {
+        scatter8(&a, j, 8, planes, onto);
+    }
+    if (j < a.count) {
+        scatter8(&a, j, (int)(a.count - j), planes, onto);
     }
 }
 
 static void scatter(const spx_wino_turn *a)
 {
-    int64_t j = 0;
-    for (; j + 8 <= a->count; j += 8) {
-        scatter8(a, j, 8);
-    }
-    if (j < a->count) {
-        scatter8(a, j, (int)(a->count - j));
+    if (a->planes < 8) {
+        scatter_planes(a, a->planes, a->add);
+    } else if (a->add) {
+        scatter_planes(a, 8, true);
+    } else {
+        scatter_planes(a, 8, false);
     }
 }
 
@@ -376,25 +423,6 @@ INLINE wide wide_sum(const double *a, const int step, const wide *x, const int n
         sum.hi = _mm256_fmadd_pd(f, x[i].hi, sum.hi);
     }
     return sum;
-}
-
-/* The first n < 8 lanes; masked stores are slow on some processors. */
-INLINE void store_part(float *p, int n, vec a)
-{
-    __m128 half = _mm256_castps256_ps128(a);
-    if (n & 4) {
-        _mm_storeu_ps(p, half);
-        half = _mm256_extractf128_ps(a, 1);
-        p += 4;
-    }
-    if (n & 2) {
-        _mm_storel_epi64((__m128i *)(void *)p, _mm_castps_si128(half));
-        half = _mm_movehl_ps(half, half);
-        p += 2;
-    }
-    if (n & 1) {
-        _mm_store_ss(p, half);
-    }
 }
 
 INLINE void filter(const spx_wino_filter *a, const int taps, const int alpha)
