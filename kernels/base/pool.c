@@ -130,8 +130,8 @@ spx_status spx_pool_create(spx_pool **out, int threads)
 {
     spx_pool *p;
     *out = NULL;
-    if (threads < 1 || threads > 256) {
-        return SPX_FAIL(SPX_EINVAL, "threads must be 1..256, not %d", threads);
+    if (threads < 1 || threads > SPX_POOL_MAX_THREADS) {
+        return SPX_FAIL(SPX_EINVAL, "threads must be 1..%d, not %d", SPX_POOL_MAX_THREADS, threads);
     }
     p = calloc(1, sizeof *p);
     if (p == NULL) {

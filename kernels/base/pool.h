@@ -5,11 +5,13 @@
 
 #include <stddef.h>
 
-/** A fixed set of worker threads. The caller of spx_pool_run is worker 0. */
+#define SPX_POOL_MAX_THREADS 256
+
+/** A fixed set of worker threads; the caller of spx_pool_run is one of them. */
 typedef struct spx_pool spx_pool;
 
 /**
- * @param threads workers including the caller, 1..256
+ * @param threads workers including the caller, 1..SPX_POOL_MAX_THREADS
  * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM, SPX_EDEVICE (a thread could not start)
  */
 SPX_MUST_CHECK spx_status spx_pool_create(spx_pool **out, int threads);
@@ -19,7 +21,8 @@ int spx_pool_threads(const spx_pool *p);
 /** Processors this process may run on (affinity respected), at least 1. */
 int spx_pool_processors(void);
 
-/** Work on items [begin, end); worker in [0, threads). */
+/** Work on items [begin, end); worker in [0, threads) is the number of the range, not of the
+ * thread. */
 typedef void (*spx_pool_fn)(void *ctx, int worker, size_t begin, size_t end);
 
 /**

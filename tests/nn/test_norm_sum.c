@@ -388,6 +388,22 @@ SPX_TEST(backward_equals_the_formula)
     }
 }
 
+/* As many threads and terms as there may be: the partial sums fill all the room they have. */
+SPX_TEST(the_most_threads_reduce_the_most_terms)
+{
+    static const norm_case k = {SPX_POOL_MAX_THREADS + 1, 3, 2, SPX_NORM_SUM_MAX, 0, false,
+                                {BN | COEF, BN, COEF, BN}};
+    problem q;
+    backward_ctx b = {&q, false};
+    spx_stream *s;
+    SPX_UNUSED;
+    problem_init(&q, &k, 0.5f);
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, SPX_POOL_MAX_THREADS));
+    backward_body(s, &b);
+    spx_stream_destroy(s);
+    pile_clear(&q.p);
+}
+
 /* ---- gradient check: the whole of statistics and sum, in double ---- */
 
 typedef enum input { IN_X, IN_GAMMA, IN_BETA, IN_COEF } input;
@@ -634,6 +650,7 @@ int main(void)
         SPX_UNIT(statistics_survive_an_outlying_first_image),
         SPX_UNIT(statistics_of_one_value_have_no_variance),
         SPX_UNIT(backward_equals_the_formula),
+        SPX_UNIT(the_most_threads_reduce_the_most_terms),
         SPX_UNIT(gradients_through_batch_statistics_equal_finite_differences),
         SPX_UNIT(the_gradient_may_replace_the_incoming_one),
         SPX_UNIT(repeated_calls_give_the_same_bits),

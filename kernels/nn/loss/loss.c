@@ -4,15 +4,13 @@
 
 #include <math.h>
 
-#define MAX_WORKERS 256
-
 typedef struct args {
     size_t n, classes;
     const float *logits;
     const int32_t *label;
     double smoothing, weight;
     float *dlogits;
-    double partial[MAX_WORKERS]; /* sum of the losses of each worker's rows */
+    double partial[SPX_POOL_MAX_THREADS]; /* sum of the losses of each worker's rows */
 } args;
 
 /* Returns the row's largest element in *max and the sum of exp(x[k] - max). */

@@ -82,9 +82,9 @@ static void finish_stats(const spx_bn_stats_args *a, size_t workers)
 
 static void run_stats(spx_stream *s, spx_bn_stats_args *a)
 {
-    double partial[SPX_NORM_SUM_PARTIALS / 2][2];
+    double partial[SPX_NORM_SUM_PAIRS][2];
     const size_t workers = (size_t)spx_stream_threads(s);
-    const size_t most = SPX_NORM_SUM_PARTIALS / 2 / workers;
+    const size_t most = SPX_NORM_SUM_PAIRS / workers;
     a->partial = partial;
     for (a->c0 = 0; a->c0 < a->c; a->c0 += a->channels) {
         a->channels = a->c - a->c0 < most ? a->c - a->c0 : most;
@@ -212,9 +212,9 @@ static void finish_reduce(const spx_norm_sum_args *a, size_t workers, double dco
 
 static void run_reduce(spx_stream *s, spx_norm_sum_args *a, double dcoef[])
 {
-    double partial[SPX_NORM_SUM_PARTIALS / 2][2];
+    double partial[SPX_NORM_SUM_PAIRS][2];
     const size_t workers = (size_t)spx_stream_threads(s);
-    const size_t fit = SPX_NORM_SUM_PARTIALS / 2 / workers / (size_t)a->k, most = fit > 0 ? fit : 1;
+    const size_t most = SPX_NORM_SUM_PAIRS / workers / (size_t)a->k;
     a->partial = partial;
     for (a->c0 = 0; a->c0 < a->c; a->c0 += a->channels) {
         a->channels = a->c - a->c0 < most ? a->c - a->c0 : most;

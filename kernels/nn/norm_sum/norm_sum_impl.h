@@ -1,6 +1,7 @@
 #ifndef SPX_NN_NORM_SUM_IMPL_H
 #define SPX_NN_NORM_SUM_IMPL_H
 /* What the parts of norm_sum share; the arguments are checked already. */
+#include "kernels/base/pool.h"
 #include "kernels/base/variant.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
 
@@ -9,8 +10,9 @@
 #define SPX_BN_EPS 1e-5
 #define SPX_BN_MOMENTUM 0.1
 
-/* Doubles of partial sums a reduction keeps on its caller's stack; more channels go in batches. */
-#define SPX_NORM_SUM_PARTIALS ((size_t)16384)
+/* Pairs of partial sums a reduction keeps on its caller's stack: one channel of all terms from
+ * every worker there may be. More channels go in batches. */
+#define SPX_NORM_SUM_PAIRS ((size_t)SPX_POOL_MAX_THREADS * SPX_NORM_SUM_MAX)
 
 typedef struct spx_bn_stats_args {
     size_t n, c, hw;
