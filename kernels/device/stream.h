@@ -11,7 +11,8 @@ typedef enum spx_device { SPX_DEVICE_CPU, SPX_DEVICE_COUNT } spx_device;
 typedef struct spx_stream spx_stream;
 
 /**
- * @param threads workers of a CPU stream, 1..256; 0 = one per processor this process may use
+ * @param threads workers of a CPU stream, 1..SPX_POOL_MAX_THREADS; 0 = one per processor this
+ * process may use, up to that many
  * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM, SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_stream_create(spx_stream **out, spx_device device, int threads);

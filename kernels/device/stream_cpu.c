@@ -6,6 +6,12 @@ struct spx_stream {
     spx_pool *pool;
 };
 
+static int default_threads(void)
+{
+    const int processors = spx_pool_processors();
+    return processors < SPX_POOL_MAX_THREADS ? processors : SPX_POOL_MAX_THREADS;
+}
+
 spx_status spx_stream_create(spx_stream **out, spx_device device, int threads)
 {
     spx_status st;
@@ -18,7 +24,7 @@ spx_status spx_stream_create(spx_stream **out, spx_device device, int threads)
     if (s == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "stream");
     }
-    SPX_TRY(st, spx_pool_create(&s->pool, threads == 0 ? spx_pool_processors() : threads), fail);
+    SPX_TRY(st, spx_pool_create(&s->pool, threads == 0 ? default_threads() : threads), fail);
     *out = s;
     return SPX_OK;
 fail:
