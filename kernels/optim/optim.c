@@ -125,15 +125,3 @@ spx_status spx_ema(spx_stream *s, size_t n, float decay, const float *w, float *
     spx_pool_run(spx_stream_pool(s), n, KERNELS->ema, &a);
     return SPX_OK;
 }
-
-spx_status spx_all_finite(spx_stream *s, size_t n, const float *x, int *finite)
-{
-    spx_optim_args a;
-    SPX_RETURN_IF(check("all finite", n, x, x, x, x));
-    if (finite == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "all finite: nowhere to put it");
-    }
-    a.x = x;
-    *finite = run_sum(s, n, KERNELS->not_finite, &a) == 0;
-    return SPX_OK;
-}

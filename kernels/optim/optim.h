@@ -45,7 +45,4 @@ SPX_MUST_CHECK spx_status spx_axpy(spx_stream *s, size_t n, float a, const float
 /** Exponential moving average: ema = decay*ema + (1-decay)*w. */
 SPX_MUST_CHECK spx_status spx_ema(spx_stream *s, size_t n, float decay, const float *w, float *ema);
 
-/** *finite = 1 if every x[i] is finite, else 0. */
-SPX_MUST_CHECK spx_status spx_all_finite(spx_stream *s, size_t n, const float *x, int *finite);
-
 #endif

@@ -4,7 +4,6 @@
  */
 #include "kernels/optim/optim_impl.h"
 
-#include <float.h>
 #include <math.h>
 
 #define ADAM_EPS 1e-8f
@@ -19,18 +18,6 @@ static void norm2(void *ctx, int worker, size_t begin, size_t end)
         sum += (double)g[i] * (double)g[i];
     }
     a->partial[worker] = sum;
-}
-
-static void not_finite(void *ctx, int worker, size_t begin, size_t end)
-{
-    spx_optim_args *a = ctx;
-    const float *x = a->x;
-    int bad = 0;
-#pragma omp simd reduction(| : bad)
-    for (size_t i = begin; i < end; i++) {
-        bad |= !(fabsf(x[i]) <= FLT_MAX);
-    }
-    a->partial[worker] = bad;
 }
 
 static void sgd(void *ctx, int worker, size_t begin, size_t end)
@@ -104,5 +91,4 @@ static void ema(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-const spx_optim_kernels SPX_VARIANT(spx_optim_kernels) = {norm2, sgd, lookahead, adam,
-                                                          axpy,  ema, not_finite};
+const spx_optim_kernels SPX_VARIANT(spx_optim_kernels) = {norm2, sgd, lookahead, adam, axpy, ema};
