@@ -172,13 +172,6 @@ spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *nam
     return spx_g_output(g, nd, 0, 4, dim);
 }
 
-spx_tid spx_g_add(spx_graph *g, spx_tid a, spx_tid b, const char *name)
-{
-    const spx_sum_term term[2] = {{.x = a, .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR},
-                                  {.x = b, .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR}};
-    return spx_g_sum(g, 2, term, name);
-}
-
 /* Whether t is read or written as somebody's parent already. */
 static bool has_views(const spx_graph *g, spx_tid t)
 {

@@ -32,24 +32,9 @@ static const char *const op_names[SPX_OP_COUNT] = {
     [SPX_OP_FILL] = "fill",
 };
 
-static const char *const role_names[SPX_ROLE_COUNT] = {
-    [SPX_ROLE_ACTIVATION] = "activation",
-    [SPX_ROLE_INPUT] = "input",
-    [SPX_ROLE_WEIGHT] = "weight",
-    [SPX_ROLE_ARCH] = "architecture",
-    [SPX_ROLE_STATE] = "state",
-    [SPX_ROLE_WEIGHT_GRAD] = "weight gradient",
-    [SPX_ROLE_ARCH_GRAD] = "architecture gradient",
-};
-
 const char *spx_op_name(spx_op op)
 {
     return (unsigned)op < (unsigned)SPX_OP_COUNT ? op_names[op] : "unknown";
-}
-
-const char *spx_role_name(spx_role role)
-{
-    return (unsigned)role < (unsigned)SPX_ROLE_COUNT ? role_names[role] : "unknown";
 }
 
 spx_status spx_graph_create(spx_graph **out, bool training)

@@ -179,8 +179,6 @@ typedef struct spx_sum_term {
 
 /** sum of coef*mask*x over k terms of equal shape, 1 <= k <= SPX_NORM_SUM_MAX. */
 spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *name);
-/** Plain sum of a and b. */
-spx_tid spx_g_add(spx_graph *g, spx_tid a, spx_tid b, const char *name);
 /**
  * Channels of x[0..k-1], in order. The inputs become views of the result where they can
  * (activation, not yet a view), else they are copied.
@@ -203,8 +201,7 @@ spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float 
 
 /** Elements of a tensor. */
 int64_t spx_tensor_count(const spx_tensor *t);
-/** Full name of an input, parameter or state is scope + name. */
-/** Index of the tensor of that full name, or SPX_NO_TENSOR. */
+/** Index of the input, parameter or state of that full name (scope + name), or SPX_NO_TENSOR. */
 spx_tid spx_graph_find(const spx_graph *g, const char *name);
 
 /** What a network costs, by walking its (unoptimised) graph; per image where it depends on the
@@ -222,7 +219,6 @@ void spx_graph_count(const spx_graph *g, spx_counts *out);
 void spx_node_count(const spx_graph *g, int i, spx_counts *out);
 
 const char *spx_op_name(spx_op op);
-const char *spx_role_name(spx_role role);
 
 /* For passes and differentiation: raw appends. */
 spx_tid spx_graph_new_tensor(spx_graph *g, spx_role role, spx_dtype dtype, int rank,

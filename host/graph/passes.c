@@ -142,6 +142,8 @@ static spx_status merge_twins(spx_graph *g, const tensor_facts *f, int i, bool *
                 continue;
             }
             replace_uses(g, tb, ta);
+        } else if (f->kept[b->out[0]] || f->kept[b->out[1]]) {
+            continue;
         } else {
             SPX_RETURN_IF(adopt_running(a, b));
             replace_uses(g, b->out[0], a->out[0]);
@@ -152,7 +154,7 @@ static spx_status merge_twins(spx_graph *g, const tensor_facts *f, int i, bool *
     return SPX_OK;
 }
 
-spx_status spx_pass_merge_pools(spx_graph *g)
+spx_status spx_pass_merge_pools(spx_graph *g, const spx_tid *keep, int n_keep)
 {
     tensor_facts f;
     spx_status st;
@@ -160,7 +162,7 @@ spx_status spx_pass_merge_pools(spx_graph *g)
     if (gone == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "pass over %d nodes", g->n_nodes);
     }
-    st = facts_init(&f, g, NULL, 0);
+    st = facts_init(&f, g, keep, n_keep);
     if (st != SPX_OK) {
         free(gone);
         return st;
@@ -193,7 +195,7 @@ static bool mergeable(const spx_graph *g, const tensor_facts *f, const spx_node 
            a->attr.relu == b->attr.relu &&
            memcmp(&wa->dim[1], &wb->dim[1], 3 * sizeof(int64_t)) == 0 &&
            wb->parent == SPX_NO_TENSOR && f->uses[b->in[1]] == 1 && yb->parent == SPX_NO_TENSOR &&
-           !f->viewed[b->out[0]] && !f->kept[b->out[0]];
+           !f->viewed[b->out[0]];
 }
 
 /* Makes node i the merger of itself and the marked members after it. */

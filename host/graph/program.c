@@ -102,7 +102,7 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
         keep[n++] = o->loss[k].loss;
     }
     if (!o->no_fusion) {
-        SPX_TRY(st, spx_pass_merge_pools(p->g), done);
+        SPX_TRY(st, spx_pass_merge_pools(p->g, keep, n), done);
         SPX_TRY(st, spx_pass_merge_convs(p->g), done);
         SPX_TRY(st, spx_pass_fuse_sums(p->g, keep, n), done);
         SPX_TRY(st, spx_pass_fuse_conv_inputs(p->g, keep, n), done);
@@ -165,8 +165,8 @@ static spx_status choose_algorithms(spx_program *p, const spx_program_options *o
             continue;
         }
         SPX_RETURN_IF(spx_exec_conv_shape(p->g, nd, &d, &pass));
-        p->algo[i] = o->reference ? SPX_CONV2D_REFERENCE
-                                  : spx_conv2d_default_algo(p->exec.stream, &d, pass);
+        p->algo[i] =
+            o->reference ? SPX_CONV2D_REFERENCE : spx_conv2d_default_algo(p->exec.stream, &d, pass);
         if (!o->reference && o->tuning != NULL) {
             SPX_RETURN_IF(spx_tuning_choose(o->tuning, p->exec.stream, &d, pass, &p->algo[i]));
         }
@@ -180,7 +180,8 @@ static spx_status choose_algorithms(spx_program *p, const spx_program_options *o
 /* A workspace larger than the memory is refused before anything of its size is touched. */
 static spx_status check_memory(const spx_program *p)
 {
-    const double need = (double)p->exec.scratch * sizeof(float), have = (double)spx_memory_physical();
+    const double need = (double)p->exec.scratch * sizeof(float),
+                 have = (double)spx_memory_physical();
     if (have > 0 && need > have) {
         return SPX_FAIL(SPX_ENOMEM,
                         "one step needs %.1f GiB of activations, this machine has %.1f GiB; a "

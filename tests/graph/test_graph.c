@@ -65,7 +65,10 @@ SPX_TEST(sums_of_unequal_shapes_are_refused)
     SPX_UNUSED;
     spx_graph *g = new_graph();
     const spx_tid x = image(g);
-    (void)spx_g_add(g, x, spx_g_avg_pool(g, x, 3, 2, 1, "pool"), "sum");
+    const spx_sum_term terms[2] = {
+        {.x = x, .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR},
+        {.x = spx_g_avg_pool(g, x, 3, 2, 1, "pool"), .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR}};
+    (void)spx_g_sum(g, 2, terms, "sum");
     CHECK_FAILS(SPX_EINVAL, spx_graph_status(g));
     spx_graph_destroy(g);
 }

@@ -298,9 +298,30 @@ SPX_TEST(recomputing_saves_memory_and_changes_no_bit)
     spx_graph_destroy(t.g);
 }
 
+SPX_TEST(outputs_that_equal_each_other_are_both_there)
+{
+    SPX_UNUSED;
+    spx_graph *g;
+    spx_stream *s;
+    run r;
+    CHECK_OK(spx_graph_create(&g, true));
+    const net t = {.g = g, .image = spx_g_input(g, "image", SPX_F32, 4, (int64_t[]){N, 3, HW, HW})};
+    const spx_tid pool[2] = {spx_g_avg_pool(g, t.image, 3, 1, 1, "a"),
+                             spx_g_avg_pool(g, t.image, 3, 1, 1, "b")};
+    const spx_program_options o = {.output = pool, .n_output = 2};
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    run_init(&r, &t, s, &o);
+    CHECK_OK(spx_program_run(r.p, &r.b));
+    CHECK_CLOSE(spx_program_output(r.p, &r.b, 1), spx_program_output(r.p, &r.b, 0), N * 3 * HW * HW,
+                0.0);
+    run_clear(&r);
+    spx_stream_destroy(s);
+    spx_graph_destroy(g);
+}
+
 /*
- * Which terms a reduction takes together depends on what is asked for, and with it the last bit of a sum:
- * 2^-24 a layer, under ten layers deep, hence 1e-6.
+ * Which terms a reduction takes together depends on what is asked for, and with it the last bit of
+ * a sum: 2^-24 a layer, under ten layers deep, hence 1e-6.
  */
 SPX_TEST(programs_compute_only_the_gradients_asked_for)
 {
@@ -441,6 +462,7 @@ int main(void)
         SPX_UNIT(passes_and_fast_kernels_change_only_rounding),
         SPX_UNIT(gradients_agree_with_differences_along_themselves),
         SPX_UNIT(recomputing_saves_memory_and_changes_no_bit),
+        SPX_UNIT(outputs_that_equal_each_other_are_both_there),
         SPX_UNIT(programs_compute_only_the_gradients_asked_for),
         SPX_UNIT(evaluation_has_the_same_layout_and_cannot_be_differentiated),
         SPX_UNIT(label_out_of_range_is_an_error_that_names_the_node),
