@@ -147,13 +147,13 @@ spx_status spx_ckpt_open(spx_ckpt *out, const char *path)
 {
     spx_status st;
     memset(out, 0, sizeof *out);
-    SPX_TRY(st, spx_h5_open(&out->file, path, SPX_H5_CHECKED), fail);
+    SPX_RETURN_IF(spx_h5_open(&out->file, path, SPX_H5_CHECKED));
     SPX_TRY(st, check_format(out->file), fail);
     SPX_TRY(st, read_meta(out), fail);
     return SPX_OK;
 fail:
     spx_ckpt_close(out);
-    return st;
+    return st == SPX_ENOTFOUND ? SPX_EFORMAT : st; /* the file is there, a part of it is not */
 }
 
 spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path)
@@ -186,7 +186,7 @@ const char *spx_ckpt_kind(const spx_ckpt *c)
     return json_string_value(json_object_get(c->meta, "kind"));
 }
 
-/* "(4, 3, 3, 3)", for messages */
+/* "4x3x3x3", for messages */
 static void shape_text(int rank, const int64_t *dim, char *out, size_t room)
 {
     size_t used = 0;

@@ -243,12 +243,14 @@ SPX_TEST(a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing_behind)
 /* A checksummed file that is no checkpoint, or one with a broken description. */
 static void write_other(const char *path, const char *format, int64_t schema, const char *meta)
 {
-    const int64_t n = (int64_t)strlen(meta);
+    const int64_t n = meta != NULL ? (int64_t)strlen(meta) : 0;
     spx_h5_out *w;
     CHECK_OK(spx_h5_create(&w));
     CHECK_OK(spx_h5_add_text(w, "", "format", format));
     CHECK_OK(spx_h5_add_attr(w, "", "schema", SPX_H5_I64, 1, &schema));
-    CHECK_OK(spx_h5_add(w, "meta", SPX_H5_U8, 1, &n, meta));
+    if (meta != NULL) {
+        CHECK_OK(spx_h5_add(w, "meta", SPX_H5_U8, 1, &n, meta));
+    }
     CHECK_OK(spx_h5_commit(w, path));
     spx_h5_discard(w);
 }
@@ -272,6 +274,9 @@ SPX_TEST(files_of_another_format_schema_or_description_are_refused)
         CHECK_FAILS(SPX_EFORMAT, spx_ckpt_open(&c, path));
         assert_non_null(strstr(spx_error_message(), "other.h5"));
     }
+    write_other(path, "sphynx-model", SPX_CKPT_SCHEMA,
+                NULL); /* not to be taken for an absent file */
+    CHECK_FAILS(SPX_EFORMAT, spx_ckpt_open(&c, path));
     CHECK_FAILS(SPX_ENOTFOUND, spx_ckpt_open(&c, spx_scratch_path(&scratch, "absent.h5")));
     CHECK_FAILS(SPX_ENOTFOUND, spx_ckpt_open_latest(&c, spx_scratch_path(&scratch, "absent.h5")));
 }
