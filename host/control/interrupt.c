@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -18,14 +19,14 @@ static const struct {
     {SIGUSR2, "SIGUSR2", 0},
 };
 
-/* Signals belong to the process, so this is the one piece of global state a handler can reach. */
-static volatile sig_atomic_t received;
+/* Signals belong to the process, so this is the one piece of global state a handler can reach. Any
+ * thread may be the one that is interrupted: a lock-free atomic, which handlers may use. */
+static atomic_int received;
 
 static void on_signal(int number)
 {
-    if (received == 0) {
-        received = number;
-    }
+    int none = 0;
+    (void)atomic_compare_exchange_strong(&received, &none, number);
 }
 
 spx_status spx_interrupt_install(void)
@@ -44,12 +45,12 @@ spx_status spx_interrupt_install(void)
 
 int spx_interrupt_signal(void)
 {
-    return (int)received;
+    return atomic_load(&received);
 }
 
 void spx_interrupt_clear(void)
 {
-    received = 0;
+    atomic_store(&received, 0);
 }
 
 spx_deadline spx_deadline_in(double seconds)
