@@ -2,10 +2,10 @@
 #define SPX_PACK_H
 /*
  * A data set as one checksummed HDF5 file ("pack"): 8-bit images at their native size with labels,
- * in a train and a test split. Layout of the file (schema 1): /            attributes format =
- * "sphynx-pack", schema, dataset, classes (names, one a line), [coarse_classes], mean, std ([C], of
- * pixels scaled to 0..1), sources (sha256sum lines) /train, /test   images u8 (N, C, H, W), labels
- * u16 [N], [coarse_labels u16 [N]]
+ * in a train and a test split. Layout of the file (schema 1):
+ * - / has attributes: format = "sphynx-pack", schema, dataset, classes (names, one a line),
+ *   [coarse_classes], mean, std ([C], of pixels scaled to 0..1), sources (sha256sum lines)
+ * - /train, /test hold datasets: images u8 (N, C, H, W), labels u16 [N], [coarse_labels u16 [N]]
  */
 #include "kernels/base/status.h"
 

@@ -2,10 +2,12 @@
 #define SPX_CONTROL_RUN_DIR_H
 /*
  * The folder of one search or training run:
- *   config.ini     the resolved options, readable by --config
- *   run.json       verb, the same options, and one entry per session: when, version, commit,
- * compiler metrics.jsonl  one line per report lock           held while a process works here and
- * whatever the run saves beside them.
+ * - config.ini: the resolved options, readable by --config
+ * - run.json: verb, the same options, and one entry per session: when, version, commit, compiler
+ * - metrics.jsonl: one line per report
+ * - lock: held while a process works here
+ *
+ * and whatever the run saves beside them.
  */
 #include "host/control/jsonl.h"
 #include "kernels/base/status.h"
