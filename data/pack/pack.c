@@ -137,7 +137,7 @@ void spx_pack_moments(const spx_pack *p, spx_split split, double *mean, double *
 {
     const size_t plane = (size_t)p->height * (size_t)p->width, n = p->split[split].count;
     for (int c = 0; c < p->channels; c++) {
-        uint64_t sum = 0, squares = 0; /* exact: N < 2^32 images of 2^20 pixels below 2^8 */
+        uint64_t sum = 0, squares = 0; /* exact: memory holds fewer than 2^48 pixels below 2^8 */
         for (size_t i = 0; i < n; i++) {
             const uint8_t *at =
                 p->split[split].images + (i * (size_t)p->channels + (size_t)c) * plane;
@@ -151,6 +151,8 @@ void spx_pack_moments(const spx_pack *p, spx_split split, double *mean, double *
             squares += q;
         }
         mean[c] = (double)sum / (double)(n * plane) / 255;
-        std[c] = sqrt((double)squares / (double)(n * plane) / (255.0 * 255.0) - mean[c] * mean[c]);
+        std[c] = sqrt(
+            fmax(/* of equal pixels, rounding may leave less than nothing */
+                 0, (double)squares / (double)(n * plane) / (255.0 * 255.0) - mean[c] * mean[c]));
     }
 }

@@ -274,6 +274,23 @@ SPX_TEST(moments_and_histogram_are_those_of_the_pixels)
     assert_true(counts[0] == 0 && counts[1] == 0 && counts[2] == 2);
 }
 
+SPX_TEST(equal_pixels_have_no_deviation)
+{
+    SPX_UNUSED;
+    for (int v = 0; v < 256; v++) {
+        uint8_t images[3] = {(uint8_t)v, (uint8_t)v, (uint8_t)v};
+        uint16_t labels[3] = {0};
+        const spx_pack p = {.channels = 1,
+                            .height = 1,
+                            .width = 1,
+                            .classes = 1,
+                            .split = {{3, images, labels, NULL}}};
+        double mean, std;
+        spx_pack_moments(&p, SPX_SPLIT_TRAIN, &mean, &std);
+        assert_true(std < 1e-7); /* as above; a NaN fails */
+    }
+}
+
 /* ---- refusing what is wrong ---- */
 
 typedef enum how { CUT, SET, APPEND } how;
@@ -600,6 +617,7 @@ int main(void)
         SPX_UNIT(a_pack_survives_the_disk),
         SPX_UNIT(sources_are_listed_with_their_sha256),
         SPX_UNIT(moments_and_histogram_are_those_of_the_pixels),
+        SPX_UNIT(equal_pixels_have_no_deviation),
         SPX_UNIT(damaged_idx_files_are_refused_with_file_and_offset),
         SPX_UNIT(a_gzip_bomb_is_refused_before_it_inflates),
         SPX_UNIT(damaged_cifar_files_are_refused_with_file_and_offset),
