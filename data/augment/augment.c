@@ -105,7 +105,7 @@ void spx_augment_apply(const spx_augment *a, const spx_augment_draw *draw, const
         float *to = dst + (ptrdiff_t)c * s->height * s->width;
         for (int y = 0; y < s->height; y++) {
             const int row = y - top;
-            const bool inside = row >= 0 && row < s->from_height;
+            const bool inside = first < last && row >= 0 && row < s->from_height;
             /* A row of padding is one whose stored part is empty. */
             apply_row(inside ? from + (ptrdiff_t)row * s->from_width + (first - left) : from,
                       n->value[c], draw->flip, first, inside ? last : first, s->width,

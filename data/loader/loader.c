@@ -341,8 +341,3 @@ size_t spx_loader_steps(const spx_loader *l)
 {
     return l->steps;
 }
-
-size_t spx_loader_images(const spx_loader *l)
-{
-    return l->o.train ? l->steps * l->o.batch * (size_t)l->o.world : l->count;
-}

@@ -61,9 +61,6 @@ void spx_loader_close(spx_loader *l);
 /** Steps per epoch: floor(images / (batch * world)) in training, the ceiling in evaluation. */
 size_t spx_loader_steps(const spx_loader *l);
 
-/** Images served per epoch over all ranks; training leaves the dropped tail out. */
-size_t spx_loader_images(const spx_loader *l);
-
 /**
  * Waits for the batch of (epoch, step) and prefetches those that follow, across epochs' ends. In
  * order is fast; anything else restarts the prefetch there. Allocates nothing. One caller at a
