@@ -48,12 +48,6 @@ spx_status spx_h5_fail(spx_status st, const char *file, int line, const char *fm
     return spx_fail(st, file, line, "%s%s%s", text, reason[0] != '\0' ? ": " : "", reason);
 }
 
-size_t spx_h5_type_size(spx_h5_type type)
-{
-    static const size_t size[] = {1, 2, 4, 8, 4, 8, 0};
-    return size[type];
-}
-
 hid_t spx_h5_memory_type(spx_h5_type type)
 {
     switch (type) {

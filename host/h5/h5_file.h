@@ -29,9 +29,6 @@ typedef enum spx_h5_type {
     SPX_H5_OTHER /* stored type without a row above (strings, structs, half floats); not readable */
 } spx_h5_type;
 
-/** Bytes per element; 0 for SPX_H5_OTHER. */
-size_t spx_h5_type_size(spx_h5_type type);
-
 /** What a dataset is. A scalar has rank 0 and count 1. */
 typedef struct spx_h5_info {
     spx_h5_type type;
@@ -134,9 +131,6 @@ SPX_MUST_CHECK spx_status spx_h5_create(spx_h5_out **out);
  */
 SPX_MUST_CHECK spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int rank,
                                      const int64_t *dims, const void *data);
-
-/** Adds a group, for its attributes; groups on the way to a dataset need no call. */
-SPX_MUST_CHECK spx_status spx_h5_add_group(spx_h5_out *w, const char *name);
 
 /**
  * Adds a numeric attribute to an existing object. @param count 1 stores a scalar; more a 1-D array.

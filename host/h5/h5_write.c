@@ -103,18 +103,6 @@ spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int ran
     return st;
 }
 
-spx_status spx_h5_add_group(spx_h5_out *w, const char *name)
-{
-    hid_t id;
-    spx_h5_quiet();
-    id = H5Gcreate2(w->file, name, w->lcpl, H5P_DEFAULT, H5P_DEFAULT);
-    if (id < 0) {
-        return SPX_H5_FAIL(SPX_EINVAL, "h5 add group '%s'", name);
-    }
-    (void)H5Gclose(id);
-    return SPX_OK;
-}
-
 /* Consumes space. */
 static spx_status write_attr(spx_h5_out *w, const char *object, const char *attr, hid_t disk,
                              hid_t memory, hid_t space, const void *data)

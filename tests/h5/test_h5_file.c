@@ -29,9 +29,8 @@ static void write_sample(const char *path)
     CHECK_OK(spx_h5_add(w, "i64", SPX_H5_I64, 1, &three, longs));
     CHECK_OK(spx_h5_add(w, "scalar", SPX_H5_F64, 0, NULL, &scalar));
     CHECK_OK(spx_h5_add(w, "none", SPX_H5_F32, 2, none, NULL));
-    CHECK_OK(spx_h5_add_group(w, "group"));
     CHECK_OK(spx_h5_add_attr(w, "", "longs", SPX_H5_I64, 3, longs));
-    CHECK_OK(spx_h5_add_attr(w, "group", "doubles", SPX_H5_F64, 2, doubles));
+    CHECK_OK(spx_h5_add_attr(w, "param", "doubles", SPX_H5_F64, 2, doubles));
     CHECK_OK(spx_h5_add_attr(w, "u8", "one", SPX_H5_I32, 1, ints));
     CHECK_OK(spx_h5_add_text(w, "", "text", "h\xc3\xa9llo\nworld"));
     CHECK_OK(spx_h5_add_text(w, "", "empty", ""));
@@ -70,7 +69,7 @@ SPX_TEST(what_is_written_is_read_back)
     CHECK_OK(spx_h5_stat(f, "none", &info));
     assert_int_equal(info.count, 0);
     CHECK_OK(spx_h5_read(f, "none", SPX_H5_F32, NULL, 0));
-    CHECK_OK(spx_h5_read_attr(f, "group", "doubles", SPX_H5_F64, doubles, 4, &count));
+    CHECK_OK(spx_h5_read_attr(f, "param", "doubles", SPX_H5_F64, doubles, 4, &count));
     assert_true(count == 2 && doubles[0] == 0.1 && doubles[1] == 1e300);
     CHECK_OK(spx_h5_read_attr(f, "", "longs", SPX_H5_I64, longs, 3, NULL));
     CHECK_OK(spx_h5_read_attr(f, "u8", "one", SPX_H5_I64, longs, 1, NULL));
@@ -159,9 +158,8 @@ SPX_TEST(listing_is_recursive_sorted_and_relative)
     assert_int_equal(names.count, 1);
     assert_string_equal(names.name[0], "net.stem.0.weight");
     spx_h5_names_clear(&names);
-    CHECK_OK(spx_h5_list(f, "group", &names));
+    CHECK_FAILS(SPX_ENOTFOUND, spx_h5_list(f, "group", &names));
     assert_int_equal(names.count, 0);
-    spx_h5_names_clear(&names);
     spx_h5_close(f);
 }
 
@@ -231,7 +229,7 @@ static void read_everything(const spx_h5 *f)
         spx_h5_info info;
         void *p;
         if (spx_h5_stat(f, names.name[i], &info) == SPX_OK && info.type != SPX_H5_OTHER &&
-            spx_calloc(&p, info.count, spx_h5_type_size(info.type)) == SPX_OK) {
+            spx_calloc(&p, info.count, sizeof(int64_t)) == SPX_OK) {
             (void)!spx_h5_read(f, names.name[i], info.type, p, info.count);
             spx_free(p);
         }
