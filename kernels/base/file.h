@@ -16,8 +16,9 @@ typedef struct spx_span {
 
 /**
  * Makes path hold the concatenation of part[0..parts): written as path + ".tmp", synced, renamed
- * over path, and the folder synced. On failure path is as it was and the temporary file is gone;
- * one left by a killed process is overwritten by the next call. One writer per path at a time.
+ * over path, and the folder synced. On failure path is as it was and the temporary file is gone
+ * (but where only the last step fails, path holds the new bytes and the message says so); one left
+ * by a killed process is overwritten by the next call. One writer per path at a time.
  * @return SPX_OK, SPX_EINVAL (path too long), SPX_EIO (the message names the path and the reason)
  */
 SPX_MUST_CHECK spx_status spx_file_replace(const char *path, const spx_span *part, size_t parts);

@@ -119,8 +119,7 @@ spx_conv2d_algo spx_conv2d_default_algo(const spx_stream *s, const spx_conv2d_sh
                                         spx_conv2d_pass pass)
 {
 #ifdef SPX_HAVE_PLANAR
-    if (spx_conv2d_supports(s, d, pass, SPX_CONV2D_WINOGRAD) &&
-        spx_conv2d_winograd_pays(d, pass)) {
+    if (spx_conv2d_supports(s, d, pass, SPX_CONV2D_WINOGRAD) && spx_conv2d_winograd_pays(d, pass)) {
         return SPX_CONV2D_WINOGRAD;
     }
 #endif
@@ -134,9 +133,10 @@ size_t spx_conv2d_workspace(const spx_stream *s, const spx_conv2d_shape *d, spx_
     return spx_conv2d_supports(s, d, pass, algo) ? impls[algo]->workspace(s, d, pass) : 0;
 }
 
-static spx_status check_stride(const char *what, int64_t stride, int64_t image)
+static spx_status check_stride(const char *what, int64_t n, int64_t stride, int64_t image)
 {
-    if (stride < image || stride > MAX_ELEMENTS) {
+    int64_t all;
+    if (stride < image || !spx_mul_i64(n, stride, &all) || all > MAX_ELEMENTS) {
         return SPX_FAIL(SPX_EINVAL, "conv2d: images of %s are %lld floats, their stride %lld", what,
                         (long long)image, (long long)stride);
     }
@@ -152,13 +152,14 @@ static spx_status check_input(const spx_conv2d_shape *d, const spx_conv2d_input 
         (in->gamma != NULL && in->mean == NULL)) {
         return SPX_FAIL(SPX_EINVAL, "conv2d: incomplete input normalisation");
     }
-    return check_stride("x", in->stride_n, d->c * d->h * d->w);
+    return check_stride("x", d->n, in->stride_n, d->c * d->h * d->w);
 }
 
 /* Checks what all passes share, then runs the implementation. */
 static spx_status dispatch(spx_stream *s, spx_conv2d_algo algo, const spx_conv2d_call *call)
 {
-    SPX_RETURN_IF(check_stride("y", call->y_stride_n, call->d->k * call->d->p * call->d->q));
+    SPX_RETURN_IF(
+        check_stride("y", call->d->n, call->y_stride_n, call->d->k * call->d->p * call->d->q));
     if ((unsigned)algo >= SPX_CONV2D_ALGO_COUNT) {
         return SPX_FAIL(SPX_EINVAL, "conv2d: no algorithm %d", (int)algo);
     }
@@ -207,7 +208,7 @@ spx_status spx_conv2d_backward_data(spx_stream *s, const spx_conv2d_shape *d, sp
                                   .accumulate = accumulate,
                                   .workspace = workspace};
     SPX_RETURN_IF(check_shape(d));
-    SPX_RETURN_IF(check_stride("dx", dx_stride_n, d->c * d->h * d->w));
+    SPX_RETURN_IF(check_stride("dx", d->n, dx_stride_n, d->c * d->h * d->w));
     if (w == NULL || dy == NULL || dx == NULL) {
         return SPX_FAIL(SPX_EINVAL, "conv2d backward-data: operand missing");
     }

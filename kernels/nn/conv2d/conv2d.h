@@ -3,8 +3,8 @@
 /*
  * Two-dimensional convolution (cross-correlation), f32, NCHW activations, KCRS (OIHW) weights:
  *
- *   y[n,k,p,q] = bias[k] + sum over c,r,s of w[k,c,r,s] * x'[n,c, p*stride + r*dilation -
- * pad_begin, q*stride + s*dilation - pad_begin]
+ *   y[n,k,p,q] = bias[k] + sum over c,r,s of w[k,c,r,s] * x'[n,c,i,j],
+ *   i = p*stride + r*dilation - pad_begin, j = q*stride + s*dilation - pad_begin,
  *
  * with x' zero outside (h, w), and x'[n,c] = max(0, gamma[c]*(x[n,c]-mean[c])*invstd[c] + beta[c])
  * where the input carries a normalisation and/or a ReLU (zero padding is applied AFTER them).

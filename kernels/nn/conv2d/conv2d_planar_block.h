@@ -28,8 +28,7 @@ typedef struct spx_planar_block {
 const spx_planar_isa *spx_planar_isa_now(void);
 
 /**
- * Completes b, whose grid and batch size are set.
- * @param plain  the input carries neither normalisation nor ReLU
+ * Completes b, whose kernels, grid, layout and batch size are set.
  * @param items  packed together, >= 1
  */
 void spx_planar_block_init(spx_planar_block *b, int64_t items, int threads, spx_planar_arena *a);
@@ -53,8 +52,7 @@ static inline bool spx_planar_plain(const spx_conv2d_input *in)
     return in->mean == NULL && !in->relu;
 }
 
-/** The passes. In prepare, plain says whether the input is; it counts where the arena has no base.
- */
+/** The passes, and the most workspace each may take. */
 size_t spx_planar_forward_bytes(const spx_conv2d_shape *d, int threads);
 size_t spx_planar_backward_data_bytes(const spx_conv2d_shape *d, int threads);
 size_t spx_planar_backward_weights_bytes(const spx_conv2d_shape *d, int threads);

@@ -35,7 +35,6 @@ spx_status spx_pool2d_shape_init(spx_pool2d_shape *d)
     return SPX_OK;
 }
 
-/* in: operand of image size in_image; out likewise */
 static spx_status check(const spx_pool2d_shape *d)
 {
     spx_pool2d_shape again;
