@@ -5,3 +5,6 @@ foreach(script manners data networks)
   add_test(NAME cli_${script}
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_${script}.sh $<TARGET_FILE:sphynx>)
 endforeach()
+add_test(NAME cli_hostile
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_hostile.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack> ${CMAKE_CURRENT_SOURCE_DIR}/golden/aug_tiny.h5)

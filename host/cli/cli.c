@@ -202,16 +202,29 @@ static spx_status check_args(spx_cli *cli)
     return SPX_OK;
 }
 
+/* One line on stderr, whatever is in the names it quotes: control characters become '?'. */
+SPX_PRINTF(1, 2) static void talk(const char *fmt, ...)
+{
+    char text[800];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    for (char *c = text; *c != '\0'; c++) {
+        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
+    }
+    (void)fprintf(stderr, "%s\n", text);
+}
+
 static int report(const spx_cli *cli, spx_status st)
 {
     const char *message =
         spx_error_message()[0] != '\0' ? spx_error_message() : spx_status_text(st);
     if (cli->usage_error) {
-        (void)fprintf(stderr, "sphynx %s: %s (see 'sphynx %s --help')\n", cli->verb, message,
-                      cli->verb);
+        talk("sphynx %s: %s (see 'sphynx %s --help')", cli->verb, message, cli->verb);
         return SPX_EXIT_USAGE;
     }
-    (void)fprintf(stderr, "sphynx %s: %s\n", cli->verb, message);
+    talk("sphynx %s: %s", cli->verb, message);
     return st == SPX_EINTERRUPTED ? SPX_EXIT_REQUEUE : SPX_EXIT_FAILED;
 }
 
@@ -283,8 +296,8 @@ static int dispatch(const spx_command *const *commands, int argc, char **argv)
             }
         }
         if (c == NULL) {
-            (void)fprintf(stderr, "sphynx%s%s: unknown command '%.64s' (see 'sphynx --help')\n",
-                          used != 0 ? " " : "", verb, argv[i]);
+            talk("sphynx%s%s: unknown command '%.64s' (see 'sphynx --help')", used != 0 ? " " : "",
+                 verb, argv[i]);
             return SPX_EXIT_USAGE;
         }
         (void)snprintf(verb + used, sizeof verb - used, "%s%s", used != 0 ? " " : "", c->name);
@@ -298,8 +311,8 @@ static int dispatch(const spx_command *const *commands, int argc, char **argv)
         print_commands(level, verb);
         return SPX_EXIT_DONE;
     }
-    (void)fprintf(stderr, "sphynx%s%s: which command? (see 'sphynx%s%s --help')\n",
-                  verb[0] != '\0' ? " " : "", verb, verb[0] != '\0' ? " " : "", verb);
+    talk("sphynx%s%s: which command? (see 'sphynx%s%s --help')", verb[0] != '\0' ? " " : "", verb,
+         verb[0] != '\0' ? " " : "", verb);
     return SPX_EXIT_USAGE;
 }
 
@@ -329,7 +342,7 @@ int spx_cli_main(int argc, char **argv, const spx_command *const *commands)
     }
     if (fflush(stdout) != 0 || ferror(stdout) != 0) {
         if (code == SPX_EXIT_DONE) {
-            (void)fprintf(stderr, "sphynx: standard output: %s\n", strerror(errno));
+            talk("sphynx: standard output: %s", strerror(errno));
             code = SPX_EXIT_FAILED;
         }
     }

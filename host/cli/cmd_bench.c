@@ -1,9 +1,11 @@
 /* sphynx bench: seconds and memory of one step on random data. */
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/commands.h"
+#include "host/cli/net_talk.h"
 #include "host/graph/tuning.h"
 #include "host/train/trainer.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/cpu.h"
 #include "kernels/base/rng.h"
 #include "search/bilevel/bilevel.h"
@@ -13,12 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 typedef struct values {
-    int64_t init_channels, layers, batch, classes, order, steps, warmup;
-    spx_int_list input, reduce_at;
-    const char *genotype;
+    spx_net_values net;
+    int64_t batch, order, steps, warmup;
     double aux_weight, drop_path;
     bool profile, tune;
 } values;
@@ -28,6 +28,8 @@ typedef struct values {
 /* One case: what a step is, and the programs it runs `runs` times each. */
 typedef struct bench {
     const values *v;
+    spx_cli *cli;
+    spx_input_shape input;
     spx_stream *stream;
     spx_tuning *tuning; /* NULL: default algorithms */
     spx_samples data[2];
@@ -49,32 +51,12 @@ typedef struct bench {
 
 #define COMMON_OPTIONS(BATCH, STEPS)                                                               \
     SPX_OPT(INT, values, batch, "batch", "N", BATCH, "images per step", .min = 1, .max = 65536),   \
-        SPX_OPT(SHAPE, values, input, "input", "CxHxW", "3x32x32", "image shape", .min = 1,        \
-                .max = 4096),                                                                      \
         SPX_OPT(INT, values, steps, "steps", "N", STEPS, "timed steps", .min = 1, .max = 1e6),     \
         SPX_OPT(INT, values, warmup, "warmup", "N", "1", "steps before those", .min = 0,           \
                 .max = 1e6),                                                                       \
         SPX_OPT(FLAG, values, tune, "tune", NULL, "true", "choose algorithms by measurement"),     \
         SPX_OPT(FLAG, values, profile, "profile", NULL, "false",                                   \
                 "add the time of each kind of op")
-
-#define FINAL_OPTIONS                                                                              \
-    SPX_OPT(STRING, values, genotype, "genotype", "G", "published",                                \
-            "published, or a file in JSON or the published text form"),                            \
-        SPX_OPT(INT, values, init_channels, "init-channels", "C", "5", "initial channels",         \
-                .min = 1, .max = 4096),                                                            \
-        SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1,                       \
-                .max = SPX_MAX_LAYERS),                                                            \
-        SPX_OPT(LIST, values, reduce_at, "reduce-at", "I,...", "0,5", "cells that reduce",         \
-                .min = 0, .max = SPX_MAX_LAYERS),                                                  \
-        SPX_OPT(INT, values, classes, "classes", "K", "100", "classes", .min = 2, .max = 10000)
-
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -110,7 +92,7 @@ static void machine_name(char *out, size_t room)
 static spx_status random_samples(const bench *b, uint64_t key, spx_samples *out)
 {
     const values *v = b->v;
-    const size_t pixels = (size_t)(v->input.v[0] * v->input.v[1] * v->input.v[2]);
+    const size_t pixels = (size_t)(b->input.channels * b->input.rows * b->input.columns);
     const size_t batch = (size_t)v->batch;
     void *images = NULL, *labels = NULL;
     spx_rng r;
@@ -124,7 +106,7 @@ static spx_status random_samples(const bench *b, uint64_t key, spx_samples *out)
         ((float *)images)[i] = spx_rng_normal(&r);
     }
     for (size_t i = 0; i < batch; i++) {
-        ((int32_t *)labels)[i] = (int32_t)spx_rng_below(&r, (uint32_t)v->classes);
+        ((int32_t *)labels)[i] = (int32_t)spx_rng_below(&r, (uint32_t)v->net.classes);
     }
     return SPX_OK;
 }
@@ -150,15 +132,13 @@ static spx_status bench_begin(bench *b, spx_cli *cli, const values *v)
 {
     memset(b, 0, sizeof *b);
     b->v = v;
-    if (v->input.n != 3) {
-        return spx_cli_usage(cli, "--input takes channels, rows and columns, such as 3x32x32");
-    }
+    b->cli = cli;
+    SPX_RETURN_IF(spx_net_input(cli, &v->net.input, &b->input));
     SPX_RETURN_IF(spx_cli_stream(cli, &b->stream));
     if (v->tune) {
         SPX_RETURN_IF(spx_tuning_create(&b->tuning));
     }
-    SPX_RETURN_IF(random_samples(b, 0, &b->data[0]));
-    return random_samples(b, 1, &b->data[1]);
+    return SPX_OK;
 }
 
 static void add_program(bench *b, spx_program *p, int runs)
@@ -240,12 +220,12 @@ static spx_status bench_run(bench *b, spx_cli *cli)
         for (int p = 0; i == 0 && b->v->profile && p < b->n_programs; p++) {
             spx_program_profile_begin(b->program[p]);
         }
-        began = now();
+        began = spx_seconds();
         st = b->step(b);
         if (st == SPX_OK) {
             st = spx_stream_sync(b->stream);
         }
-        seconds[i < 0 ? 0 : i] = now() - began;
+        seconds[i < 0 ? 0 : i] = spx_seconds() - began;
         b->done++;
     }
     if (st == SPX_OK) {
@@ -268,10 +248,10 @@ static spx_status supernet_begin(bench *b)
     const values *v = b->v;
     const bool second = v->order == 2;
     const spx_supernet_config c = {.batch = v->batch,
-                                   .input = {v->input.v[0], v->input.v[1], v->input.v[2]},
-                                   .classes = v->classes,
-                                   .init_channels = v->init_channels,
-                                   .layers = v->layers,
+                                   .input = b->input,
+                                   .classes = v->net.classes,
+                                   .init_channels = v->net.init_channels,
+                                   .layers = v->net.layers,
                                    .n_reduce = 2,
                                    .reduce_loc = {2, 4}};
     spx_bilevel_options o = spx_bilevel_defaults;
@@ -295,7 +275,9 @@ static spx_status run_case(spx_cli *cli, const values *v, spx_status (*begin)(be
     bench b;
     spx_status st;
     SPX_TRY(st, bench_begin(&b, cli, v), end);
-    SPX_TRY(st, begin(&b), end);
+    SPX_TRY(st, begin(&b), end); /* before the data: it refuses what is too large */
+    SPX_TRY(st, random_samples(&b, 0, &b.data[0]), end);
+    SPX_TRY(st, random_samples(&b, 1, &b.data[1]), end);
     st = bench_run(&b, cli);
 end:
     bench_clear(&b);
@@ -311,19 +293,11 @@ static spx_status run_supernet(spx_cli *cli, const void *options_values)
 
 static spx_status final_spec(bench *b)
 {
-    const values *v = b->v;
-    b->spec = (spx_final_spec){.input = {v->input.v[0], v->input.v[1], v->input.v[2]},
-                               .classes = v->classes,
-                               .init_channels = v->init_channels,
-                               .layers = v->layers};
-    if (v->reduce_at.n > SPX_MAX_REDUCE) {
-        return SPX_FAIL(SPX_EINVAL, "--reduce-at: at most %d cells", SPX_MAX_REDUCE);
-    }
-    b->spec.n_reduce = (int)v->reduce_at.n;
-    for (size_t i = 0; i < v->reduce_at.n; i++) {
-        b->spec.reduce_at[i] = (int)v->reduce_at.v[i];
-    }
-    return spx_genotype_load(&b->spec.genotype, v->genotype);
+    spx_genotype g;
+    spx_final_config c;
+    SPX_RETURN_IF(spx_net_config(b->cli, &b->v->net, &g, &c));
+    b->spec = spx_net_spec(&g, &c);
+    return SPX_OK;
 }
 
 static spx_status train_step(bench *b)
@@ -396,15 +370,17 @@ static spx_status run_eval(spx_cli *cli, const void *options_values)
 static const spx_option supernet_options[] = {
     SPX_OPT(INT, values, order, "order", "1|2", "2", "order of the alphas' gradient", .min = 1,
             .max = 2),
-    SPX_OPT(INT, values, init_channels, "init-channels", "C", "16", "initial channels", .min = 1,
+    SPX_OPT(INT, values, net.init_channels, "init-channels", "C", "16", "initial channels",
+            .min = 1, .max = 4096),
+    SPX_OPT(INT, values, net.layers, "layers", "L", "8", "cells", .min = 1, .max = SPX_MAX_LAYERS),
+    SPX_OPT(INT, values, net.classes, "classes", "K", "10", "classes", .min = 2, .max = 10000),
+    SPX_OPT(SHAPE, values, net.input, "input", "CxHxW", "3x32x32", "image shape", .min = 1,
             .max = 4096),
-    SPX_OPT(INT, values, layers, "layers", "L", "8", "cells", .min = 1, .max = SPX_MAX_LAYERS),
-    SPX_OPT(INT, values, classes, "classes", "K", "10", "classes", .min = 2, .max = 10000),
     COMMON_OPTIONS("64", "3"),
     {0}};
 
 static const spx_option train_options[] = {
-    FINAL_OPTIONS,
+    SPX_NET_OPTIONS(values, net),
     SPX_OPT(FLOAT, values, aux_weight, "aux-weight", "X", "0.4",
             "weight of the auxiliary loss, 0: no head", .min = 0, .max = 10),
     SPX_OPT(FLOAT, values, drop_path, "drop-path", "P", "0.2", "drop-path probability", .min = 0,
@@ -412,7 +388,8 @@ static const spx_option train_options[] = {
     COMMON_OPTIONS("96", "5"),
     {0}};
 
-static const spx_option eval_options[] = {FINAL_OPTIONS, COMMON_OPTIONS("256", "5"), {0}};
+static const spx_option eval_options[] = {
+    SPX_NET_OPTIONS(values, net), COMMON_OPTIONS("256", "5"), {0}};
 
 static const spx_command supernet_command = {
     .name = "supernet-step",

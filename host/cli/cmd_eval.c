@@ -42,11 +42,11 @@ static spx_status fit(const spx_model *m, spx_pack *pack, const values *v)
     return SPX_OK;
 }
 
-static spx_status open_images(const spx_model *m, const spx_pack *pack, const values *v,
-                              spx_loader **out)
+static spx_status open_images(const spx_model *m, const spx_pack *pack, spx_split split,
+                              int64_t batch, spx_loader **out)
 {
-    const spx_loader_options o = {.split = v->split == 0 ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN,
-                                  .batch = (size_t)v->batch,
+    const spx_loader_options o = {.split = split,
+                                  .batch = (size_t)batch,
                                   .height = (int)m->spec.input.rows,
                                   .width = (int)m->spec.input.columns,
                                   .threads = 1};
@@ -59,7 +59,7 @@ static spx_status stop(void *ctx)
     return spx_interrupt_check(NULL);
 }
 
-static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader, const values *v,
+static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader, int64_t batch,
                            spx_metrics *out)
 {
     const spx_source source = spx_loader_source(loader);
@@ -71,7 +71,7 @@ static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader,
     SPX_TRY(st, spx_cli_stream(cli, &stream), end);
     SPX_TRY(st, spx_tuning_create(&tuning), end);
     spx_tuning_cache_load(tuning);
-    SPX_TRY(st, spx_model_runner_init(&r, stream, m, v->batch, tuning), end);
+    SPX_TRY(st, spx_model_runner_init(&r, stream, m, batch, tuning), end);
     spx_tuning_cache_store(tuning);
     b = spx_model_runner_binding(&r);
     st = spx_evaluate(r.program, &b, &source, m->spec.classes, 0, stop, NULL, out);
@@ -103,12 +103,16 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_pack *pack = NULL;
     spx_loader *loader = NULL;
     spx_metrics metrics;
+    int64_t batch = v->batch;
     spx_status st;
     SPX_TRY(st, spx_model_open(&m, v->model), end);
     SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD(split)), end);
     SPX_TRY(st, fit(&m, pack, v), end);
-    SPX_TRY(st, open_images(&m, pack, v, &loader), end);
-    SPX_TRY(st, evaluate(cli, &m, loader, v, &metrics), end);
+    if (batch > (int64_t)pack->split[split].count) {
+        batch = (int64_t)pack->split[split].count; /* rows beyond would be computed for nothing */
+    }
+    SPX_TRY(st, open_images(&m, pack, split, batch, &loader), end);
+    SPX_TRY(st, evaluate(cli, &m, loader, batch, &metrics), end);
     st = print_result(cli, &metrics);
 end:
     spx_loader_close(loader);

@@ -185,15 +185,10 @@ done:
 static spx_status describe(spx_cli *cli, const spx_h5 *f, const values *v, spx_final_spec *s)
 {
     spx_final_config c;
-    memset(s, 0, sizeof *s);
-    SPX_RETURN_IF(spx_net_config(cli, &v->net, &s->genotype, &c));
-    SPX_RETURN_IF(read_attributes(cli, f, &s->genotype, &c));
-    s->input = c.input;
-    s->classes = c.classes;
-    s->init_channels = c.init_channels;
-    s->layers = c.layers;
-    s->n_reduce = c.n_reduce;
-    memcpy(s->reduce_at, c.reduce_at, sizeof s->reduce_at);
+    spx_genotype g;
+    SPX_RETURN_IF(spx_net_config(cli, &v->net, &g, &c));
+    SPX_RETURN_IF(read_attributes(cli, f, &g, &c));
+    *s = spx_net_spec(&g, &c);
     if (s->input.channels > 4) {
         return SPX_FAIL(SPX_EINVAL, "images of at most 4 channels, not %lld",
                         (long long)s->input.channels);

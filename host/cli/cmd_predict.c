@@ -155,9 +155,12 @@ static spx_status predict_packed(predictor *p, const values *v, json_t *answers)
     SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TEST)));
     s = &pack->split[SPX_SPLIT_TEST];
     (void)snprintf(name, sizeof name, "test image %lld", (long long)v->index);
-    if (v->index >= (int64_t)s->count || pack->channels != p->m->spec.input.channels) {
-        st = SPX_FAIL(SPX_EINVAL, "%s: %zu test images of %d channels; the model takes %lld",
-                      v->data, s->count, pack->channels, (long long)p->m->spec.input.channels);
+    if (v->index >= (int64_t)s->count) {
+        st = SPX_FAIL(SPX_EINVAL, "%s: no image %lld: the test split has %zu, from 0", v->data,
+                      (long long)v->index, s->count);
+    } else if (pack->channels != p->m->spec.input.channels) {
+        st = SPX_FAIL(SPX_EINVAL, "%s: images of %d channels; the model takes %lld", v->data,
+                      pack->channels, (long long)p->m->spec.input.channels);
     } else {
         const size_t pixels = (size_t)(pack->channels * pack->height * pack->width);
         st = predict(p, s->images + (size_t)v->index * pixels, pack->height, pack->width);
@@ -177,7 +180,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_model m = {0};
     spx_status st;
     size_t i;
-    if ((v->data != NULL) == (cli->arg_count > 0)) {
+    if ((v->data != NULL) == (cli->arg_count > 0) ||
+        (v->data == NULL && spx_cli_given(cli, "index"))) {
         json_decref(answers);
         return spx_cli_usage(cli, "either image files or --data with --index");
     }

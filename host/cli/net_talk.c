@@ -1,6 +1,7 @@
 #include "host/cli/net_talk.h"
 
 #include <stdio.h>
+#include <string.h>
 
 spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *out)
 {
@@ -27,6 +28,18 @@ spx_status spx_net_config(spx_cli *cli, const spx_net_values *v, spx_genotype *g
         c->reduce_at[i] = (int)v->reduce_at.v[i];
     }
     return spx_genotype_load(g, v->genotype);
+}
+
+spx_final_spec spx_net_spec(const spx_genotype *g, const spx_final_config *c)
+{
+    spx_final_spec s = {.genotype = *g,
+                        .input = c->input,
+                        .classes = c->classes,
+                        .init_channels = c->init_channels,
+                        .layers = c->layers,
+                        .n_reduce = c->n_reduce};
+    memcpy(s.reduce_at, c->reduce_at, sizeof s.reduce_at);
+    return s;
 }
 
 spx_status spx_net_audit(spx_audit *out, const spx_genotype *g, spx_final_config *c)

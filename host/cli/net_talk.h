@@ -2,6 +2,7 @@
 #define SPX_NET_TALK_H
 /* What the commands that name a final network share: its options, and printing what it costs. */
 #include "host/cli/cli.h"
+#include "search/final/final.h"
 #include "search/space/audit.h"
 
 /** Options that describe a final network. */
@@ -31,6 +32,9 @@ SPX_MUST_CHECK spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx
 /** Reads the genotype and fills the configuration: evaluation, batch 1, no auxiliary head. */
 SPX_MUST_CHECK spx_status spx_net_config(spx_cli *cli, const spx_net_values *v, spx_genotype *g,
                                          spx_final_config *c);
+
+/** The same network as training and models describe it; mean and std are left zero. */
+spx_final_spec spx_net_spec(const spx_genotype *g, const spx_final_config *c);
 
 /**
  * The audit with the auxiliary head where the network can have one, else without.

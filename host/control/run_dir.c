@@ -185,7 +185,11 @@ static spx_status fill(spx_run_dir *run, bool resume, const char *verb, const ch
         SPX_RETURN_IF(read_record(run, verb));
     }
     SPX_RETURN_IF(add_session(run, verb, config));
-    return write_texts(run, ini);
+    const spx_status st = write_texts(run, ini);
+    if (st != SPX_OK && !run->resumed) {
+        spx_run_dir_discard(run);
+    }
+    return st;
 }
 
 spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume, const char *verb,
@@ -220,6 +224,17 @@ void spx_run_dir_close(spx_run_dir *run)
     json_decref(run->record);
     free(run->path);
     free(run);
+}
+
+void spx_run_dir_discard(const spx_run_dir *run)
+{
+    static const char *const names[] = {"run.json", "config.ini", "metrics.jsonl", "lock", ""};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[PATH_BYTES];
+        if (spx_run_dir_path(run, names[i], path, sizeof path) == SPX_OK) {
+            (void)remove(path); /* "" is the folder, which goes only if it is empty then */
+        }
+    }
 }
 
 bool spx_run_dir_resumed(const spx_run_dir *run)

@@ -21,7 +21,7 @@ typedef struct spx_run_dir spx_run_dir;
  * Opens path for one process; the lock is freed by close, and by the process's death.
  * A folder that is absent (its parents too) or empty becomes a new run. One that holds a run is
  * continued if resume is set and refused otherwise, so that nothing is overwritten by accident; one
- * that holds anything else is always refused.
+ * that holds anything else is always refused. A new run that cannot be recorded leaves no traces.
  * @param verb    command that works here; a run of another verb is refused
  * @param ini     resolved options as text, borrowed
  * @param config  the same as an object, borrowed
@@ -32,6 +32,9 @@ SPX_MUST_CHECK spx_status spx_run_dir_open(spx_run_dir **out, const char *path, 
                                            const char *verb, const char *ini, json_t *config);
 
 void spx_run_dir_close(spx_run_dir *run); /* NULL is a no-op */
+
+/** Removes the traces of a run that never began: its files, and the folder if it is empty then. */
+void spx_run_dir_discard(const spx_run_dir *run);
 
 /** Whether the folder held a run before. */
 bool spx_run_dir_resumed(const spx_run_dir *run);

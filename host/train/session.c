@@ -113,23 +113,11 @@ fail:
     return st;
 }
 
-/* The files of a run that never began, and the folder ("") if it is empty then. */
-static void remove_traces(const spx_session *s)
-{
-    static const char *const names[] = {"run.json", "config.ini", "metrics.jsonl", "lock", ""};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char path[PATH_BYTES];
-        if (spx_run_dir_path(s->dir, names[i], path, sizeof path) == SPX_OK) {
-            (void)remove(path);
-        }
-    }
-}
-
 void spx_session_close(spx_session *s, spx_status st)
 {
     const bool began = s->dir == NULL || spx_run_dir_resumed(s->dir) || s->state.step > 0;
     if (!began && st != SPX_OK && st != SPX_EINTERRUPTED) {
-        remove_traces(s);
+        spx_run_dir_discard(s->dir);
     }
     spx_ckpt_close(&s->checkpoint);
     spx_jsonl_close(s->metrics);

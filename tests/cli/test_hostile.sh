@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# test_hostile.sh SPHYNX MAKE_PACK WEIGHTS: command lines, files and machines that mean no good get
+# one clear line and exit 1 or 2, soon, and leave nothing behind.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2 weights=$3
+cd "$OUT" || exit 1
+export XDG_CACHE_HOME=$OUT/cache
+
+"$make_pack" pack.h5 16 96 || exit 1
+check "import" 0 "$sphynx" import "$weights" -o model.h5
+head -c 5000 model.h5 >cut.h5
+{ head -c 5000 model.h5 && printf 'not what stood here' && tail -c +5020 model.h5; } >changed.h5
+mkdir folder work
+mkfifo pipe
+echo '{"init_channels": 1, "layers": 1e99, "reduce_at": [0]}' >plan-real.json
+echo '{"init_channels": 1, "layers": 3, "reduce_at": [0, -1]}' >plan-cell.json
+echo '[]' >plan-array.json
+printf '[plan]\nclasses = 10\n[dance]\nx = 1\n' >section.ini
+printf 'classes = ten\n' >value.ini
+printf 'classes = 10\0\n' >binary.ini
+kept=$(ls)
+
+# refused CODE PATTERN ARGS...: the pattern is in the one line
+refused() {
+    local code=$1 pattern=$2
+    shift 2
+    check "$*" "$code" timeout 60 "$sphynx" "$@" </dev/null
+    one_line "$*"
+    has stderr "$pattern" "$*"
+}
+
+# ---- words ----
+refused 2 'unknown command' --config x
+refused 2 'unknown command' help nothing
+refused 2 'which command' bench
+refused 2 "'1e3'" inspect --classes 1e3
+refused 2 "'0x10'" inspect --classes 0x10
+refused 2 "' 5'" inspect --classes ' 5'
+refused 2 "''" inspect --reduce-at ''
+refused 2 '0..256' inspect --threads -1
+refused 2 'whole number' inspect --seed 99999999999999999999
+refused 2 'auto\|cpu' inspect --device abacus
+refused 2 'needs a value' inspect --config
+refused 2 'unexpected operand' inspect -- --json
+refused 2 'unknown option' inspect --no-classes
+refused 2 'true or false' inspect --json=maybe
+refused 2 'at most 4' bench eval --reduce-at 0,1,2,3,4
+refused 2 'CxHxW' bench supernet-step --input 3x32
+refused 2 'a time' train --data pack.h5 --out work/run --time-limit 1e400
+refused 2 'a number' train --data pack.h5 --out work/run --lr nan
+refused 2 '1 <= A <= B' plan --frontier 9:5:1
+refused 2 '--frontier' plan --frontier 99999999999999999999
+refused 2 'index' predict --model model.h5 --index 3 picture.png
+refused 2 'section.ini:4' plan --relu-budget 9999 --config section.ini
+refused 2 'value.ini:1' inspect --config value.ini
+refused 1 'not a text file' inspect --config binary.ini
+
+# Names are quoted, but cannot break the line; bytes that are no UTF-8 pass through.
+refused 1 'two.lines: No such file' inspect --genotype $'two\nlines'
+refused 1 'No such file' inspect --model $'\033[2J\377\376.h5'
+refused 2 'unknown command' $'\r\n'
+refused 2 'unknown option' inspect $'--two\nlines'
+
+# ---- sizes ----
+refused 1 '4096' inspect --input 4096x4096x4096
+refused 1 'halving' inspect --input 1x1x1
+refused 1 'no network fits' plan --relu-budget 51200 --max-macs 5
+refused 1 'no network fits' plan --relu-budget 2048 --min-layers 6 --max-layers 6
+refused 1 'GiB' bench supernet-step --batch 65536 --init-channels 4096
+refused 1 'too large' bench eval --batch 65536 --input 3x4096x4096
+refused 1 'cutout' train --data pack.h5 --out work/run --layers 3 --reduce-at 0,2 --init-channels 1 \
+    --aux-weight 0 --batch 8 --cutout 1024
+for plan in real cell array; do
+    refused 1 "plan-$plan.json" train --data pack.h5 --out work/run --plan "plan-$plan.json"
+done
+refused 1 'no image 24: the test split has 24' predict --model model.h5 --data pack.h5 --index 24
+refused 1 'sides of' data preview pack.h5 -o work/grid.png --columns 1000
+
+# ---- files that are not what they should be ----
+for file in folder pipe /dev/zero; do
+    refused 1 'expected a regular file' inspect --model "$file"
+    refused 1 'expected a regular file' inspect --genotype "$file"
+    refused 1 'expected a regular file' inspect --config "$file"
+    refused 1 'expected a regular file' data check "$file"
+    refused 1 'expected a regular file' predict --model model.h5 "$file"
+done
+for file in cut.h5 changed.h5 plan-array.json; do
+    refused 1 'damaged' inspect --model "$file"
+    refused 1 'damaged' eval --model "$file" --data pack.h5
+    refused 1 'damaged' data info "$file"
+    refused 1 'damaged' search --data "$file" --out work/run
+done
+refused 1 'expected format' eval --model model.h5 --data model.h5
+refused 1 'no checkpoint or model' eval --model pack.h5 --data pack.h5
+refused 1 'the model takes' eval --model model.h5 --data pack.h5
+refused 1 'PNG' predict --model model.h5 pack.h5
+refused 1 'no such parameter' import pack.h5 -o work/other.h5
+refused 1 'HDF5' import section.ini -o work/other.h5
+refused 1 'HDF5' import cut.h5 -o work/other.h5
+refused 1 'train-images' data pack mnist pack.h5 -o work/other.h5
+
+# ---- places that cannot be written ----
+for place in folder absent/file; do
+    refused 1 "$place" import "$weights" -o "$place"
+    refused 1 "$place" inspect --dot "$place"
+    refused 1 "$place" data preview pack.h5 -o "$place"
+done
+refused 1 'empty' search --random --out ''
+refused 1 'pack.h5' search --random --out pack.h5
+refused 1 'pack.h5' search --random --out pack.h5/run
+# Files of 512 bytes at most: the disk is as good as full.
+full_disk() (ulimit -f 1 && exec "$@")
+check "import to a full disk" 1 full_disk "$sphynx" import "$weights" -o work/other.h5
+one_line "import to a full disk"
+check "search on a full disk" 1 full_disk "$sphynx" search --random --out work/run
+one_line "search on a full disk"
+for closed in '>&-' '>/dev/full'; do
+    for verb in --help "inspect --json" "plan --frontier 25600" "data info pack.h5 --json"; do
+        check "$verb $closed" 1 sh -c "\"\$0\" $verb $closed" "$sphynx"
+        one_line "$verb $closed"
+    done
+done
+
+[ -z "$(ls -A work)" ] || fail "left behind: $(ls -A work)"
+[ "$(ls)" = "$kept" ] || fail "left beside: $(ls)"
+finish
