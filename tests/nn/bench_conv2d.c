@@ -4,83 +4,18 @@
  * GFLOP/s (two per multiply-add) of each pass at the shapes of the search and of the final
  * networks; the best of as many runs as fit in the given milliseconds, algorithms taken in turn.
  */
-#define _POSIX_C_SOURCE 200809L
 #include "kernels/base/alloc.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/cpu.h"
-#include "kernels/nn/conv2d/conv2d.h"
+#include "tests/nn/conv2d_cases.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #endif
-
-typedef struct bench_case {
-    const char *name;
-    spx_conv2d_shape d;
-    bool relu;
-} bench_case;
-
-/* images, channels in, height and width, channels out, filter, stride, dilation; zero-padded to
- * keep the size */
-#define CONV(N, C, HW, K, F, ST, DIL)                                                              \
-    {                                                                                              \
-        N, C, HW, HW, K, F, F, ST, DIL, (F) / 2 * (DIL), (F) / 2 * (DIL), 0, 0                     \
-    }
-
-static const bench_case cases[] = {
-    {"3x3 c16 32x32", CONV(64, 16, 32, 16, 3, 1, 1), false},
-    {"3x3 c32 16x16", CONV(64, 32, 16, 32, 3, 1, 1), false},
-    {"3x3 c64 8x8", CONV(64, 64, 8, 64, 3, 1, 1), false},
-    {"3x3 c4 32x32", CONV(64, 4, 32, 4, 3, 1, 1), false},
-    {"3x3 c8 16x16", CONV(64, 8, 16, 8, 3, 1, 1), false},
-    {"3x3 c16 8x8", CONV(64, 16, 8, 16, 3, 1, 1), false},
-    {"3x3 c16 k64 32x32", CONV(64, 16, 32, 64, 3, 1, 1), false},
-    {"3x3 c64 k256 8x8", CONV(64, 64, 8, 256, 3, 1, 1), false},
-    {"3x3 c4 k16 32x32", CONV(64, 4, 32, 16, 3, 1, 1), false},
-    {"5x5 c16 32x32", CONV(64, 16, 32, 16, 5, 1, 1), false},
-    {"5x5 c32 16x16", CONV(64, 32, 16, 32, 5, 1, 1), false},
-    {"5x5 c64 8x8", CONV(64, 64, 8, 64, 5, 1, 1), false},
-    {"5x5 c4 32x32", CONV(64, 4, 32, 4, 5, 1, 1), false},
-    {"3x3 dil c16 32x32", CONV(64, 16, 32, 16, 3, 1, 2), false},
-    {"3x3 dil c64 8x8", CONV(64, 64, 8, 64, 3, 1, 2), false},
-    {"5x5 dil c16 32x32", CONV(64, 16, 32, 16, 5, 1, 2), false},
-    {"5x5 dil c32 16x16", CONV(64, 32, 16, 32, 5, 1, 2), false},
-    {"5x5 dil c64 8x8", CONV(64, 64, 8, 64, 5, 1, 2), false},
-    {"5x5 dil c4 32x32", CONV(64, 4, 32, 4, 5, 1, 2), false},
-    {"3x3/2 c16 k32 32x32", CONV(64, 16, 32, 32, 3, 2, 1), false},
-    {"5x5/2 c32 k64 16x16", CONV(64, 32, 16, 64, 5, 2, 1), false},
-    {"5x5/2 dil c4 k8 32x32", CONV(64, 4, 32, 8, 5, 2, 2), false},
-    {"1x1 c16 32x32", CONV(64, 16, 32, 16, 1, 1, 1), false},
-    {"1x1 relu c64 k16 32x32", CONV(64, 64, 32, 16, 1, 1, 1), true},
-    {"1x1 c128 k32 16x16", CONV(64, 128, 16, 32, 1, 1, 1), false},
-    {"1x1 c256 k64 8x8", CONV(64, 256, 8, 64, 1, 1, 1), false},
-    {"1x1/2 c32 k16 32x32", CONV(64, 32, 32, 16, 1, 2, 1), false},
-    {"stem 3x3 c3 k48 32x32", CONV(64, 3, 32, 48, 3, 1, 1), false},
-    {"final 3x3 c5 32x32", CONV(96, 5, 32, 5, 3, 1, 1), false},
-    {"final 5x5 c10 32x32", CONV(96, 10, 32, 10, 5, 1, 1), false},
-    {"final 5x5 c20 16x16", CONV(96, 20, 16, 20, 5, 1, 1), false},
-    {"final 5x5 c80 8x8", CONV(96, 80, 8, 80, 5, 1, 1), false},
-    {"final 5x5 dil c20 8x8", CONV(96, 20, 8, 20, 5, 1, 2), false},
-    {"final 5x5 c1 28x28", CONV(32, 2, 28, 2, 5, 1, 1), false},
-    {"imagenet 3x3 c48 28x28", CONV(16, 48, 28, 48, 3, 1, 1), false},
-    {"imagenet 5x5 c96 14x14", CONV(16, 96, 14, 96, 5, 1, 1), false},
-    {"imagenet 5x5 dil c192 7x7", CONV(16, 192, 7, 192, 5, 1, 2), false},
-    {"imagenet 1x1 c960 k240 7x7", CONV(16, 960, 7, 240, 1, 1, 1), true},
-    {"imagenet 1x1 c480 k120 14x14", CONV(16, 480, 14, 120, 1, 1, 1), true},
-    {"single 5x5 c20 16x16", CONV(1, 20, 16, 20, 5, 1, 1), false},
-};
-#define CASES (sizeof cases / sizeof cases[0])
-
-static double seconds(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define PEAK_TURNS 4000000
@@ -116,9 +51,9 @@ static double peak(spx_stream *s)
         return 0;
     }
     for (int i = 0; i < 10; i++) {
-        const double t0 = seconds();
+        const double t0 = spx_seconds();
         spx_pool_run(spx_stream_pool(s), (size_t)threads, peak_items, sink);
-        const double rate = 160.0 * PEAK_TURNS * threads / (seconds() - t0) * 1e-9;
+        const double rate = 160.0 * PEAK_TURNS * threads / (spx_seconds() - t0) * 1e-9;
         best = rate > best ? rate : best;
     }
     return best;
@@ -154,8 +89,8 @@ typedef struct buffers {
     void *workspace[SPX_CONV2D_ALGO_COUNT];
 } buffers;
 
-static void run(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, spx_conv2d_algo algo,
-                buffers *b)
+static void run(spx_stream *s, const conv2d_network_case *c, spx_conv2d_pass pass,
+                spx_conv2d_algo algo, buffers *b)
 {
     const spx_conv2d_shape *d = &c->d;
     const int64_t xs = d->c * d->h * d->w, ys = d->k * d->p * d->q;
@@ -176,8 +111,8 @@ static void run(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, spx_co
 }
 
 /* best[algo]: seconds; 0 where the algorithm does not run. The reference is left out. */
-static void measure(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, double budget,
-                    double *best)
+static void measure(spx_stream *s, const conv2d_network_case *c, spx_conv2d_pass pass,
+                    double budget, double *best)
 {
     const spx_conv2d_shape *d = &c->d;
     buffers b = {block(d->n * d->c * d->h * d->w),
@@ -193,12 +128,12 @@ static void measure(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, do
             run(s, c, pass, (spx_conv2d_algo)a, &b);
         }
     }
-    for (const double end = seconds() + budget; seconds() < end;) {
+    for (const double end = spx_seconds() + budget; spx_seconds() < end;) {
         for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
-            const double t0 = seconds();
+            const double t0 = spx_seconds();
             if (runs[a]) {
                 run(s, c, pass, (spx_conv2d_algo)a, &b);
-                const double t = seconds() - t0;
+                const double t = spx_seconds() - t0;
                 best[a] = best[a] == 0 || t < best[a] ? t : best[a];
             }
         }
@@ -211,10 +146,11 @@ static void measure(spx_stream *s, const bench_case *c, spx_conv2d_pass pass, do
     }
 }
 
-static void bench(spx_stream *s, const bench_case *table_case, int images, double budget, bool json)
+static void bench(spx_stream *s, const conv2d_network_case *table_case, int images, double budget,
+                  bool json)
 {
     static bool comma = false;
-    bench_case c = *table_case;
+    conv2d_network_case c = *table_case;
     double best[SPX_CONV2D_PASS_COUNT][SPX_CONV2D_ALGO_COUNT] = {{0}};
     c.d.n = images > 0 ? images : c.d.n;
     need(spx_conv2d_shape_init(&c.d));
@@ -290,9 +226,9 @@ int main(int argc, char **argv)
         }
         (void)printf("\n");
     }
-    for (size_t i = 0; i < CASES; i++) {
-        if (strstr(cases[i].name, only) != NULL) {
-            bench(s, &cases[i], images, budget, json);
+    for (size_t i = 0; i < CONV2D_NETWORK_CASES; i++) {
+        if (strstr(conv2d_network_cases[i].name, only) != NULL) {
+            bench(s, &conv2d_network_cases[i], images, budget, json);
         }
     }
     (void)printf(json ? "\n]}\n" : "");

@@ -1,7 +1,10 @@
 #ifndef SPX_CONV2D_CASES_H
 #define SPX_CONV2D_CASES_H
-/* Convolution shapes that every implementation must get right; small, because the reference is
- * slow. */
+/*
+ * Convolution shapes that every implementation must get right: first the corner cases, small
+ * because the reference is slow; then those of the search and of the final networks, which
+ * bench_conv2d times too (and tests take with one image).
+ */
 #include "kernels/nn/conv2d/conv2d.h"
 
 /* n, c, h, w, k, r, s, stride, dilation, pad_begin, pad_end, (p, q) */
@@ -103,5 +106,62 @@ static const spx_conv2d_shape conv2d_cases[] = {
 };
 
 #define CONV2D_CASES (sizeof conv2d_cases / sizeof conv2d_cases[0])
+
+typedef struct conv2d_network_case {
+    const char *name;
+    spx_conv2d_shape d;
+    bool relu;
+} conv2d_network_case;
+
+/* images, channels in, height and width, channels out, filter, stride, dilation; zero-padded to
+ * keep the size */
+#define CONV(N, C, HW, K, F, ST, DIL)                                                              \
+    {                                                                                              \
+        N, C, HW, HW, K, F, F, ST, DIL, (F) / 2 * (DIL), (F) / 2 * (DIL), 0, 0                     \
+    }
+
+static const conv2d_network_case conv2d_network_cases[] = {
+    {"3x3 c16 32x32", CONV(64, 16, 32, 16, 3, 1, 1), false},
+    {"3x3 c32 16x16", CONV(64, 32, 16, 32, 3, 1, 1), false},
+    {"3x3 c64 8x8", CONV(64, 64, 8, 64, 3, 1, 1), false},
+    {"3x3 c4 32x32", CONV(64, 4, 32, 4, 3, 1, 1), false},
+    {"3x3 c8 16x16", CONV(64, 8, 16, 8, 3, 1, 1), false},
+    {"3x3 c16 8x8", CONV(64, 16, 8, 16, 3, 1, 1), false},
+    {"3x3 c16 k64 32x32", CONV(64, 16, 32, 64, 3, 1, 1), false},
+    {"3x3 c64 k256 8x8", CONV(64, 64, 8, 256, 3, 1, 1), false},
+    {"3x3 c4 k16 32x32", CONV(64, 4, 32, 16, 3, 1, 1), false},
+    {"5x5 c16 32x32", CONV(64, 16, 32, 16, 5, 1, 1), false},
+    {"5x5 c32 16x16", CONV(64, 32, 16, 32, 5, 1, 1), false},
+    {"5x5 c64 8x8", CONV(64, 64, 8, 64, 5, 1, 1), false},
+    {"5x5 c4 32x32", CONV(64, 4, 32, 4, 5, 1, 1), false},
+    {"3x3 dil c16 32x32", CONV(64, 16, 32, 16, 3, 1, 2), false},
+    {"3x3 dil c64 8x8", CONV(64, 64, 8, 64, 3, 1, 2), false},
+    {"5x5 dil c16 32x32", CONV(64, 16, 32, 16, 5, 1, 2), false},
+    {"5x5 dil c32 16x16", CONV(64, 32, 16, 32, 5, 1, 2), false},
+    {"5x5 dil c64 8x8", CONV(64, 64, 8, 64, 5, 1, 2), false},
+    {"5x5 dil c4 32x32", CONV(64, 4, 32, 4, 5, 1, 2), false},
+    {"3x3/2 c16 k32 32x32", CONV(64, 16, 32, 32, 3, 2, 1), false},
+    {"5x5/2 c32 k64 16x16", CONV(64, 32, 16, 64, 5, 2, 1), false},
+    {"5x5/2 dil c4 k8 32x32", CONV(64, 4, 32, 8, 5, 2, 2), false},
+    {"1x1 c16 32x32", CONV(64, 16, 32, 16, 1, 1, 1), false},
+    {"1x1 relu c64 k16 32x32", CONV(64, 64, 32, 16, 1, 1, 1), true},
+    {"1x1 c128 k32 16x16", CONV(64, 128, 16, 32, 1, 1, 1), false},
+    {"1x1 c256 k64 8x8", CONV(64, 256, 8, 64, 1, 1, 1), false},
+    {"1x1/2 c32 k16 32x32", CONV(64, 32, 32, 16, 1, 2, 1), false},
+    {"stem 3x3 c3 k48 32x32", CONV(64, 3, 32, 48, 3, 1, 1), false},
+    {"final 3x3 c5 32x32", CONV(96, 5, 32, 5, 3, 1, 1), false},
+    {"final 5x5 c10 32x32", CONV(96, 10, 32, 10, 5, 1, 1), false},
+    {"final 5x5 c20 16x16", CONV(96, 20, 16, 20, 5, 1, 1), false},
+    {"final 5x5 c80 8x8", CONV(96, 80, 8, 80, 5, 1, 1), false},
+    {"final 5x5 dil c20 8x8", CONV(96, 20, 8, 20, 5, 1, 2), false},
+    {"final 5x5 c1 28x28", CONV(32, 2, 28, 2, 5, 1, 1), false},
+    {"imagenet 3x3 c48 28x28", CONV(16, 48, 28, 48, 3, 1, 1), false},
+    {"imagenet 5x5 c96 14x14", CONV(16, 96, 14, 96, 5, 1, 1), false},
+    {"imagenet 5x5 dil c192 7x7", CONV(16, 192, 7, 192, 5, 1, 2), false},
+    {"imagenet 1x1 c960 k240 7x7", CONV(16, 960, 7, 240, 1, 1, 1), true},
+    {"imagenet 1x1 c480 k120 14x14", CONV(16, 480, 14, 120, 1, 1, 1), true},
+    {"single 5x5 c20 16x16", CONV(1, 20, 16, 20, 5, 1, 1), false},
+};
+#define CONV2D_NETWORK_CASES (sizeof conv2d_network_cases / sizeof conv2d_network_cases[0])
 
 #endif
