@@ -4,23 +4,7 @@
  * PLANAR_MAX_PB. Vectors are 8 floats on both sets: with 32 registers they reach the peak of
  * processors that split 16-float operations, and short rows waste less.
  */
-#include "kernels/nn/conv2d/conv2d_planar.h"
-
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
-/* -1 in the first lanes lanes, 0 in the others. */
-INLINE __m256i lane_mask(int lanes)
-{
-    static const int32_t table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-    return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - lanes));
-}
+#include "kernels/nn/conv2d/conv2d_lanes.h"
 
 INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
 {
@@ -187,16 +171,6 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
     }
 }
 
-INLINE __m256 affine8(__m256 v, const spx_planar_affine *f)
-{
-    if (f->affine) {
-        v = _mm256_fmadd_ps(_mm256_sub_ps(v, _mm256_set1_ps(f->mean)), _mm256_set1_ps(f->scale),
-                            _mm256_set1_ps(f->shift));
-    }
-    /* The second operand wins where one is NaN, so divergence shows. */
-    return f->relu ? _mm256_max_ps(_mm256_setzero_ps(), v) : v;
-}
-
 /* Eight floats, 2 apart; reads 15. */
 INLINE __m256 load_even(const float *src)
 {
@@ -254,29 +228,6 @@ static void pack(const spx_planar_rows *a)
     } else {
         f.affine = true;
         pack_rows(a, f);
-    }
-}
-
-INLINE void transpose8(__m256 v[8])
-{
-    __m256 a[8];
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        a[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
-        a[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]);
-    }
-    __m256 b[8];
-    UNROLL
-    for (int i = 0; i < 2; i++) {
-        b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
-        b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
-        b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
-        b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
-    }
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
-        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
     }
 }
 

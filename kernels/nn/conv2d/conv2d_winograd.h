@@ -32,9 +32,10 @@ typedef struct spx_wino_turn {
     bool add; /* scatter: onto what is there */
 } spx_wino_turn;
 
-/** Where the transformed input of a tile lies: point f of channel c at v + c * v_c + f * v_f. */
+/** Where a tile lies: point f of channel c of its transformed input at v + c * v_c + f * v_f; its
+ * outputs at y. */
 typedef struct spx_wino_tile {
-    int64_t v, v_c;
+    int64_t v, v_c, y;
 } spx_wino_tile;
 
 /** A row of tiles of one channel: its alpha rows of padded input, in vectors. */
@@ -58,14 +59,14 @@ typedef struct spx_wino_gemm {
     int64_t m_k, m_t; /* floats from channel to channel, tile to tile; points are vectors */
 } spx_wino_gemm;
 
-/** A row of tiles of one output channel, back to 4 rows of outputs in vectors. */
+/** Tiles of one output channel, back to 4 rows of outputs in vectors. */
 typedef struct spx_wino_back {
-    const float *m; /* [dilation][tiles], m_t floats apart */
-    int64_t m_t;
-    int64_t dilation, tiles;
+    const float *m; /* [tiles], m_t floats apart */
+    int64_t m_t, tiles;
+    const spx_wino_tile *tile;
     float bias;
-    float *out; /* [4] rows, pitch floats apart */
-    int64_t pitch;
+    float *y;
+    int64_t pitch, step; /* floats from row to row, column to column */
 } spx_wino_back;
 
 /** out[i][lane of v] += sum over tiles t of row[t][i] * vec[t][lane of v], in one point. */

@@ -281,8 +281,8 @@ void spx_wino_backward_weights(spx_stream *s, const spx_conv2d_call *call)
     r.dy.affine = &r.plain;
     spx_wino_affines(&r.x.g, call->in, r.affine);
     for (int64_t t = 0; t < r.tiles; t++) {
-        r.tile[t] = (spx_wino_tile){t * r.x.vecs * 8, 8};
-        r.tile[r.tiles + t] = (spx_wino_tile){t * r.dy.vecs * 8, 8};
+        r.tile[t] = (spx_wino_tile){.v = t * r.x.vecs * 8, .v_c = 8};
+        r.tile[r.tiles + t] = (spx_wino_tile){.v = t * r.dy.vecs * 8, .v_c = 8};
     }
     const int64_t rows = r.swap ? r.x.planes : r.dy.planes;
     spx_pool_run(spx_stream_pool(s), (size_t)(r.x.g.n * r.x.g.lines), dot_items, &r);

@@ -8,18 +8,8 @@
  * points p but the f-th (over all for infinity); row i of the output's is the i-th powers of the
  * points; what remains is divided into the filter's.
  */
+#include "kernels/nn/conv2d/conv2d_lanes.h"
 #include "kernels/nn/conv2d/conv2d_winograd.h"
-
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#define UNROLL_ROWS _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#define UNROLL_ROWS _Pragma("GCC unroll 12")
-#endif
 
 /* Products summed up before they are added to the sum of those before: with n products in runs of
  * RUN the rounding errors grow like sqrt(RUN + n / RUN) instead of sqrt(n). */
@@ -44,64 +34,6 @@ INLINE vec mad(float a, vec x, vec b)
 }
 
 /* --- Images to lanes and back ----------------------------------------------------------------- */
-
-/* -1 in the first lanes lanes, 0 in the others. */
-INLINE __m256i lane_mask(int lanes)
-{
-    static const int32_t table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-    return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - lanes));
-}
-
-/* The first n < 8 lanes; masked stores are slow on some processors. */
-INLINE void store_part(float *p, int n, vec a)
-{
-    __m128 half = _mm256_castps256_ps128(a);
-    if (n & 4) {
-        _mm_storeu_ps(p, half);
-        half = _mm256_extractf128_ps(a, 1);
-        p += 4;
-    }
-    if (n & 2) {
-        _mm_storel_epi64((__m128i *)(void *)p, _mm_castps_si128(half));
-        half = _mm_movehl_ps(half, half);
-        p += 2;
-    }
-    if (n & 1) {
-        _mm_store_ss(p, half);
-    }
-}
-
-INLINE vec affine8(vec v, const spx_planar_affine *f)
-{
-    if (f->affine) {
-        v = _mm256_fmadd_ps(_mm256_sub_ps(v, _mm256_set1_ps(f->mean)), _mm256_set1_ps(f->scale),
-                            _mm256_set1_ps(f->shift));
-    }
-    /* The second operand wins where one is NaN, so divergence shows. */
-    return f->relu ? _mm256_max_ps(_mm256_setzero_ps(), v) : v;
-}
-
-INLINE void transpose8(vec v[8])
-{
-    vec a[8], b[8];
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        a[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
-        a[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]);
-    }
-    UNROLL
-    for (int i = 0; i < 2; i++) {
-        b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
-        b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
-        b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
-        b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
-    }
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
-        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
-    }
-}
 
 /* What happens to the pixels on their way: nothing, the same in all planes, or not. */
 enum { PLAIN, SAME, OWN };
@@ -377,12 +309,8 @@ INLINE void back_tile(const float *m, float bias, float *out, int64_t pitch, int
 
 INLINE void back(const spx_wino_back *a, const int alpha, const transform t)
 {
-    const float *m = a->m;
-    for (int64_t b = 0; b < a->dilation; b++) {
-        for (int64_t n = 0; n < a->tiles; n++, m += a->m_t) {
-            back_tile(m, a->bias, a->out + (4 * n * a->dilation + b) * 8, a->pitch, a->dilation * 8,
-                      alpha, t);
-        }
+    for (int64_t i = 0; i < a->tiles; i++) {
+        back_tile(a->m + i * a->m_t, a->bias, a->y + a->tile[i].y, a->pitch, a->step, alpha, t);
     }
 }
 

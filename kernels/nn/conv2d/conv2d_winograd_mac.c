@@ -8,11 +8,11 @@
 typedef struct wino_run {
     const spx_wino_isa *isa;
     spx_wino_grid g;
-    spx_planar_cut k;      /* blocks of output channels */
-    spx_planar_cut blocks; /* of lines */
-    int64_t ring;          /* padded rows kept of each channel */
-    int64_t u_f, v_f, v_tb, m_k, m_t,
-        pitch; /* floats: see spx_wino_gemm; v_tb per block of tiles */
+    spx_planar_cut k;           /* blocks of output channels */
+    spx_planar_cut blocks;      /* of lines */
+    int64_t ring;               /* padded rows kept of each channel */
+    int64_t u_f, v_f, m_k, m_t; /* floats: see spx_wino_gemm */
+    int64_t v_tb, y_k, pitch;   /* from block to block of tiles, channel to channel, row to row */
     spx_conv2d_input in;
     spx_planar_affine *affine; /* [ci] */
     const float *w;
@@ -57,7 +57,14 @@ static void place_tiles(wino_item *it)
     for (int64_t b = 0; b < it->tb.parts; b++) {
         const int64_t t0 = spx_planar_at(&it->tb, b), t1 = spx_planar_at(&it->tb, b + 1);
         for (int64_t t = t0; t < t1; t++) {
-            it->tile[t] = (spx_wino_tile){b * r->v_tb + (t - t0) * 8, (t1 - t0) * 8};
+            const int64_t in_line = t % r->g.line_tiles;
+            const int64_t phase = in_line / r->g.tiles_x, col = in_line % r->g.tiles_x;
+            it->tile[t] = (spx_wino_tile){
+                .v = b * r->v_tb + (t - t0) * 8,
+                .v_c = (t1 - t0) * 8,
+                .y = t / r->g.line_tiles * SPX_WINO_TILE * r->pitch +
+                     (col * SPX_WINO_TILE * r->g.dilation + phase) * 8,
+            };
         }
     }
 }
@@ -97,28 +104,48 @@ static void transform_input(wino_item *it)
 
 /* --- Output ----------------------------------------------------------------------------------- */
 
-/* Channel k, whose products lie at m. */
-static void transform_output(const wino_item *it, int64_t k, const float *m)
+/* Products of output channels [k0, k1) and a block of tiles, and back to outputs. */
+static void transform_output(const wino_item *it, int64_t k0, int64_t k1, int64_t block)
+{
+    const wino_run *r = it->run;
+    const int64_t t0 = spx_planar_at(&it->tb, block), t1 = spx_planar_at(&it->tb, block + 1);
+    const spx_wino_gemm gemm = {.u = r->u + k0 * r->u_f,
+                                .v = it->v + block * r->v_tb,
+                                .u_f = (k1 - k0) * r->g.ci,
+                                .v_f = r->v_f,
+                                .points = r->g.alpha * r->g.alpha,
+                                .channels = r->g.ci,
+                                .m = it->m,
+                                .m_k = r->m_k,
+                                .m_t = r->m_t};
+    r->isa->gemm[k1 - k0][t1 - t0](&gemm);
+    spx_wino_back back = {.m_t = r->m_t,
+                          .tiles = t1 - t0,
+                          .tile = it->tile + t0,
+                          .pitch = r->pitch,
+                          .step = r->g.dilation * 8};
+    for (int64_t k = k0; k < k1; k++) {
+        back.m = it->m + (k - k0) * r->m_k;
+        back.bias = r->bias != NULL ? r->bias[k] : 0;
+        back.y = it->y + (k - k0) * r->y_k;
+        r->isa->back[r->g.scheme](&back);
+    }
+}
+
+/* Rows of outputs of channel k, which lie at y, to their images. */
+static void deliver(const wino_item *it, int64_t k, const float *y)
 {
     const wino_run *r = it->run;
     const spx_wino_grid *g = &r->g;
-    spx_wino_back back = {.m_t = r->m_t,
-                          .dilation = g->dilation,
-                          .tiles = g->tiles_x,
-                          .bias = r->bias != NULL ? r->bias[k] : 0,
-                          .out = it->y,
-                          .pitch = r->pitch};
     spx_wino_turn turn = {.stride = r->out_stride_n,
                           .planes = images_of(g, it->group),
                           .count = g->ow,
                           .add = r->accumulate};
     float *out = r->out + it->group * SPX_WINO_LANES * r->out_stride_n + k * g->oh * g->ow;
     for (int64_t l = it->l0; l < it->l1; l++) {
-        back.m = m + (l - it->l0) * g->line_tiles * r->m_t;
-        r->isa->back[g->scheme](&back);
-        for (int i = 0; i < SPX_WINO_TILE; i++) {
+        for (int i = 0; i < SPX_WINO_TILE; i++, y += r->pitch) {
             const int64_t row = (l % g->tiles_y * SPX_WINO_TILE + i) * g->dilation + l / g->tiles_y;
-            turn.src = it->y + i * r->pitch;
+            turn.src = y;
             turn.dst = out + row * g->ow;
             if (row < g->oh) {
                 r->isa->scatter(&turn);
@@ -141,20 +168,10 @@ static void run_block(wino_item *it, int64_t group, int64_t block)
     for (int64_t b = 0; b < r->k.parts; b++) {
         const int64_t k0 = spx_planar_at(&r->k, b), k1 = spx_planar_at(&r->k, b + 1);
         for (int64_t t = 0; t < it->tb.parts; t++) {
-            const int64_t t0 = spx_planar_at(&it->tb, t), t1 = spx_planar_at(&it->tb, t + 1);
-            const spx_wino_gemm gemm = {.u = r->u + k0 * r->u_f,
-                                        .v = it->v + t * r->v_tb,
-                                        .u_f = (k1 - k0) * r->g.ci,
-                                        .v_f = r->v_f,
-                                        .points = r->g.alpha * r->g.alpha,
-                                        .channels = r->g.ci,
-                                        .m = it->m + t0 * r->m_t,
-                                        .m_k = r->m_k,
-                                        .m_t = r->m_t};
-            r->isa->gemm[k1 - k0][t1 - t0](&gemm);
+            transform_output(it, k0, k1, t);
         }
         for (int64_t k = k0; k < k1; k++) {
-            transform_output(it, k, it->m + (k - k0) * r->m_k);
+            deliver(it, k, it->y + (k - k0) * r->y_k);
         }
     }
 }
@@ -231,15 +248,16 @@ static void take(wino_run *r, int threads, spx_planar_arena *a)
     r->v_f = spx_wino_odd_lines(g->ci * r->isa->max_tb * 8);
     r->v_tb = points * r->v_f;
     r->m_t = spx_wino_odd_lines(points * 8);
-    r->m_k = r->tiles * r->m_t;
+    r->m_k = r->isa->max_tb * r->m_t;
     r->pitch = g->line_tiles * SPX_WINO_TILE * 8;
+    r->y_k = spx_planar_most(&r->blocks) * SPX_WINO_TILE * r->pitch;
     r->u = spx_planar_take(a, g->ko * r->u_f + SPX_WINO_LANES, sizeof *r->u);
     const int64_t sizes[] = {
         g->ci * r->ring * g->cols * 8,
         g->alpha * g->cols * 8,
         spx_planar_ceil(r->tiles, r->isa->max_tb) * r->v_tb,
         spx_planar_most(&r->k) * r->m_k,
-        SPX_WINO_TILE * r->pitch,
+        spx_planar_most(&r->k) * r->y_k,
     };
     float **const parts[] = {&r->rows, &r->tmp, &r->v, &r->m, &r->y};
     r->thread_floats = 0;
