@@ -3,29 +3,25 @@
  * same run. An op bound by memory should come near the copy. Prints a table; the best of several
  * rounds.
  */
-#define _POSIX_C_SOURCE 200809L
 #include "kernels/base/alloc.h"
+#include "kernels/base/clock.h"
 #include "kernels/nn/linear/linear.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
 #include "kernels/nn/pool/pool2d.h"
 #include "kernels/nn/relu/relu.h"
 #include "kernels/optim/optim.h"
+#include "tests/nn/network_sizes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { TENSORS = 32, TERMS = 30, ROUNDS = 7 };
-
-typedef struct shape {
-    int64_t n, c, hw, side;
-} shape;
+enum { TENSORS = 32, TERMS = 30, ROUNDS = 7 }; /* TERMS: the most of network_terms */
 
 /* Tensors enough to leave the caches, and what the ops need beside them. */
 typedef struct bench {
     spx_stream *s;
-    shape k;
+    network_size k;
     size_t len; /* floats of a tensor */
     float *tensor[TENSORS];
     float *small[6]; /* [c] each: mean, invstd, sums */
@@ -42,15 +38,8 @@ static void must(spx_status st)
     }
 }
 
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Each returns how many tensors it read and wrote. */
-typedef double (*bench_fn)(bench *b);
+/* Each returns how many tensors it read and wrote; with is the number of terms, or the stride. */
+typedef double (*bench_fn)(bench *b, int with);
 
 typedef struct copy_args {
     const float *from;
@@ -64,8 +53,9 @@ static void copy_part(void *ctx, int worker, size_t begin, size_t end)
     memcpy(a->to + begin, a->from + begin, (end - begin) * sizeof(float));
 }
 
-static double copy(bench *b)
+static double copy(bench *b, int unused)
 {
+    (void)unused;
     for (int i = 0; i < TENSORS; i += 2) {
         copy_args a = {b->tensor[i], b->tensor[i + 1]};
         spx_pool_run(spx_stream_pool(b->s), b->len, copy_part, &a);
@@ -75,16 +65,17 @@ static double copy(bench *b)
 
 static spx_norm_dims dims(const bench *b)
 {
-    return (spx_norm_dims){b->k.n, b->k.c, b->k.hw};
+    return (spx_norm_dims){b->k.n, b->k.c, b->k.side * b->k.side};
 }
 
 static int64_t chw(const bench *b)
 {
-    return b->k.c * b->k.hw;
+    return b->k.c * b->k.side * b->k.side;
 }
 
-static double bn_stats(bench *b)
+static double bn_stats(bench *b, int unused)
 {
+    (void)unused;
     const spx_norm_dims d = dims(b);
     for (int i = 0; i < TENSORS; i++) {
         must(spx_bn_stats(b->s, &d, b->tensor[i], chw(b), b->small[4], b->small[5], 0, NULL, NULL));
@@ -92,7 +83,7 @@ static double bn_stats(bench *b)
     return TENSORS;
 }
 
-static double sum_of(bench *b, int k)
+static double sum(bench *b, int k)
 {
     const spx_norm_dims d = dims(b);
     for (int i = 0; i + k <= TERMS; i += k) {
@@ -101,53 +92,19 @@ static double sum_of(bench *b, int k)
     return TERMS / k * (k + 1);
 }
 
-static double sum_1(bench *b)
-{
-    return sum_of(b, 1);
-}
-
-static double sum_2(bench *b)
-{
-    return sum_of(b, 2);
-}
-
-static double sum_6(bench *b)
-{
-    return sum_of(b, 6);
-}
-
-static double sum_30(bench *b)
-{
-    return sum_of(b, TERMS);
-}
-
-static double reduce(bench *b, int k, bool relu)
+static double reduce(bench *b, int k)
 {
     const spx_norm_dims d = dims(b);
     for (int i = 0; i + k <= TERMS; i += k) {
-        must(spx_norm_sum_backward_reduce(b->s, &d, k, b->term + i, relu, b->tensor[TERMS], chw(b),
+        must(spx_norm_sum_backward_reduce(b->s, &d, k, b->term + i, true, b->tensor[TERMS], chw(b),
                                           b->tensor[TERMS + 1], chw(b), b->grad + i));
     }
-    return TERMS / k * (k + 1 + relu);
+    return TERMS / k * (k + 2);
 }
 
-static double reduce_1(bench *b)
+static double apply(bench *b, int unused)
 {
-    return reduce(b, 1, true);
-}
-
-static double reduce_6(bench *b)
-{
-    return reduce(b, 6, false);
-}
-
-static double reduce_30(bench *b)
-{
-    return reduce(b, TERMS, false);
-}
-
-static double apply(bench *b)
-{
+    (void)unused;
     const spx_norm_dims d = dims(b);
     for (int i = 0; i < TERMS / 2; i++) {
         must(spx_norm_sum_backward_apply(b->s, &d, &b->term[i], b->small[2], b->small[3], false,
@@ -157,8 +114,9 @@ static double apply(bench *b)
     return TERMS / 2 * 3;
 }
 
-static double relu(bench *b)
+static double relu(bench *b, int unused)
 {
+    (void)unused;
     for (int i = 0; i < TENSORS; i += 2) {
         must(
             spx_relu_forward(b->s, b->k.n, chw(b), b->tensor[i], chw(b), b->tensor[i + 1], chw(b)));
@@ -179,7 +137,7 @@ static spx_pool2d_shape pool_shape(const bench *b, int64_t stride)
     return d;
 }
 
-static double pool_forward(bench *b, int64_t stride)
+static double pool_forward(bench *b, int stride)
 {
     const spx_pool2d_shape d = pool_shape(b, stride);
     for (int i = 0; i < TENSORS; i += 2) {
@@ -189,7 +147,7 @@ static double pool_forward(bench *b, int64_t stride)
     return TENSORS / 2 * (1 + 1.0 / (double)(stride * stride));
 }
 
-static double pool_backward(bench *b, int64_t stride)
+static double pool_backward(bench *b, int stride)
 {
     const spx_pool2d_shape d = pool_shape(b, stride);
     for (int i = 0; i < TENSORS; i += 2) {
@@ -199,28 +157,9 @@ static double pool_backward(bench *b, int64_t stride)
     return TENSORS / 2 * (1 + 1.0 / (double)(stride * stride));
 }
 
-static double pool_forward_1(bench *b)
+static double norm2(bench *b, int unused)
 {
-    return pool_forward(b, 1);
-}
-
-static double pool_forward_2(bench *b)
-{
-    return pool_forward(b, 2);
-}
-
-static double pool_backward_1(bench *b)
-{
-    return pool_backward(b, 1);
-}
-
-static double pool_backward_2(bench *b)
-{
-    return pool_backward(b, 2);
-}
-
-static double norm2(bench *b)
-{
+    (void)unused;
     double norm;
     for (int i = 0; i < TENSORS; i++) {
         must(spx_norm2(b->s, b->len, b->tensor[i], &norm));
@@ -228,8 +167,9 @@ static double norm2(bench *b)
     return TENSORS;
 }
 
-static double sgd(bench *b)
+static double sgd(bench *b, int unused)
 {
+    (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
         must(spx_sgd(b->s, b->len, 1e-9f, 0.9f, 1e-4f, 1, b->tensor[i], b->tensor[i + 1],
                      b->tensor[i + 2]));
@@ -237,8 +177,9 @@ static double sgd(bench *b)
     return TENSORS / 3 * 5;
 }
 
-static double adam(bench *b)
+static double adam(bench *b, int unused)
 {
+    (void)unused;
     float *t0 = b->tensor[0], *v = b->tensor[1];
     memset(v, 0, b->len * sizeof *v); /* squares: not below zero */
     must(spx_adam(b->s, b->len, 1e-9f, 0.5f, 0.999f, 1e-4f, 3, t0, b->tensor[2], v, b->tensor[3]));
@@ -249,8 +190,9 @@ static double adam(bench *b)
     return (1 + (TENSORS - 4) / 3) * 7 + 1;
 }
 
-static double axpy(bench *b)
+static double axpy(bench *b, int unused)
 {
+    (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
         must(spx_axpy(b->s, b->len, 0.1f, b->tensor[i], b->tensor[i + 1], b->tensor[i + 2]));
     }
@@ -260,37 +202,35 @@ static double axpy(bench *b)
 typedef struct row {
     const char *name;
     bench_fn fn;
+    const int *with; /* a row each; NULL: one row */
+    size_t count;
 } row;
 
+static const int strides[] = {1, 2};
+
 static const row rows[] = {
-    {"copy", copy},
-    {"bn_stats", bn_stats},
-    {"norm_sum k=1", sum_1},
-    {"norm_sum k=2", sum_2},
-    {"norm_sum k=6", sum_6},
-    {"norm_sum k=30", sum_30},
-    {"reduce k=1 relu", reduce_1},
-    {"reduce k=6", reduce_6},
-    {"reduce k=30", reduce_30},
-    {"apply", apply},
-    {"relu", relu},
-    {"avg_pool 3x3", pool_forward_1},
-    {"avg_pool 3x3 / 2", pool_forward_2},
-    {"avg_pool backward", pool_backward_1},
-    {"avg_pool / 2 backward", pool_backward_2},
-    {"norm2", norm2},
-    {"sgd", sgd},
-    {"adam", adam},
-    {"axpy", axpy},
+    {"copy", copy, NULL, 1}, /* first: the others are shares of it */
+    {"bn_stats", bn_stats, NULL, 1},
+    {"norm_sum k =", sum, network_terms, NETWORK_TERMS},
+    {"reduce, relu, k =", reduce, network_terms, NETWORK_TERMS},
+    {"apply", apply, NULL, 1},
+    {"relu", relu, NULL, 1},
+    {"avg_pool 3x3 /", pool_forward, strides, 2},
+    {"avg_pool backward /", pool_backward, strides, 2},
+    {"norm2", norm2, NULL, 1},
+    {"sgd", sgd, NULL, 1},
+    {"adam", adam, NULL, 1},
+    {"axpy", axpy, NULL, 1},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
+#define MOST_WITH 4 /* NETWORK_TERMS */
 
-static void bench_init(bench *b, spx_stream *s, shape k)
+static void bench_init(bench *b, spx_stream *s, network_size k)
 {
     memset(b, 0, sizeof *b);
     b->s = s;
     b->k = k;
-    b->len = (size_t)(k.n * k.c * k.hw);
+    b->len = (size_t)(k.n * chw(b));
     b->coef = 0.5f;
     for (int i = 0; i < TENSORS; i++) {
         must(spx_alloc((void **)&b->tensor[i], b->len * sizeof(float)));
@@ -325,23 +265,32 @@ static void bench_clear(bench *b)
     }
 }
 
-static void run_table(spx_stream *s, shape k)
+static void run_table(spx_stream *s, network_size k)
 {
-    double best[ROWS], copied = 0;
+    double best[ROWS][MOST_WITH] = {{0}};
     bench b;
     bench_init(&b, s, k);
     for (int round = 0; round < ROUNDS; round++) { /* rounds outside: noise meets every row alike */
         for (size_t r = 0; r < ROWS; r++) {
-            const double start = now(), tensors = rows[r].fn(&b), seconds = now() - start;
-            const double rate = tensors * (double)b.len * 4e-9 / seconds;
-            best[r] = round == 0 || rate > best[r] ? rate : best[r];
+            for (size_t i = 0; i < rows[r].count; i++) {
+                const int with = rows[r].with != NULL ? rows[r].with[i] : 0;
+                const double start = spx_seconds(), tensors = rows[r].fn(&b, with);
+                const double rate = tensors * (double)b.len * 4e-9 / (spx_seconds() - start);
+                best[r][i] = rate > best[r][i] ? rate : best[r][i];
+            }
         }
     }
-    copied = best[0];
     (void)printf("n %d, c %d, %d x %d: GB/s, share of copy\n", (int)k.n, (int)k.c, (int)k.side,
                  (int)k.side);
     for (size_t r = 0; r < ROWS; r++) {
-        (void)printf("  %-22s %7.1f %6.2f\n", rows[r].name, best[r], best[r] / copied);
+        for (size_t i = 0; i < rows[r].count; i++) {
+            char with[16] = "";
+            if (rows[r].with != NULL) {
+                (void)snprintf(with, sizeof with, "%d", rows[r].with[i]);
+            }
+            (void)printf("  %-20s %-2s %7.1f %6.2f\n", rows[r].name, with, best[r][i],
+                         best[r][i] / best[0][0]);
+        }
     }
     bench_clear(&b);
 }
@@ -355,7 +304,7 @@ static void run_linear(spx_stream *s, int64_t n, int64_t f, int64_t o)
         must(spx_calloc((void **)&p[i], sizes[i], sizeof(float)));
     }
     for (int round = 0; round < 3 * 20; round++) {
-        const double start = now();
+        const double start = spx_seconds();
         double seconds;
         switch (round % 3) {
         case 0:
@@ -367,7 +316,7 @@ static void run_linear(spx_stream *s, int64_t n, int64_t f, int64_t o)
         default:
             must(spx_linear_backward_weights(s, n, f, o, p[0], p[2], false, p[1], NULL));
         }
-        seconds = now() - start;
+        seconds = spx_seconds() - start;
         best[round % 3] = seconds < best[round % 3] ? seconds : best[round % 3];
     }
     (void)printf("linear %4d x %3d x %4d: GFLOP/s %6.1f forward %6.1f data %6.1f weights\n", (int)n,
@@ -380,16 +329,13 @@ static void run_linear(spx_stream *s, int64_t n, int64_t f, int64_t o)
 
 int main(int argc, char **argv)
 {
-    static const shape shapes[] = {
-        {64, 16, 1024, 32}, {64, 32, 256, 16}, {64, 64, 64, 8}, {96, 5, 1024, 32}};
-    static const int64_t linears[][3] = {{96, 80, 100}, {64, 256, 10}, {256, 512, 1000}};
     spx_stream *s;
     must(spx_stream_create(&s, SPX_DEVICE_CPU, argc > 1 ? atoi(argv[1]) : 0));
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        run_table(s, shapes[i]);
+    for (size_t i = 0; i < NETWORK_SIZES; i++) {
+        run_table(s, network_sizes[i]);
     }
-    for (size_t i = 0; i < sizeof linears / sizeof linears[0]; i++) {
-        run_linear(s, linears[i][0], linears[i][1], linears[i][2]);
+    for (size_t i = 0; i < NETWORK_LINEARS; i++) {
+        run_linear(s, network_linears[i][0], network_linears[i][1], network_linears[i][2]);
     }
     spx_stream_destroy(s);
     return 0;

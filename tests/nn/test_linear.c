@@ -2,6 +2,7 @@
 
 #include "kernels/nn/linear/linear.h"
 #include "kernels/nn/linear/linear_impl.h"
+#include "tests/nn/network_sizes.h"
 
 static const size_t cases[][3] = {
     /* n, f, o */
@@ -17,13 +18,13 @@ typedef struct problem {
     bool flag; /* bias, accumulate */
 } problem;
 
-static void problem_init(problem *q, size_t i)
+static void problem_init(problem *q, size_t n, size_t f, size_t o, bool flag)
 {
     memset(q, 0, sizeof *q);
-    q->n = cases[i / 2][0];
-    q->f = cases[i / 2][1];
-    q->o = cases[i / 2][2];
-    q->flag = i % 2 == 1;
+    q->n = n;
+    q->f = f;
+    q->o = o;
+    q->flag = flag;
     q->x = pile_normal(&q->p, q->n * q->f, 0, 1);
     q->w = pile_normal(&q->p, q->o * q->f, 0, 1);
     q->b = pile_normal(&q->p, q->o, 0, 1);
@@ -78,7 +79,7 @@ static void on_every_case(void (*body)(spx_stream *s, void *ctx))
 {
     for (size_t i = 0; i < 2 * CASES; i++) {
         problem q;
-        problem_init(&q, i);
+        problem_init(&q, cases[i / 2][0], cases[i / 2][1], cases[i / 2][2], i % 2 == 1);
         spx_on_every_stream(body, &q);
         pile_clear(&q.p);
     }
@@ -94,6 +95,19 @@ SPX_TEST(backward_equals_the_matrix_products)
 {
     SPX_UNUSED;
     on_every_case(backward_body);
+}
+
+SPX_TEST(all_passes_equal_the_matrix_products_at_the_networks_sizes)
+{
+    SPX_UNUSED;
+    for (size_t i = 0; i < NETWORK_LINEARS; i++) {
+        const int64_t *k = network_linears[i];
+        problem q;
+        problem_init(&q, 5, (size_t)k[1], (size_t)k[2], true);
+        spx_on_every_stream(forward_body, &q);
+        spx_on_every_stream(backward_body, &q);
+        pile_clear(&q.p);
+    }
 }
 
 static double dot(const float *a, const float *b, size_t n)
@@ -152,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(forward_equals_the_matrix_product),
         SPX_UNIT(backward_equals_the_matrix_products),
+        SPX_UNIT(all_passes_equal_the_matrix_products_at_the_networks_sizes),
         SPX_UNIT(backward_is_the_adjoint_of_forward),
         SPX_UNIT(bad_arguments_are_refused),
     };

@@ -2,6 +2,7 @@
 
 #include "kernels/nn/norm_sum/norm_sum.h"
 #include "kernels/nn/norm_sum/norm_sum_impl.h"
+#include "tests/nn/network_sizes.h"
 
 /* Which parts the terms have; term j of a case gets parts[j % 4]. */
 enum { BN = 1, AFFINE = 2, COEF = 4, MASK = 8 };
@@ -388,6 +389,29 @@ SPX_TEST(backward_equals_the_formula)
     }
 }
 
+SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
+{
+    spx_stream *s;
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 2));
+    for (size_t i = 0; i < NETWORK_SIZES * NETWORK_TERMS; i++) {
+        const network_size *size = &network_sizes[i / NETWORK_TERMS];
+        const norm_case k = {.n = 2,
+                             .c = (size_t)size->c,
+                             .hw = (size_t)(size->side * size->side),
+                             .k = network_terms[i % NETWORK_TERMS],
+                             .relu = true,
+                             .parts = {BN | COEF, BN | COEF, BN | AFFINE | COEF, COEF}};
+        problem q;
+        backward_ctx b = {&q, true};
+        problem_init(&q, &k, 0.5f);
+        forward_body(s, &q);
+        backward_body(s, &b);
+        pile_clear(&q.p);
+    }
+    spx_stream_destroy(s);
+}
+
 /* As many threads and terms as there may be: the partial sums fill all the room they have. */
 SPX_TEST(the_most_threads_reduce_the_most_terms)
 {
@@ -650,6 +674,7 @@ int main(void)
         SPX_UNIT(statistics_survive_an_outlying_first_image),
         SPX_UNIT(statistics_of_one_value_have_no_variance),
         SPX_UNIT(backward_equals_the_formula),
+        SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
         SPX_UNIT(the_most_threads_reduce_the_most_terms),
         SPX_UNIT(gradients_through_batch_statistics_equal_finite_differences),
         SPX_UNIT(the_gradient_may_replace_the_incoming_one),

@@ -2,6 +2,7 @@
 
 #include "kernels/nn/pool/pool2d.h"
 #include "kernels/nn/pool/pool2d_impl.h"
+#include "tests/nn/network_sizes.h"
 
 /* n, c, h, w, size, stride, pad; gap: floats between images */
 typedef struct pool_case {
@@ -134,6 +135,26 @@ SPX_TEST(backward_is_the_adjoint_of_forward)
     }
 }
 
+SPX_TEST(the_networks_sizes_give_the_mean_and_its_adjoint)
+{
+    SPX_UNUSED;
+    for (size_t i = 0; i < 2 * NETWORK_SIZES; i++) {
+        const network_size *size = &network_sizes[i / 2];
+        const pool_case k = {.d = {.n = 2,
+                                   .c = size->c,
+                                   .h = size->side,
+                                   .w = size->side,
+                                   .size = 3,
+                                   .stride = 1 + (int64_t)(i % 2),
+                                   .pad = 1}};
+        problem q;
+        problem_init(&q, &k);
+        spx_on_every_stream(forward_body, &q);
+        spx_on_every_stream(adjoint_body, &q);
+        pile_clear(&q.p);
+    }
+}
+
 SPX_TEST(shapes_follow_the_floor_rule_and_bad_ones_are_refused)
 {
     static const spx_pool2d_shape bad[] = {
@@ -168,6 +189,7 @@ int main(void)
         SPX_UNIT(forward_equals_the_mean_of_the_window_without_padding),
         SPX_UNIT(backward_equals_the_transpose),
         SPX_UNIT(backward_is_the_adjoint_of_forward),
+        SPX_UNIT(the_networks_sizes_give_the_mean_and_its_adjoint),
         SPX_UNIT(shapes_follow_the_floor_rule_and_bad_ones_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include "kernels/nn/relu/relu.h"
 #include "kernels/nn/relu/relu_impl.h"
+#include "tests/nn/network_sizes.h"
 
 static const size_t cases[][3] = {
     /* n, chw, gap */
@@ -57,6 +58,18 @@ SPX_TEST(forward_and_backward_equal_the_formula)
     }
 }
 
+SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
+{
+    SPX_UNUSED;
+    for (size_t i = 0; i < NETWORK_SIZES; i++) {
+        const network_size *k = &network_sizes[i];
+        const size_t chw = (size_t)(k->c * k->side * k->side);
+        problem q = {.n = 2, .chw = chw, .stride = chw};
+        spx_on_every_stream(body, &q);
+        pile_clear(&q.p);
+    }
+}
+
 static void nan_body(spx_stream *s, void *ctx)
 {
     const float x[9] = {NAN, -1, 1, -INFINITY, INFINITY, 0, NAN, -2, 2};
@@ -90,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(forward_and_backward_equal_the_formula),
+        SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
         SPX_UNIT(a_nan_stays_a_nan),
         SPX_UNIT(bad_arguments_are_refused),
     };
