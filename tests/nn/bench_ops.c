@@ -1,14 +1,17 @@
 /*
  * bench_ops [THREADS]: memory throughput of the light ops beside a copy of the same tensors in the
- * same run. An op bound by memory should come near the copy. Prints a table; the best of several
- * rounds.
+ * same run. An op bound by memory should come near the copy. Then the matrix product's speed and
+ * the smallest ops' times. The best of several rounds.
  */
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
+#include "kernels/nn/drop_mask/drop_mask.h"
 #include "kernels/nn/linear/linear.h"
+#include "kernels/nn/loss/loss.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
 #include "kernels/nn/pool/pool2d.h"
 #include "kernels/nn/relu/relu.h"
+#include "kernels/nn/softmax/softmax.h"
 #include "kernels/optim/optim.h"
 #include "tests/nn/network_sizes.h"
 
@@ -327,6 +330,47 @@ static void run_linear(spx_stream *s, int64_t n, int64_t f, int64_t o)
     }
 }
 
+/* The smallest ops, which no copy compares with: logits (n, classes), alphas, masks of n images. */
+static void run_small(spx_stream *s, int64_t n, int64_t classes)
+{
+    enum { ROWS_OF_ALPHAS = 14, CANDIDATES = 7, CALLS = 20, OPS = 4 };
+    static const char *const names[OPS] = {"cross_entropy", "cross_entropy backward", "softmax",
+                                           "drop_mask"};
+    float *x, *y;
+    int32_t *label;
+    double best[OPS] = {1e9, 1e9, 1e9, 1e9};
+    must(spx_calloc((void **)&x, (size_t)(n * classes), sizeof *x));
+    must(spx_calloc((void **)&y, (size_t)(n * classes), sizeof *y));
+    must(spx_calloc((void **)&label, (size_t)n, sizeof *label));
+    for (int call = 0; call < CALLS * OPS; call++) {
+        const double start = spx_seconds();
+        double seconds;
+        switch (call % OPS) {
+        case 0:
+            must(spx_cross_entropy_forward(s, n, classes, x, label, 0.1f, y));
+            break;
+        case 1:
+            must(spx_cross_entropy_backward(s, n, classes, x, label, 0.1f, 1, y));
+            break;
+        case 2:
+            must(spx_softmax_forward(s, ROWS_OF_ALPHAS, CANDIDATES, x, y));
+            break;
+        default:
+            must(spx_drop_mask(s, n, 0.2f, 1, (uint64_t)call, 0, y));
+        }
+        seconds = spx_seconds() - start;
+        best[call % OPS] = seconds < best[call % OPS] ? seconds : best[call % OPS];
+    }
+    (void)printf("n %d, classes %d, microseconds:", (int)n, (int)classes);
+    for (int i = 0; i < OPS; i++) {
+        (void)printf(" %s %.1f", names[i], 1e6 * best[i]);
+    }
+    (void)printf("\n");
+    spx_free(x);
+    spx_free(y);
+    spx_free(label);
+}
+
 int main(int argc, char **argv)
 {
     spx_stream *s;
@@ -336,6 +380,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < NETWORK_LINEARS; i++) {
         run_linear(s, network_linears[i][0], network_linears[i][1], network_linears[i][2]);
+        run_small(s, network_linears[i][0], network_linears[i][2]);
     }
     spx_stream_destroy(s);
     return 0;
