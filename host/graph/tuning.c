@@ -163,9 +163,9 @@ static spx_status run_once(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_
 }
 
 /*
- * oneDNN is asked on one thread only: with more, its OpenMP workers keep spinning after a call on the
- * processors of the next op's workers. Measured alone it may win; a whole step loses, and on a busy
- * machine by a factor.
+ * oneDNN is asked on one thread only: with more, its OpenMP workers keep spinning after a call on
+ * the processors of the next op's workers. Measured alone it may win; a whole step loses, and on a
+ * busy machine by a factor.
  */
 static bool candidate(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
                       spx_conv2d_algo algo)

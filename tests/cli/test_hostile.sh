@@ -68,8 +68,8 @@ refused 1 'no network fits' plan --relu-budget 51200 --max-macs 5
 refused 1 'no network fits' plan --relu-budget 2048 --min-layers 6 --max-layers 6
 refused 1 'GiB' bench supernet-step --batch 65536 --init-channels 4096
 refused 1 'too large' bench eval --batch 65536 --input 3x4096x4096
-refused 1 'cutout' train --data pack.h5 --out work/run --layers 3 --reduce-at 0,2 --init-channels 1 \
-    --aux-weight 0 --batch 8 --cutout 1024
+refused 1 'cutout' train --data pack.h5 --out work/run --layers 3 --reduce-at 0,2 \
+    --init-channels 1 --aux-weight 0 --batch 8 --cutout 1024
 for plan in real cell array; do
     refused 1 "plan-$plan.json" train --data pack.h5 --out work/run --plan "plan-$plan.json"
 done

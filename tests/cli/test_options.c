@@ -1,7 +1,7 @@
-#define _XOPEN_SOURCE 700
+#define _POSIX_C_SOURCE 200809L
 #include "host/cli/cli.h"
 
-#include "tests/support/spx_temp.h"
+#include "tests/support/spx_scratch.h"
 
 typedef struct values {
     bool flag;
@@ -80,13 +80,13 @@ static const spx_command *const subs[] = {&probe, &stop, NULL};
 static const spx_command group = {.name = "group", .summary = "s", .sub = subs};
 static const spx_command *const commands[] = {&probe, &stop, &fail_command, &group, NULL};
 
-static spx_temp temp;
+static spx_scratch temp;
 
 static int setup(void **state)
 {
     (void)state;
     memset(&seen, 0, sizeof seen);
-    spx_temp_make(&temp);
+    assert_int_equal(spx_scratch_make(&temp), 0);
     return 0;
 }
 
@@ -95,7 +95,7 @@ static int teardown(void **state)
     (void)state;
     free(seen.ini);
     json_decref(seen.resolved);
-    spx_temp_remove(&temp);
+    spx_scratch_remove(&temp);
     return 0;
 }
 
@@ -260,8 +260,8 @@ SPX_TEST(help_is_data_and_runs_nothing)
 static int run_with_config(const char *text, const char *arguments)
 {
     char line[512];
-    const char *path = spx_temp_path(&temp, "c.ini");
-    spx_temp_write(path, text);
+    const char *path = spx_scratch_path(&temp, "c.ini");
+    spx_scratch_write_text(path, text);
     (void)snprintf(line, sizeof line, "probe --config %s %s", path, arguments);
     return run_line(line);
 }

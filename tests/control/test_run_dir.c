@@ -1,21 +1,21 @@
-#define _XOPEN_SOURCE 700
+#define _POSIX_C_SOURCE 200809L
 #include "host/control/run_dir.h"
 
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "host/control/build_info.h"
-#include "tests/support/spx_temp.h"
+#include "tests/support/spx_scratch.h"
 
-static spx_temp temp;
+static spx_scratch temp;
 static char folder[256];
 static json_t *config;
 
 static int setup(void **state)
 {
     (void)state;
-    spx_temp_make(&temp);
-    (void)snprintf(folder, sizeof folder, "%s", spx_temp_path(&temp, "deep/er/run"));
+    assert_int_equal(spx_scratch_make(&temp), 0);
+    (void)snprintf(folder, sizeof folder, "%s", spx_scratch_path(&temp, "deep/er/run"));
     config = json_pack("{s:i}", "epochs", 3);
     return config == NULL;
 }
@@ -24,7 +24,7 @@ static int teardown(void **state)
 {
     (void)state;
     json_decref(config);
-    spx_temp_remove(&temp);
+    spx_scratch_remove(&temp);
     return 0;
 }
 
@@ -49,7 +49,7 @@ SPX_TEST(a_new_run_records_its_options_and_its_commit)
     assert_false(spx_run_dir_resumed(run));
     spx_run_dir_close(run);
     in_folder("config.ini", path);
-    spx_temp_check_text(path, "[train]\nepochs = 3\n");
+    spx_scratch_check_text(path, "[train]\nepochs = 3\n");
     in_folder("run.json", path);
     record = json_load_file(path, 0, NULL);
     assert_non_null(record);
@@ -100,10 +100,11 @@ SPX_TEST(a_foreign_folder_is_refused_and_left_as_it_was)
     SPX_UNUSED;
     spx_run_dir *run;
     char path[300];
-    assert_int_equal(mkdir(spx_temp_path(&temp, "home"), 0777), 0);
-    (void)snprintf(folder, sizeof folder, "%s", temp.path);
+    const char *home = spx_scratch_path(&temp, "home");
+    assert_int_equal(mkdir(home, 0777), 0);
+    (void)snprintf(folder, sizeof folder, "%s", home);
     in_folder("thesis.txt", path);
-    spx_temp_write(path, "years of work");
+    spx_scratch_write_text(path, "years of work");
     CHECK_FAILS(SPX_EINVAL, open_run(&run, true, "train"));
     assert_null(run);
     in_folder("lock", path);
@@ -158,10 +159,10 @@ SPX_TEST(a_damaged_record_is_refused)
     spx_run_dir_close(run);
     in_folder("run.json", path);
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
-        spx_temp_write(path, damaged[i]);
+        spx_scratch_write_text(path, damaged[i]);
         CHECK_FAILS(SPX_EFORMAT, open_run(&run, true, "train"));
         assert_null(run);
-        spx_temp_check_text(path, damaged[i]);
+        spx_scratch_check_text(path, damaged[i]);
     }
 }
 
@@ -177,7 +178,7 @@ SPX_TEST(metrics_lie_in_the_folder)
     spx_jsonl_close(log);
     spx_run_dir_close(run);
     in_folder("metrics.jsonl", path);
-    spx_temp_check_text(path, "{\"step\":1}\n");
+    spx_scratch_check_text(path, "{\"step\":1}\n");
 }
 
 int main(void)

@@ -1,7 +1,7 @@
-#define _XOPEN_SOURCE 700
+#define _POSIX_C_SOURCE 200809L
 /* golden_check itself: it says yes to what is stored and no to anything else, without falling over.
  */
-#include "tests/support/spx_temp.h"
+#include "tests/support/spx_scratch.h"
 #include "tests/support/spx_test.h"
 
 #include "host/h5/h5_file.h"
@@ -91,15 +91,16 @@ static void golden_path(char out[static 512], const char *file)
 SPX_TEST(an_untouched_copy_passes)
 {
     SPX_UNUSED;
-    spx_temp t;
+    spx_scratch t;
     char path[512];
-    spx_temp_make(&t);
+    assert_int_equal(spx_scratch_make(&t), 0);
     golden_path(path, "search_cell_reduce.h5");
     bytes b = read_all(path);
-    write_all(spx_temp_path(&t, "copy.h5"), b.data, b.size);
-    assert_int_equal(check(t.path), 0);
+    const char *copy = spx_scratch_path(&t, "copy.h5");
+    write_all(copy, b.data, b.size);
+    assert_int_equal(check(copy), 0);
     free(b.data);
-    spx_temp_remove(&t);
+    spx_scratch_remove(&t);
 }
 
 /* A bit of the highest mantissa byte: the value changes by 1/64 to 1/2. */
@@ -124,40 +125,43 @@ SPX_TEST(one_changed_number_of_any_quantity_fails)
         {"search_cnn.h5", "logits_train"},
         {"search_cnn.h5", "logits_eval_after_that_forward"},
     };
-    spx_temp t;
-    spx_temp_make(&t);
+    spx_scratch t;
+    assert_int_equal(spx_scratch_make(&t), 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char path[512];
         golden_path(path, cases[i][0]);
         bytes b = read_all(path);
         /* little-endian float: byte 2 holds the exponent's last bit and the mantissa's top */
         b.data[find_dataset(&b, path, cases[i][1]) + 2] ^= 0x20;
-        write_all(spx_temp_path(&t, "copy.h5"), b.data, b.size);
-        if (check(t.path) != 1) {
+        const char *copy = spx_scratch_path(&t, "copy.h5");
+        write_all(copy, b.data, b.size);
+        if (check(copy) != 1) {
             fail_msg("%s: %s changed and passed", cases[i][0], cases[i][1]);
         }
         free(b.data);
     }
-    spx_temp_remove(&t);
+    spx_scratch_remove(&t);
 }
 
 SPX_TEST(what_is_no_golden_file_fails)
 {
     SPX_UNUSED;
-    spx_temp t;
+    spx_scratch t;
     char path[512];
-    spx_temp_make(&t);
+    assert_int_equal(spx_scratch_make(&t), 0);
     golden_path(path, "search_cell_reduce.h5");
     bytes b = read_all(path);
     for (size_t part = 0; part < 4; part++) { /* empty, and cut */
-        write_all(spx_temp_path(&t, "cut.h5"), b.data, part * b.size / 4);
-        assert_int_equal(check(t.path), 1);
+        const char *copy = spx_scratch_path(&t, "cut.h5");
+        write_all(copy, b.data, part * b.size / 4);
+        assert_int_equal(check(copy), 1);
     }
-    assert_int_equal(check(spx_temp_path(&t, "absent.h5")), 1);
-    spx_temp_write(spx_temp_path(&t, "text.h5"), "no HDF5");
-    assert_int_equal(check(t.path), 1);
+    assert_int_equal(check(spx_scratch_path(&t, "absent.h5")), 1);
+    const char *copy = spx_scratch_path(&t, "text.h5");
+    spx_scratch_write_text(copy, "no HDF5");
+    assert_int_equal(check(copy), 1);
     free(b.data);
-    spx_temp_remove(&t);
+    spx_scratch_remove(&t);
 }
 
 /* A training pass needs the weights beside it. */
@@ -165,17 +169,18 @@ SPX_TEST(a_file_without_its_companion_fails)
 {
     SPX_UNUSED;
     static const char *const files[] = {"aug_tiny_train.h5", "search_step1_correct.h5"};
-    spx_temp t;
-    spx_temp_make(&t);
+    spx_scratch t;
+    assert_int_equal(spx_scratch_make(&t), 0);
     for (int i = 0; i < 2; i++) {
         char path[512];
         golden_path(path, files[i]);
         bytes b = read_all(path);
-        write_all(spx_temp_path(&t, files[i]), b.data, b.size);
-        assert_int_equal(check(t.path), 1);
+        const char *copy = spx_scratch_path(&t, files[i]);
+        write_all(copy, b.data, b.size);
+        assert_int_equal(check(copy), 1);
         free(b.data);
     }
-    spx_temp_remove(&t);
+    spx_scratch_remove(&t);
 }
 
 /* Bookkeeping of the file, names and attributes: whatever a bad byte does to them, the program
@@ -183,9 +188,9 @@ SPX_TEST(a_file_without_its_companion_fails)
 SPX_TEST(random_damage_never_kills_it)
 {
     SPX_UNUSED;
-    spx_temp t;
+    spx_scratch t;
     char path[512];
-    spx_temp_make(&t);
+    assert_int_equal(spx_scratch_make(&t), 0);
     golden_path(path, "search_cell_normal_after_reduce.h5");
     const bytes whole = read_all(path);
     unsigned char *data = malloc(whole.size);
@@ -198,12 +203,13 @@ SPX_TEST(random_damage_never_kills_it)
                 1013904223u; /* Numerical Recipes' generator: which bytes matters little */
             data[(x >> 4) % whole.size] ^= (unsigned char)(1u << (x >> 29));
         }
-        write_all(spx_temp_path(&t, "copy.h5"), data, whole.size);
-        assert_in_range(check(t.path), 0, 1);
+        const char *copy = spx_scratch_path(&t, "copy.h5");
+        write_all(copy, data, whole.size);
+        assert_in_range(check(copy), 0, 1);
     }
     free(data);
     free(whole.data);
-    spx_temp_remove(&t);
+    spx_scratch_remove(&t);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
-#define _XOPEN_SOURCE 700
+#define _POSIX_C_SOURCE 200809L
 /* sphynx import: every array arrives unchanged, whichever way the file groups them; what does not
  * fit is refused and leaves nothing behind. */
-#include "tests/support/spx_temp.h"
+#include "tests/support/spx_scratch.h"
 #include "tests/support/spx_test.h"
 
 #include "search/final/model.h"
@@ -72,12 +72,13 @@ static void check_arrays(const char *model)
 SPX_TEST(a_file_that_describes_itself_needs_no_options)
 {
     SPX_UNUSED;
-    spx_temp t;
+    spx_scratch t;
     spx_model m;
-    spx_temp_make(&t);
-    assert_int_equal(import(source, spx_temp_path(&t, "model.h5"), NULL, NULL, NULL), 0);
-    check_arrays(t.path);
-    CHECK_OK(spx_model_open(&m, t.path));
+    assert_int_equal(spx_scratch_make(&t), 0);
+    const char *model = spx_scratch_path(&t, "model.h5");
+    assert_int_equal(import(source, model, NULL, NULL, NULL), 0);
+    check_arrays(model);
+    CHECK_OK(spx_model_open(&m, model));
     assert_int_equal(m.spec.init_channels, 1);
     assert_int_equal(m.spec.layers, 3);
     assert_int_equal(m.spec.n_reduce, 2);
@@ -85,7 +86,7 @@ SPX_TEST(a_file_that_describes_itself_needs_no_options)
     assert_int_equal(m.spec.classes, 5);
     assert_memory_equal(&m.spec.genotype, &spx_genotype_published, sizeof m.spec.genotype);
     spx_model_close(&m);
-    spx_temp_remove(&t);
+    spx_scratch_remove(&t);
 }
 
 /* All arrays at the root, PyTorch's counters among them; the description on the command line. */
@@ -94,12 +95,12 @@ SPX_TEST(a_flat_file_is_read_with_the_network_given_as_options)
     SPX_UNUSED;
     static const char *const groups[] = {"param", "buffer"};
     static const int64_t count = 7;
-    spx_temp t;
+    spx_scratch t;
     char flat[256];
     spx_h5 *a;
     spx_h5_out *w;
-    spx_temp_make(&t);
-    (void)snprintf(flat, sizeof flat, "%s", spx_temp_path(&t, "flat.h5"));
+    assert_int_equal(spx_scratch_make(&t), 0);
+    (void)snprintf(flat, sizeof flat, "%s", spx_scratch_path(&t, "flat.h5"));
     CHECK_OK(spx_h5_open(&a, source, SPX_H5_FOREIGN));
     CHECK_OK(spx_h5_create(&w));
     CHECK_OK(spx_h5_add(w, "stem.1.num_batches_tracked", SPX_H5_I64, 0, NULL, &count));
@@ -119,33 +120,33 @@ SPX_TEST(a_flat_file_is_read_with_the_network_given_as_options)
     CHECK_OK(spx_h5_commit(w, flat));
     spx_h5_discard(w);
     spx_h5_close(a);
-    spx_temp_path(&t, "model.h5");
-    assert_int_equal(import(flat, t.path, NULL, NULL, NULL), 1); /* not the default network */
-    assert_int_equal(import(flat, t.path, "--classes=5", "--init-channels=1", "--layers=3"), 1);
-    FILE *f = fopen(t.path, "rb");
+    const char *model = spx_scratch_path(&t, "model.h5");
+    assert_int_equal(import(flat, model, NULL, NULL, NULL), 1); /* not the default network */
+    assert_int_equal(import(flat, model, "--classes=5", "--init-channels=1", "--layers=3"), 1);
+    FILE *f = fopen(model, "rb");
     assert_null(f); /* nothing half-written */
-    char ini[256];
-    (void)snprintf(ini, sizeof ini, "--config=%s/net.ini", t.dir);
-    spx_temp_write(ini + strlen("--config="), "classes = 5\ninit-channels = 1\nlayers = 3\n"
-                                              "reduce-at = 0,2\n");
-    assert_int_equal(import(flat, t.path, ini, NULL, NULL), 0);
-    check_arrays(t.path);
-    spx_temp_remove(&t);
+    char ini[300];
+    (void)snprintf(ini, sizeof ini, "--config=%s/net.ini", t.folder);
+    spx_scratch_write_text(ini + strlen("--config="), "classes = 5\ninit-channels = 1\nlayers = 3\n"
+                                                      "reduce-at = 0,2\n");
+    assert_int_equal(import(flat, model, ini, NULL, NULL), 0);
+    check_arrays(model);
+    spx_scratch_remove(&t);
 }
 
 SPX_TEST(weights_of_another_network_are_refused)
 {
     SPX_UNUSED;
-    spx_temp t;
-    spx_temp_make(&t);
-    spx_temp_path(&t, "model.h5");
-    assert_int_equal(import(source, t.path, "--init-channels=2", NULL, NULL), 1);
-    assert_int_equal(import(source, t.path, "--layers=4", NULL, NULL), 1);
-    assert_int_equal(import(source, t.path, "--layers=2", "--reduce-at=0,1", NULL), 1);
-    assert_int_equal(import(GOLDEN_DIR "/ops.h5", t.path, NULL, NULL, NULL), 1);
-    assert_int_equal(import("absent.h5", t.path, NULL, NULL, NULL), 1);
-    assert_null(fopen(t.path, "rb"));
-    spx_temp_remove(&t);
+    spx_scratch t;
+    assert_int_equal(spx_scratch_make(&t), 0);
+    const char *model = spx_scratch_path(&t, "model.h5");
+    assert_int_equal(import(source, model, "--init-channels=2", NULL, NULL), 1);
+    assert_int_equal(import(source, model, "--layers=4", NULL, NULL), 1);
+    assert_int_equal(import(source, model, "--layers=2", "--reduce-at=0,1", NULL), 1);
+    assert_int_equal(import(GOLDEN_DIR "/ops.h5", model, NULL, NULL, NULL), 1);
+    assert_int_equal(import("absent.h5", model, NULL, NULL, NULL), 1);
+    assert_null(fopen(model, "rb"));
+    spx_scratch_remove(&t);
 }
 
 int main(void)
