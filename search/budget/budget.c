@@ -250,11 +250,20 @@ static spx_status try_depth(spx_planner *p, const spx_plan_bounds *b, int64_t la
     return SPX_OK;
 }
 
-/* Says what the smallest networks within the depth bounds need. */
+/* Says what the smallest networks within the depth bounds need; ReLUs do not depend on placement.
+ */
 static spx_status refuse(spx_planner *p, const spx_plan_bounds *b)
 {
-    spx_plan_choice c = {.init_channels = p->step, .layers = b->min_layers};
+    spx_plan_choice c = {.init_channels = p->step, .layers = b->min_layers, .reduce_at = {0, 1}};
     int64_t params = INT64_MAX, macs = INT64_MAX;
+    SPX_RETURN_IF(count(p, &c));
+    if (c.counts.relus > b->relus) {
+        return SPX_FAIL(SPX_ENOTFOUND,
+                        "no network fits %lld ReLUs: the smallest (%lld channels, %lld layers) "
+                        "has %lld",
+                        (long long)b->relus, (long long)c.init_channels, (long long)c.layers,
+                        (long long)c.counts.relus);
+    }
     for (int i = 0; i < 2 * (int)c.layers / 3; i++) {
         for (int j = i + 1; j <= 2 * (int)c.layers / 3; j++) {
             c.reduce_at[0] = i;
@@ -263,13 +272,6 @@ static spx_status refuse(spx_planner *p, const spx_plan_bounds *b)
             params = c.counts.params < params ? c.counts.params : params;
             macs = c.counts.macs < macs ? c.counts.macs : macs;
         }
-    }
-    if (c.counts.relus > b->relus) {
-        return SPX_FAIL(SPX_ENOTFOUND,
-                        "no network fits %lld ReLUs: the smallest (%lld channels, %lld layers) "
-                        "has %lld",
-                        (long long)b->relus, (long long)c.init_channels, (long long)c.layers,
-                        (long long)c.counts.relus);
     }
     return SPX_FAIL(SPX_ENOTFOUND,
                     "no network fits these bounds: the smallest have %lld parameters and %lld "

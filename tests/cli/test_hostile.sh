@@ -65,7 +65,7 @@ refused 2 'unknown option' inspect $'--two\nlines'
 refused 1 '4096' inspect --input 4096x4096x4096
 refused 1 'halving' inspect --input 1x1x1
 refused 1 'no network fits' plan --relu-budget 51200 --max-macs 5
-refused 1 'no network fits' plan --relu-budget 2048 --min-layers 6 --max-layers 6
+refused 1 'no network fits' plan --relu-budget 51200 --min-layers 64 --max-layers 64
 refused 1 'GiB' bench supernet-step --batch 65536 --init-channels 4096
 refused 1 'too large' bench eval --batch 65536 --input 3x4096x4096
 refused 1 'cutout' train --data pack.h5 --out work/run --layers 3 --reduce-at 0,2 \
