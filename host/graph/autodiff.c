@@ -456,7 +456,10 @@ static void diff_loss(diff *d, int i, const spx_loss_seed *loss, int n_loss)
             continue;
         }
         emit_data(d, SPX_OP_CROSS_ENTROPY_BWD, i, 2, (spx_tid[]){logits, labels}, logits);
-        if (g->status == SPX_OK) {
+        if (g->status == SPX_OK && g->node[g->n_nodes - 1].accumulate[0]) {
+            spx_graph_fail(g, SPX_EUNSUPPORTED, "%s: its logits have another reader",
+                           g->node[i].name);
+        } else if (g->status == SPX_OK) {
             g->node[g->n_nodes - 1].attr.value = loss[k].weight;
         }
     }

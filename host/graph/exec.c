@@ -9,6 +9,7 @@
 #include "kernels/nn/relu/relu.h"
 #include "kernels/nn/softmax/softmax.h"
 
+#include <assert.h>
 #include <string.h>
 
 void *spx_exec_data(const spx_exec *e, spx_tid t)
@@ -84,9 +85,16 @@ spx_status spx_exec_conv_shape(const spx_graph *g, const spx_node *nd, spx_conv2
         break;
     }
     const int64_t *xd = g->tensor[x].dim, *wd = g->tensor[w].dim;
-    *d = (spx_conv2d_shape){.n = xd[0], .c = xd[1], .h = xd[2], .w = xd[3], .k = wd[0],
-                            .r = wd[2], .s = wd[3], .stride = nd->attr.stride,
-                            .dilation = nd->attr.dilation, .pad_begin = nd->attr.pad_begin,
+    *d = (spx_conv2d_shape){.n = xd[0],
+                            .c = xd[1],
+                            .h = xd[2],
+                            .w = xd[3],
+                            .k = wd[0],
+                            .r = wd[2],
+                            .s = wd[3],
+                            .stride = nd->attr.stride,
+                            .dilation = nd->attr.dilation,
+                            .pad_begin = nd->attr.pad_begin,
                             .pad_end = nd->attr.pad_end};
     return spx_conv2d_shape_init(d);
 }
@@ -138,10 +146,9 @@ static spx_status run_conv2d_bwd_weights(const spx_exec *e, int i)
     spx_conv2d_shape d;
     spx_conv2d_pass pass;
     SPX_RETURN_IF(spx_exec_conv_shape(e->g, nd, &d, &pass));
-    return spx_conv2d_backward_weights(e->stream, &d, e->algo[i], &in, spx_exec_data(e, nd->in[1]),
-                                       image_stride(e->g, nd->in[1]), nd->accumulate[0],
-                                       spx_exec_data(e, nd->out[0]), spx_exec_data(e, nd->out[1]),
-                                       scratch(e));
+    return spx_conv2d_backward_weights(
+        e->stream, &d, e->algo[i], &in, spx_exec_data(e, nd->in[1]), image_stride(e->g, nd->in[1]),
+        nd->accumulate[0], spx_exec_data(e, nd->out[0]), spx_exec_data(e, nd->out[1]), scratch(e));
 }
 
 #define MAX_RUNNING 64
@@ -167,9 +174,9 @@ static spx_status run_bn_stats(const spx_exec *e, int i)
 static spx_status run_bn_running(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    return spx_bn_running(e->stream, e->g->tensor[nd->in[0]].dim[0],
-                          spx_exec_data(e, nd->in[0]), spx_exec_data(e, nd->in[1]),
-                          spx_exec_data(e, nd->out[0]), spx_exec_data(e, nd->out[1]));
+    return spx_bn_running(e->stream, e->g->tensor[nd->in[0]].dim[0], spx_exec_data(e, nd->in[0]),
+                          spx_exec_data(e, nd->in[1]), spx_exec_data(e, nd->out[0]),
+                          spx_exec_data(e, nd->out[1]));
 }
 
 static spx_norm_term norm_term(const spx_exec *e, const spx_tid *in, int32_t coef_index)
@@ -194,8 +201,8 @@ static spx_status run_norm_sum(const spx_exec *e, int i)
     for (int j = 0; j < k; j++) {
         term[j] = norm_term(e, nd->in + j * SPX_TERM_FIELDS, nd->coef_index[j]);
     }
-    return spx_norm_sum_forward(e->stream, &d, k, term, nd->attr.relu,
-                                spx_exec_data(e, nd->out[0]), image_stride(e->g, nd->out[0]));
+    return spx_norm_sum_forward(e->stream, &d, k, term, nd->attr.relu, spx_exec_data(e, nd->out[0]),
+                                image_stride(e->g, nd->out[0]));
 }
 
 static spx_status run_norm_sum_reduce(const spx_exec *e, int i)
@@ -216,16 +223,15 @@ static spx_status run_norm_sum_reduce(const spx_exec *e, int i)
             .dgamma = spx_exec_data(e, out[SPX_REDUCE_DGAMMA]),
             .dbeta = spx_exec_data(e, out[SPX_REDUCE_DBETA]),
             .accumulate_affine = accumulate[SPX_REDUCE_DGAMMA],
-            .dcoef = dcoef != SPX_NO_TENSOR
-                         ? (float *)spx_exec_data(e, dcoef) + nd->coef_index[j]
-                         : NULL,
+            .dcoef = dcoef != SPX_NO_TENSOR ? (float *)spx_exec_data(e, dcoef) + nd->coef_index[j]
+                                            : NULL,
             .accumulate_coef = accumulate[SPX_REDUCE_DCOEF]};
     }
     const spx_tid y = nd->in[1];
-    return spx_norm_sum_backward_reduce(
-        e->stream, &d, k, term, nd->attr.relu, spx_exec_data(e, y),
-        y != SPX_NO_TENSOR ? image_stride(e->g, y) : 0, spx_exec_data(e, nd->in[0]),
-        image_stride(e->g, nd->in[0]), grad);
+    return spx_norm_sum_backward_reduce(e->stream, &d, k, term, nd->attr.relu, spx_exec_data(e, y),
+                                        y != SPX_NO_TENSOR ? image_stride(e->g, y) : 0,
+                                        spx_exec_data(e, nd->in[0]), image_stride(e->g, nd->in[0]),
+                                        grad);
 }
 
 static spx_status run_norm_sum_apply(const spx_exec *e, int i)
@@ -264,8 +270,12 @@ static spx_status run_relu_bwd(const spx_exec *e, int i)
 static spx_status pool_shape(const spx_exec *e, const spx_node *nd, spx_tid x, spx_pool2d_shape *d)
 {
     const int64_t *dim = e->g->tensor[x].dim;
-    *d = (spx_pool2d_shape){.n = dim[0], .c = dim[1], .h = dim[2], .w = dim[3],
-                            .size = nd->attr.size, .stride = nd->attr.stride,
+    *d = (spx_pool2d_shape){.n = dim[0],
+                            .c = dim[1],
+                            .h = dim[2],
+                            .w = dim[3],
+                            .size = nd->attr.size,
+                            .stride = nd->attr.stride,
                             .pad = nd->attr.pad_begin};
     return spx_pool2d_shape_init(d);
 }
@@ -355,9 +365,7 @@ static spx_status run_cross_entropy_bwd(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->in[0]].dim;
-    if (nd->accumulate[0]) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "two losses of the same logits");
-    }
+    assert(!nd->accumulate[0]); /* differentiation refuses it */
     return spx_cross_entropy_backward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[0]),
                                       spx_exec_data(e, nd->in[1]), nd->attr.smoothing,
                                       nd->attr.value, spx_exec_data(e, nd->out[0]));

@@ -380,6 +380,24 @@ SPX_TEST(evaluation_has_the_same_layout_and_cannot_be_differentiated)
     spx_graph_destroy(eval.g);
 }
 
+SPX_TEST(two_losses_of_the_same_logits_are_refused)
+{
+    SPX_UNUSED;
+    const net t = build(true, true);
+    const spx_tid again = spx_g_cross_entropy(t.g, t.logits, t.label, 0.0f, "again");
+    const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {again, 1.0f}};
+    spx_program *p;
+    spx_stream *s;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    CHECK_FAILS(
+        SPX_EUNSUPPORTED,
+        spx_program_create(
+            &p, t.g, s, &(spx_program_options){.loss = loss, .n_loss = 2, .grad_weights = true}));
+    assert_null(p);
+    spx_stream_destroy(s);
+    spx_graph_destroy(t.g);
+}
+
 SPX_TEST(label_out_of_range_is_an_error_that_names_the_node)
 {
     SPX_UNUSED;
@@ -465,6 +483,7 @@ int main(void)
         SPX_UNIT(outputs_that_equal_each_other_are_both_there),
         SPX_UNIT(programs_compute_only_the_gradients_asked_for),
         SPX_UNIT(evaluation_has_the_same_layout_and_cannot_be_differentiated),
+        SPX_UNIT(two_losses_of_the_same_logits_are_refused),
         SPX_UNIT(label_out_of_range_is_an_error_that_names_the_node),
         SPX_UNIT(plan_keeps_live_tensors_apart),
     };
