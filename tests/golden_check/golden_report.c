@@ -149,7 +149,9 @@ static double largest(const float *a, const float *b, size_t n)
     double most = 0;
     for (size_t i = 0; i < n; i++) {
         const double d = fabs((double)a[i] - (double)b[i]);
-        most = exceeds(d, most) ? d : most;
+        if (exceeds(d, most)) {
+            most = d == d ? d : INFINITY; /* a NaN would give way to the next difference */
+        }
     }
     return most;
 }
@@ -214,7 +216,8 @@ static spx_status compare_with(golden_report *r, const char *name, bool zero, do
     if (zero) {
         add_zero(r, name, largest(got, ref, count));
     } else {
-        add_error(r, name, fmax(0, relative(got, ref, count, least) - allowed));
+        const double error = relative(got, ref, count, least) - allowed;
+        add_error(r, name, error < 0 ? 0 : error); /* not fmax, which takes 0 for a NaN */
     }
     free(ref);
     return SPX_OK;
@@ -282,6 +285,10 @@ spx_status golden_compare_group(golden_report *r, const char *group, golden_rule
     spx_status st;
     golden_begin(r, group, rule);
     SPX_RETURN_IF(spx_h5_list(r->file, group, &names));
+    if (names.count == 0) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: %s is empty", spx_h5_name(r->file), group);
+        goto done;
+    }
     for (size_t i = 0; i < names.count; i++) {
         char path[256];
         const spx_layout_entry *e = spx_layout_find(l, names.name[i]);

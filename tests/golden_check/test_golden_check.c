@@ -143,6 +143,24 @@ SPX_TEST(one_changed_number_of_any_quantity_fails)
     spx_scratch_remove(&t);
 }
 
+/* A NaN compares as neither larger nor smaller than anything. */
+SPX_TEST(a_number_that_is_none_fails)
+{
+    SPX_UNUSED;
+    static const unsigned char nan[] = {0x00, 0x00, 0xc0, 0x7f};
+    spx_scratch t;
+    char path[512];
+    assert_int_equal(spx_scratch_make(&t), 0);
+    golden_path(path, "aug_tiny.h5");
+    bytes b = read_all(path);
+    memcpy(b.data + find_dataset(&b, path, "logits_eval"), nan, sizeof nan);
+    const char *copy = spx_scratch_path(&t, "copy.h5");
+    write_all(copy, b.data, b.size);
+    assert_int_equal(check(copy), 1);
+    free(b.data);
+    spx_scratch_remove(&t);
+}
+
 SPX_TEST(what_is_no_golden_file_fails)
 {
     SPX_UNUSED;
@@ -215,8 +233,11 @@ SPX_TEST(random_damage_never_kills_it)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SPX_UNIT(an_untouched_copy_passes),     SPX_UNIT(one_changed_number_of_any_quantity_fails),
-        SPX_UNIT(what_is_no_golden_file_fails), SPX_UNIT(a_file_without_its_companion_fails),
+        SPX_UNIT(an_untouched_copy_passes),
+        SPX_UNIT(one_changed_number_of_any_quantity_fails),
+        SPX_UNIT(a_number_that_is_none_fails),
+        SPX_UNIT(what_is_no_golden_file_fails),
+        SPX_UNIT(a_file_without_its_companion_fails),
         SPX_UNIT(random_damage_never_kills_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
