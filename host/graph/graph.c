@@ -49,7 +49,7 @@ spx_status spx_graph_create(spx_graph **out, bool training)
     return SPX_OK;
 }
 
-static void clear_node(spx_node *nd)
+void spx_g_clear_node(spx_node *nd)
 {
     free(nd->in);
     free(nd->out);
@@ -67,7 +67,7 @@ void spx_graph_destroy(spx_graph *g)
         free(g->tensor[i].name);
     }
     for (int i = 0; i < g->n_nodes; i++) {
-        clear_node(&g->node[i]);
+        spx_g_clear_node(&g->node[i]);
     }
     free(g->tensor);
     free(g->node);
@@ -84,12 +84,6 @@ void spx_graph_fail(spx_graph *g, spx_status st, const char *fmt, ...)
     (void)vsnprintf(g->error, sizeof g->error, fmt, ap);
     va_end(ap);
     g->status = st;
-}
-
-/* Keeps the calling thread's message as the graph's error. */
-static void fail_from(spx_graph *g, spx_status st, const char *name)
-{
-    spx_graph_fail(g, st, "%s%s: %s", g->scope, name != NULL ? name : "", spx_error_message());
 }
 
 spx_status spx_graph_status(const spx_graph *g)
@@ -330,7 +324,7 @@ spx_tid spx_g_output(spx_graph *g, spx_node *nd, int slot, int rank, const int64
 
 void spx_g_fail_from(spx_graph *g, spx_status st, const char *name)
 {
-    fail_from(g, st, name);
+    spx_graph_fail(g, st, "%s%s: %s", g->scope, name != NULL ? name : "", spx_error_message());
 }
 
 /* Multiply-adds of a convolution or linear node for the whole batch; 0 for others. */

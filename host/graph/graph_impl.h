@@ -12,6 +12,8 @@ bool spx_g_valid(spx_graph *g, spx_tid t, int rank, const char *what);
 spx_tid spx_g_output(spx_graph *g, spx_node *nd, int slot, int rank, const int64_t *dim);
 /** Keeps the calling thread's message as the graph's error. */
 void spx_g_fail_from(spx_graph *g, spx_status st, const char *name);
+/** Frees what a node owns, not the node. */
+void spx_g_clear_node(spx_node *nd);
 
 /** The tensor that holds t's storage: t or its parent. */
 static inline spx_tid spx_root(const spx_graph *g, spx_tid t)

@@ -72,22 +72,13 @@ static bool private_value(const spx_graph *g, const tensor_facts *f, spx_tid t)
            g->tensor[t].role == SPX_ROLE_ACTIVATION && g->tensor[t].parent == SPX_NO_TENSOR;
 }
 
-static void free_node(spx_node *nd)
-{
-    free(nd->in);
-    free(nd->out);
-    free(nd->accumulate);
-    free(nd->coef_index);
-    free(nd->name);
-}
-
 /* Removes the nodes marked in gone, keeping the order of the others. */
 static void compact(spx_graph *g, const bool *gone)
 {
     int n = 0;
     for (int i = 0; i < g->n_nodes; i++) {
         if (gone[i]) {
-            free_node(&g->node[i]);
+            spx_g_clear_node(&g->node[i]);
         } else {
             g->node[n++] = g->node[i];
         }
