@@ -285,10 +285,6 @@ spx_status golden_compare_group(golden_report *r, const char *group, golden_rule
     spx_status st;
     golden_begin(r, group, rule);
     SPX_RETURN_IF(spx_h5_list(r->file, group, &names));
-    if (names.count == 0) {
-        st = SPX_FAIL(SPX_EFORMAT, "%s: %s is empty", spx_h5_name(r->file), group);
-        goto done;
-    }
     for (size_t i = 0; i < names.count; i++) {
         char path[256];
         const spx_layout_entry *e = spx_layout_find(l, names.name[i]);
