@@ -37,8 +37,8 @@ static bool cache_path(char out[PATH_BYTES], bool make)
     if (make) {
         (void)mkdir(out, 0700);
     }
-    (void)snprintf(out + n, PATH_BYTES - (size_t)n, "/tuning-%s-%s.txt", spx_build_version(),
-                   spx_isa_name(spx_cpu_isa()));
+    (void)snprintf(out + n, PATH_BYTES - (size_t)n, "/tuning-%s-%.12s-%s.txt", spx_build_version(),
+                   spx_build_commit(), spx_isa_name(spx_cpu_isa()));
     return true;
 }
 
