@@ -5,9 +5,10 @@
  * that two runs of the same options add in the same order and give the same numbers, and nothing is
  * measured twice.
  *
- * The file is $XDG_CACHE_HOME/sphynx/tuning-VERSION-COMMIT-ISA.txt (else under ~/.cache) in the form
- * of host/graph/tuning.h (another build may have other algorithms); it may be deleted at any time. It is a convenience: what cannot be read or
- * written is ignored, and choices already in a table win.
+ * The file is $XDG_CACHE_HOME/sphynx/tuning-VERSION-COMMIT-ISA.txt (else under ~/.cache), in the
+ * form of host/graph/tuning.h; another build may have other algorithms, hence the commit. It may be
+ * deleted at any time. It is a convenience: what cannot be read or written is ignored, and choices
+ * already in a table win.
  */
 #include "host/graph/tuning.h"
 
