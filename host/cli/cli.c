@@ -52,6 +52,20 @@ spx_status spx_cli_print_json(json_t *object)
     return SPX_OK;
 }
 
+json_t *spx_cli_name_json(const char *name)
+{
+    json_t *j = json_string(name);
+    char *copy = j == NULL ? strdup(name) : NULL;
+    for (char *c = copy; c != NULL && *c != '\0'; c++) {
+        *c = (unsigned char)*c >= 0x80 ? '?' : *c;
+    }
+    if (copy != NULL) {
+        j = json_string(copy);
+        free(copy);
+    }
+    return j;
+}
+
 static void print_option(const spx_option *o)
 {
     char left[64], letter[8] = "";

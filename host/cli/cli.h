@@ -135,13 +135,17 @@ SPX_MUST_CHECK spx_status spx_cli_stream(const spx_cli *cli, spx_stream **out);
 /** Writes object to stdout with a newline and releases it. @return SPX_OK, SPX_ENOMEM, SPX_EIO */
 SPX_MUST_CHECK spx_status spx_cli_print_json(json_t *object);
 
+/** A name as JSON: bytes that are no UTF-8 become '?', which JSON cannot hold. NULL: no memory. */
+json_t *spx_cli_name_json(const char *name);
+
 /**
  * All options with their final values, for a run directory. The text can be read back by --config.
  * @param text  NUL-terminated, freed by the caller with free
- * @return SPX_OK, SPX_ENOMEM, SPX_EINVAL (a string no INI file can hold)
+ * @return SPX_OK, SPX_ENOMEM, SPX_EINVAL (a string that no INI file or JSON can hold)
  */
 SPX_MUST_CHECK spx_status spx_cli_resolved_ini(const spx_cli *cli, char **text);
-/** The same as a JSON object (numbers, booleans, arrays); NULL when out of memory. */
+/** The same as a JSON object (numbers, booleans, arrays); NULL when out of memory, or refused as
+ * above. */
 json_t *spx_cli_resolved_json(const spx_cli *cli);
 
 #endif

@@ -105,7 +105,7 @@ static bool in_path(const char *program, char found[PATH_BYTES])
 static json_t *tool(const char *program)
 {
     char found[PATH_BYTES];
-    return in_path(program, found) ? json_string(found) : json_null();
+    return in_path(program, found) ? spx_cli_name_json(found) : json_null();
 }
 
 static json_t *about_build(void)

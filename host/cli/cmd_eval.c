@@ -2,7 +2,6 @@
 #include "data/loader/loader.h"
 #include "data/loader/loader_source.h"
 #include "host/cli/commands.h"
-#include "host/control/interrupt.h"
 #include "host/graph/tuning.h"
 #include "host/train/evaluate.h"
 #include "host/train/tuning_cache.h"
@@ -53,12 +52,6 @@ static spx_status open_images(const spx_model *m, const spx_pack *pack, spx_spli
     return spx_loader_open(out, pack, &o);
 }
 
-static spx_status stop(void *ctx)
-{
-    (void)ctx;
-    return spx_interrupt_check(NULL);
-}
-
 static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader, int64_t batch,
                            spx_metrics *out)
 {
@@ -74,7 +67,7 @@ static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader,
     SPX_TRY(st, spx_model_runner_init(&r, stream, m, batch, tuning), end);
     spx_tuning_cache_store(tuning);
     b = spx_model_runner_binding(&r);
-    st = spx_evaluate(r.program, &b, &source, m->spec.classes, 0, stop, NULL, out);
+    st = spx_evaluate(r.program, &b, &source, m->spec.classes, 0, NULL, NULL, out);
 end:
     spx_model_runner_clear(&r);
     spx_tuning_destroy(tuning);

@@ -210,9 +210,9 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_final_count(&s, false, &n), done);
     SPX_TRY(st, convert(cli, f, &s, about, v->out), done);
     if (cli->json) {
-        st = spx_cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "model", v->out, "relus",
-                                          (json_int_t)n.relus, "params", (json_int_t)n.params,
-                                          "macs", (json_int_t)n.macs));
+        st = spx_cli_print_json(json_pack(
+            "{s:o, s:I, s:I, s:I}", "model", spx_cli_name_json(v->out), "relus",
+            (json_int_t)n.relus, "params", (json_int_t)n.params, "macs", (json_int_t)n.macs));
     } else {
         (void)printf("%s: %lld parameters, %lld ReLUs\n", v->out, (long long)n.params,
                      (long long)n.relus);

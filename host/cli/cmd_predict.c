@@ -106,7 +106,7 @@ static json_t *answer(const predictor *p, const char *name, int64_t top, int lab
                                                     "name", class != NULL ? class : "",
                                                     "probability", (double)p->probability[k]));
     }
-    j = json_pack("{s:s, s:o}", "image", name, "classes", list);
+    j = json_pack("{s:o, s:o}", "image", spx_cli_name_json(name), "classes", list);
     if (label >= 0) {
         (void)json_object_set_new(j, "label", json_integer(label));
     }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define FILE_BYTES_MAX ((size_t)1 << 20)
-#define LINE_BYTES_MAX 190 /* inih cuts lines at 200, silently */
+#define LINE_BYTES_MAX ((size_t)190) /* inih cuts lines at 200, silently */
 
 /* One load: the text being read, where inih is in it, and the first failure. */
 typedef struct loader {
@@ -50,19 +50,29 @@ static char *next_line(char *out, int room, void *stream)
     return out;
 }
 
+/* Whether a section is named like a command that can be run ("plan", "data pack"). */
+static bool names_command(const spx_command *const *commands, const char *section)
+{
+    const size_t n = strcspn(section, " ");
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const spx_command *c = commands[i];
+        if (strlen(c->name) == n && memcmp(c->name, section, n) == 0) {
+            return section[n] == '\0' ? c->sub == NULL
+                                      : c->sub != NULL && names_command(c->sub, section + n + 1);
+        }
+    }
+    return false;
+}
+
 /* Whether keys of this section are for the running verb; an unknown section is an error. */
 static bool section_applies(loader *l, const char *section)
 {
-    const size_t n = strcspn(section, " ");
     if (section[0] == '\0' || strcmp(section, l->cli->verb) == 0) {
         return true;
     }
-    for (size_t i = 0; l->commands[i] != NULL; i++) {
-        if (strlen(l->commands[i]->name) == n && memcmp(l->commands[i]->name, section, n) == 0) {
-            return false;
-        }
+    if (!names_command(l->commands, section)) {
+        l->st = complain(l, "section [%s] names no command", section);
     }
-    l->st = complain(l, "section [%s] names no command", section);
     return false;
 }
 
@@ -159,6 +169,15 @@ static void print_real(FILE *out, double v)
     (void)fputs(text, out);
 }
 
+/* Whether inih reads "name = text" back as it was. */
+static bool fits_a_line(const char *name, const char *text)
+{
+    static const char blanks[] = " \t\v\f";
+    const size_t n = strlen(text);
+    return strpbrk(text, "\n\r;") == NULL && strlen(name) + 3 + n <= LINE_BYTES_MAX &&
+           (n == 0 || (strchr(blanks, text[0]) == NULL && strchr(blanks, text[n - 1]) == NULL));
+}
+
 /* Writes one value the way --config reads it. */
 static spx_status print_value(FILE *out, const spx_option *o, const json_t *value)
 {
@@ -178,11 +197,11 @@ static spx_status print_value(FILE *out, const spx_option *o, const json_t *valu
                           (long long)json_integer_value(json_array_get(value, i)));
         }
     } else {
-        if (strpbrk(text, "\n\r;") != NULL || strlen(text) > LINE_BYTES_MAX - 64) {
+        if (!fits_a_line(o->name, text)) {
             return SPX_FAIL(SPX_EINVAL,
-                            "--%s: a text with ';', a line break or over 126 bytes cannot be kept "
-                            "in a configuration file",
-                            o->name);
+                            "--%s: a text with ';' or a line break, with blanks around it, or of "
+                            "over %zu bytes cannot be kept in a configuration file",
+                            o->name, LINE_BYTES_MAX - 3 - strlen(o->name));
         }
         (void)fputs(text, out);
     }
@@ -209,8 +228,13 @@ spx_status spx_cli_resolved_ini(const spx_cli *cli, char **text)
     }
     (void)fprintf(out, "[%s]\n", cli->verb);
     for (size_t i = 0; st == SPX_OK && (o = spx_option_at(cli, i, &field)) != NULL; i++) {
-        value = (o->flags & SPX_OPT_TRANSIENT) == 0 ? spx_option_json(o, field) : NULL;
-        if (value != NULL && has_value(value)) {
+        if ((o->flags & SPX_OPT_TRANSIENT) != 0) {
+            continue;
+        }
+        value = spx_option_json(o, field);
+        if (value == NULL) {
+            st = SPX_FAIL(SPX_EINVAL, "--%s: not UTF-8 text, as a run's record has to be", o->name);
+        } else if (has_value(value)) {
             (void)fprintf(out, "%s = ", o->name);
             st = print_value(out, o, value);
             (void)fputc('\n', out);

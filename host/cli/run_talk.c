@@ -8,13 +8,13 @@ spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s)
 {
     static const char *const changeable[] = {"data",       "max-steps", "save-every", "log-every",
                                              "time-limit", "threads",   NULL};
-    json_t *config = spx_cli_resolved_json(cli);
+    json_t *config = NULL;
     char *ini = NULL;
-    spx_status st;
-    if (config == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "configuration");
+    spx_status st = spx_cli_resolved_ini(cli, &ini); /* first: it says what cannot be kept */
+    if (st == SPX_OK) {
+        config = spx_cli_resolved_json(cli);
+        st = config != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "configuration");
     }
-    st = spx_cli_resolved_ini(cli, &ini);
     if (st == SPX_OK) {
         const spx_session_options o = {.path = v->out,
                                        .resume = v->resume,

@@ -61,6 +61,21 @@ refused 1 'No such file' inspect --model $'\033[2J\377\376.h5'
 refused 2 'unknown command' $'\r\n'
 refused 2 'unknown option' inspect $'--two\nlines'
 
+for name in 'a;b' $'a\nb' ' a' "$(printf '%190s' x | tr ' ' x)"; do
+    refused 1 'configuration file' search --random --data "$name" --out work/run
+done
+refused 1 'data: not UTF-8' search --random --data $'\377.h5' --out work/run
+
+# What JSON cannot hold of a name it shows as '?'.
+base64 -d >work/$'\375.png' <<'PNG'
+iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==
+PNG
+check "predict" 0 "$sphynx" predict --model model.h5 work/$'\375.png' --json
+jq -e '.[0].image == "work/?.png" and (.[0].classes | length) == 5' stdout >jq || fail "predict"
+check "import" 0 "$sphynx" import "$weights" -o work/$'\376.h5' --json
+jq -e '.model == "work/?.h5"' stdout >jq || fail "import: $(cat stdout)"
+rm work/* jq
+
 # ---- sizes ----
 refused 1 '4096' inspect --input 4096x4096x4096
 refused 1 'halving' inspect --input 1x1x1

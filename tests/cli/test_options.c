@@ -290,6 +290,9 @@ SPX_TEST(a_bad_configuration_names_file_and_line)
         {"number = 1\nnothing = 2\n", "c.ini:2: "},
         {"\n\nnumber = x\n", "c.ini:3: "},
         {"number = 1\n[nothing]\nnumber = 2\n", "c.ini:3: "},
+        {"[group]\nnumber = 2\n", "c.ini:2: "}, /* cannot be run: whose keys would these be? */
+        {"[group stop]\nx = 1\n[group nothing]\nx = 2\n", "c.ini:4: "},
+        {"[probe nothing]\nnumber = 2\n", "c.ini:2: "},
         {"number\n", "c.ini:1: "},
         {"[probe\nnumber = 1\n", "c.ini:1: "},
         {"config = other.ini\n", "c.ini:1: "},
@@ -332,6 +335,14 @@ SPX_TEST(the_resolved_configuration_reads_back_to_the_same)
     assert_true(json_equal(first, seen.resolved));
     assert_string_equal(ini, seen.ini);
     json_decref(first);
+    char line[256] = "probe --text ";
+    memset(line + 13, 'a', 183); /* "text = " and this are the longest line */
+    assert_int_equal(run_line(line), 0);
+    (void)snprintf(ini, sizeof ini, "%s", seen.ini);
+    assert_int_equal(run_with_config(ini, ""), 0);
+    assert_string_equal(ini, seen.ini);
+    line[13 + 183] = 'a';
+    assert_int_equal(run_line(line), SPX_EXIT_FAILED);
     /* an INI file would read "a ;b" back as "a" */
     assert_int_equal(run_line("probe --text a;b"), SPX_EXIT_FAILED);
 }
