@@ -15,8 +15,8 @@
 #define KEY_NUMBERS 13 /* pass, threads, n c h w k r s stride dilation pad_begin pad_end */
 #define LINE_BYTES 320
 #define TIMED_RUNS 3
-/* Winograd's rounding averages out over channels: with fewer than these it reached 3e-5 in a gradient,
- * against 1e-5 asked of the engine, for little or no gain in time. */
+/* Winograd's rounding averages out over channels: with fewer than these it reached 3e-5 in a
+ * gradient, against 1e-5 asked of the engine, for little or no gain in time. */
 #define WINOGRAD_LEAST 4
 
 typedef struct choice {
