@@ -7,7 +7,8 @@ static const double pi = 3.14159265358979323846;
 spx_status spx_schedule_check(const spx_schedule *s)
 {
     if (!(s->lr > 0 && s->lr <= 1e3)) {
-        return SPX_FAIL(SPX_EINVAL, "schedule: learning rate %g, expected above 0", s->lr);
+        return SPX_FAIL(SPX_EINVAL, "schedule: learning rate %g, expected above 0, at most 1000",
+                        s->lr);
     }
     if (s->epochs < 1) {
         return SPX_FAIL(SPX_EINVAL, "schedule: %lld epochs", (long long)s->epochs);

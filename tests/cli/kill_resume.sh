@@ -16,24 +16,26 @@ train=(train "${common[@]}" --layers 3 --reduce-at "0,2" --epochs 8 --aux-weight
 
 # kill_often FOLDER SIGNAL LIMIT ARGS: runs to the end, killed ten times after up to LIMIT ms each.
 kill_often() {
-    local folder=$1 signal=$2 limit=$3 sessions=0 code=1 pid
+    local folder=$1 signal=$2 limit=$3 runs=0 landed=0 code=1 pid
     shift 3
-    while [ "$code" -ne 0 ] && [ "$sessions" -lt 50 ]; do
+    while [ "$code" -ne 0 ] && [ "$runs" -lt 50 ]; do
         "$sphynx" "$@" --out "$folder" >"$OUT/stdout" 2>"$OUT/stderr" &
         pid=$!
-        if [ "$sessions" -lt 10 ]; then
+        if [ "$runs" -lt 10 ]; then
             sleep "$(printf '0.%03d' $((RANDOM % limit + 1)))"
             kill "-$signal" "$pid" 2>"$OUT/kill"
         fi
         code=0
         wait "$pid" 2>"$OUT/wait" || code=$?
-        sessions=$((sessions + 1))
+        runs=$((runs + 1))
+        [ "$code" -eq 0 ] || landed=$((landed + 1))
         case $signal-$code in
         *-0 | TERM-75 | TERM-143 | KILL-137) ;; # 143: before the program could say otherwise
         *) fail "$folder: exit code $code" && break ;;
         esac
     done
-    echo "$(basename "$folder"): $sessions sessions"
+    echo "$(basename "$folder"): $runs runs, $landed of them killed"
+    [ "$landed" -ge 3 ] || fail "$folder: the run is over before it can be killed"
 }
 
 # same FOLDER OTHER FILE...
