@@ -335,14 +335,6 @@ static spx_status eval_step(bench *b)
     return spx_program_run(b->owned, &bind);
 }
 
-static spx_status arena(float **out, int64_t floats)
-{
-    void *p = NULL;
-    const spx_status st = spx_calloc(&p, (size_t)floats, sizeof(float));
-    *out = p;
-    return st;
-}
-
 static spx_status eval_begin(bench *b)
 {
     const spx_layout *l;
@@ -350,8 +342,8 @@ static spx_status eval_begin(bench *b)
     SPX_RETURN_IF(
         spx_final_eval_program(&b->owned, b->stream, &b->spec, b->v->batch, false, b->tuning));
     l = spx_program_layout(b->owned);
-    SPX_RETURN_IF(arena(&b->weights, l->floats[SPX_ROLE_WEIGHT]));
-    SPX_RETURN_IF(arena(&b->state, l->floats[SPX_ROLE_STATE]));
+    SPX_RETURN_IF(spx_layout_arena(l, SPX_ROLE_WEIGHT, &b->weights));
+    SPX_RETURN_IF(spx_layout_arena(l, SPX_ROLE_STATE, &b->state));
     b->workspace_bytes = spx_program_workspace_bytes(b->owned);
     SPX_RETURN_IF(spx_alloc(&b->workspace, b->workspace_bytes));
     spx_layout_init(l, 1, b->weights, NULL, b->state);

@@ -89,6 +89,14 @@ bool spx_layout_equal(const spx_layout *a, const spx_layout *b)
     return true;
 }
 
+spx_status spx_layout_arena(const spx_layout *l, spx_role role, float **out)
+{
+    void *p = NULL;
+    const spx_status st = spx_calloc(&p, (size_t)l->floats[role], sizeof(float));
+    *out = p;
+    return st;
+}
+
 /* FNV-1a: names to RNG keys. */
 static uint64_t hash_name(const char *s)
 {

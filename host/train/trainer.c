@@ -24,14 +24,6 @@ spx_status spx_sgd_options_check(const spx_sgd_options *o)
     return SPX_OK;
 }
 
-static spx_status arena(float **out, int64_t floats)
-{
-    void *p = NULL;
-    const spx_status st = spx_calloc(&p, (size_t)floats, sizeof(float));
-    *out = p;
-    return st;
-}
-
 spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *program,
                             const spx_sgd_options *o, uint64_t seed, size_t min_workspace)
 {
@@ -45,15 +37,15 @@ spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *pro
     t->options = *o;
     t->workspace_bytes = bytes > min_workspace ? bytes : min_workspace;
     SPX_TRY(st, spx_sgd_options_check(o), fail);
-    SPX_TRY(st, arena(&t->weights, l->floats[SPX_ROLE_WEIGHT]), fail);
-    SPX_TRY(st, arena(&t->momentum, l->floats[SPX_ROLE_WEIGHT]), fail);
-    SPX_TRY(st, arena(&t->grad, l->floats[SPX_ROLE_WEIGHT]), fail);
-    SPX_TRY(st, arena(&t->state, l->floats[SPX_ROLE_STATE]), fail);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->weights), fail);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->momentum), fail);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->grad), fail);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &t->state), fail);
     SPX_TRY(st, spx_alloc(&t->workspace, t->workspace_bytes), fail);
     spx_layout_init(l, seed, t->weights, NULL, t->state);
     if (o->ema > 0) {
-        SPX_TRY(st, arena(&t->ema_weights, l->floats[SPX_ROLE_WEIGHT]), fail);
-        SPX_TRY(st, arena(&t->ema_state, l->floats[SPX_ROLE_STATE]), fail);
+        SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->ema_weights), fail);
+        SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &t->ema_state), fail);
         spx_layout_init(l, seed, t->ema_weights, NULL, t->ema_state);
     }
     return SPX_OK;

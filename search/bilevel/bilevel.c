@@ -43,14 +43,6 @@ static spx_status check(const spx_bilevel_options *o, const spx_supernet *net)
     return SPX_OK;
 }
 
-static spx_status arena(float **out, const spx_bilevel *b, spx_role role)
-{
-    void *p = NULL;
-    const spx_status st = spx_calloc(&p, (size_t)b->net->layout->floats[role], sizeof(float));
-    *out = p;
-    return st;
-}
-
 spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel_options *o,
                             uint64_t seed)
 {
@@ -59,19 +51,19 @@ spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel
     b->options = *o;
     b->net = net;
     SPX_TRY(st, check(o, net), fail);
-    SPX_TRY(st, arena(&b->weights, b, SPX_ROLE_WEIGHT), fail);
-    SPX_TRY(st, arena(&b->momentum, b, SPX_ROLE_WEIGHT), fail);
-    SPX_TRY(st, arena(&b->weight_grad, b, SPX_ROLE_WEIGHT), fail);
-    SPX_TRY(st, arena(&b->state, b, SPX_ROLE_STATE), fail);
-    SPX_TRY(st, arena(&b->alphas, b, SPX_ROLE_ARCH), fail);
-    SPX_TRY(st, arena(&b->adam_m, b, SPX_ROLE_ARCH), fail);
-    SPX_TRY(st, arena(&b->adam_v, b, SPX_ROLE_ARCH), fail);
-    SPX_TRY(st, arena(&b->alpha_grad, b, SPX_ROLE_ARCH), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->weights), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->momentum), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->weight_grad), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_STATE, &b->state), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alphas), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->adam_m), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->adam_v), fail);
+    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alpha_grad), fail);
     if (o->second_order) {
-        SPX_TRY(st, arena(&b->shifted, b, SPX_ROLE_WEIGHT), fail);
-        SPX_TRY(st, arena(&b->alpha_plus, b, SPX_ROLE_ARCH), fail);
-        SPX_TRY(st, arena(&b->alpha_minus, b, SPX_ROLE_ARCH), fail);
-        SPX_TRY(st, arena(&b->hessian, b, SPX_ROLE_ARCH), fail);
+        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->shifted), fail);
+        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alpha_plus), fail);
+        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alpha_minus), fail);
+        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->hessian), fail);
     }
     spx_layout_init(net->layout, seed, b->weights, b->alphas, b->state);
     return SPX_OK;

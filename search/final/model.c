@@ -59,14 +59,6 @@ const char *spx_model_class(const spx_model *m, int64_t i)
     return i < 0 ? NULL : json_string_value(json_array_get(names, (size_t)i));
 }
 
-static spx_status arena(float **out, int64_t floats)
-{
-    void *p = NULL;
-    const spx_status st = spx_calloc(&p, (size_t)floats, sizeof(float));
-    *out = p;
-    return st;
-}
-
 spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const spx_model *m,
                                  int64_t batch, struct spx_tuning *tuning)
 {
@@ -76,8 +68,8 @@ spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const 
     memset(r, 0, sizeof *r);
     SPX_TRY(st, spx_final_eval_program(&r->program, stream, &m->spec, batch, false, tuning), fail);
     l = spx_program_layout(r->program);
-    SPX_TRY(st, arena(&r->weights, l->floats[SPX_ROLE_WEIGHT]), fail);
-    SPX_TRY(st, arena(&r->state, l->floats[SPX_ROLE_STATE]), fail);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &r->weights), fail);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &r->state), fail);
     SPX_TRY(st, spx_alloc(&r->workspace, spx_program_workspace_bytes(r->program)), fail);
     {
         const spx_ckpt_arena list[] = {
