@@ -30,7 +30,7 @@ typedef struct spx_layout {
 const spx_layout_entry *spx_layout_find(const spx_layout *l, const char *name); /* or NULL */
 bool spx_layout_equal(const spx_layout *a, const spx_layout *b);
 /**
- * A zeroed arena of l's size for a role: WEIGHT, ARCH or STATE; their gradients have the same. Free with
+ * A zeroed arena of l's size for a role: WEIGHT, ARCH or STATE; gradients take the same. Free with
  * spx_free. *out is NULL where the network has nothing of that role. @return SPX_OK, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_layout_arena(const spx_layout *l, spx_role role, float **out);
