@@ -29,8 +29,8 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, layers, "layers", "L", "8", "cells", .min = 1, .max = SPX_MAX_LAYERS),
     SPX_OPT(LIST, values, reduce_loc, "reduce-loc", "R,...", "2,4",
             "reduction cells, in sixths of the layers", .min = 0, .max = 5),
-    SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL, "image shape; default: the pack's",
-            .min = 1, .max = 4096),
+    SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL,
+            "image shape; default: the pack's, 28x28 as 32x32", .min = 1, .max = 4096),
     SPX_OPT(INT, values, batch, "batch", "N", "64", "images per step, of each half", .min = 1,
             .max = 65536),
     SPX_OPT(INT, values, epochs, "epochs", "N", "50", "passes over a half", .min = 1, .max = 1e6),
@@ -110,7 +110,7 @@ static spx_status print_result(const spx_cli *cli, const spx_genotype *g, json_t
                          (long long)json_integer_value(json_object_get(about, "epoch")),
                          100 * json_real_value(top1));
         }
-        (void)printf("%s\n", text);
+        (void)fputs(text, stdout); /* ends its own line */
         json_decref(about);
     }
     free(json);

@@ -26,7 +26,7 @@ done
 
 PKG_CONFIG_PATH=$(dirname "$(find "$tmp/moved" -name sphynx.pc)")
 export PKG_CONFIG_PATH
-flags="pkg-config --define-variable=prefix=$tmp/moved sphynx"
+flags="pkg-config sphynx"
 [ "$(pkg-config --modversion sphynx)" = "$version" ] || { echo "pkg-config: version"; exit 1; }
 # shellcheck disable=SC2046 # flags are words
 "$cc" $($flags --cflags) "$here/consumer/consumer.c" -o "$tmp/consumer" $($flags --libs)
