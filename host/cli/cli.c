@@ -310,8 +310,9 @@ static int dispatch(const spx_command *const *commands, int argc, char **argv)
             }
         }
         if (c == NULL) {
-            talk("sphynx%s%s: unknown command '%.64s' (see 'sphynx --help')", used != 0 ? " " : "",
-                 verb, argv[i]);
+            const char *gap = used != 0 ? " " : "";
+            talk("sphynx%s%s: unknown command '%.64s' (see 'sphynx%s%s --help')", gap, verb,
+                 argv[i], gap, verb);
             return SPX_EXIT_USAGE;
         }
         (void)snprintf(verb + used, sizeof verb - used, "%s%s", used != 0 ? " " : "", c->name);

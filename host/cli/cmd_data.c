@@ -167,7 +167,10 @@ static spx_status run_pack(spx_cli *cli, const void *given)
         known++;
     }
     if (spx_pack_known(known) == NULL) {
-        return spx_cli_usage(cli, "unknown data set '%s'", cli->args[0]);
+        return spx_cli_usage(cli,
+                             "unknown data set '%s', expected mnist, fashion-mnist, cifar10 or "
+                             "cifar100",
+                             cli->args[0]);
     }
     SPX_TRY(st, spx_pack_build(&p, cli->args[0], cli->args[1]), done);
     SPX_TRY(st, spx_pack_write(p, v->output), done);
