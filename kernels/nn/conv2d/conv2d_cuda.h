@@ -1,0 +1,62 @@
+#ifndef SPX_NN_CONV2D_CUDA_H
+#define SPX_NN_CONV2D_CUDA_H
+/*
+ * conv2d.h on CUDA: the same sums over NHWC operands. Weights are (k, r, s, c), dense, of the
+ * stream's activation type (BF16: a converted copy, see copy_cuda.h); their gradients f32,
+ * likewise. The input carries no normalisation and no ReLU (on this device they are applied by the
+ * op before).
+ *
+ * Physical channels: the library wants multiples of 4 (f32, TF32) or 8 (bf16), dense and aligned.
+ * Operands that are not (5 channels, a slice) are copied to padded scratch and back by the op.
+ */
+#include "kernels/nn/conv2d/conv2d.h"
+#include "kernels/nn/nhwc.h"
+
+/** One way of running one pass of one shape; opaque, read-only, may be shared by streams of its
+ * device. Plans of the library are measured and kept by text. */
+typedef struct spx_conv2d_plan spx_conv2d_plan;
+
+typedef struct spx_conv2d_cuda_want {
+    spx_conv2d_shape shape;
+    spx_conv2d_pass pass;
+    bool accumulate;          /* the result is added to the output */
+    bool bias;                /* forward: bias is added; backward weights: dbias is wanted */
+    bool reference;           /* own direct kernel, sums in f32 */
+    int64_t x_pixel, y_pixel; /* pixel strides of the operands in the input's and the output's place
+                                 (backward: dx and dy) */
+} spx_conv2d_cuda_want;
+
+/**
+ * Makes a plan. Without `choice` the library's candidates are measured on the spot (unless the
+ * stream is recording: SPX_EINVAL) on scratch of its own, and the fastest is taken; deterministic
+ * streams take only candidates that are.
+ * @param choice  text from spx_conv2d_plan_choice of the same want, library and device; NULL or
+ *                one that no longer fits: measured
+ * @return SPX_OK, SPX_ENOMEM, SPX_EUNSUPPORTED (no candidate; the reference always runs),
+ * SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_conv2d_plan_create(spx_conv2d_plan **out, spx_stream *s,
+                                                 const spx_conv2d_cuda_want *want,
+                                                 const char *choice);
+void spx_conv2d_plan_destroy(spx_conv2d_plan *p); /* NULL is a no-op */
+/** One word that names the candidate ("engine=12,knobs=2:1;7:0" or "direct"); never NULL. */
+const char *spx_conv2d_plan_choice(const spx_conv2d_plan *p);
+/** Bytes of scratch a call needs, aligned to 256; includes padded copies. */
+size_t spx_conv2d_plan_workspace(const spx_conv2d_plan *p);
+/** Seconds of a run when it was measured; 0 where it was not. */
+double spx_conv2d_plan_seconds(const spx_conv2d_plan *p);
+
+/** y (= or +=) conv(x, w) + bias. @param w  (k, r, s, c). @param bias [k] f32, or NULL */
+SPX_MUST_CHECK spx_status spx_conv2d_forward_cuda(const spx_conv2d_plan *p, spx_stream *s,
+                                                  spx_nhwc x, const void *w, const float *bias,
+                                                  spx_nhwc y, void *workspace);
+/** dx (= or +=) the gradient of the input. */
+SPX_MUST_CHECK spx_status spx_conv2d_backward_data_cuda(const spx_conv2d_plan *p, spx_stream *s,
+                                                        spx_nhwc dy, const void *w, spx_nhwc dx,
+                                                        void *workspace);
+/** dw f32 (k, r, s, c) (= or +=) the gradient of the weights; dbias likewise where not NULL. */
+SPX_MUST_CHECK spx_status spx_conv2d_backward_weights_cuda(const spx_conv2d_plan *p, spx_stream *s,
+                                                           spx_nhwc x, spx_nhwc dy, float *dw,
+                                                           float *dbias, void *workspace);
+
+#endif
