@@ -3,7 +3,6 @@
 #include "kernels/base/alloc.h"
 #include "kernels/optim/optim.h"
 
-#include <math.h>
 #include <string.h>
 
 spx_status spx_sgd_options_check(const spx_sgd_options *o)
@@ -42,6 +41,10 @@ spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *pro
     SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->grad), fail);
     SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &t->state), fail);
     SPX_TRY(st, spx_alloc(&t->workspace, t->workspace_bytes), fail);
+    SPX_TRY(st,
+            spx_alloc(&t->norm_workspace,
+                      spx_norm2_workspace(stream, (size_t)l->floats[SPX_ROLE_WEIGHT])),
+            fail);
     spx_layout_init(l, seed, t->weights, NULL, t->state);
     if (o->ema > 0) {
         SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->ema_weights), fail);
@@ -62,24 +65,34 @@ void spx_trainer_clear(spx_trainer *t)
     spx_free(t->state);
     spx_free(t->ema_weights);
     spx_free(t->ema_state);
+    spx_free(t->norm_workspace);
     spx_free(t->workspace);
     memset(t, 0, sizeof *t);
 }
 
-static spx_status update(spx_trainer *t, const spx_step_args *a, double norm)
+static spx_status update(spx_trainer *t)
 {
     const spx_sgd_options *o = &t->options;
+    const spx_scalars *v = &t->scalars;
     const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
     const size_t n_state = (size_t)t->layout->floats[SPX_ROLE_STATE];
-    float decay = (1.0f + (float)a->step) / (10.0f + (float)a->step);
-    SPX_RETURN_IF(spx_sgd(t->stream, n, a->lr, o->momentum, o->decay,
-                          spx_clip_factor(norm, o->clip), t->grad, t->momentum, t->weights));
+    SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, o->momentum, o->decay, &t->guard, t->grad,
+                          t->momentum, t->weights));
     if (t->ema_weights == NULL) {
         return SPX_OK;
     }
-    decay = decay < o->ema ? decay : o->ema;
-    SPX_RETURN_IF(spx_ema(t->stream, n, decay, t->weights, t->ema_weights));
-    return spx_ema(t->stream, n_state, decay, t->state, t->ema_state);
+    SPX_RETURN_IF(spx_ema(t->stream, n, &v->ema, &t->guard, t->weights, t->ema_weights));
+    return spx_ema(t->stream, n_state, &v->ema, &t->guard, t->state, t->ema_state);
+}
+
+static spx_scalars scalars_of(const spx_trainer *t, const spx_step_args *a)
+{
+    const float early = (1.0f + (float)a->step) / (10.0f + (float)a->step);
+    return (spx_scalars){.seed = a->seed,
+                         .step = a->step,
+                         .drop_prob = a->drop_prob,
+                         .lr = a->lr,
+                         .ema = early < t->options.ema ? early : t->options.ema};
 }
 
 spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch, const spx_step_args *a,
@@ -96,15 +109,18 @@ spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch, const spx_
                            .step = a->step,
                            .drop_prob = a->drop_prob};
     const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
+    t->scalars = scalars_of(t, a);
+    t->guard.ok = 1;
     SPX_RETURN_IF(spx_program_run(t->program, &b));
     report->logits = spx_program_output(t->program, &b, 0);
     report->loss = *spx_program_output(t->program, &b, 1);
-    SPX_RETURN_IF(spx_norm2(t->stream, n, t->grad, &report->norm));
-    if (!isfinite(report->loss) || !isfinite(report->norm)) {
-        return SPX_FAIL(SPX_ENUMERIC, "step %llu: loss %g, gradient norm %g",
-                        (unsigned long long)a->step, (double)report->loss, report->norm);
-    }
-    return update(t, a, report->norm);
+    SPX_RETURN_IF(spx_norm2(t->stream, n, t->grad, &t->norm, t->norm_workspace));
+    SPX_RETURN_IF(spx_guard_update(t->stream, &t->norm, &report->loss, t->options.clip, &t->guard));
+    report->norm = t->norm;
+    SPX_RETURN_IF(update(t));
+    return t->guard.ok ? SPX_OK
+                       : SPX_FAIL(SPX_ENUMERIC, "step %llu: loss %g, gradient norm %g",
+                                  (unsigned long long)a->step, (double)report->loss, report->norm);
 }
 
 void spx_trainer_bind_best(const spx_trainer *t, spx_binding *b)

@@ -6,6 +6,7 @@
  */
 #include "host/graph/program.h"
 #include "host/train/source.h"
+#include "kernels/device/scalars.h"
 
 typedef struct spx_sgd_options {
     float momentum, decay; /* published: 0.9, 3e-4 */
@@ -25,6 +26,10 @@ typedef struct spx_trainer {
     float *weights, *state, *momentum;
     float *ema_weights, *ema_state; /* NULL unless options.ema > 0 */
     float *grad;
+    spx_scalars scalars;
+    spx_guard guard;
+    double norm;
+    void *norm_workspace;
     void *workspace; /* at least workspace_bytes; may serve other programs between steps */
     size_t workspace_bytes;
 } spx_trainer;

@@ -1,127 +1,134 @@
 #include "kernels/optim/optim.h"
 #include "kernels/optim/optim_impl.h"
-
-#include <math.h>
+#include "kernels/optim/optim_math.h"
 
 #define KERNELS SPX_PICK_VARIANT(spx_optim_kernels)
 
-/* An empty arena needs no arrays. */
-static spx_status check(const char *op, size_t n, const void *p0, const void *p1, const void *p2,
-                        const void *p3)
+/* An empty arena needs no arrays; numbers are always there. */
+static spx_status check(const char *op, size_t n, const void *const *array, size_t arrays,
+                        const void *number, const void *another)
 {
-    if (n > 0 && (p0 == NULL || p1 == NULL || p2 == NULL || p3 == NULL)) {
-        return SPX_FAIL(SPX_EINVAL, "%s: an array is missing", op);
+    for (size_t i = 0; i < arrays && n > 0; i++) {
+        if (array[i] == NULL) {
+            return SPX_FAIL(SPX_EINVAL, "%s: an array is missing", op);
+        }
+    }
+    if (number == NULL || another == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "%s: a number is missing", op);
     }
     return SPX_OK;
 }
 
-/* Sum of every worker's partial, in fixed order. */
-static double run_sum(spx_stream *s, size_t n, spx_pool_fn fn, spx_optim_args *a)
+#define CHECK(op, n, number, another, ...)                                                         \
+    check((op), (n), (const void *const[]){__VA_ARGS__},                                           \
+          sizeof((const void *const[]){__VA_ARGS__}) / sizeof(void *), (number), (another))
+
+static spx_status run(spx_stream *s, spx_optim_op op, size_t n, spx_optim_args *a)
 {
+    if (a->guard == NULL || a->guard->ok != 0) {
+        spx_pool_run(spx_stream_pool(s), n, KERNELS->update[op], a);
+    }
+    return SPX_OK;
+}
+
+size_t spx_norm2_workspace(const spx_stream *s, size_t n)
+{
+    (void)n;
+    return sizeof(double) * (size_t)spx_stream_threads(s);
+}
+
+spx_status spx_norm2(spx_stream *s, size_t n, const float *g, double *norm, void *workspace)
+{
+    spx_optim_args a = {.g = g, .partial = workspace};
     double sum = 0;
+    SPX_RETURN_IF(CHECK("norm2", n, norm, workspace, g));
     for (int t = 0; t < spx_stream_threads(s); t++) {
-        a->partial[t] = 0; /* a worker without elements never writes its own */
+        a.partial[t] = 0; /* a worker without elements never writes its own */
     }
-    spx_pool_run(spx_stream_pool(s), n, fn, a);
+    spx_pool_run(spx_stream_pool(s), n, KERNELS->norm2, &a);
     for (int t = 0; t < spx_stream_threads(s); t++) {
-        sum += a->partial[t];
+        sum += a.partial[t];
     }
-    return sum;
-}
-
-spx_status spx_norm2(spx_stream *s, size_t n, const float *g, double *norm)
-{
-    spx_optim_args a;
-    SPX_RETURN_IF(check("norm2", n, g, g, g, g));
-    if (norm == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "norm2: nowhere to put it");
-    }
-    a.g = g;
-    *norm = sqrt(run_sum(s, n, KERNELS->norm2, &a));
+    *norm = sqrt(sum);
     return SPX_OK;
 }
 
-float spx_clip_factor(double norm, double max_norm)
+spx_status spx_guard_update(spx_stream *s, const double *norm, const float *loss, double max_norm,
+                            spx_guard *guard)
 {
-    const double factor = max_norm / (norm + 1e-6);
-    return max_norm <= 0 || factor >= 1 ? 1.0f : (float)factor; /* a NaN norm gives NaN */
-}
-
-spx_status spx_sgd(spx_stream *s, size_t n, float lr, float momentum, float decay, float clip,
-                   const float *g, float *buf, float *w)
-{
-    spx_optim_args a;
-    SPX_RETURN_IF(check("sgd", n, g, buf, w, w));
-    a.a = lr;
-    a.momentum = momentum;
-    a.decay = decay;
-    a.clip = clip;
-    a.g = g;
-    a.m = buf;
-    a.w = w;
-    spx_pool_run(spx_stream_pool(s), n, KERNELS->sgd, &a);
+    (void)s;
+    SPX_RETURN_IF(CHECK("guard", 0, norm, guard, norm));
+    *guard = spx_guard_next(*guard, *norm, loss != NULL ? (double)*loss : 0.0, max_norm);
     return SPX_OK;
 }
 
-spx_status spx_sgd_lookahead(spx_stream *s, size_t n, float xi, float momentum, float decay,
+spx_status spx_sgd(spx_stream *s, size_t n, const float *lr, float momentum, float decay,
+                   const spx_guard *guard, const float *g, float *buf, float *w)
+{
+    spx_optim_args a = {
+        .rate = lr, .guard = guard, .momentum = momentum, .decay = decay, .g = g, .m = buf, .w = w};
+    SPX_RETURN_IF(CHECK("sgd", n, lr, guard, g, buf, w));
+    return run(s, SPX_OPTIM_SGD, n, &a);
+}
+
+spx_status spx_sgd_lookahead(spx_stream *s, size_t n, const float *xi, float momentum, float decay,
                              const float *g, const float *buf, const float *w, float *out)
 {
-    spx_optim_args a;
-    SPX_RETURN_IF(check("sgd look-ahead", n, g, buf, w, out));
-    a.a = xi;
-    a.momentum = momentum;
-    a.decay = decay;
-    a.g = g;
-    a.x = buf;
-    a.y = w;
-    a.out = out;
-    spx_pool_run(spx_stream_pool(s), n, KERNELS->lookahead, &a);
-    return SPX_OK;
+    spx_optim_args a = {
+        .rate = xi, .momentum = momentum, .decay = decay, .g = g, .x = buf, .y = w, .out = out};
+    SPX_RETURN_IF(CHECK("sgd look-ahead", n, xi, xi, g, buf, w, out));
+    return run(s, SPX_OPTIM_LOOKAHEAD, n, &a);
 }
 
-spx_status spx_adam(spx_stream *s, size_t n, float lr, float b1, float b2, float decay, uint64_t t,
-                    const float *g, float *m, float *v, float *w)
+spx_status spx_adam(spx_stream *s, size_t n, float lr, float b1, float b2, float decay,
+                    const uint64_t *t, const spx_guard *guard, const float *g, float *m, float *v,
+                    float *w)
 {
-    spx_optim_args a;
-    SPX_RETURN_IF(check("adam", n, g, m, v, w));
-    if (t < 1 || !(b1 >= 0 && b1 < 1) || !(b2 >= 0 && b2 < 1)) {
-        return SPX_FAIL(SPX_EINVAL, "adam: b1 = %g, b2 = %g, t = %llu", (double)b1, (double)b2,
-                        (unsigned long long)t);
+    spx_optim_args a = {.t = t,
+                        .guard = guard,
+                        .lr = lr,
+                        .b1 = b1,
+                        .b2 = b2,
+                        .decay = decay,
+                        .g = g,
+                        .m = m,
+                        .v = v,
+                        .w = w};
+    SPX_RETURN_IF(CHECK("adam", n, t, guard, g, m, v, w));
+    if (!(b1 >= 0 && b1 < 1) || !(b2 >= 0 && b2 < 1)) {
+        return SPX_FAIL(SPX_EINVAL, "adam: b1 = %g, b2 = %g", (double)b1, (double)b2);
     }
-    a.a = lr;
-    a.b1 = b1;
-    a.b2 = b2;
-    a.decay = decay;
-    a.bias1 = (float)(1.0 / (1.0 - pow((double)b1, (double)t)));
-    a.bias2 = (float)(1.0 / sqrt(1.0 - pow((double)b2, (double)t)));
-    a.g = g;
-    a.m = m;
-    a.v = v;
-    a.w = w;
-    spx_pool_run(spx_stream_pool(s), n, KERNELS->adam, &a);
+    return run(s, SPX_OPTIM_ADAM, n, &a);
+}
+
+spx_status spx_axpy(spx_stream *s, size_t n, const float *a, float scale, const float *x,
+                    const float *y, float *out)
+{
+    spx_optim_args args = {.rate = a, .scale = scale, .x = x, .y = y, .out = out};
+    SPX_RETURN_IF(CHECK("axpy", n, a, a, x, y, out));
+    return run(s, SPX_OPTIM_AXPY, n, &args);
+}
+
+spx_status spx_difference_step(spx_stream *s, const double *norm, float *eps)
+{
+    (void)s;
+    SPX_RETURN_IF(CHECK("difference step", 0, norm, eps, norm));
+    *eps = spx_difference_eps(*norm);
     return SPX_OK;
 }
 
-spx_status spx_axpy(spx_stream *s, size_t n, float factor, const float *x, const float *y,
-                    float *out)
+spx_status spx_central_difference(spx_stream *s, size_t n, const float *eps, bool published,
+                                  const float *plus, const float *minus, float *out)
 {
-    spx_optim_args a;
-    SPX_RETURN_IF(check("axpy", n, x, y, out, out));
-    a.a = factor;
-    a.x = x;
-    a.y = y;
-    a.out = out;
-    spx_pool_run(spx_stream_pool(s), n, KERNELS->axpy, &a);
-    return SPX_OK;
+    spx_optim_args a = {.rate = eps, .published = published, .x = plus, .y = minus, .out = out};
+    SPX_RETURN_IF(CHECK("central difference", n, eps, eps, plus, minus, out));
+    return run(s, SPX_OPTIM_DIFFERENCE, n, &a);
 }
 
-spx_status spx_ema(spx_stream *s, size_t n, float decay, const float *w, float *ema)
+spx_status spx_ema(spx_stream *s, size_t n, const float *decay, const spx_guard *guard,
+                   const float *w, float *ema)
 {
-    spx_optim_args a;
-    SPX_RETURN_IF(check("ema", n, w, ema, ema, ema));
-    a.a = decay;
-    a.x = w;
-    a.w = ema;
-    spx_pool_run(spx_stream_pool(s), n, KERNELS->ema, &a);
-    return SPX_OK;
+    spx_optim_args a = {.rate = decay, .guard = guard, .x = w, .w = ema};
+    SPX_RETURN_IF(CHECK("ema", n, decay, guard, w, ema));
+    return run(s, SPX_OPTIM_EMA, n, &a);
 }

@@ -3,14 +3,11 @@
  * arrays may be the same one (never shifted), which `omp simd` allows and `restrict` would not.
  */
 #include "kernels/optim/optim_impl.h"
-
-#include <math.h>
-
-#define ADAM_EPS 1e-8f
+#include "kernels/optim/optim_math.h"
 
 static void norm2(void *ctx, int worker, size_t begin, size_t end)
 {
-    spx_optim_args *a = ctx;
+    const spx_optim_args *a = ctx;
     const float *g = a->g;
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -23,72 +20,92 @@ static void norm2(void *ctx, int worker, size_t begin, size_t end)
 static void sgd(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_optim_args *a = ctx;
-    const float lr = a->a, momentum = a->momentum, decay = a->decay, clip = a->clip;
+    const float lr = *a->rate, momentum = a->momentum, decay = a->decay, clip = a->guard->clip;
     const float *g = a->g;
     float *buf = a->m, *w = a->w;
     (void)worker;
 #pragma omp simd
     for (size_t i = begin; i < end; i++) {
-        const float d = clip * g[i] + decay * w[i];
-        buf[i] = momentum * buf[i] + d;
-        w[i] -= lr * buf[i];
+        buf[i] = spx_sgd_momentum(momentum, decay, clip, g[i], buf[i], w[i]);
+        w[i] = spx_sgd_weight(lr, buf[i], w[i]);
     }
 }
 
 static void lookahead(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_optim_args *a = ctx;
-    const float xi = a->a, momentum = a->momentum, decay = a->decay;
+    const float xi = *a->rate, momentum = a->momentum, decay = a->decay;
     const float *g = a->g, *buf = a->x, *w = a->y;
     float *out = a->out; /* may be any of the operands, element by element */
     (void)worker;
 #pragma omp simd
     for (size_t i = begin; i < end; i++) {
-        out[i] = w[i] - xi * (momentum * buf[i] + g[i] + decay * w[i]);
+        out[i] = spx_lookahead_weight(xi, momentum, decay, g[i], buf[i], w[i]);
     }
 }
 
 static void adam(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_optim_args *a = ctx;
-    const float step = a->a * a->bias1, decay = a->decay, root = a->bias2;
-    const float b1 = a->b1, b2 = a->b2;
+    const spx_adam_factors f = spx_adam_factors_of(a->lr, a->b1, a->b2, *a->t);
+    const float b1 = a->b1, b2 = a->b2, decay = a->decay;
     const float *g = a->g;
     float *m = a->m, *v = a->v, *w = a->w;
     (void)worker;
 #pragma omp simd
     for (size_t i = begin; i < end; i++) {
         const float d = g[i] + decay * w[i];
-        m[i] = b1 * m[i] + (1.0f - b1) * d;
-        v[i] = b2 * v[i] + (1.0f - b2) * d * d;
-        w[i] -= step * m[i] / (sqrtf(v[i]) * root + ADAM_EPS);
+        m[i] = spx_adam_m(b1, d, m[i]);
+        v[i] = spx_adam_v(b2, d, v[i]);
+        w[i] = spx_adam_weight(f, m[i], v[i], w[i]);
     }
 }
 
 static void axpy(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_optim_args *a = ctx;
-    const float factor = a->a;
+    const float factor = a->scale * *a->rate;
     const float *x = a->x, *y = a->y;
     float *out = a->out; /* may be x or y, element by element */
     (void)worker;
 #pragma omp simd
     for (size_t i = begin; i < end; i++) {
-        out[i] = x[i] + factor * y[i];
+        out[i] = spx_axpy_at(factor, x[i], y[i]);
+    }
+}
+
+static void difference(void *ctx, int worker, size_t begin, size_t end)
+{
+    const spx_optim_args *a = ctx;
+    const double scale = spx_difference_scale(*a->rate, a->published);
+    const float *plus = a->x, *minus = a->y;
+    float *out = a->out; /* may be either operand */
+    (void)worker;
+#pragma omp simd
+    for (size_t i = begin; i < end; i++) {
+        out[i] = spx_difference_at(scale, plus[i], minus[i]);
     }
 }
 
 static void ema(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_optim_args *a = ctx;
-    const float decay = a->a;
+    const float decay = *a->rate;
     const float *w = a->x;
     float *e = a->w;
     (void)worker;
 #pragma omp simd
     for (size_t i = begin; i < end; i++) {
-        e[i] = decay * e[i] + (1.0f - decay) * w[i];
+        e[i] = spx_ema_at(decay, w[i], e[i]);
     }
 }
 
-const spx_optim_kernels SPX_VARIANT(spx_optim_kernels) = {norm2, sgd, lookahead, adam, axpy, ema};
+const spx_optim_kernels SPX_VARIANT(spx_optim_kernels) = {
+    .norm2 = norm2,
+    .update = {[SPX_OPTIM_SGD] = sgd,
+               [SPX_OPTIM_LOOKAHEAD] = lookahead,
+               [SPX_OPTIM_ADAM] = adam,
+               [SPX_OPTIM_AXPY] = axpy,
+               [SPX_OPTIM_DIFFERENCE] = difference,
+               [SPX_OPTIM_EMA] = ema},
+};

@@ -5,20 +5,34 @@
 #include "kernels/base/variant.h"
 #include "kernels/optim/optim.h"
 
-/* Each update reads the members its formula in optim.h names. */
+typedef enum spx_optim_op {
+    SPX_OPTIM_SGD,
+    SPX_OPTIM_LOOKAHEAD,
+    SPX_OPTIM_ADAM,
+    SPX_OPTIM_AXPY,
+    SPX_OPTIM_DIFFERENCE,
+    SPX_OPTIM_EMA,
+    SPX_OPTIM_COUNT
+} spx_optim_op;
+
+/* Each update reads the members its formula in optim.h names. Pointers are device memory. */
 typedef struct spx_optim_args {
-    float a; /* lr, xi, the factor of axpy, the decay of ema */
-    float momentum, decay, clip;
-    float b1, b2, bias1, bias2; /* of Adam: bias1 = 1/(1-b1^t), bias2 = 1/sqrt(1-b2^t) */
+    const float *rate;      /* lr, xi, a of axpy, eps, the decay of ema; not Adam's */
+    const uint64_t *t;      /* of Adam */
+    const spx_guard *guard; /* of updates: SGD, Adam, ema */
+    float lr, b1, b2;       /* of Adam */
+    float momentum, decay, scale;
+    bool published;
     const float *g, *x, *y;
-    float *m, *v, *w;                     /* read and written */
-    float *out;                           /* written only */
-    double partial[SPX_POOL_MAX_THREADS]; /* one a worker */
+    float *m, *v, *w; /* read and written */
+    float *out;       /* written only */
+    double *partial;  /* of the norm: one a worker */
 } spx_optim_args;
 
 /* Work on elements [begin, end); ctx is a spx_optim_args. */
 typedef struct spx_optim_kernels {
-    spx_pool_fn norm2, sgd, lookahead, adam, axpy, ema;
+    spx_pool_fn norm2;
+    spx_pool_fn update[SPX_OPTIM_COUNT];
 } spx_optim_kernels;
 SPX_DECLARE_VARIANTS(spx_optim_kernels, spx_optim_kernels);
 

@@ -3,7 +3,6 @@
 #include "kernels/base/alloc.h"
 #include "kernels/optim/optim.h"
 
-#include <math.h>
 #include <string.h>
 
 const spx_bilevel_options spx_bilevel_defaults = {
@@ -43,6 +42,11 @@ static spx_status check(const spx_bilevel_options *o, const spx_supernet *net)
     return SPX_OK;
 }
 
+static size_t floats(const spx_bilevel *b, spx_role role)
+{
+    return (size_t)b->net->layout->floats[role];
+}
+
 spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel_options *o,
                             uint64_t seed)
 {
@@ -65,6 +69,10 @@ spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel
         SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alpha_minus), fail);
         SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->hessian), fail);
     }
+    SPX_TRY(
+        st,
+        spx_alloc(&b->norm_workspace, spx_norm2_workspace(net->stream, floats(b, SPX_ROLE_WEIGHT))),
+        fail);
     spx_layout_init(net->layout, seed, b->weights, b->alphas, b->state);
     return SPX_OK;
 fail:
@@ -80,12 +88,8 @@ void spx_bilevel_clear(spx_bilevel *b)
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
         spx_free(owned[i]);
     }
+    spx_free(b->norm_workspace);
     memset(b, 0, sizeof *b);
-}
-
-static size_t floats(const spx_bilevel *b, spx_role role)
-{
-    return (size_t)b->net->layout->floats[role];
 }
 
 static void show(const spx_bilevel *b, spx_bilevel_quantity q, const float *data, size_t n)
@@ -100,11 +104,15 @@ static void show_logits(const spx_bilevel *b, spx_bilevel_quantity q, const floa
     show(b, q, logits, (size_t)(b->net->config.batch * b->net->config.classes));
 }
 
-static spx_status finite(const char *what, double a, double b)
+/* The norm of a gradient and what it means for the update behind it. */
+static spx_status guard(spx_bilevel *b, const char *what, const float *grad, spx_role role,
+                        float loss, double max_norm, double *norm)
 {
-    return isfinite(a) && isfinite(b)
+    SPX_RETURN_IF(spx_norm2(b->net->stream, floats(b, role), grad, norm, b->norm_workspace));
+    SPX_RETURN_IF(spx_guard_update(b->net->stream, norm, &loss, max_norm, &b->guard));
+    return b->guard.ok
                ? SPX_OK
-               : SPX_FAIL(SPX_ENUMERIC, "%s: loss %g, gradient norm %g", what, a, b);
+               : SPX_FAIL(SPX_ENUMERIC, "%s: loss %g, gradient norm %g", what, (double)loss, *norm);
 }
 
 /* weight_grad = d_w L_train(w); the states are updated. */
@@ -137,8 +145,8 @@ spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val,
     return SPX_OK;
 }
 
-/* out = d_alpha L_train(w + a*direction); `shifted` holds the sum. */
-static spx_status shifted_gradient(spx_bilevel *b, const spx_samples *train, float a,
+/* out = d_alpha L_train(w + sign*eps*direction); `shifted` holds the sum. */
+static spx_status shifted_gradient(spx_bilevel *b, const spx_samples *train, float sign,
                                    const float *direction, float *out)
 {
     const spx_supernet_run r = {.weights = b->shifted,
@@ -148,26 +156,31 @@ static spx_status shifted_gradient(spx_bilevel *b, const spx_samples *train, flo
                                 .alpha_grad = out,
                                 .images = train->images,
                                 .labels = train->labels};
-    SPX_RETURN_IF(
-        spx_axpy(b->net->stream, floats(b, SPX_ROLE_WEIGHT), a, b->weights, direction, b->shifted));
+    SPX_RETURN_IF(spx_axpy(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->eps, sign, b->weights,
+                           direction, b->shifted));
     return spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, NULL, NULL);
 }
 
-spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train, const float *direction,
-                               double eps, float *hessian)
+static spx_status differences(spx_bilevel *b, const spx_samples *train, const float *direction,
+                              float *hessian)
 {
-    const double scale = b->options.published_hessian ? eps / 2 : 1 / (2 * eps);
-    SPX_RETURN_IF(shifted_gradient(b, train, (float)eps, direction, b->alpha_plus));
-    SPX_RETURN_IF(shifted_gradient(b, train, (float)-eps, direction, b->alpha_minus));
-    for (size_t i = 0; i < floats(b, SPX_ROLE_ARCH); i++) {
-        hessian[i] = (float)(scale * ((double)b->alpha_plus[i] - (double)b->alpha_minus[i]));
-    }
-    return SPX_OK;
+    SPX_RETURN_IF(shifted_gradient(b, train, 1, direction, b->alpha_plus));
+    SPX_RETURN_IF(shifted_gradient(b, train, -1, direction, b->alpha_minus));
+    return spx_central_difference(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->eps,
+                                  b->options.published_hessian, b->alpha_plus, b->alpha_minus,
+                                  hessian);
+}
+
+spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train, const float *direction,
+                               float eps, float *hessian)
+{
+    b->eps = eps;
+    return differences(b, train, direction, hessian);
 }
 
 /* weight_grad = v, alpha_grad = g: the validation loss at w'. The net's states are not touched. */
 static spx_status lookahead(spx_bilevel *b, const spx_samples *train, const spx_samples *val,
-                            float xi, spx_bilevel_report *report)
+                            spx_bilevel_report *report)
 {
     const size_t n = floats(b, SPX_ROLE_WEIGHT);
     const spx_supernet_run r = {.weights = b->shifted,
@@ -179,29 +192,31 @@ static spx_status lookahead(spx_bilevel *b, const spx_samples *train, const spx_
                                 .labels = val->labels};
     const float *logits;
     SPX_RETURN_IF(weight_gradient(b, train, NULL, NULL));
-    SPX_RETURN_IF(spx_sgd_lookahead(b->net->stream, n, xi, b->options.momentum, b->options.decay,
-                                    b->weight_grad, b->momentum, b->weights, b->shifted));
+    SPX_RETURN_IF(spx_sgd_lookahead(b->net->stream, n, &b->scalars.xi, b->options.momentum,
+                                    b->options.decay, b->weight_grad, b->momentum, b->weights,
+                                    b->shifted));
     show(b, SPX_BILEVEL_VIRTUAL_WEIGHT, b->shifted, n);
     SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_BOTH, &r, &logits, &report->val_loss));
     show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
     show(b, SPX_BILEVEL_DW_VAL, b->weight_grad, n);
     show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, floats(b, SPX_ROLE_ARCH));
-    SPX_RETURN_IF(spx_norm2(b->net->stream, n, b->weight_grad, &report->dw_norm));
-    return finite("look-ahead", (double)report->val_loss, report->dw_norm);
+    return guard(b, "look-ahead", b->weight_grad, SPX_ROLE_WEIGHT, report->val_loss, 0,
+                 &report->dw_norm);
 }
 
 spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_samples *train,
                                     const spx_samples *val, float xi, spx_bilevel_report *report)
 {
     const size_t n = floats(b, SPX_ROLE_ARCH);
-    SPX_RETURN_IF(lookahead(b, train, val, xi, report));
-    report->eps = report->dw_norm > 0 ? 0.01 / report->dw_norm : 0;
-    if (report->eps == 0) {
-        return SPX_OK; /* no direction: the look-ahead changes nothing to first order */
-    }
-    SPX_RETURN_IF(spx_bilevel_hessian(b, train, b->weight_grad, report->eps, b->hessian));
+    b->scalars.xi = xi;
+    b->guard.ok = 1;
+    SPX_RETURN_IF(lookahead(b, train, val, report));
+    SPX_RETURN_IF(spx_difference_step(b->net->stream, &report->dw_norm, &b->eps));
+    report->eps = b->eps;
+    SPX_RETURN_IF(differences(b, train, b->weight_grad, b->hessian));
     show(b, SPX_BILEVEL_HESSIAN, b->hessian, n);
-    return spx_axpy(b->net->stream, n, -xi, b->alpha_grad, b->hessian, b->alpha_grad);
+    return spx_axpy(b->net->stream, n, &b->scalars.xi, -1, b->alpha_grad, b->hessian,
+                    b->alpha_grad);
 }
 
 spx_status spx_bilevel_update_alphas(spx_bilevel *b, spx_bilevel_report *report)
@@ -209,11 +224,12 @@ spx_status spx_bilevel_update_alphas(spx_bilevel *b, spx_bilevel_report *report)
     const spx_bilevel_options *o = &b->options;
     const size_t n = floats(b, SPX_ROLE_ARCH);
     show(b, SPX_BILEVEL_ALPHA_GRAD, b->alpha_grad, n);
-    SPX_RETURN_IF(spx_norm2(b->net->stream, n, b->alpha_grad, &report->alpha_norm));
-    SPX_RETURN_IF(finite("alpha step", (double)report->val_loss, report->alpha_norm));
-    b->alpha_steps++;
+    b->guard.ok = 1;
+    SPX_RETURN_IF(guard(b, "alpha step", b->alpha_grad, SPX_ROLE_ARCH, report->val_loss, 0,
+                        &report->alpha_norm));
+    b->scalars.adam_t = ++b->alpha_steps;
     return spx_adam(b->net->stream, n, o->alpha_lr, o->alpha_beta1, o->alpha_beta2, o->alpha_decay,
-                    b->alpha_steps, b->alpha_grad, b->adam_m, b->adam_v, b->alphas);
+                    &b->scalars.adam_t, &b->guard, b->alpha_grad, b->adam_m, b->adam_v, b->alphas);
 }
 
 spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train, float lr,
@@ -224,11 +240,12 @@ spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train, 
     SPX_RETURN_IF(weight_gradient(b, train, &report->logits, &report->train_loss));
     show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, report->logits);
     show(b, SPX_BILEVEL_WEIGHT_GRAD, b->weight_grad, n);
-    SPX_RETURN_IF(spx_norm2(b->net->stream, n, b->weight_grad, &report->weight_norm));
-    SPX_RETURN_IF(finite("weight step", (double)report->train_loss, report->weight_norm));
-    return spx_sgd(b->net->stream, n, lr, o->momentum, o->decay,
-                   spx_clip_factor(report->weight_norm, o->clip), b->weight_grad, b->momentum,
-                   b->weights);
+    b->scalars.lr = lr;
+    b->guard.ok = 1;
+    SPX_RETURN_IF(guard(b, "weight step", b->weight_grad, SPX_ROLE_WEIGHT, report->train_loss,
+                        o->clip, &report->weight_norm));
+    return spx_sgd(b->net->stream, n, &b->scalars.lr, o->momentum, o->decay, &b->guard,
+                   b->weight_grad, b->momentum, b->weights);
 }
 
 spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train, const spx_samples *val,

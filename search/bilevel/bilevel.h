@@ -14,6 +14,7 @@
  * Arenas of the weights' size held: weights, momentum, gradient; second order one more, which is
  * w', then w+, then w-.
  */
+#include "kernels/device/scalars.h"
 #include "search/supernet/supernet.h"
 
 typedef struct spx_bilevel_options {
@@ -52,7 +53,11 @@ typedef struct spx_bilevel {
     float *weight_grad, *shifted;              /* shifted: second order only */
     float *alpha_grad;                         /* alphas' size */
     float *alpha_plus, *alpha_minus, *hessian; /* alphas' size; second order only */
-    spx_bilevel_trace trace;                   /* or NULL */
+    spx_scalars scalars;
+    spx_guard guard;
+    float eps;
+    void *norm_workspace;
+    spx_bilevel_trace trace; /* or NULL */
     void *trace_ctx;
 } spx_bilevel;
 
@@ -60,7 +65,8 @@ typedef struct spx_bilevel_report {
     float train_loss, val_loss; /* of the weight step; of the alpha step, at w' or w */
     double weight_norm;         /* of the weights' gradient, before clipping */
     double alpha_norm;          /* of the alphas' gradient */
-    double dw_norm, eps;        /* ||v|| and 0.01/||v||; second order */
+    double dw_norm;             /* ||v||; second order */
+    float eps;                  /* 0.01/||v||; second order */
     const float *logits; /* (batch, classes) of the weight step, until the workspace's next use */
 } spx_bilevel_report;
 
@@ -95,11 +101,11 @@ SPX_MUST_CHECK spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_sam
                                                    spx_bilevel_report *report);
 /**
  * hessian [alphas' size] by central differences of L_train along `direction` (weights arena; may be
- * b->weight_grad) with step eps > 0. Updates the states twice.
+ * b->weight_grad) with step eps; zeros where that is 0. Updates the states twice.
  * @param hessian may not be alpha_plus or alpha_minus
  */
 SPX_MUST_CHECK spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train,
-                                              const float *direction, double eps, float *hessian);
+                                              const float *direction, float eps, float *hessian);
 /** Adam on the alphas by alpha_grad. */
 SPX_MUST_CHECK spx_status spx_bilevel_update_alphas(spx_bilevel *b, spx_bilevel_report *report);
 /** Gradient on the training batch, clipping, SGD. */

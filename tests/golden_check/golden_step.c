@@ -241,7 +241,7 @@ static spx_status check_whole(step_case *c)
     c->b.trace = NULL;
     SPX_RETURN_IF(c->traced);
     SPX_RETURN_IF(compare_scalar(c, "dw_norm", NORM, report.dw_norm));
-    SPX_RETURN_IF(compare_scalar(c, "eps", NORM, report.eps));
+    SPX_RETURN_IF(compare_scalar(c, "eps", NORM, (double)report.eps));
     SPX_RETURN_IF(compare(c, "alpha_after", END_TO_END, NULL, c->b.alphas, NULL));
     SPX_RETURN_IF(compare_scalar(c, "weight_grad_norm_before_clip", NORM, report.weight_norm));
     SPX_RETURN_IF(compare_weights(c));
@@ -258,8 +258,7 @@ static spx_status check_hessian(step_case *c)
     SPX_RETURN_IF(golden_load(f, "dw_val_at_virtual", c->net.layout, SPX_ROLE_WEIGHT,
                               c->b.weight_grad, NULL, true));
     SPX_RETURN_IF(spx_h5_read(f, "eps", SPX_H5_F32, &eps, 1));
-    SPX_RETURN_IF(
-        spx_bilevel_hessian(&c->b, &c->train, c->b.weight_grad, (double)eps, c->b.hessian));
+    SPX_RETURN_IF(spx_bilevel_hessian(&c->b, &c->train, c->b.weight_grad, eps, c->b.hessian));
     return compare(c, with_variant(c, "hessian"), ISOLATED_HESSIAN, NULL, c->b.hessian, NULL);
 }
 

@@ -201,7 +201,7 @@ SPX_TEST(two_second_order_steps_follow_the_published_computation)
         compare(&x, "buffer_after", SPX_ROLE_STATE, x.b.state, 10 * EXACT);
         scalar = (float)r.dw_norm;
         compare_values(&x, "dw_norm", &scalar, GRADIENT);
-        scalar = (float)r.eps;
+        scalar = r.eps;
         compare_values(&x, "eps", &scalar, GRADIENT);
         scalar = (float)r.weight_norm;
         compare_values(&x, "weight_grad_norm_before_clip", &scalar, GRADIENT);
@@ -234,7 +234,7 @@ SPX_TEST(hessian_in_isolation_agrees_to_1e_4)
         CHECK_OK(spx_arrays_load(x.step, x.net.layout, &v, 1));
     }
     CHECK_OK(spx_h5_read(x.step, "eps", SPX_H5_F32, &eps, 1));
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, (double)eps, x.b.hessian));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
     compare(&x, "hessian_correct", SPX_ROLE_ARCH, x.b.hessian, 1e-4);
     teardown(&x);
 }
@@ -251,10 +251,10 @@ SPX_TEST(published_hessian_multiplies_by_eps_where_the_right_one_divides)
     assert_true(n <= 256);
     memcpy(x.b.weight_grad, x.b.weights,
            (size_t)x.net.layout->floats[SPX_ROLE_WEIGHT] * sizeof(float));
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, (double)eps, x.b.hessian));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
     memcpy(right, x.b.hessian, n * sizeof(float));
     x.b.options.published_hessian = true;
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, (double)eps, x.b.hessian));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
     for (size_t i = 0; i < n; i++) {
         assert_true(x.b.hessian[i] == right[i] * eps * eps);
     }
