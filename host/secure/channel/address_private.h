@@ -1,0 +1,18 @@
+#ifndef SPX_ADDRESS_PRIVATE_H
+#define SPX_ADDRESS_PRIVATE_H
+/* Sockets and names, for channel.c. */
+#include "kernels/base/status.h"
+
+#include <stdbool.h>
+
+/** A listening, non-blocking socket; *port is the one it got, *loopback whether only this machine
+ * reaches it. */
+SPX_MUST_CHECK spx_status spx_socket_listen(const char *address, int *fd, int *port,
+                                            bool *loopback);
+/** A connected, non-blocking socket. @param host  receives the name, at least 256 bytes */
+SPX_MUST_CHECK spx_status spx_socket_connect(const char *address, double timeout, int *fd,
+                                             char *host, bool *loopback);
+/** Non-blocking, without delay for small messages. */
+SPX_MUST_CHECK spx_status spx_socket_prepare(int fd);
+
+#endif

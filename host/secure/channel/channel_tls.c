@@ -1,0 +1,326 @@
+/* TLS 1.3 with mutual authentication by a pre-shared key or by certificates, over OpenSSL. */
+#define _DEFAULT_SOURCE
+#include "host/secure/channel/channel_private.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_BYTES 32
+#define MAX_KEYS 4096
+#define MAX_KEY_FILE (1u << 20)
+#define NAME_BYTES 128
+#define CIPHER "TLS_AES_256_GCM_SHA384"
+
+typedef struct psk {
+    char name[NAME_BYTES];
+    unsigned char key[KEY_BYTES];
+} psk;
+
+struct spx_tls {
+    SSL_CTX *ctx;
+    bool server;
+    psk *keys;
+    size_t n_keys;
+};
+
+struct spx_tls_session {
+    SSL *ssl;
+    const spx_tls *tls;
+    char peer[NAME_BYTES];
+    char error[400];
+};
+
+static const char *openssl_text(char text[160])
+{
+    const unsigned long e = ERR_get_error();
+    const char *reason = e != 0 ? ERR_reason_error_string(e) : NULL;
+    (void)snprintf(text, 160, "%s", reason != NULL ? reason : "no reason given");
+    ERR_clear_error();
+    return text;
+}
+
+void spx_tls_destroy(spx_tls *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    SSL_CTX_free(t->ctx);
+    if (t->keys != NULL) {
+        OPENSSL_cleanse(t->keys, t->n_keys * sizeof *t->keys);
+    }
+    free(t->keys);
+    free(t);
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* One line "identity:64 hexadecimal digits". */
+static bool parse_key(const char *line, size_t n, psk *out)
+{
+    const char *colon = memchr(line, ':', n);
+    const size_t name = colon != NULL ? (size_t)(colon - line) : 0;
+    if (name == 0 || name >= NAME_BYTES || n != name + 1 + 2 * (size_t)KEY_BYTES) {
+        return false;
+    }
+    memset(out, 0, sizeof *out);
+    memcpy(out->name, line, name);
+    for (size_t i = 0; i < KEY_BYTES; i++) {
+        const int high = hex_digit(colon[1 + 2 * i]), low = hex_digit(colon[2 + 2 * i]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        out->key[i] = (unsigned char)(high << 4 | low);
+    }
+    return true;
+}
+
+static spx_status load_keys(spx_tls *t, const char *path)
+{
+    void *data;
+    size_t size, line = 1;
+    spx_status st = SPX_OK;
+    SPX_RETURN_IF(spx_file_read(path, MAX_KEY_FILE, &data, &size));
+    t->keys = calloc(MAX_KEYS, sizeof *t->keys);
+    if (t->keys == NULL) {
+        st = SPX_FAIL(SPX_ENOMEM, "%s: keys", path);
+    }
+    for (const char *p = data, *end = p + size; st == SPX_OK && p < end; line++) {
+        const char *stop = memchr(p, '\n', (size_t)(end - p));
+        const size_t n = (size_t)((stop != NULL ? stop : end) - p);
+        if (n > 0 && (t->n_keys == MAX_KEYS || !parse_key(p, n, &t->keys[t->n_keys++]))) {
+            st = SPX_FAIL(SPX_EFORMAT,
+                          "%s: line %zu: expected identity:KEY, a key of 64 digits 0-9a-f", path,
+                          line);
+        }
+        p += n + 1;
+    }
+    if (st == SPX_OK && t->n_keys == 0) {
+        st = SPX_FAIL(SPX_EFORMAT,
+                      "%s: no key; write one with: echo \"me:$(openssl rand -hex 32)\"", path);
+    }
+    OPENSSL_cleanse(data, size);
+    spx_free(data);
+    return st;
+}
+
+/* The session a pre-shared key stands for. */
+static SSL_SESSION *key_session(SSL *ssl, const psk *k)
+{
+    static const unsigned char id[2] = {0x13, 0x02}; /* CIPHER's number, RFC 8446 B.4 */
+    const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, id);
+    SSL_SESSION *s = SSL_SESSION_new();
+    if (s == NULL || cipher == NULL || !SSL_SESSION_set1_master_key(s, k->key, KEY_BYTES) ||
+        !SSL_SESSION_set_cipher(s, cipher) ||
+        !SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION)) {
+        SSL_SESSION_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static int use_key(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *id_len,
+                   SSL_SESSION **out)
+{
+    const spx_tls_session *s = SSL_get_app_data(ssl);
+    const psk *k = &s->tls->keys[0];
+    (void)md;
+    *id = (const unsigned char *)k->name;
+    *id_len = strlen(k->name);
+    *out = key_session(ssl, k);
+    return *out != NULL;
+}
+
+static int find_key(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SESSION **out)
+{
+    spx_tls_session *s = SSL_get_app_data(ssl);
+    *out = NULL;
+    for (size_t i = 0; i < s->tls->n_keys; i++) {
+        const psk *k = &s->tls->keys[i];
+        if (strlen(k->name) == id_len && memcmp(k->name, id, id_len) == 0) {
+            (void)snprintf(s->peer, sizeof s->peer, "%s", k->name);
+            *out = key_session(ssl, k);
+        }
+    }
+    return 1; /* unknown: *out is NULL, and the handshake fails for want of a certificate */
+}
+
+static spx_status load_certificates(spx_tls *t, const spx_channel_security *o)
+{
+    char text[160];
+    if (o->cert == NULL || o->key == NULL || o->ca == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "certificates need all of --cert, --key and --ca");
+    }
+    if (SSL_CTX_use_certificate_chain_file(t->ctx, o->cert) != 1) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s", o->cert, openssl_text(text));
+    }
+    if (SSL_CTX_use_PrivateKey_file(t->ctx, o->key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(t->ctx) != 1) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s", o->key, openssl_text(text));
+    }
+    if (SSL_CTX_load_verify_locations(t->ctx, o->ca, NULL) != 1) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s", o->ca, openssl_text(text));
+    }
+    SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return SPX_OK;
+}
+
+spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool server)
+{
+    spx_status st = SPX_OK;
+    spx_tls *t;
+    *out = NULL;
+    if (o->psk_path == NULL && o->cert == NULL && o->key == NULL && o->ca == NULL) {
+        return SPX_OK;
+    }
+    if (o->psk_path != NULL && (o->cert != NULL || o->key != NULL || o->ca != NULL)) {
+        return SPX_FAIL(SPX_EINVAL, "a pre-shared key or certificates, not both");
+    }
+    t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "TLS");
+    }
+    t->server = server;
+    t->ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    if (t->ctx == NULL || SSL_CTX_set_min_proto_version(t->ctx, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_ciphersuites(t->ctx, CIPHER) != 1) {
+        st = SPX_FAIL(SPX_EUNSUPPORTED, "OpenSSL offers no TLS 1.3 with " CIPHER);
+        goto fail;
+    }
+    SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                 SSL_MODE_AUTO_RETRY);
+    (void)SSL_CTX_set_num_tickets(t->ctx, 0); /* every connection authenticates anew */
+    if (o->psk_path != NULL) {
+        SPX_TRY(st, load_keys(t, o->psk_path), fail);
+        if (server) {
+            SSL_CTX_set_psk_find_session_callback(t->ctx, find_key);
+        } else {
+            SSL_CTX_set_psk_use_session_callback(t->ctx, use_key);
+            /* A server that does not know the key would show a certificate instead: refuse all. */
+            SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
+        }
+    } else {
+        SPX_TRY(st, load_certificates(t, o), fail);
+    }
+    *out = t;
+    return SPX_OK;
+fail:
+    spx_tls_destroy(t);
+    return st;
+}
+
+spx_status spx_tls_session_create(spx_tls_session **out, spx_tls *t, int fd, const char *host)
+{
+    spx_tls_session *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (s == NULL || (s->ssl = SSL_new(t->ctx)) == NULL || SSL_set_fd(s->ssl, fd) != 1) {
+        spx_tls_session_destroy(s);
+        return SPX_FAIL(SPX_ENOMEM, "TLS session");
+    }
+    s->tls = t;
+    SSL_set_app_data(s->ssl, s);
+    if (t->server) {
+        SSL_set_accept_state(s->ssl);
+    } else {
+        SSL_set_connect_state(s->ssl);
+        if (t->n_keys > 0) {
+            (void)snprintf(s->peer, sizeof s->peer, "%s", t->keys[0].name);
+        } else if (!X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), host) &&
+                   SSL_set1_host(s->ssl, host) != 1) {
+            spx_tls_session_destroy(s);
+            return SPX_FAIL(SPX_EINVAL, "%s is no host name a certificate could carry", host);
+        }
+    }
+    *out = s;
+    return SPX_OK;
+}
+
+void spx_tls_session_destroy(spx_tls_session *s)
+{
+    if (s != NULL) {
+        SSL_free(s->ssl);
+        free(s);
+    }
+}
+
+static spx_io outcome(spx_tls_session *s, int rc)
+{
+    char text[160];
+    long verify;
+    switch (SSL_get_error(s->ssl, rc)) {
+    case SSL_ERROR_NONE:
+        return SPX_IO_DONE;
+    case SSL_ERROR_WANT_READ:
+        return SPX_IO_WANT_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return SPX_IO_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+        return SPX_IO_END;
+    case SSL_ERROR_SYSCALL:
+        return SPX_IO_END;
+    default:
+        verify = SSL_get_verify_result(s->ssl);
+        (void)snprintf(s->error, sizeof s->error, "%s%s%s", openssl_text(text),
+                       verify != X509_V_OK ? ": " : "",
+                       verify != X509_V_OK ? X509_verify_cert_error_string(verify) : "");
+        return SPX_IO_FAILED;
+    }
+}
+
+/* The common name of the peer's certificate. */
+static void name_peer(spx_tls_session *s)
+{
+    X509 *cert = SSL_get1_peer_certificate(s->ssl);
+    if (cert != NULL) {
+        (void)X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, s->peer,
+                                        (int)sizeof s->peer);
+        X509_free(cert);
+    }
+}
+
+spx_io spx_tls_handshake(spx_tls_session *s)
+{
+    spx_io io;
+    ERR_clear_error();
+    io = outcome(s, SSL_do_handshake(s->ssl));
+    if (io == SPX_IO_DONE) {
+        if (s->tls->n_keys == 0) {
+            name_peer(s);
+        } else if (!SSL_session_reused(s->ssl)) {
+            (void)snprintf(s->error, sizeof s->error, "the pre-shared key was not used");
+            io = SPX_IO_FAILED;
+        }
+    }
+    return io;
+}
+
+spx_io spx_tls_read(spx_tls_session *s, void *data, size_t n, size_t *got)
+{
+    ERR_clear_error();
+    return outcome(s, SSL_read_ex(s->ssl, data, n, got));
+}
+
+spx_io spx_tls_write(spx_tls_session *s, const void *data, size_t n, size_t *put)
+{
+    ERR_clear_error();
+    return outcome(s, SSL_write_ex(s->ssl, data, n, put));
+}
+
+const char *spx_tls_peer(const spx_tls_session *s)
+{
+    return s->peer;
+}
+
+const char *spx_tls_error(spx_tls_session *s)
+{
+    return s->error;
+}

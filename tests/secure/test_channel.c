@@ -1,0 +1,433 @@
+#define _DEFAULT_SOURCE
+#include "host/secure/channel/channel.h"
+#include "kernels/base/clock.h"
+#include "kernels/base/file.h"
+#include "tests/support/spx_scratch.h"
+
+#include <pthread.h>
+
+static const spx_channel_options quick = {.timeout = 5};
+
+/* ---- messages, over a pair ---- */
+
+typedef struct pair {
+    spx_channel *a, *b;
+} pair;
+
+static pair make_pair(const spx_channel_options *o)
+{
+    pair p;
+    CHECK_OK(spx_channel_pair(&p.a, &p.b, o));
+    return p;
+}
+
+static void close_pair(pair *p)
+{
+    spx_channel_close(p->a);
+    spx_channel_close(p->b);
+}
+
+SPX_TEST(messages_arrive_whole_and_in_order)
+{
+    SPX_UNUSED;
+    pair p = make_pair(&quick);
+    unsigned char got[3];
+    uint64_t total;
+    CHECK_OK(spx_channel_send(p.a, 7, "abc", 3));
+    CHECK_OK(spx_channel_send(p.a, 8, NULL, 0));
+    CHECK_OK(spx_channel_send_begin(p.a, 9, 5));
+    CHECK_OK(spx_channel_send_part(p.a, "de", 2));
+    CHECK_OK(spx_channel_send_part(p.a, "fgh", 3));
+    CHECK_OK(spx_channel_flush(p.a));
+    CHECK_OK(spx_channel_recv(p.b, 7, got, 3));
+    assert_memory_equal(got, "abc", 3);
+    CHECK_OK(spx_channel_recv(p.b, 8, NULL, 0));
+    CHECK_OK(spx_channel_recv_begin(p.b, 9, 10, &total));
+    assert_int_equal(total, 5);
+    CHECK_OK(spx_channel_recv_part(p.b, got, 3));
+    assert_memory_equal(got, "def", 3);
+    CHECK_OK(spx_channel_recv_part(p.b, got, 2));
+    assert_memory_equal(got, "gh", 2);
+    close_pair(&p);
+}
+
+static void *send_large(void *channel)
+{
+    enum { SIZE = 3000000 };
+    unsigned char *data = malloc(SIZE);
+    for (size_t i = 0; data != NULL && i < SIZE; i++) {
+        data[i] = (unsigned char)(i * 31 >> 3);
+    }
+    const spx_status st = data != NULL ? spx_channel_send(channel, 1, data, SIZE) : SPX_ENOMEM;
+    const bool ok = st == SPX_OK && spx_channel_flush(channel) == SPX_OK;
+    free(data);
+    return ok ? channel : NULL;
+}
+
+SPX_TEST(a_message_larger_than_every_buffer_arrives)
+{
+    SPX_UNUSED;
+    enum { SIZE = 3000000, FIRST = 100001 };
+    pair p = make_pair(&quick);
+    unsigned char *got = malloc(SIZE);
+    pthread_t thread;
+    void *sent;
+    uint64_t total;
+    assert_non_null(got);
+    assert_int_equal(pthread_create(&thread, NULL, send_large, p.a), 0);
+    CHECK_OK(spx_channel_recv_begin(p.b, 1, SIZE, &total));
+    assert_int_equal(total, SIZE);
+    CHECK_OK(spx_channel_recv_part(p.b, got, FIRST));
+    CHECK_OK(spx_channel_recv_part(p.b, got + FIRST, SIZE - FIRST));
+    assert_int_equal(pthread_join(thread, &sent), 0);
+    assert_ptr_equal(sent, p.a);
+    for (size_t i = 0; i < SIZE; i++) {
+        assert_int_equal(got[i], (unsigned char)(i * 31 >> 3));
+    }
+    free(got);
+    close_pair(&p);
+}
+
+SPX_TEST(traffic_counts_frames_bytes_and_rounds)
+{
+    SPX_UNUSED;
+    pair p = make_pair(&quick);
+    unsigned char got[4];
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(spx_channel_send(p.a, 1, "ask!", 4));
+        CHECK_OK(spx_channel_send(p.a, 1, "more", 4));
+        CHECK_OK(spx_channel_flush(p.a));
+        CHECK_OK(spx_channel_recv(p.b, 1, got, 4));
+        CHECK_OK(spx_channel_recv(p.b, 1, got, 4));
+        CHECK_OK(spx_channel_send(p.b, 2, "yes", 3));
+        CHECK_OK(spx_channel_flush(p.b));
+        CHECK_OK(spx_channel_recv(p.a, 2, got, 3));
+    }
+    const spx_traffic a = spx_channel_traffic(p.a), b = spx_channel_traffic(p.b);
+    assert_int_equal(a.sent, 3 * 2 * (24 + 4));
+    assert_int_equal(a.received, 3 * (24 + 3));
+    assert_int_equal(a.sent, b.received);
+    assert_int_equal(a.received, b.sent);
+    assert_int_equal(a.rounds, 3);
+    assert_int_equal(b.rounds, 2); /* its last answer was not answered */
+    assert_int_equal(a.messages, 9);
+    close_pair(&p);
+}
+
+SPX_TEST(another_type_or_length_is_refused_and_breaks_the_channel)
+{
+    SPX_UNUSED;
+    for (int i = 0; i < 3; i++) {
+        pair p = make_pair(&quick);
+        unsigned char got[4];
+        uint64_t total;
+        CHECK_OK(spx_channel_send(p.a, 5, "abcd", 4));
+        CHECK_OK(spx_channel_flush(p.a));
+        switch (i) {
+        case 0:
+            CHECK_FAILS(SPX_EFORMAT, spx_channel_recv(p.b, 6, got, 4));
+            break;
+        case 1:
+            CHECK_FAILS(SPX_EFORMAT, spx_channel_recv(p.b, 5, got, 3));
+            break;
+        default:
+            CHECK_FAILS(SPX_EFORMAT, spx_channel_recv_begin(p.b, 5, 3, &total));
+        }
+        CHECK_FAILS(SPX_EIO, spx_channel_recv(p.b, 5, got, 4));
+        CHECK_FAILS(SPX_EIO, spx_channel_send(p.b, 5, got, 4));
+        close_pair(&p);
+    }
+}
+
+SPX_TEST(a_shorter_message_than_expected_is_refused)
+{
+    SPX_UNUSED;
+    pair p = make_pair(&quick);
+    unsigned char got[4];
+    CHECK_OK(spx_channel_send(p.a, 5, "abc", 3));
+    CHECK_OK(spx_channel_flush(p.a));
+    CHECK_FAILS(SPX_EFORMAT, spx_channel_recv(p.b, 5, got, 4));
+    close_pair(&p);
+}
+
+SPX_TEST(a_peer_that_closes_or_stays_silent_is_reported)
+{
+    SPX_UNUSED;
+    const spx_channel_options brief = {.timeout = 0.05};
+    pair p = make_pair(&brief);
+    unsigned char got[4];
+    CHECK_FAILS(SPX_EIO, spx_channel_recv(p.b, 5, got, 4));
+    assert_non_null(strstr(spx_error_message(), "silent"));
+    close_pair(&p);
+    p = make_pair(&quick);
+    CHECK_OK(spx_channel_send_begin(p.a, 5, 4));
+    CHECK_OK(spx_channel_send_part(p.a, "ab", 2));
+    spx_channel_close(p.a);
+    p.a = NULL;
+    CHECK_FAILS(SPX_EIO, spx_channel_recv(p.b, 5, got, 4));
+    assert_non_null(strstr(spx_error_message(), "closed"));
+    close_pair(&p);
+}
+
+SPX_TEST(a_stop_ends_the_wait)
+{
+    SPX_UNUSED;
+    atomic_int stop = 1;
+    const spx_channel_options o = {.timeout = 5, .stop = &stop};
+    pair p = make_pair(&o);
+    unsigned char got[4];
+    CHECK_FAILS(SPX_EINTERRUPTED, spx_channel_recv(p.b, 5, got, 4));
+    close_pair(&p);
+}
+
+SPX_TEST(giving_up_is_quoted_to_the_other_party_without_its_control_characters)
+{
+    SPX_UNUSED;
+    pair p = make_pair(&quick);
+    unsigned char got[4];
+    spx_channel_give_up(p.a, "out of \x1b[31mmaterial");
+    CHECK_FAILS(SPX_EIO, spx_channel_recv(p.b, 5, got, 4));
+    assert_non_null(strstr(spx_error_message(), "out of ?[31mmaterial"));
+    CHECK_FAILS(SPX_EIO, spx_channel_send(p.a, 5, got, 4));
+    close_pair(&p);
+}
+
+/* ---- links ---- */
+
+SPX_TEST(links_are_read_and_bad_ones_refused)
+{
+    SPX_UNUSED;
+    static const char *const bad[] = {
+        "",          "man",        "100,20ms",   "100Mbps",     "100Mbps,20",
+        "0Mbps,1ms", "-1Mbps,1ms", "1Mbps,1msx", "nanMbps,1ms", "1Mbps,1e9s"};
+    spx_link l;
+    CHECK_OK(spx_link_parse("wan", &l));
+    assert_true(l.bytes_per_second == 50e6 && l.rtt_seconds == 0.04);
+    CHECK_OK(spx_link_parse("8kbps,1.5s", &l));
+    assert_true(l.bytes_per_second == 1000 && l.rtt_seconds == 1.5);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK_FAILS(SPX_EINVAL, spx_link_parse(bad[i], &l));
+    }
+}
+
+SPX_TEST(an_imitated_link_takes_at_least_its_time)
+{
+    SPX_UNUSED;
+    /* 1000 bytes at 20 kB/s and half a round trip of 100 ms: nothing may arrive sooner. */
+    const spx_channel_options o = {.timeout = 5, .link = {20e3, 0.1}};
+    pair p = make_pair(&o);
+    unsigned char data[1000] = {0};
+    const double begin = spx_seconds();
+    CHECK_OK(spx_channel_send(p.a, 1, data, sizeof data));
+    CHECK_OK(spx_channel_flush(p.a));
+    CHECK_OK(spx_channel_recv(p.b, 1, data, sizeof data));
+    assert_true(spx_seconds() - begin >= 0.05 + 0.05);
+    close_pair(&p);
+}
+
+/* ---- TCP and TLS ---- */
+
+typedef struct client {
+    char address[64];
+    spx_channel_options o;
+    spx_status st;
+    char message[512], peer[128];
+} client;
+
+/* Connects, sends a word, reads its echo. */
+static void *run_client(void *arg)
+{
+    client *c = arg;
+    spx_channel *ch;
+    char echo[4] = "";
+    c->st = spx_channel_connect(&ch, c->address, &c->o);
+    if (c->st == SPX_OK) {
+        (void)snprintf(c->peer, sizeof c->peer, "%s", spx_channel_peer(ch));
+        c->st = spx_channel_send(ch, 1, "word", 4);
+    }
+    if (c->st == SPX_OK) {
+        c->st = spx_channel_recv(ch, 2, echo, 4);
+    }
+    if (c->st == SPX_OK && memcmp(echo, "word", 4) != 0) {
+        c->st = SPX_EFORMAT;
+    }
+    (void)snprintf(c->message, sizeof c->message, "%s", spx_error_message());
+    spx_channel_close(ch);
+    return NULL;
+}
+
+/* One conversation; returns the server's status and the peer it saw. */
+static spx_status converse(const spx_channel_security *server, client *c, char peer[128])
+{
+    spx_channel_options o = quick;
+    spx_listener *l;
+    spx_channel *ch;
+    pthread_t thread;
+    char word[4];
+    spx_status st;
+    o.security = *server;
+    CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &o));
+    (void)snprintf(c->address, sizeof c->address, "127.0.0.1:%d", spx_listener_port(l));
+    assert_int_equal(pthread_create(&thread, NULL, run_client, c), 0);
+    CHECK_OK(spx_listener_accept(l, &ch));
+    st = spx_channel_handshake(ch);
+    if (st == SPX_OK) {
+        (void)snprintf(peer, 128, "%s", spx_channel_peer(ch));
+        st = spx_channel_recv(ch, 1, word, 4);
+    }
+    if (st == SPX_OK) {
+        st = spx_channel_send(ch, 2, word, 4);
+    }
+    spx_channel_close(ch);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    spx_listener_close(l);
+    return st;
+}
+
+#define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY_B "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static const char *write_file(spx_scratch *s, const char *name, const char *text)
+{
+    const char *path = spx_scratch_path(s, name);
+    const spx_span part = {text, strlen(text)};
+    CHECK_OK(spx_file_replace(path, &part, 1));
+    return path;
+}
+
+SPX_TEST(plain_conversations_work_on_the_loopback_interface_and_nowhere_else)
+{
+    SPX_UNUSED;
+    client c = {.o = quick};
+    char peer[128] = "?";
+    spx_listener *l;
+    CHECK_OK(converse(&quick.security, &c, peer));
+    assert_int_equal(c.st, SPX_OK);
+    assert_string_equal(peer, "");
+    CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "0.0.0.0:0", &quick));
+    assert_non_null(strstr(spx_error_message(), "--psk"));
+    CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "nonsense", &quick));
+    CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:http", &quick));
+}
+
+SPX_TEST(a_shared_key_authenticates_and_a_wrong_one_is_refused)
+{
+    SPX_UNUSED;
+    spx_scratch s;
+    char peer[128] = "";
+    client c = {.o = quick};
+    assert_int_equal(spx_scratch_make(&s), 0);
+    const char *server_keys = write_file(&s, "server", "alice:" KEY_A "\nbob:" KEY_B "\n");
+    const spx_channel_security server = {.psk_path = server_keys};
+    c.o.security.psk_path = write_file(&s, "bob", "bob:" KEY_B "\n");
+    CHECK_OK(converse(&server, &c, peer));
+    assert_int_equal(c.st, SPX_OK);
+    assert_string_equal(peer, "bob");
+    const char *const bad[] = {"bob:" KEY_A "\n", "mallory:" KEY_A "\n"};
+    for (size_t i = 0; i < 2; i++) {
+        c.o.security.psk_path = write_file(&s, "bad", bad[i]);
+        assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
+        assert_int_not_equal(c.st, SPX_OK);
+        assert_true(c.message[0] != '\0');
+    }
+    c.o.security.psk_path = NULL; /* plain against TLS */
+    assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
+    assert_int_not_equal(c.st, SPX_OK);
+    spx_scratch_remove(&s);
+}
+
+SPX_TEST(malformed_key_files_are_refused_with_their_line)
+{
+    SPX_UNUSED;
+    static const char *const bad[] = {"",
+                                      "\n",
+                                      "a:00\n",
+                                      ":" KEY_A "\n",
+                                      KEY_A "\n",
+                                      "a:" KEY_A "0\n",
+                                      "ok:" KEY_A "\nb:" KEY_A "x\n"};
+    spx_scratch s;
+    spx_listener *l;
+    spx_channel_options o = quick;
+    assert_int_equal(spx_scratch_make(&s), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        o.security.psk_path = write_file(&s, "keys", bad[i]);
+        CHECK_FAILS(SPX_EFORMAT, spx_listener_open(&l, "127.0.0.1:0", &o));
+    }
+    assert_non_null(strstr(spx_error_message(), "line 2"));
+    o.security.cert = "x";
+    CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:0", &o));
+    spx_scratch_remove(&s);
+}
+
+/* A certificate authority and two certificates of it, by the openssl program; 77 without it. */
+static int make_certificates(spx_scratch *s)
+{
+    char command[2048];
+    (void)snprintf(command, sizeof command,
+                   "cd '%s' && exec >log 2>&1 && O='openssl' && "
+                   "$O req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+                   "-subj /CN=ca -keyout ca.key -out ca.pem && for who in server client; do "
+                   "$O req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$who "
+                   "-addext subjectAltName=IP:127.0.0.1 -keyout $who.key -out $who.csr && "
+                   "$O x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+                   "-copy_extensions copy -out $who.pem || exit 1; done && "
+                   "$O req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+                   "-subj /CN=mallory -keyout mallory.key -out mallory.pem",
+                   s->folder);
+    return system(command);
+}
+
+SPX_TEST(certificates_authenticate_both_parties)
+{
+    SPX_UNUSED;
+    spx_scratch s;
+    char peer[128] = "", path[6][512];
+    static const char *const name[6] = {"server.pem", "server.key", "ca.pem",
+                                        "client.pem", "client.key", "mallory.pem"};
+    client c = {.o = quick};
+    if (system("command -v openssl >/dev/null") != 0) {
+        print_message("no openssl program\n");
+        skip();
+    }
+    assert_int_equal(spx_scratch_make(&s), 0);
+    assert_int_equal(make_certificates(&s), 0);
+    for (int i = 0; i < 6; i++) {
+        (void)snprintf(path[i], sizeof path[i], "%s", spx_scratch_path(&s, name[i]));
+    }
+    const spx_channel_security server = {.cert = path[0], .key = path[1], .ca = path[2]};
+    c.o.security = (spx_channel_security){.cert = path[3], .key = path[4], .ca = path[2]};
+    CHECK_OK(converse(&server, &c, peer));
+    assert_int_equal(c.st, SPX_OK);
+    assert_string_equal(peer, "client");
+    assert_string_equal(c.peer, "server");
+    c.o.security = (spx_channel_security){
+        .cert = path[5], .key = spx_scratch_path(&s, "mallory.key"), .ca = path[2]};
+    assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
+    c.o.security = (spx_channel_security){.cert = path[3], .key = path[4], .ca = path[5]};
+    assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
+    assert_non_null(strstr(c.message, "certificate"));
+    spx_scratch_remove(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(messages_arrive_whole_and_in_order),
+        SPX_UNIT(a_message_larger_than_every_buffer_arrives),
+        SPX_UNIT(traffic_counts_frames_bytes_and_rounds),
+        SPX_UNIT(another_type_or_length_is_refused_and_breaks_the_channel),
+        SPX_UNIT(a_shorter_message_than_expected_is_refused),
+        SPX_UNIT(a_peer_that_closes_or_stays_silent_is_reported),
+        SPX_UNIT(a_stop_ends_the_wait),
+        SPX_UNIT(giving_up_is_quoted_to_the_other_party_without_its_control_characters),
+        SPX_UNIT(links_are_read_and_bad_ones_refused),
+        SPX_UNIT(an_imitated_link_takes_at_least_its_time),
+        SPX_UNIT(plain_conversations_work_on_the_loopback_interface_and_nowhere_else),
+        SPX_UNIT(a_shared_key_authenticates_and_a_wrong_one_is_refused),
+        SPX_UNIT(malformed_key_files_are_refused_with_their_line),
+        SPX_UNIT(certificates_authenticate_both_parties),
+    };
+    (void)signal(SIGPIPE, SIG_IGN); /* as main does */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
