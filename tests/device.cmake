@@ -1,1 +1,5 @@
 spx_test(test_stream SOURCES device/test_stream.c LINK spx_device)
+if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
+  spx_test(test_stream_cuda SOURCES device/test_stream_cuda.c LINK spx_device)
+  spx_cuda_sources(test_stream_cuda device/kernels_cuda.cu)
+endif()

@@ -14,13 +14,14 @@ add_library(spx_flags INTERFACE)
 target_include_directories(spx_flags INTERFACE
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}>)
 target_compile_options(spx_flags INTERFACE
-  -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
-  -fno-math-errno -fno-trapping-math)
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wconversion -Wshadow -Werror -fno-math-errno
+  -fno-trapping-math>
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>)
 if(SPX_SANITIZE)
   # These warnings follow the optimiser, which sees less through the checks inserted here.
-  target_compile_options(spx_flags INTERFACE -fsanitize=${SPX_SANITIZE} -fno-omit-frame-pointer
-                         -fno-sanitize-recover=all -Wno-format-truncation -Wno-maybe-uninitialized
-                         -Wno-stringop-overflow)
+  target_compile_options(spx_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:
+    -fsanitize=${SPX_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
+    -Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-overflow>)
   target_link_options(spx_flags INTERFACE -fsanitize=${SPX_SANITIZE})
 endif()
 
@@ -36,10 +37,4 @@ pkg_check_modules(PNG REQUIRED IMPORTED_TARGET GLOBAL libpng)
 pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET GLOBAL hdf5-serial hdf5)
 if(SPX_ONEDNN)
   include(SpxOneDnn)
-endif()
-
-option(SPX_CUDA "Look for a CUDA compiler" OFF)
-if(SPX_CUDA)
-  include(CheckLanguage)
-  check_language(CUDA)
 endif()
