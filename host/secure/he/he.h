@@ -42,11 +42,10 @@
  */
 #include "kernels/base/pool.h"
 #include "kernels/base/status.h"
+#include "kernels/crypto/prg.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-#define SPX_HE_SEED_BYTES 32
 
 /** log2 of the coefficients a server returns under one public key; then it wants a new key. */
 #define SPX_HE_KEY_LIFE 26
@@ -86,8 +85,9 @@ typedef struct spx_he_geometry {
 #define SPX_HE_ANY_SET (-1)
 
 /** Parameter sets; keys belong to one. Largest l at weight_bits 8 and T = 576 in brackets. */
-#define SPX_HE_SETS 3 /* 0: n 4096, 109 bits (39); 1: n 8192, 120 bits (50); 2: n 8192, 138 (64)   \
-                       */
+#define SPX_HE_SETS                                                                                \
+    3 /* 0: n 4096, 109 bits (39); 1: n 8192, 120 bits (50); 2: n 8192, 138 (64)                   \
+       */
 
 /** What a plan comes to; the audit of its noise in bits. */
 typedef struct spx_he_facts {
@@ -123,11 +123,9 @@ const spx_he_facts *spx_he_plan_facts(const spx_he_plan *p);
 /** The client's secret key of one set. */
 typedef struct spx_he_key spx_he_key;
 /**
- * @param seed  secret, uniform, used for nothing else; whoever knows it knows the key
  * @return SPX_OK, SPX_EINVAL (no such set), SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_he_key_create(spx_he_key **out, int set,
-                                            const uint8_t seed[SPX_HE_SEED_BYTES]);
+SPX_MUST_CHECK spx_status spx_he_key_create(spx_he_key **out, int set, spx_prg *prg);
 void spx_he_key_destroy(spx_he_key *k); /* wipes; NULL is a no-op */
 
 /** Bytes of a public key of a set; 0 for no such set. */
@@ -151,24 +149,23 @@ uint64_t spx_he_public_returned(const spx_he_public *p);
 
 /**
  * The client's message: its shares encrypted.
- * @param seed     secret, uniform, fresh for every call: a second use under the same key reveals
- *                 the difference of the shares
+ * @param prg      of errors and first components: 32 bytes are drawn, two keys of streams
  * @param queries  independent queries in one message, >= 1
  * @param shares   [queries][input_elements] words, read modulo 2^l; inputs in order, each (c, h, w)
  * @param request  [queries * request_bytes]
  * @param pool     threads to use; NULL: the caller's. Results do not depend on it
  * @return SPX_OK, SPX_EINVAL (key of another set), SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_he_encrypt(const spx_he_plan *p, const spx_he_key *k,
-                                         const uint8_t seed[SPX_HE_SEED_BYTES], size_t queries,
-                                         const uint64_t *shares, uint8_t *request, spx_pool *pool);
+SPX_MUST_CHECK spx_status spx_he_encrypt(const spx_he_plan *p, const spx_he_key *k, spx_prg *prg,
+                                         size_t queries, const uint64_t *shares, uint8_t *request,
+                                         spx_pool *pool);
 
 /**
  * The server's answer, and its masks.
  * @param pk       of the plan's set; its count rises by queries * returned. One call at a time
  * @param weights  [convs] pointers, each (k, c, r, s) as in the geometry; |w| <= 2^(weight_bits-1).
  *                 All are used, zero or not
- * @param seed     secret, uniform, fresh for every call: of masks, floods and encryptions of zero
+ * @param prg      of masks, floods and encryptions of zero: 16 bytes are drawn, a key of streams
  * @param request  [size] bytes as received; size must be queries * request_bytes
  * @param response [queries * response_bytes]
  * @param masks    [queries][output_elements]: s_u, uniform modulo 2^l; outputs in order, (c, h, w)
@@ -176,10 +173,9 @@ SPX_MUST_CHECK spx_status spx_he_encrypt(const spx_he_plan *p, const spx_he_key 
  * SPX_EFORMAT (size, a residue out of range: nothing was computed); SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_he_evaluate(const spx_he_plan *p, spx_he_public *pk,
-                                          const int32_t *const *weights,
-                                          const uint8_t seed[SPX_HE_SEED_BYTES], size_t queries,
-                                          const uint8_t *request, size_t size, uint8_t *response,
-                                          uint64_t *masks, spx_pool *pool);
+                                          const int32_t *const *weights, spx_prg *prg,
+                                          size_t queries, const uint8_t *request, size_t size,
+                                          uint8_t *response, uint64_t *masks, spx_pool *pool);
 
 /**
  * The client's shares of the outputs: (sum W c - s) modulo 2^l, words below 2^l.
