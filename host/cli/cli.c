@@ -348,6 +348,7 @@ int spx_cli_main(int argc, char **argv, const spx_command *const *commands)
     int code;
     occupy_standard_descriptors();
     (void)signal(SIGXFSZ, SIG_IGN); /* a full disk is an error to report, not a reason to die */
+    (void)signal(SIGPIPE, SIG_IGN); /* likewise a peer that is gone */
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         (void)printf("sphynx %s (commit %s, %s, %s)\n", spx_build_version(), spx_build_commit(),
                      spx_build_compiler(), spx_build_type());
