@@ -1,7 +1,9 @@
 # The ops of spx_nn_light, one program each.
-foreach(op norm_sum pool2d linear loss softmax relu drop_mask)
+foreach(op conv2d_ring norm_sum pool2d linear loss softmax relu drop_mask)
   spx_test(test_${op} SOURCES nn/test_${op}.c LINK spx_nn_light LABELS threads)
 endforeach()
 # Throughput beside a copy; run by hand.
 add_executable(bench_ops nn/bench_ops.c)
 target_link_libraries(bench_ops PRIVATE spx_flags spx_nn_light spx_optim)
+add_executable(bench_conv2d_ring nn/bench_conv2d_ring.c)
+target_link_libraries(bench_conv2d_ring PRIVATE spx_flags spx_nn_light)

@@ -2,6 +2,7 @@
 include(${CMAKE_SOURCE_DIR}/kernels/variants.cmake)
 spx_room(nn_light
   SOURCES
+    conv2d_ring/conv2d_ring.c conv2d_ring/conv2d_ring_ref.c
     drop_mask/drop_mask.c
     linear/linear.c linear/linear_ref.c
     loss/loss.c loss/loss_ref.c
@@ -11,4 +12,5 @@ spx_room(nn_light
     softmax/softmax.c softmax/softmax_ref.c
   LINK spx_device m)
 spx_variants(spx_nn_light
-  linear/linear_cpu.c norm_sum/norm_sum_cpu.c pool/pool2d_cpu.c relu/relu_cpu.c)
+  conv2d_ring/conv2d_ring_dot.c linear/linear_cpu.c norm_sum/norm_sum_cpu.c pool/pool2d_cpu.c
+  relu/relu_cpu.c)
