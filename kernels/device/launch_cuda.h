@@ -35,18 +35,8 @@ extern "C" {
 #include "kernels/device/device_memory.h"
 #include "kernels/device/scalars.h"
 #include "kernels/device/stream.h"
-
-/** The CUDA stream behind the current lane of s, a stream of SPX_DEVICE_CUDA. */
-cudaStream_t spx_cuda_stream(const spx_stream *s);
-
-/** SPX_OK for cudaSuccess, else SPX_EDEVICE (out of memory: SPX_ENOMEM) with the stream's label,
- * `what` and the runtime's text; s may be NULL. Use SPX_CUDA_CHECK. */
-SPX_MUST_CHECK spx_status spx_cuda_status(const spx_stream *s, const char *file, int line,
-                                          const char *what, cudaError_t e);
+#include "kernels/device/stream_cuda_impl.h"
 }
-
-/** Status of a runtime call: SPX_RETURN_IF(SPX_CUDA_CHECK(s, cudaMemsetAsync(...))). */
-#define SPX_CUDA_CHECK(s, call) spx_cuda_status((s), __FILE__, __LINE__, #call, (call))
 
 /**
  * Queues kernel<<<grid, block, shared_bytes>>>(args...) on the current lane. Arguments are

@@ -94,6 +94,12 @@ spx_status spx_stream_create(spx_stream **out, spx_device device, int threads)
 void spx_stream_destroy(spx_stream *s)
 {
     if (s != NULL) {
+        for (int i = 0; i < SPX_STREAM_PARTS; i++) {
+            if (s->library[i].handle != NULL) {
+                (void)s->ops->sync(s); /* makes its device the thread's, too */
+                s->library[i].close(s->library[i].handle);
+            }
+        }
         s->ops->close(s);
         spx_pool_destroy(s->pool);
         free(s);
@@ -129,6 +135,20 @@ int spx_stream_threads(const spx_stream *s)
 static spx_status not_recording(const spx_stream *s, const char *what)
 {
     return s->recording ? SPX_FAIL(SPX_EINVAL, "%s while recording", what) : SPX_OK;
+}
+
+spx_status spx_stream_library(spx_stream *s, spx_stream_part part,
+                              spx_status (*open)(spx_stream *s, void **out),
+                              void (*close)(void *library), void **out)
+{
+    *out = s->library[part].handle;
+    if (*out == NULL) {
+        SPX_RETURN_IF(not_recording(s, "opening a library"));
+        SPX_RETURN_IF(open(s, &s->library[part].handle));
+        s->library[part].close = close;
+        *out = s->library[part].handle;
+    }
+    return SPX_OK;
 }
 
 spx_status spx_stream_sync(spx_stream *s)

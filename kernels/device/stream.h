@@ -73,6 +73,19 @@ SPX_MUST_CHECK spx_status spx_stream_sync(spx_stream *s);
  * NULL ends the range. Free of cost on the CPU. */
 void spx_stream_label(spx_stream *s, const char *name);
 
+/**
+ * A library's handle that lives with a stream: opened when it is first asked for, closed before the
+ * stream is. @param open  called then, not while recording; its failure is returned
+ */
+typedef enum spx_stream_part {
+    SPX_STREAM_CUDNN,
+    SPX_STREAM_CUBLAS,
+    SPX_STREAM_PARTS
+} spx_stream_part;
+SPX_MUST_CHECK spx_status spx_stream_library(spx_stream *s, spx_stream_part part,
+                                             spx_status (*open)(spx_stream *s, void **out),
+                                             void (*close)(void *library), void **out);
+
 /*
  * Lanes: parts of a stream that may run at the same time. Lane 0 is the stream itself; ops queue on
  * the current one. The caller orders lanes by events. On the CPU there is one lane.

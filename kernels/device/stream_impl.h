@@ -47,6 +47,10 @@ struct spx_stream {
     bool recording;
     const char *label; /* NULL: none */
     void *own;         /* the device's part */
+    struct {
+        void *handle;
+        void (*close)(void *handle);
+    } library[SPX_STREAM_PARTS];
 };
 
 struct spx_event {

@@ -30,11 +30,51 @@ SPX_TEST(unknown_devices_and_bad_thread_counts_are_refused)
     spx_stream_destroy(NULL);
 }
 
+static int opened, closed;
+
+static spx_status open_library(spx_stream *s, void **out)
+{
+    (void)s;
+    if (opened < 0) {
+        opened = 0;
+        return SPX_FAIL(SPX_EDEVICE, "no such library");
+    }
+    opened++;
+    *out = &opened;
+    return SPX_OK;
+}
+
+static void close_library(void *library)
+{
+    assert_ptr_equal(library, &opened);
+    closed++;
+}
+
+SPX_TEST(a_library_is_opened_once_and_closed_with_its_stream)
+{
+    spx_stream *s;
+    void *l;
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    opened = -1;
+    CHECK_FAILS(SPX_EDEVICE,
+                spx_stream_library(s, SPX_STREAM_CUDNN, open_library, close_library, &l));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(spx_stream_library(s, SPX_STREAM_CUDNN, open_library, close_library, &l));
+        assert_ptr_equal(l, &opened);
+    }
+    assert_int_equal(opened, 1);
+    assert_int_equal(closed, 0);
+    spx_stream_destroy(s);
+    assert_int_equal(closed, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_stream_has_the_threads_asked_for),
         SPX_UNIT(unknown_devices_and_bad_thread_counts_are_refused),
+        SPX_UNIT(a_library_is_opened_once_and_closed_with_its_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
