@@ -32,10 +32,36 @@ bool spx_cli_given(const spx_cli *cli, const char *name)
     return spx_option_find(cli, name, &i) && cli->given[i] != 0;
 }
 
-spx_status spx_cli_stream(const spx_cli *cli, spx_stream **out)
+/* The first GPU with a driver under it, else the CPU. */
+static spx_device device_at_hand(void)
 {
-    /* auto and cpu mean the same as long as the CPU is the only executor. */
-    return spx_stream_create(out, SPX_DEVICE_CPU, (int)cli->threads);
+    spx_device_info gpu;
+    return spx_device_count(SPX_DEVICE_CUDA) > 0 &&
+                   spx_device_describe(SPX_DEVICE_CUDA, 0, &gpu) == SPX_OK && gpu.driver > 0
+               ? SPX_DEVICE_CUDA
+               : SPX_DEVICE_CPU;
+}
+
+spx_status spx_cli_stream_options(spx_cli *cli, spx_stream_options *out)
+{
+    const spx_device_choice *d = &cli->device;
+    *out = (spx_stream_options){.device = d->automatic ? device_at_hand() : d->device,
+                                .index = d->automatic ? 0 : d->index,
+                                .threads = (int)cli->threads,
+                                .precision = (spx_precision)cli->precision,
+                                .deterministic = cli->deterministic};
+    if (out->device == SPX_DEVICE_CPU && out->precision == SPX_PRECISION_BF16) {
+        return spx_cli_usage(cli, "--precision bf16 needs a GPU; the CPU computes in f32");
+    }
+    return spx_stream_check(out);
+}
+
+spx_status spx_cli_stream(spx_cli *cli, spx_stream **out)
+{
+    spx_stream_options o;
+    *out = NULL;
+    SPX_RETURN_IF(spx_cli_stream_options(cli, &o));
+    return spx_stream_open(out, &o);
 }
 
 spx_status spx_cli_print_json(json_t *object)

@@ -26,7 +26,8 @@ typedef enum spx_opt_type {
     SPX_OPT_STRING,   /* const char *, valid while the command runs; NULL when not given */
     SPX_OPT_LIST,     /* spx_int_list: 0,5 */
     SPX_OPT_SHAPE,    /* spx_int_list: 3x32x32 */
-    SPX_OPT_ENUM      /* int, index into the choices named by arg ("auto|cpu") */
+    SPX_OPT_ENUM,     /* int, index into the choices named by arg ("red|green") */
+    SPX_OPT_DEVICE    /* spx_device_choice: auto, cpu, cuda, cuda:1 */
 } spx_opt_type;
 
 #define SPX_INT_LIST_MAX 32
@@ -34,6 +35,12 @@ typedef struct spx_int_list {
     size_t n;
     int64_t v[SPX_INT_LIST_MAX];
 } spx_int_list;
+
+typedef struct spx_device_choice {
+    bool automatic; /* then the rest means nothing */
+    spx_device device;
+    int index;
+} spx_device_choice;
 
 enum {
     SPX_OPT_REQUIRED = 1, /* a usage error when absent */
@@ -66,6 +73,7 @@ typedef struct spx_option {
 #define SPX_CTYPE_LIST spx_int_list
 #define SPX_CTYPE_SHAPE spx_int_list
 #define SPX_CTYPE_ENUM int
+#define SPX_CTYPE_DEVICE spx_device_choice
 
 /**
  * A row of the table: SPX_OPT(INT, values_struct, field, "name", "N", "16", "help", .min = 1, ...).
@@ -88,8 +96,10 @@ typedef struct spx_cli {
     const char *const *args; /* operands, arg_count of them */
     size_t arg_count;
     /* Options every command has. */
-    bool json;       /* print JSON on stdout instead of text */
-    int device;      /* use spx_cli_stream */
+    bool json;                /* print JSON on stdout instead of text */
+    spx_device_choice device; /* these three: use spx_cli_stream or spx_cli_stream_options */
+    int precision;            /* spx_precision */
+    bool deterministic;
     int64_t threads; /* 0: one per processor */
     int64_t seed;    /* >= 0 */
     const char *config;
@@ -129,8 +139,15 @@ SPX_MUST_CHECK spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...) SPX_
 /** Whether the option was given on the command line or in the configuration file. */
 bool spx_cli_given(const spx_cli *cli, const char *name);
 
-/** A stream for --device and --threads; the caller destroys it. Statuses of spx_stream_create. */
-SPX_MUST_CHECK spx_status spx_cli_stream(const spx_cli *cli, spx_stream **out);
+/**
+ * What --device, --precision, --deterministic and --threads ask for. `auto` is the first GPU where
+ * there is one, else the CPU; an emulated GPU is taken only by name.
+ * @return SPX_OK, SPX_EINVAL (a usage error: bf16 on the CPU), SPX_EUNSUPPORTED (not built in),
+ * SPX_EDEVICE (there is no such device)
+ */
+SPX_MUST_CHECK spx_status spx_cli_stream_options(spx_cli *cli, spx_stream_options *out);
+/** Opens that stream; the caller destroys it. Statuses of the above and of spx_stream_open. */
+SPX_MUST_CHECK spx_status spx_cli_stream(spx_cli *cli, spx_stream **out);
 
 /** Writes object to stdout with a newline and releases it. @return SPX_OK, SPX_ENOMEM, SPX_EIO */
 SPX_MUST_CHECK spx_status spx_cli_print_json(json_t *object);

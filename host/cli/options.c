@@ -12,7 +12,11 @@ const spx_option spx_common_options[] = {
             "read options from an INI file; the command line wins", .flags = SPX_OPT_TRANSIENT),
     SPX_OPT(FLAG, spx_cli, json, "json", NULL, NULL, "print JSON on stdout",
             .flags = SPX_OPT_TRANSIENT),
-    SPX_OPT(ENUM, spx_cli, device, "device", "auto|cpu", "auto", "where to compute"),
+    SPX_OPT(DEVICE, spx_cli, device, "device", "auto|cpu|cuda[:N]", "auto", "where to compute"),
+    SPX_OPT(ENUM, spx_cli, precision, "precision", "tf32|f32|bf16", "tf32",
+            "arithmetic of convolutions and products on a GPU"),
+    SPX_OPT(FLAG, spx_cli, deterministic, "deterministic", NULL, "false",
+            "the same bits from run to run on a GPU too"),
     SPX_OPT(INT, spx_cli, threads, "threads", "N", "0", "worker threads, 0 = one per processor",
             .max = 256),
     SPX_OPT(INT, spx_cli, seed, "seed", "N", "1", "seed of every random draw", .max = INFINITY),
@@ -207,6 +211,29 @@ static spx_status parse_enum(const spx_option *o, const char *text, int *out)
     return bad_value(o, text, o->arg);
 }
 
+static spx_status parse_device(const spx_option *o, const char *text, spx_device_choice *out)
+{
+    spx_device_choice choice = {.automatic = strcmp(text, "auto") == 0};
+    const char *end = text;
+    int64_t index = 0;
+    for (int d = 0; !choice.automatic && d < SPX_DEVICE_COUNT && end == text; d++) {
+        const char *name = spx_device_name((spx_device)d);
+        const size_t n = strlen(name);
+        if (strncmp(text, name, n) == 0 && (text[n] == '\0' || text[n] == ':')) {
+            choice.device = (spx_device)d;
+            end = text + n;
+        }
+    }
+    if (!choice.automatic &&
+        (end == text || (*end == ':' && (!scan_int(end + 1, &index, &end) || *end != '\0')) ||
+         index < 0 || index > 1023)) {
+        return bad_value(o, text, "auto, cpu, cuda or cuda:N");
+    }
+    choice.index = (int)index;
+    *out = choice;
+    return SPX_OK;
+}
+
 spx_status spx_option_parse(const spx_option *o, const char *text, void *field)
 {
     switch (o->type) {
@@ -228,6 +255,8 @@ spx_status spx_option_parse(const spx_option *o, const char *text, void *field)
         return parse_list(o, text, field);
     case SPX_OPT_ENUM:
         return parse_enum(o, text, field);
+    case SPX_OPT_DEVICE:
+        return parse_device(o, text, field);
     }
     return SPX_FAIL(SPX_EINVAL, "--%s: unknown option type %d", o->name, (int)o->type);
 }
@@ -242,6 +271,15 @@ static json_t *json_of_list(const spx_int_list *list)
         }
     }
     return array;
+}
+
+static json_t *json_of_device(const spx_device_choice *d)
+{
+    if (d->automatic) {
+        return json_string("auto");
+    }
+    return d->index == 0 ? json_string(spx_device_name(d->device))
+                         : json_sprintf("%s:%d", spx_device_name(d->device), d->index);
 }
 
 json_t *spx_option_json(const spx_option *o, const void *field)
@@ -267,6 +305,8 @@ json_t *spx_option_json(const spx_option *o, const void *field)
     case SPX_OPT_ENUM:
         n = choice(o->arg, *(const int *)field, &start);
         return json_stringn(start, n);
+    case SPX_OPT_DEVICE:
+        return json_of_device(field);
     }
     return NULL;
 }

@@ -49,12 +49,10 @@ static int default_threads(void)
     return processors < SPX_POOL_MAX_THREADS ? processors : SPX_POOL_MAX_THREADS;
 }
 
-spx_status spx_stream_open(spx_stream **out, const spx_stream_options *o)
+spx_status spx_stream_check(const spx_stream_options *o)
 {
     const spx_device_ops *ops = ops_of(o->device);
-    spx_status st;
-    spx_stream *s;
-    *out = NULL;
+    int count;
     if ((unsigned)o->device >= (unsigned)SPX_DEVICE_COUNT || o->index < 0 ||
         (unsigned)o->precision >= (unsigned)SPX_PRECISION_COUNT) {
         return SPX_FAIL(SPX_EINVAL, "stream: device %d:%d, precision %d", (int)o->device, o->index,
@@ -63,22 +61,32 @@ spx_status spx_stream_open(spx_stream **out, const spx_stream_options *o)
     if (ops == NULL) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "device %s is not built in", spx_device_name(o->device));
     }
-    if (o->index >= ops->count()) {
-        return SPX_FAIL(SPX_EDEVICE, "there is no device %s:%d", spx_device_name(o->device),
-                        o->index);
+    count = ops->count();
+    if (o->index >= count) {
+        return SPX_FAIL(SPX_EDEVICE, "there is no device %s:%d here, but %d of that kind",
+                        spx_device_name(o->device), o->index, count);
     }
+    return SPX_OK;
+}
+
+spx_status spx_stream_open(spx_stream **out, const spx_stream_options *o)
+{
+    spx_status st;
+    spx_stream *s;
+    *out = NULL;
+    SPX_RETURN_IF(spx_stream_check(o));
     s = calloc(1, sizeof *s);
     if (s == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "stream");
     }
-    s->ops = ops;
+    s->ops = devices[o->device];
     s->options = *o;
     if (o->device == SPX_DEVICE_CPU) {
         s->options.precision = SPX_PRECISION_F32;
         s->options.deterministic = true;
     }
     SPX_TRY(st, spx_pool_create(&s->pool, o->threads == 0 ? default_threads() : o->threads), fail);
-    SPX_TRY(st, ops->open(s), fail);
+    SPX_TRY(st, s->ops->open(s), fail);
     *out = s;
     return SPX_OK;
 fail:

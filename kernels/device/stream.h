@@ -53,6 +53,9 @@ typedef struct spx_stream_options {
     bool deterministic;      /* CUDA: bit-equal from run to run on the same device and library */
 } spx_stream_options;
 
+/** Whether there is such a device, before anything is made.
+ * @return SPX_OK, SPX_EINVAL, SPX_EDEVICE, SPX_EUNSUPPORTED (a build without CUDA) */
+SPX_MUST_CHECK spx_status spx_stream_check(const spx_stream_options *o);
 /**
  * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM, SPX_EDEVICE (with what the driver says),
  * SPX_EUNSUPPORTED (a build without CUDA)

@@ -39,7 +39,12 @@ refused 2 "' 5'" inspect --classes ' 5'
 refused 2 "''" inspect --reduce-at ''
 refused 2 '0..256' inspect --threads -1
 refused 2 'whole number' inspect --seed 99999999999999999999
-refused 2 'auto\|cpu' inspect --device abacus
+refused 2 'auto, cpu, cuda' inspect --device abacus
+refused 2 'cuda:N' inspect --device cuda:
+refused 2 'cuda:N' inspect --device cuda:-1
+refused 2 'cuda:N' inspect --device cuda:1x
+refused 1 'cpu:3' bench eval --device cpu:3
+refused 2 'bf16 needs' bench eval --device cpu --precision bf16
 refused 2 'needs a value' inspect --config
 refused 2 'unexpected operand' inspect -- --json
 refused 2 'unknown option' inspect --no-classes

@@ -36,6 +36,7 @@ static struct {
     bool json, given_number;
     char *ini;
     json_t *resolved;
+    spx_stream_options stream;
 } seen;
 
 static spx_status record(spx_cli *cli, const void *v)
@@ -67,6 +68,13 @@ static spx_status failing(spx_cli *cli, const void *v)
     return SPX_FAIL(SPX_EFORMAT, "x.h5: truncated");
 }
 
+static spx_status stream_options(spx_cli *cli, const void *v)
+{
+    (void)v;
+    return spx_cli_stream_options(cli, &seen.stream);
+}
+
+static const spx_command stream_command = {.name = "stream", .summary = "s", .run = stream_options};
 static const spx_command probe = {.name = "probe",
                                   .summary = "s",
                                   .args = "[FILE]",
@@ -78,7 +86,8 @@ static const spx_command stop = {.name = "stop", .summary = "s", .run = interrup
 static const spx_command fail_command = {.name = "fail", .summary = "s", .run = failing};
 static const spx_command *const subs[] = {&probe, &stop, NULL};
 static const spx_command group = {.name = "group", .summary = "s", .sub = subs};
-static const spx_command *const commands[] = {&probe, &stop, &fail_command, &group, NULL};
+static const spx_command *const commands[] = {&probe, &stop,           &fail_command,
+                                              &group, &stream_command, NULL};
 
 static spx_scratch temp;
 
@@ -197,7 +206,12 @@ SPX_TEST(bad_usage_exits_2_and_runs_nothing)
         "probe --bounded 4",
         "probe --seed -1",
         "probe --threads 257",
-        "probe --device cuda",
+        "probe --device gpu",
+        "probe --device cuda:",
+        "probe --device cuda:-1",
+        "probe --device cuda:1024",
+        "probe --device cudax",
+        "probe --precision f16",
         "probe --real nan",
         "probe --real inf",
         "probe --real 1e999",
@@ -347,6 +361,42 @@ SPX_TEST(the_resolved_configuration_reads_back_to_the_same)
     assert_int_equal(run_line("probe --text a;b"), SPX_EXIT_FAILED);
 }
 
+SPX_TEST(a_device_is_read_and_written_back)
+{
+    static const char *const texts[] = {"auto", "cpu", "cuda", "cuda:7"};
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "probe --device %s --precision bf16", texts[i]);
+        assert_int_equal(run_line(line), 0);
+        assert_string_equal(json_string_value(json_object_get(seen.resolved, "device")), texts[i]);
+        assert_string_equal(json_string_value(json_object_get(seen.resolved, "precision")), "bf16");
+        assert_false(json_is_true(json_object_get(seen.resolved, "deterministic")));
+    }
+}
+
+SPX_TEST(stream_options_follow_the_command_line_and_refuse_absent_devices)
+{
+    SPX_UNUSED;
+    assert_int_equal(run_line("stream --device cpu --threads 2 --precision f32"), 0);
+    assert_int_equal(seen.stream.device, SPX_DEVICE_CPU);
+    assert_int_equal(seen.stream.threads, 2);
+    assert_int_equal(seen.stream.precision, SPX_PRECISION_F32);
+    assert_int_equal(run_line("stream --device cpu --precision bf16"), 2);
+    assert_int_equal(run_line("stream --device cpu:1"), 1);
+    assert_int_equal(run_line("stream --device cuda:1000"), 1);
+    if (spx_device_count(SPX_DEVICE_CUDA) > 0) {
+        assert_int_equal(run_line("stream --device cuda --deterministic --precision bf16"), 0);
+        assert_int_equal(seen.stream.device, SPX_DEVICE_CUDA);
+        assert_int_equal(seen.stream.precision, SPX_PRECISION_BF16);
+        assert_true(seen.stream.deterministic);
+    } else {
+        assert_int_equal(run_line("stream --device cuda"), 1);
+        assert_int_equal(run_line("stream"), 0);
+        assert_int_equal(seen.stream.device, SPX_DEVICE_CPU);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +412,8 @@ int main(void)
         TEST(a_bad_configuration_names_file_and_line),
         TEST(long_lines_and_binary_files_are_refused_rather_than_cut),
         TEST(the_resolved_configuration_reads_back_to_the_same),
+        TEST(a_device_is_read_and_written_back),
+        TEST(stream_options_follow_the_command_line_and_refuse_absent_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
