@@ -156,12 +156,11 @@ static json_t *profile_json(const bench *b)
         double seconds = 0, flops = 0;
         int64_t calls = 0;
         for (int i = 0; i < b->n_programs; i++) {
-            double s = 0, f = 0;
-            int64_t c = 0;
-            spx_program_profile(b->program[i], (spx_op)op, &s, &c, &f);
-            seconds += s / steps;
-            calls += c / b->v->steps;
-            flops += f * b->runs[i];
+            spx_op_profile p;
+            spx_program_profile(b->program[i], (spx_op)op, &p);
+            seconds += p.seconds / steps;
+            calls += p.calls / b->v->steps;
+            flops += p.flops * b->runs[i];
         }
         if (calls > 0) {
             (void)json_array_append_new(
@@ -217,11 +216,11 @@ static spx_status bench_run(bench *b, spx_cli *cli)
     }
     for (int64_t i = -b->v->warmup; i < b->v->steps && st == SPX_OK; i++) {
         double began;
-        for (int p = 0; i == 0 && b->v->profile && p < b->n_programs; p++) {
-            spx_program_profile_begin(b->program[p]);
+        for (int p = 0; i == 0 && b->v->profile && p < b->n_programs && st == SPX_OK; p++) {
+            st = spx_program_profile_begin(b->program[p]);
         }
         began = spx_seconds();
-        st = b->step(b);
+        st = st == SPX_OK ? b->step(b) : st;
         if (st == SPX_OK) {
             st = spx_stream_sync(b->stream);
         }

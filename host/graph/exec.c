@@ -1,36 +1,37 @@
+/* What every device's backend shares: where tensors lie, what nodes cost. */
 #include "host/graph/exec.h"
 
 #include "host/graph/graph_impl.h"
-#include "kernels/nn/drop_mask/drop_mask.h"
-#include "kernels/nn/linear/linear.h"
-#include "kernels/nn/loss/loss.h"
-#include "kernels/nn/norm_sum/norm_sum.h"
-#include "kernels/nn/pool/pool2d.h"
-#include "kernels/nn/relu/relu.h"
-#include "kernels/nn/softmax/softmax.h"
 
-#include <assert.h>
-#include <string.h>
-
-void *spx_exec_data(const spx_exec *e, spx_tid t)
+const spx_backend *spx_backend_of(spx_device device)
 {
-    const spx_tensor *x;
+    static const spx_backend *const backends[SPX_DEVICE_COUNT] = {
+        [SPX_DEVICE_CPU] = &spx_backend_cpu,
+    };
+    return (unsigned)device < (unsigned)SPX_DEVICE_COUNT ? backends[device] : NULL;
+}
+
+/* Inputs and weights are read only by the graph's construction. */
+static void *writable(const void *p)
+{
     union {
-        const float *in;
-        const void *any;
+        const void *in;
         void *out;
-    } p; /* inputs and weights are read only by the graph's construction */
+    } u = {p};
+    return u.out;
+}
+
+static void *root_data(const spx_exec *e, spx_tid t)
+{
     if (t == SPX_NO_TENSOR) {
         return NULL;
     }
-    x = &e->g->tensor[t];
+    const spx_tensor *x = &e->g->tensor[t];
     switch (x->role) {
     case SPX_ROLE_WEIGHT:
-        p.in = e->b->weights + x->offset;
-        return p.out;
+        return writable(e->b->weights + x->offset);
     case SPX_ROLE_ARCH:
-        p.in = e->b->arch + x->offset;
-        return p.out;
+        return writable(e->b->arch + x->offset);
     case SPX_ROLE_STATE:
         return e->b->state + x->offset;
     case SPX_ROLE_WEIGHT_GRAD:
@@ -38,29 +39,48 @@ void *spx_exec_data(const spx_exec *e, spx_tid t)
     case SPX_ROLE_ARCH_GRAD:
         return e->b->arch_grad + x->offset;
     case SPX_ROLE_INPUT:
-        p.any = e->b->input[e->input_slot[t]];
-        return p.out;
+        return writable(e->b->input[e->input_slot[t]]);
     default:
-        break;
+        return (char *)e->b->workspace + e->offset[spx_root(e->g, t)];
     }
-    float *workspace = e->b->workspace;
-    if (x->parent == SPX_NO_TENSOR) {
-        return workspace + e->offset[t];
-    }
-    return workspace + e->offset[x->parent] + x->first * x->dim[2] * x->dim[3];
 }
 
-/* Floats from image to image of a rank-4 tensor. */
-static int64_t image_stride(const spx_graph *g, spx_tid t)
+void *spx_exec_data(const spx_exec *e, spx_tid t)
 {
-    const spx_tensor *x = &g->tensor[spx_root(g, t)];
-    return x->dim[1] * x->dim[2] * x->dim[3];
+    char *root = root_data(e, t);
+    if (root == NULL || e->g->tensor[t].role != SPX_ROLE_ACTIVATION ||
+        e->g->tensor[t].parent == SPX_NO_TENSOR) {
+        return root;
+    }
+    /* A run of channels: they lie side by side in a pixel (CUDA) or in an image (CPU). */
+    const spx_tensor *x = &e->g->tensor[t];
+    const int64_t channel =
+        spx_stream_device(e->stream) == SPX_DEVICE_CPU ? x->dim[2] * x->dim[3] : 1;
+    return root + (size_t)(x->first * channel) * spx_type_bytes(spx_exec_type(e, t));
 }
 
-static spx_norm_dims norm_dims(const spx_graph *g, spx_tid t)
+spx_norm_grad spx_exec_norm_grad(const spx_exec *e, const spx_node *nd, int j)
 {
-    const int64_t *d = g->tensor[t].dim;
-    return (spx_norm_dims){.n = d[0], .c = d[1], .hw = d[2] * d[3]};
+    const spx_tid *out = nd->out + (ptrdiff_t)j * SPX_REDUCE_FIELDS;
+    const bool *accumulate = nd->accumulate + (ptrdiff_t)j * SPX_REDUCE_FIELDS;
+    float *dcoef = spx_exec_data(e, out[SPX_REDUCE_DCOEF]);
+    return (spx_norm_grad){.sum_dy = spx_exec_data(e, out[SPX_REDUCE_DY]),
+                           .sum_dy_xhat = spx_exec_data(e, out[SPX_REDUCE_DY_XHAT]),
+                           .dgamma = spx_exec_data(e, out[SPX_REDUCE_DGAMMA]),
+                           .dbeta = spx_exec_data(e, out[SPX_REDUCE_DBETA]),
+                           .accumulate_affine = accumulate[SPX_REDUCE_DGAMMA],
+                           .dcoef = dcoef != NULL ? dcoef + nd->coef_index[j] : NULL,
+                           .accumulate_coef = accumulate[SPX_REDUCE_DCOEF]};
+}
+
+void *spx_exec_scratch(const spx_exec *e)
+{
+    return (char *)e->b->workspace + e->scratch[e->lane];
+}
+
+size_t spx_exec_size(const spx_exec *e, spx_tid t)
+{
+    return (size_t)spx_tensor_count(&e->g->tensor[t]) * spx_type_bytes(spx_exec_type(e, t));
 }
 
 spx_status spx_exec_conv_shape(const spx_graph *g, const spx_node *nd, spx_conv2d_shape *d,
@@ -99,177 +119,16 @@ spx_status spx_exec_conv_shape(const spx_graph *g, const spx_node *nd, spx_conv2
     return spx_conv2d_shape_init(d);
 }
 
-static void *scratch(const spx_exec *e)
+spx_norm_dims spx_exec_norm_dims(const spx_graph *g, spx_tid t)
 {
-    return (float *)e->b->workspace + e->scratch;
+    const int64_t *d = g->tensor[t].dim;
+    return (spx_norm_dims){.n = d[0], .c = d[1], .hw = d[2] * d[3]};
 }
 
-static spx_conv2d_input conv_input(const spx_exec *e, const spx_node *nd, const spx_tid *norm)
+spx_status spx_exec_pool_shape(const spx_graph *g, const spx_node *nd, spx_tid x,
+                               spx_pool2d_shape *d)
 {
-    return (spx_conv2d_input){.x = spx_exec_data(e, nd->in[0]),
-                              .stride_n = image_stride(e->g, nd->in[0]),
-                              .mean = spx_exec_data(e, norm[0]),
-                              .invstd = spx_exec_data(e, norm[1]),
-                              .gamma = spx_exec_data(e, norm[2]),
-                              .beta = spx_exec_data(e, norm[3]),
-                              .relu = nd->attr.relu};
-}
-
-static spx_status run_conv2d(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const spx_conv2d_input in = conv_input(e, nd, &nd->in[3]);
-    spx_conv2d_shape d;
-    spx_conv2d_pass pass;
-    SPX_RETURN_IF(spx_exec_conv_shape(e->g, nd, &d, &pass));
-    return spx_conv2d_forward(e->stream, &d, e->algo[i], &in, spx_exec_data(e, nd->in[1]),
-                              spx_exec_data(e, nd->in[2]), spx_exec_data(e, nd->out[0]),
-                              image_stride(e->g, nd->out[0]), scratch(e));
-}
-
-static spx_status run_conv2d_bwd_data(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    spx_conv2d_shape d;
-    spx_conv2d_pass pass;
-    SPX_RETURN_IF(spx_exec_conv_shape(e->g, nd, &d, &pass));
-    return spx_conv2d_backward_data(e->stream, &d, e->algo[i], spx_exec_data(e, nd->in[0]),
-                                    image_stride(e->g, nd->in[0]), spx_exec_data(e, nd->in[1]),
-                                    nd->accumulate[0], spx_exec_data(e, nd->out[0]),
-                                    image_stride(e->g, nd->out[0]), scratch(e));
-}
-
-static spx_status run_conv2d_bwd_weights(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const spx_conv2d_input in = conv_input(e, nd, &nd->in[2]);
-    spx_conv2d_shape d;
-    spx_conv2d_pass pass;
-    SPX_RETURN_IF(spx_exec_conv_shape(e->g, nd, &d, &pass));
-    return spx_conv2d_backward_weights(
-        e->stream, &d, e->algo[i], &in, spx_exec_data(e, nd->in[1]), image_stride(e->g, nd->in[1]),
-        nd->accumulate[0], spx_exec_data(e, nd->out[0]), spx_exec_data(e, nd->out[1]), scratch(e));
-}
-
-#define MAX_RUNNING 64
-
-static spx_status run_bn_stats(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const spx_norm_dims d = norm_dims(e->g, nd->in[0]);
-    const int pairs = (nd->n_in - 1) / 2;
-    float *mean[MAX_RUNNING], *var[MAX_RUNNING];
-    if (pairs > MAX_RUNNING) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "%d running statistics of one tensor", pairs);
-    }
-    for (int k = 0; k < pairs; k++) {
-        mean[k] = spx_exec_data(e, nd->in[1 + 2 * k]);
-        var[k] = spx_exec_data(e, nd->in[2 + 2 * k]);
-    }
-    return spx_bn_stats(e->stream, &d, spx_exec_data(e, nd->in[0]), image_stride(e->g, nd->in[0]),
-                        spx_exec_data(e, nd->out[0]), spx_exec_data(e, nd->out[1]),
-                        e->b->update_state ? pairs : 0, mean, var);
-}
-
-static spx_status run_bn_running(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    return spx_bn_running(e->stream, e->g->tensor[nd->in[0]].dim[0], spx_exec_data(e, nd->in[0]),
-                          spx_exec_data(e, nd->in[1]), spx_exec_data(e, nd->out[0]),
-                          spx_exec_data(e, nd->out[1]));
-}
-
-static spx_norm_term norm_term(const spx_exec *e, const spx_tid *in, int32_t coef_index)
-{
-    const float *coef = spx_exec_data(e, in[SPX_TERM_COEF]);
-    return (spx_norm_term){.x = spx_exec_data(e, in[SPX_TERM_X]),
-                           .stride_n = image_stride(e->g, in[SPX_TERM_X]),
-                           .mean = spx_exec_data(e, in[SPX_TERM_MEAN]),
-                           .invstd = spx_exec_data(e, in[SPX_TERM_INVSTD]),
-                           .gamma = spx_exec_data(e, in[SPX_TERM_GAMMA]),
-                           .beta = spx_exec_data(e, in[SPX_TERM_BETA]),
-                           .coef = coef != NULL ? coef + coef_index : NULL,
-                           .mask = spx_exec_data(e, in[SPX_TERM_MASK])};
-}
-
-static spx_status run_norm_sum(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const spx_norm_dims d = norm_dims(e->g, nd->out[0]);
-    const int k = nd->n_in / SPX_TERM_FIELDS;
-    spx_norm_term term[SPX_NORM_SUM_MAX];
-    for (int j = 0; j < k; j++) {
-        term[j] = norm_term(e, nd->in + j * SPX_TERM_FIELDS, nd->coef_index[j]);
-    }
-    return spx_norm_sum_forward(e->stream, &d, k, term, nd->attr.relu, spx_exec_data(e, nd->out[0]),
-                                image_stride(e->g, nd->out[0]));
-}
-
-static spx_status run_norm_sum_reduce(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const spx_norm_dims d = norm_dims(e->g, nd->in[0]);
-    const int k = (nd->n_in - 2) / SPX_TERM_FIELDS;
-    spx_norm_term term[SPX_NORM_SUM_MAX];
-    spx_norm_grad grad[SPX_NORM_SUM_MAX];
-    for (int j = 0; j < k; j++) {
-        const spx_tid *out = nd->out + j * SPX_REDUCE_FIELDS;
-        const bool *accumulate = nd->accumulate + j * SPX_REDUCE_FIELDS;
-        const spx_tid dcoef = out[SPX_REDUCE_DCOEF];
-        term[j] = norm_term(e, nd->in + 2 + j * SPX_TERM_FIELDS, nd->coef_index[j]);
-        grad[j] = (spx_norm_grad){
-            .sum_dy = spx_exec_data(e, out[SPX_REDUCE_DY]),
-            .sum_dy_xhat = spx_exec_data(e, out[SPX_REDUCE_DY_XHAT]),
-            .dgamma = spx_exec_data(e, out[SPX_REDUCE_DGAMMA]),
-            .dbeta = spx_exec_data(e, out[SPX_REDUCE_DBETA]),
-            .accumulate_affine = accumulate[SPX_REDUCE_DGAMMA],
-            .dcoef = dcoef != SPX_NO_TENSOR ? (float *)spx_exec_data(e, dcoef) + nd->coef_index[j]
-                                            : NULL,
-            .accumulate_coef = accumulate[SPX_REDUCE_DCOEF]};
-    }
-    const spx_tid y = nd->in[1];
-    return spx_norm_sum_backward_reduce(e->stream, &d, k, term, nd->attr.relu, spx_exec_data(e, y),
-                                        y != SPX_NO_TENSOR ? image_stride(e->g, y) : 0,
-                                        spx_exec_data(e, nd->in[0]), image_stride(e->g, nd->in[0]),
-                                        grad);
-}
-
-static spx_status run_norm_sum_apply(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const spx_norm_dims d = norm_dims(e->g, nd->in[0]);
-    const spx_norm_term term = norm_term(e, nd->in + 2, nd->coef_index[0]);
-    const spx_tid y = nd->in[1];
-    return spx_norm_sum_backward_apply(
-        e->stream, &d, &term, spx_exec_data(e, nd->in[2 + SPX_TERM_FIELDS]),
-        spx_exec_data(e, nd->in[3 + SPX_TERM_FIELDS]), nd->attr.relu, spx_exec_data(e, y),
-        y != SPX_NO_TENSOR ? image_stride(e->g, y) : 0, spx_exec_data(e, nd->in[0]),
-        image_stride(e->g, nd->in[0]), nd->accumulate[0], spx_exec_data(e, nd->out[0]),
-        image_stride(e->g, nd->out[0]));
-}
-
-static spx_status run_relu(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    return spx_relu_forward(e->stream, d[0], d[1] * d[2] * d[3], spx_exec_data(e, nd->in[0]),
-                            image_stride(e->g, nd->in[0]), spx_exec_data(e, nd->out[0]),
-                            image_stride(e->g, nd->out[0]));
-}
-
-static spx_status run_relu_bwd(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    return spx_relu_backward(e->stream, d[0], d[1] * d[2] * d[3], spx_exec_data(e, nd->in[0]),
-                             image_stride(e->g, nd->in[0]), spx_exec_data(e, nd->in[1]),
-                             image_stride(e->g, nd->in[1]), nd->accumulate[0],
-                             spx_exec_data(e, nd->out[0]), image_stride(e->g, nd->out[0]));
-}
-
-static spx_status pool_shape(const spx_exec *e, const spx_node *nd, spx_tid x, spx_pool2d_shape *d)
-{
-    const int64_t *dim = e->g->tensor[x].dim;
+    const int64_t *dim = g->tensor[x].dim;
     *d = (spx_pool2d_shape){.n = dim[0],
                             .c = dim[1],
                             .h = dim[2],
@@ -280,139 +139,49 @@ static spx_status pool_shape(const spx_exec *e, const spx_node *nd, spx_tid x, s
     return spx_pool2d_shape_init(d);
 }
 
-static spx_status run_avg_pool(const spx_exec *e, int i)
+double spx_exec_flops(const spx_graph *g, const spx_node *nd)
 {
-    const spx_node *nd = &e->g->node[i];
-    spx_pool2d_shape d;
-    SPX_RETURN_IF(pool_shape(e, nd, nd->in[0], &d));
-    return spx_avg_pool_forward(e->stream, &d, spx_exec_data(e, nd->in[0]),
-                                image_stride(e->g, nd->in[0]), spx_exec_data(e, nd->out[0]),
-                                image_stride(e->g, nd->out[0]));
+    spx_conv2d_shape d;
+    spx_conv2d_pass pass;
+    spx_tid w;
+    switch (nd->op) {
+    case SPX_OP_CONV2D:
+    case SPX_OP_CONV2D_BWD_DATA:
+    case SPX_OP_CONV2D_BWD_WEIGHTS:
+        return spx_exec_conv_shape(g, nd, &d, &pass) == SPX_OK
+                   ? 2.0 * (double)(d.n * d.k * d.p * d.q) * (double)(d.c * d.r * d.s)
+                   : 0;
+    case SPX_OP_LINEAR:
+    case SPX_OP_LINEAR_BWD_DATA:
+        w = nd->in[1];
+        break;
+    case SPX_OP_LINEAR_BWD_WEIGHTS:
+        w = nd->out[0];
+        break;
+    default:
+        return 0;
+    }
+    /* x and dx are (n, f), y and dy (n, o); w is (o, f): n counts rows of either */
+    const int64_t n = g->tensor[nd->in[0]].dim[0];
+    return w != SPX_NO_TENSOR ? 2.0 * (double)n * (double)spx_tensor_count(&g->tensor[w]) : 0;
 }
 
-static spx_status run_avg_pool_bwd(const spx_exec *e, int i)
+double spx_exec_bytes(const spx_exec *e, const spx_node *nd)
 {
-    const spx_node *nd = &e->g->node[i];
-    spx_pool2d_shape d;
-    SPX_RETURN_IF(pool_shape(e, nd, nd->out[0], &d));
-    return spx_avg_pool_backward(e->stream, &d, spx_exec_data(e, nd->in[0]),
-                                 image_stride(e->g, nd->in[0]), nd->accumulate[0],
-                                 spx_exec_data(e, nd->out[0]), image_stride(e->g, nd->out[0]));
-}
-
-static spx_status run_linear(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *w = e->g->tensor[nd->in[1]].dim;
-    return spx_linear_forward(e->stream, e->g->tensor[nd->out[0]].dim[0], w[1], w[0],
-                              spx_exec_data(e, nd->in[0]), spx_exec_data(e, nd->in[1]),
-                              spx_exec_data(e, nd->in[2]), spx_exec_data(e, nd->out[0]));
-}
-
-static spx_status run_linear_bwd_data(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *w = e->g->tensor[nd->in[1]].dim;
-    return spx_linear_backward_data(e->stream, e->g->tensor[nd->in[0]].dim[0], w[1], w[0],
-                                    spx_exec_data(e, nd->in[0]), spx_exec_data(e, nd->in[1]),
-                                    nd->accumulate[0], spx_exec_data(e, nd->out[0]));
-}
-
-static spx_status run_linear_bwd_weights(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *w = e->g->tensor[nd->out[0]].dim;
-    return spx_linear_backward_weights(e->stream, e->g->tensor[nd->in[1]].dim[0], w[1], w[0],
-                                       spx_exec_data(e, nd->in[0]), spx_exec_data(e, nd->in[1]),
-                                       nd->accumulate[0], spx_exec_data(e, nd->out[0]),
-                                       spx_exec_data(e, nd->out[1]));
-}
-
-static spx_status run_softmax(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    return spx_softmax_forward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[0]),
-                               spx_exec_data(e, nd->out[0]));
-}
-
-static spx_status run_softmax_bwd(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    return spx_softmax_backward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[0]),
-                                spx_exec_data(e, nd->in[1]), nd->accumulate[0],
-                                spx_exec_data(e, nd->out[0]));
-}
-
-static spx_status run_drop_mask(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    return spx_drop_mask(e->stream, e->g->tensor[nd->out[0]].dim[0], e->b->drop_prob, e->b->seed,
-                         e->b->step, nd->attr.key, spx_exec_data(e, nd->out[0]));
-}
-
-static spx_status run_cross_entropy(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->in[0]].dim;
-    return spx_cross_entropy_forward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[0]),
-                                     spx_exec_data(e, nd->in[1]), nd->attr.smoothing,
-                                     spx_exec_data(e, nd->out[0]));
-}
-
-static spx_status run_cross_entropy_bwd(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->in[0]].dim;
-    assert(!nd->accumulate[0]); /* differentiation refuses it */
-    return spx_cross_entropy_backward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[0]),
-                                      spx_exec_data(e, nd->in[1]), nd->attr.smoothing,
-                                      nd->attr.value, spx_exec_data(e, nd->out[0]));
-}
-
-static spx_status run_fill(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const spx_tensor *t = &e->g->tensor[nd->out[0]];
-    float *y = spx_exec_data(e, nd->out[0]);
-    const bool images = t->parent != SPX_NO_TENSOR;
-    const int64_t rows = images ? t->dim[0] : 1, row = spx_tensor_count(t) / rows;
-    const int64_t stride = images ? image_stride(e->g, nd->out[0]) : row;
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t k = 0; k < row; k++) {
-            y[r * stride + k] = nd->attr.value;
+    double sum = 0;
+    for (int k = 0; k < nd->n_in + nd->n_out; k++) {
+        const spx_tid t = k < nd->n_in ? nd->in[k] : nd->out[k - nd->n_in];
+        if (t != SPX_NO_TENSOR) {
+            const double bytes = (double)spx_exec_size(e, t);
+            sum += k >= nd->n_in && nd->accumulate[k - nd->n_in] ? 2 * bytes : bytes;
         }
     }
-    return SPX_OK;
+    return sum;
 }
 
-spx_op_run spx_op_table(spx_op op, spx_device device)
+spx_type spx_exec_type(const spx_exec *e, spx_tid t)
 {
-    static const spx_op_run table[SPX_OP_COUNT][SPX_DEVICE_COUNT] = {
-        [SPX_OP_CONV2D] = {run_conv2d},
-        [SPX_OP_BN_STATS] = {run_bn_stats},
-        [SPX_OP_BN_RUNNING] = {run_bn_running},
-        [SPX_OP_NORM_SUM] = {run_norm_sum},
-        [SPX_OP_RELU] = {run_relu},
-        [SPX_OP_AVG_POOL] = {run_avg_pool},
-        [SPX_OP_LINEAR] = {run_linear},
-        [SPX_OP_SOFTMAX] = {run_softmax},
-        [SPX_OP_DROP_MASK] = {run_drop_mask},
-        [SPX_OP_CROSS_ENTROPY] = {run_cross_entropy},
-        [SPX_OP_CONV2D_BWD_DATA] = {run_conv2d_bwd_data},
-        [SPX_OP_CONV2D_BWD_WEIGHTS] = {run_conv2d_bwd_weights},
-        [SPX_OP_NORM_SUM_REDUCE] = {run_norm_sum_reduce},
-        [SPX_OP_NORM_SUM_APPLY] = {run_norm_sum_apply},
-        [SPX_OP_RELU_BWD] = {run_relu_bwd},
-        [SPX_OP_AVG_POOL_BWD] = {run_avg_pool_bwd},
-        [SPX_OP_LINEAR_BWD_DATA] = {run_linear_bwd_data},
-        [SPX_OP_LINEAR_BWD_WEIGHTS] = {run_linear_bwd_weights},
-        [SPX_OP_SOFTMAX_BWD] = {run_softmax_bwd},
-        [SPX_OP_CROSS_ENTROPY_BWD] = {run_cross_entropy_bwd},
-        [SPX_OP_FILL] = {run_fill},
-    };
-    return (unsigned)op < (unsigned)SPX_OP_COUNT && (unsigned)device < (unsigned)SPX_DEVICE_COUNT
-               ? table[op][device]
-               : NULL;
+    const spx_tensor *x = &e->g->tensor[t];
+    return x->role == SPX_ROLE_ACTIVATION && x->rank == 4 ? spx_activation_type(e->stream)
+                                                          : SPX_TYPE_F32;
 }

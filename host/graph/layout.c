@@ -3,6 +3,7 @@
 
 #include "host/graph/graph_impl.h"
 #include "kernels/base/rng.h"
+#include "kernels/device/device_memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,23 @@
 static bool stored(const spx_tensor *t)
 {
     return t->role == SPX_ROLE_WEIGHT || t->role == SPX_ROLE_ARCH || t->role == SPX_ROLE_STATE;
+}
+
+/* Pixels per channel of a weight: those of a filter, or of the maps a linear layer flattens. */
+static int64_t pixels_of(const spx_graph *g, spx_tid t)
+{
+    const spx_tensor *w = &g->tensor[t];
+    if (w->role != SPX_ROLE_WEIGHT || w->rank == 1) {
+        return 1;
+    }
+    for (int i = 0; i < g->n_nodes && w->rank == 2; i++) {
+        const spx_node *nd = &g->node[i];
+        if (nd->op == SPX_OP_LINEAR && nd->in[1] == t) {
+            const spx_tensor *x = &g->tensor[nd->in[0]];
+            return x->rank == 4 ? x->dim[2] * x->dim[3] : 1;
+        }
+    }
+    return w->rank == 4 ? w->dim[2] * w->dim[3] : 1;
 }
 
 spx_status spx_layout_make(spx_layout *l, const spx_graph *g)
@@ -40,6 +58,7 @@ spx_status spx_layout_make(spx_layout *l, const spx_graph *g)
                                 .rank = t->rank,
                                 .offset = t->offset,
                                 .count = count,
+                                .pixels = pixels_of(g, i),
                                 .init = t->init};
         memcpy(e->dim, t->dim, sizeof e->dim);
         l->n = n;
@@ -94,6 +113,76 @@ spx_status spx_layout_arena(const spx_layout *l, spx_role role, float **out)
     void *p = NULL;
     const spx_status st = spx_calloc(&p, (size_t)l->floats[role], sizeof(float));
     *out = p;
+    return st;
+}
+
+spx_status spx_layout_device_arena(const spx_layout *l, spx_stream *s, spx_role role, float **out)
+{
+    void *p = NULL;
+    const spx_status st = spx_device_alloc(s, &p, (size_t)l->floats[role] * sizeof(float));
+    *out = p;
+    return st;
+}
+
+/* to = from, every row of b columns of a turned into a columns of b. */
+static void transpose(const float *from, float *to, int64_t rows, int64_t a, int64_t b)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < a; i++) {
+            for (int64_t j = 0; j < b; j++) {
+                to[(r * b + j) * a + i] = from[(r * a + i) * b + j];
+            }
+        }
+    }
+}
+
+/* to = from, an arena, its entries turned to the device's order or back. */
+static void turn(const spx_layout *l, spx_role role, bool upload, const float *from, float *to)
+{
+    memcpy(to, from, sizeof(float) * (size_t)l->floats[role]);
+    for (int i = 0; i < l->n; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        if (e->role != role || e->pixels <= 1) {
+            continue;
+        }
+        const int64_t rows = e->dim[0], channels = e->count / rows / e->pixels;
+        transpose(from + e->offset, to + e->offset, rows, upload ? channels : e->pixels,
+                  upload ? e->pixels : channels);
+    }
+}
+
+spx_status spx_layout_upload(const spx_layout *l, spx_stream *s, spx_role role, const float *host,
+                             float *device)
+{
+    const size_t bytes = (size_t)l->floats[role] * sizeof(float);
+    void *turned = NULL;
+    spx_status st;
+    if (bytes == 0 || spx_stream_device(s) == SPX_DEVICE_CPU) {
+        return bytes == 0 ? SPX_OK : spx_upload(s, device, host, bytes);
+    }
+    SPX_RETURN_IF(spx_alloc(&turned, bytes));
+    turn(l, role, true, host, turned);
+    st = spx_upload(s, device, turned, bytes);
+    spx_free(turned);
+    return st;
+}
+
+spx_status spx_layout_download(const spx_layout *l, spx_stream *s, spx_role role,
+                               const float *device, float *host)
+{
+    const size_t bytes = (size_t)l->floats[role] * sizeof(float);
+    void *turned = NULL;
+    spx_status st = SPX_OK;
+    if (bytes == 0 || spx_stream_device(s) == SPX_DEVICE_CPU) {
+        SPX_RETURN_IF(bytes == 0 ? SPX_OK : spx_download(s, host, device, bytes));
+        return spx_stream_sync(s);
+    }
+    SPX_RETURN_IF(spx_alloc(&turned, bytes));
+    SPX_TRY(st, spx_download(s, turned, device, bytes), done);
+    SPX_TRY(st, spx_stream_sync(s), done);
+    turn(l, role, false, turned, host);
+done:
+    spx_free(turned);
     return st;
 }
 

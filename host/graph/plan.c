@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-#define ALIGN_FLOATS (SPX_ALIGN / (int64_t)sizeof(float))
-
 typedef struct block {
     spx_tid tensor;
     int first, last; /* nodes */
@@ -50,7 +48,7 @@ static void touch(block *life, const spx_graph *g, spx_tid t, int node)
 }
 
 /* Lives of all activations; returns how many there are, gathered at the front. */
-static int find_lives(block *life, const spx_graph *g, const spx_tid *keep, int n_keep)
+static int find_lives(block *life, const spx_graph *g, const spx_plan_options *o)
 {
     int n = 0;
     for (int t = 0; t < g->n_tensors; t++) {
@@ -64,17 +62,17 @@ static int find_lives(block *life, const spx_graph *g, const spx_tid *keep, int 
             touch(life, g, g->node[i].out[k], i);
         }
     }
-    for (int k = 0; k < n_keep; k++) {
-        const spx_tid root = spx_root(g, keep[k]);
+    for (int k = 0; k < o->n_keep; k++) {
+        const spx_tid root = spx_root(g, o->keep[k]);
         if (life[root].first >= 0) {
             life[root].last = g->n_nodes;
         }
     }
     for (int t = 0; t < g->n_tensors; t++) {
         if (life[t].first >= 0) {
-            const int64_t count = spx_tensor_count(&g->tensor[t]);
             life[n] = life[t];
-            life[n++].size = (count + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+            life[n].last += o->slack;
+            life[n++].size = ((int64_t)o->size[t] + o->align - 1) / o->align * o->align;
         }
     }
     return n;
@@ -102,19 +100,19 @@ static int64_t lowest_place(const block *b, block *placed, int n, block **alive)
     return at;
 }
 
-spx_status spx_plan_memory(const spx_graph *g, const spx_tid *keep, int n_keep, int64_t *offset,
-                           int64_t *floats)
+spx_status spx_plan_memory(const spx_graph *g, const spx_plan_options *o, int64_t *offset,
+                           int64_t *bytes)
 {
     block *life = malloc(sizeof *life * ((size_t)g->n_tensors + 1));
     block **alive = malloc(sizeof *alive * ((size_t)g->n_tensors + 1));
     int n;
-    *floats = 0;
+    *bytes = 0;
     if (life == NULL || alive == NULL) {
         free(life);
         free(alive);
         return SPX_FAIL(SPX_ENOMEM, "plan of %d tensors", g->n_tensors);
     }
-    n = find_lives(life, g, keep, n_keep);
+    n = find_lives(life, g, o);
     qsort(life, (size_t)n, sizeof *life, by_size);
     for (int t = 0; t < g->n_tensors; t++) {
         offset[t] = -1;
@@ -122,8 +120,8 @@ spx_status spx_plan_memory(const spx_graph *g, const spx_tid *keep, int n_keep, 
     for (int i = 0; i < n; i++) {
         life[i].offset = lowest_place(&life[i], life, i, alive);
         offset[life[i].tensor] = life[i].offset;
-        if (life[i].offset + life[i].size > *floats) {
-            *floats = life[i].offset + life[i].size;
+        if (life[i].offset + life[i].size > *bytes) {
+            *bytes = life[i].offset + life[i].size;
         }
     }
     free(life);

@@ -4,10 +4,10 @@
 #include "host/graph/exec.h"
 #include "host/graph/graph_impl.h"
 #include "host/graph/layout_impl.h"
+#include "host/graph/node_lanes.h"
 #include "host/graph/passes.h"
 #include "host/graph/plan.h"
-#include "host/graph/tuning.h"
-#include "kernels/base/clock.h"
+#include "kernels/device/device_memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,36 +15,53 @@
 struct spx_program {
     spx_graph *g;
     spx_layout layout;
+    const spx_backend *backend;
     spx_exec exec;
-    int64_t *offset;
-    int *input_slot;
-    spx_conv2d_algo *algo;
     size_t workspace;
     spx_tid *output, *grad;
     int n_output, n_grad;
+    /* Devices with lanes; else nodes run as they stand. */
+    bool scheduled, sequential; /* sequential: in the schedule's order, on lane 0 */
+    spx_schedule schedule;
+    spx_event *fork, **mark; /* [schedule.n], NULL where nobody waits */
     bool profiling;
+    spx_event **clock; /* profiling with events: [n_nodes + 1] */
     double seconds[SPX_OP_COUNT];
     int64_t calls[SPX_OP_COUNT];
 };
+
+static void destroy_events(spx_event **list, int n)
+{
+    for (int i = 0; list != NULL && i < n; i++) {
+        spx_event_destroy(list[i]);
+    }
+    free(list);
+}
 
 void spx_program_destroy(spx_program *p)
 {
     if (p == NULL) {
         return;
     }
+    if (p->backend != NULL && p->backend->drop != NULL) {
+        p->backend->drop(&p->exec);
+    }
+    destroy_events(p->mark, p->schedule.n);
+    destroy_events(p->clock, p->g != NULL ? p->g->n_nodes + 1 : 0);
+    spx_event_destroy(p->fork);
+    spx_schedule_clear(&p->schedule);
     spx_graph_destroy(p->g);
     spx_layout_clear(&p->layout);
-    free(p->offset);
-    free(p->input_slot);
-    free(p->algo);
+    free(p->exec.offset);
+    free(p->exec.input_slot);
+    free(p->exec.need);
+    free(p->exec.cost);
+    free(p->exec.algo);
+    free(p->exec.plan);
+    free(p->exec.copy);
     free(p->output);
     free(p->grad);
     free(p);
-}
-
-static bool is_conv(spx_op op)
-{
-    return op == SPX_OP_CONV2D || op == SPX_OP_CONV2D_BWD_DATA || op == SPX_OP_CONV2D_BWD_WEIGHTS;
 }
 
 /* A copy of n ids; *out is NULL for none. */
@@ -82,6 +99,59 @@ static spx_status check_options(const spx_graph *g, const spx_program_options *o
     return SPX_OK;
 }
 
+/* Bytes of memory a program may hope for; 0 where the system does not say. */
+static double device_memory(const spx_program *p)
+{
+    const spx_stream *s = p->exec.stream;
+    spx_device_info info;
+    const spx_status st = spx_device_describe(spx_stream_device(s), spx_stream_index(s), &info);
+    return st == SPX_OK ? (double)info.memory_bytes : 0;
+}
+
+/* A workspace larger than the memory is refused before anything of its size is touched. */
+static spx_status check_memory(const spx_program *p, double need)
+{
+    const bool cpu = spx_stream_device(p->exec.stream) == SPX_DEVICE_CPU;
+    const double have = device_memory(p);
+    if (have > 0 && need > have) {
+        return SPX_FAIL(SPX_ENOMEM,
+                        "one step needs %.1f GiB of activations, this %s has %.1f GiB; a smaller "
+                        "batch needs less",
+                        need / 0x1p30, cpu ? "machine" : "device", have / 0x1p30);
+    }
+    return SPX_OK;
+}
+
+/* Places the activations; without slack between them if that is what fits. */
+static spx_status plan(spx_program *p, const spx_tid *keep, int n_keep)
+{
+    const int n = p->g->n_tensors;
+    int64_t bytes = 0;
+    size_t *size = malloc(sizeof *size * ((size_t)n + 1));
+    spx_plan_options o = {.size = size,
+                          .align = p->backend->align,
+                          .slack = p->backend->slack,
+                          .keep = keep,
+                          .n_keep = n_keep};
+    spx_status st;
+    p->exec.offset = malloc(sizeof(int64_t) * ((size_t)n + 1));
+    if (size == NULL || p->exec.offset == NULL) {
+        free(size);
+        return SPX_FAIL(SPX_ENOMEM, "program of %d tensors", n);
+    }
+    for (int t = 0; t < n; t++) {
+        size[t] = spx_exec_size(&p->exec, t);
+    }
+    st = spx_plan_memory(p->g, &o, p->exec.offset, &bytes);
+    if (st == SPX_OK && o.slack > 0 && 2.0 * (double)bytes > device_memory(p)) {
+        o.slack = 0;
+        st = spx_plan_memory(p->g, &o, p->exec.offset, &bytes);
+    }
+    free(size);
+    p->exec.copies = (size_t)bytes;
+    return st == SPX_OK ? check_memory(p, (double)bytes) : st;
+}
+
 /* Everything that rewrites the graph. */
 static spx_status transform(spx_program *p, const spx_program_options *o)
 {
@@ -105,7 +175,9 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
         SPX_TRY(st, spx_pass_merge_pools(p->g, keep, n), done);
         SPX_TRY(st, spx_pass_merge_convs(p->g), done);
         SPX_TRY(st, spx_pass_fuse_sums(p->g, keep, n), done);
-        SPX_TRY(st, spx_pass_fuse_conv_inputs(p->g, keep, n), done);
+        if (p->backend->fuse_conv_inputs) {
+            SPX_TRY(st, spx_pass_fuse_conv_inputs(p->g, keep, n), done);
+        }
     }
     for (int k = 0; k < n; k++) {
         if (p->g->tensor[keep[k]].parent != SPX_NO_TENSOR) {
@@ -131,75 +203,84 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
     }
     st = spx_pass_remove_dead(p->g, keep, n);
     if (st == SPX_OK) {
-        int64_t floats;
-        p->offset = malloc(sizeof(int64_t) * (size_t)(p->g->n_tensors + 1));
-        if (p->offset == NULL) {
-            st = SPX_FAIL(SPX_ENOMEM, "program of %d tensors", p->g->n_tensors);
-            goto done;
-        }
-        SPX_TRY(st, spx_plan_memory(p->g, keep, n, p->offset, &floats), done);
-        p->exec.scratch = floats;
+        st = plan(p, keep, n);
     }
 done:
     free(keep);
     return st;
 }
 
-/* Algorithms of the convolutions, and the scratch they share. */
-static spx_status choose_algorithms(spx_program *p, const spx_program_options *o)
+static spx_status choose(spx_program *p, const spx_program_options *o)
 {
-    size_t most = 0;
-    p->algo = calloc((size_t)p->g->n_nodes + 1, sizeof *p->algo);
-    if (p->algo == NULL) {
+    const size_t n = (size_t)p->g->n_nodes + 1;
+    p->exec.need = calloc(n, sizeof *p->exec.need);
+    p->exec.cost = calloc(n, sizeof *p->exec.cost);
+    if (p->exec.need == NULL || p->exec.cost == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "program of %d nodes", p->g->n_nodes);
     }
     for (int i = 0; i < p->g->n_nodes; i++) {
         const spx_node *nd = &p->g->node[i];
-        spx_conv2d_shape d;
-        spx_conv2d_pass pass;
-        if (spx_op_table(nd->op, spx_stream_device(p->exec.stream)) == NULL) {
+        if (p->backend->run[nd->op] == NULL) {
             return SPX_FAIL(SPX_EUNSUPPORTED, "%s: no %s on this device", nd->name,
                             spx_op_name(nd->op));
         }
-        if (!is_conv(nd->op)) {
-            continue;
-        }
-        SPX_RETURN_IF(spx_exec_conv_shape(p->g, nd, &d, &pass));
-        p->algo[i] =
-            o->reference ? SPX_CONV2D_REFERENCE : spx_conv2d_default_algo(p->exec.stream, &d, pass);
-        if (!o->reference && o->tuning != NULL) {
-            SPX_RETURN_IF(spx_tuning_choose(o->tuning, p->exec.stream, &d, pass, &p->algo[i]));
-        }
-        const size_t bytes = spx_conv2d_workspace(p->exec.stream, &d, pass, p->algo[i]);
-        most = bytes > most ? bytes : most;
     }
-    p->workspace = (size_t)p->exec.scratch * sizeof(float) + most;
-    return SPX_OK;
+    return p->backend->choose(&p->exec, o);
 }
 
-/* A workspace larger than the memory is refused before anything of its size is touched. */
-static spx_status check_memory(const spx_program *p)
+static spx_status create_marks(spx_program *p)
 {
-    const double need = (double)p->exec.scratch * sizeof(float),
-                 have = (double)spx_memory_physical();
-    if (have > 0 && need > have) {
-        return SPX_FAIL(SPX_ENOMEM,
-                        "one step needs %.1f GiB of activations, this machine has %.1f GiB; a "
-                        "smaller batch needs less",
-                        need / 0x1p30, have / 0x1p30);
+    p->mark = calloc((size_t)p->schedule.n + 1, sizeof(spx_event *));
+    if (p->mark == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "events of %d nodes", p->schedule.n);
     }
-    return SPX_OK;
+    for (int i = 0; i < p->schedule.n; i++) {
+        if (p->schedule.turn[i].marked) {
+            SPX_RETURN_IF(spx_event_create(&p->mark[i], p->exec.stream));
+        }
+    }
+    return spx_event_create(&p->fork, p->exec.stream);
+}
+
+static spx_status schedule(spx_program *p, const spx_program_options *o)
+{
+    const int lanes = o->shuffle != 0 ? SPX_LANES_MAX : spx_stream_lanes(p->exec.stream);
+    if (lanes == 1) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_schedule_make(&p->schedule, &p->exec, lanes));
+    p->scheduled = true;
+    p->sequential = o->shuffle != 0;
+    return p->sequential ? spx_schedule_shuffle(&p->schedule, o->shuffle) : create_marks(p);
+}
+
+/* The workspace: activations, the backend's copies, then each lane's scratch. */
+static void place_scratch(spx_program *p)
+{
+    const size_t align = (size_t)p->backend->align;
+    size_t most[SPX_LANES_MAX] = {0}, at = p->exec.copies + p->exec.copy_bytes;
+    for (int i = 0; i < p->g->n_nodes; i++) {
+        const int node = p->scheduled ? p->schedule.turn[i].node : i;
+        const int lane = p->scheduled ? p->schedule.turn[i].lane : 0;
+        const size_t need = p->exec.need[node];
+        most[lane] = need > most[lane] ? need : most[lane];
+    }
+    for (int lane = 0; lane < SPX_LANES_MAX; lane++) {
+        p->exec.scratch[lane] = at;
+        at += (most[lane] + align - 1) / align * align;
+    }
+    p->workspace = at;
 }
 
 static spx_status number_inputs(spx_program *p)
 {
     int n = 0;
-    p->input_slot = malloc(sizeof(int) * (size_t)(p->g->n_tensors + 1));
-    if (p->input_slot == NULL) {
+    p->exec.input_slot = malloc(sizeof(int) * (size_t)(p->g->n_tensors + 1));
+    if (p->exec.input_slot == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "program of %d tensors", p->g->n_tensors);
     }
     for (int t = 0; t < p->g->n_tensors; t++) {
-        p->input_slot[t] = p->g->tensor[t].role == SPX_ROLE_INPUT ? n++ : -1;
+        p->exec.input_slot[t] = p->g->tensor[t].role == SPX_ROLE_INPUT ? n++ : -1;
     }
     return SPX_OK;
 }
@@ -220,15 +301,20 @@ spx_status spx_program_create(spx_program **out, const spx_graph *g, spx_stream 
     SPX_TRY(st, copy_ids(&p->grad, o->grad, o->n_grad), fail);
     p->n_output = o->n_output;
     p->n_grad = o->n_grad;
-    SPX_TRY(st, transform(p, o), fail);
-    p->exec.stream = stream;
-    SPX_TRY(st, check_memory(p), fail);
-    SPX_TRY(st, choose_algorithms(p, o), fail);
-    SPX_TRY(st, number_inputs(p), fail);
     p->exec.g = p->g;
-    p->exec.offset = p->offset;
-    p->exec.input_slot = p->input_slot;
-    p->exec.algo = p->algo;
+    p->exec.stream = stream;
+    p->backend = spx_backend_of(spx_stream_device(stream));
+    if (p->backend == NULL) {
+        st = SPX_FAIL(SPX_EUNSUPPORTED, "this build runs no networks on %s",
+                      spx_device_name(spx_stream_device(stream)));
+        goto fail;
+    }
+    SPX_TRY(st, transform(p, o), fail);
+    SPX_TRY(st, number_inputs(p), fail);
+    SPX_TRY(st, choose(p, o), fail);
+    SPX_TRY(st, schedule(p, o), fail);
+    place_scratch(p);
+    SPX_TRY(st, check_memory(p, (double)p->workspace), fail);
     *out = p;
     return SPX_OK;
 fail:
@@ -251,45 +337,121 @@ const spx_graph *spx_program_graph(const spx_program *p)
     return p->g;
 }
 
-spx_status spx_program_run(spx_program *p, const spx_binding *b)
+static spx_status run_node(spx_program *p, int node)
 {
-    const spx_device device = spx_stream_device(p->exec.stream);
-    p->exec.b = b;
+    const spx_node *nd = &p->g->node[node];
+    spx_stream_label(p->exec.stream, nd->name);
+    return spx_fail_context(p->backend->run[nd->op](&p->exec, node), "%s (%s)", nd->name,
+                            spx_op_name(nd->op));
+}
+
+/* One node after the other, as they stand or as scheduled. */
+static spx_status run_in_order(spx_program *p)
+{
     for (int i = 0; i < p->g->n_nodes; i++) {
-        const spx_node *nd = &p->g->node[i];
-        const double start = p->profiling ? spx_seconds() : 0;
-        const spx_status st = spx_op_table(nd->op, device)(&p->exec, i);
-        if (st != SPX_OK) {
-            return spx_fail_context(st, "%s (%s)", nd->name, spx_op_name(nd->op));
+        p->exec.lane = p->scheduled ? p->schedule.turn[i].lane : 0; /* whose scratch is used */
+        SPX_RETURN_IF(run_node(p, p->scheduled ? p->schedule.turn[i].node : i));
+    }
+    return SPX_OK;
+}
+
+/* Lane 0 hands over to the others before they begin, and waits for them in the end. */
+static spx_status run_on_lanes(spx_program *p)
+{
+    spx_stream *s = p->exec.stream;
+    const spx_schedule *plan = &p->schedule;
+    bool begun[SPX_LANES_MAX] = {true};
+    SPX_RETURN_IF(spx_event_record(p->fork, s));
+    for (int i = 0; i < plan->n; i++) {
+        const spx_turn *t = &plan->turn[i];
+        spx_stream_set_lane(s, t->lane);
+        p->exec.lane = t->lane;
+        if (!begun[t->lane]) {
+            SPX_RETURN_IF(spx_event_wait(p->fork, s));
+            begun[t->lane] = true;
         }
-        if (p->profiling) {
-            SPX_RETURN_IF(spx_stream_sync(p->exec.stream));
-            p->seconds[nd->op] += spx_seconds() - start;
-            p->calls[nd->op]++;
+        for (int k = 0; k < t->n_wait; k++) {
+            SPX_RETURN_IF(spx_event_wait(p->mark[plan->wait[t->first_wait + k]], s));
+        }
+        SPX_RETURN_IF(run_node(p, t->node));
+        if (t->marked) {
+            SPX_RETURN_IF(spx_event_record(p->mark[i], s));
+        }
+    }
+    spx_stream_set_lane(s, 0);
+    for (int lane = 1; lane < plan->lanes; lane++) {
+        if (plan->end[lane] >= 0) {
+            SPX_RETURN_IF(spx_event_wait(p->mark[plan->end[lane]], s));
         }
     }
     return SPX_OK;
 }
 
-void spx_program_profile_begin(spx_program *p)
+/* One node at a time, a mark between any two. */
+static spx_status run_timed(spx_program *p)
 {
-    p->profiling = true;
-    memset(p->seconds, 0, sizeof p->seconds);
-    memset(p->calls, 0, sizeof p->calls);
+    spx_stream *s = p->exec.stream;
+    const int n = p->g->n_nodes;
+    SPX_RETURN_IF(spx_event_record(p->clock[0], s));
+    for (int i = 0; i < n; i++) {
+        p->exec.lane = p->scheduled ? p->schedule.turn[i].lane : 0;
+        SPX_RETURN_IF(run_node(p, p->scheduled ? p->schedule.turn[i].node : i));
+        SPX_RETURN_IF(spx_event_record(p->clock[i + 1], s));
+    }
+    SPX_RETURN_IF(spx_stream_sync(s));
+    for (int i = 0; i < n; i++) {
+        const int node = p->scheduled ? p->schedule.turn[i].node : i;
+        const spx_op op = p->g->node[node].op;
+        double seconds;
+        SPX_RETURN_IF(spx_event_seconds(p->clock[i], p->clock[i + 1], &seconds));
+        p->seconds[op] += seconds;
+        p->calls[op]++;
+    }
+    return SPX_OK;
 }
 
-void spx_program_profile(const spx_program *p, spx_op op, double *seconds, int64_t *calls,
-                         double *flops)
+spx_status spx_program_run(spx_program *p, const spx_binding *b)
 {
-    *seconds = p->seconds[op];
-    *calls = p->calls[op];
-    *flops = 0;
+    spx_status st = SPX_OK;
+    p->exec.b = b;
+    if (p->backend->begin != NULL) {
+        spx_stream_label(p->exec.stream, "inputs and weights");
+        st = p->backend->begin(&p->exec);
+    }
+    if (st == SPX_OK) {
+        st = p->profiling                     ? run_timed(p)
+             : p->scheduled && !p->sequential ? run_on_lanes(p)
+                                              : run_in_order(p);
+    }
+    spx_stream_set_lane(p->exec.stream, 0);
+    spx_stream_label(p->exec.stream, NULL);
+    return st;
+}
+
+spx_status spx_program_profile_begin(spx_program *p)
+{
+    memset(p->seconds, 0, sizeof p->seconds);
+    memset(p->calls, 0, sizeof p->calls);
+    if (p->clock == NULL) {
+        p->clock = calloc((size_t)p->g->n_nodes + 1, sizeof(spx_event *));
+        if (p->clock == NULL) {
+            return SPX_FAIL(SPX_ENOMEM, "events of %d nodes", p->g->n_nodes);
+        }
+        for (int i = 0; i <= p->g->n_nodes; i++) {
+            SPX_RETURN_IF(spx_event_create(&p->clock[i], p->exec.stream));
+        }
+    }
+    p->profiling = true;
+    return SPX_OK;
+}
+
+void spx_program_profile(const spx_program *p, spx_op op, spx_op_profile *out)
+{
+    *out = (spx_op_profile){.seconds = p->seconds[op], .calls = p->calls[op]};
     for (int i = 0; i < p->g->n_nodes; i++) {
-        const spx_node *nd = &p->g->node[i];
-        spx_conv2d_shape d;
-        spx_conv2d_pass pass;
-        if (nd->op == op && is_conv(op) && spx_exec_conv_shape(p->g, nd, &d, &pass) == SPX_OK) {
-            *flops += 2.0 * (double)(d.n * d.k * d.p * d.q) * (double)(d.c * d.r * d.s);
+        if (p->g->node[i].op == op) {
+            out->flops += spx_exec_flops(p->g, &p->g->node[i]);
+            out->bytes += spx_exec_bytes(&p->exec, &p->g->node[i]);
         }
     }
 }
@@ -306,4 +468,60 @@ const float *spx_program_grad(const spx_program *p, const spx_binding *b, int i)
     spx_exec e = p->exec;
     e.b = b;
     return spx_exec_data(&e, p->grad[i]);
+}
+
+static float from_bf16(uint16_t bits)
+{
+    const uint32_t wide = (uint32_t)bits << 16;
+    float x;
+    memcpy(&x, &wide, sizeof x);
+    return x;
+}
+
+/* host (n, c, hw) f32 = raw (n, hw, c) of that type. */
+static void from_nhwc(const void *raw, spx_type type, const int64_t dim[4], float *host)
+{
+    const int64_t c = dim[1], hw = dim[2] * dim[3];
+    for (int64_t n = 0; n < dim[0]; n++) {
+        for (int64_t k = 0; k < c; k++) {
+            for (int64_t i = 0; i < hw; i++) {
+                const int64_t from = (n * hw + i) * c + k;
+                *host++ = type == SPX_TYPE_BF16 ? from_bf16(((const uint16_t *)raw)[from])
+                                                : ((const float *)raw)[from];
+            }
+        }
+    }
+}
+
+static spx_status read_tensor(const spx_program *p, const spx_binding *b, spx_tid t, float *host)
+{
+    spx_stream *s = p->exec.stream;
+    const spx_tensor *x = &p->g->tensor[t];
+    const spx_type type = spx_exec_type(&p->exec, t);
+    const size_t bytes = (size_t)spx_tensor_count(x) * spx_type_bytes(type);
+    spx_exec e = p->exec;
+    void *raw = NULL;
+    spx_status st;
+    e.b = b;
+    if (spx_stream_device(s) == SPX_DEVICE_CPU || x->rank != 4) {
+        SPX_RETURN_IF(spx_download(s, host, spx_exec_data(&e, t), bytes));
+        return spx_stream_sync(s);
+    }
+    SPX_RETURN_IF(spx_alloc(&raw, bytes));
+    SPX_TRY(st, spx_download(s, raw, spx_exec_data(&e, t), bytes), done);
+    SPX_TRY(st, spx_stream_sync(s), done);
+    from_nhwc(raw, type, x->dim, host);
+done:
+    spx_free(raw);
+    return st;
+}
+
+spx_status spx_program_read(const spx_program *p, const spx_binding *b, int i, float *host)
+{
+    return read_tensor(p, b, p->output[i], host);
+}
+
+spx_status spx_program_read_grad(const spx_program *p, const spx_binding *b, int i, float *host)
+{
+    return read_tensor(p, b, p->grad[i], host);
 }

@@ -5,8 +5,14 @@
  * Running allocates nothing. One program serves any weights: a run binds the arenas it reads and
  * writes, so w, w', w+ and w- share a program, and programs that run one after another may share a
  * workspace.
+ *
+ * On CUDA every pointer of a binding is memory of the stream's device, work is queued on the
+ * stream, and layouts differ (kernels/nn/nhwc.h): activations are NHWC, of the stream's activation
+ * type; weights that span pixels lie with the channels innermost. Host arrays are NCHW f32 always;
+ * spx_layout_upload, spx_layout_download, spx_program_read and spx_program_read_grad convert.
  */
 #include "host/graph/graph.h"
+#include "kernels/device/scalars.h"
 #include "kernels/device/stream.h"
 
 /** One named parameter, architecture parameter or state, and where it lies in its arena. */
@@ -16,6 +22,8 @@ typedef struct spx_layout_entry {
     int rank;
     int64_t dim[SPX_MAX_RANK];
     int64_t offset, count; /* floats into the role's arena; elements, dense */
+    int64_t
+        pixels; /* above 1: weights (rows, channels, pixels), on CUDA (rows, pixels, channels) */
     spx_init init;
 } spx_layout_entry;
 
@@ -34,6 +42,21 @@ bool spx_layout_equal(const spx_layout *a, const spx_layout *b);
  * spx_free. *out is NULL where the network has nothing of that role. @return SPX_OK, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_layout_arena(const spx_layout *l, spx_role role, float **out);
+/** The same in the memory of a stream's device. Free with spx_device_free. */
+SPX_MUST_CHECK spx_status spx_layout_device_arena(const spx_layout *l, spx_stream *s, spx_role role,
+                                                  float **out);
+/**
+ * Copies a whole arena of l to the stream's device, in the device's order of elements.
+ * @param role    WEIGHT, ARCH or STATE; for gradients and momenta, the one they are laid out like
+ * @param host    as spx_layout_init and checkpoints have it; may be changed after the call
+ * @param device  from spx_layout_device_arena; neither is touched where the arena is empty
+ * @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_layout_upload(const spx_layout *l, spx_stream *s, spx_role role,
+                                            const float *host, float *device);
+/** The way back. Waits for the stream. */
+SPX_MUST_CHECK spx_status spx_layout_download(const spx_layout *l, spx_stream *s, spx_role role,
+                                              const float *device, float *host);
 /**
  * Fills arenas (any may be NULL) with initial values; gaps become 0. Each entry draws from
  * (seed, hash of its name), so values do not depend on the layout.
@@ -56,9 +79,11 @@ typedef struct spx_program_options {
     int n_output;
     const spx_tid *grad; /* activations or inputs whose gradient is wanted too (tests) */
     int n_grad;
-    float recompute; /* share of the forward work that may be done twice to save memory; 0..1 */
-    bool no_fusion;  /* run the graph as built (the reference for the passes) */
-    bool reference;  /* reference convolutions (the reference for the kernels) */
+    float recompute;  /* share of the forward work that may be done twice to save memory; 0..1 */
+    bool no_fusion;   /* run the graph as built (the reference for the passes) */
+    bool reference;   /* reference convolutions (the reference for the kernels) */
+    uint64_t shuffle; /* not 0: nodes run one after the other in an order drawn from it among those
+                         that lanes and their events would allow (the check of the schedule) */
     struct spx_tuning
         *tuning; /* NULL: default algorithms; else looked up, measured where missing */
 } spx_program_options;
@@ -84,26 +109,49 @@ typedef struct spx_binding {
     bool update_state;  /* training: update running statistics */
     float *weight_grad; /* written where asked for; gaps stay as they are (zero them once) */
     float *arch_grad;
-    void *workspace;          /* spx_program_workspace_bytes, aligned to SPX_ALIGN */
-    const void *const *input; /* one pointer per spx_g_input, in order of declaration */
-    uint64_t seed, step;      /* of drop masks */
-    float drop_prob;          /* 0 <= p < 1 */
+    void *workspace; /* spx_program_workspace_bytes, aligned to SPX_ALIGN; CUDA: to 256 */
+    /* One pointer per spx_g_input, in order of declaration, aligned likewise. CUDA: those of rank 4
+     * are NHWC, f32 at every precision. */
+    const void *const *input;
+    const spx_scalars *scalars; /* seed, step and drop_prob; NULL where no masks are drawn */
 } spx_binding;
 
 /** Runs the program; gradients of a run overwrite. @return SPX_OK, SPX_EINVAL (a label out of
- * range) */
+ * range; on CUDA the loss becomes NaN instead), SPX_EDEVICE */
 SPX_MUST_CHECK spx_status spx_program_run(spx_program *p, const spx_binding *b);
 
-/** output[i] of the last run: dense f32 in the workspace, valid until the next run that uses it. */
+/**
+ * output[i] of the last run: device memory in the workspace, dense, valid until the next run that
+ * uses it. Of rank 4 on CUDA: NHWC, of the stream's activation type. All else is f32 everywhere:
+ * logits and losses can be read by kernels of either device.
+ */
 const float *spx_program_output(const spx_program *p, const spx_binding *b, int i);
 /** Gradient of options.grad[i], likewise. */
 const float *spx_program_grad(const spx_program *p, const spx_binding *b, int i);
+/**
+ * Copies output[i] of the last run to host memory as dense f32, NCHW where of rank 4. Waits for the
+ * stream. @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_program_read(const spx_program *p, const spx_binding *b, int i,
+                                           float *host);
+/** Gradient of options.grad[i], likewise. */
+SPX_MUST_CHECK spx_status spx_program_read_grad(const spx_program *p, const spx_binding *b, int i,
+                                                float *host);
 
-/** From now on runs are timed node by node (with a wait after each); sums start at zero. */
-void spx_program_profile_begin(spx_program *p);
-/** Sums of one op kind: seconds, calls, and the floating-point operations of ONE run
- * (convolutions). */
-void spx_program_profile(const spx_program *p, spx_op op, double *seconds, int64_t *calls,
-                         double *flops);
+/** Sums of one op kind. */
+typedef struct spx_op_profile {
+    double seconds; /* of all runs since spx_program_profile_begin */
+    int64_t calls;  /* likewise */
+    double flops;   /* of ONE run: convolutions and linear layers, a multiply-add counting two */
+    double bytes;   /* of ONE run: the sizes of all operands, those added to counting twice */
+} spx_op_profile;
+
+/**
+ * From now on runs are timed node by node, one node at a time (on CUDA between events, with a wait
+ * at the end of each run; not while recording); sums start at zero.
+ * @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_program_profile_begin(spx_program *p);
+void spx_program_profile(const spx_program *p, spx_op op, spx_op_profile *out);
 
 #endif

@@ -1,4 +1,5 @@
-#include "host/graph/tuning.h"
+#define _DEFAULT_SOURCE /* strdup */
+#include "host/graph/tuning_impl.h"
 
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
@@ -12,22 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_NUMBERS 13 /* pass, threads, n c h w k r s stride dilation pad_begin pad_end */
-#define LINE_BYTES 320
+#define KEY_NUMBERS SPX_TUNING_KEY
+#define CUDA_WORDS 22 /* of a key: "cuda", 8 of device and pass, 13 numbers */
+#define LINE_BYTES 1024
 #define TIMED_RUNS 3
 /* Winograd's rounding averages out over channels: with fewer than these it reached 3e-5 in a
  * gradient, against 1e-5 asked of the engine, for little or no gain in time. */
 #define WINOGRAD_LEAST 4
-
-typedef struct choice {
-    int64_t key[KEY_NUMBERS];
-    spx_conv2d_algo algo;
-} choice;
-
-struct spx_tuning {
-    choice *list;
-    int n, cap, measured;
-};
 
 spx_status spx_tuning_create(spx_tuning **out)
 {
@@ -37,10 +29,16 @@ spx_status spx_tuning_create(spx_tuning **out)
 
 void spx_tuning_destroy(spx_tuning *t)
 {
-    if (t != NULL) {
-        free(t->list);
-        free(t);
+    if (t == NULL) {
+        return;
     }
+    for (int i = 0; i < t->n_cuda; i++) {
+        free(t->cuda[i].key);
+        free(t->cuda[i].choice);
+    }
+    free(t->cuda);
+    free(t->cpu);
+    free(t);
 }
 
 int spx_tuning_measured(const spx_tuning *t)
@@ -48,34 +46,100 @@ int spx_tuning_measured(const spx_tuning *t)
     return t->measured;
 }
 
-static choice *find(const spx_tuning *t, const int64_t key[KEY_NUMBERS])
+static spx_tuning_cpu *find(const spx_tuning *t, const int64_t key[KEY_NUMBERS])
 {
-    for (int i = 0; i < t->n; i++) {
-        if (memcmp(t->list[i].key, key, sizeof t->list[i].key) == 0) {
-            return &t->list[i];
+    for (int i = 0; i < t->n_cpu; i++) {
+        if (memcmp(t->cpu[i].key, key, sizeof t->cpu[i].key) == 0) {
+            return &t->cpu[i];
         }
     }
     return NULL;
 }
 
+/* *list, of n elements, has room for one more. */
+static spx_status grow(void **list, size_t size, int n, int *cap)
+{
+    if (n == *cap) {
+        const int more = *cap == 0 ? 64 : 2 * *cap;
+        void *p = realloc(*list, size * (size_t)more);
+        if (p == NULL) {
+            return SPX_FAIL(SPX_ENOMEM, "tuning table of %d", more);
+        }
+        *list = p;
+        *cap = more;
+    }
+    return SPX_OK;
+}
+
 static spx_status put(spx_tuning *t, const int64_t key[KEY_NUMBERS], spx_conv2d_algo algo)
 {
-    choice *c = find(t, key);
+    spx_tuning_cpu *c = find(t, key);
     if (c == NULL) {
-        if (t->n == t->cap) {
-            const int cap = t->cap == 0 ? 64 : 2 * t->cap;
-            choice *list = realloc(t->list, sizeof *list * (size_t)cap);
-            if (list == NULL) {
-                return SPX_FAIL(SPX_ENOMEM, "tuning table of %d", cap);
-            }
-            t->list = list;
-            t->cap = cap;
-        }
-        c = &t->list[t->n++];
+        SPX_RETURN_IF(grow((void **)&t->cpu, sizeof *t->cpu, t->n_cpu, &t->cap_cpu));
+        c = &t->cpu[t->n_cpu++];
         memcpy(c->key, key, sizeof c->key);
     }
     c->algo = algo;
     return SPX_OK;
+}
+
+static spx_tuning_cuda *find_cuda(const spx_tuning *t, const char *key)
+{
+    for (int i = 0; i < t->n_cuda; i++) {
+        if (strcmp(t->cuda[i].key, key) == 0) {
+            return &t->cuda[i];
+        }
+    }
+    return NULL;
+}
+
+const char *spx_tuning_cuda_find(const spx_tuning *t, const char *key)
+{
+    const spx_tuning_cuda *c = find_cuda(t, key);
+    return c != NULL ? c->choice : NULL;
+}
+
+spx_status spx_tuning_cuda_put(spx_tuning *t, const char *key, const char *choice)
+{
+    spx_tuning_cuda *c = find_cuda(t, key);
+    char *copy = strdup(choice), *key_copy = c == NULL ? strdup(key) : NULL;
+    if (copy == NULL || (c == NULL && key_copy == NULL)) {
+        free(copy);
+        free(key_copy);
+        return SPX_FAIL(SPX_ENOMEM, "tuning table");
+    }
+    if (c == NULL) {
+        const spx_status st = grow((void **)&t->cuda, sizeof *t->cuda, t->n_cuda, &t->cap_cuda);
+        if (st != SPX_OK) {
+            free(copy);
+            free(key_copy);
+            return st;
+        }
+        c = &t->cuda[t->n_cuda++];
+        *c = (spx_tuning_cuda){.key = key_copy};
+    }
+    free(c->choice);
+    c->choice = copy;
+    return SPX_OK;
+}
+
+/* "cuda ...", words of printable characters with one space between; cuts the choice off. */
+static bool parse_cuda(char *line, const char **choice)
+{
+    int words = 1;
+    char *last = line;
+    for (char *c = line; *c != '\0'; c++) {
+        if (*c == ' ') {
+            last = c;
+            words++;
+        }
+        if (*c < ' ' || *c > '~' || (*c == ' ' && (c[1] == ' ' || c[1] == '\0'))) {
+            return false;
+        }
+    }
+    *last = '\0';
+    *choice = last + 1;
+    return words == CUDA_WORDS + 1;
 }
 
 /* One line without its newline; false if it is not of the form. */
@@ -117,6 +181,16 @@ spx_status spx_tuning_parse(spx_tuning *t, const char *text, size_t len)
         if (n == 0) {
             continue;
         }
+        if (strncmp(line, "cuda ", 5) == 0) {
+            const char *choice;
+            if (memchr(line, '\0', n) != NULL || !parse_cuda(line, &choice)) {
+                return SPX_FAIL(SPX_EFORMAT,
+                                "tuning table, line %d: expected %d words and a choice", number,
+                                CUDA_WORDS);
+            }
+            SPX_RETURN_IF(spx_tuning_cuda_put(t, line, choice));
+            continue;
+        }
         if (!parse_line(line, key, &algo)) {
             return SPX_FAIL(SPX_EFORMAT,
                             "tuning table, line %d: expected %d numbers and an algorithm", number,
@@ -129,17 +203,24 @@ spx_status spx_tuning_parse(spx_tuning *t, const char *text, size_t len)
 
 char *spx_tuning_text(const spx_tuning *t)
 {
-    char *text = malloc((size_t)t->n * LINE_BYTES + 1);
-    size_t at = 0;
+    size_t size = (size_t)t->n_cpu * (KEY_NUMBERS + 1) * 24 + 1, at = 0;
+    char *text;
+    for (int i = 0; i < t->n_cuda; i++) {
+        size += strlen(t->cuda[i].key) + strlen(t->cuda[i].choice) + 2;
+    }
+    text = malloc(size);
     if (text == NULL) {
         return NULL;
     }
     text[0] = '\0';
-    for (int i = 0; i < t->n; i++) {
+    for (int i = 0; i < t->n_cpu; i++) {
         for (int k = 0; k < KEY_NUMBERS; k++) {
-            at += (size_t)snprintf(text + at, 24, "%lld ", (long long)t->list[i].key[k]);
+            at += (size_t)snprintf(text + at, size - at, "%lld ", (long long)t->cpu[i].key[k]);
         }
-        at += (size_t)snprintf(text + at, 24, "%s\n", spx_conv2d_algo_name(t->list[i].algo));
+        at += (size_t)snprintf(text + at, size - at, "%s\n", spx_conv2d_algo_name(t->cpu[i].algo));
+    }
+    for (int i = 0; i < t->n_cuda; i++) {
+        at += (size_t)snprintf(text + at, size - at, "%s %s\n", t->cuda[i].key, t->cuda[i].choice);
     }
     return text;
 }
@@ -256,7 +337,7 @@ spx_status spx_tuning_choose(spx_tuning *t, spx_stream *s, const spx_conv2d_shap
     const int64_t key[KEY_NUMBERS] = {
         (int64_t)pass, spx_stream_threads(s), d->n,         d->c,      d->h, d->w, d->k, d->r, d->s,
         d->stride,     d->dilation,           d->pad_begin, d->pad_end};
-    const choice *c = find(t, key);
+    const spx_tuning_cpu *c = find(t, key);
     if (c != NULL) {
         *out = spx_conv2d_supports(s, d, pass, c->algo) ? c->algo
                                                         : spx_conv2d_default_algo(s, d, pass);

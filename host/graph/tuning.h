@@ -6,6 +6,11 @@
  * they are saved with checkpoints as text, one line a choice:
  *
  *   pass threads n c h w k r s stride dilation pad_begin pad_end algorithm
+ *   cuda device driver runtime precision deterministic pass accumulate bias n c h w k r s stride
+ *        dilation pad_begin pad_end x_pixel y_pixel choice
+ *
+ * The device's name has no spaces ('_'); the choice is spx_conv2d_plan_choice's word. Every build
+ * keeps the lines of every device.
  */
 #include "kernels/nn/conv2d/conv2d.h"
 

@@ -99,15 +99,14 @@ spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch, const spx_
                             spx_step_report *report)
 {
     const void *input[2] = {batch->images, batch->labels};
+    const spx_scalars scalars = {.seed = a->seed, .step = a->step, .drop_prob = a->drop_prob};
     const spx_binding b = {.weights = t->weights,
                            .state = t->state,
                            .update_state = true,
                            .weight_grad = t->grad,
                            .workspace = t->workspace,
                            .input = input,
-                           .seed = a->seed,
-                           .step = a->step,
-                           .drop_prob = a->drop_prob};
+                           .scalars = &scalars};
     const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
     t->scalars = scalars_of(t, a);
     t->guard.ok = 1;

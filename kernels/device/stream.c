@@ -119,6 +119,11 @@ spx_device spx_stream_device(const spx_stream *s)
     return s->options.device;
 }
 
+int spx_stream_index(const spx_stream *s)
+{
+    return s->options.index;
+}
+
 spx_precision spx_stream_precision(const spx_stream *s)
 {
     return s->options.precision;

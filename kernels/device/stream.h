@@ -66,6 +66,7 @@ SPX_MUST_CHECK spx_status spx_stream_create(spx_stream **out, spx_device device,
 /** Waits for the work first; NULL is a no-op. */
 void spx_stream_destroy(spx_stream *s);
 spx_device spx_stream_device(const spx_stream *s);
+int spx_stream_index(const spx_stream *s);               /* which device of its kind, from 0 */
 spx_precision spx_stream_precision(const spx_stream *s); /* F32 on the CPU */
 bool spx_stream_deterministic(const spx_stream *s);
 spx_pool *spx_stream_pool(spx_stream *s); /* borrowed */

@@ -16,7 +16,7 @@ typedef struct spx_input_shape {
 
 typedef enum spx_drop_path {
     SPX_DROP_PATH_OFF,   /* no masks in the graph */
-    SPX_DROP_PATH_DRAWN, /* masks drawn in the run (drop_prob of the binding) */
+    SPX_DROP_PATH_DRAWN, /* masks drawn in the run (drop_prob of its scalars) */
     SPX_DROP_PATH_BOUND /* masks are inputs (n), named like the published DropPath_ modules, already
                            divided by the keep probability; they follow image and label */
 } spx_drop_path;
