@@ -10,7 +10,7 @@
  * out[j] bit i = row i bit j, for 128 rows of n bits.
  * @param rows   row i begins at rows + i * stride
  * @param stride bytes, at least n / 8
- * @param n      columns, a multiple of 64
+ * @param n      columns, a multiple of 512
  * @param out    [n]; must not overlap rows
  */
 void spx_transpose_128(const uint8_t *rows, size_t stride, size_t n, spx_block *out);

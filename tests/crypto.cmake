@@ -1,0 +1,2 @@
+spx_test(test_aes SOURCES crypto/test_aes.c LINK spx_crypto)
+spx_test(test_prg SOURCES crypto/test_prg.c LINK spx_crypto)
