@@ -12,6 +12,7 @@
 #include "data/loader/loader.h"
 
 #include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -242,6 +243,20 @@ static spx_status set_list(spx_loader *l)
     return SPX_OK;
 }
 
+static spx_status alloc_block(const spx_loader *l, void **out, size_t bytes)
+{
+    return l->o.upload != NULL ? spx_pinned_alloc(l->o.upload, out, bytes) : spx_alloc(out, bytes);
+}
+
+static void free_block(const spx_loader *l, void *p)
+{
+    if (l->o.upload != NULL) {
+        spx_pinned_free(l->o.upload, p);
+    } else {
+        spx_free(p);
+    }
+}
+
 static spx_status set_slots(spx_loader *l)
 {
     const size_t ahead = l->o.threads > 0 ? (size_t)l->o.prefetch : 0;
@@ -257,9 +272,9 @@ static spx_status set_slots(spx_loader *l)
     l->slots = p;
     for (size_t i = 0; i < l->slot_count; i++) {
         /* At most 65536 * 4 * 4096^2 * 4 bytes: no overflow. */
-        SPX_RETURN_IF(spx_alloc(&p, l->o.batch * image * sizeof(float)));
+        SPX_RETURN_IF(alloc_block(l, &p, l->o.batch * image * sizeof(float)));
         l->slots[i].images = p;
-        SPX_RETURN_IF(spx_alloc(&p, l->o.batch * sizeof(int32_t)));
+        SPX_RETURN_IF(alloc_block(l, &p, l->o.batch * sizeof(int32_t)));
         l->slots[i].labels = p;
         SPX_RETURN_IF(spx_alloc(&p, l->o.batch * sizeof(uint32_t)));
         l->slots[i].indices = p;
@@ -325,8 +340,8 @@ void spx_loader_close(spx_loader *l)
     (void)pthread_cond_destroy(&l->work);
     (void)pthread_mutex_destroy(&l->lock);
     for (size_t i = 0; l->slots != NULL && i < l->slot_count; i++) {
-        spx_free(l->slots[i].images);
-        spx_free(l->slots[i].labels);
+        free_block(l, l->slots[i].images);
+        free_block(l, l->slots[i].labels);
         spx_free(l->slots[i].indices);
     }
     spx_free(l->slots);

@@ -14,6 +14,7 @@
 #include "data/augment/augment.h"
 #include "data/pack/pack.h"
 #include "kernels/base/status.h"
+#include "kernels/device/stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,9 +31,11 @@ typedef struct spx_loader_options {
     int height, width; /* of the samples; 0: as stored. Larger: padded with black, centred */
     spx_augment augment;
     uint64_t seed;
-    int rank, world; /* 0 <= rank < world; world 0 means 1 */
-    int threads;     /* workers, 0..64; 0: batches are made inside spx_loader_get */
-    int prefetch;    /* batches made ahead, 0..64; 0 means 2. Lowered to one epoch's steps */
+    int rank, world;    /* 0 <= rank < world; world 0 means 1 */
+    int threads;        /* workers, 0..64; 0: batches are made inside spx_loader_get */
+    int prefetch;       /* batches made ahead, 0..64; 0 means 2. Lowered to one epoch's steps */
+    spx_stream *upload; /* batches lie in memory that copies to this stream's device run from
+                           without a stop; borrowed until spx_loader_close. NULL: in plain memory */
 } spx_loader_options;
 
 /** One batch; the pointers are the loader's and hold until the next spx_loader_get or close. */

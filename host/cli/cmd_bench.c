@@ -238,8 +238,9 @@ static spx_status bench_run(bench *b, spx_cli *cli)
 
 static spx_status supernet_step(bench *b)
 {
+    const spx_bilevel_args a = {.xi = 0.025f, .lr = 0.025f, .step = b->done};
     spx_bilevel_report report;
-    return spx_bilevel_step(&b->search, &b->data[0], &b->data[1], 0.025f, 0.025f, &report);
+    return spx_bilevel_step(&b->search, &b->data[0], &b->data[1], &a, &report);
 }
 
 static spx_status supernet_begin(bench *b)

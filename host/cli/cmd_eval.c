@@ -4,6 +4,7 @@
 #include "host/cli/commands.h"
 #include "host/graph/tuning.h"
 #include "host/train/evaluate.h"
+#include "host/train/feed.h"
 #include "host/train/tuning_cache.h"
 #include "search/final/model.h"
 
@@ -42,37 +43,53 @@ static spx_status fit(const spx_model *m, spx_pack *pack, const values *v)
 }
 
 static spx_status open_images(const spx_model *m, const spx_pack *pack, spx_split split,
-                              int64_t batch, spx_loader **out)
+                              int64_t batch, spx_stream *stream, spx_loader **out)
 {
     const spx_loader_options o = {.split = split,
                                   .batch = (size_t)batch,
                                   .height = (int)m->spec.input.rows,
                                   .width = (int)m->spec.input.columns,
-                                  .threads = 1};
+                                  .threads = 1,
+                                  .upload = stream};
     return spx_loader_open(out, pack, &o);
 }
 
-static spx_status evaluate(spx_cli *cli, const spx_model *m, spx_loader *loader, int64_t batch,
-                           spx_metrics *out)
+/* What a whole evaluation holds. */
+typedef struct evaluation {
+    spx_stream *stream;
+    spx_loader *loader;
+    spx_feed *feed;
+    spx_tuning *tuning;
+    spx_model_runner runner;
+} evaluation;
+
+static void evaluation_clear(evaluation *e)
 {
-    const spx_source source = spx_loader_source(loader);
-    spx_model_runner r = {0};
-    spx_stream *stream = NULL;
-    spx_tuning *tuning = NULL;
+    spx_model_runner_clear(&e->runner);
+    spx_tuning_destroy(e->tuning);
+    spx_feed_close(e->feed);
+    spx_loader_close(e->loader);
+    spx_stream_destroy(e->stream);
+}
+
+static spx_status evaluate(evaluation *e, spx_cli *cli, const spx_model *m, const spx_pack *pack,
+                           spx_split split, int64_t batch, spx_metrics *out)
+{
+    const spx_batch_shape shape = {batch, m->spec.input.channels, m->spec.input.rows,
+                                   m->spec.input.columns};
+    spx_source host, device;
     spx_binding b;
-    spx_status st;
-    SPX_TRY(st, spx_cli_stream(cli, &stream), end);
-    SPX_TRY(st, spx_tuning_create(&tuning), end);
-    spx_tuning_cache_load(tuning);
-    SPX_TRY(st, spx_model_runner_init(&r, stream, m, batch, tuning), end);
-    spx_tuning_cache_store(tuning);
-    b = spx_model_runner_binding(&r);
-    st = spx_evaluate(r.program, &b, &source, m->spec.classes, 0, NULL, NULL, out);
-end:
-    spx_model_runner_clear(&r);
-    spx_tuning_destroy(tuning);
-    spx_stream_destroy(stream);
-    return st;
+    SPX_RETURN_IF(spx_cli_stream(cli, &e->stream));
+    SPX_RETURN_IF(open_images(m, pack, split, batch, e->stream, &e->loader));
+    host = spx_loader_source(e->loader);
+    SPX_RETURN_IF(spx_feed_open(&e->feed, e->stream, &host, &shape));
+    device = spx_feed_source(e->feed);
+    SPX_RETURN_IF(spx_tuning_create(&e->tuning));
+    spx_tuning_cache_load(e->tuning);
+    SPX_RETURN_IF(spx_model_runner_init(&e->runner, e->stream, m, batch, e->tuning));
+    spx_tuning_cache_store(e->tuning);
+    b = spx_model_runner_binding(&e->runner);
+    return spx_evaluate(e->stream, e->runner.program, &b, &device, 0, NULL, NULL, out);
 }
 
 static spx_status print_result(const spx_cli *cli, const spx_metrics *m)
@@ -94,7 +111,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     const spx_split split = v->split == 0 ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
     spx_model m = {0};
     spx_pack *pack = NULL;
-    spx_loader *loader = NULL;
+    evaluation e = {0};
     spx_metrics metrics;
     int64_t batch = v->batch;
     spx_status st;
@@ -104,11 +121,10 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (batch > (int64_t)pack->split[split].count) {
         batch = (int64_t)pack->split[split].count; /* rows beyond would be computed for nothing */
     }
-    SPX_TRY(st, open_images(&m, pack, split, batch, &loader), end);
-    SPX_TRY(st, evaluate(cli, &m, loader, batch, &metrics), end);
+    SPX_TRY(st, evaluate(&e, cli, &m, pack, split, batch, &metrics), end);
     st = print_result(cli, &metrics);
 end:
-    spx_loader_close(loader);
+    evaluation_clear(&e);
     spx_pack_close(pack);
     spx_model_close(&m);
     return st;

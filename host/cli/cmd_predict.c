@@ -3,6 +3,7 @@
 #include "data/image/image.h"
 #include "data/pack/pack.h"
 #include "host/cli/commands.h"
+#include "host/train/feed.h"
 #include "host/train/metrics.h"
 #include "kernels/base/alloc.h"
 #include "search/final/model.h"
@@ -30,16 +31,30 @@ typedef struct predictor {
     const spx_model *m;
     spx_stream *stream;
     spx_model_runner runner;
+    spx_feed *feed;
     spx_normalise normalise;
     float *image; /* (C, rows, columns) */
     float *probability;
     int64_t *order; /* classes, the most probable first */
 } predictor;
 
+/* The one image as a source of batches. */
+static spx_status get_image(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    static const int32_t label[1] = {0};
+    const predictor *p = ctx;
+    (void)epoch;
+    (void)step;
+    *out = (spx_samples){.images = p->image, .labels = label, .valid = 1};
+    return SPX_OK;
+}
+
 static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
 {
     const spx_input_shape *in = &m->spec.input;
     const size_t classes = (size_t)m->spec.classes;
+    const spx_batch_shape shape = {1, in->channels, in->rows, in->columns};
+    const spx_source host = {.get = get_image, .ctx = p, .steps = 1};
     void *memory = NULL;
     p->m = m;
     SPX_RETURN_IF(spx_cli_stream(cli, &p->stream));
@@ -48,6 +63,7 @@ static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
     SPX_RETURN_IF(
         spx_calloc(&memory, (size_t)(in->channels * in->rows * in->columns), sizeof(float)));
     p->image = memory;
+    SPX_RETURN_IF(spx_feed_open(&p->feed, p->stream, &host, &shape));
     SPX_RETURN_IF(spx_calloc(&memory, classes, sizeof(float)));
     p->probability = memory;
     SPX_RETURN_IF(spx_calloc(&memory, classes, sizeof(int64_t)));
@@ -58,6 +74,7 @@ static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
 static void predictor_clear(predictor *p)
 {
     spx_model_runner_clear(&p->runner);
+    spx_feed_close(p->feed);
     spx_stream_destroy(p->stream);
     spx_free(p->image);
     spx_free(p->probability);
@@ -74,16 +91,21 @@ static spx_status predict(predictor *p, const uint8_t *pixels, int height, int w
     const spx_augment_shape shape = {(int)in->channels, height, width, (int)in->rows,
                                      (int)in->columns};
     const int64_t classes = p->m->spec.classes;
-    const void *input[2] = {p->image, NULL};
+    const void *input[2] = {NULL, NULL};
     spx_binding b = spx_model_runner_binding(&p->runner);
+    spx_source device = spx_feed_source(p->feed);
+    spx_samples samples;
     if (height > in->rows || width > in->columns) {
         return SPX_FAIL(SPX_EINVAL, "an image of %dx%d pixels; the model takes up to %lldx%lld",
                         height, width, (long long)in->rows, (long long)in->columns);
     }
     spx_augment_apply(&none, &draw, &p->normalise, &shape, pixels, p->image);
+    SPX_RETURN_IF(device.get(device.ctx, 0, 0, &samples));
+    input[0] = samples.images;
     b.input = input;
     SPX_RETURN_IF(spx_program_run(p->runner.program, &b));
-    spx_probabilities(classes, spx_program_output(p->runner.program, &b, 0), p->probability);
+    SPX_RETURN_IF(spx_program_read(p->runner.program, &b, 0, p->probability)); /* logits */
+    spx_probabilities(classes, p->probability, p->probability);
     for (int64_t k = 0; k < classes; k++) { /* insertion: few classes, equal ones by index */
         int64_t at = k;
         for (; at > 0 && p->probability[p->order[at - 1]] < p->probability[k]; at--) {

@@ -1,33 +1,26 @@
 #include "host/cli/run_talk.h"
 
-#include "kernels/base/pool.h"
-
 #include <stdlib.h>
 
 spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s)
 {
-    static const char *const changeable[] = {"data",       "max-steps", "save-every", "log-every",
-                                             "time-limit", "threads",   NULL};
-    json_t *config = NULL;
+    static const char *const changeable[] = {"data",          "max-steps",  "save-every",
+                                             "log-every",     "time-limit", "threads",
+                                             "deterministic", "device",     NULL};
+    spx_session_options o = {.path = v->out,
+                             .resume = v->resume,
+                             .verb = cli->verb,
+                             .changeable = changeable,
+                             .time_limit = v->time_limit};
     char *ini = NULL;
-    spx_status st = spx_cli_resolved_ini(cli, &ini); /* first: it says what cannot be kept */
-    if (st == SPX_OK) {
-        config = spx_cli_resolved_json(cli);
-        st = config != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "configuration");
-    }
-    if (st == SPX_OK) {
-        const spx_session_options o = {.path = v->out,
-                                       .resume = v->resume,
-                                       .verb = cli->verb,
-                                       .ini = ini,
-                                       .config = config,
-                                       .changeable = changeable,
-                                       .threads = cli->threads > 0 ? (int)cli->threads
-                                                                   : spx_pool_processors(),
-                                       .time_limit = v->time_limit};
-        st = spx_session_open(s, &o);
-    }
-    json_decref(config); /* the session keeps its own reference */
+    spx_status st;
+    SPX_TRY(st, spx_cli_stream_options(cli, &o.stream), end);
+    SPX_TRY(st, spx_cli_resolved_ini(cli, &ini), end); /* first: it says what cannot be kept */
+    o.ini = ini;
+    o.config = spx_cli_resolved_json(cli);
+    st = o.config != NULL ? spx_session_open(s, &o) : SPX_FAIL(SPX_ENOMEM, "configuration");
+end:
+    json_decref(o.config); /* the session keeps its own reference */
     free(ini);
     return st;
 }

@@ -23,6 +23,7 @@ struct spx_run_dir {
     char *path;
     int lock;
     bool resumed;
+    const char *verb;
     json_t *record; /* run.json */
 };
 
@@ -105,7 +106,7 @@ static spx_status look_inside(spx_run_dir *run)
     return SPX_OK;
 }
 
-static spx_status read_record(spx_run_dir *run, const char *verb)
+static spx_status read_record(spx_run_dir *run)
 {
     char path[PATH_BYTES];
     const char *stored;
@@ -121,14 +122,14 @@ static spx_status read_record(spx_run_dir *run, const char *verb)
         !json_is_array(json_object_get(run->record, "sessions"))) {
         return SPX_FAIL(SPX_EFORMAT, "%s: not the record of a run", path);
     }
-    if (strcmp(stored, verb) != 0) {
+    if (strcmp(stored, run->verb) != 0) {
         return SPX_FAIL(SPX_EINVAL, "%s: holds a run of '%s', not of '%s'", run->path, stored,
-                        verb);
+                        run->verb);
     }
     return SPX_OK;
 }
 
-static spx_status add_session(spx_run_dir *run, const char *verb, json_t *config)
+static spx_status add_session(spx_run_dir *run, json_t *config, const char *device)
 {
     char when[32] = "";
     const time_t now = time(NULL);
@@ -138,11 +139,13 @@ static spx_status add_session(spx_run_dir *run, const char *verb, json_t *config
         (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     }
     if (run->record == NULL) {
-        run->record = json_pack("{s:s, s:O, s:[]}", "verb", verb, "config", config, "sessions");
+        run->record =
+            json_pack("{s:s, s:O, s:[]}", "verb", run->verb, "config", config, "sessions");
     }
-    session = json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "began", when, "version",
+    session = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "began", when, "version",
                         spx_build_version(), "commit", spx_build_commit(), "compiler",
-                        spx_build_compiler(), "build", spx_build_type(), "config", config);
+                        spx_build_compiler(), "build", spx_build_type(), "device", device, "config",
+                        config);
     if (json_array_append_new(json_object_get(run->record, "sessions"), session) != 0) {
         return SPX_FAIL(SPX_ENOMEM, "%s", run->path);
     }
@@ -153,25 +156,24 @@ static spx_status write_texts(const spx_run_dir *run, const char *ini)
 {
     char path[PATH_BYTES];
     spx_status st;
-    spx_span part = {ini, strlen(ini)};
+    spx_span part[2] = {{ini, strlen(ini)}, {"\n", 1}};
     char *text = json_dumps(run->record, JSON_INDENT(1));
     if (text == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%s", run->path);
     }
-    if (!run->resumed) { /* a resumed run keeps its options, even if it is refused later */
+    if (!run->resumed) { /* a resumed run keeps its options */
         SPX_TRY(st, spx_run_dir_path(run, "config.ini", path, sizeof path), done);
-        SPX_TRY(st, spx_file_replace(path, &part, 1), done);
+        SPX_TRY(st, spx_file_replace(path, part, 1), done);
     }
-    part = (spx_span){text, strlen(text)};
+    part[0] = (spx_span){text, strlen(text)};
     SPX_TRY(st, spx_run_dir_path(run, "run.json", path, sizeof path), done);
-    SPX_TRY(st, spx_file_replace(path, &part, 1), done); /* last: this makes it a run */
+    SPX_TRY(st, spx_file_replace(path, part, 2), done); /* last: this makes it a run */
 done:
     free(text);
     return st;
 }
 
-static spx_status fill(spx_run_dir *run, bool resume, const char *verb, const char *ini,
-                       json_t *config)
+static spx_status look(spx_run_dir *run, bool resume)
 {
     SPX_RETURN_IF(make_folders(run->path));
     SPX_RETURN_IF(look_inside(run)); /* before the lock, which would litter a foreign folder */
@@ -181,19 +183,10 @@ static spx_status fill(spx_run_dir *run, bool resume, const char *verb, const ch
         return SPX_FAIL(SPX_EINVAL, "%s: holds a run already; continue it with --resume",
                         run->path);
     }
-    if (run->resumed) {
-        SPX_RETURN_IF(read_record(run, verb));
-    }
-    SPX_RETURN_IF(add_session(run, verb, config));
-    const spx_status st = write_texts(run, ini);
-    if (st != SPX_OK && !run->resumed) {
-        spx_run_dir_discard(run);
-    }
-    return st;
+    return run->resumed ? read_record(run) : SPX_OK;
 }
 
-spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume, const char *verb,
-                            const char *ini, json_t *config)
+spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume, const char *verb)
 {
     spx_status st;
     spx_run_dir *run = calloc(1, sizeof *run);
@@ -202,15 +195,27 @@ spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume, co
         return SPX_FAIL(SPX_ENOMEM, "%s", path);
     }
     run->lock = -1;
+    run->verb = verb;
     run->path = strdup(path);
-    st =
-        run->path != NULL ? fill(run, resume, verb, ini, config) : SPX_FAIL(SPX_ENOMEM, "%s", path);
+    st = run->path != NULL ? look(run, resume) : SPX_FAIL(SPX_ENOMEM, "%s", path);
     if (st != SPX_OK) {
         spx_run_dir_close(run);
         return st;
     }
     *out = run;
     return SPX_OK;
+}
+
+spx_status spx_run_dir_record(spx_run_dir *run, const char *ini, json_t *config, const char *device)
+{
+    spx_status st = add_session(run, config, device);
+    if (st == SPX_OK) {
+        st = write_texts(run, ini);
+    }
+    if (st != SPX_OK && !run->resumed) {
+        spx_run_dir_discard(run);
+    }
+    return st;
 }
 
 void spx_run_dir_close(spx_run_dir *run)

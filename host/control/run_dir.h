@@ -3,7 +3,8 @@
 /*
  * The folder of one search or training run:
  * - config.ini: the resolved options, readable by --config
- * - run.json: verb, the same options, and one entry per session: when, version, commit, compiler
+ * - run.json: verb, the same options, and one entry per session: when, version, commit,
+ *   compiler, device
  * - metrics.jsonl: one line per report
  * - lock: held while a process works here
  *
@@ -21,15 +22,24 @@ typedef struct spx_run_dir spx_run_dir;
  * Opens path for one process; the lock is freed by close, and by the process's death.
  * A folder that is absent (its parents too) or empty becomes a new run. One that holds a run is
  * continued if resume is set and refused otherwise, so that nothing is overwritten by accident; one
- * that holds anything else is always refused. A new run that cannot be recorded leaves no traces.
+ * that holds anything else is always refused. A folder refused is left as it was.
  * @param verb    command that works here; a run of another verb is refused
- * @param ini     resolved options as text, borrowed
- * @param config  the same as an object, borrowed
  * @return SPX_OK, SPX_EINVAL (refused), SPX_EDEVICE (locked by another process), SPX_EIO,
  *         SPX_EFORMAT (run.json is damaged), SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume,
-                                           const char *verb, const char *ini, json_t *config);
+                                           const char *verb);
+
+/**
+ * Records this session in run.json, and with it a new run. A new run that cannot be recorded leaves
+ * no traces.
+ * @param ini     resolved options as text, borrowed
+ * @param config  the same as an object, borrowed
+ * @param device  where the session works, "cpu"
+ * @return SPX_OK, SPX_EIO, SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_run_dir_record(spx_run_dir *run, const char *ini, json_t *config,
+                                             const char *device);
 
 void spx_run_dir_close(spx_run_dir *run); /* NULL is a no-op */
 
@@ -39,8 +49,8 @@ void spx_run_dir_discard(const spx_run_dir *run);
 /** Whether the folder held a run before. */
 bool spx_run_dir_resumed(const spx_run_dir *run);
 
-/** The options of the first session, to refuse a resume that changes what may not change; borrowed.
- */
+/** The options of the first session, to refuse a resume that changes what may not change; borrowed;
+ * NULL before a new run is recorded. */
 const json_t *spx_run_dir_first_config(const spx_run_dir *run);
 
 /** "path/name". @return SPX_OK, SPX_EINVAL (longer than room) */

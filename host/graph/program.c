@@ -337,6 +337,11 @@ const spx_graph *spx_program_graph(const spx_program *p)
     return p->g;
 }
 
+const spx_tensor *spx_program_output_tensor(const spx_program *p, int i)
+{
+    return &p->g->tensor[p->output[i]];
+}
+
 static spx_status run_node(spx_program *p, int node)
 {
     const spx_node *nd = &p->g->node[node];

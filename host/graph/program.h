@@ -101,6 +101,8 @@ void spx_program_destroy(spx_program *p); /* NULL is a no-op */
 const spx_layout *spx_program_layout(const spx_program *p); /* borrowed */
 size_t spx_program_workspace_bytes(const spx_program *p);
 const spx_graph *spx_program_graph(const spx_program *p); /* the final graph; borrowed */
+/** What output[i] is like: its dimensions above all; borrowed. */
+const spx_tensor *spx_program_output_tensor(const spx_program *p, int i);
 
 typedef struct spx_binding {
     const float *weights; /* arenas of spx_layout sizes, aligned to SPX_ALIGN */

@@ -27,12 +27,23 @@ static spx_status check(const spx_loop *l, const spx_loop_state *s)
     return SPX_OK;
 }
 
+static spx_status drain(const spx_loop *l, spx_loop_state *s)
+{
+    return l->drain != NULL ? l->drain(l->ctx, s) : SPX_OK;
+}
+
+static spx_status save(const spx_loop *l, spx_loop_state *s)
+{
+    SPX_RETURN_IF(drain(l, s));
+    return l->save(l->ctx, s);
+}
+
 /* Saves, then says why the run stops (keeping a failure to save, which matters more). */
-static spx_status interrupted(const spx_loop *l, const spx_loop_state *s)
+static spx_status interrupted(const spx_loop *l, spx_loop_state *s)
 {
     char why[256];
     (void)snprintf(why, sizeof why, "%s", spx_error_message());
-    SPX_RETURN_IF(l->save(l->ctx, s));
+    SPX_RETURN_IF(save(l, s));
     return SPX_FAIL(SPX_EINTERRUPTED, "%s; saved after step %lld of %lld", why, (long long)s->step,
                     (long long)spx_loop_total(l));
 }
@@ -53,15 +64,17 @@ static spx_status run_steps(const spx_loop *l, spx_loop_state *s, bool *cut)
             return interrupted(l, s);
         }
         if (l->save_every > 0 && s->step % l->save_every == 0 && s->epoch_step < l->epoch_steps) {
-            SPX_RETURN_IF(l->save(l->ctx, s));
+            SPX_RETURN_IF(save(l, s));
         }
     }
     return SPX_OK;
 }
 
-static spx_status end_epoch(const spx_loop *l, const spx_loop_state *s)
+static spx_status end_epoch(const spx_loop *l, spx_loop_state *s)
 {
-    const spx_status st = l->end_epoch(l->ctx, s);
+    spx_status st;
+    SPX_RETURN_IF(drain(l, s));
+    st = l->end_epoch(l->ctx, s);
     return st == SPX_EINTERRUPTED ? interrupted(l, s) : st;
 }
 
@@ -72,14 +85,14 @@ spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s)
         bool cut;
         SPX_RETURN_IF(run_steps(l, s, &cut));
         if (cut) {
-            SPX_RETURN_IF(l->save(l->ctx, s));
+            SPX_RETURN_IF(save(l, s));
             return s->epoch_step > 0 ? end_epoch(l, s) : SPX_OK;
         }
         SPX_RETURN_IF(end_epoch(l, s));
         s->epoch++;
         s->epoch_step = 0;
         memset(&s->train, 0, sizeof s->train);
-        SPX_RETURN_IF(l->save(l->ctx, s));
+        SPX_RETURN_IF(save(l, s));
     }
     return SPX_OK;
 }

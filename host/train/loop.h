@@ -23,8 +23,12 @@ typedef struct spx_loop {
     int64_t max_steps;           /* end the run after so many steps in all; 0: no such limit */
     int64_t save_every;          /* steps between checkpoints inside an epoch; 0: none */
     void *ctx;
-    /** Does step s->epoch_step of epoch s->epoch and adds to s->train; the loop counts it. */
+    /** Does, or queues, step s->epoch_step of epoch s->epoch and adds to s->train; the loop counts
+     * it. */
     spx_status (*step)(void *ctx, spx_loop_state *s);
+    /** Waits for the steps queued and adds what they say to s->train: before s is saved, or its
+     * epoch ended. NULL: steps are done when they return. */
+    spx_status (*drain)(void *ctx, spx_loop_state *s);
     /**
      * Validates and records an epoch, or at max_steps the part of one. May return SPX_EINTERRUPTED
      * having changed nothing: the run then stops and does this again when resumed.

@@ -39,6 +39,30 @@ void spx_metrics_add(spx_metrics *m, int64_t n, int64_t classes, const float *lo
     m->images += n;
 }
 
+static spx_status count_cpu(spx_stream *s, int64_t n, int64_t valid, int64_t classes,
+                            const float *logits, const int32_t *label, spx_metrics *m)
+{
+    (void)s;
+    (void)n;
+    spx_metrics_add(m, valid, classes, logits, label);
+    return SPX_OK;
+}
+
+#ifdef SPX_HAVE_CUDA
+#define COUNT_CUDA spx_count_hits_cuda
+#else
+#define COUNT_CUDA NULL
+#endif
+
+spx_status spx_metrics_count(spx_stream *s, int64_t n, int64_t valid, int64_t classes,
+                             const float *logits, const int32_t *label, spx_metrics *m)
+{
+    static spx_status (*const count[SPX_DEVICE_COUNT])(
+        spx_stream *, int64_t, int64_t, int64_t, const float *, const int32_t *,
+        spx_metrics *) = {[SPX_DEVICE_CPU] = count_cpu, [SPX_DEVICE_CUDA] = COUNT_CUDA};
+    return count[spx_stream_device(s)](s, n, valid, classes, logits, label, m);
+}
+
 static double per_image(const spx_metrics *m, double sum)
 {
     return m->images > 0 ? sum / (double)m->images : 0.0;

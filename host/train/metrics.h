@@ -1,13 +1,11 @@
 #ifndef SPX_METRICS_H
 #define SPX_METRICS_H
 /* Classification metrics, counted from logits; sums in double, so that resuming restores them. */
-#include <stdint.h>
+#include "kernels/nn/loss/loss_cuda.h"
 
-typedef struct spx_metrics {
-    int64_t images;
-    int64_t top1, top5; /* images whose label is among the 1, 5 largest logits */
-    double loss;        /* sum over images of the cross-entropy (no smoothing) */
-} spx_metrics;
+/** images; top1, top5: those whose label is among the 1, 5 largest logits; loss: sum over images of
+ * the cross-entropy (no smoothing). */
+typedef spx_hits spx_metrics;
 
 /**
  * Counts n images. Equal logits rank by class index; a label with a NaN logit counts as wrong.
@@ -16,6 +14,15 @@ typedef struct spx_metrics {
  */
 void spx_metrics_add(spx_metrics *m, int64_t n, int64_t classes, const float *logits,
                      const int32_t *label);
+
+/**
+ * The same on any device: pointers are memory of the stream's device; queued.
+ * @param n      rows of logits
+ * @param valid  rows that count, the first ones
+ */
+SPX_MUST_CHECK spx_status spx_metrics_count(spx_stream *s, int64_t n, int64_t valid,
+                                            int64_t classes, const float *logits,
+                                            const int32_t *label, spx_metrics *m);
 
 /* Fractions of 1 and mean loss; 0 for no images. */
 double spx_metrics_top1(const spx_metrics *m);

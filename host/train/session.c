@@ -1,6 +1,7 @@
 #include "host/train/session.h"
 
 #include "host/control/build_info.h"
+#include "host/train/device_arenas.h"
 #include "host/train/tuning_cache.h"
 #include "kernels/base/file.h"
 
@@ -60,10 +61,12 @@ static spx_status parse_tuning(spx_session *s)
 }
 
 /* Opens last.h5 where there is one and takes over what it says. */
-static spx_status resume(spx_session *s, int *threads, uint64_t *metrics_bytes)
+static spx_status resume(spx_session *s, spx_device kind, int *threads, uint64_t *metrics_bytes)
 {
     char path[PATH_BYTES];
+    const char *device;
     const json_t *meta;
+    json_int_t count;
     spx_status st;
     SPX_RETURN_IF(spx_run_dir_path(s->dir, "last.h5", path, sizeof path));
     st = spx_ckpt_open_latest(&s->checkpoint, path);
@@ -76,20 +79,40 @@ static spx_status resume(spx_session *s, int *threads, uint64_t *metrics_bytes)
     if (strcmp(spx_ckpt_kind(&s->checkpoint), s->verb) != 0) {
         return SPX_FAIL(SPX_EINVAL, "%s: a checkpoint of %s", path, spx_ckpt_kind(&s->checkpoint));
     }
-    *threads = (int)json_integer_value(json_object_get(meta, "threads"));
+    count = json_integer_value(json_object_get(meta, "threads"));
     *metrics_bytes = (uint64_t)json_integer_value(json_object_get(meta, "metrics_bytes"));
-    if (*threads < 1 || *threads > 256) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: %d threads", path, *threads);
+    if (count < 1 || count > SPX_POOL_MAX_THREADS) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %lld threads", path, (long long)count);
+    }
+    *threads = (int)count;
+    device = json_string_value(json_object_get(meta, "device"));
+    s->moved = strcmp(device != NULL ? device : "cpu", spx_device_name(kind)) != 0;
+    if (s->moved) {
+        spx_tuning_cache_load(s->tuning);
     }
     SPX_RETURN_IF(spx_fail_context(parse_tuning(s), "%s", path));
     return spx_fail_context(spx_loop_state_parse(&s->state, json_object_get(meta, "progress")),
                             "%s", path);
 }
 
+static spx_status open_stream(spx_session *s, const spx_stream_options *o)
+{
+    spx_device_info info;
+    SPX_RETURN_IF(spx_stream_open(&s->stream, o));
+    if (o->device == SPX_DEVICE_CPU) {
+        (void)snprintf(s->device, sizeof s->device, "cpu");
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_device_describe(o->device, o->index, &info));
+    (void)snprintf(s->device, sizeof s->device, "%s:%d %s", spx_device_name(o->device), o->index,
+                   info.name);
+    return SPX_OK;
+}
+
 spx_status spx_session_open(spx_session *s, const spx_session_options *o)
 {
     uint64_t metrics_bytes = 0;
-    int threads = o->threads;
+    spx_stream_options stream = o->stream;
     spx_status st;
     memset(s, 0, sizeof *s);
     s->verb = o->verb;
@@ -97,16 +120,17 @@ spx_status spx_session_open(spx_session *s, const spx_session_options *o)
     s->deadline = spx_deadline_in(o->time_limit);
     SPX_TRY(st, spx_interrupt_install(), fail);
     SPX_TRY(st, spx_tuning_create(&s->tuning), fail);
-    SPX_TRY(st, spx_run_dir_open(&s->dir, o->path, o->resume, o->verb, o->ini, o->config), fail);
+    SPX_TRY(st, spx_run_dir_open(&s->dir, o->path, o->resume, o->verb), fail);
     if (spx_run_dir_resumed(s->dir)) {
         SPX_TRY(st, check_options(s, o), fail);
-        SPX_TRY(st, resume(s, &threads, &metrics_bytes), fail);
+        SPX_TRY(st, resume(s, stream.device, &stream.threads, &metrics_bytes), fail);
     }
     if (!spx_session_resumes(s)) {
         spx_tuning_cache_load(s->tuning);
     }
+    SPX_TRY(st, open_stream(s, &stream), fail);
+    SPX_TRY(st, spx_run_dir_record(s->dir, o->ini, o->config, s->device), fail);
     SPX_TRY(st, spx_run_dir_metrics(s->dir, metrics_bytes, &s->metrics), fail);
-    SPX_TRY(st, spx_stream_create(&s->stream, SPX_DEVICE_CPU, threads), fail);
     return SPX_OK;
 fail:
     spx_session_close(s, st);
@@ -140,7 +164,7 @@ spx_status spx_session_load(spx_session *s, const spx_layout *l, const spx_ckpt_
     if (s->checkpoint.file == NULL) {
         return SPX_OK;
     }
-    st = spx_ckpt_load(&s->checkpoint, l, arena, n);
+    st = spx_device_arenas_load(&s->checkpoint, l, s->stream, arena, n);
     spx_h5_close(s->checkpoint.file); /* it holds the whole file in memory */
     s->checkpoint.file = NULL;
     return st;
@@ -150,11 +174,12 @@ spx_status spx_session_load(spx_session *s, const spx_layout *l, const spx_ckpt_
 static json_t *describe(const spx_session *s, const spx_loop_state *state, json_t *extra)
 {
     char *tuning = spx_tuning_text(s->tuning);
-    json_t *j = json_pack("{s:s, s:o, s:I, s:i, s:s, s:s, s:O}", "kind", s->verb, "progress",
+    json_t *j = json_pack("{s:s, s:o, s:I, s:i, s:s, s:s, s:s, s:O}", "kind", s->verb, "progress",
                           spx_loop_state_json(state), "metrics_bytes",
                           (json_int_t)spx_jsonl_size(s->metrics), "threads",
                           spx_stream_threads(s->stream), "tuning", tuning != NULL ? tuning : "",
-                          "commit", spx_build_commit(), "config", s->config);
+                          "device", spx_device_name(spx_stream_device(s->stream)), "commit",
+                          spx_build_commit(), "config", s->config);
     if (tuning == NULL || extra == NULL || json_object_update(j, extra) != 0) {
         json_decref(j);
         j = NULL;
@@ -169,13 +194,16 @@ spx_status spx_session_save(spx_session *s, const spx_loop_state *state, json_t 
 {
     char path[PATH_BYTES];
     json_t *meta = describe(s, state, extra);
+    spx_ckpt_arena host[SPX_DEVICE_ARENAS_MAX];
     spx_status st;
     if (meta == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
     }
     SPX_TRY(st, spx_run_dir_path(s->dir, "last.h5", path, sizeof path), end);
     SPX_TRY(st, spx_jsonl_sync(s->metrics), end);
-    st = spx_ckpt_save(path, meta, l, arena, n, true);
+    SPX_TRY(st, spx_host_twins(l, s->stream, arena, n, true, host), end);
+    st = spx_ckpt_save(path, meta, l, host, n, true);
+    spx_host_twins_free(s->stream, host, n);
 end:
     json_decref(meta);
     return st;
@@ -187,10 +215,47 @@ spx_status spx_session_stop(void *session)
     return spx_interrupt_check(&s->deadline);
 }
 
-spx_status spx_session_write(const spx_session *s, const char *name, const char *text)
+void spx_session_warn(const spx_session *s, void (*warn)(void *ctx, const char *text), void *ctx)
+{
+    if (warn == NULL) {
+        return;
+    }
+    if (s->checkpoint.fallback) {
+        warn(ctx, "the last checkpoint is damaged; going on from the one before it");
+    }
+    if (s->moved) {
+        char text[256];
+        (void)snprintf(text, sizeof text,
+                       "the checkpoint is of another device; going on on %s, the last bits will "
+                       "differ",
+                       s->device);
+        warn(ctx, text);
+    }
+}
+
+static spx_status write_file(const spx_session *s, const char *name, const char *text,
+                             const char *end)
 {
     char path[PATH_BYTES];
-    const spx_span whole = {text, strlen(text)};
+    const spx_span part[2] = {{text, strlen(text)}, {end, strlen(end)}};
     SPX_RETURN_IF(spx_run_dir_path(s->dir, name, path, sizeof path));
-    return spx_file_replace(path, &whole, 1);
+    return spx_file_replace(path, part, 2);
+}
+
+spx_status spx_session_write(const spx_session *s, const char *name, const char *text)
+{
+    return write_file(s, name, text, "");
+}
+
+spx_status spx_session_result(const spx_session *s, json_t *result)
+{
+    char *text = NULL;
+    spx_status st;
+    if (result != NULL && json_object_set_new(result, "device", json_string(s->device)) == 0) {
+        text = json_dumps(result, JSON_INDENT(2));
+    }
+    st = text != NULL ? write_file(s, "result.json", text, "\n") : SPX_FAIL(SPX_ENOMEM, "result");
+    free(text);
+    json_decref(result);
+    return st;
 }

@@ -7,7 +7,9 @@
  * The checkpoint is last.h5 in the run's folder. Its description holds, beside what the run adds:
  * "kind" (the verb), "progress" (spx_loop_state), "metrics_bytes" (length of metrics.jsonl, so that
  * lines after it are dropped on resuming), "threads" and "tuning" (choices that decide the order of
- * additions, without which a resumed run would differ in the last bits), "commit" and "config".
+ * additions, without which a resumed run would differ in the last bits), "device", "commit" and
+ * "config". Arenas are written as the layout orders them, whatever the device: a run may go on on
+ * another one.
  */
 #include "host/ckpt/ckpt.h"
 #include "host/control/interrupt.h"
@@ -22,7 +24,7 @@ typedef struct spx_session_options {
     const char *ini;  /* resolved options, as text and as an object; borrowed */
     json_t *config;
     const char *const *changeable; /* options a resumed run may change; NULL-terminated */
-    int threads;                   /* of a new run; a resumed one keeps its own */
+    spx_stream_options stream;     /* threads: of a new run; a resumed one keeps its own */
     double time_limit;             /* seconds of this session; 0: none */
 } spx_session_options;
 
@@ -33,8 +35,10 @@ typedef struct spx_session {
     spx_jsonl *metrics;
     spx_ckpt checkpoint; /* the one resumed from; file NULL where there is none */
     spx_deadline deadline;
-    spx_stream *stream;   /* CPU, `threads` workers */
-    spx_tuning *tuning;   /* the checkpoint's choices; of a new run, the cache's */
+    spx_stream *stream;
+    char device[160];   /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3" */
+    bool moved;         /* the checkpoint is of another kind of device: bits differ from here on */
+    spx_tuning *tuning; /* the checkpoint's choices; of a new or moved run, the cache's too */
     spx_loop_state state; /* where to go on; zero for a new run */
 } spx_session;
 
@@ -55,13 +59,14 @@ void spx_session_close(spx_session *s, spx_status st);
 bool spx_session_resumes(const spx_session *s);
 
 /**
- * Fills arenas from the checkpoint, then lets go of the file; its description stays.
- * Nothing without a checkpoint.
+ * Fills arenas, memory of the stream's device, from the checkpoint, then lets go of the file; its
+ * description stays. Nothing without a checkpoint.
  */
 SPX_MUST_CHECK spx_status spx_session_load(spx_session *s, const spx_layout *l,
                                            const spx_ckpt_arena *arena, size_t n);
 
-/** Writes the checkpoint. @param extra merged into its description; released, NULL is SPX_ENOMEM */
+/** Writes the checkpoint, waiting for the stream. @param extra merged into its description;
+ * released, NULL is SPX_ENOMEM */
 SPX_MUST_CHECK spx_status spx_session_save(spx_session *s, const spx_loop_state *state,
                                            json_t *extra, const spx_layout *l,
                                            const spx_ckpt_arena *arena, size_t n);
@@ -69,8 +74,13 @@ SPX_MUST_CHECK spx_status spx_session_save(spx_session *s, const spx_loop_state 
 /** A spx_stop_fn; ctx is the session. SPX_EINTERRUPTED after a signal or at the time limit. */
 SPX_MUST_CHECK spx_status spx_session_stop(void *session);
 
+/** Tells warn what a person should know of how the run goes on; nothing where warn is NULL. */
+void spx_session_warn(const spx_session *s, void (*warn)(void *ctx, const char *text), void *ctx);
+
 /** Writes text as NAME in the run's folder, whole or not at all. */
 SPX_MUST_CHECK spx_status spx_session_write(const spx_session *s, const char *name,
                                             const char *text);
+/** Writes an object as result.json, with the device added; released, NULL is SPX_ENOMEM. */
+SPX_MUST_CHECK spx_status spx_session_result(const spx_session *s, json_t *result);
 
 #endif

@@ -12,7 +12,11 @@ typedef struct spx_samples {
     int64_t valid;         /* rows that count, the first ones; training: all */
 } spx_samples;
 
-/** The content depends on (epoch, step) only; 0 <= step < steps. */
+/**
+ * The content depends on (epoch, step) only; 0 <= step < steps. Steps and evaluation take sources
+ * whose batches lie in the memory of their device, ready for what is queued on their stream after
+ * get, on CUDA as (batch, H, W, C): feed.h makes such a one from any source on the host.
+ */
 typedef struct spx_source {
     spx_status (*get)(void *ctx, int64_t epoch, int64_t step, spx_samples *out);
     void *ctx;

@@ -1,6 +1,7 @@
 #include "host/train/trainer.h"
 
-#include "kernels/base/alloc.h"
+#include "host/train/device_arenas.h"
+#include "kernels/device/device_memory.h"
 #include "kernels/optim/optim.h"
 
 #include <string.h>
@@ -23,6 +24,21 @@ spx_status spx_sgd_options_check(const spx_sgd_options *o)
     return SPX_OK;
 }
 
+static spx_status alloc_arenas(spx_trainer *t)
+{
+    struct {
+        spx_role role;
+        float **out;
+    } const arena[] = {{SPX_ROLE_WEIGHT, &t->weights},     {SPX_ROLE_WEIGHT, &t->momentum},
+                       {SPX_ROLE_WEIGHT, &t->grad},        {SPX_ROLE_STATE, &t->state},
+                       {SPX_ROLE_WEIGHT, &t->ema_weights}, {SPX_ROLE_STATE, &t->ema_state}};
+    const size_t n = t->options.ema > 0 ? 6 : 4;
+    for (size_t i = 0; i < n; i++) {
+        SPX_RETURN_IF(spx_layout_device_arena(t->layout, t->stream, arena[i].role, arena[i].out));
+    }
+    return SPX_OK;
+}
+
 spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *program,
                             const spx_sgd_options *o, uint64_t seed, size_t min_workspace)
 {
@@ -36,21 +52,11 @@ spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *pro
     t->options = *o;
     t->workspace_bytes = bytes > min_workspace ? bytes : min_workspace;
     SPX_TRY(st, spx_sgd_options_check(o), fail);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->weights), fail);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->momentum), fail);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->grad), fail);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &t->state), fail);
-    SPX_TRY(st, spx_alloc(&t->workspace, t->workspace_bytes), fail);
-    SPX_TRY(st,
-            spx_alloc(&t->norm_workspace,
-                      spx_norm2_workspace(stream, (size_t)l->floats[SPX_ROLE_WEIGHT])),
-            fail);
-    spx_layout_init(l, seed, t->weights, NULL, t->state);
-    if (o->ema > 0) {
-        SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &t->ema_weights), fail);
-        SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &t->ema_state), fail);
-        spx_layout_init(l, seed, t->ema_weights, NULL, t->ema_state);
-    }
+    SPX_TRY(st, spx_step_queue_init(&t->queue, stream, (size_t)l->floats[SPX_ROLE_WEIGHT]), fail);
+    SPX_TRY(st, alloc_arenas(t), fail);
+    SPX_TRY(st, spx_device_alloc(stream, &t->workspace, t->workspace_bytes), fail);
+    SPX_TRY(st, spx_device_arenas_init(l, stream, seed, t->weights, NULL, t->state), fail);
+    SPX_TRY(st, spx_device_arenas_init(l, stream, seed, t->ema_weights, NULL, t->ema_state), fail);
     return SPX_OK;
 fail:
     spx_trainer_clear(t);
@@ -59,67 +65,98 @@ fail:
 
 void spx_trainer_clear(spx_trainer *t)
 {
-    spx_free(t->weights);
-    spx_free(t->momentum);
-    spx_free(t->grad);
-    spx_free(t->state);
-    spx_free(t->ema_weights);
-    spx_free(t->ema_state);
-    spx_free(t->norm_workspace);
-    spx_free(t->workspace);
+    void *const owned[] = {t->weights,     t->momentum,  t->grad,     t->state,
+                           t->ema_weights, t->ema_state, t->workspace};
+    spx_step_queue_clear(&t->queue);
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
+        if (owned[i] != NULL) {
+            spx_device_free(t->stream, owned[i]);
+        }
+    }
     memset(t, 0, sizeof *t);
 }
 
-static spx_status update(spx_trainer *t)
+static spx_status queue_update(const spx_trainer *t)
 {
     const spx_sgd_options *o = &t->options;
-    const spx_scalars *v = &t->scalars;
+    const spx_scalars *v = t->queue.scalars;
+    const spx_guard *guard = &t->queue.numbers->guard;
     const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
     const size_t n_state = (size_t)t->layout->floats[SPX_ROLE_STATE];
-    SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, o->momentum, o->decay, &t->guard, t->grad,
-                          t->momentum, t->weights));
+    SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, o->momentum, o->decay, guard, t->grad, t->momentum,
+                          t->weights));
     if (t->ema_weights == NULL) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_ema(t->stream, n, &v->ema, &t->guard, t->weights, t->ema_weights));
-    return spx_ema(t->stream, n_state, &v->ema, &t->guard, t->state, t->ema_state);
+    SPX_RETURN_IF(spx_ema(t->stream, n, &v->ema, guard, t->weights, t->ema_weights));
+    return spx_ema(t->stream, n_state, &v->ema, guard, t->state, t->ema_state);
 }
 
-static spx_scalars scalars_of(const spx_trainer *t, const spx_step_args *a)
+static spx_status queue_step(void *ctx)
 {
-    const float early = (1.0f + (float)a->step) / (10.0f + (float)a->step);
-    return (spx_scalars){.seed = a->seed,
-                         .step = a->step,
-                         .drop_prob = a->drop_prob,
-                         .lr = a->lr,
-                         .ema = early < t->options.ema ? early : t->options.ema};
-}
-
-spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch, const spx_step_args *a,
-                            spx_step_report *report)
-{
-    const void *input[2] = {batch->images, batch->labels};
-    const spx_scalars scalars = {.seed = a->seed, .step = a->step, .drop_prob = a->drop_prob};
+    spx_trainer *t = ctx;
+    spx_step_numbers *numbers = t->queue.numbers;
+    const int64_t *dim = spx_program_output_tensor(t->program, 0)->dim;
     const spx_binding b = {.weights = t->weights,
                            .state = t->state,
                            .update_state = true,
                            .weight_grad = t->grad,
                            .workspace = t->workspace,
-                           .input = input,
-                           .scalars = &scalars};
-    const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
-    t->scalars = scalars_of(t, a);
-    t->guard.ok = 1;
+                           .input = t->input,
+                           .scalars = t->queue.scalars};
     SPX_RETURN_IF(spx_program_run(t->program, &b));
-    report->logits = spx_program_output(t->program, &b, 0);
-    report->loss = *spx_program_output(t->program, &b, 1);
-    SPX_RETURN_IF(spx_norm2(t->stream, n, t->grad, &t->norm, t->norm_workspace));
-    SPX_RETURN_IF(spx_guard_update(t->stream, &t->norm, &report->loss, t->options.clip, &t->guard));
-    report->norm = t->norm;
-    SPX_RETURN_IF(update(t));
-    return t->guard.ok ? SPX_OK
-                       : SPX_FAIL(SPX_ENUMERIC, "step %llu: loss %g, gradient norm %g",
-                                  (unsigned long long)a->step, (double)report->loss, report->norm);
+    SPX_RETURN_IF(spx_metrics_count(t->stream, dim[0], dim[0], dim[1],
+                                    spx_program_output(t->program, &b, 0), t->input[1],
+                                    &numbers->metrics));
+    SPX_RETURN_IF(spx_device_copy(t->stream, &numbers->loss[0],
+                                  spx_program_output(t->program, &b, 1), sizeof(float)));
+    SPX_RETURN_IF(spx_norm2(t->stream, (size_t)t->layout->floats[SPX_ROLE_WEIGHT], t->grad,
+                            &numbers->norm[0], t->queue.norm_workspace));
+    SPX_RETURN_IF(spx_guard_update(t->stream, &numbers->norm[0], &numbers->loss[0], t->options.clip,
+                                   &numbers->guard));
+    return queue_update(t);
+}
+
+spx_status spx_trainer_queue(spx_trainer *t, const spx_samples *batch, const spx_step_args *a)
+{
+    const float early = (1.0f + (float)a->step) / (10.0f + (float)a->step);
+    const spx_scalars v = {.seed = a->seed,
+                           .step = a->step,
+                           .drop_prob = a->drop_prob,
+                           .lr = a->lr,
+                           .ema = early < t->options.ema ? early : t->options.ema};
+    const void *const key[SPX_RECORDING_KEYS] = {batch->images, batch->labels};
+    t->input[0] = batch->images;
+    t->input[1] = batch->labels;
+    return spx_step_queue_run(&t->queue, &v, key, queue_step, t);
+}
+
+spx_status spx_trainer_report(spx_trainer *t, bool wait, spx_step_report *report, bool *any)
+{
+    spx_step_result r;
+    SPX_RETURN_IF(spx_step_queue_read(&t->queue, wait, &r, any));
+    if (!*any) {
+        return SPX_OK;
+    }
+    *report = (spx_step_report){.step = r.scalars.step,
+                                .loss = r.numbers.loss[0],
+                                .norm = r.numbers.norm[0],
+                                .metrics = r.numbers.metrics};
+    return r.numbers.guard.ok
+               ? SPX_OK
+               : SPX_FAIL(SPX_ENUMERIC, "step %llu: loss %g, gradient norm %g",
+                          (unsigned long long)report->step, (double)report->loss, report->norm);
+}
+
+spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch, const spx_step_args *a,
+                            spx_step_report *report)
+{
+    bool any = true;
+    SPX_RETURN_IF(spx_trainer_queue(t, batch, a));
+    while (any) { /* the last one is this step's */
+        SPX_RETURN_IF(spx_trainer_report(t, true, report, &any));
+    }
+    return SPX_OK;
 }
 
 void spx_trainer_bind_best(const spx_trainer *t, spx_binding *b)

@@ -3,10 +3,14 @@
 /*
  * One network being trained: its arenas and the step that updates them. Every step is a pure
  * function of the arenas, the batch and the arguments, so restoring the arenas resumes bit for bit.
+ *
+ * Steps are queued; what one says of itself is read some steps later (on the CPU: at once). From
+ * the first step whose loss or gradient is not finite, weights, momentum and averages stay as they
+ * are, whatever is queued behind it.
  */
 #include "host/graph/program.h"
 #include "host/train/source.h"
-#include "kernels/device/scalars.h"
+#include "host/train/step_queue.h"
 
 typedef struct spx_sgd_options {
     float momentum, decay; /* published: 0.9, 3e-4 */
@@ -22,22 +26,22 @@ typedef struct spx_trainer {
     spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, and maybe 2 auxiliary loss */
     const spx_layout *layout; /* the program's */
     spx_sgd_options options;
-    /* Owned, of the layout's sizes; restored by writing into them. */
+    /* Owned, memory of the stream's device, of the layout's sizes; restored by writing into them.
+     */
     float *weights, *state, *momentum;
     float *ema_weights, *ema_state; /* NULL unless options.ema > 0 */
     float *grad;
-    spx_scalars scalars;
-    spx_guard guard;
-    double norm;
-    void *norm_workspace;
-    void *workspace; /* at least workspace_bytes; may serve other programs between steps */
+    spx_step_queue queue;
+    const void *input[2]; /* of the step being queued */
+    void *workspace;      /* at least workspace_bytes; may serve other programs between steps */
     size_t workspace_bytes;
 } spx_trainer;
 
 typedef struct spx_step_report {
+    uint64_t step;       /* of its arguments */
     float loss;          /* of the main classifier */
     double norm;         /* of the whole gradient, before clipping */
-    const float *logits; /* (batch, classes); in the workspace until its next use */
+    spx_metrics metrics; /* of all steps since spx_step_queue_count_from, this one included */
 } spx_step_report;
 
 /**
@@ -59,11 +63,26 @@ typedef struct spx_step_args {
 } spx_step_args;
 
 /**
- * Forward, backward, clip, SGD, moving average. The average's decay is min(ema, (1 + t)/(10 + t)),
- * so that it forgets the first weights quickly.
- * @return SPX_OK; SPX_ENUMERIC before anything is updated but running statistics, where the loss or
- *         the gradient is not finite; what the program returns
+ * Queues a step: forward, backward, clip, SGD, moving average. The average's decay is
+ * min(ema, (1 + t)/(10 + t)), so that it forgets the first weights quickly.
+ * @param batch  a full one, in the memory of the stream's device (source.h)
+ * @return SPX_OK; what the program returns; SPX_EINVAL where too many reports are unread
  */
+SPX_MUST_CHECK spx_status spx_trainer_queue(spx_trainer *t, const spx_samples *batch,
+                                            const spx_step_args *a);
+
+/**
+ * The report of the oldest step not reported yet, if it is due; to be asked after every step until
+ * there is none.
+ * @param wait  true: every step is due; false: those with some steps queued behind them
+ * @param any   whether there was one
+ * @return SPX_OK; SPX_ENUMERIC where its loss or gradient, or an earlier one's, was not finite:
+ *         nothing was updated since but running statistics
+ */
+SPX_MUST_CHECK spx_status spx_trainer_report(spx_trainer *t, bool wait, spx_step_report *report,
+                                             bool *any);
+
+/** Queues a step and waits for its report. */
 SPX_MUST_CHECK spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch,
                                            const spx_step_args *a, spx_step_report *report);
 

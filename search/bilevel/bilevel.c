@@ -1,7 +1,11 @@
 #include "search/bilevel/bilevel.h"
 
+#include "host/train/device_arenas.h"
 #include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
 #include "kernels/optim/optim.h"
+
+#include <math.h>
 
 #include <string.h>
 
@@ -42,9 +46,32 @@ static spx_status check(const spx_bilevel_options *o, const spx_supernet *net)
     return SPX_OK;
 }
 
+/* Indices into spx_step_numbers. */
+enum { NORM_WEIGHTS, NORM_ALPHAS, NORM_DIRECTION };
+enum { LOSS_TRAIN, LOSS_VAL };
+
 static size_t floats(const spx_bilevel *b, spx_role role)
 {
     return (size_t)b->net->layout->floats[role];
+}
+
+/* Where arena i is kept and what it is like; the last four are of the second order. */
+#define ARENAS 12
+#define FIRST_ORDER_ARENAS 8
+
+static float **arena_at(spx_bilevel *b, int i, spx_role *role)
+{
+    struct {
+        spx_role role;
+        float **at;
+    } const arena[ARENAS] = {{SPX_ROLE_WEIGHT, &b->weights},     {SPX_ROLE_WEIGHT, &b->momentum},
+                             {SPX_ROLE_WEIGHT, &b->weight_grad}, {SPX_ROLE_STATE, &b->state},
+                             {SPX_ROLE_ARCH, &b->alphas},        {SPX_ROLE_ARCH, &b->adam_m},
+                             {SPX_ROLE_ARCH, &b->adam_v},        {SPX_ROLE_ARCH, &b->alpha_grad},
+                             {SPX_ROLE_WEIGHT, &b->shifted},     {SPX_ROLE_ARCH, &b->alpha_plus},
+                             {SPX_ROLE_ARCH, &b->alpha_minus},   {SPX_ROLE_ARCH, &b->hessian}};
+    *role = arena[i].role;
+    return arena[i].at;
 }
 
 spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel_options *o,
@@ -55,25 +82,15 @@ spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel
     b->options = *o;
     b->net = net;
     SPX_TRY(st, check(o, net), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->weights), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->momentum), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->weight_grad), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_STATE, &b->state), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alphas), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->adam_m), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->adam_v), fail);
-    SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alpha_grad), fail);
-    if (o->second_order) {
-        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_WEIGHT, &b->shifted), fail);
-        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alpha_plus), fail);
-        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->alpha_minus), fail);
-        SPX_TRY(st, spx_layout_arena(net->layout, SPX_ROLE_ARCH, &b->hessian), fail);
+    SPX_TRY(st, spx_step_queue_init(&b->queue, net->stream, floats(b, SPX_ROLE_WEIGHT)), fail);
+    for (int i = 0; i < (o->second_order ? ARENAS : FIRST_ORDER_ARENAS); i++) {
+        spx_role role;
+        float **at = arena_at(b, i, &role);
+        SPX_TRY(st, spx_layout_device_arena(net->layout, net->stream, role, at), fail);
     }
-    SPX_TRY(
-        st,
-        spx_alloc(&b->norm_workspace, spx_norm2_workspace(net->stream, floats(b, SPX_ROLE_WEIGHT))),
-        fail);
-    spx_layout_init(net->layout, seed, b->weights, b->alphas, b->state);
+    SPX_TRY(st,
+            spx_device_arenas_init(net->layout, net->stream, seed, b->weights, b->alphas, b->state),
+            fail);
     return SPX_OK;
 fail:
     spx_bilevel_clear(b);
@@ -82,181 +99,318 @@ fail:
 
 void spx_bilevel_clear(spx_bilevel *b)
 {
-    float *const owned[] = {b->weights,     b->momentum, b->state,      b->alphas,
-                            b->adam_m,      b->adam_v,   b->alpha_grad, b->alpha_plus,
-                            b->alpha_minus, b->hessian,  b->shifted,    b->weight_grad};
-    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
-        spx_free(owned[i]);
+    spx_step_queue_clear(&b->queue);
+    for (int i = 0; i < ARENAS; i++) {
+        spx_role role;
+        float *const p = *arena_at(b, i, &role);
+        if (p != NULL) {
+            spx_device_free(b->net->stream, p);
+        }
     }
-    spx_free(b->norm_workspace);
     memset(b, 0, sizeof *b);
 }
 
-static void show(const spx_bilevel *b, spx_bilevel_quantity q, const float *data, size_t n)
+/* ---- showing what happens inside a step ---- */
+
+static void show(spx_bilevel *b, spx_bilevel_quantity q, float *data, spx_role role)
 {
-    if (b->trace != NULL) {
-        b->trace(b->trace_ctx, q, data, n);
+    const spx_ckpt_arena device = {NULL, role, data};
+    spx_ckpt_arena host;
+    if (b->trace == NULL || b->traced != SPX_OK) {
+        return;
+    }
+    b->traced = spx_host_twins(b->net->layout, b->net->stream, &device, 1, true, &host);
+    if (b->traced == SPX_OK) {
+        b->trace(b->trace_ctx, q, host.data, floats(b, role));
+        spx_host_twins_free(b->net->stream, &host, 1);
     }
 }
 
-static void show_logits(const spx_bilevel *b, spx_bilevel_quantity q, const float *logits)
+static void show_logits(spx_bilevel *b, spx_bilevel_quantity q, const float *logits)
 {
-    show(b, q, logits, (size_t)(b->net->config.batch * b->net->config.classes));
+    const size_t n = (size_t)(b->net->config.batch * b->net->config.classes);
+    void *host;
+    if (b->trace == NULL || b->traced != SPX_OK) {
+        return;
+    }
+    b->traced = spx_alloc(&host, n * sizeof(float));
+    if (b->traced != SPX_OK) {
+        return;
+    }
+    b->traced = spx_download(b->net->stream, host, logits, n * sizeof(float));
+    if (b->traced == SPX_OK) {
+        b->traced = spx_stream_sync(b->net->stream);
+    }
+    if (b->traced == SPX_OK) {
+        b->trace(b->trace_ctx, q, host, n);
+    }
+    spx_free(host);
 }
 
-/* The norm of a gradient and what it means for the update behind it. */
-static spx_status guard(spx_bilevel *b, const char *what, const float *grad, spx_role role,
-                        float loss, double max_norm, double *norm)
+/* ---- parts of a step, queued ---- */
+
+/* What a gradient's norm and a loss mean for the update behind them. */
+static spx_status queue_guard(spx_bilevel *b, const float *grad, spx_role role, int loss, int norm,
+                              double max_norm)
 {
-    SPX_RETURN_IF(spx_norm2(b->net->stream, floats(b, role), grad, norm, b->norm_workspace));
-    SPX_RETURN_IF(spx_guard_update(b->net->stream, norm, &loss, max_norm, &b->guard));
-    return b->guard.ok
-               ? SPX_OK
-               : SPX_FAIL(SPX_ENUMERIC, "%s: loss %g, gradient norm %g", what, (double)loss, *norm);
+    spx_step_numbers *v = b->queue.numbers;
+    SPX_RETURN_IF(
+        spx_norm2(b->net->stream, floats(b, role), grad, &v->norm[norm], b->queue.norm_workspace));
+    return spx_guard_update(b->net->stream, &v->norm[norm], &v->loss[loss], max_norm, &v->guard);
+}
+
+static spx_status keep_loss(const spx_bilevel *b, const float *loss, int which)
+{
+    return spx_device_copy(b->net->stream, &b->queue.numbers->loss[which], loss, sizeof *loss);
 }
 
 /* weight_grad = d_w L_train(w); the states are updated. */
-static spx_status weight_gradient(spx_bilevel *b, const spx_samples *train, const float **logits,
-                                  float *loss)
+static spx_status weight_gradient(spx_bilevel *b, const float **logits, const float **loss)
 {
     const spx_supernet_run r = {.weights = b->weights,
                                 .alphas = b->alphas,
                                 .state = b->state,
                                 .update_state = true,
                                 .weight_grad = b->weight_grad,
-                                .images = train->images,
-                                .labels = train->labels};
+                                .images = b->train.images,
+                                .labels = b->train.labels};
     return spx_supernet_pass(b->net, SPX_PASS_WEIGHTS, &r, logits, loss);
 }
 
-spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val,
-                                   spx_bilevel_report *report)
+static spx_status queue_first_order(spx_bilevel *b)
 {
     const spx_supernet_run r = {.weights = b->weights,
                                 .alphas = b->alphas,
                                 .state = b->state,
                                 .alpha_grad = b->alpha_grad,
-                                .images = val->images,
-                                .labels = val->labels};
-    const float *logits;
-    SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, &logits, &report->val_loss));
+                                .images = b->val.images,
+                                .labels = b->val.labels};
+    const float *logits, *loss;
+    SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, &logits, &loss));
     show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
-    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, floats(b, SPX_ROLE_ARCH));
-    return SPX_OK;
+    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, SPX_ROLE_ARCH);
+    return keep_loss(b, loss, LOSS_VAL);
 }
 
 /* out = d_alpha L_train(w + sign*eps*direction); `shifted` holds the sum. */
-static spx_status shifted_gradient(spx_bilevel *b, const spx_samples *train, float sign,
-                                   const float *direction, float *out)
+static spx_status shifted_gradient(spx_bilevel *b, float sign, const float *direction, float *out)
 {
     const spx_supernet_run r = {.weights = b->shifted,
                                 .alphas = b->alphas,
                                 .state = b->state,
                                 .update_state = true,
                                 .alpha_grad = out,
-                                .images = train->images,
-                                .labels = train->labels};
-    SPX_RETURN_IF(spx_axpy(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->eps, sign, b->weights,
-                           direction, b->shifted));
+                                .images = b->train.images,
+                                .labels = b->train.labels};
+    SPX_RETURN_IF(spx_axpy(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.numbers->eps, sign,
+                           b->weights, direction, b->shifted));
     return spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, NULL, NULL);
 }
 
-static spx_status differences(spx_bilevel *b, const spx_samples *train, const float *direction,
-                              float *hessian)
+static spx_status queue_hessian(spx_bilevel *b, const float *direction, float *hessian)
 {
-    SPX_RETURN_IF(shifted_gradient(b, train, 1, direction, b->alpha_plus));
-    SPX_RETURN_IF(shifted_gradient(b, train, -1, direction, b->alpha_minus));
-    return spx_central_difference(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->eps,
+    SPX_RETURN_IF(shifted_gradient(b, 1, direction, b->alpha_plus));
+    SPX_RETURN_IF(shifted_gradient(b, -1, direction, b->alpha_minus));
+    return spx_central_difference(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->queue.numbers->eps,
                                   b->options.published_hessian, b->alpha_plus, b->alpha_minus,
                                   hessian);
 }
 
-spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train, const float *direction,
-                               float eps, float *hessian)
-{
-    b->eps = eps;
-    return differences(b, train, direction, hessian);
-}
-
 /* weight_grad = v, alpha_grad = g: the validation loss at w'. The net's states are not touched. */
-static spx_status lookahead(spx_bilevel *b, const spx_samples *train, const spx_samples *val,
-                            spx_bilevel_report *report)
+static spx_status queue_lookahead(spx_bilevel *b)
 {
-    const size_t n = floats(b, SPX_ROLE_WEIGHT);
     const spx_supernet_run r = {.weights = b->shifted,
                                 .alphas = b->alphas,
                                 .state = b->state,
                                 .weight_grad = b->weight_grad,
                                 .alpha_grad = b->alpha_grad,
-                                .images = val->images,
-                                .labels = val->labels};
-    const float *logits;
-    SPX_RETURN_IF(weight_gradient(b, train, NULL, NULL));
-    SPX_RETURN_IF(spx_sgd_lookahead(b->net->stream, n, &b->scalars.xi, b->options.momentum,
-                                    b->options.decay, b->weight_grad, b->momentum, b->weights,
-                                    b->shifted));
-    show(b, SPX_BILEVEL_VIRTUAL_WEIGHT, b->shifted, n);
-    SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_BOTH, &r, &logits, &report->val_loss));
+                                .images = b->val.images,
+                                .labels = b->val.labels};
+    const float *logits, *loss;
+    SPX_RETURN_IF(weight_gradient(b, NULL, NULL));
+    SPX_RETURN_IF(spx_sgd_lookahead(b->net->stream, floats(b, SPX_ROLE_WEIGHT),
+                                    &b->queue.scalars->xi, b->options.momentum, b->options.decay,
+                                    b->weight_grad, b->momentum, b->weights, b->shifted));
+    show(b, SPX_BILEVEL_VIRTUAL_WEIGHT, b->shifted, SPX_ROLE_WEIGHT);
+    SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_BOTH, &r, &logits, &loss));
     show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
-    show(b, SPX_BILEVEL_DW_VAL, b->weight_grad, n);
-    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, floats(b, SPX_ROLE_ARCH));
-    return guard(b, "look-ahead", b->weight_grad, SPX_ROLE_WEIGHT, report->val_loss, 0,
-                 &report->dw_norm);
+    show(b, SPX_BILEVEL_DW_VAL, b->weight_grad, SPX_ROLE_WEIGHT);
+    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, SPX_ROLE_ARCH);
+    SPX_RETURN_IF(keep_loss(b, loss, LOSS_VAL));
+    return queue_guard(b, b->weight_grad, SPX_ROLE_WEIGHT, LOSS_VAL, NORM_DIRECTION, 0);
 }
 
-spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_samples *train,
-                                    const spx_samples *val, float xi, spx_bilevel_report *report)
+static spx_status queue_second_order(spx_bilevel *b)
 {
-    const size_t n = floats(b, SPX_ROLE_ARCH);
-    b->scalars.xi = xi;
-    b->guard.ok = 1;
-    SPX_RETURN_IF(lookahead(b, train, val, report));
-    SPX_RETURN_IF(spx_difference_step(b->net->stream, &report->dw_norm, &b->eps));
-    report->eps = b->eps;
-    SPX_RETURN_IF(differences(b, train, b->weight_grad, b->hessian));
-    show(b, SPX_BILEVEL_HESSIAN, b->hessian, n);
-    return spx_axpy(b->net->stream, n, &b->scalars.xi, -1, b->alpha_grad, b->hessian,
-                    b->alpha_grad);
+    spx_step_numbers *v = b->queue.numbers;
+    SPX_RETURN_IF(queue_lookahead(b));
+    SPX_RETURN_IF(spx_difference_step(b->net->stream, &v->norm[NORM_DIRECTION], &v->eps));
+    SPX_RETURN_IF(queue_hessian(b, b->weight_grad, b->hessian));
+    show(b, SPX_BILEVEL_HESSIAN, b->hessian, SPX_ROLE_ARCH);
+    return spx_axpy(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->queue.scalars->xi, -1,
+                    b->alpha_grad, b->hessian, b->alpha_grad);
 }
 
-spx_status spx_bilevel_update_alphas(spx_bilevel *b, spx_bilevel_report *report)
+static spx_status queue_alphas(spx_bilevel *b)
 {
     const spx_bilevel_options *o = &b->options;
-    const size_t n = floats(b, SPX_ROLE_ARCH);
-    show(b, SPX_BILEVEL_ALPHA_GRAD, b->alpha_grad, n);
-    b->guard.ok = 1;
-    SPX_RETURN_IF(guard(b, "alpha step", b->alpha_grad, SPX_ROLE_ARCH, report->val_loss, 0,
-                        &report->alpha_norm));
-    b->scalars.adam_t = ++b->alpha_steps;
-    return spx_adam(b->net->stream, n, o->alpha_lr, o->alpha_beta1, o->alpha_beta2, o->alpha_decay,
-                    &b->scalars.adam_t, &b->guard, b->alpha_grad, b->adam_m, b->adam_v, b->alphas);
+    show(b, SPX_BILEVEL_ALPHA_GRAD, b->alpha_grad, SPX_ROLE_ARCH);
+    SPX_RETURN_IF(queue_guard(b, b->alpha_grad, SPX_ROLE_ARCH, LOSS_VAL, NORM_ALPHAS, 0));
+    return spx_adam(b->net->stream, floats(b, SPX_ROLE_ARCH), o->alpha_lr, o->alpha_beta1,
+                    o->alpha_beta2, o->alpha_decay, &b->queue.scalars->adam_t,
+                    &b->queue.numbers->guard, b->alpha_grad, b->adam_m, b->adam_v, b->alphas);
 }
 
-spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train, float lr,
-                                      spx_bilevel_report *report)
+static spx_status queue_weights(spx_bilevel *b)
 {
     const spx_bilevel_options *o = &b->options;
-    const size_t n = floats(b, SPX_ROLE_WEIGHT);
-    SPX_RETURN_IF(weight_gradient(b, train, &report->logits, &report->train_loss));
-    show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, report->logits);
-    show(b, SPX_BILEVEL_WEIGHT_GRAD, b->weight_grad, n);
-    b->scalars.lr = lr;
-    b->guard.ok = 1;
-    SPX_RETURN_IF(guard(b, "weight step", b->weight_grad, SPX_ROLE_WEIGHT, report->train_loss,
-                        o->clip, &report->weight_norm));
-    return spx_sgd(b->net->stream, n, &b->scalars.lr, o->momentum, o->decay, &b->guard,
-                   b->weight_grad, b->momentum, b->weights);
+    const spx_supernet_config *c = &b->net->config;
+    const float *logits, *loss;
+    SPX_RETURN_IF(weight_gradient(b, &logits, &loss));
+    show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, logits);
+    show(b, SPX_BILEVEL_WEIGHT_GRAD, b->weight_grad, SPX_ROLE_WEIGHT);
+    SPX_RETURN_IF(keep_loss(b, loss, LOSS_TRAIN));
+    SPX_RETURN_IF(spx_metrics_count(b->net->stream, c->batch, c->batch, c->classes, logits,
+                                    b->train.labels, &b->queue.numbers->metrics));
+    SPX_RETURN_IF(
+        queue_guard(b, b->weight_grad, SPX_ROLE_WEIGHT, LOSS_TRAIN, NORM_WEIGHTS, o->clip));
+    return spx_sgd(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->lr, o->momentum,
+                   o->decay, &b->queue.numbers->guard, b->weight_grad, b->momentum, b->weights);
+}
+
+/* ---- whole steps ---- */
+
+static spx_status queue_step(void *ctx)
+{
+    spx_bilevel *b = ctx;
+    SPX_RETURN_IF(b->options.second_order ? queue_second_order(b) : queue_first_order(b));
+    SPX_RETURN_IF(queue_alphas(b));
+    SPX_RETURN_IF(queue_weights(b));
+    return b->traced;
+}
+
+spx_status spx_bilevel_queue(spx_bilevel *b, const spx_samples *train, const spx_samples *val,
+                             const spx_bilevel_args *a)
+{
+    const spx_scalars v = {.step = a->step, .adam_t = b->alpha_steps + 1, .lr = a->lr, .xi = a->xi};
+    const void *const key[SPX_RECORDING_KEYS] = {train->images, train->labels, val->images,
+                                                 val->labels};
+    b->train = *train;
+    b->val = *val;
+    b->queue.eager = b->queue.eager || b->trace != NULL;
+    SPX_RETURN_IF(spx_step_queue_run(&b->queue, &v, key, queue_step, b));
+    b->alpha_steps++;
+    return SPX_OK;
+}
+
+static void fill_report(const spx_step_numbers *v, spx_bilevel_report *report)
+{
+    *report = (spx_bilevel_report){.train_loss = v->loss[LOSS_TRAIN],
+                                   .val_loss = v->loss[LOSS_VAL],
+                                   .weight_norm = v->norm[NORM_WEIGHTS],
+                                   .alpha_norm = v->norm[NORM_ALPHAS],
+                                   .dw_norm = v->norm[NORM_DIRECTION],
+                                   .eps = v->eps,
+                                   .metrics = v->metrics};
+}
+
+/* SPX_ENUMERIC naming the first part of the step that went wrong, if one did. */
+static spx_status check_numbers(const spx_step_numbers *v)
+{
+    static const struct {
+        const char *what;
+        int loss, norm;
+    } part[] = {{"look-ahead", LOSS_VAL, NORM_DIRECTION},
+                {"alpha step", LOSS_VAL, NORM_ALPHAS},
+                {"weight step", LOSS_TRAIN, NORM_WEIGHTS}};
+    for (size_t i = 0; i < sizeof part / sizeof part[0] && v->guard.ok == 0; i++) {
+        const double loss = (double)v->loss[part[i].loss], norm = v->norm[part[i].norm];
+        if (!isfinite(loss) || !isfinite(norm)) {
+            return SPX_FAIL(SPX_ENUMERIC, "%s: loss %g, gradient norm %g", part[i].what, loss,
+                            norm);
+        }
+    }
+    return v->guard.ok != 0 ? SPX_OK : SPX_FAIL(SPX_ENUMERIC, "a step before was not finite");
+}
+
+spx_status spx_bilevel_report_next(spx_bilevel *b, bool wait, spx_bilevel_report *report, bool *any)
+{
+    spx_step_result r;
+    SPX_RETURN_IF(spx_step_queue_read(&b->queue, wait, &r, any));
+    if (!*any) {
+        return SPX_OK;
+    }
+    fill_report(&r.numbers, report);
+    report->step = r.scalars.step;
+    return spx_fail_context(check_numbers(&r.numbers), "step %llu",
+                            (unsigned long long)report->step);
 }
 
 spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train, const spx_samples *val,
-                            float xi, float lr, spx_bilevel_report *report)
+                            const spx_bilevel_args *a, spx_bilevel_report *report)
 {
-    memset(report, 0, sizeof *report);
-    if (b->options.second_order) {
-        SPX_RETURN_IF(spx_bilevel_second_order(b, train, val, xi, report));
-    } else {
-        SPX_RETURN_IF(spx_bilevel_first_order(b, val, report));
+    bool any = true;
+    SPX_RETURN_IF(spx_bilevel_queue(b, train, val, a));
+    while (any) { /* the last one is this step's */
+        SPX_RETURN_IF(spx_bilevel_report_next(b, true, report, &any));
     }
-    SPX_RETURN_IF(spx_bilevel_update_alphas(b, report));
-    return spx_bilevel_update_weights(b, train, lr, report);
+    return SPX_OK;
+}
+
+spx_status spx_bilevel_alphas(const spx_bilevel *b, float *host)
+{
+    return spx_layout_download(b->net->layout, b->net->stream, SPX_ROLE_ARCH, b->alphas, host);
+}
+
+/* ---- parts on their own ---- */
+
+spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val)
+{
+    b->val = *val;
+    SPX_RETURN_IF(queue_first_order(b));
+    return b->traced;
+}
+
+spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_samples *train,
+                                    const spx_samples *val, float xi)
+{
+    const spx_scalars v = {.xi = xi};
+    b->train = *train;
+    b->val = *val;
+    SPX_RETURN_IF(spx_step_queue_set(&b->queue, &v));
+    SPX_RETURN_IF(queue_second_order(b));
+    return b->traced;
+}
+
+spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train, const float *direction,
+                               float eps, float *hessian)
+{
+    b->train = *train;
+    SPX_RETURN_IF(spx_upload(b->net->stream, &b->queue.numbers->eps, &eps, sizeof eps));
+    return queue_hessian(b, direction, hessian);
+}
+
+spx_status spx_bilevel_update_alphas(spx_bilevel *b)
+{
+    const spx_scalars v = {.adam_t = ++b->alpha_steps};
+    SPX_RETURN_IF(spx_step_queue_set(&b->queue, &v));
+    SPX_RETURN_IF(queue_alphas(b));
+    return b->traced;
+}
+
+spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train, float lr)
+{
+    const spx_scalars v = {.lr = lr};
+    b->train = *train;
+    SPX_RETURN_IF(spx_step_queue_set(&b->queue, &v));
+    SPX_RETURN_IF(queue_weights(b));
+    return b->traced;
+}
+
+spx_status spx_bilevel_look(spx_bilevel *b, spx_bilevel_report *report)
+{
+    spx_step_numbers v;
+    SPX_RETURN_IF(spx_step_queue_look(&b->queue, &v));
+    fill_report(&v, report);
+    return check_numbers(&v);
 }

@@ -11,10 +11,14 @@
  * Running statistics are updated by every training-mode pass over the training batch (up to four),
  * not by the passes over the validation batch.
  *
+ * Steps are queued; what one says of itself is read some steps later (on the CPU: at once). From
+ * the first loss or gradient that is not finite, weights, alphas and their averages stay as they
+ * are, whatever is queued behind it.
+ *
  * Arenas of the weights' size held: weights, momentum, gradient; second order one more, which is
  * w', then w+, then w-.
  */
-#include "kernels/device/scalars.h"
+#include "host/train/step_queue.h"
 #include "search/supernet/supernet.h"
 
 typedef struct spx_bilevel_options {
@@ -40,65 +44,89 @@ typedef enum spx_bilevel_quantity {
     SPX_BILEVEL_WEIGHT_GRAD     /* before clipping; weights arena */
 } spx_bilevel_quantity;
 
+/** data: host memory, in the layout's order. */
 typedef void (*spx_bilevel_trace)(void *ctx, spx_bilevel_quantity q, const float *data, size_t n);
 
 typedef struct spx_bilevel {
     spx_bilevel_options options;
     spx_supernet *net; /* borrowed; with the passes the order needs */
-    /* Owned arenas of net->layout's sizes; the state to save and restore. */
+    /* Owned arenas of net->layout's sizes, memory of the net's device; the state to save and
+     * restore. */
     float *weights, *momentum, *state;
     float *alphas, *adam_m, *adam_v;
-    uint64_t alpha_steps; /* Adam's step count */
+    uint64_t alpha_steps; /* Adam's step count: steps queued so far */
     /* Scratch: undefined between steps. */
     float *weight_grad, *shifted;              /* shifted: second order only */
     float *alpha_grad;                         /* alphas' size */
     float *alpha_plus, *alpha_minus, *hessian; /* alphas' size; second order only */
-    spx_scalars scalars;
-    spx_guard guard;
-    float eps;
-    void *norm_workspace;
-    spx_bilevel_trace trace; /* or NULL */
+    spx_step_queue queue;
+    spx_samples train, val;  /* of the step being queued */
+    spx_bilevel_trace trace; /* or NULL; set it before the first step */
     void *trace_ctx;
+    spx_status traced; /* the first failure to show something */
 } spx_bilevel;
 
 typedef struct spx_bilevel_report {
+    uint64_t step;
     float train_loss, val_loss; /* of the weight step; of the alpha step, at w' or w */
     double weight_norm;         /* of the weights' gradient, before clipping */
     double alpha_norm;          /* of the alphas' gradient */
-    double dw_norm;             /* ||v||; second order */
-    float eps;                  /* 0.01/||v||; second order */
-    const float *logits; /* (batch, classes) of the weight step, until the workspace's next use */
+    double dw_norm;             /* ||v||; second order, else 0 */
+    float eps;                  /* 0.01/||v||, 0 where that is not finite; second order, else 0 */
+    spx_metrics metrics;        /* of the weight steps since spx_step_queue_count_from */
 } spx_bilevel_report;
 
 /**
  * Allocates arenas: weights, alphas and states as the layout draws them from seed, all else zero.
- * @return SPX_OK, SPX_EINVAL (an option out of range, net lacks a pass), SPX_ENOMEM; then b is
- * cleared
+ * @return SPX_OK, SPX_EINVAL (an option out of range, net lacks a pass), SPX_ENOMEM, SPX_EDEVICE;
+ * then b is cleared
  */
 SPX_MUST_CHECK spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net,
                                            const spx_bilevel_options *o, uint64_t seed);
 void spx_bilevel_clear(spx_bilevel *b); /* zeroed or initialised */
 
+/** What varies from step to step. */
+typedef struct spx_bilevel_args {
+    float xi;      /* learning rate of the look-ahead, second order; published: equal to lr */
+    float lr;      /* of the weights */
+    uint64_t step; /* steps done before this one; comes back with the report */
+} spx_bilevel_args;
+
 /**
- * One step: alphas, then weights with the new alphas.
- * @param xi  learning rate of the look-ahead, second order; published: equal to lr
- * @param lr  learning rate of the weights
- * @return SPX_OK; SPX_ENUMERIC where a loss or a gradient is not finite (alphas may be updated,
- * weights are not); what a program returns
+ * Queues a step: alphas, then weights with the new alphas.
+ * @param train, val  full batches in the memory of the net's device (host/train/source.h)
+ * @return SPX_OK; what a program returns; SPX_EINVAL where too many reports are unread
  */
+SPX_MUST_CHECK spx_status spx_bilevel_queue(spx_bilevel *b, const spx_samples *train,
+                                            const spx_samples *val, const spx_bilevel_args *a);
+
+/**
+ * The report of the oldest step not reported yet, if it is due; to be asked after every step until
+ * there is none.
+ * @param wait  true: every step is due; false: those with some steps queued behind them
+ * @param any   whether there was one
+ * @return SPX_OK; SPX_ENUMERIC where a loss or a gradient was not finite: the alphas may be updated
+ *         by that step, nothing else is but running statistics
+ */
+SPX_MUST_CHECK spx_status spx_bilevel_report_next(spx_bilevel *b, bool wait,
+                                                  spx_bilevel_report *report, bool *any);
+
+/** Queues a step and waits for its report. */
 SPX_MUST_CHECK spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train,
-                                           const spx_samples *val, float xi, float lr,
+                                           const spx_samples *val, const spx_bilevel_args *a,
                                            spx_bilevel_report *report);
 
-/* The parts of a step, for checks and other ways of searching. */
+/** The alphas into an arena in host memory, after all steps queued so far. */
+SPX_MUST_CHECK spx_status spx_bilevel_alphas(const spx_bilevel *b, float *host);
+
+/* The parts of a step, for checks and other ways of searching; spx_bilevel_look reads what they
+ * say. */
 
 /** alpha_grad = d_alpha L_val(w) at the present weights; states are left alone. */
-SPX_MUST_CHECK spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val,
-                                                  spx_bilevel_report *report);
+SPX_MUST_CHECK spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val);
 /** alpha_grad = the second-order gradient; weight_grad and shifted are overwritten. */
 SPX_MUST_CHECK spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_samples *train,
-                                                   const spx_samples *val, float xi,
-                                                   spx_bilevel_report *report);
+                                                   const spx_samples *val, float xi);
 /**
  * hessian [alphas' size] by central differences of L_train along `direction` (weights arena; may be
  * b->weight_grad) with step eps; zeros where that is 0. Updates the states twice.
@@ -107,9 +135,11 @@ SPX_MUST_CHECK spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_sam
 SPX_MUST_CHECK spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train,
                                               const float *direction, float eps, float *hessian);
 /** Adam on the alphas by alpha_grad. */
-SPX_MUST_CHECK spx_status spx_bilevel_update_alphas(spx_bilevel *b, spx_bilevel_report *report);
+SPX_MUST_CHECK spx_status spx_bilevel_update_alphas(spx_bilevel *b);
 /** Gradient on the training batch, clipping, SGD. */
 SPX_MUST_CHECK spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train,
-                                                     float lr, spx_bilevel_report *report);
+                                                     float lr);
+/** What the parts said so far, waiting for them. @return as spx_bilevel_report_next */
+SPX_MUST_CHECK spx_status spx_bilevel_look(spx_bilevel *b, spx_bilevel_report *report);
 
 #endif

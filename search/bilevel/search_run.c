@@ -2,7 +2,9 @@
 
 #include "data/loader/loader.h"
 #include "data/loader/loader_source.h"
+#include "host/train/device_arenas.h"
 #include "host/train/evaluate.h"
+#include "host/train/feed.h"
 #include "host/train/tuning_cache.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
@@ -18,14 +20,22 @@ typedef struct best {
     spx_genotype genotype;
 } best;
 
+/* A half of the training split and its way to the device. */
+typedef struct half {
+    spx_loader *loader;
+    spx_feed *feed;
+    spx_source source; /* on the device */
+} half;
+
 typedef struct run {
     spx_session *session;
     const spx_search_options *o;
-    spx_loader *train, *alpha, *check; /* the halves; check: alphas' half as validation reads it */
-    spx_source train_source, alpha_source, check_source;
+    half train, alpha, check; /* check: alphas' half as validation reads it */
     spx_supernet net;
     spx_bilevel search;
     spx_loop loop;
+    bool counting; /* the metrics of this epoch are on the device */
+    float *alphas; /* host memory, as of the last end of an epoch, save or finish */
     best best;
 } run;
 
@@ -46,8 +56,10 @@ static void arenas(const run *r, spx_ckpt_arena list[N_ARENAS])
 
 /* ---- opening ---- */
 
-static spx_status open_half(run *r, const uint32_t *index, size_t n, bool train, spx_loader **out)
+static spx_status open_half(const run *r, const uint32_t *index, size_t n, bool train, half *h)
 {
+    const spx_supernet_config *c = &r->o->net;
+    const spx_batch_shape shape = {c->batch, c->input.channels, c->input.rows, c->input.columns};
     const spx_search_options *o = r->o;
     const spx_loader_options lo = {.split = SPX_SPLIT_TRAIN,
                                    .subset = index,
@@ -58,21 +70,33 @@ static spx_status open_half(run *r, const uint32_t *index, size_t n, bool train,
                                    .width = (int)o->net.input.columns,
                                    .augment = o->augment,
                                    .seed = o->seed,
-                                   .threads = train ? 1 : 0};
-    return spx_loader_open(out, o->pack, &lo);
+                                   .threads = train ? 1 : 0,
+                                   .upload = r->session->stream};
+    spx_source host;
+    SPX_RETURN_IF(spx_loader_open(&h->loader, o->pack, &lo));
+    host = spx_loader_source(h->loader);
+    SPX_RETURN_IF(spx_feed_open(&h->feed, r->session->stream, &host, &shape));
+    h->source = spx_feed_source(h->feed);
+    return SPX_OK;
+}
+
+static void close_half(half *h)
+{
+    spx_feed_close(h->feed); /* before what it uploads from */
+    spx_loader_close(h->loader);
 }
 
 static spx_status open_data(run *r)
 {
     const spx_pack_split *s = &r->o->pack->split[SPX_SPLIT_TRAIN];
-    const size_t half = (s->count + 1) / 2;
+    const size_t most = (s->count + 1) / 2;
     size_t n[2];
     void *index = NULL;
     uint32_t *first, *second;
     spx_status st;
-    SPX_RETURN_IF(spx_calloc(&index, 2 * half, sizeof(uint32_t)));
+    SPX_RETURN_IF(spx_calloc(&index, 2 * most, sizeof(uint32_t)));
     first = index;
-    second = first + half;
+    second = first + most;
     SPX_TRY(st,
             spx_split_halves(s->labels, s->count, r->o->pack->classes, r->o->seed, first, &n[0],
                              second, &n[1]),
@@ -80,9 +104,6 @@ static spx_status open_data(run *r)
     SPX_TRY(st, open_half(r, first, n[0], true, &r->train), end);
     SPX_TRY(st, open_half(r, second, n[1], true, &r->alpha), end);
     SPX_TRY(st, open_half(r, second, n[1], false, &r->check), end);
-    r->train_source = spx_loader_source(r->train);
-    r->alpha_source = spx_loader_source(r->alpha);
-    r->check_source = spx_loader_source(r->check);
 end:
     spx_free(index);
     return st;
@@ -95,6 +116,7 @@ static spx_status open_net(run *r)
     SPX_RETURN_IF(spx_supernet_init(&r->net, r->session->stream, &r->o->net,
                                     passes | SPX_PASS_BIT(SPX_PASS_EVAL), r->session->tuning));
     spx_tuning_cache_store(r->session->tuning);
+    SPX_RETURN_IF(spx_layout_arena(r->net.layout, SPX_ROLE_ARCH, &r->alphas));
     return spx_bilevel_init(&r->search, &r->net, &r->o->bilevel, r->o->seed);
 }
 
@@ -132,9 +154,7 @@ static spx_status restore(run *r)
     }
     r->search.alpha_steps = (uint64_t)json_integer_value(steps);
     SPX_RETURN_IF(parse_best(&r->best, json_object_get(meta, "best")));
-    if (r->session->checkpoint.fallback && r->o->warn != NULL) {
-        r->o->warn(r->o->ctx, "the last checkpoint is damaged; going on from the one before it");
-    }
+    spx_session_warn(r->session, r->o->warn, r->o->ctx);
     arenas(r, list);
     return spx_session_load(r->session, r->net.layout, list, N_ARENAS);
 }
@@ -146,7 +166,8 @@ static spx_status init_from(run *r, const char *path)
     spx_status st;
     arenas(r, list);
     SPX_RETURN_IF(spx_ckpt_open(&c, path));
-    st = spx_ckpt_load(&c, r->net.layout, list, 3); /* param, param, buffer */
+    /* param, param, buffer */
+    st = spx_device_arenas_load(&c, r->net.layout, r->net.stream, list, 3);
     spx_ckpt_close(&c);
     return st;
 }
@@ -175,7 +196,8 @@ static spx_status save(void *ctx, const spx_loop_state *state)
     spx_ckpt_arena list[N_ARENAS];
     spx_genotype now;
     json_t *extra;
-    spx_supernet_genotype(&r->net, r->search.alphas, &now);
+    SPX_RETURN_IF(spx_bilevel_alphas(&r->search, r->alphas));
+    spx_supernet_genotype(&r->net, r->alphas, &now);
     extra = json_pack("{s:{s:[I,I,I], s:I, s:I, s:I}, s:o, s:o, s:I}", "supernet", "input",
                       (json_int_t)c->input.channels, (json_int_t)c->input.rows,
                       (json_int_t)c->input.columns, "classes", (json_int_t)c->classes,
@@ -206,9 +228,9 @@ spx_status spx_genotype_save(const spx_session *session, const spx_genotype *g)
 
 /* ---- the loop's callbacks ---- */
 
-static spx_status log_step(run *r, const spx_loop_state *s, const spx_bilevel_report *p)
+static spx_status log_step(const run *r, const spx_bilevel_report *p)
 {
-    const int64_t done = s->step + 1;
+    const int64_t done = (int64_t)p->step + 1;
     char note[64];
     if (r->o->show != NULL) {
         (void)snprintf(note, sizeof note, "loss %.3f", (double)p->train_loss);
@@ -224,18 +246,43 @@ static spx_status log_step(run *r, const spx_loop_state *s, const spx_bilevel_re
                                       "alpha_norm", p->alpha_norm, "dw_norm", p->dw_norm));
 }
 
+/* Takes what steps say of themselves: of all of them, or of those that are due. */
+static spx_status read_reports(run *r, spx_loop_state *s, bool wait)
+{
+    for (;;) {
+        spx_bilevel_report report;
+        bool any;
+        SPX_RETURN_IF(
+            spx_fail_context(spx_bilevel_report_next(&r->search, wait, &report, &any), "search"));
+        if (!any) {
+            return SPX_OK;
+        }
+        s->train = report.metrics;
+        SPX_RETURN_IF(log_step(r, &report));
+    }
+}
+
+static spx_status drain(void *ctx, spx_loop_state *s)
+{
+    return read_reports(ctx, s, true);
+}
+
 static spx_status step(void *ctx, spx_loop_state *s)
 {
     run *r = ctx;
     const float lr = spx_schedule_lr(&r->o->schedule, s->epoch);
+    const spx_bilevel_args a = {.xi = lr, .lr = lr, .step = (uint64_t)s->step};
+    const spx_source *train_half = &r->train.source, *alpha_half = &r->alpha.source;
     spx_samples train, alpha;
-    spx_bilevel_report report;
-    SPX_RETURN_IF(r->train_source.get(r->train_source.ctx, s->epoch, s->epoch_step, &train));
-    SPX_RETURN_IF(r->alpha_source.get(r->alpha_source.ctx, s->epoch, s->epoch_step, &alpha));
-    SPX_RETURN_IF(spx_fail_context(spx_bilevel_step(&r->search, &train, &alpha, lr, lr, &report),
+    if (!r->counting || s->epoch_step == 0) {
+        SPX_RETURN_IF(spx_step_queue_count_from(&r->search.queue, &s->train));
+        r->counting = true;
+    }
+    SPX_RETURN_IF(train_half->get(train_half->ctx, s->epoch, s->epoch_step, &train));
+    SPX_RETURN_IF(alpha_half->get(alpha_half->ctx, s->epoch, s->epoch_step, &alpha));
+    SPX_RETURN_IF(spx_fail_context(spx_bilevel_queue(&r->search, &train, &alpha, &a),
                                    "search step %lld", (long long)s->step));
-    spx_metrics_add(&s->train, train.valid, r->o->net.classes, report.logits, train.labels);
-    return log_step(r, s, &report);
+    return read_reports(r, s, false);
 }
 
 static spx_status stop(void *ctx)
@@ -251,7 +298,7 @@ static spx_status validate(run *r, spx_metrics *m)
                            .state = r->search.state,
                            .workspace = r->net.workspace};
     const int64_t batch = r->o->net.batch;
-    return spx_evaluate(r->net.program[SPX_PASS_EVAL], &b, &r->check_source, r->o->net.classes,
+    return spx_evaluate(r->net.stream, r->net.program[SPX_PASS_EVAL], &b, &r->check.source,
                         (r->o->validate_images + batch - 1) / batch, spx_session_stop, r->session,
                         m);
 }
@@ -289,8 +336,9 @@ static spx_status end_epoch(void *ctx, const spx_loop_state *s)
     best now = {.any = true, .epoch = s->epoch};
     SPX_RETURN_IF(validate(r, &m));
     now.top1 = spx_metrics_top1(&m);
-    spx_supernet_genotype(&r->net, r->search.alphas, &now.genotype);
-    spx_supernet_collapse(&r->net, r->search.alphas, &c);
+    SPX_RETURN_IF(spx_bilevel_alphas(&r->search, r->alphas));
+    spx_supernet_genotype(&r->net, r->alphas, &now.genotype);
+    spx_supernet_collapse(&r->net, r->alphas, &c);
     SPX_RETURN_IF(spx_jsonl_append(r->session->metrics, epoch_line(r, s, &m, &now.genotype, &c)));
     warn_of_collapse(r, &c);
     if (r->best.any && now.top1 <= r->best.top1) {
@@ -304,34 +352,29 @@ static spx_status end_epoch(void *ctx, const spx_loop_state *s)
 
 static spx_status finish(run *r, spx_search_result *result)
 {
-    json_t *j;
-    char *text;
-    spx_status st;
     *result = (spx_search_result){.steps = r->session->state.step,
                                   .epoch = r->best.epoch,
                                   .top1 = r->best.top1,
                                   .genotype = r->best.genotype};
-    spx_supernet_collapse(&r->net, r->search.alphas, &result->collapse);
-    j = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "steps", (json_int_t)result->steps,
+    SPX_RETURN_IF(spx_bilevel_alphas(&r->search, r->alphas));
+    spx_supernet_collapse(&r->net, r->alphas, &result->collapse);
+    return spx_session_result(
+        r->session,
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "steps", (json_int_t)result->steps,
                   "epoch", (json_int_t)result->epoch, "val_top1", result->top1, "skip_share",
                   result->collapse.skip_share, "none_share", result->collapse.none_share,
                   "alpha_entropy", result->collapse.entropy, "genotype",
-                  genotype_value(&result->genotype));
-    text = j != NULL ? json_dumps(j, JSON_INDENT(2)) : NULL;
-    st = text != NULL ? spx_session_write(r->session, "result.json", text)
-                      : SPX_FAIL(SPX_ENOMEM, "search: result");
-    free(text);
-    json_decref(j);
-    return st;
+                  genotype_value(&result->genotype)));
 }
 
 static void run_clear(run *r)
 {
     spx_bilevel_clear(&r->search);
     spx_supernet_clear(&r->net);
-    spx_loader_close(r->train);
-    spx_loader_close(r->alpha);
-    spx_loader_close(r->check);
+    spx_free(r->alphas);
+    close_half(&r->train);
+    close_half(&r->alpha);
+    close_half(&r->check);
 }
 
 spx_status spx_search_run(spx_session *session, const spx_search_options *o,
@@ -348,13 +391,14 @@ spx_status spx_search_run(spx_session *session, const spx_search_options *o,
         SPX_TRY(st, init_from(&r, o->init_from), end);
     }
     r.loop = (spx_loop){.epochs = o->schedule.epochs,
-                        .epoch_steps = r.train_source.steps < r.alpha_source.steps
-                                           ? r.train_source.steps
-                                           : r.alpha_source.steps,
+                        .epoch_steps = r.train.source.steps < r.alpha.source.steps
+                                           ? r.train.source.steps
+                                           : r.alpha.source.steps,
                         .max_steps = o->max_steps,
                         .save_every = o->save_every,
                         .ctx = &r,
                         .step = step,
+                        .drain = drain,
                         .end_epoch = end_epoch,
                         .save = save,
                         .stop = stop};

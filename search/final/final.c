@@ -31,7 +31,7 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
     c.label_smoothing = smoothing;
     *out = NULL;
     SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
-    st = spx_memory_check(net.graph, 3);
+    st = spx_memory_check(net.graph, stream, 3);
     if (st == SPX_OK) {
         const spx_loss_seed seed[2] = {{net.loss, 1.0f}, {net.aux_loss, aux_weight}};
         const spx_tid output[3] = {net.logits, net.loss, net.aux_loss};
@@ -56,7 +56,7 @@ spx_status spx_final_eval_program(spx_program **out, spx_stream *stream, const s
     c.auxiliary = auxiliary;
     *out = NULL;
     SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
-    st = spx_memory_check(net.graph, 1);
+    st = spx_memory_check(net.graph, stream, 1);
     if (st == SPX_OK) {
         const spx_program_options o = {.output = &net.logits, .n_output = 1, .tuning = tuning};
         st = spx_program_create(out, net.graph, stream, &o);

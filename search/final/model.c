@@ -1,6 +1,7 @@
 #include "search/final/model.h"
 
-#include "kernels/base/alloc.h"
+#include "host/train/device_arenas.h"
+#include "kernels/device/device_memory.h"
 
 #include <string.h>
 
@@ -66,17 +67,19 @@ spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const 
     const spx_layout *l;
     spx_status st;
     memset(r, 0, sizeof *r);
+    r->stream = stream;
     SPX_TRY(st, spx_final_eval_program(&r->program, stream, &m->spec, batch, false, tuning), fail);
     l = spx_program_layout(r->program);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &r->weights), fail);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &r->state), fail);
-    SPX_TRY(st, spx_alloc(&r->workspace, spx_program_workspace_bytes(r->program)), fail);
+    SPX_TRY(st, spx_layout_device_arena(l, stream, SPX_ROLE_WEIGHT, &r->weights), fail);
+    SPX_TRY(st, spx_layout_device_arena(l, stream, SPX_ROLE_STATE, &r->state), fail);
+    SPX_TRY(st, spx_device_alloc(stream, &r->workspace, spx_program_workspace_bytes(r->program)),
+            fail);
     {
         const spx_ckpt_arena list[] = {
             {averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, r->weights},
             {averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, r->state},
         };
-        SPX_TRY(st, spx_ckpt_load(&m->file, l, list, 2), fail);
+        SPX_TRY(st, spx_device_arenas_load(&m->file, l, stream, list, 2), fail);
     }
     return SPX_OK;
 fail:
@@ -86,10 +89,12 @@ fail:
 
 void spx_model_runner_clear(spx_model_runner *r)
 {
+    if (r->stream != NULL) {
+        spx_device_free(r->stream, r->weights);
+        spx_device_free(r->stream, r->state);
+        spx_device_free(r->stream, r->workspace);
+    }
     spx_program_destroy(r->program);
-    spx_free(r->weights);
-    spx_free(r->state);
-    spx_free(r->workspace);
     memset(r, 0, sizeof *r);
 }
 

@@ -40,8 +40,9 @@ const char *spx_model_class(const spx_model *m, int64_t i);
 
 /** A model ready to evaluate batches. */
 typedef struct spx_model_runner {
-    spx_program *program; /* output 0: logits (batch, classes) */
-    float *weights, *state;
+    spx_stream *stream;     /* borrowed */
+    spx_program *program;   /* output 0: logits (batch, classes) */
+    float *weights, *state; /* memory of the stream's device, as is the workspace */
     void *workspace;
 } spx_model_runner;
 

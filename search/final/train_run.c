@@ -3,8 +3,11 @@
 #include "data/loader/loader.h"
 #include "data/loader/loader_source.h"
 #include "host/control/build_info.h"
+#include "host/train/device_arenas.h"
 #include "host/train/evaluate.h"
+#include "host/train/feed.h"
 #include "host/train/tuning_cache.h"
+#include "kernels/device/device_memory.h"
 #include "search/final/model.h"
 
 #include <stdlib.h>
@@ -21,10 +24,12 @@ typedef struct run {
     spx_session *session;
     const spx_train_options *o;
     spx_loader *train, *test;
-    spx_source train_source, test_source;
+    spx_feed *train_feed, *test_feed;
+    spx_source train_source, test_source; /* on the device */
     spx_program *train_program, *eval_program;
     spx_trainer trainer;
     spx_loop loop;
+    bool counting; /* the metrics of this epoch are on the device */
     best best;
     spx_metrics last;
 } run;
@@ -46,9 +51,13 @@ static void arenas(const run *r, spx_ckpt_arena list[N_ARENAS])
 
 /* ---- opening ---- */
 
-static spx_status open_split(run *r, spx_split split, spx_loader **out)
+static spx_status open_split(run *r, spx_split split, spx_loader **out, spx_feed **feed,
+                             spx_source *source)
 {
     const spx_train_options *o = r->o;
+    const spx_batch_shape shape = {o->batch, o->spec.input.channels, o->spec.input.rows,
+                                   o->spec.input.columns};
+    spx_source host;
     const bool train = split == SPX_SPLIT_TRAIN;
     const spx_loader_options lo = {.split = split,
                                    .train = train,
@@ -57,18 +66,21 @@ static spx_status open_split(run *r, spx_split split, spx_loader **out)
                                    .width = (int)o->spec.input.columns,
                                    .augment = o->augment,
                                    .seed = o->seed,
-                                   .threads = train ? 1 : 0};
-    return spx_loader_open(out, o->pack, &lo);
+                                   .threads = train ? 1 : 0,
+                                   .upload = r->session->stream};
+    SPX_RETURN_IF(spx_loader_open(out, o->pack, &lo));
+    host = spx_loader_source(*out);
+    SPX_RETURN_IF(spx_feed_open(feed, r->session->stream, &host, &shape));
+    *source = spx_feed_source(*feed);
+    return SPX_OK;
 }
 
 static spx_status open_run(run *r)
 {
     const spx_train_options *o = r->o;
     spx_session *s = r->session;
-    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TRAIN, &r->train));
-    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TEST, &r->test));
-    r->train_source = spx_loader_source(r->train);
-    r->test_source = spx_loader_source(r->test);
+    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TRAIN, &r->train, &r->train_feed, &r->train_source));
+    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TEST, &r->test, &r->test_feed, &r->test_source));
     SPX_RETURN_IF(spx_final_train_program(&r->train_program, s->stream, &o->spec, o->batch,
                                           o->aux_weight, o->smoothing, o->drop_path > 0,
                                           s->tuning));
@@ -96,29 +108,29 @@ static spx_status restore(run *r)
         r->best.epoch = epoch;
         r->best.any = true;
     }
-    if (r->session->checkpoint.fallback && r->o->warn != NULL) {
-        r->o->warn(r->o->ctx, "the last checkpoint is damaged; going on from the one before it");
-    }
+    spx_session_warn(r->session, r->o->warn, r->o->ctx);
     arenas(r, list);
     return spx_session_load(r->session, r->trainer.layout, list, N_ARENAS);
 }
 
 static spx_status init_from(run *r, const char *path)
 {
+    const spx_trainer *t = &r->trainer;
+    const int64_t *n = t->layout->floats;
     spx_ckpt_arena list[N_ARENAS];
     spx_model m;
     spx_status st;
     arenas(r, list);
     SPX_RETURN_IF(spx_model_open(&m, path));
-    st = spx_ckpt_load(&m.file, r->trainer.layout, list, 2); /* param, buffer */
+    st = spx_device_arenas_load(&m.file, t->layout, t->stream, list, 2); /* param, buffer */
     spx_model_close(&m);
-    if (st == SPX_OK && r->trainer.ema_weights != NULL) {
-        const int64_t *n = r->trainer.layout->floats;
-        memcpy(r->trainer.ema_weights, r->trainer.weights,
-               (size_t)n[SPX_ROLE_WEIGHT] * sizeof(float));
-        memcpy(r->trainer.ema_state, r->trainer.state, (size_t)n[SPX_ROLE_STATE] * sizeof(float));
+    if (st != SPX_OK || t->ema_weights == NULL) {
+        return st;
     }
-    return st;
+    SPX_RETURN_IF(spx_device_copy(t->stream, t->ema_weights, t->weights,
+                                  (size_t)n[SPX_ROLE_WEIGHT] * sizeof(float)));
+    return spx_device_copy(t->stream, t->ema_state, t->state,
+                           (size_t)n[SPX_ROLE_STATE] * sizeof(float));
 }
 
 /* ---- saving ---- */
@@ -158,6 +170,8 @@ static spx_status save_model(const run *r, const char *name, const spx_loop_stat
 {
     char path[4096];
     json_t *j = about(r);
+    const spx_layout *l = r->trainer.layout;
+    spx_ckpt_arena device[2], host[2];
     spx_binding b;
     spx_status st;
     SPX_TRY(st, spx_run_dir_path(r->session->dir, name, path, sizeof path), end);
@@ -166,7 +180,11 @@ static spx_status save_model(const run *r, const char *name, const spx_loop_stat
     (void)json_object_set_new(j, "commit", json_string(spx_build_commit()));
     (void)json_object_set(j, "config", r->session->config);
     spx_trainer_bind_best(&r->trainer, &b);
-    st = spx_model_save(path, &r->o->spec, j, r->trainer.layout, b.weights, b.state);
+    device[0] = (spx_ckpt_arena){"param", SPX_ROLE_WEIGHT, (float *)(uintptr_t)b.weights};
+    device[1] = (spx_ckpt_arena){"buffer", SPX_ROLE_STATE, b.state};
+    SPX_TRY(st, spx_host_twins(l, r->trainer.stream, device, 2, true, host), end);
+    st = spx_model_save(path, &r->o->spec, j, l, host[0].data, host[1].data);
+    spx_host_twins_free(r->trainer.stream, host, 2);
 end:
     json_decref(j);
     return st;
@@ -180,9 +198,9 @@ static spx_status stop(void *ctx)
     return spx_session_stop(r->session);
 }
 
-static spx_status log_step(run *r, const spx_loop_state *s, const spx_step_report *p)
+static spx_status log_step(const run *r, const spx_step_report *p)
 {
-    const int64_t done = s->step + 1;
+    const int64_t done = (int64_t)p->step + 1;
     if (r->o->show != NULL) {
         char note[64];
         (void)snprintf(note, sizeof note, "loss %.3f", (double)p->loss);
@@ -196,6 +214,27 @@ static spx_status log_step(run *r, const spx_loop_state *s, const spx_step_repor
                                       (double)p->loss, "norm", p->norm));
 }
 
+/* Takes what steps say of themselves: of all of them, or of those that are due. */
+static spx_status read_reports(run *r, spx_loop_state *s, bool wait)
+{
+    for (;;) {
+        spx_step_report report;
+        bool any;
+        SPX_RETURN_IF(
+            spx_fail_context(spx_trainer_report(&r->trainer, wait, &report, &any), "training"));
+        if (!any) {
+            return SPX_OK;
+        }
+        s->train = report.metrics;
+        SPX_RETURN_IF(log_step(r, &report));
+    }
+}
+
+static spx_status drain(void *ctx, spx_loop_state *s)
+{
+    return read_reports(ctx, s, true);
+}
+
 static spx_status step(void *ctx, spx_loop_state *s)
 {
     run *r = ctx;
@@ -206,11 +245,13 @@ static spx_status step(void *ctx, spx_loop_state *s)
                              .seed = o->seed,
                              .step = (uint64_t)s->step};
     spx_samples batch;
-    spx_step_report report;
+    if (!r->counting || s->epoch_step == 0) {
+        SPX_RETURN_IF(spx_step_queue_count_from(&r->trainer.queue, &s->train));
+        r->counting = true;
+    }
     SPX_RETURN_IF(r->train_source.get(r->train_source.ctx, s->epoch, s->epoch_step, &batch));
-    SPX_RETURN_IF(spx_fail_context(spx_trainer_step(&r->trainer, &batch, &a, &report), "training"));
-    spx_metrics_add(&s->train, batch.valid, o->spec.classes, report.logits, batch.labels);
-    return log_step(r, s, &report);
+    SPX_RETURN_IF(spx_fail_context(spx_trainer_queue(&r->trainer, &batch, &a), "training"));
+    return read_reports(r, s, false);
 }
 
 static spx_status log_epoch(const run *r, const spx_loop_state *s)
@@ -228,7 +269,7 @@ static spx_status evaluate(run *r)
 {
     spx_binding b;
     spx_trainer_bind_best(&r->trainer, &b);
-    return spx_evaluate(r->eval_program, &b, &r->test_source, r->o->spec.classes, 0,
+    return spx_evaluate(r->session->stream, r->eval_program, &b, &r->test_source, 0,
                         spx_session_stop, r->session, &r->last);
 }
 
@@ -256,9 +297,6 @@ static spx_status finish(run *r, spx_train_result *result)
 {
     const spx_loop_state *s = &r->session->state;
     const spx_counts *c = &result->counts;
-    json_t *j;
-    char *text;
-    spx_status st;
     if (r->last.images == 0) { /* resumed after its end */
         SPX_RETURN_IF(evaluate(r));
     }
@@ -266,18 +304,14 @@ static spx_status finish(run *r, spx_train_result *result)
         .steps = s->step, .last = r->last, .best_top1 = r->best.top1, .best_epoch = r->best.epoch};
     SPX_RETURN_IF(spx_final_count(&r->o->spec, r->o->aux_weight > 0, &result->counts));
     SPX_RETURN_IF(save_model(r, "model.h5", s, spx_metrics_top1(&r->last)));
-    j = json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:I, s:I}", "steps",
+    return spx_session_result(
+        r->session,
+        json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:I, s:I}", "steps",
                   (json_int_t)s->step, "top1", spx_metrics_top1(&r->last), "top5",
                   spx_metrics_top5(&r->last), "loss", spx_metrics_loss(&r->last), "images",
                   (json_int_t)r->last.images, "best_top1", r->best.top1, "best_epoch",
                   (json_int_t)r->best.epoch, "relus", (json_int_t)c->relus, "params",
-                  (json_int_t)c->params, "macs", (json_int_t)c->macs);
-    text = j != NULL ? json_dumps(j, JSON_INDENT(2)) : NULL;
-    st = text != NULL ? spx_session_write(r->session, "result.json", text)
-                      : SPX_FAIL(SPX_ENOMEM, "training: result");
-    free(text);
-    json_decref(j);
-    return st;
+                  (json_int_t)c->params, "macs", (json_int_t)c->macs));
 }
 
 static void run_clear(run *r)
@@ -285,6 +319,8 @@ static void run_clear(run *r)
     spx_trainer_clear(&r->trainer);
     spx_program_destroy(r->train_program);
     spx_program_destroy(r->eval_program);
+    spx_feed_close(r->train_feed); /* before what it uploads from */
+    spx_feed_close(r->test_feed);
     spx_loader_close(r->train);
     spx_loader_close(r->test);
 }
@@ -318,6 +354,7 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
                         .save_every = o->save_every,
                         .ctx = &r,
                         .step = step,
+                        .drain = drain,
                         .end_epoch = end_epoch,
                         .save = save,
                         .stop = stop};

@@ -1,7 +1,7 @@
 #include "search/supernet/supernet.h"
 
 #include "host/train/memory.h"
-#include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static spx_status make_program(spx_supernet *s, spx_pass pass, bool reference,
     spx_status st;
     c.training = pass != SPX_PASS_EVAL;
     SPX_RETURN_IF(spx_build_supernet(&net, &c));
-    st = spx_memory_check(net.graph, c.training ? 3 : 1);
+    st = spx_memory_check(net.graph, s->stream, c.training ? 3 : 1);
     if (st == SPX_OK) {
         const spx_loss_seed seed = {net.loss, 1.0f};
         const spx_tid output[2] = {net.logits, net.loss};
@@ -66,7 +66,7 @@ spx_status spx_supernet_init(spx_supernet *out, spx_stream *stream, const spx_su
     if (out->layout == NULL) {
         SPX_TRY(st, SPX_FAIL(SPX_EINVAL, "supernet: no passes"), fail);
     }
-    SPX_TRY(st, spx_alloc(&out->workspace, out->workspace_bytes), fail);
+    SPX_TRY(st, spx_device_alloc(stream, &out->workspace, out->workspace_bytes), fail);
     return SPX_OK;
 fail:
     spx_supernet_clear(out);
@@ -78,12 +78,14 @@ void spx_supernet_clear(spx_supernet *s)
     for (int pass = 0; pass < SPX_PASS_COUNT; pass++) {
         spx_program_destroy(s->program[pass]);
     }
-    spx_free(s->workspace);
+    if (s->workspace != NULL) {
+        spx_device_free(s->stream, s->workspace);
+    }
     memset(s, 0, sizeof *s);
 }
 
 spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass, const spx_supernet_run *r,
-                             const float **logits, float *loss)
+                             const float **logits, const float **loss)
 {
     spx_program *p = s->program[pass];
     const void *input[2] = {r->images, r->labels};
@@ -103,7 +105,7 @@ spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass, const spx_supernet_
         *logits = spx_program_output(p, &b, 0);
     }
     if (loss != NULL && pass != SPX_PASS_EVAL) {
-        *loss = *spx_program_output(p, &b, 1);
+        *loss = spx_program_output(p, &b, 1);
     }
     return SPX_OK;
 }

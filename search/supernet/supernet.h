@@ -29,7 +29,7 @@ typedef struct spx_supernet {
     spx_stream *stream;                   /* borrowed */
     spx_program *program[SPX_PASS_COUNT]; /* owned; NULL where not asked for */
     const spx_layout *layout;             /* of the first program; the others' are equal */
-    void *workspace;                      /* owned; of the largest program */
+    void *workspace;                      /* owned, device memory; of the largest program */
     size_t workspace_bytes;
 } spx_supernet;
 
@@ -45,30 +45,32 @@ SPX_MUST_CHECK spx_status spx_supernet_init(spx_supernet *out, spx_stream *strea
                                             struct spx_tuning *tuning);
 void spx_supernet_clear(spx_supernet *s); /* zeroed or initialised */
 
-/** What one pass reads and writes; arenas as in spx_binding. */
+/** What one pass reads and writes, memory of the stream's device; arenas as in spx_binding. */
 typedef struct spx_supernet_run {
     const float *weights, *alphas;
     float *state;
     bool update_state;
     float *weight_grad, *alpha_grad; /* where the pass computes them */
-    const float *images;             /* (batch, C, H, W) */
+    const float *images;             /* (batch, C, H, W); CUDA: (batch, H, W, C) */
     const int32_t *labels;           /* [batch]; NULL for SPX_PASS_EVAL */
 } spx_supernet_run;
 
 /**
  * Runs one pass.
- * @param logits receives (batch, classes) in the workspace, valid until its next use; may be NULL
- * @param loss   receives the mean loss, not for SPX_PASS_EVAL; may be NULL
+ * @param logits receives (batch, classes) in the workspace, device memory valid until its next use;
+ *               may be NULL
+ * @param loss   receives the mean loss likewise, not for SPX_PASS_EVAL; may be NULL
  */
 SPX_MUST_CHECK spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass,
                                             const spx_supernet_run *r, const float **logits,
-                                            float *loss);
+                                            const float **loss);
 
-/** Pointers to the alphas' rows inside an arena: (2 + i) x SPX_PRIMITIVE_COUNT floats each. */
+/** Pointers to the alphas' rows inside an arena in host memory: (2 + i) x SPX_PRIMITIVE_COUNT
+ * floats each. */
 void spx_supernet_alphas(const spx_supernet *s, const float *alphas,
                          const float *normal[SPX_CELL_NODES], const float *reduce[SPX_CELL_NODES]);
 
-/** The genotype of an arena of alphas. */
+/** The genotype of an arena of alphas in host memory. */
 void spx_supernet_genotype(const spx_supernet *s, const float *alphas, spx_genotype *out);
 
 /** How far the alphas have collapsed; see README.md for what the numbers say. */

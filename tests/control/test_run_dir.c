@@ -30,7 +30,11 @@ static int teardown(void **state)
 
 static spx_status open_run(spx_run_dir **run, bool resume, const char *verb)
 {
-    return spx_run_dir_open(run, folder, resume, verb, "[train]\nepochs = 3\n", config);
+    spx_status st = spx_run_dir_open(run, folder, resume, verb);
+    if (st == SPX_OK) {
+        st = spx_run_dir_record(*run, "[train]\nepochs = 3\n", config, "abacus:0");
+    }
+    return st;
 }
 
 static void in_folder(const char *name, char path[300])
@@ -57,6 +61,7 @@ SPX_TEST(a_new_run_records_its_options_and_its_commit)
     assert_true(json_equal(json_object_get(record, "config"), config));
     session = json_array_get(json_object_get(record, "sessions"), 0);
     assert_string_equal(json_string_value(json_object_get(session, "commit")), spx_build_commit());
+    assert_string_equal(json_string_value(json_object_get(session, "device")), "abacus:0");
     json_decref(record);
 }
 
@@ -93,6 +98,24 @@ SPX_TEST(every_session_is_recorded_and_the_first_options_are_kept)
     record = json_load_file(path, 0, NULL);
     assert_int_equal(json_array_size(json_object_get(record, "sessions")), 2);
     json_decref(record);
+}
+
+SPX_TEST(what_is_not_recorded_leaves_the_run_as_it_was)
+{
+    SPX_UNUSED;
+    spx_run_dir *run;
+    char path[300];
+    json_t *before, *after;
+    CHECK_OK(open_run(&run, false, "train"));
+    spx_run_dir_close(run);
+    in_folder("run.json", path);
+    before = json_load_file(path, 0, NULL);
+    CHECK_OK(spx_run_dir_open(&run, folder, true, "train")); /* and then the options are refused */
+    spx_run_dir_close(run);
+    after = json_load_file(path, 0, NULL);
+    assert_true(json_equal(before, after));
+    json_decref(before);
+    json_decref(after);
 }
 
 SPX_TEST(a_foreign_folder_is_refused_and_left_as_it_was)
@@ -188,6 +211,7 @@ int main(void)
         TEST(a_new_run_records_its_options_and_its_commit),
         TEST(an_existing_run_is_not_overwritten_unless_resumed),
         TEST(every_session_is_recorded_and_the_first_options_are_kept),
+        TEST(what_is_not_recorded_leaves_the_run_as_it_was),
         TEST(a_foreign_folder_is_refused_and_left_as_it_was),
         TEST(what_a_killed_creation_left_does_not_block_a_new_run),
         TEST(a_second_process_is_told_who_holds_the_run),

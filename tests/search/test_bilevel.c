@@ -194,7 +194,8 @@ SPX_TEST(two_second_order_steps_follow_the_published_computation)
             spx_h5_close(x.step);
             open_file(&x.step, "search_step2_correct.h5");
         }
-        CHECK_OK(spx_bilevel_step(&x.b, &x.train[i], &x.val[i], (float)x.xi, (float)x.lr, &r));
+        const spx_bilevel_args a = {.xi = (float)x.xi, .lr = (float)x.lr};
+        CHECK_OK(spx_bilevel_step(&x.b, &x.train[i], &x.val[i], &a, &r));
         compare(&x, "alpha_after", SPX_ROLE_ARCH, x.b.alphas, HESSIAN);
         compare(&x, "weight_after", SPX_ROLE_WEIGHT, x.b.weights, 10 * EXACT);
         compare(&x, "momentum_after", SPX_ROLE_WEIGHT, x.b.momentum, GRADIENT);
@@ -213,10 +214,9 @@ SPX_TEST(two_second_order_steps_follow_the_published_computation)
 SPX_TEST(first_order_gradient_is_the_validation_gradient_at_the_present_weights)
 {
     fixture x;
-    spx_bilevel_report r;
     SPX_UNUSED;
     setup(&x, false, SPX_PASSES_FIRST_ORDER);
-    CHECK_OK(spx_bilevel_first_order(&x.b, &x.val[0], &r));
+    CHECK_OK(spx_bilevel_first_order(&x.b, &x.val[0]));
     compare(&x, "alpha_grad_first_order", SPX_ROLE_ARCH, x.b.alpha_grad, GRADIENT);
     teardown(&x);
 }
@@ -271,8 +271,8 @@ SPX_TEST(a_loss_that_is_not_finite_stops_the_step_before_the_weights_change)
     before = x.b.weights[0];
     images = (float *)(uintptr_t)x.train[0].images;
     images[0] = NAN;
-    CHECK_FAILS(SPX_ENUMERIC,
-                spx_bilevel_step(&x.b, &x.train[0], &x.val[0], (float)x.xi, (float)x.lr, &r));
+    CHECK_FAILS(SPX_ENUMERIC, spx_bilevel_step(&x.b, &x.train[0], &x.val[0],
+                                               &(spx_bilevel_args){.lr = (float)x.lr}, &r));
     assert_true(x.b.weights[0] == before);
     teardown(&x);
 }

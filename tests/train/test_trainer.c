@@ -198,13 +198,13 @@ SPX_TEST(evaluation_counts_every_image_once_and_can_be_stopped)
     build(false, &forward);
     CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, spx_program_workspace_bytes(forward)));
     spx_trainer_bind_best(&t, &b);
-    CHECK_OK(spx_evaluate(forward, &b, &src, OUT, 0, NULL, NULL, &m));
+    CHECK_OK(spx_evaluate(stream, forward, &b, &src, 0, NULL, NULL, &m));
     assert_int_equal(m.images, 5);
     assert_int_equal(m.top5, 5); /* of three classes */
-    CHECK_OK(spx_evaluate(forward, &b, &src, OUT, 2, NULL, NULL, &m));
+    CHECK_OK(spx_evaluate(stream, forward, &b, &src, 2, NULL, NULL, &m));
     assert_int_equal(m.images, 4);
     CHECK_FAILS(SPX_EINTERRUPTED,
-                spx_evaluate(forward, &b, &src, OUT, 0, stop_at_second, &calls, &m));
+                spx_evaluate(stream, forward, &b, &src, 0, stop_at_second, &calls, &m));
     spx_trainer_clear(&t);
     spx_program_destroy(forward);
 }

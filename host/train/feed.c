@@ -1,0 +1,149 @@
+#include "host/train/feed.h"
+
+#include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
+#include "kernels/nn/copy/copy_cuda.h"
+
+/* A batch as it was on the host, in device memory. */
+typedef struct stage {
+    float *images;
+    int32_t *labels;
+    spx_event *filled, *used;
+} stage;
+
+struct spx_feed {
+    spx_stream *stream;
+    spx_source host;
+    spx_batch_shape shape;
+    size_t pixels; /* of one image, all channels */
+    stage stage[2];
+    uint64_t batches; /* got so far */
+    float *images;    /* (n, rows, columns, channels) */
+    int32_t *labels;
+};
+
+#ifdef SPX_HAVE_CUDA
+#define FROM_NCHW spx_from_nchw_cuda
+#else
+#define FROM_NCHW NULL
+#endif
+
+static spx_status (*const from_nchw)(spx_stream *, int64_t, int64_t, int64_t, const float *,
+                                     spx_nhwc) = FROM_NCHW;
+
+static spx_status pass_through(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    const spx_feed *f = ctx;
+    return f->host.get(f->host.ctx, epoch, step, out);
+}
+
+/* Queues the upload of a batch on the lane for it. */
+static spx_status fill(spx_feed *f, stage *t, const spx_samples *from)
+{
+    const size_t n = (size_t)f->shape.n;
+    SPX_RETURN_IF(spx_event_wait(t->used, f->stream));
+    SPX_RETURN_IF(spx_upload(f->stream, t->images, from->images, n * f->pixels * sizeof(float)));
+    SPX_RETURN_IF(spx_upload(f->stream, t->labels, from->labels, n * sizeof(int32_t)));
+    return spx_event_record(t->filled, f->stream);
+}
+
+/* Queues what turns the uploaded batch into the one that programs read. */
+static spx_status use(spx_feed *f, stage *t)
+{
+    const spx_batch_shape *d = &f->shape;
+    const spx_nhwc images = {f->images, d->channels, SPX_TYPE_F32};
+    SPX_RETURN_IF(spx_event_wait(t->filled, f->stream));
+    SPX_RETURN_IF(from_nchw(f->stream, d->n, d->channels, d->rows * d->columns, t->images, images));
+    SPX_RETURN_IF(spx_device_copy(f->stream, f->labels, t->labels, (size_t)d->n * sizeof(int32_t)));
+    return spx_event_record(t->used, f->stream);
+}
+
+static spx_status get(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    spx_feed *f = ctx;
+    stage *t = &f->stage[f->batches % 2];
+    const int lane = spx_stream_lane(f->stream);
+    spx_samples from;
+    spx_status st;
+    if (f->batches > 0) { /* the host's batch is borrowed until it is asked for the next */
+        SPX_RETURN_IF(spx_event_sync(f->stage[(f->batches - 1) % 2].filled));
+    }
+    SPX_RETURN_IF(f->host.get(f->host.ctx, epoch, step, &from));
+    spx_stream_set_lane(f->stream, spx_stream_lanes(f->stream) - 1);
+    st = fill(f, t, &from);
+    spx_stream_set_lane(f->stream, lane);
+    SPX_RETURN_IF(st);
+    SPX_RETURN_IF(use(f, t));
+    f->batches++;
+    *out = (spx_samples){.images = f->images, .labels = f->labels, .valid = from.valid};
+    return SPX_OK;
+}
+
+static spx_status alloc_batch(spx_stream *s, size_t n, size_t pixels, float **images,
+                              int32_t **labels)
+{
+    void *p;
+    SPX_RETURN_IF(spx_device_alloc(s, &p, n * pixels * sizeof(float)));
+    *images = p;
+    SPX_RETURN_IF(spx_device_alloc(s, &p, n * sizeof(int32_t)));
+    *labels = p;
+    return SPX_OK;
+}
+
+static spx_status alloc_all(spx_feed *f)
+{
+    const size_t n = (size_t)f->shape.n;
+    SPX_RETURN_IF(alloc_batch(f->stream, n, f->pixels, &f->images, &f->labels));
+    for (int i = 0; i < 2; i++) {
+        stage *t = &f->stage[i];
+        SPX_RETURN_IF(alloc_batch(f->stream, n, f->pixels, &t->images, &t->labels));
+        SPX_RETURN_IF(spx_event_create(&t->filled, f->stream));
+        SPX_RETURN_IF(spx_event_create(&t->used, f->stream));
+        SPX_RETURN_IF(spx_event_record(t->used, f->stream)); /* nobody uses it yet */
+    }
+    return SPX_OK;
+}
+
+spx_status spx_feed_open(spx_feed **out, spx_stream *s, const spx_source *src,
+                         const spx_batch_shape *shape)
+{
+    void *p;
+    spx_feed *f;
+    spx_status st;
+    *out = NULL;
+    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof *f));
+    f = p;
+    f->stream = s;
+    f->host = *src;
+    f->shape = *shape;
+    f->pixels = (size_t)(shape->channels * shape->rows * shape->columns);
+    st = spx_stream_device(s) == SPX_DEVICE_CPU ? SPX_OK : alloc_all(f);
+    if (st != SPX_OK) {
+        spx_feed_close(f);
+        return st;
+    }
+    *out = f;
+    return SPX_OK;
+}
+
+void spx_feed_close(spx_feed *f)
+{
+    if (f == NULL) {
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        spx_device_free(f->stream, f->stage[i].images);
+        spx_device_free(f->stream, f->stage[i].labels);
+        spx_event_destroy(f->stage[i].filled);
+        spx_event_destroy(f->stage[i].used);
+    }
+    spx_device_free(f->stream, f->images);
+    spx_device_free(f->stream, f->labels);
+    spx_free(f);
+}
+
+spx_source spx_feed_source(spx_feed *f)
+{
+    const bool host = spx_stream_device(f->stream) == SPX_DEVICE_CPU;
+    return (spx_source){.get = host ? pass_through : get, .ctx = f, .steps = f->host.steps};
+}
