@@ -94,3 +94,35 @@ extern "C" spx_status test_too_many_threads(spx_stream *s, float *x)
 {
     return SPX_LAUNCH(s, affine, 1, 2048, 0, 1, 1.0f, 0.0f, x);
 }
+
+#if defined(SPX_CUDA_EMULATED) /* on a device these would hang, or go right by luck */
+static __global__ void missed_barrier(float *x)
+{
+    if (threadIdx.x == 33) {
+        __syncwarp();
+    } else {
+        __syncthreads();
+    }
+    x[threadIdx.x] = 1;
+}
+
+extern "C" spx_status test_missed_barrier(spx_stream *s, float *x)
+{
+    return SPX_LAUNCH(s, missed_barrier, 1, 64, 0, x);
+}
+
+static __global__ void racy_shift(float *x)
+{
+    SPX_DYNAMIC_SHARED(float, one);
+    if (threadIdx.x == 0) {
+        *one = 1;
+    } else if (threadIdx.x == 1) {
+        x[0] = *one;
+    }
+}
+
+extern "C" spx_status test_racy_shift(spx_stream *s, float *x)
+{
+    return SPX_LAUNCH(s, racy_shift, 1, 64, sizeof(float), x);
+}
+#endif

@@ -15,5 +15,9 @@ SPX_MUST_CHECK spx_status test_round_bf16(spx_stream *s, int n, const float *x, 
 SPX_MUST_CHECK spx_status test_count(spx_stream *s, int n, const float *x, int *count, int *last);
 /* A launch that no device takes: 2048 threads a block. */
 SPX_MUST_CHECK spx_status test_too_many_threads(spx_stream *s, float *x);
+/* Under emulation only. One thread waits at its warp's barrier, the others at the block's. */
+SPX_MUST_CHECK spx_status test_missed_barrier(spx_stream *s, float *x);
+/* x[0] = what another thread stored in shared memory, without the barrier that this needs: 1 */
+SPX_MUST_CHECK spx_status test_racy_shift(spx_stream *s, float *x);
 
 #endif
