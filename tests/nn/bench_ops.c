@@ -163,18 +163,21 @@ static double pool_backward(bench *b, int stride)
 static double norm2(bench *b, int unused)
 {
     (void)unused;
-    double norm;
+    double norm, partial[SPX_POOL_MAX_THREADS];
     for (int i = 0; i < TENSORS; i++) {
-        must(spx_norm2(b->s, b->len, b->tensor[i], &norm));
+        must(spx_norm2(b->s, b->len, b->tensor[i], &norm, partial));
     }
     return TENSORS;
 }
+
+static const spx_guard open_guard = {.clip = 1, .ok = 1};
+static const float rate = 1e-9f;
 
 static double sgd(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
-        must(spx_sgd(b->s, b->len, 1e-9f, 0.9f, 1e-4f, 1, b->tensor[i], b->tensor[i + 1],
+        must(spx_sgd(b->s, b->len, &rate, 0.9f, 1e-4f, &open_guard, b->tensor[i], b->tensor[i + 1],
                      b->tensor[i + 2]));
     }
     return TENSORS / 3 * 5;
@@ -183,12 +186,14 @@ static double sgd(bench *b, int unused)
 static double adam(bench *b, int unused)
 {
     (void)unused;
+    const uint64_t step = 3;
     float *t0 = b->tensor[0], *v = b->tensor[1];
     memset(v, 0, b->len * sizeof *v); /* squares: not below zero */
-    must(spx_adam(b->s, b->len, 1e-9f, 0.5f, 0.999f, 1e-4f, 3, t0, b->tensor[2], v, b->tensor[3]));
+    must(spx_adam(b->s, b->len, 1e-9f, 0.5f, 0.999f, 1e-4f, &step, &open_guard, t0, b->tensor[2], v,
+                  b->tensor[3]));
     for (int i = 4; i + 3 <= TENSORS; i += 3) {
-        must(spx_adam(b->s, b->len, 1e-9f, 0.5f, 0.999f, 1e-4f, 3, t0, b->tensor[i], v,
-                      b->tensor[i + 2]));
+        must(spx_adam(b->s, b->len, 1e-9f, 0.5f, 0.999f, 1e-4f, &step, &open_guard, t0,
+                      b->tensor[i], v, b->tensor[i + 2]));
     }
     return (1 + (TENSORS - 4) / 3) * 7 + 1;
 }
@@ -197,7 +202,7 @@ static double axpy(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
-        must(spx_axpy(b->s, b->len, 0.1f, b->tensor[i], b->tensor[i + 1], b->tensor[i + 2]));
+        must(spx_axpy(b->s, b->len, &rate, 1, b->tensor[i], b->tensor[i + 1], b->tensor[i + 2]));
     }
     return TENSORS / 3 * 3;
 }
