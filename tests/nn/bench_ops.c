@@ -171,14 +171,14 @@ static double norm2(bench *b, int unused)
 }
 
 static const spx_guard open_guard = {.clip = 1, .ok = 1};
-static const float rate = 1e-9f;
+static const float tiny_rate = 1e-9f;
 
 static double sgd(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
-        must(spx_sgd(b->s, b->len, &rate, 0.9f, 1e-4f, &open_guard, b->tensor[i], b->tensor[i + 1],
-                     b->tensor[i + 2]));
+        must(spx_sgd(b->s, b->len, &tiny_rate, 0.9f, 1e-4f, &open_guard, b->tensor[i],
+                     b->tensor[i + 1], b->tensor[i + 2]));
     }
     return TENSORS / 3 * 5;
 }
@@ -202,7 +202,8 @@ static double axpy(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
-        must(spx_axpy(b->s, b->len, &rate, 1, b->tensor[i], b->tensor[i + 1], b->tensor[i + 2]));
+        must(spx_axpy(b->s, b->len, &tiny_rate, 1, b->tensor[i], b->tensor[i + 1],
+                      b->tensor[i + 2]));
     }
     return TENSORS / 3 * 3;
 }
