@@ -37,6 +37,7 @@
 #define SPX_DEPLOY_HASH_BYTES 32
 #define SPX_DEPLOY_MAX_VALUES 4096
 #define SPX_DEPLOY_MAX_OPS 16384
+#define SPX_DEPLOY_MAX_ACTIVATION_BITS 16
 
 typedef enum spx_deploy_kind {
     SPX_DEPLOY_IMAGE,     /* value 0: pixels 0..255, the client's */
@@ -70,7 +71,7 @@ typedef struct spx_deploy_op {
     spx_deploy_op_kind kind;
     int in, out;                           /* values; in is -1 for BIAS */
     int64_t size, stride, dilation, pad;   /* CONV; POOL (dilation 1); PICK: stride */
-    int64_t denominator;                   /* POOL: 1..2520 */
+    int64_t denominator;                   /* POOL: 1..2520, or size */
     int64_t in_first, out_first, channels; /* PICK */
     int64_t offset;                        /* PICK: first row and column */
     int shift;                             /* PICK: left; RELU: right (f), 0..62 */

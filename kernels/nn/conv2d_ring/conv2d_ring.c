@@ -41,7 +41,7 @@ static bool volume_fits(int64_t a, int64_t b, int64_t c)
     return spx_mul_i64(a, b, &v) && spx_mul_i64(v, c, &v) && v <= MAX_ELEMENTS;
 }
 
-static spx_status check_shape(const spx_conv2d_ring_shape *d)
+spx_status spx_conv2d_ring_check(const spx_conv2d_ring_shape *d)
 {
     const bool sides = in_range(d->c, 1, MAX_SIDE) && in_range(d->h, 1, MAX_SIDE) &&
                        in_range(d->w, 1, MAX_SIDE) && in_range(d->k, 1, MAX_SIDE * 16) &&
@@ -131,7 +131,7 @@ spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_s
     spx_conv2d_ring *f;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(check_shape(d));
+    SPX_RETURN_IF(spx_conv2d_ring_check(d));
     const int32_t max = largest(w, (size_t)(d->k * d->c * d->size * d->size));
     if (max < 0) {
         return SPX_FAIL(SPX_EINVAL, "ring convolution: a weight beyond %d",

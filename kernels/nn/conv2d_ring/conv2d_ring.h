@@ -34,6 +34,9 @@ typedef struct spx_ring_range {
 /** Weights made ready for one shape; immutable, so threads may share it. */
 typedef struct spx_conv2d_ring spx_conv2d_ring;
 
+/** @return SPX_OK; SPX_EINVAL: a size out of range, or operands beyond 2^28 elements */
+SPX_MUST_CHECK spx_status spx_conv2d_ring_check(const spx_conv2d_ring_shape *shape);
+
 /**
  * @param w  [k][c][size][size], each at most SPX_CONV2D_RING_MAX_WEIGHT in size; copied
  * @return SPX_OK, SPX_EINVAL (shape, a weight out of range), SPX_ENOMEM

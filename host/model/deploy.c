@@ -1,0 +1,393 @@
+/* Models in memory: making them from drafts, and what is derived from values and ops. */
+#include "host/model/deploy.h"
+
+#include "host/model/deploy_private.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- rows ---- */
+
+void spx_deploy_value_row(const spx_deploy_value *v, int32_t row[SPX_DEPLOY_VALUE_FIELDS])
+{
+    const int64_t field[] = {v->kind, v->c, v->h, v->w, v->bits};
+    for (int i = 0; i < SPX_DEPLOY_VALUE_FIELDS; i++) {
+        row[i] = (int32_t)field[i];
+    }
+}
+
+void spx_deploy_value_parse(const int32_t row[SPX_DEPLOY_VALUE_FIELDS], spx_deploy_value *v)
+{
+    *v = (spx_deploy_value){
+        .kind = (spx_deploy_kind)row[0], .c = row[1], .h = row[2], .w = row[3], .bits = row[4]};
+}
+
+void spx_deploy_op_row(const spx_deploy_op *op, int32_t row[SPX_DEPLOY_OP_FIELDS])
+{
+    const int64_t field[] = {op->kind,     op->in,     op->out,         op->size,     op->stride,
+                             op->dilation, op->pad,    op->denominator, op->in_first, op->out_first,
+                             op->channels, op->offset, op->shift,       op->bits,     op->width};
+    for (int i = 0; i < SPX_DEPLOY_OP_FIELDS; i++) {
+        row[i] = (int32_t)field[i];
+    }
+}
+
+void spx_deploy_op_parse(const int32_t row[SPX_DEPLOY_OP_FIELDS], spx_deploy_op *op)
+{
+    *op = (spx_deploy_op){.kind = (spx_deploy_op_kind)row[0],
+                          .in = row[1],
+                          .out = row[2],
+                          .size = row[3],
+                          .stride = row[4],
+                          .dilation = row[5],
+                          .pad = row[6],
+                          .denominator = row[7],
+                          .in_first = row[8],
+                          .out_first = row[9],
+                          .channels = row[10],
+                          .offset = row[11],
+                          .shift = row[12],
+                          .bits = row[13],
+                          .width = row[14]};
+}
+
+/* ---- sizes ---- */
+
+static size_t count_of(const spx_deploy_value *v)
+{
+    return (size_t)(v->c * v->h * v->w);
+}
+
+size_t spx_deploy_weight_count(const spx_deploy_value *value, const spx_deploy_op *op)
+{
+    return (size_t)(value[op->out].c * value[op->in].c * op->size * op->size);
+}
+
+size_t spx_deploy_bias_count(const spx_deploy_value *value, const spx_deploy_op *op)
+{
+    return count_of(&value[op->out]);
+}
+
+size_t spx_deploy_count(const spx_deploy *m, int v)
+{
+    return count_of(&m->value[v]);
+}
+
+size_t spx_deploy_begin(const spx_deploy *m, int v)
+{
+    size_t begin = 0;
+    for (int i = 0; i < v; i++) {
+        begin += count_of(&m->value[i]);
+    }
+    return begin;
+}
+
+size_t spx_deploy_total(const spx_deploy *m)
+{
+    return spx_deploy_begin(m, m->n_values);
+}
+
+int64_t spx_deploy_relus(const spx_deploy *m)
+{
+    int64_t n = 0;
+    for (int i = 0; i < m->n_values; i++) {
+        n += m->value[i].kind == SPX_DEPLOY_ACTIVATION ? (int64_t)count_of(&m->value[i]) : 0;
+    }
+    return n;
+}
+
+/* ---- what is derived ---- */
+
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/* Bits that consumers need. Readers of a value stand behind its writers, so one pass back is
+ * enough. */
+static void derive_rings(spx_deploy *m)
+{
+    for (int v = 0; v < m->n_values; v++) {
+        m->value[v].ring = v == m->logits ? m->value[v].bits : 1;
+    }
+    for (int i = m->n_ops - 1; i >= 0; i--) {
+        const spx_deploy_op *op = &m->op[i];
+        if (op->kind != SPX_DEPLOY_BIAS) {
+            const int need = op->kind == SPX_DEPLOY_RELU   ? op->width
+                             : op->kind == SPX_DEPLOY_PICK ? m->value[op->out].ring - op->shift
+                                                           : m->value[op->out].ring;
+            m->value[op->in].ring = max_int(m->value[op->in].ring, need);
+        }
+    }
+}
+
+static void derive_segments(spx_deploy *m)
+{
+    int segment = m->n_segments - 1;
+    for (int v = 0; v < m->n_values; v++) {
+        m->value[v].segment = v == 0 ? -1 : segment;
+    }
+    for (int i = m->n_ops - 1; i >= 0; i--) {
+        const spx_deploy_op *op = &m->op[i];
+        int serves = m->value[op->out].segment;
+        if (op->kind == SPX_DEPLOY_RELU) {
+            m->relu[--segment] = i;
+            m->value[op->out].segment = segment;
+            serves = segment;
+        }
+        if (op->kind != SPX_DEPLOY_BIAS && m->value[op->in].kind == SPX_DEPLOY_LINEAR &&
+            m->value[op->in].segment > serves) {
+            m->value[op->in].segment = serves;
+        }
+    }
+}
+
+/* Depths, and for each value that of its convolutions (0 where it has none). */
+static void derive_depths(spx_deploy *m, int *conv_depth)
+{
+    for (int i = 0; i < m->n_ops; i++) {
+        const spx_deploy_op *op = &m->op[i];
+        if (op->kind == SPX_DEPLOY_BIAS || op->kind == SPX_DEPLOY_RELU) {
+            continue;
+        }
+        const int depth = m->value[op->in].depth + (op->kind == SPX_DEPLOY_CONV);
+        m->value[op->out].depth = max_int(m->value[op->out].depth, depth);
+        if (op->kind == SPX_DEPLOY_CONV) {
+            conv_depth[op->out] = max_int(conv_depth[op->out], depth);
+            m->max_depth = max_int(m->max_depth, depth);
+        }
+    }
+}
+
+/* Collects one exchange into list, which has room; returns where the list ends. */
+static int *collect_exchange(spx_deploy *m, spx_deploy_exchange *e, const int *conv_depth,
+                             int *list)
+{
+    unsigned char seen[SPX_DEPLOY_MAX_VALUES] = {0};
+    int *out = list;
+    e->out = out;
+    for (int v = 0; v < m->n_values; v++) {
+        if (conv_depth[v] == e->depth && m->value[v].segment == e->segment) {
+            *list++ = v;
+        }
+    }
+    e->n_out = (int)(list - out);
+    e->conv = list;
+    for (int i = 0; i < m->n_ops; i++) {
+        const spx_deploy_op *op = &m->op[i];
+        if (op->kind == SPX_DEPLOY_CONV && conv_depth[op->out] == e->depth &&
+            m->value[op->out].segment == e->segment) {
+            *list++ = i;
+            seen[op->in] = 1;
+        }
+    }
+    e->n_conv = (int)(list - e->conv);
+    e->in = list;
+    for (int v = 0; v < m->n_values; v++) {
+        if (seen[v]) {
+            *list++ = v;
+        }
+    }
+    e->n_in = (int)(list - e->in);
+    return list;
+}
+
+static spx_status derive_exchanges(spx_deploy *m, const int *conv_depth)
+{
+    void *memory = NULL;
+    /* Every op is in at most one list of convolutions, every value in one of outputs; the inputs
+     * of an exchange are no more than its convolutions. */
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(2 * m->n_ops + m->n_values), sizeof(int)));
+    m->memory = memory;
+    int *list = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)m->n_values, sizeof *m->exchange));
+    m->exchange = memory;
+    for (int segment = 0; segment < m->n_segments; segment++) {
+        for (int depth = 1; depth <= m->max_depth; depth++) {
+            spx_deploy_exchange e = {.segment = segment, .depth = depth};
+            list = collect_exchange(m, &e, conv_depth, list);
+            if (e.n_conv > 0) {
+                m->exchange[m->n_exchanges++] = e;
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+/* ---- hash ---- */
+
+static void hash_words(crypto_generichash_state *s, const void *words, size_t n, size_t bytes)
+{
+    /* Little-endian whatever the machine; in blocks. */
+    unsigned char block[4096];
+    const unsigned char *from = words;
+    const uint16_t one = 1;
+    const bool little = *(const unsigned char *)&one == 1;
+    while (n > 0) {
+        const size_t now = n < sizeof block / bytes ? n : sizeof block / bytes;
+        for (size_t i = 0; i < now * bytes; i++) {
+            block[i] = from[little ? i : i - i % bytes + bytes - 1 - i % bytes];
+        }
+        (void)crypto_generichash_update(s, block, now * bytes);
+        from += now * bytes;
+        n -= now;
+    }
+}
+
+static void make_hash(spx_deploy *m)
+{
+    crypto_generichash_state s;
+    const int32_t head[] = {SPX_DEPLOY_SCHEMA, m->n_values, m->n_ops, m->logits};
+    (void)crypto_generichash_init(&s, NULL, 0, sizeof m->hash);
+    hash_words(&s, head, 4, sizeof head[0]);
+    hash_words(&s, &m->logit_scale, 1, sizeof m->logit_scale);
+    for (int v = 0; v < m->n_values; v++) {
+        int32_t row[SPX_DEPLOY_VALUE_FIELDS];
+        spx_deploy_value_row(&m->value[v], row);
+        hash_words(&s, row, SPX_DEPLOY_VALUE_FIELDS, sizeof row[0]);
+    }
+    for (int i = 0; i < m->n_ops; i++) {
+        const spx_deploy_op *op = &m->op[i];
+        int32_t row[SPX_DEPLOY_OP_FIELDS];
+        spx_deploy_op_row(op, row);
+        hash_words(&s, row, SPX_DEPLOY_OP_FIELDS, sizeof row[0]);
+        if (op->weights != NULL) {
+            hash_words(&s, op->weights, spx_deploy_weight_count(m->value, op), sizeof(int32_t));
+        }
+        if (op->bias != NULL) {
+            hash_words(&s, op->bias, spx_deploy_bias_count(m->value, op), sizeof(int64_t));
+        }
+    }
+    (void)crypto_generichash_update(&s, (const unsigned char *)m->about, strlen(m->about));
+    (void)crypto_generichash_final(&s, m->hash, sizeof m->hash);
+    sodium_memzero(&s, sizeof s);
+}
+
+/* ---- making ---- */
+
+static spx_status copy_block(const void *from, size_t n, size_t size, void **out)
+{
+    SPX_RETURN_IF(spx_calloc(out, n, size));
+    memcpy(*out, from, n * size);
+    return SPX_OK;
+}
+
+static spx_status copy_secrets(spx_deploy *m, const spx_deploy_draft *d)
+{
+    for (int i = 0; i < m->n_ops; i++) {
+        spx_deploy_op *op = &m->op[i];
+        const spx_deploy_op *from = &d->op[i];
+        void *memory = NULL;
+        if (op->kind == SPX_DEPLOY_CONV) {
+            const size_t n = spx_deploy_weight_count(m->value, op);
+            const spx_conv2d_ring_shape shape =
+                spx_deploy_conv_shape(&m->value[op->in], &m->value[op->out], op);
+            spx_conv2d_ring *filter;
+            SPX_RETURN_IF(copy_block(from->weights, n, sizeof *op->weights, &memory));
+            op->weights = memory;
+            SPX_RETURN_IF(spx_conv2d_ring_create(&filter, &shape, op->weights));
+            op->filter = filter;
+        } else if (op->kind == SPX_DEPLOY_BIAS) {
+            const size_t n = spx_deploy_bias_count(m->value, op);
+            SPX_RETURN_IF(copy_block(from->bias, n, sizeof *op->bias, &memory));
+            op->bias = memory;
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status copy_structure(spx_deploy *m, const spx_deploy_draft *d)
+{
+    const char *about = d->about != NULL && m->has_weights ? d->about : "{}";
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *m->value));
+    m->value = memory;
+    for (int v = 0; v < d->n_values; v++) {
+        int32_t row[SPX_DEPLOY_VALUE_FIELDS];
+        spx_deploy_value_row(&d->value[v], row); /* what is derived stays zero */
+        spx_deploy_value_parse(row, &m->value[v]);
+    }
+    m->n_values = d->n_values;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_ops, sizeof *m->op));
+    m->op = memory;
+    for (int i = 0; i < d->n_ops; i++) {
+        int32_t row[SPX_DEPLOY_OP_FIELDS];
+        spx_deploy_op_row(&d->op[i], row);
+        spx_deploy_op_parse(row, &m->op[i]);
+        m->n_segments += d->op[i].kind == SPX_DEPLOY_RELU;
+    }
+    m->n_ops = d->n_ops;
+    m->n_segments++;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)m->n_segments, sizeof *m->relu));
+    m->relu = memory;
+    SPX_RETURN_IF(copy_block(about, strlen(about) + 1, 1, &memory));
+    m->about = memory;
+    m->logits = d->logits;
+    m->logit_scale = d->logit_scale;
+    return SPX_OK;
+}
+
+spx_status spx_deploy_create(spx_deploy **out, const spx_deploy_draft *d,
+                             const unsigned char *public_hash)
+{
+    void *memory = NULL;
+    spx_deploy *m;
+    int *conv_depth;
+    spx_status st;
+    *out = NULL;
+    SPX_RETURN_IF(spx_deploy_check(d, public_hash == NULL));
+    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *m));
+    m = memory;
+    m->has_weights = public_hash == NULL;
+    SPX_TRY(st, copy_structure(m, d), fail);
+    SPX_TRY(st, spx_calloc(&memory, (size_t)m->n_values, sizeof *conv_depth), fail);
+    conv_depth = memory;
+    derive_rings(m);
+    derive_segments(m);
+    derive_depths(m, conv_depth);
+    st = derive_exchanges(m, conv_depth);
+    spx_free(conv_depth);
+    if (st != SPX_OK) {
+        goto fail;
+    }
+    if (m->has_weights) {
+        SPX_TRY(st, copy_secrets(m, d), fail);
+        make_hash(m);
+    } else {
+        memcpy(m->hash, public_hash, sizeof m->hash);
+    }
+    *out = m;
+    return SPX_OK;
+fail:
+    spx_deploy_destroy(m);
+    return st;
+}
+
+void spx_deploy_destroy(spx_deploy *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    for (int i = 0; i < m->n_ops; i++) {
+        spx_deploy_op *op = &m->op[i];
+        if (op->weights != NULL) {
+            sodium_memzero((void *)(uintptr_t)op->weights,
+                           spx_deploy_weight_count(m->value, op) * sizeof *op->weights);
+            spx_free((void *)(uintptr_t)op->weights);
+        }
+        if (op->bias != NULL) {
+            sodium_memzero((void *)(uintptr_t)op->bias,
+                           spx_deploy_bias_count(m->value, op) * sizeof *op->bias);
+            spx_free((void *)(uintptr_t)op->bias);
+        }
+        spx_conv2d_ring_destroy((spx_conv2d_ring *)(uintptr_t)op->filter);
+    }
+    spx_free(m->value);
+    spx_free(m->op);
+    spx_free(m->relu);
+    spx_free(m->exchange);
+    spx_free(m->memory);
+    spx_free(m->about);
+    spx_free(m);
+}

@@ -1,0 +1,421 @@
+/*
+ * Models as files and the public part of one as bytes. In a file:
+ *   /         attributes format = "sphynx-deployed", schema, logits, logit_scale
+ *   /values   i32 (n, 5), /ops i32 (n, 15): rows as in deploy_private.h
+ *   /weights/I  i32 [k][c][size][size] of CONV op I;  /bias/I  i64 [c][h][w] of BIAS op I
+ *   /about    u8 [n]: JSON;  /hash u8 [32]
+ */
+#include "host/h5/h5_file.h"
+#include "host/model/deploy_private.h"
+
+#include <jansson.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT "sphynx-deployed"
+#define MAX_ABOUT ((size_t)1 << 22)
+
+/* ---- writing ---- */
+
+static spx_status add_tables(spx_h5_out *w, const spx_deploy *m)
+{
+    const int64_t value_dims[] = {m->n_values, SPX_DEPLOY_VALUE_FIELDS};
+    const int64_t op_dims[] = {m->n_ops, SPX_DEPLOY_OP_FIELDS};
+    void *memory = NULL;
+    int32_t *rows;
+    spx_status st;
+    SPX_RETURN_IF(spx_calloc(
+        &memory, (size_t)(m->n_values * SPX_DEPLOY_VALUE_FIELDS + m->n_ops * SPX_DEPLOY_OP_FIELDS),
+        sizeof *rows));
+    rows = memory;
+    for (int v = 0; v < m->n_values; v++) {
+        spx_deploy_value_row(&m->value[v], rows + v * SPX_DEPLOY_VALUE_FIELDS);
+    }
+    SPX_TRY(st, spx_h5_add(w, "values", SPX_H5_I32, 2, value_dims, rows), end);
+    for (int i = 0; i < m->n_ops; i++) {
+        spx_deploy_op_row(&m->op[i], rows + i * SPX_DEPLOY_OP_FIELDS);
+    }
+    SPX_TRY(st, spx_h5_add(w, "ops", SPX_H5_I32, 2, op_dims, rows), end);
+    SPX_TRY(st, spx_h5_add_text(w, "values", "columns", "kind c h w bits"), end);
+    st = spx_h5_add_text(w, "ops", "columns",
+                         "kind in out size stride dilation pad denominator in_first out_first "
+                         "channels offset shift bits width");
+end:
+    spx_free(memory);
+    return st;
+}
+
+static spx_status add_secrets(spx_h5_out *w, const spx_deploy *m)
+{
+    for (int i = 0; i < m->n_ops; i++) {
+        const spx_deploy_op *op = &m->op[i];
+        const spx_deploy_value *out = &m->value[op->out];
+        char name[32];
+        if (op->kind == SPX_DEPLOY_CONV) {
+            const int64_t dims[] = {out->c, m->value[op->in].c, op->size, op->size};
+            (void)snprintf(name, sizeof name, "weights/%d", i);
+            SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_I32, 4, dims, op->weights));
+        } else if (op->kind == SPX_DEPLOY_BIAS) {
+            const int64_t dims[] = {out->c, out->h, out->w};
+            (void)snprintf(name, sizeof name, "bias/%d", i);
+            SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_I64, 3, dims, op->bias));
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_deploy_write(const spx_deploy *m, const char *path)
+{
+    const int32_t schema = SPX_DEPLOY_SCHEMA, logits = m->logits;
+    const int64_t about = (int64_t)strlen(m->about), hash = sizeof m->hash;
+    spx_h5_out *w;
+    spx_status st;
+    if (!m->has_weights) {
+        return SPX_FAIL(SPX_EINVAL, "%s: a model without weights", path);
+    }
+    SPX_RETURN_IF(spx_h5_create(&w));
+    SPX_TRY(st, spx_h5_add_text(w, "", "format", FORMAT), end);
+    SPX_TRY(st, spx_h5_add_attr(w, "", "schema", SPX_H5_I32, 1, &schema), end);
+    SPX_TRY(st, spx_h5_add_attr(w, "", "logits", SPX_H5_I32, 1, &logits), end);
+    SPX_TRY(st, spx_h5_add_attr(w, "", "logit_scale", SPX_H5_F64, 1, &m->logit_scale), end);
+    SPX_TRY(st, spx_h5_add(w, "hash", SPX_H5_U8, 1, &hash, m->hash), end);
+    SPX_TRY(st, spx_h5_add(w, "about", SPX_H5_U8, 1, &about, m->about), end);
+    SPX_TRY(st, add_tables(w, m), end);
+    SPX_TRY(st, add_secrets(w, m), end);
+    st = spx_h5_commit(w, path);
+end:
+    spx_h5_discard(w);
+    return st;
+}
+
+/* ---- reading ---- */
+
+/* A draft whose arrays are its own. */
+typedef struct parts {
+    spx_deploy_draft d;
+    spx_deploy_value *value;
+    spx_deploy_op *op;
+    char *about;
+} parts;
+
+static void parts_clear(parts *p)
+{
+    for (int i = 0; p->op != NULL && i < p->d.n_ops; i++) {
+        spx_free(
+            (void *)(uintptr_t)p->op[i].weights); /* no copies stay behind: create wiped none */
+        spx_free((void *)(uintptr_t)p->op[i].bias);
+    }
+    spx_free(p->value);
+    spx_free(p->op);
+    spx_free(p->about);
+}
+
+static spx_status parts_alloc(parts *p, int64_t n_values, int64_t n_ops)
+{
+    void *memory = NULL;
+    if (n_values < 1 || n_values > SPX_DEPLOY_MAX_VALUES || n_ops < 1 ||
+        n_ops > SPX_DEPLOY_MAX_OPS) {
+        return SPX_FAIL(SPX_EFORMAT, "deployed model: %lld values, %lld ops", (long long)n_values,
+                        (long long)n_ops);
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)n_values, sizeof *p->value));
+    p->value = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)n_ops, sizeof *p->op));
+    p->op = memory;
+    p->d.value = p->value;
+    p->d.op = p->op;
+    p->d.n_values = (int)n_values;
+    p->d.n_ops = (int)n_ops;
+    return SPX_OK;
+}
+
+static spx_status read_rows(const spx_h5 *f, const char *name, int fields, int64_t max,
+                            int32_t **rows, int64_t *n)
+{
+    spx_h5_info info;
+    void *memory = NULL;
+    spx_status st;
+    SPX_RETURN_IF(spx_h5_stat(f, name, &info));
+    if (info.rank != 2 || info.dims[1] != fields || info.dims[0] < 1 || info.dims[0] > max) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s: a table of %d columns expected", spx_h5_name(f), name,
+                        fields);
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, info.count, sizeof **rows));
+    st = spx_h5_read(f, name, SPX_H5_I32, memory, info.count);
+    if (st != SPX_OK) {
+        spx_free(memory);
+        return st;
+    }
+    *rows = memory;
+    *n = info.dims[0];
+    return SPX_OK;
+}
+
+static spx_status read_tables(const spx_h5 *f, parts *p)
+{
+    int32_t *values = NULL, *ops = NULL;
+    int64_t n_values, n_ops;
+    spx_status st;
+    SPX_TRY(
+        st,
+        read_rows(f, "values", SPX_DEPLOY_VALUE_FIELDS, SPX_DEPLOY_MAX_VALUES, &values, &n_values),
+        end);
+    SPX_TRY(st, read_rows(f, "ops", SPX_DEPLOY_OP_FIELDS, SPX_DEPLOY_MAX_OPS, &ops, &n_ops), end);
+    SPX_TRY(st, parts_alloc(p, n_values, n_ops), end);
+    for (int v = 0; v < p->d.n_values; v++) {
+        spx_deploy_value_parse(values + v * SPX_DEPLOY_VALUE_FIELDS, &p->value[v]);
+    }
+    for (int i = 0; i < p->d.n_ops; i++) {
+        spx_deploy_op_parse(ops + i * SPX_DEPLOY_OP_FIELDS, &p->op[i]);
+    }
+end:
+    spx_free(values);
+    spx_free(ops);
+    return st;
+}
+
+/* Any one-dimensional or larger dataset of an integer type, at most max elements. */
+static spx_status read_block(const spx_h5 *f, const char *name, spx_h5_type as, size_t size,
+                             size_t expected, void **out)
+{
+    spx_h5_info info;
+    spx_status st;
+    SPX_RETURN_IF(spx_h5_stat(f, name, &info));
+    if (info.count != expected) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s: %zu elements, %zu expected", spx_h5_name(f), name,
+                        info.count, expected);
+    }
+    SPX_RETURN_IF(spx_calloc(out, info.count, size));
+    st = spx_h5_read(f, name, as, *out, info.count);
+    if (st != SPX_OK) {
+        spx_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* The structure has been checked, so the counts are those of real shapes. */
+static spx_status read_secrets(const spx_h5 *f, parts *p)
+{
+    for (int i = 0; i < p->d.n_ops; i++) {
+        spx_deploy_op *op = &p->op[i];
+        void *memory = NULL;
+        char name[32];
+        if (op->kind == SPX_DEPLOY_CONV) {
+            (void)snprintf(name, sizeof name, "weights/%d", i);
+            SPX_RETURN_IF(read_block(f, name, SPX_H5_I32, sizeof *op->weights,
+                                     spx_deploy_weight_count(p->value, op), &memory));
+            op->weights = memory;
+        } else if (op->kind == SPX_DEPLOY_BIAS) {
+            (void)snprintf(name, sizeof name, "bias/%d", i);
+            SPX_RETURN_IF(read_block(f, name, SPX_H5_I64, sizeof *op->bias,
+                                     spx_deploy_bias_count(p->value, op), &memory));
+            op->bias = memory;
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status read_about(const spx_h5 *f, parts *p)
+{
+    spx_h5_info info;
+    json_t *j;
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_h5_stat(f, "about", &info));
+    if (info.count > MAX_ABOUT) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: about: %zu bytes", spx_h5_name(f), info.count);
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, info.count + 1, 1));
+    p->about = memory;
+    p->d.about = p->about;
+    SPX_RETURN_IF(spx_h5_read(f, "about", SPX_H5_U8, memory, info.count));
+    j = strlen(p->about) == info.count ? json_loads(p->about, 0, NULL) : NULL;
+    const bool object = json_is_object(j);
+    json_decref(j);
+    return object ? SPX_OK
+                  : SPX_FAIL(SPX_EFORMAT, "%s: about: a JSON object expected", spx_h5_name(f));
+}
+
+static spx_status check_head(const spx_h5 *f)
+{
+    char *format = NULL;
+    int32_t schema = 0;
+    spx_status st = spx_h5_read_text(f, "", "format", &format);
+    if (st != SPX_OK || strcmp(format, FORMAT) != 0) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: not a deployed model", spx_h5_name(f));
+    }
+    spx_free(format);
+    SPX_RETURN_IF(st);
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I32, &schema, 1, NULL));
+    return schema == SPX_DEPLOY_SCHEMA
+               ? SPX_OK
+               : SPX_FAIL(SPX_EFORMAT, "%s: deployed model of schema %d, this program reads %d",
+                          spx_h5_name(f), (int)schema, SPX_DEPLOY_SCHEMA);
+}
+
+static spx_status read_parts(const spx_h5 *f, parts *p, unsigned char *hash)
+{
+    int32_t logits = 0;
+    SPX_RETURN_IF(check_head(f));
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "logits", SPX_H5_I32, &logits, 1, NULL));
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "logit_scale", SPX_H5_F64, &p->d.logit_scale, 1, NULL));
+    SPX_RETURN_IF(spx_h5_read(f, "hash", SPX_H5_U8, hash, SPX_DEPLOY_HASH_BYTES));
+    SPX_RETURN_IF(read_tables(f, p));
+    p->d.logits = logits;
+    SPX_RETURN_IF(spx_fail_context(spx_deploy_check(&p->d, false), "%s", spx_h5_name(f)));
+    SPX_RETURN_IF(read_about(f, p));
+    return read_secrets(f, p);
+}
+
+spx_status spx_deploy_read(spx_deploy **out, const char *path)
+{
+    unsigned char hash[SPX_DEPLOY_HASH_BYTES];
+    parts p = {0};
+    spx_h5 *f = NULL;
+    spx_status st;
+    *out = NULL;
+    SPX_TRY(st, spx_h5_open(&f, path, SPX_H5_CHECKED), end);
+    SPX_TRY(st, read_parts(f, &p, hash), end);
+    SPX_TRY(st, spx_fail_context(spx_deploy_create(out, &p.d, NULL), "%s", path), end);
+    if (memcmp(hash, (*out)->hash, sizeof hash) != 0) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: the model's hash does not match its content", path);
+        spx_deploy_destroy(*out);
+        *out = NULL;
+    }
+end:
+    parts_clear(&p);
+    spx_h5_close(f);
+    return st;
+}
+
+bool spx_deploy_is_file(const char *path)
+{
+    spx_h5 *f;
+    char *format = NULL;
+    bool is = false;
+    if (spx_h5_open(&f, path, SPX_H5_CHECKED) == SPX_OK) {
+        is = spx_h5_read_text(f, "", "format", &format) == SPX_OK && strcmp(format, FORMAT) == 0;
+        spx_free(format);
+        spx_h5_close(f);
+    }
+    return is;
+}
+
+/* ---- the public part as bytes ---- */
+
+#define MAGIC "SPXPUB01"
+
+enum {
+    HEAD_BYTES = 8 + 3 * 4 + 8 + SPX_DEPLOY_HASH_BYTES, /* magic, counts and logits, scale, hash */
+    VALUE_BYTES = 4 * SPX_DEPLOY_VALUE_FIELDS,
+    OP_BYTES = 4 * SPX_DEPLOY_OP_FIELDS
+};
+
+static unsigned char *put_u32(unsigned char *to, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        *to++ = (unsigned char)(v >> (8 * i));
+    }
+    return to;
+}
+
+static const unsigned char *get_u32(const unsigned char *from, uint32_t *v)
+{
+    *v = 0;
+    for (int i = 0; i < 4; i++) {
+        *v |= (uint32_t)*from++ << (8 * i);
+    }
+    return from;
+}
+
+static unsigned char *put_row(unsigned char *to, const int32_t *row, int n)
+{
+    for (int i = 0; i < n; i++) {
+        to = put_u32(to, (uint32_t)row[i]);
+    }
+    return to;
+}
+
+static const unsigned char *get_row(const unsigned char *from, int32_t *row, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t v;
+        from = get_u32(from, &v);
+        row[i] = (int32_t)v;
+    }
+    return from;
+}
+
+spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *size)
+{
+    int32_t row[SPX_DEPLOY_OP_FIELDS];
+    uint64_t scale;
+    *size = HEAD_BYTES + (size_t)m->n_values * VALUE_BYTES + (size_t)m->n_ops * OP_BYTES;
+    SPX_RETURN_IF(spx_alloc(data, *size));
+    unsigned char *to = *data;
+    memcpy(to, MAGIC, 8);
+    to = put_u32(to + 8, (uint32_t)m->n_values);
+    to = put_u32(to, (uint32_t)m->n_ops);
+    to = put_u32(to, (uint32_t)m->logits);
+    memcpy(&scale, &m->logit_scale, sizeof scale);
+    to = put_u32(to, (uint32_t)scale);
+    to = put_u32(to, (uint32_t)(scale >> 32));
+    memcpy(to, m->hash, sizeof m->hash);
+    to += sizeof m->hash;
+    for (int v = 0; v < m->n_values; v++) {
+        spx_deploy_value_row(&m->value[v], row);
+        to = put_row(to, row, SPX_DEPLOY_VALUE_FIELDS);
+    }
+    for (int i = 0; i < m->n_ops; i++) {
+        spx_deploy_op_row(&m->op[i], row);
+        to = put_row(to, row, SPX_DEPLOY_OP_FIELDS);
+    }
+    return SPX_OK;
+}
+
+static spx_status decode(const unsigned char *data, size_t size, parts *p, unsigned char *hash)
+{
+    int32_t row[SPX_DEPLOY_OP_FIELDS];
+    uint32_t n_values, n_ops, logits, low, high;
+    const unsigned char *from = data;
+    if (size < HEAD_BYTES || memcmp(from, MAGIC, 8) != 0) {
+        return SPX_FAIL(SPX_EFORMAT, "public model: malformed beginning");
+    }
+    from = get_u32(get_u32(get_u32(from + 8, &n_values), &n_ops), &logits);
+    from = get_u32(get_u32(from, &low), &high);
+    memcpy(hash, from, SPX_DEPLOY_HASH_BYTES);
+    from += SPX_DEPLOY_HASH_BYTES;
+    SPX_RETURN_IF(parts_alloc(p, n_values, n_ops));
+    if (size != HEAD_BYTES + (size_t)n_values * VALUE_BYTES + (size_t)n_ops * OP_BYTES ||
+        logits >= n_values) {
+        return SPX_FAIL(SPX_EFORMAT, "public model: %zu bytes for %u values and %u ops", size,
+                        n_values, n_ops);
+    }
+    const uint64_t scale = (uint64_t)high << 32 | low;
+    memcpy(&p->d.logit_scale, &scale, sizeof scale);
+    p->d.logits = (int)logits;
+    for (uint32_t v = 0; v < n_values; v++) {
+        from = get_row(from, row, SPX_DEPLOY_VALUE_FIELDS);
+        spx_deploy_value_parse(row, &p->value[v]);
+    }
+    for (uint32_t i = 0; i < n_ops; i++) {
+        from = get_row(from, row, SPX_DEPLOY_OP_FIELDS);
+        spx_deploy_op_parse(row, &p->op[i]);
+    }
+    return SPX_OK;
+}
+
+spx_status spx_deploy_decode_public(spx_deploy **out, const void *data, size_t size)
+{
+    unsigned char hash[SPX_DEPLOY_HASH_BYTES];
+    parts p = {0};
+    spx_status st;
+    *out = NULL;
+    SPX_TRY(st, decode(data, size, &p, hash), end);
+    st = spx_deploy_create(out, &p.d, hash);
+end:
+    parts_clear(&p);
+    return st;
+}

@@ -1,0 +1,413 @@
+/* Deployed models: structure, executor, shares, files. Integers: every comparison is exact. */
+#include "tests/model/deploy_fixture.h"
+#include "tests/support/spx_scratch.h"
+
+#include "host/model/deploy.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
+
+/* ---- the executor against the definition of each op ---- */
+
+static int64_t at(const spx_deploy_value *v, const int64_t *x, int64_t c, int64_t i, int64_t j)
+{
+    return i < 0 || j < 0 || i >= v->h || j >= v->w ? 0 : x[(c * v->h + i) * v->w + j];
+}
+
+static int64_t pool_element(const spx_deploy *m, const spx_deploy_op *op, const int64_t *x,
+                            int64_t c, int64_t i, int64_t j)
+{
+    const spx_deploy_value *in = &m->value[op->in];
+    int64_t sum = 0, rows = 0, columns = 0;
+    for (int64_t a = 0; a < op->size; a++) {
+        const int64_t row = i * op->stride + a - op->pad, column = j * op->stride + a - op->pad;
+        rows += row >= 0 && row < in->h;
+        columns += column >= 0 && column < in->w;
+        for (int64_t b = 0; b < op->size; b++) {
+            sum += at(in, x, c, row, j * op->stride + b - op->pad);
+        }
+    }
+    return sum * (op->denominator / rows) * (op->denominator / columns);
+}
+
+static void plain_op(const spx_deploy *m, const spx_deploy_op *op, const int64_t *x, int64_t *y)
+{
+    const spx_deploy_value *in = &m->value[op->in < 0 ? 0 : op->in], *out = &m->value[op->out];
+    if (op->kind == SPX_DEPLOY_CONV) {
+        const spx_conv2d_ring_shape d = spx_deploy_conv_shape(in, out, op);
+        spx_conv2d_ring_ref(&d, op->weights, x, y);
+        return;
+    }
+    for (int64_t n = 0; n < out->c * out->h * out->w; n++) {
+        const int64_t c = n / (out->h * out->w), i = n / out->w % out->h, j = n % out->w;
+        if (op->kind == SPX_DEPLOY_BIAS) {
+            y[n] += op->bias[n];
+        } else if (op->kind == SPX_DEPLOY_POOL) {
+            y[n] += pool_element(m, op, x, c, i, j);
+        } else if (op->kind == SPX_DEPLOY_RELU) {
+            const double v = floor(ldexp((double)x[n], -op->shift)); /* below 2^53: exact */
+            y[n] = v < 0 ? 0 : v > 255 ? 255 : (int64_t)v;
+        } else if (c >= op->out_first && c < op->out_first + op->channels) {
+            y[n] += at(in, x, op->in_first + c - op->out_first, i * op->stride + op->offset,
+                       j * op->stride + op->offset) *
+                    ((int64_t)1 << op->shift);
+        }
+    }
+}
+
+static int64_t *plain_values(deploy_fixture *f, const spx_deploy *m, const uint8_t *image)
+{
+    int64_t *values = pile_bytes(&f->pile, spx_deploy_total(m) * sizeof *values);
+    for (size_t i = 0; i < spx_deploy_count(m, 0); i++) {
+        values[i] = image[i];
+    }
+    for (int i = 0; i < m->n_ops; i++) {
+        const spx_deploy_op *op = &m->op[i];
+        plain_op(m, op, values + spx_deploy_begin(m, op->in < 0 ? 0 : op->in),
+                 values + spx_deploy_begin(m, op->out));
+    }
+    return values;
+}
+
+SPX_TEST(the_executor_gives_the_definitions_values_on_every_instruction_set)
+{
+    SPX_UNUSED;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        deploy_fixture f;
+        spx_deploy *m = fixture_model(&f, seed);
+        const uint8_t *image = fixture_image(&f, m);
+        const size_t n = spx_deploy_total(m);
+        const int64_t *expected = plain_values(&f, m, image);
+        int64_t *values = pile_bytes(&f.pile, n * sizeof *values);
+        for (int isa = 0; isa <= (int)SPX_ISA_AVX2; isa++) {
+            assert_int_equal(setenv("SPHYNX_ISA", spx_isa_name((spx_isa)isa), 1), 0);
+            CHECK_OK(spx_deploy_run_values(m, NULL, image, values));
+            assert_memory_equal(values, expected, n * sizeof *values);
+        }
+        assert_int_equal(unsetenv("SPHYNX_ISA"), 0);
+        spx_deploy_destroy(m);
+        fixture_clear(&f);
+    }
+}
+
+SPX_TEST(many_images_on_several_threads_give_each_images_logits)
+{
+    SPX_UNUSED;
+    enum { IMAGES = 7, CLASSES = 10 };
+    deploy_fixture f;
+    spx_deploy *m = fixture_model(&f, 3);
+    const size_t pixels = spx_deploy_count(m, 0);
+    uint8_t *images = pile_bytes(&f.pile, IMAGES * pixels);
+    int64_t logits[IMAGES * CLASSES];
+    spx_pool *pool;
+    CHECK_OK(spx_pool_create(&pool, 3));
+    for (int i = 0; i < IMAGES; i++) {
+        memcpy(images + (size_t)i * pixels, fixture_image(&f, m), pixels);
+    }
+    CHECK_OK(spx_deploy_run_integer(m, pool, IMAGES, images, logits));
+    for (int i = 0; i < IMAGES; i++) {
+        const int64_t *values = plain_values(&f, m, images + (size_t)i * pixels);
+        assert_memory_equal(logits + i * CLASSES, values + spx_deploy_begin(m, m->logits),
+                            CLASSES * sizeof *logits);
+    }
+    spx_pool_destroy(pool);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
+/* ---- shares ---- */
+
+static uint64_t low_bits(int64_t v, int bits)
+{
+    return (uint64_t)v << (64 - bits) >> (64 - bits);
+}
+
+/*
+ * Each linear op is applied to the shares of two parties (the client: public ops alone; then what
+ * the server's ops give is split anew, as the offline phase does). The shares add up to the value.
+ */
+SPX_TEST(ops_on_shares_add_up_to_the_value_modulo_its_ring)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = fixture_model(&f, 4);
+    const uint8_t *image = fixture_image(&f, m);
+    const size_t n = spx_deploy_total(m);
+    const int64_t *value = plain_values(&f, m, image);
+    int64_t *share[2];
+    void *scratch;
+    CHECK_OK(spx_alloc(&scratch, spx_deploy_scratch(m)));
+    for (int p = 0; p < 2; p++) {
+        share[p] = pile_bytes(&f.pile, n * sizeof(int64_t));
+    }
+    for (int i = 0; i < m->n_ops; i++) {
+        const spx_deploy_op *op = &m->op[i];
+        const size_t in = spx_deploy_begin(m, op->in < 0 ? 0 : op->in);
+        if (op->kind == SPX_DEPLOY_RELU) {
+            continue;
+        }
+        for (size_t j = 0; op->in >= 0 && j < spx_deploy_count(m, op->in); j++) {
+            const int64_t mask = (int64_t)((uint64_t)spx_rng_u32(&f.rng) << 40 ^
+                                           (uint64_t)spx_rng_u32(&f.rng) << 16);
+            share[0][in + j] = (int64_t)low_bits(value[in + j] - mask, m->value[op->in].ring);
+            share[1][in + j] = (int64_t)low_bits(mask, m->value[op->in].ring);
+        }
+        int64_t *sum[2];
+        for (int p = 0; p < 2; p++) { /* linear: both shares through the same op, BIAS but once */
+            sum[p] = pile_bytes(&f.pile, spx_deploy_count(m, op->out) * sizeof(int64_t));
+            if (p == 0 || op->kind != SPX_DEPLOY_BIAS) {
+                spx_deploy_apply(m, i, share[p] + in, sum[p], scratch, NULL);
+            }
+        }
+        int64_t *alone = pile_bytes(&f.pile, spx_deploy_count(m, op->out) * sizeof(int64_t));
+        plain_op(m, op, value + in, alone);
+        for (size_t j = 0; j < spx_deploy_count(m, op->out); j++) {
+            const int ring = m->value[op->out].ring;
+            assert_int_equal(low_bits(sum[0][j] + sum[1][j], ring), low_bits(alone[j], ring));
+        }
+    }
+    spx_free(scratch);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
+SPX_TEST(a_relu_looks_at_its_width_alone_and_saturates)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = fixture_model(&f, 1);
+    const int i = m->relu[0];
+    const int l = m->op[i].width, shift = m->op[i].shift;
+    const int64_t top = ((int64_t)1 << (l - 1)) - 1, noise = (int64_t)5 << l;
+    const int64_t in[] = {0,
+                          -1,
+                          top + noise,
+                          (-top - 1) + noise,
+                          (int64_t)255 << shift,
+                          ((int64_t)256 << shift) - 1,
+                          ((int64_t)256 << shift) + noise,
+                          (int64_t)1 << shift,
+                          ((int64_t)1 << shift) - 1};
+    const int64_t expected[] = {0, 0, 255, 0, 255, 255, 255, 1, 0};
+    int64_t out[9];
+    spx_deploy_relu(m, i, 9, in, out);
+    assert_memory_equal(out, expected, sizeof expected);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
+/* ---- what is derived ---- */
+
+SPX_TEST(exchanges_hold_every_convolution_once_and_read_what_lies_before)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = fixture_model(&f, 1);
+    int seen[FIXTURE_MAX] = {0};
+    assert_int_equal(m->n_segments, 3);
+    assert_int_equal(m->max_depth, 3);
+    assert_int_equal(m->value[1].segment, 0); /* the stem serves the first segment first */
+    for (int e = 0; e < m->n_exchanges; e++) {
+        const spx_deploy_exchange *x = &m->exchange[e];
+        for (int k = 0; k < x->n_conv; k++) {
+            seen[x->conv[k]]++;
+            assert_int_equal(m->value[m->op[x->conv[k]].out].segment, x->segment);
+        }
+        for (int k = 0; k < x->n_in; k++) {
+            assert_true(m->value[x->in[k]].depth < x->depth);
+        }
+    }
+    for (int i = 0; i < m->n_ops; i++) {
+        assert_int_equal(seen[i], m->op[i].kind == SPX_DEPLOY_CONV);
+        if (m->op[i].kind == SPX_DEPLOY_CONV || m->op[i].kind == SPX_DEPLOY_POOL) {
+            assert_true(m->value[m->op[i].in].ring >= m->value[m->op[i].out].ring);
+        } else if (m->op[i].kind == SPX_DEPLOY_RELU) {
+            assert_true(m->value[m->op[i].in].ring >= m->op[i].width);
+        }
+    }
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
+/* ---- files ---- */
+
+static void check_same(deploy_fixture *f, const spx_deploy *a, const spx_deploy *b)
+{
+    const uint8_t *image = fixture_image(f, a);
+    int64_t x[10], y[10];
+    assert_memory_equal(a->hash, b->hash, sizeof a->hash);
+    assert_string_equal(a->about, b->about);
+    assert_true(a->logit_scale == b->logit_scale);
+    CHECK_OK(spx_deploy_run_integer(a, NULL, 1, image, x));
+    CHECK_OK(spx_deploy_run_integer(b, NULL, 1, image, y));
+    assert_memory_equal(x, y, sizeof x);
+}
+
+SPX_TEST(a_file_holds_the_whole_model)
+{
+    SPX_UNUSED;
+    deploy_fixture f, other;
+    spx_scratch s;
+    spx_deploy *m = fixture_model(&f, 1), *read, *differs = fixture_model(&other, 2);
+    assert_int_equal(spx_scratch_make(&s), 0);
+    const char *path = spx_scratch_path(&s, "m.h5");
+    CHECK_OK(spx_deploy_write(m, path));
+    assert_true(spx_deploy_is_file(path));
+    CHECK_OK(spx_deploy_read(&read, path));
+    check_same(&f, m, read);
+    assert_memory_not_equal(m->hash, differs->hash, sizeof m->hash);
+    spx_deploy_destroy(m);
+    spx_deploy_destroy(read);
+    spx_deploy_destroy(differs);
+    fixture_clear(&f);
+    fixture_clear(&other);
+    spx_scratch_remove(&s);
+}
+
+SPX_TEST(truncated_and_flipped_files_are_refused)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_scratch s;
+    spx_deploy *m = fixture_model(&f, 1), *read;
+    void *data;
+    size_t size;
+    assert_int_equal(spx_scratch_make(&s), 0);
+    const char *path = spx_scratch_path(&s, "m.h5");
+    CHECK_OK(spx_deploy_write(m, path));
+    CHECK_OK(spx_file_read(path, (size_t)1 << 30, &data, &size));
+    for (int i = 0; i < 60; i++) {
+        unsigned char *bytes = data;
+        const size_t byte = (size_t)spx_rng_u32(&f.rng) % size;
+        const bool cut = i % 3 == 0;
+        bytes[byte] ^= (unsigned char)(1 << i % 8);
+        assert_int_equal(spx_scratch_write(path, data, cut ? byte : size), 0);
+        bytes[byte] ^= (unsigned char)(1 << i % 8);
+        /* The trailer's 16 zero bytes are checked too, so that no byte is free. */
+        CHECK_FAILS(SPX_EFORMAT, spx_deploy_read(&read, path));
+        assert_null(read);
+    }
+    spx_free(data);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+    spx_scratch_remove(&s);
+}
+
+SPX_TEST(the_public_part_has_the_structure_and_no_weights)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = fixture_model(&f, 1), *p;
+    void *data;
+    size_t size;
+    int64_t logits[10];
+    CHECK_OK(spx_deploy_encode_public(m, &data, &size));
+    CHECK_OK(spx_deploy_decode_public(&p, data, size));
+    assert_false(p->has_weights);
+    assert_memory_equal(p->hash, m->hash, sizeof p->hash);
+    assert_int_equal(p->n_exchanges, m->n_exchanges);
+    assert_memory_equal(p->value, m->value, (size_t)m->n_values * sizeof *m->value);
+    for (int i = 0; i < p->n_ops; i++) {
+        assert_null(p->op[i].weights);
+        assert_null(p->op[i].bias);
+    }
+    CHECK_FAILS(SPX_EINVAL, spx_deploy_run_integer(p, NULL, 1, fixture_image(&f, m), logits));
+    CHECK_FAILS(SPX_EINVAL, spx_deploy_write(p, "/nonexistent/m.h5"));
+    spx_deploy_destroy(p);
+    spx_free(data);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
+/* No checksum protects a message: whatever it says, it is refused or it is a model that can run. */
+SPX_TEST(hostile_public_parts_are_refused_or_harmless)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = fixture_model(&f, 1), *p;
+    void *data;
+    size_t size;
+    int refused = 0;
+    CHECK_OK(spx_deploy_encode_public(m, &data, &size));
+    unsigned char *copy = pile_bytes(&f.pile, size);
+    for (size_t cut = 0; cut < size; cut += 1 + size / 97) {
+        memcpy(copy, data, cut);
+        CHECK_FAILS(SPX_EFORMAT, spx_deploy_decode_public(&p, copy, cut));
+    }
+    for (int i = 0; i < 20000; i++) {
+        static const uint32_t words[] = {0,          1,          0x7FFFFFFF, 0x80000000,
+                                         0xFFFFFFFF, 0xFFFFFFFE, 64,         4096};
+        memcpy(copy, data, size);
+        for (uint32_t changes = 1 + spx_rng_below(&f.rng, 3); changes > 0; changes--) {
+            const size_t word = spx_rng_below(&f.rng, (uint32_t)(size / 4)) * 4;
+            const uint32_t v = words[spx_rng_below(&f.rng, 8)];
+            memcpy(copy + word, &v, sizeof v);
+        }
+        const spx_status st = spx_deploy_decode_public(&p, copy, size);
+        assert_true(st == SPX_OK || st == SPX_EFORMAT || st == SPX_ENOMEM);
+        refused += st != SPX_OK;
+        spx_deploy_destroy(p);
+    }
+    assert_true(refused > 10000);
+    spx_free(data);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
+SPX_TEST(drafts_that_are_no_models_are_refused)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = fixture_model(&f, 1), *bad;
+    const spx_deploy_draft good = {.value = f.value,
+                                   .op = f.op,
+                                   .n_values = f.n_values,
+                                   .n_ops = f.n_ops,
+                                   .logits = m->logits,
+                                   .logit_scale = 1};
+    const int relu = m->relu[0];
+    CHECK_OK(spx_deploy_create(&bad, &good, NULL));
+    spx_deploy_destroy(bad);
+#define REFUSED(field, value)                                                                      \
+    do {                                                                                           \
+        const deploy_fixture kept_ = f;                                                            \
+        f.field = value;                                                                           \
+        CHECK_FAILS(SPX_EFORMAT, spx_deploy_create(&bad, &good, NULL));                            \
+        f = kept_;                                                                                 \
+    } while (0)
+    REFUSED(value[0].bits, 9);
+    REFUSED(value[1].kind, SPX_DEPLOY_IMAGE);
+    REFUSED(value[1].c, (int64_t)1 << 40);
+    REFUSED(op[0].in, 3);    /* read before it is written */
+    REFUSED(op[0].out, 0);   /* the image is the client's */
+    REFUSED(op[0].width, 7); /* a weight that does not fit */
+    REFUSED(op[0].weights, NULL);
+    REFUSED(op[1].bias, NULL);
+    REFUSED(op[relu].width, f.value[f.op[relu].in].bits - 1); /* narrower than what is proven */
+    REFUSED(op[relu].shift, f.op[relu].width - 8);
+    REFUSED(op[relu].bits, 9);
+    REFUSED(op[relu].kind, SPX_DEPLOY_BIAS);
+    REFUSED(op[f.n_ops - 1].out, f.n_values);
+    REFUSED(op[f.n_ops - 2].kind, SPX_DEPLOY_OP_KINDS);
+    spx_deploy_draft no_scale = good;
+    no_scale.logit_scale = NAN;
+    CHECK_FAILS(SPX_EFORMAT, spx_deploy_create(&bad, &no_scale, NULL));
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(the_executor_gives_the_definitions_values_on_every_instruction_set),
+        SPX_UNIT(many_images_on_several_threads_give_each_images_logits),
+        SPX_UNIT(ops_on_shares_add_up_to_the_value_modulo_its_ring),
+        SPX_UNIT(a_relu_looks_at_its_width_alone_and_saturates),
+        SPX_UNIT(exchanges_hold_every_convolution_once_and_read_what_lies_before),
+        SPX_UNIT(a_file_holds_the_whole_model),
+        SPX_UNIT(truncated_and_flipped_files_are_refused),
+        SPX_UNIT(the_public_part_has_the_structure_and_no_weights),
+        SPX_UNIT(hostile_public_parts_are_refused_or_harmless),
+        SPX_UNIT(drafts_that_are_no_models_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
