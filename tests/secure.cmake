@@ -1,2 +1,3 @@
 spx_test(test_channel SOURCES secure/test_channel.c LINK spx_channel LABELS threads)
 spx_test(test_vault SOURCES secure/test_vault.c LINK spx_vault)
+spx_test(test_ot SOURCES secure/test_ot.c LINK spx_ot)

@@ -79,9 +79,8 @@ SPX_MUST_CHECK spx_status spx_ot_sender_create(spx_ot_sender **out,
  * @param trees  [SPX_OT_TREES_BYTES] to send
  * @return SPX_OK, SPX_EFORMAT, SPX_EINVAL (set up already); r cannot be set up again
  */
-SPX_MUST_CHECK spx_status spx_ot_receiver_setup(spx_ot_receiver *r, spx_prg *prg,
-                                                const uint8_t *points, size_t n_points,
-                                                uint8_t *trees);
+SPX_MUST_CHECK spx_status spx_ot_receiver_setup(spx_ot_receiver *r, const uint8_t *points,
+                                                size_t n_points, uint8_t *trees);
 
 /** @return SPX_OK, SPX_EFORMAT (length), SPX_EINVAL (set up already) */
 SPX_MUST_CHECK spx_status spx_ot_sender_setup(spx_ot_sender *s, const uint8_t *trees,
