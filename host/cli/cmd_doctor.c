@@ -1,6 +1,7 @@
 /* sphynx doctor: what this machine offers, what it lacks, and how to get it. */
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/commands.h"
+#include "host/cli/gpu_talk.h"
 #include "host/control/build_info.h"
 #include "kernels/base/cpu.h"
 #include "kernels/base/pool.h"
@@ -162,16 +163,6 @@ static json_t *about_libraries(void)
                      png_get_libpng_ver(NULL));
 }
 
-static json_t *about_gpu(void)
-{
-    char driver[LINE_BYTES];
-    return json_pack("{s:o, s:o, s:b}", "driver",
-                     read_line("/proc/driver/nvidia/version", "NVRM version", driver)
-                         ? json_string(driver)
-                         : json_null(),
-                     "nvcc", tool("nvcc"), "used_by_this_version", 0);
-}
-
 /* What is missing, what goes without it, how to get it. */
 static json_t *lacks(const json_t *report)
 {
@@ -197,12 +188,18 @@ static json_t *lacks(const json_t *report)
                             "all kernels run in plain C, several times slower", "get",
                             "unset SPHYNX_ISA, or use a processor of 2013 or later"));
     }
+    spx_gpu_lacks(json_object_get(report, "gpu"), list);
     return list;
 }
 
 static void print_value(const json_t *value)
 {
-    if (json_is_string(value)) {
+    if (json_is_array(value) && json_array_size(value) > 0) { /* GPUs */
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            (void)printf("%*s", i == 0 ? 0 : 24, "");
+            spx_gpu_print(json_array_get(value, i));
+        }
+    } else if (json_is_string(value)) {
         (void)puts(json_string_value(value));
     } else if (json_is_real(value)) {
         (void)printf("%.3g\n", json_real_value(value));
@@ -247,7 +244,7 @@ static spx_status run(spx_cli *cli, const void *values)
     json_t *report =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o}}", "build", about_build(), "processor",
                   about_processor(cli), "memory", about_memory(), "libraries", about_libraries(),
-                  "gpu", about_gpu(), "tools", "dot", tool("dot"));
+                  "gpu", spx_gpu_json(tool("nvcc")), "tools", "dot", tool("dot"));
     (void)values;
     if (report == NULL || json_object_set_new(report, "lacks", lacks(report)) != 0) {
         json_decref(report);

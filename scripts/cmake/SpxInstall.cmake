@@ -37,19 +37,26 @@ configure_package_config_file(scripts/cmake/sphynxConfig.cmake.in ${package}/sph
 write_basic_package_version_file(${package}/sphynxConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
 
+set(cuda_link "")
+if(SPX_HAVE_CUDA)
+  get_target_property(cudart CUDA::cudart_static IMPORTED_LOCATION)
+  set(cuda_link " ${cudart} -lrt -ldl -lstdc++")
+endif()
+
 # The libraries are static, so what they need is part of Libs and Requires, not of the private ones.
 # A room links only rooms defined before it: the reverse of that order suits the linker.
 set(SPX_PC_LIBS "")
 foreach(room IN LISTS rooms)
   string(PREPEND SPX_PC_LIBS " -l${room}")
 endforeach()
-string(APPEND SPX_PC_LIBS "${onednn_link} -lm -pthread")
+string(APPEND SPX_PC_LIBS "${onednn_link}${cuda_link} -lm -pthread")
 set(SPX_PC_REQUIRES "jansson libsodium openssl zlib libpng ${HDF5_MODULE_NAME}")
 # Relative to the file itself: the prefix is chosen at install time, and the tree may be moved.
 file(RELATIVE_PATH SPX_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(scripts/cmake/sphynx.pc.in ${package}/sphynx.pc @ONLY)
 
-install(FILES scripts/cmake/SpxOneDnn.cmake ${package}/sphynxConfig.cmake
+install(FILES scripts/cmake/SpxOneDnn.cmake scripts/cmake/SpxCudart.cmake
+              ${package}/sphynxConfig.cmake
               ${package}/sphynxConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sphynx)
 install(FILES ${package}/sphynx.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
