@@ -4,6 +4,76 @@
 
 #define KERNELS SPX_PICK_VARIANT(spx_optim_kernels)
 
+/* ---- the CPU's backend: queued work is done at once ---- */
+
+static spx_status update_cpu(spx_stream *s, spx_optim_op op, size_t n, spx_optim_args *a)
+{
+    if (a->guard == NULL || a->guard->ok != 0) {
+        spx_pool_run(spx_stream_pool(s), n, KERNELS->update[op], a);
+    }
+    return SPX_OK;
+}
+
+static size_t norm2_workspace_cpu(const spx_stream *s, size_t n)
+{
+    (void)n;
+    return sizeof(double) * (size_t)spx_stream_threads(s);
+}
+
+static spx_status norm2_cpu(spx_stream *s, size_t n, const float *g, double *norm, void *workspace)
+{
+    spx_optim_args a = {.g = g, .partial = workspace};
+    double sum = 0;
+    for (int t = 0; t < spx_stream_threads(s); t++) {
+        a.partial[t] = 0; /* a worker without elements never writes its own */
+    }
+    spx_pool_run(spx_stream_pool(s), n, KERNELS->norm2, &a);
+    for (int t = 0; t < spx_stream_threads(s); t++) {
+        sum += a.partial[t];
+    }
+    *norm = sqrt(sum);
+    return SPX_OK;
+}
+
+static spx_status guard_cpu(spx_stream *s, const double *norm, const float *loss, double max_norm,
+                            spx_guard *guard)
+{
+    (void)s;
+    *guard = spx_guard_next(*guard, *norm, loss != NULL ? (double)*loss : 0.0, max_norm);
+    return SPX_OK;
+}
+
+static spx_status difference_step_cpu(spx_stream *s, const double *norm, float *eps)
+{
+    (void)s;
+    *eps = spx_difference_eps(*norm);
+    return SPX_OK;
+}
+
+static const spx_optim_backend cpu = {.update = update_cpu,
+                                      .norm2_workspace = norm2_workspace_cpu,
+                                      .norm2 = norm2_cpu,
+                                      .guard = guard_cpu,
+                                      .difference_step = difference_step_cpu};
+
+static const spx_optim_backend *backend(const spx_stream *s)
+{
+    static const spx_optim_backend *const all[SPX_DEVICE_COUNT] = {
+        [SPX_DEVICE_CPU] = &cpu,
+#ifdef SPX_HAVE_CUDA
+        [SPX_DEVICE_CUDA] = &spx_optim_cuda,
+#endif
+    };
+    return all[spx_stream_device(s)];
+}
+
+static spx_status run(spx_stream *s, spx_optim_op op, size_t n, spx_optim_args *a)
+{
+    return n > 0 ? backend(s)->update(s, op, n, a) : SPX_OK;
+}
+
+/* ---- validation ---- */
+
 /* An empty arena needs no arrays; numbers are always there. */
 static spx_status check(const char *op, size_t n, const void *const *array, size_t arrays,
                         const void *number, const void *another)
@@ -23,43 +93,22 @@ static spx_status check(const char *op, size_t n, const void *const *array, size
     check((op), (n), (const void *const[]){__VA_ARGS__},                                           \
           sizeof((const void *const[]){__VA_ARGS__}) / sizeof(void *), (number), (another))
 
-static spx_status run(spx_stream *s, spx_optim_op op, size_t n, spx_optim_args *a)
-{
-    if (a->guard == NULL || a->guard->ok != 0) {
-        spx_pool_run(spx_stream_pool(s), n, KERNELS->update[op], a);
-    }
-    return SPX_OK;
-}
-
 size_t spx_norm2_workspace(const spx_stream *s, size_t n)
 {
-    (void)n;
-    return sizeof(double) * (size_t)spx_stream_threads(s);
+    return backend(s)->norm2_workspace(s, n);
 }
 
 spx_status spx_norm2(spx_stream *s, size_t n, const float *g, double *norm, void *workspace)
 {
-    spx_optim_args a = {.g = g, .partial = workspace};
-    double sum = 0;
     SPX_RETURN_IF(CHECK("norm2", n, norm, workspace, g));
-    for (int t = 0; t < spx_stream_threads(s); t++) {
-        a.partial[t] = 0; /* a worker without elements never writes its own */
-    }
-    spx_pool_run(spx_stream_pool(s), n, KERNELS->norm2, &a);
-    for (int t = 0; t < spx_stream_threads(s); t++) {
-        sum += a.partial[t];
-    }
-    *norm = sqrt(sum);
-    return SPX_OK;
+    return backend(s)->norm2(s, n, g, norm, workspace);
 }
 
 spx_status spx_guard_update(spx_stream *s, const double *norm, const float *loss, double max_norm,
                             spx_guard *guard)
 {
-    (void)s;
     SPX_RETURN_IF(CHECK("guard", 0, norm, guard, norm));
-    *guard = spx_guard_next(*guard, *norm, loss != NULL ? (double)*loss : 0.0, max_norm);
-    return SPX_OK;
+    return backend(s)->guard(s, norm, loss, max_norm, guard);
 }
 
 spx_status spx_sgd(spx_stream *s, size_t n, const float *lr, float momentum, float decay,
@@ -111,10 +160,8 @@ spx_status spx_axpy(spx_stream *s, size_t n, const float *a, float scale, const 
 
 spx_status spx_difference_step(spx_stream *s, const double *norm, float *eps)
 {
-    (void)s;
     SPX_RETURN_IF(CHECK("difference step", 0, norm, eps, norm));
-    *eps = spx_difference_eps(*norm);
-    return SPX_OK;
+    return backend(s)->difference_step(s, norm, eps);
 }
 
 spx_status spx_central_difference(spx_stream *s, size_t n, const float *eps, bool published,

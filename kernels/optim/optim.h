@@ -16,7 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Bytes of scratch of spx_norm2, aligned to 256. */
+/** Bytes of scratch of spx_norm2, aligned to 256: zeroed before its first use, left fit for the
+ * next one, which may not run at the same time. */
 size_t spx_norm2_workspace(const spx_stream *s, size_t n);
 /** *norm = sqrt(sum g[i]^2), one double; the same for the same n and thread count (CUDA: always).
  */

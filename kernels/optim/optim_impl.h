@@ -26,10 +26,21 @@ typedef struct spx_optim_args {
     const float *g, *x, *y;
     float *m, *v, *w; /* read and written */
     float *out;       /* written only */
-    double *partial;  /* of the norm: one a worker */
+    double *partial;  /* of the CPU's norm: one a worker */
 } spx_optim_args;
 
-/* Work on elements [begin, end); ctx is a spx_optim_args. */
+/* What a device gives. */
+typedef struct spx_optim_backend {
+    spx_status (*update)(spx_stream *s, spx_optim_op op, size_t n, spx_optim_args *a); /* n > 0 */
+    size_t (*norm2_workspace)(const spx_stream *s, size_t n);
+    spx_status (*norm2)(spx_stream *s, size_t n, const float *g, double *norm, void *workspace);
+    spx_status (*guard)(spx_stream *s, const double *norm, const float *loss, double max_norm,
+                        spx_guard *guard);
+    spx_status (*difference_step)(spx_stream *s, const double *norm, float *eps);
+} spx_optim_backend;
+extern const spx_optim_backend spx_optim_cuda; /* where SPX_HAVE_CUDA */
+
+/* The CPU's: work on elements [begin, end); ctx is a spx_optim_args. */
 typedef struct spx_optim_kernels {
     spx_pool_fn norm2;
     spx_pool_fn update[SPX_OPTIM_COUNT];
