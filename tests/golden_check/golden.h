@@ -29,6 +29,16 @@ typedef struct golden_rule {
 #define GOLDEN_NETWORK_GRADIENT                                                                    \
     ((golden_rule){.worst = 1e-2, .median = 1e-4, .zero = 1e-6, .flips = true})
 
+/**
+ * The rule where products are rounded to fewer bits, u = 2^-11 (TF32) or 2^-9 (bf16):
+ * - both operands of up to 16 products in a row are rounded, each by u at most: 32*u;
+ * - what moves activations by 8*u also moves 0.8*8*u of all ReLU inputs (normal ones) across zero,
+ *   and with each its gradient: sqrt(6.4*u) of a gradient's norm a layer, adding in quadrature:
+ *   6*sqrt(u) after the median's six or so layers, 16*sqrt(u) after the stem's forty;
+ * - true zeros are as much larger as the rounding.
+ */
+golden_rule golden_rule_at(golden_rule rule, spx_precision p);
+
 #define GOLDEN_MAX_TENSORS 8192
 #define GOLDEN_MAX_PENDING 64
 #define GOLDEN_ATTEMPTS 16
@@ -42,6 +52,7 @@ typedef struct golden_rule {
  */
 typedef struct golden_report {
     const spx_h5 *file;
+    spx_precision precision;              /* of the engine under check; rules are taken at it */
     const char *section;                  /* tells quantities of equal names apart */
     int attempt;                          /* 0: the images as stored */
     bool failed;                          /* a quantity without flips */
@@ -127,17 +138,22 @@ typedef struct golden_options {
 } golden_options;
 
 #define GOLDEN_MAX_INPUTS 512
+#define GOLDEN_MAX_OUTPUTS (1 + SPX_MAX_LAYERS)
 
-/** A program with arenas of its own. */
+/** A program with arenas of its own, in the host's memory and layout; runs carry them across. */
 typedef struct golden_engine {
     const spx_graph *graph; /* borrowed: as built */
     spx_program *program;
     const spx_layout *layout;
     float *weights, *arch, *state, *weight_grad, *arch_grad;
-    void *workspace;
-    void *input[GOLDEN_MAX_INPUTS]; /* owned, malloc'd; in the order of declaration */
+    void *input[GOLDEN_MAX_INPUTS]; /* owned; in the order of declaration */
     int n_inputs;
-    spx_binding binding;
+    float *output[GOLDEN_MAX_OUTPUTS]; /* owned: what the last run computed; then gradients */
+    int n_outputs, n_grads;
+    /* The device's. */
+    spx_stream *stream;
+    float *arena[SPX_ROLE_COUNT];
+    void *workspace, *bound[GOLDEN_MAX_INPUTS];
 } golden_engine;
 
 /** options.no_fusion and reference are taken from o. Arenas are zero. */
@@ -148,6 +164,9 @@ void golden_engine_close(golden_engine *e); /* zeroed or opened */
  * input. */
 SPX_MUST_CHECK spx_status golden_engine_input(golden_engine *e, const char *name, void *data);
 SPX_MUST_CHECK spx_status golden_engine_run(golden_engine *e, bool update_state);
+/** Output i of the last run, or gradient i; NCHW. */
+const float *golden_output(const golden_engine *e, int i);
+const float *golden_gradient(const golden_engine *e, int i);
 
 /*
  * A loss whose gradient for y is a given array: a classifier "probe" on y with 2n outputs (n

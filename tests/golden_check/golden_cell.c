@@ -73,8 +73,7 @@ static spx_status check_eval(golden_report *r, const golden_options *o, const ce
     SPX_TRY(st, golden_engine_open(&e, n.g, &p, o), done);
     SPX_TRY(st, load(&e, r->file, c), done);
     SPX_TRY(st, golden_engine_run(&e, false), done);
-    st = golden_compare_one(r, "output_eval", GOLDEN_EXACT,
-                            spx_program_output(e.program, &e.binding, 0), count(c->out));
+    st = golden_compare_one(r, "output_eval", GOLDEN_EXACT, golden_output(&e, 0), count(c->out));
 done:
     golden_engine_close(&e);
     spx_graph_destroy(n.g);
@@ -92,9 +91,9 @@ static spx_status compare_alphas(golden_report *r, const golden_engine *e, const
         const spx_layout_entry *a = spx_layout_find(e->layout, own);
         const float *got = e->arch_grad + a->offset;
         if (group[0] == 'w') {
-            got = spx_program_output(e->program, &e->binding, 1 + i);
+            got = golden_output(e, 1 + i);
         } else if (group[5] == 'w') {
-            got = spx_program_grad(e->program, &e->binding, 2 + i);
+            got = golden_gradient(e, 2 + i);
         }
         SPX_RETURN_IF(golden_compare(r, stored, got, (size_t)a->count));
     }
@@ -105,14 +104,11 @@ static spx_status compare_alphas(golden_report *r, const golden_engine *e, const
 static spx_status compare_train(golden_report *r, const golden_engine *e, const cell_case *c,
                                 golden_rule gradients)
 {
-    const spx_program *p = e->program;
-    SPX_RETURN_IF(golden_compare_one(r, "output_train", GOLDEN_EXACT,
-                                     spx_program_output(p, &e->binding, 0), count(c->out)));
+    SPX_RETURN_IF(
+        golden_compare_one(r, "output_train", GOLDEN_EXACT, golden_output(e, 0), count(c->out)));
     SPX_RETURN_IF(compare_alphas(r, e, "w_dag"));
-    SPX_RETURN_IF(golden_compare_one(r, "grad_s0", gradients, spx_program_grad(p, &e->binding, 0),
-                                     count(c->s0)));
-    SPX_RETURN_IF(golden_compare_one(r, "grad_s1", gradients, spx_program_grad(p, &e->binding, 1),
-                                     count(c->s1)));
+    SPX_RETURN_IF(golden_compare_one(r, "grad_s0", gradients, golden_gradient(e, 0), count(c->s0)));
+    SPX_RETURN_IF(golden_compare_one(r, "grad_s1", gradients, golden_gradient(e, 1), count(c->s1)));
     SPX_RETURN_IF(compare_alphas(r, e, "grad_w_dag"));
     SPX_RETURN_IF(compare_alphas(r, e, "grad_alpha"));
     SPX_RETURN_IF(golden_compare_group(r, "grad_param", gradients, e->layout, e->weight_grad, NULL,

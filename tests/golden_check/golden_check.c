@@ -1,5 +1,6 @@
 /*
- * golden_check [--threads=N] [--no-fusion] [--reference] FILE...
+ * golden_check [--device=cpu|cuda] [--precision=f32|tf32|bf16] [--threads=N] [--no-fusion]
+ *              [--reference] FILE...
  * Rebuilds what the files describe and compares every number; exit code 1 if one differs.
  */
 #include "tests/golden_check/golden.h"
@@ -67,18 +68,46 @@ static spx_status check_file(golden_report *r, const golden_options *o, const ch
     return st;
 }
 
+/* "--NAME=value" with one of n names as value: which; -1: another argument. */
+static int choice(const char *arg, const char *option, const char *(*name)(int), int n)
+{
+    const size_t len = strlen(option);
+    for (int k = 0; k < n; k++) {
+        if (strncmp(arg, option, len) == 0 && strcmp(arg + len, name(k)) == 0) {
+            return k;
+        }
+    }
+    return -1;
+}
+
+static const char *device_name(int k)
+{
+    return spx_device_name((spx_device)k);
+}
+
+static const char *precision_name(int k)
+{
+    return spx_precision_name((spx_precision)k);
+}
+
 /* Reads options; returns the number of the first file, or 0 where an option is unknown. */
-static int parse(int argc, char **argv, golden_options *o, int *threads)
+static int parse(int argc, char **argv, golden_options *o, spx_stream_options *s)
 {
     int i = 1;
     for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+        const int device = choice(argv[i], "--device=", device_name, SPX_DEVICE_COUNT);
+        const int precision = choice(argv[i], "--precision=", precision_name, SPX_PRECISION_COUNT);
         if (strcmp(argv[i], "--no-fusion") == 0) {
             o->no_fusion = true;
         } else if (strcmp(argv[i], "--reference") == 0) {
             o->reference = true;
         } else if (strncmp(argv[i], "--threads=", 10) == 0) {
-            *threads = atoi(argv[i] + 10);
-        } else if (strcmp(argv[i], "--device=cpu") != 0) {
+            s->threads = atoi(argv[i] + 10);
+        } else if (device >= 0) {
+            s->device = (spx_device)device;
+        } else if (precision >= 0) {
+            s->precision = (spx_precision)precision;
+        } else {
             return 0;
         }
     }
@@ -88,19 +117,21 @@ static int parse(int argc, char **argv, golden_options *o, int *threads)
 int main(int argc, char **argv)
 {
     golden_options o = {0};
-    int threads = 0, failures = 0;
-    int first = parse(argc, argv, &o, &threads);
+    spx_stream_options s = {.precision = SPX_PRECISION_F32};
+    int failures = 0;
+    int first = parse(argc, argv, &o, &s);
     if (first == 0 || first == argc) {
-        (void)fprintf(stderr, "usage: golden_check [--device=cpu] [--threads=N] [--no-fusion] "
-                              "[--reference] FILE...\n");
+        (void)fprintf(stderr, "usage: golden_check [--device=cpu|cuda] [--precision=f32|tf32|bf16] "
+                              "[--threads=N] [--no-fusion] [--reference] FILE...\n");
         return 2;
     }
     golden_report *r = calloc(1, sizeof *r);
-    if (r == NULL || spx_stream_create(&o.stream, SPX_DEVICE_CPU, threads) != SPX_OK) {
+    if (r == NULL || spx_stream_open(&o.stream, &s) != SPX_OK) {
         (void)fprintf(stderr, "golden_check: %s\n", spx_error_message());
         free(r);
         return 1;
     }
+    r->precision = spx_stream_precision(o.stream);
     for (int i = first; i < argc; i++) {
         const spx_status st = check_file(r, &o, argv[i]);
         if (st != SPX_OK) {

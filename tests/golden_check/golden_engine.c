@@ -2,14 +2,57 @@
 #include "tests/golden_check/golden.h"
 
 #include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static spx_status alloc_arena(float **out, int64_t floats)
+/* The arenas, each in the host's memory and in the device's. */
+static const struct {
+    spx_role role, like; /* like: whose layout it has */
+    size_t host;         /* of golden_engine */
+} arenas[] = {
+    {SPX_ROLE_WEIGHT, SPX_ROLE_WEIGHT, offsetof(golden_engine, weights)},
+    {SPX_ROLE_WEIGHT_GRAD, SPX_ROLE_WEIGHT, offsetof(golden_engine, weight_grad)},
+    {SPX_ROLE_ARCH, SPX_ROLE_ARCH, offsetof(golden_engine, arch)},
+    {SPX_ROLE_ARCH_GRAD, SPX_ROLE_ARCH, offsetof(golden_engine, arch_grad)},
+    {SPX_ROLE_STATE, SPX_ROLE_STATE, offsetof(golden_engine, state)},
+};
+#define N_ARENAS ((int)(sizeof arenas / sizeof arenas[0]))
+
+static float **arena_of(golden_engine *e, int a)
 {
-    return spx_calloc((void **)out, (size_t)floats + 1, sizeof **out);
+    return (float **)(void *)((char *)e + arenas[a].host);
+}
+
+static spx_status make_workspace(golden_engine *e)
+{
+    const size_t bytes = spx_program_workspace_bytes(e->program);
+    void *nan;
+    spx_status st;
+    SPX_RETURN_IF(spx_device_alloc(e->stream, &e->workspace, bytes + 1));
+    SPX_RETURN_IF(spx_alloc(&nan, bytes + 1));
+    memset(nan, 0xff, bytes + 1); /* what the program does not write must not matter */
+    st = spx_upload(e->stream, e->workspace, nan, bytes);
+    spx_free(nan);
+    return st;
+}
+
+/* Room for every output and gradient. */
+static spx_status make_outputs(golden_engine *e, const spx_program_options *p)
+{
+    e->n_outputs = p->n_output;
+    e->n_grads = p->n_grad;
+    if (p->n_output + p->n_grad > GOLDEN_MAX_OUTPUTS) {
+        return SPX_FAIL(SPX_EINVAL, "a program of %d outputs", p->n_output + p->n_grad);
+    }
+    for (int i = 0; i < p->n_output + p->n_grad; i++) {
+        const spx_tid t = i < p->n_output ? p->output[i] : p->grad[i - p->n_output];
+        const size_t count = (size_t)spx_tensor_count(&e->graph->tensor[t]);
+        SPX_RETURN_IF(spx_alloc((void **)&e->output[i], count * sizeof(float)));
+    }
+    return SPX_OK;
 }
 
 spx_status golden_engine_open(golden_engine *e, const spx_graph *g, const spx_program_options *p,
@@ -19,20 +62,20 @@ spx_status golden_engine_open(golden_engine *e, const spx_graph *g, const spx_pr
     spx_status st;
     memset(e, 0, sizeof *e);
     e->graph = g;
+    e->stream = o->stream;
     options.no_fusion = o->no_fusion;
     options.reference = o->reference;
     SPX_TRY(st, spx_program_create(&e->program, g, o->stream, &options), fail);
     e->layout = spx_program_layout(e->program);
-    const int64_t *floats = e->layout->floats;
-    SPX_TRY(st, alloc_arena(&e->weights, floats[SPX_ROLE_WEIGHT]), fail);
-    SPX_TRY(st, alloc_arena(&e->weight_grad, floats[SPX_ROLE_WEIGHT]), fail);
-    SPX_TRY(st, alloc_arena(&e->arch, floats[SPX_ROLE_ARCH]), fail);
-    SPX_TRY(st, alloc_arena(&e->arch_grad, floats[SPX_ROLE_ARCH]), fail);
-    SPX_TRY(st, alloc_arena(&e->state, floats[SPX_ROLE_STATE]), fail);
-    const size_t workspace = spx_program_workspace_bytes(e->program);
-    SPX_TRY(st, spx_alloc(&e->workspace, workspace + 1), fail);
-    memset(e->workspace, 0xff,
-           workspace); /* NaN: what the program does not write must not matter */
+    for (int a = 0; a < N_ARENAS; a++) {
+        SPX_TRY(st, spx_layout_arena(e->layout, arenas[a].like, arena_of(e, a)), fail);
+        SPX_TRY(st,
+                spx_layout_device_arena(e->layout, e->stream, arenas[a].like,
+                                        &e->arena[arenas[a].role]),
+                fail);
+    }
+    SPX_TRY(st, make_workspace(e), fail);
+    SPX_TRY(st, make_outputs(e, p), fail);
     for (int t = 0; t < g->n_tensors; t++) {
         e->n_inputs += g->tensor[t].role == SPX_ROLE_INPUT;
     }
@@ -49,14 +92,17 @@ fail:
 void golden_engine_close(golden_engine *e)
 {
     spx_program_destroy(e->program);
-    spx_free(e->weights);
-    spx_free(e->weight_grad);
-    spx_free(e->arch);
-    spx_free(e->arch_grad);
-    spx_free(e->state);
-    spx_free(e->workspace);
+    for (int a = 0; a < N_ARENAS; a++) {
+        spx_free(*arena_of(e, a));
+        spx_device_free(e->stream, e->arena[arenas[a].role]);
+    }
+    spx_device_free(e->stream, e->workspace);
     for (int i = 0; i < GOLDEN_MAX_INPUTS; i++) {
         spx_free(e->input[i]);
+        spx_device_free(e->stream, e->bound[i]);
+    }
+    for (int i = 0; i < GOLDEN_MAX_OUTPUTS; i++) {
+        spx_free(e->output[i]);
     }
     memset(e, 0, sizeof *e);
 }
@@ -92,17 +138,89 @@ spx_status golden_engine_input(golden_engine *e, const char *name, void *data)
     return st;
 }
 
+/* Copies (n, c, hw) to (n, hw, c). */
+static void to_nhwc(const float *x, const int64_t d[4], float *y)
+{
+    const int64_t c = d[1], hw = d[2] * d[3];
+    for (int64_t n = 0; n < d[0]; n++) {
+        for (int64_t k = 0; k < c; k++) {
+            for (int64_t i = 0; i < hw; i++) {
+                y[(n * hw + i) * c + k] = x[(n * c + k) * hw + i];
+            }
+        }
+    }
+}
+
+static spx_status upload_input(golden_engine *e, const spx_tensor *t, int k)
+{
+    const size_t bytes = (size_t)spx_tensor_count(t) * 4; /* f32 and i32 alike */
+    void *turned;
+    spx_status st;
+    if (e->bound[k] == NULL) {
+        SPX_RETURN_IF(spx_device_alloc(e->stream, &e->bound[k], bytes));
+    }
+    if (t->rank != 4 || spx_stream_device(e->stream) == SPX_DEVICE_CPU) {
+        return spx_upload(e->stream, e->bound[k], e->input[k], bytes);
+    }
+    SPX_RETURN_IF(spx_alloc(&turned, bytes));
+    to_nhwc(e->input[k], t->dim, turned);
+    st = spx_upload(e->stream, e->bound[k], turned, bytes);
+    spx_free(turned);
+    return st;
+}
+
+/* What was given; the rest stays unbound. */
+static spx_status upload_inputs(golden_engine *e)
+{
+    int k = 0;
+    for (int t = 0; t < e->graph->n_tensors; t++) {
+        if (e->graph->tensor[t].role == SPX_ROLE_INPUT) {
+            if (e->input[k] != NULL) {
+                SPX_RETURN_IF(upload_input(e, &e->graph->tensor[t], k));
+            }
+            k++;
+        }
+    }
+    return SPX_OK;
+}
+
 spx_status golden_engine_run(golden_engine *e, bool update_state)
 {
-    e->binding = (spx_binding){.weights = e->weights,
-                               .arch = e->arch,
-                               .state = e->state,
-                               .update_state = update_state,
-                               .weight_grad = e->weight_grad,
-                               .arch_grad = e->arch_grad,
-                               .workspace = e->workspace,
-                               .input = (const void *const *)e->input};
-    return spx_program_run(e->program, &e->binding);
+    const spx_binding b = {.weights = e->arena[SPX_ROLE_WEIGHT],
+                           .arch = e->arena[SPX_ROLE_ARCH],
+                           .state = e->arena[SPX_ROLE_STATE],
+                           .update_state = update_state,
+                           .weight_grad = e->arena[SPX_ROLE_WEIGHT_GRAD],
+                           .arch_grad = e->arena[SPX_ROLE_ARCH_GRAD],
+                           .workspace = e->workspace,
+                           .input = (const void *const *)e->bound};
+    for (int a = 0; a < N_ARENAS; a++) {
+        SPX_RETURN_IF(spx_layout_upload(e->layout, e->stream, arenas[a].like, *arena_of(e, a),
+                                        e->arena[arenas[a].role]));
+    }
+    SPX_RETURN_IF(upload_inputs(e));
+    SPX_RETURN_IF(spx_program_run(e->program, &b));
+    for (int a = 0; a < N_ARENAS; a++) {
+        SPX_RETURN_IF(spx_layout_download(e->layout, e->stream, arenas[a].like,
+                                          e->arena[arenas[a].role], *arena_of(e, a)));
+    }
+    for (int i = 0; i < e->n_outputs; i++) {
+        SPX_RETURN_IF(spx_program_read(e->program, &b, i, e->output[i]));
+    }
+    for (int i = 0; i < e->n_grads; i++) {
+        SPX_RETURN_IF(spx_program_read_grad(e->program, &b, i, e->output[e->n_outputs + i]));
+    }
+    return SPX_OK;
+}
+
+const float *golden_output(const golden_engine *e, int i)
+{
+    return e->output[i];
+}
+
+const float *golden_gradient(const golden_engine *e, int i)
+{
+    return e->output[e->n_outputs + i];
 }
 
 /* ---- the probe; see golden.h ---- */

@@ -69,7 +69,7 @@ static spx_status compare_cells(golden_report *r, const golden_engine *e, const 
         const spx_tensor *t = &n->graph->tensor[n->cell[i]];
         char name[64];
         (void)snprintf(name, sizeof name, "eval_cell_output_image0/%d", i);
-        SPX_RETURN_IF(golden_compare(r, name, spx_program_output(e->program, &e->binding, 1 + i),
+        SPX_RETURN_IF(golden_compare(r, name, golden_output(e, 1 + i),
                                      (size_t)(spx_tensor_count(t) / t->dim[0])));
     }
     golden_end(r);
@@ -90,8 +90,7 @@ static spx_status check_eval(golden_report *r, const golden_options *o, const fi
     SPX_TRY(st, load(&e, r, r->file, c), done);
     SPX_TRY(st, golden_engine_run(&e, false), done);
     SPX_TRY(st,
-            golden_compare_one(r, "logits_eval", GOLDEN_EXACT,
-                               spx_program_output(e.program, &e.binding, 0),
+            golden_compare_one(r, "logits_eval", GOLDEN_EXACT, golden_output(&e, 0),
                                (size_t)(c->config.batch * c->config.classes)),
             done);
     st = compare_cells(r, &e, &n);
@@ -193,7 +192,7 @@ static spx_status compare_train(golden_report *r, const golden_engine *e, const 
     const size_t logits = (size_t)(c->config.batch * c->config.classes);
     const float *out[4];
     for (int i = 0; i < 4; i++) {
-        out[i] = spx_program_output(e->program, &e->binding, i);
+        out[i] = golden_output(e, i);
     }
     const float total = *out[2] + (float)c->aux_weight * *out[3], whole = whole_norm(e);
     /* A norm of gradients moves with a flipped ReLU as they do. */

@@ -98,8 +98,7 @@ static spx_status check_eval(golden_report *r, const golden_options *o, const op
     SPX_TRY(st, golden_engine_open(&e, g, &p, o), done);
     SPX_TRY(st, load(&e, r->file, c), done);
     SPX_TRY(st, golden_engine_run(&e, false), done);
-    st = golden_compare(r, at(c, "output_eval"), spx_program_output(e.program, &e.binding, 0),
-                        count(c->out));
+    st = golden_compare(r, at(c, "output_eval"), golden_output(&e, 0), count(c->out));
 done:
     golden_engine_close(&e);
     spx_graph_destroy(g);
@@ -124,10 +123,8 @@ static spx_status compare_entries(golden_report *r, const golden_engine *e, cons
 
 static spx_status compare_train(golden_report *r, const golden_engine *e, const op_case *c)
 {
-    SPX_RETURN_IF(golden_compare(r, at(c, "output_train"),
-                                 spx_program_output(e->program, &e->binding, 0), count(c->out)));
-    SPX_RETURN_IF(golden_compare(r, at(c, "grad_input"),
-                                 spx_program_grad(e->program, &e->binding, 0), count(c->in)));
+    SPX_RETURN_IF(golden_compare(r, at(c, "output_train"), golden_output(e, 0), count(c->out)));
+    SPX_RETURN_IF(golden_compare(r, at(c, "grad_input"), golden_gradient(e, 0), count(c->in)));
     SPX_RETURN_IF(compare_entries(r, e, c, SPX_ROLE_WEIGHT, "grad_param", e->weight_grad));
     return compare_entries(r, e, c, SPX_ROLE_STATE, "buffer_after", e->state);
 }
@@ -155,7 +152,8 @@ static spx_status check_train(golden_report *r, const golden_options *o, const o
     SPX_TRY(st,
             golden_probe_load(&e, upstream, (size_t)c->out[0], count(c->out) / (size_t)c->out[0]),
             done);
-    r->rule.zero = golden_zero_noise(upstream, c->out);
+    const golden_rule noise = {.zero = golden_zero_noise(upstream, c->out)};
+    r->rule.zero = golden_rule_at(noise, r->precision).zero;
     SPX_TRY(st, golden_engine_run(&e, true), done);
     st = compare_train(r, &e, c);
 done:

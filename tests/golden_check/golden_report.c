@@ -17,10 +17,24 @@ bool golden_section(golden_report *r, const char *section)
     return wanted;
 }
 
+golden_rule golden_rule_at(golden_rule rule, spx_precision p)
+{
+    static const double unit[SPX_PRECISION_COUNT] = {[SPX_PRECISION_TF32] = 0x1p-11,
+                                                     [SPX_PRECISION_F32] = 0x1p-24,
+                                                     [SPX_PRECISION_BF16] = 0x1p-9};
+    const double u = unit[p];
+    if (p == SPX_PRECISION_F32) {
+        return rule;
+    }
+    return (golden_rule){.worst = rule.flips ? 16 * sqrt(u) : 32 * u,
+                         .median = rule.median > 0 ? 6 * sqrt(u) : 0,
+                         .zero = rule.zero * u / unit[SPX_PRECISION_F32]};
+}
+
 void golden_begin(golden_report *r, const char *quantity, golden_rule rule)
 {
     r->quantity = quantity;
-    r->rule = rule;
+    r->rule = golden_rule_at(rule, r->precision);
     r->n = r->zeros = 0;
     r->worst = r->worst_zero = 0;
     r->worst_name[0] = r->worst_zero_name[0] = '\0';

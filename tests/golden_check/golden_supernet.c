@@ -55,14 +55,10 @@ static spx_status check_train(golden_report *r, const golden_options *o, spx_sup
     SPX_TRY(st, load(&e, r, &c, "buffer_before"), done);
     SPX_TRY(st, golden_engine_run(&e, true), done);
     SPX_TRY(st,
-            golden_compare_one(r, "logits_train", GOLDEN_EXACT,
-                               spx_program_output(e.program, &e.binding, 0),
+            golden_compare_one(r, "logits_train", GOLDEN_EXACT, golden_output(&e, 0),
                                (size_t)(c.batch * c.classes)),
             done);
-    SPX_TRY(st,
-            golden_compare_one(r, "loss_train", GOLDEN_EXACT,
-                               spx_program_output(e.program, &e.binding, 1), 1),
-            done);
+    SPX_TRY(st, golden_compare_one(r, "loss_train", GOLDEN_EXACT, golden_output(&e, 1), 1), done);
     SPX_TRY(st,
             golden_compare_group(r, "grad_param", GOLDEN_NETWORK_GRADIENT, e.layout, e.weight_grad,
                                  e.arch_grad, NULL, NULL),
@@ -86,8 +82,7 @@ static spx_status check_eval(golden_report *r, const golden_options *o, spx_supe
     SPX_TRY(st, golden_engine_open(&e, n.graph, &p, o), done);
     SPX_TRY(st, load(&e, r, &c, "buffer_after_one_forward"), done);
     SPX_TRY(st, golden_engine_run(&e, false), done);
-    st = golden_compare_one(r, "logits_eval_after_that_forward", GOLDEN_EXACT,
-                            spx_program_output(e.program, &e.binding, 0),
+    st = golden_compare_one(r, "logits_eval_after_that_forward", GOLDEN_EXACT, golden_output(&e, 0),
                             (size_t)(c.batch * c.classes));
 done:
     golden_engine_close(&e);
