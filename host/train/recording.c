@@ -11,7 +11,12 @@ static spx_status record(spx_recording *r, spx_stream *s, spx_status (*fn)(void 
     st = fn(ctx);
     (void)snprintf(why, sizeof why, "%s", st != SPX_OK ? spx_error_message() : "");
     ended = spx_replay_end(s, &r->replay);
-    return st != SPX_OK ? SPX_FAIL(st, "%s", why) : ended;
+    if (st == SPX_OK) {
+        return ended;
+    }
+    spx_replay_destroy(r->replay); /* of part of the work */
+    r->replay = NULL;
+    return SPX_FAIL(st, "%s", why);
 }
 
 spx_status spx_recording_run(spx_recording *r, spx_stream *s,
@@ -26,9 +31,10 @@ spx_status spx_recording_run(spx_recording *r, spx_stream *s,
             SPX_RETURN_IF(spx_stream_sync(s)); /* it may be running */
         }
         spx_recording_clear(r);
+        SPX_RETURN_IF(fn(ctx));
         memcpy(r->key, key, sizeof r->key);
         r->warm = true;
-        return fn(ctx);
+        return SPX_OK;
     }
     if (r->replay == NULL) {
         SPX_RETURN_IF(record(r, s, fn, ctx));
