@@ -58,7 +58,9 @@ function(spx_cuda_sources target)
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${SPX_CUDA_ARCHITECTURES}"
                           CUDA_RUNTIME_LIBRARY Static)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
-      --Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror>)
+      -Xcompiler=-Wall,-Wextra>
+      $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${SPX_WERROR}>>:--Werror=all-warnings
+      -Xcompiler=-Werror>)
     target_link_libraries(${target} PUBLIC SphynxDeps::cudart)
   else()
     return()

@@ -9,13 +9,16 @@ endif()
 
 set(SPX_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
 option(SPX_ONEDNN "Use oneDNN where it is installed" ON)
+option(SPX_WERROR "Warnings are errors" ON)
+option(SPX_ENGINE_ONLY "Only kernels and graph, with their tests: libc (and CUDA) is enough" OFF)
 
 add_library(spx_flags INTERFACE)
 target_include_directories(spx_flags INTERFACE
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}>)
 target_compile_options(spx_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wconversion -Wshadow -Werror -fno-math-errno
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wconversion -Wshadow -fno-math-errno
   -fno-trapping-math>
+  $<$<AND:$<COMPILE_LANGUAGE:C,CXX>,$<BOOL:${SPX_WERROR}>>:-Werror>
   $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>)
 if(SPX_SANITIZE)
   # These warnings follow the optimiser, which sees less through the checks inserted here.
@@ -27,6 +30,9 @@ endif()
 
 # Found here once, so that the rooms, the installed package and the summary agree.
 find_package(Threads REQUIRED)
+if(SPX_ENGINE_ONLY)
+  return()
+endif()
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET GLOBAL jansson)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET GLOBAL inih)

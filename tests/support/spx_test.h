@@ -9,7 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#if defined(SPX_WITHOUT_CMOCKA)
+#include "tests/support/spx_cmocka.h"
+#else
 #include <cmocka.h>
+#endif
 
 #include "kernels/base/status.h"
 
