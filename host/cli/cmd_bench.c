@@ -1,13 +1,18 @@
 /* sphynx bench: seconds and memory of one step on random data. */
 #define _POSIX_C_SOURCE 200809L
+#include "host/cli/bench_peaks.h"
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "host/graph/tuning.h"
+#include "host/train/device_arenas.h"
+#include "host/train/device_text.h"
+#include "host/train/feed.h"
 #include "host/train/trainer.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/cpu.h"
 #include "kernels/base/rng.h"
+#include "kernels/device/device_memory.h"
 #include "search/bilevel/bilevel.h"
 #include "search/final/final.h"
 
@@ -31,8 +36,10 @@ typedef struct bench {
     spx_cli *cli;
     spx_input_shape input;
     spx_stream *stream;
-    spx_tuning *tuning; /* NULL: default algorithms */
-    spx_samples data[2];
+    spx_tuning *tuning;  /* NULL: default algorithms */
+    spx_samples host[2]; /* random batches */
+    spx_feed *feed[2];
+    spx_samples data[2]; /* the same on the device */
     spx_status (*step)(struct bench *b);
     int n_programs;
     spx_program *program[MAX_PROGRAMS];
@@ -47,16 +54,18 @@ typedef struct bench {
     spx_trainer trainer;
     float *weights, *state; /* evaluation */
     void *workspace;
+    spx_recording recording;
 } bench;
 
 #define COMMON_OPTIONS(BATCH, STEPS)                                                               \
     SPX_OPT(INT, values, batch, "batch", "N", BATCH, "images per step", .min = 1, .max = 65536),   \
         SPX_OPT(INT, values, steps, "steps", "N", STEPS, "timed steps", .min = 1, .max = 1e6),     \
-        SPX_OPT(INT, values, warmup, "warmup", "N", "1", "steps before those", .min = 0,           \
+        SPX_OPT(INT, values, warmup, "warmup", "N", "1",                                           \
+                "steps before those; on a GPU two more, until a step is recorded", .min = 0,       \
                 .max = 1e6),                                                                       \
         SPX_OPT(FLAG, values, tune, "tune", NULL, "true", "choose algorithms by measurement"),     \
         SPX_OPT(FLAG, values, profile, "profile", NULL, "false",                                   \
-                "add the time of each kind of op")
+                "add the time of each kind of op, and the device's peaks")
 
 static int by_value(const void *a, const void *b)
 {
@@ -89,26 +98,41 @@ static void machine_name(char *out, size_t room)
     }
 }
 
-static spx_status random_samples(const bench *b, uint64_t key, spx_samples *out)
+static spx_status get_random(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    (void)epoch;
+    (void)step;
+    *out = *(const spx_samples *)ctx;
+    return SPX_OK;
+}
+
+/* Random batch i, on the host and on the device. */
+static spx_status random_samples(bench *b, int i)
 {
     const values *v = b->v;
+    const spx_batch_shape shape = {v->batch, b->input.channels, b->input.rows, b->input.columns};
     const size_t pixels = (size_t)(b->input.channels * b->input.rows * b->input.columns);
     const size_t batch = (size_t)v->batch;
+    spx_samples *host = &b->host[i];
+    const spx_source from = {.get = get_random, .ctx = host, .steps = 1};
+    spx_source device;
     void *images = NULL, *labels = NULL;
     spx_rng r;
     SPX_RETURN_IF(spx_calloc(&images, batch * pixels, sizeof(float)));
-    out->images = images;
+    host->images = images;
     SPX_RETURN_IF(spx_calloc(&labels, batch, sizeof(int32_t)));
-    out->labels = labels;
-    out->valid = v->batch;
-    spx_rng_init(&r, 1, SPX_RNG_BENCH, key);
-    for (size_t i = 0; i < batch * pixels; i++) {
-        ((float *)images)[i] = spx_rng_normal(&r);
+    host->labels = labels;
+    host->valid = v->batch;
+    spx_rng_init(&r, 1, SPX_RNG_BENCH, (uint64_t)i);
+    for (size_t k = 0; k < batch * pixels; k++) {
+        ((float *)images)[k] = spx_rng_normal(&r);
     }
-    for (size_t i = 0; i < batch; i++) {
-        ((int32_t *)labels)[i] = (int32_t)spx_rng_below(&r, (uint32_t)v->net.classes);
+    for (size_t k = 0; k < batch; k++) {
+        ((int32_t *)labels)[k] = (int32_t)spx_rng_below(&r, (uint32_t)v->net.classes);
     }
-    return SPX_OK;
+    SPX_RETURN_IF(spx_feed_open(&b->feed[i], b->stream, &from, &shape));
+    device = spx_feed_source(b->feed[i]);
+    return device.get(device.ctx, 0, 0, &b->data[i]);
 }
 
 static void bench_clear(bench *b)
@@ -116,13 +140,17 @@ static void bench_clear(bench *b)
     spx_bilevel_clear(&b->search);
     spx_supernet_clear(&b->net);
     spx_trainer_clear(&b->trainer);
+    if (b->stream != NULL) {
+        spx_device_free(b->stream, b->weights); /* waits for what uses the recording, too */
+        spx_device_free(b->stream, b->state);
+        spx_device_free(b->stream, b->workspace);
+    }
+    spx_recording_clear(&b->recording);
     spx_program_destroy(b->owned);
-    spx_free(b->weights);
-    spx_free(b->state);
-    spx_free(b->workspace);
     for (int i = 0; i < 2; i++) {
-        spx_free((void *)(uintptr_t)b->data[i].images);
-        spx_free((void *)(uintptr_t)b->data[i].labels);
+        spx_feed_close(b->feed[i]);
+        spx_free((void *)(uintptr_t)b->host[i].images);
+        spx_free((void *)(uintptr_t)b->host[i].labels);
     }
     spx_tuning_destroy(b->tuning);
     spx_stream_destroy(b->stream);
@@ -147,13 +175,14 @@ static void add_program(bench *b, spx_program *p, int runs)
     b->runs[b->n_programs++] = runs;
 }
 
-/* [{"op", "seconds", "calls", "gflops"}]: per step, over all programs. */
+/* [{"op", "seconds", "calls", "gflops", "gbytes"}]: per step, over all programs; the last two a
+ * second. */
 static json_t *profile_json(const bench *b)
 {
     json_t *list = json_array();
     const double steps = (double)b->v->steps;
     for (int op = 0; op < SPX_OP_COUNT; op++) {
-        double seconds = 0, flops = 0;
+        double seconds = 0, flops = 0, bytes = 0;
         int64_t calls = 0;
         for (int i = 0; i < b->n_programs; i++) {
             spx_op_profile p;
@@ -161,62 +190,101 @@ static json_t *profile_json(const bench *b)
             seconds += p.seconds / steps;
             calls += p.calls / b->v->steps;
             flops += p.flops * b->runs[i];
+            bytes += p.bytes * b->runs[i];
         }
         if (calls > 0) {
-            (void)json_array_append_new(
-                list, json_pack("{s:s, s:f, s:I, s:f}", "op", spx_op_name((spx_op)op), "seconds",
-                                seconds, "calls", (json_int_t)calls, "gflops",
-                                seconds > 0 ? flops / seconds * 1e-9 : 0.0));
+            const double scale = seconds > 0 ? 1e-9 / seconds : 0;
+            (void)json_array_append_new(list, json_pack("{s:s, s:f, s:I, s:f, s:f}", "op",
+                                                        spx_op_name((spx_op)op), "seconds", seconds,
+                                                        "calls", (json_int_t)calls, "gflops",
+                                                        flops * scale, "gbytes", bytes * scale));
         }
     }
     return list;
 }
 
+static double field(const json_t *object, const char *name)
+{
+    return json_real_value(json_object_get(object, name));
+}
+
+static void print_profile(const json_t *profile, const json_t *peaks)
+{
+    const double gflops = field(peaks, "gflops"), gbytes = field(peaks, "gbytes");
+    const json_t *row;
+    size_t i;
+    (void)printf("%-22s %9s %6s %18s %18s\n", "op", "seconds", "calls", "GFLOP/s, of peak",
+                 "GB/s, of peak");
+    json_array_foreach(profile, i, row)
+    {
+        (void)printf("%-22s %9.5f %6lld %12.1f %3.0f %% %12.1f %3.0f %%\n",
+                     json_string_value(json_object_get(row, "op")), field(row, "seconds"),
+                     (long long)json_integer_value(json_object_get(row, "calls")),
+                     field(row, "gflops"), gflops > 0 ? 100 * field(row, "gflops") / gflops : 0.0,
+                     field(row, "gbytes"), gbytes > 0 ? 100 * field(row, "gbytes") / gbytes : 0.0);
+    }
+    (void)printf("%-22s %9s %6s %12.1f %5s %12.1f\n", "peaks measured", "", "", gflops, "", gbytes);
+}
+
+static spx_status add_profile(const bench *b, json_t *j)
+{
+    spx_peaks peaks;
+    SPX_RETURN_IF(spx_measure_peaks(b->stream, &peaks));
+    (void)json_object_set_new(j, "profile", profile_json(b));
+    (void)json_object_set_new(
+        j, "peaks",
+        json_pack("{s:f, s:f}", "gflops", peaks.flops * 1e-9, "gbytes", peaks.bytes * 1e-9));
+    return SPX_OK;
+}
+
 static spx_status print_result(const bench *b, spx_cli *cli, double *seconds)
 {
     const size_t n = (size_t)b->v->steps;
-    char machine[128];
+    const size_t held = spx_device_bytes(b->stream); /* steps allocate nothing: their peak */
+    char machine[128], device[160];
     json_t *j;
+    spx_status st;
     qsort(seconds, n, sizeof *seconds, by_value);
     machine_name(machine, sizeof machine);
-    j = json_pack("{s:f, s:f, s:I, s:I, s:i, s:I, s:s}", "seconds_median",
+    spx_device_text(b->stream, device, sizeof device);
+    j = json_pack("{s:f, s:f, s:I, s:I, s:I, s:s, s:s, s:i, s:I, s:s}", "seconds_median",
                   0.5 * (seconds[(n - 1) / 2] + seconds[n / 2]), "seconds_min", seconds[0],
-                  "peak_rss_bytes", (json_int_t)peak_rss_bytes(), "workspace_bytes",
-                  (json_int_t)b->workspace_bytes, "threads", spx_stream_threads(b->stream), "steps",
-                  (json_int_t)n, "machine", machine);
-    if (b->v->profile) {
-        (void)json_object_set_new(j, "profile", profile_json(b));
-    }
-    if (cli->json) {
+                  "device_bytes_peak", (json_int_t)held, "peak_rss_bytes",
+                  (json_int_t)peak_rss_bytes(), "workspace_bytes", (json_int_t)b->workspace_bytes,
+                  "device", device, "precision",
+                  spx_precision_name(spx_stream_precision(b->stream)), "threads",
+                  spx_stream_threads(b->stream), "steps", (json_int_t)n, "machine", machine);
+    st = b->v->profile ? add_profile(b, j) : SPX_OK;
+    if (cli->json && st == SPX_OK) {
         return spx_cli_print_json(j);
     }
-    (void)printf("%.4f s median, %.4f s least of %zu steps; peak memory %.0f MiB, workspace %.0f "
-                 "MiB; %d threads on %s\n",
-                 json_real_value(json_object_get(j, "seconds_median")), seconds[0], n,
-                 (double)peak_rss_bytes() / 0x1p20, (double)b->workspace_bytes / 0x1p20,
-                 spx_stream_threads(b->stream), machine);
-    for (size_t i = 0; i < json_array_size(json_object_get(j, "profile")); i++) {
-        const json_t *row = json_array_get(json_object_get(j, "profile"), i);
-        (void)printf("%-22s %9.4f s %6lld calls %8.1f GFLOP/s\n",
-                     json_string_value(json_object_get(row, "op")),
-                     json_real_value(json_object_get(row, "seconds")),
-                     (long long)json_integer_value(json_object_get(row, "calls")),
-                     json_real_value(json_object_get(row, "gflops")));
+    if (st == SPX_OK) {
+        (void)printf("%.5f s median, %.5f s least of %zu steps on %s (%s); %.0f MiB on the device, "
+                     "workspace %.0f MiB; peak of the process %.0f MiB; %d threads on %s\n",
+                     field(j, "seconds_median"), seconds[0], n, device,
+                     spx_precision_name(spx_stream_precision(b->stream)), (double)held / 0x1p20,
+                     (double)b->workspace_bytes / 0x1p20, (double)peak_rss_bytes() / 0x1p20,
+                     spx_stream_threads(b->stream), machine);
+    }
+    if (st == SPX_OK && b->v->profile) {
+        print_profile(json_object_get(j, "profile"), json_object_get(j, "peaks"));
     }
     json_decref(j);
-    return SPX_OK;
+    return st;
 }
 
 static spx_status bench_run(bench *b, spx_cli *cli)
 {
+    const int64_t warmup = b->v->warmup + (spx_stream_can_record(b->stream) ? 2 : 0);
     double *seconds = calloc((size_t)b->v->steps, sizeof *seconds);
     spx_status st = SPX_OK;
     if (seconds == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "bench: %lld times", (long long)b->v->steps);
     }
-    for (int64_t i = -b->v->warmup; i < b->v->steps && st == SPX_OK; i++) {
+    for (int64_t i = -warmup; i < b->v->steps && st == SPX_OK; i++) {
         double began;
         for (int p = 0; i == 0 && b->v->profile && p < b->n_programs && st == SPX_OK; p++) {
+            b->trainer.queue.eager = b->search.queue.eager = true; /* to see each node */
             st = spx_program_profile_begin(b->program[p]);
         }
         began = spx_seconds();
@@ -276,8 +344,8 @@ static spx_status run_case(spx_cli *cli, const values *v, spx_status (*begin)(be
     spx_status st;
     SPX_TRY(st, bench_begin(&b, cli, v), end);
     SPX_TRY(st, begin(&b), end); /* before the data: it refuses what is too large */
-    SPX_TRY(st, random_samples(&b, 0, &b.data[0]), end);
-    SPX_TRY(st, random_samples(&b, 1, &b.data[1]), end);
+    SPX_TRY(st, random_samples(&b, 0), end);
+    SPX_TRY(st, random_samples(&b, 1), end);
     st = bench_run(&b, cli);
 end:
     bench_clear(&b);
@@ -327,12 +395,20 @@ static spx_status run_train(spx_cli *cli, const void *options_values)
     return run_case(cli, options_values, train_begin);
 }
 
-static spx_status eval_step(bench *b)
+static spx_status queue_eval(void *ctx)
 {
+    bench *b = ctx;
     const void *input[2] = {b->data[0].images, b->data[0].labels};
     const spx_binding bind = {
         .weights = b->weights, .state = b->state, .workspace = b->workspace, .input = input};
     return spx_program_run(b->owned, &bind);
+}
+
+static spx_status eval_step(bench *b)
+{
+    const void *const key[SPX_RECORDING_KEYS] = {b->data[0].images};
+    return b->v->profile ? queue_eval(b)
+                         : spx_recording_run(&b->recording, b->stream, key, queue_eval, b);
 }
 
 static spx_status eval_begin(bench *b)
@@ -342,11 +418,11 @@ static spx_status eval_begin(bench *b)
     SPX_RETURN_IF(
         spx_final_eval_program(&b->owned, b->stream, &b->spec, b->v->batch, false, b->tuning));
     l = spx_program_layout(b->owned);
-    SPX_RETURN_IF(spx_layout_arena(l, SPX_ROLE_WEIGHT, &b->weights));
-    SPX_RETURN_IF(spx_layout_arena(l, SPX_ROLE_STATE, &b->state));
+    SPX_RETURN_IF(spx_layout_device_arena(l, b->stream, SPX_ROLE_WEIGHT, &b->weights));
+    SPX_RETURN_IF(spx_layout_device_arena(l, b->stream, SPX_ROLE_STATE, &b->state));
     b->workspace_bytes = spx_program_workspace_bytes(b->owned);
-    SPX_RETURN_IF(spx_alloc(&b->workspace, b->workspace_bytes));
-    spx_layout_init(l, 1, b->weights, NULL, b->state);
+    SPX_RETURN_IF(spx_device_alloc(b->stream, &b->workspace, b->workspace_bytes));
+    SPX_RETURN_IF(spx_device_arenas_init(l, b->stream, 1, b->weights, NULL, b->state));
     b->step = eval_step;
     add_program(b, b->owned, 1);
     return SPX_OK;

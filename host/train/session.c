@@ -2,6 +2,7 @@
 
 #include "host/control/build_info.h"
 #include "host/train/device_arenas.h"
+#include "host/train/device_text.h"
 #include "host/train/tuning_cache.h"
 #include "kernels/base/file.h"
 
@@ -95,20 +96,6 @@ static spx_status resume(spx_session *s, spx_device kind, int *threads, uint64_t
                             "%s", path);
 }
 
-static spx_status open_stream(spx_session *s, const spx_stream_options *o)
-{
-    spx_device_info info;
-    SPX_RETURN_IF(spx_stream_open(&s->stream, o));
-    if (o->device == SPX_DEVICE_CPU) {
-        (void)snprintf(s->device, sizeof s->device, "cpu");
-        return SPX_OK;
-    }
-    SPX_RETURN_IF(spx_device_describe(o->device, o->index, &info));
-    (void)snprintf(s->device, sizeof s->device, "%s:%d %s", spx_device_name(o->device), o->index,
-                   info.name);
-    return SPX_OK;
-}
-
 spx_status spx_session_open(spx_session *s, const spx_session_options *o)
 {
     uint64_t metrics_bytes = 0;
@@ -128,7 +115,8 @@ spx_status spx_session_open(spx_session *s, const spx_session_options *o)
     if (!spx_session_resumes(s)) {
         spx_tuning_cache_load(s->tuning);
     }
-    SPX_TRY(st, open_stream(s, &stream), fail);
+    SPX_TRY(st, spx_stream_open(&s->stream, &stream), fail);
+    spx_device_text(s->stream, s->device, sizeof s->device);
     SPX_TRY(st, spx_run_dir_record(s->dir, o->ini, o->config, s->device), fail);
     SPX_TRY(st, spx_run_dir_metrics(s->dir, metrics_bytes, &s->metrics), fail);
     return SPX_OK;

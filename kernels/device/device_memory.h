@@ -10,6 +10,9 @@
 SPX_MUST_CHECK spx_status spx_device_alloc(spx_stream *s, void **out, size_t bytes);
 void spx_device_free(spx_stream *s, void *p); /* waits for the stream; NULL is a no-op */
 
+/** Bytes that spx_device_alloc has given this stream and that are not freed. */
+size_t spx_device_bytes(const spx_stream *s);
+
 /** Host memory that copies run from and to without a stop (pinned; CPU: spx_alloc), zeroed. */
 SPX_MUST_CHECK spx_status spx_pinned_alloc(spx_stream *s, void **out, size_t bytes);
 void spx_pinned_free(spx_stream *s, void *p); /* NULL is a no-op */

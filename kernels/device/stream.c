@@ -110,6 +110,11 @@ void spx_stream_destroy(spx_stream *s)
         }
         s->ops->close(s);
         spx_pool_destroy(s->pool);
+        while (s->held != NULL) { /* what was never given back */
+            spx_block *block = s->held;
+            s->held = block->next;
+            free(block);
+        }
         free(s);
     }
 }
@@ -198,17 +203,51 @@ int spx_stream_lane(const spx_stream *s)
 
 spx_status spx_device_alloc(spx_stream *s, void **out, size_t bytes)
 {
+    spx_block *block;
+    spx_status st;
     *out = NULL;
     SPX_RETURN_IF(not_recording(s, "allocating"));
-    return bytes > 0 ? s->ops->alloc(s, out, bytes) : SPX_OK;
+    if (bytes == 0) {
+        return SPX_OK;
+    }
+    block = malloc(sizeof *block);
+    if (block == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "device memory");
+    }
+    st = s->ops->alloc(s, out, bytes);
+    if (st != SPX_OK) {
+        free(block);
+        return st;
+    }
+    *block = (spx_block){.next = s->held, .at = *out, .bytes = bytes};
+    s->held = block;
+    return SPX_OK;
 }
 
 void spx_device_free(spx_stream *s, void *p)
 {
-    if (p != NULL) {
-        assert(!s->recording);
-        s->ops->free(s, p);
+    if (p == NULL) {
+        return;
     }
+    assert(!s->recording);
+    for (spx_block **at = &s->held; *at != NULL; at = &(*at)->next) {
+        if ((*at)->at == p) {
+            spx_block *block = *at;
+            *at = block->next;
+            free(block);
+            break;
+        }
+    }
+    s->ops->free(s, p);
+}
+
+size_t spx_device_bytes(const spx_stream *s)
+{
+    size_t bytes = 0;
+    for (const spx_block *b = s->held; b != NULL; b = b->next) {
+        bytes += b->bytes;
+    }
+    return bytes;
 }
 
 spx_status spx_pinned_alloc(spx_stream *s, void **out, size_t bytes)

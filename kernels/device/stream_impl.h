@@ -39,6 +39,13 @@ typedef struct spx_device_ops {
 extern const spx_device_ops spx_device_ops_cpu;
 extern const spx_device_ops spx_device_ops_cuda; /* where SPX_HAVE_CUDA */
 
+/* A block of device memory that is held. */
+typedef struct spx_block {
+    struct spx_block *next;
+    const void *at;
+    size_t bytes;
+} spx_block;
+
 struct spx_stream {
     const spx_device_ops *ops;
     spx_stream_options options; /* as asked, precision and threads resolved */
@@ -46,6 +53,7 @@ struct spx_stream {
     int lane;
     bool recording;
     const char *label; /* NULL: none */
+    spx_block *held;   /* by spx_device_alloc; few, and never asked for inside a step */
     void *own;         /* the device's part */
     struct {
         void *handle;

@@ -120,7 +120,9 @@ for case in "supernet-step --order 1 --layers 2" "supernet-step --order 2 --laye
     check "bench $case" 0 "$sphynx" bench $case --init-channels 1 --batch 4 --input 1x16x16 \
         --classes 4 --steps 2 --threads 1 --profile --json
     jq -e '.seconds_median >= .seconds_min and .seconds_min > 0 and .peak_rss_bytes > 1e6 and
-           .workspace_bytes > 0 and .threads == 1 and (.profile | length) > 3' "$OUT/stdout" \
+           .workspace_bytes > 0 and .device_bytes_peak >= .workspace_bytes and .device == "cpu" and
+           .threads == 1 and (.profile | length) > 3 and .peaks.gflops > 0 and .peaks.gbytes > 0' \
+        "$OUT/stdout" \
         >"$OUT/jq" || fail "bench $case: $(cat "$OUT/stdout")"
 done
 finish

@@ -1,5 +1,6 @@
 #include "tests/support/spx_test.h"
 
+#include "kernels/device/device_memory.h"
 #include "kernels/device/stream.h"
 
 SPX_TEST(a_stream_has_the_threads_asked_for)
@@ -28,6 +29,23 @@ SPX_TEST(unknown_devices_and_bad_thread_counts_are_refused)
     CHECK_FAILS(SPX_EINVAL, spx_stream_create(&s, SPX_DEVICE_CPU, 257));
     assert_null(s);
     spx_stream_destroy(NULL);
+}
+
+SPX_TEST(a_stream_knows_how_much_memory_it_holds)
+{
+    spx_stream *s;
+    void *a, *b;
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    CHECK_OK(spx_device_alloc(s, &a, 1000));
+    CHECK_OK(spx_device_alloc(s, &b, 24));
+    assert_int_equal(spx_device_bytes(s), 1024);
+    spx_device_free(s, a);
+    assert_int_equal(spx_device_bytes(s), 24);
+    spx_device_free(s, b);
+    spx_device_free(s, NULL);
+    assert_int_equal(spx_device_bytes(s), 0);
+    spx_stream_destroy(s);
 }
 
 static int opened, closed;
@@ -74,6 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_stream_has_the_threads_asked_for),
         SPX_UNIT(unknown_devices_and_bad_thread_counts_are_refused),
+        SPX_UNIT(a_stream_knows_how_much_memory_it_holds),
         SPX_UNIT(a_library_is_opened_once_and_closed_with_its_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

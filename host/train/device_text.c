@@ -1,0 +1,17 @@
+#include "host/train/device_text.h"
+
+#include <stdio.h>
+
+void spx_device_text(const spx_stream *s, char *out, size_t room)
+{
+    const spx_device kind = spx_stream_device(s);
+    spx_device_info info;
+    if (kind == SPX_DEVICE_CPU) {
+        (void)snprintf(out, room, "%s", spx_device_name(kind));
+    } else if (spx_device_describe(kind, spx_stream_index(s), &info) == SPX_OK) {
+        (void)snprintf(out, room, "%s:%d %s", spx_device_name(kind), spx_stream_index(s),
+                       info.name);
+    } else {
+        (void)snprintf(out, room, "%s:%d", spx_device_name(kind), spx_stream_index(s));
+    }
+}
