@@ -199,8 +199,8 @@ static void flip(const spx_block *in, const uint8_t *bits, spx_block delta, spx_
     }
 }
 
-#define STEP                                                                                       \
-    2 /* vectors at once: 8 states when garbling, and 8 lanes, the granule, in the widest */
+/* Vectors at once: 8 states when garbling, and of the widest 8 lanes, the least there can be. */
+#define STEP 2
 
 static void garble_and(const spx_aes_key key[2], size_t lanes, spx_block delta, const spx_block *a,
                        uint64_t flip_a, const spx_block *b, uint64_t flip_b, const spx_block *x,
@@ -238,6 +238,12 @@ static void garble_and(const spx_aes_key key[2], size_t lanes, spx_block delta, 
     }
 }
 
+/* Rows come from memory, once, and the processor's own prefetching ends with each 4 KiB. */
+INLINE void prefetch(const spx_block *rows)
+{
+    _mm_prefetch((const char *)rows + 4096, _MM_HINT_T0);
+}
+
 static void evaluate_and(const spx_aes_key key[2], size_t lanes, const spx_block *a,
                          const spx_block *b, const spx_block *x, const spx_block *rows,
                          spx_block *out)
@@ -256,6 +262,8 @@ static void evaluate_and(const spx_aes_key key[2], size_t lanes, const spx_block
         UNROLL
         for (int j = 0; j < STEP; j++) {
             const size_t at = i + (size_t)j * LANES;
+            prefetch(rows + at);
+            prefetch(rows + lanes + at);
             const V g = and_(load(rows + at), lsb_masks(va[j]));
             const V e = and_(xor_(load(rows + lanes + at), va[j]), lsb_masks(vb[j]));
             const V h = xor_(xor_(s[j], sa[j]), xor_(t[j], sb[j]));

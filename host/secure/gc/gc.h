@@ -92,8 +92,8 @@ typedef struct spx_gc_batch {
  * @param zero   [spx_gc_wires] zero labels: uniform, independent of each other and of the OTs' keys
  * @param c      [n] the garbler's shares; higher bits than l are ignored
  * @param r      [n] masks of the outputs, mod 2^64
- * @param tables [spx_gc_table_bytes] to send
- * @return SPX_OK, SPX_EINVAL (parameters; first; lsb(delta) = 0), SPX_ENOMEM
+ * @param tables [spx_gc_table_bytes] to send; at a multiple of 16
+ * @return SPX_OK, SPX_EINVAL (parameters; first; lsb(delta) = 0; alignment), SPX_ENOMEM
  * Constant time in key->delta, zero, c and r. Pure: the same arguments give the same bytes.
  */
 SPX_MUST_CHECK spx_status spx_gc_garble(const spx_gc_batch *b, const spx_gc_key *key,
@@ -103,9 +103,10 @@ SPX_MUST_CHECK spx_status spx_gc_garble(const spx_gc_batch *b, const spx_gc_key 
 /**
  * @param start    the garbler's key->start
  * @param labels   [spx_gc_wires] of the evaluator's inputs
+ * @param tables   at a multiple of 16
  * @param n_tables bytes of tables; any other than spx_gc_table_bytes is refused
  * @param out      [n] clamp(x >> f, 0, 2^a - 1) - r mod 2^64
- * @return SPX_OK, SPX_EINVAL (parameters, first), SPX_EFORMAT (length), SPX_ENOMEM
+ * @return SPX_OK, SPX_EINVAL (parameters, first, alignment), SPX_EFORMAT (length), SPX_ENOMEM
  * Constant time in labels and tables. Damaged tables or labels cannot be seen: out is then noise.
  */
 SPX_MUST_CHECK spx_status spx_gc_evaluate(const spx_gc_batch *b, spx_block start,
