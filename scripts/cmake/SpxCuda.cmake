@@ -52,7 +52,8 @@ endif()
 # SPX_HAVE_CUDA defined for itself and for what links it.
 function(spx_cuda_sources target)
   if(SPX_CUDA_EMULATED)
-    set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+    set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
+                                "-x;c++;-Wno-unknown-pragmas") # #pragma unroll
     target_link_libraries(${target} PUBLIC $<BUILD_INTERFACE:spx_cuda_emulation>)
   elseif(SPX_HAVE_CUDA)
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${SPX_CUDA_ARCHITECTURES}"

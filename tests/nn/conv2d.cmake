@@ -7,3 +7,19 @@ endforeach()
 
 add_executable(bench_conv2d nn/bench_conv2d.c)
 target_link_libraries(bench_conv2d PRIVATE spx_flags spx_conv2d)
+
+if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
+  spx_test(test_conv2d_cuda SOURCES nn/test_conv2d_cuda.c LINK spx_conv2d)
+endif()
+if(SPX_CUDA_EMULATED) # threads and blocks in other orders
+  foreach(order reverse 7)
+    add_test(NAME test_conv2d_cuda_${order} COMMAND test_conv2d_cuda)
+    set_tests_properties(test_conv2d_cuda_${order} PROPERTIES SKIP_RETURN_CODE 77 LABELS slow
+                         ENVIRONMENT SPX_EMULATION_ORDER=${order})
+  endforeach()
+endif()
+if(SPX_HAVE_CUDNN)
+  spx_test(test_conv2d_cudnn SOURCES nn/test_conv2d_cudnn.c LINK spx_conv2d)
+  target_include_directories(test_conv2d_cudnn SYSTEM PRIVATE ${SPX_CUDNN_INCLUDE}
+                                                              ${CUDAToolkit_INCLUDE_DIRS})
+endif()

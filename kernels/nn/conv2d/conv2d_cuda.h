@@ -12,8 +12,9 @@
 #include "kernels/nn/conv2d/conv2d.h"
 #include "kernels/nn/nhwc.h"
 
-/** One way of running one pass of one shape; opaque, read-only, may be shared by streams of its
- * device. Plans of the library are measured and kept by text. */
+/** One way of running one pass of one shape; opaque, read-only, for any stream of its device and
+ * precision, by one host thread at a time (the library's plans are not all safe for more). Plans
+ * of the library are measured and kept by text. */
 typedef struct spx_conv2d_plan spx_conv2d_plan;
 
 typedef struct spx_conv2d_cuda_want {
@@ -21,30 +22,41 @@ typedef struct spx_conv2d_cuda_want {
     spx_conv2d_pass pass;
     bool accumulate;          /* the result is added to the output */
     bool bias;                /* forward: bias is added; backward weights: dbias is wanted */
-    bool reference;           /* own direct kernel, sums in f32 */
+    bool reference;           /* own direct kernels: products and sums in f32 */
     int64_t x_pixel, y_pixel; /* pixel strides of the operands in the input's and the output's place
                                  (backward: dx and dy) */
+    int64_t x_first, y_first; /* their first channels in a pixel, 0 where they are no slices */
 } spx_conv2d_cuda_want;
 
 /**
- * Makes a plan. Without `choice` the library's candidates are measured on the spot (unless the
- * stream is recording: SPX_EINVAL) on scratch of its own, and the fastest is taken; deterministic
- * streams take only candidates that are.
+ * Makes a plan. Without `choice` the library's candidates and the own kernels are measured on the
+ * spot (not while the stream is recording: SPX_EINVAL) on scratch of its own, and the fastest is
+ * taken; deterministic streams take only candidates that are. A plan made from a choice is not run:
+ * run it once before recording, which loads its code.
  * @param choice  text from spx_conv2d_plan_choice of the same want, library and device; NULL or
  *                one that no longer fits: measured
- * @return SPX_OK, SPX_ENOMEM, SPX_EUNSUPPORTED (no candidate; the reference always runs),
- * SPX_EDEVICE
+ * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM, SPX_EUNSUPPORTED (too large), SPX_EDEVICE (also: the
+ * library is missing; says what to do)
  */
 SPX_MUST_CHECK spx_status spx_conv2d_plan_create(spx_conv2d_plan **out, spx_stream *s,
                                                  const spx_conv2d_cuda_want *want,
                                                  const char *choice);
 void spx_conv2d_plan_destroy(spx_conv2d_plan *p); /* NULL is a no-op */
-/** One word that names the candidate ("engine=12,knobs=2:1;7:0" or "direct"); never NULL. */
+/** One word that names the candidate ("cudnn=91900,packed=0,engine=12,knobs=2:1;7:0", or "direct"
+ * for the own kernels), shorter than 256 bytes; never NULL. */
 const char *spx_conv2d_plan_choice(const spx_conv2d_plan *p);
 /** Bytes of scratch a call needs, aligned to 256; includes padded copies. */
 size_t spx_conv2d_plan_workspace(const spx_conv2d_plan *p);
 /** Seconds of a run when it was measured; 0 where it was not. */
 double spx_conv2d_plan_seconds(const spx_conv2d_plan *p);
+
+/*
+ * Runs. Operands are those of the plan's want. Activations whose want says that they start at a
+ * multiple of 4 (f32) or 8 (bf16) channels, weights and their gradients must be aligned to 16
+ * bytes.
+ * @param workspace  spx_conv2d_plan_workspace bytes, aligned to 256; contents undefined
+ * @return SPX_OK, SPX_EINVAL, SPX_EDEVICE
+ */
 
 /** y (= or +=) conv(x, w) + bias. @param w  (k, r, s, c). @param bias [k] f32, or NULL */
 SPX_MUST_CHECK spx_status spx_conv2d_forward_cuda(const spx_conv2d_plan *p, spx_stream *s,
@@ -54,7 +66,8 @@ SPX_MUST_CHECK spx_status spx_conv2d_forward_cuda(const spx_conv2d_plan *p, spx_
 SPX_MUST_CHECK spx_status spx_conv2d_backward_data_cuda(const spx_conv2d_plan *p, spx_stream *s,
                                                         spx_nhwc dy, const void *w, spx_nhwc dx,
                                                         void *workspace);
-/** dw f32 (k, r, s, c) (= or +=) the gradient of the weights; dbias likewise where not NULL. */
+/** dw f32 (k, r, s, c) (= or +=) the gradient of the weights (bf16: rounded to bf16 once where the
+ * library computes it); dbias likewise where not NULL. */
 SPX_MUST_CHECK spx_status spx_conv2d_backward_weights_cuda(const spx_conv2d_plan *p, spx_stream *s,
                                                            spx_nhwc x, spx_nhwc dy, float *dw,
                                                            float *dbias, void *workspace);
