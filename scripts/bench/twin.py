@@ -407,6 +407,48 @@ class FinalCNN(nn.Module):
                 module.p = p
 
 
+class ImageNetCNN(nn.Module):
+    """The final network for 224x224 images, with the stem's ReLUs; returns as FinalCNN does."""
+
+    def __init__(self, c_in, channels, classes, layers, reduce_at, genotype, auxiliary=True):
+        super().__init__()
+        c = channels
+        self.aux_pos = 4 * layers // 6 if auxiliary else -1
+        self.stem0 = nn.Sequential(
+            nn.Conv2d(c_in, c // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(c // 2), nn.ReLU(),
+            nn.Conv2d(c // 2, c, 3, 2, 1, bias=False), nn.BatchNorm2d(c))
+        self.stem1 = nn.Sequential(nn.ReLU(), nn.Conv2d(c, c, 3, 2, 1, bias=False),
+                                   nn.BatchNorm2d(c))
+        self.cells = nn.ModuleList()
+        c_pp, c_p, reduction_p = c, c, True
+        for i in range(layers):
+            reduction = i in reduce_at
+            c = 4 * c if reduction else c
+            gene = genotype["reduce" if reduction else "normal"]
+            self.cells.append(FinalCell(gene, c_pp, c_p, c, reduction_p, reduction))
+            c_pp, c_p, reduction_p = c_p, c, reduction
+            if i == self.aux_pos:
+                self.aux_head = nn.Sequential(
+                    nn.ReLU(), nn.AvgPool2d(5, 2, 0, count_include_pad=False),
+                    nn.Conv2d(c, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(),
+                    nn.Conv2d(128, 768, 2, bias=False), nn.ReLU(), nn.Flatten(1),
+                    nn.Linear(768, classes))
+        self.gap = nn.AvgPool2d(7)
+        self.linear = nn.Linear(c_p, classes)
+
+    def forward(self, x):
+        s0 = self.stem0(x)
+        s1 = self.stem1(s0)
+        aux = None
+        for i, cell in enumerate(self.cells):
+            s0, s1 = s1, cell(s0, s1)
+            if i == self.aux_pos and self.training:
+                aux = self.aux_head(s1)
+        return self.linear(self.gap(s1).flatten(1)), aux
+
+    drop_path_prob = FinalCNN.drop_path_prob
+
+
 def final_loss(model, x, y, aux_weight):
     """(total, main, auxiliary, logits, auxiliary logits) in training mode."""
     logits, aux_logits = model(x)

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Runs sphynx and PyTorch by turns on a GPU and writes metrics.json and README.md.
+
+Called by scripts/bench/gpu, which builds first. Every measurement is a process of its own; peers
+take turns within each round, every second round in the opposite order.
+"""
+import argparse
+import datetime
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+from compare import HERE, ROOT, notes_of, output_of, say, write
+from gpu_cases import CASES, TARGET_MEMORY, VARIANTS, WHAT, sphynx_args
+
+PRECISIONS = ("tf32", "bf16")
+
+
+def run_json(command, limit):
+    """The JSON object a command prints last, or None with a word on stderr."""
+    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, env=env, timeout=limit)
+    except subprocess.TimeoutExpired:
+        say("  not within %d s: %s" % (limit, " ".join(command)))
+        return None
+    if done.returncode != 0:
+        say("  exit %d: %s" % (done.returncode, " ".join(command)))
+        return None
+    return json.loads(done.stdout.decode().strip().splitlines()[-1])
+
+
+def commands(name, args):
+    """{peer: command}: ours at each precision, and PyTorch's variants."""
+    case = CASES[name]
+    all_ = {"sphynx_" + p: [args.sphynx, "bench"] + sphynx_args(case, p, args.steps)
+            for p in (("tf32",) if args.quick else PRECISIONS)}
+    for v in (("eager",) if args.quick else VARIANTS):
+        all_[v] = [sys.executable, os.path.join(HERE, "gpu_case.py"), name, v, str(args.steps)]
+    return all_
+
+
+def measure(name, args):
+    """{peer: {"s", "bytes", "rounds_s"}} of those that ran."""
+    todo = commands(name, args)
+    found = {peer: [] for peer in todo}
+    for i in range(args.rounds):
+        for peer in (list(todo) if i % 2 == 0 else list(todo)[::-1]):
+            if i > 0 and not found[peer]:
+                continue  # failed before
+            told = run_json(todo[peer], args.limit)
+            if told is not None:
+                found[peer].append(told)
+                say("  %-22s %8.3f ms %8.0f MiB" % (peer, 1e3 * told["seconds_median"],
+                                                    told["device_bytes_peak"] / 2**20))
+    return {peer: {"s": statistics.median(t["seconds_median"] for t in list_),
+                   "bytes": max(t["device_bytes_peak"] for t in list_),
+                   "rounds_s": [t["seconds_median"] for t in list_]}
+            for peer, list_ in found.items() if list_}
+
+
+def best_of(found, precision):
+    """The fastest way of PyTorch at a precision."""
+    ways = [v for v, how in VARIANTS.items() if v in found and how["precision"] == precision]
+    return min(ways, key=lambda v: found[v]["s"]) if ways else None
+
+
+def ratio(a, b):
+    return a / b if a is not None and b else None
+
+
+def entry_of(name, found):
+    """One entry of metrics.json. The best is compared at its own precision, whichever is faster."""
+    def seconds(peer):
+        return found[peer]["s"] if peer in found else None
+    best = {p: best_of(found, p) for p in PRECISIONS}
+    pairs = [(p, best[p]) for p in PRECISIONS if best[p] and "sphynx_" + p in found]
+    top = min(pairs, key=lambda pair: found[pair[1]]["s"], default=(None, None))
+    ours = "sphynx_tf32"
+    return {
+        "sphynx_s": seconds(ours), "eager_s": seconds("eager"), "best_s": seconds(top[1]),
+        "ratio_eager": ratio(seconds("eager"), seconds(ours)),
+        "ratio_best": ratio(seconds(top[1]), seconds("sphynx_%s" % top[0])) if top[0] else None,
+        "sphynx_bytes": found[ours]["bytes"] if ours in found else None,
+        "eager_bytes": found["eager"]["bytes"] if "eager" in found else None,
+        "best": top[1], "best_precision": top[0],
+        "target_eager": CASES[name]["target_eager"], "target_best": CASES[name]["target_best"],
+        "target_memory": TARGET_MEMORY, "all": found}
+
+
+# --------------------------------------------------------------------- results
+
+
+def verdict(value, target, at_most=False):
+    if value is None:
+        return "not measured"
+    good = value <= target if at_most else value >= target
+    return "%.2f (%s %.1f)" % (value, "reaches" if good else "**misses**", target)
+
+
+def milliseconds(value):
+    return "-" if value is None else "%.3f" % (1e3 * value)
+
+
+def rows(metrics):
+    text = []
+    for name, e in metrics.items():
+        if name == "about":
+            continue
+        memory = ratio(e["sphynx_bytes"], e["eager_bytes"])
+        text.append("| `%s` | %s | %s | %s | %s (%s) | %s | %s |" % (
+            name, milliseconds(e["sphynx_s"]), milliseconds(e["eager_s"]),
+            verdict(e["ratio_eager"], e["target_eager"]), milliseconds(e["best_s"]),
+            e["best"] or "-", verdict(e["ratio_best"], e["target_best"]),
+            verdict(memory, e["target_memory"], at_most=True)))
+    return "\n".join(text)
+
+
+def all_rows(metrics):
+    text = []
+    for name, e in metrics.items():
+        if name != "about":
+            for peer, f in sorted(e["all"].items(), key=lambda item: item[1]["s"]):
+                text.append("| `%s` | %s | %.3f | %.0f |" % (name, peer, 1e3 * f["s"],
+                                                             f["bytes"] / 2**20))
+    return "\n".join(text)
+
+
+def readme(metrics, notes):
+    with open(os.path.join(HERE, "results_gpu.md.in")) as f:
+        text = f.read()
+    told = [("### " + k + "\n\n" if k else "") + v for k, v in notes.items() if v]
+    filled = {"CASES": "\n".join("| `%s` | %s |" % (n, WHAT[n]) for n in metrics if n != "about"),
+              "ROWS": rows(metrics), "ALL": all_rows(metrics),
+              "NOTES": "\n\n".join(told) if told else "None yet.",
+              "ABOUT": "\n".join("| %s | %s |" % (k, v) for k, v in metrics["about"].items())}
+    return re.sub(r"@(\w+)@", lambda m: filled[m.group(1)], text)
+
+
+def about(args):
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": " ".join(["scripts/bench/gpu"] + sys.argv[1:]),
+        "commit": args.commit or output_of("git", "describe", "--always", "--abbrev=12", "--dirty",
+                                           "--exclude=*"),
+        "sphynx": output_of(args.sphynx, "--version"),
+        "gpu": output_of("nvidia-smi", "--query-gpu=name,driver_version,memory.total",
+                         "--format=csv,noheader"),
+        "torch": output_of(sys.executable, "-c", "import torch; print(torch.__version__, "
+                           "torch.version.cuda, torch.backends.cudnn.version())"),
+        "steps": args.steps, "rounds": args.rounds}
+
+
+def parse_args():
+    p = argparse.ArgumentParser(prog="scripts/bench/gpu",
+                                description="Compares sphynx with PyTorch on this GPU.")
+    p.add_argument("--only", action="append", choices=sorted(CASES), metavar="CASE",
+                   help="this case only; may be given several times: " + ", ".join(CASES))
+    p.add_argument("--quick", action="store_true",
+                   help="one round of sphynx (TF32) and eager alone: minutes, not an hour")
+    p.add_argument("--rounds", type=int, help="default 2; 1 with --quick")
+    p.add_argument("--steps", type=int, help="timed steps of each (default 50; 20 with --quick)")
+    p.add_argument("--limit", type=int, default=600, metavar="S",
+                   help="give a peer up after so many seconds (compilers; default 600)")
+    p.add_argument("--out", metavar="DIR", help="default: results/gpu; build/bench-gpu for a "
+                   "partial run, so that it does not replace a whole one")
+    p.add_argument("--sphynx", default=os.path.join(ROOT, "build", "cuda", "bin", "sphynx"),
+                   help="the program to measure (default: build/cuda/bin/sphynx)")
+    p.add_argument("--commit", help="what to call the commit where there is no git")
+    p.add_argument("--rewrite", action="store_true",
+                   help="measure nothing: write README.md again from metrics.json and NOTES.md")
+    args = p.parse_args()
+    args.rounds = args.rounds or (1 if args.quick else 2)
+    args.steps = args.steps or (20 if args.quick else 50)
+    partial = args.only or args.quick
+    args.out = args.out or os.path.join(ROOT, *(("build", "bench-gpu") if partial
+                                                else ("results", "gpu")))
+    if args.rounds < 1 or args.steps < 1 or args.limit < 1:
+        p.error("--rounds, --steps and --limit take 1 or more")
+    return args
+
+
+def main():
+    args = parse_args()
+    os.makedirs(args.out, exist_ok=True)
+    path = os.path.join(args.out, "metrics.json")
+    if args.rewrite:
+        with open(path) as f:
+            metrics = json.load(f)
+    else:
+        metrics = {}
+        for name in [n for n in CASES if not args.only or n in args.only]:
+            say(name)
+            metrics[name] = entry_of(name, measure(name, args))
+            metrics["about"] = about(args)
+            write(path, json.dumps(metrics, indent=2) + "\n")  # a run cut short leaves its part
+    write(os.path.join(args.out, "README.md"),
+          readme(metrics, notes_of(os.path.join(args.out, "NOTES.md"))))
+    ran = [e for n, e in metrics.items() if n != "about"]
+    for name, e in metrics.items():
+        if name != "about":
+            print("%-28s sphynx %s ms, eager %s ms, ratio %s" % (
+                name, milliseconds(e["sphynx_s"]), milliseconds(e["eager_s"]),
+                verdict(e["ratio_eager"], e["target_eager"])))
+    print(path)
+    return 0 if all(e["sphynx_s"] is not None for e in ran) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
