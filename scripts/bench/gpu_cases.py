@@ -1,4 +1,4 @@
-"""The GPU comparison: its cases, and the ways a PyTorch user may run them. Imports nothing heavy."""
+"""The GPU comparison: its cases, and how a PyTorch user may run them. Imports nothing heavy."""
 
 # target_*: PyTorch's seconds divided by ours at the same precision, at least; memory: our bytes
 # divided by eager's, at most.
