@@ -2,3 +2,7 @@ spx_test(test_channel SOURCES secure/test_channel.c LINK spx_channel LABELS thre
 spx_test(test_vault SOURCES secure/test_vault.c LINK spx_vault)
 spx_test(test_ot SOURCES secure/test_ot.c LINK spx_ot)
 spx_test(test_gc SOURCES secure/test_gc.c secure/gc_twin.c LINK spx_gc spx_ot LABELS threads)
+# The garbler itself, built to tell each hash it makes.
+spx_test(test_gc_trace SOURCES secure/test_gc_trace.c ../host/secure/gc/gc.c
+         ../host/secure/gc/gc_evaluate.c ../host/secure/gc/gc_garble.c LINK spx_crypto)
+target_compile_definitions(test_gc_trace PRIVATE SPX_GC_TRACE=1)
