@@ -1,0 +1,149 @@
+/*
+ * usage: constant_time CASE   (under valgrind; constant_time.sh runs them all)
+ * Runs one piece of code on secrets that are marked undefined. The case "leak" branches on one on
+ * purpose, to show that such a branch is found.
+ */
+#include "host/secure/gc/gc.h"
+#include "host/secure/ot/ot.h"
+#include "kernels/base/alloc.h"
+#include "kernels/crypto/ct.h"
+#include "kernels/crypto/transpose.h"
+#include "tests/secure/secret.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OTS 600
+
+static spx_prg prg;
+
+static void check(spx_status st)
+{
+    if (st != SPX_OK) {
+        (void)fprintf(stderr, "%s\n", spx_error_message());
+        exit(2);
+    }
+}
+
+/* Random bytes that valgrind takes for undefined. */
+static void *secret(size_t n)
+{
+    void *p;
+    check(spx_alloc(&p, n));
+    spx_prg_bytes(&prg, p, n);
+    SPX_SECRET(p, n);
+    return p;
+}
+
+static void run_leak(void)
+{
+    uint64_t *x = secret(sizeof *x);
+    if (*x % 3 == 0) {
+        (void)puts("a branch");
+    }
+    spx_free(x);
+}
+
+static void run_ct(void)
+{
+    uint64_t *x = secret(4 * sizeof *x), y = 0;
+    y ^= spx_ct_eq(x[0], x[1]) ^ spx_ct_lt(x[1], x[2]) ^ spx_ct_nonzero(x[3]);
+    y ^= spx_ct_select(spx_ct_mask(x[0] & 1), x[2], x[3]);
+    x[0] = y;
+    spx_wipe(x, 4 * sizeof *x);
+    spx_free(x);
+}
+
+static void run_aes(void)
+{
+    spx_block *keys = secret(20 * sizeof *keys), *in = secret(100 * sizeof *in),
+              *out = secret(512 * sizeof *out);
+    uint64_t *words = secret(64 * sizeof *words);
+    spx_block *columns = secret(512 * sizeof *columns);
+    spx_aes_key k[20];
+    spx_prg p;
+    spx_aes_expand(k, keys, 20);
+    spx_aes_encrypt(&k[3], in, out, 100);
+    spx_aes_ctr(&k[4], 0, 0, out, 100);
+    spx_transpose_64(words, words);
+    spx_transpose_128((const uint8_t *)columns, 64, 512, out);
+    p = (spx_prg){.key = k[5]};
+    spx_prg_bytes(&p, (uint8_t *)out + 1, 777);
+    spx_free(keys);
+    spx_free(in);
+    spx_free(out);
+    spx_free(words);
+    spx_free(columns);
+}
+
+/* Both sides; the session, which goes into each key, makes every key a secret. */
+static void run_ot(void)
+{
+    uint8_t *session = secret(SPX_OT_SESSION_BYTES), *choices = secret(spx_ot_room(OTS) / 8);
+    spx_block *delta = secret(sizeof *delta), *m0 = secret(spx_ot_room(OTS) * sizeof *m0);
+    spx_block *m = secret(spx_ot_room(OTS) * sizeof *m);
+    uint8_t hello[SPX_OT_HELLO_BYTES], points[SPX_OT_POINTS_BYTES], trees[SPX_OT_TREES_BYTES];
+    uint8_t *message = secret(spx_ot_bytes(OTS));
+    spx_ot_sender *s;
+    spx_ot_receiver *r;
+    delta->w[0] |= 1; /* which is no secret */
+    check(spx_ot_receiver_create(&r, session, &prg, hello));
+    check(spx_ot_sender_create(&s, session, *delta, &prg, hello, sizeof hello, points));
+    SPX_PUBLIC(points, sizeof points); /* what is sent is public from there on */
+    check(spx_ot_receiver_setup(r, points, sizeof points, trees));
+    check(spx_ot_sender_setup(s, trees, sizeof trees));
+    check(spx_ot_receiver_extend(r, OTS, choices, m, message));
+    check(spx_ot_sender_extend(s, OTS, message, spx_ot_bytes(OTS), m0));
+    spx_ot_answer(OTS, m0, choices, *delta, m);
+    spx_ot_sender_destroy(s);
+    spx_ot_receiver_destroy(r);
+    spx_free(session);
+    spx_free(choices);
+    spx_free(delta);
+    spx_free(m0);
+    spx_free(m);
+    spx_free(message);
+}
+
+static void run_gc(void)
+{
+    const spx_gc_params p = {20, 6, 8};
+    const spx_gc_batch b = {.params = p, .domain = 5, .n = 70};
+    const size_t wires = spx_gc_wires(&p, b.n), bytes = spx_gc_table_bytes(&p, b.n);
+    spx_block *zero = secret(wires * sizeof *zero), *labels = secret(wires * sizeof *labels);
+    uint64_t *c = secret(b.n * sizeof *c), *r = secret(b.n * sizeof *r);
+    uint64_t *out = secret(b.n * sizeof *out);
+    uint8_t *tables = secret(bytes), *bits = secret(wires / 8);
+    spx_gc_key *key = secret(sizeof *key);
+    key->delta.w[0] |= 1;
+    SPX_PUBLIC(&key->start, sizeof key->start);
+    check(spx_gc_garble(&b, key, zero, c, r, tables));
+    spx_gc_input_bits(&p, b.n, c, bits);
+    check(spx_gc_evaluate(&b, key->start, labels, tables, bytes, out));
+    spx_free(zero);
+    spx_free(labels);
+    spx_free(c);
+    spx_free(r);
+    spx_free(out);
+    spx_free(tables);
+    spx_free(bits);
+    spx_free(key);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } cases[] = {
+        {"leak", run_leak}, {"ct", run_ct}, {"aes", run_aes}, {"ot", run_ot}, {"gc", run_gc}};
+    check(spx_prg_init(&prg));
+    for (size_t i = 0; argc == 2 && i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(argv[1], cases[i].name) == 0) {
+            cases[i].run();
+            return 0;
+        }
+    }
+    return 2;
+}

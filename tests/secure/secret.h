@@ -1,0 +1,16 @@
+#ifndef SPX_TEST_SECRET_H
+#define SPX_TEST_SECRET_H
+/*
+ * Marks memory as secret for a run under valgrind's memcheck: it is told that the bytes are
+ * undefined, and complains of every branch and every address computed from them.
+ */
+#if defined(SPX_HAVE_VALGRIND)
+#include <valgrind/memcheck.h>
+#define SPX_SECRET(p, n) ((void)VALGRIND_MAKE_MEM_UNDEFINED((p), (n)))
+#define SPX_PUBLIC(p, n) ((void)VALGRIND_MAKE_MEM_DEFINED((p), (n)))
+#else
+#define SPX_SECRET(p, n) ((void)(p), (void)(n))
+#define SPX_PUBLIC(p, n) ((void)(p), (void)(n))
+#endif
+
+#endif
