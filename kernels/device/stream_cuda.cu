@@ -17,6 +17,7 @@ extern "C" {
 struct cuda_lanes {
     cudaStream_t lane[SPX_LANES_MAX]; /* NULL: not made */
     cudaEvent_t join;                 /* of lanes, at the end of a recording */
+    unsigned *tickets;                /* SPX_CUDA_TICKETS for each lane */
 };
 
 static cuda_lanes *lanes_of(const spx_stream *s)
@@ -39,6 +40,11 @@ extern "C" cudaStream_t spx_cuda_stream(const spx_stream *s)
 {
     (void)use_device(s->options.index); /* a failure comes back from the call that follows */
     return lanes_of(s)->lane[s->lane];
+}
+
+extern "C" unsigned *spx_cuda_tickets(const spx_stream *s)
+{
+    return lanes_of(s)->tickets + s->lane * SPX_CUDA_TICKETS;
 }
 
 extern "C" spx_status spx_cuda_status(const spx_stream *s, const char *file, int line,
@@ -81,6 +87,7 @@ static spx_status cuda_describe(int index, spx_device_info *out)
 
 static spx_status cuda_open(spx_stream *s)
 {
+    const size_t ticket_bytes = SPX_LANES_MAX * SPX_CUDA_TICKETS * sizeof(unsigned);
     cuda_lanes *l = static_cast<cuda_lanes *>(calloc(1, sizeof *l));
     if (l == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "stream");
@@ -90,7 +97,11 @@ static spx_status cuda_open(spx_stream *s)
     for (cudaStream_t &lane : l->lane) {
         SPX_RETURN_IF(SPX_CUDA_CHECK(s, cudaStreamCreateWithFlags(&lane, cudaStreamNonBlocking)));
     }
-    return SPX_CUDA_CHECK(s, cudaEventCreateWithFlags(&l->join, cudaEventDisableTiming));
+    SPX_RETURN_IF(SPX_CUDA_CHECK(s, cudaEventCreateWithFlags(&l->join, cudaEventDisableTiming)));
+    SPX_RETURN_IF(
+        SPX_CUDA_CHECK(s, cudaMalloc(reinterpret_cast<void **>(&l->tickets), ticket_bytes)));
+    SPX_RETURN_IF(SPX_CUDA_CHECK(s, cudaMemsetAsync(l->tickets, 0, ticket_bytes, l->lane[0])));
+    return SPX_CUDA_CHECK(s, cudaStreamSynchronize(l->lane[0]));
 }
 
 static spx_status cuda_sync(spx_stream *s)
@@ -128,6 +139,9 @@ static void cuda_close(spx_stream *s)
     }
     if (l->join != NULL) {
         (void)cudaEventDestroy(l->join);
+    }
+    if (l->tickets != NULL) {
+        (void)cudaFree(l->tickets);
     }
     free(l);
 }

@@ -20,4 +20,10 @@ SPX_MUST_CHECK spx_status spx_cuda_status(const spx_stream *s, const char *file,
 /** Status of a runtime call: SPX_RETURN_IF(SPX_CUDA_CHECK(s, cudaMemsetAsync(...))). */
 #define SPX_CUDA_CHECK(s, call) spx_cuda_status((s), __FILE__, __LINE__, #call, (call))
 
+/** Counters of the current lane, SPX_CUDA_TICKETS of them in device memory, for kernels whose last
+ * block ends the work of all: zero before a kernel, and left at zero by it. A lane's kernels follow
+ * one another, so one set is enough; a recording is replayed on the stream it was made on. */
+#define SPX_CUDA_TICKETS 1024
+unsigned *spx_cuda_tickets(const spx_stream *s);
+
 #endif

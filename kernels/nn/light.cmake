@@ -14,3 +14,8 @@ spx_room(nn_light
 spx_variants(spx_nn_light
   conv2d_ring/conv2d_ring_dot.c linear/linear_cpu.c norm_sum/norm_sum_cpu.c pool/pool2d_cpu.c
   relu/relu_cpu.c)
+# The same ops on CUDA.
+spx_cuda_sources(spx_nn_light
+  copy/copy_cuda.cu
+  norm_sum/norm_sum_cuda.cu norm_sum/norm_sum_reduce_cuda.cu
+  relu/relu_cuda.cu)

@@ -3,11 +3,7 @@
 #include "kernels/nn/relu/relu.h"
 #include "kernels/nn/relu/relu_impl.h"
 #include "tests/nn/network_sizes.h"
-
-static const size_t cases[][3] = {
-    /* n, chw, gap */
-    {1, 1, 0}, {3, 7, 2}, {2, 4096, 0}, {3, 4097, 5}, {5, 10000, 1},
-};
+#include "tests/nn/relu_cases.h"
 
 typedef struct problem {
     pile p;
@@ -50,8 +46,8 @@ static void body(spx_stream *s, void *ctx)
 SPX_TEST(forward_and_backward_equal_the_formula)
 {
     SPX_UNUSED;
-    for (size_t i = 0; i < 2 * (sizeof cases / sizeof cases[0]); i++) {
-        const size_t *k = cases[i / 2];
+    for (size_t i = 0; i < 2 * RELU_CASES; i++) {
+        const size_t *k = relu_cases[i / 2];
         problem q = {.n = k[0], .chw = k[1], .stride = k[1] + k[2], .accumulate = i % 2 == 1};
         spx_on_every_stream(body, &q);
         pile_clear(&q.p);

@@ -1,8 +1,8 @@
 #include "kernels/nn/norm_sum/norm_sum.h"
 #include "kernels/nn/nn_check.h"
 #include "kernels/nn/norm_sum/norm_sum_impl.h"
+#include "kernels/nn/norm_sum/norm_sum_math.h"
 
-#include <math.h>
 #include <string.h>
 
 static spx_status check_dims(const spx_norm_dims *d)
@@ -54,13 +54,12 @@ static spx_status check_grad(const spx_norm_term *t, const spx_norm_grad *g)
 void spx_bn_finish_channel(const spx_bn_stats_args *a, size_t c, double mean, double m2)
 {
     const double m = (double)a->n * (double)a->hw;
-    const double unbiased = m > 1 ? m2 / (m - 1) : m2 / m;
     a->mean[c] = (float)mean;
-    a->invstd[c] = (float)(1.0 / sqrt(m2 / m + SPX_BN_EPS));
+    a->invstd[c] = spx_bn_invstd(m2 / m);
     for (int u = 0; u < a->updates; u++) {
         float *rm = &a->running_mean[u][c], *rv = &a->running_var[u][c];
-        *rm = (float)((1 - SPX_BN_MOMENTUM) * (double)*rm + SPX_BN_MOMENTUM * mean);
-        *rv = (float)((1 - SPX_BN_MOMENTUM) * (double)*rv + SPX_BN_MOMENTUM * unbiased);
+        *rm = spx_bn_moved(*rm, mean);
+        *rv = spx_bn_moved(*rv, spx_bn_unbiased(m2, m));
     }
 }
 
@@ -134,7 +133,7 @@ spx_status spx_bn_running(spx_stream *s, int64_t c, const float *running_mean,
     }
     for (int64_t i = 0; i < c; i++) {
         mean[i] = running_mean[i];
-        invstd[i] = (float)(1.0 / sqrt((double)running_var[i] + SPX_BN_EPS));
+        invstd[i] = spx_bn_invstd((double)running_var[i]);
     }
     return SPX_OK;
 }
@@ -177,21 +176,8 @@ static spx_status check_dz(const spx_norm_dims *d, bool relu, const float *y, in
 void spx_norm_sum_finish_channel(const spx_norm_term *t, const spx_norm_grad *g, size_t c,
                                  double sum_dz, double sum_dz_x, double *dcoef)
 {
-    const double coef = t->coef != NULL ? (double)*t->coef : 1.0;
-    const double xhat = t->invstd != NULL ? (double)t->invstd[c] * sum_dz_x : sum_dz_x;
-    if (g->sum_dy != NULL) {
-        g->sum_dy[c] = (float)sum_dz;
-    }
-    if (g->sum_dy_xhat != NULL) {
-        g->sum_dy_xhat[c] = (float)xhat;
-    }
-    if (g->dgamma != NULL) {
-        g->dgamma[c] = (float)((g->accumulate_affine ? (double)g->dgamma[c] : 0.0) + coef * xhat);
-    }
-    if (g->dbeta != NULL) {
-        g->dbeta[c] = (float)((g->accumulate_affine ? (double)g->dbeta[c] : 0.0) + coef * sum_dz);
-    }
-    *dcoef += t->gamma != NULL ? (double)t->gamma[c] * xhat + (double)t->beta[c] * sum_dz : xhat;
+    const spx_norm_factors f = {t->coef, t->invstd, t->gamma, t->beta};
+    *dcoef += spx_norm_sum_finish(&f, g, c, sum_dz, sum_dz_x);
 }
 
 static void finish_reduce(const spx_norm_sum_args *a, size_t workers, double dcoef[])

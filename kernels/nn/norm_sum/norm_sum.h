@@ -58,9 +58,8 @@ typedef struct spx_norm_grad {
     float *sum_dy_xhat; /* sum over n,i of mask[n]*dz*x^, x^ = (x-mean)*invstd; only with mean */
     float *dgamma;      /* += or = coef * sum_dy_xhat, by `accumulate_affine` */
     float *dbeta;       /* likewise coef * sum_dy */
-    bool accumulate_affine;
-    float *dcoef; /* one float: += or = d loss / d coef, by `accumulate_coef` */
-    bool accumulate_coef;
+    float *dcoef;       /* one float: += or = d loss / d coef, by `accumulate_coef` */
+    bool accumulate_affine, accumulate_coef;
 } spx_norm_grad;
 
 /**

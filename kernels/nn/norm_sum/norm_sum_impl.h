@@ -7,9 +7,6 @@
 
 #include <stddef.h>
 
-#define SPX_BN_EPS 1e-5
-#define SPX_BN_MOMENTUM 0.1
-
 /* Pairs of partial sums a reduction keeps on its caller's stack: one channel of all terms from
  * every worker there may be. More channels go in batches. */
 #define SPX_NORM_SUM_PAIRS ((size_t)SPX_POOL_MAX_THREADS * SPX_NORM_SUM_MAX)

@@ -1,0 +1,432 @@
+/* norm_sum on CUDA against its specification in double, on operands that lie in every way. */
+#include "tests/support/spx_cuda.h"
+
+#include "kernels/nn/norm_sum/norm_sum_cuda.h"
+#include "tests/nn/network_sizes.h"
+#include "tests/nn/norm_sum_problem.h"
+
+/* A problem whose operands are what the device's type can hold, and its copy there. */
+typedef struct twin {
+    problem q;
+    spx_norm_term_cuda term[SPX_NORM_SUM_MAX];
+    cuda_tensor y, dy;
+    void *scratch;
+} twin;
+
+/* Term j lies in form (first + j); all alike where `alike`. */
+static cuda_form form_of(int first, int j, bool alike)
+{
+    return (cuda_form)((first + (alike ? 0 : j)) % FORMS);
+}
+
+static cuda_tensor operand(cuda_env *e, const problem *q, const float *x, cuda_form form)
+{
+    return cuda_tensor_of(e, x, q->stride, (size_t)q->d.n, (size_t)q->d.c, (size_t)q->d.hw, form);
+}
+
+static void *scratch_of(cuda_env *e, size_t bytes)
+{
+    void *p = cuda_bytes(e, bytes);
+    unsigned char *dirt = pile_bytes(&e->p, bytes);
+    memset(dirt, 0xff, bytes); /* NaN: its contents may not matter */
+    cuda_put(e, p, dirt, bytes);
+    return p;
+}
+
+static void twin_init(cuda_env *e, twin *t, const norm_case *k, int first, bool alike)
+{
+    problem *q = &t->q;
+    problem_init(q, k, 0.5f);
+    for (int j = 0; j < q->k; j++) {
+        const spx_norm_term *from = &q->term[j];
+        const size_t c = k->c;
+        float *x = pile_copy(&q->p, from->x, q->all);
+        cuda_round(e->type, x, q->all);
+        q->term[j].x = x;
+        t->term[j] = (spx_norm_term_cuda){.x = operand(e, q, x, form_of(first, j, alike)).x,
+                                          .mean = cuda_floats(e, from->mean, c),
+                                          .invstd = cuda_floats(e, from->invstd, c),
+                                          .gamma = cuda_floats(e, from->gamma, c),
+                                          .beta = cuda_floats(e, from->beta, c),
+                                          .coef = cuda_floats(e, from->coef, 1),
+                                          .mask = cuda_floats(e, from->mask, k->n)};
+    }
+    cuda_round(e->type, q->y, q->all);
+    cuda_round(e->type, q->dy, q->all);
+    t->y = operand(e, q, q->y, form_of(first, 1, alike));
+    t->dy = operand(e, q, q->dy, form_of(first, 2, alike));
+    t->scratch = scratch_of(e, spx_norm_sum_reduce_cuda_workspace(&q->d, q->k));
+}
+
+static void twin_clear(cuda_env *e, twin *t)
+{
+    cuda_clear(e);
+    pile_clear(&t->q.p);
+}
+
+static void check_forward(cuda_env *e, twin *t)
+{
+    problem *q = &t->q;
+    spx_norm_sum_args a = ref_args(q);
+    float *y = pile_copy(&q->p, q->y, q->all), *want = pile_copy(&q->p, q->y, q->all);
+    double *bound = pile_bytes(&q->p, q->all * sizeof *bound);
+    const cuda_tensor out = operand(e, q, q->y, t->y.offset == 8 ? FORM_SLICE : FORM_DENSE);
+    CHECK_OK(spx_norm_sum_forward_cuda(e->s, &q->d, q->k, t->term, q->relu, out.x));
+    cuda_read(e, &out, y, q->stride);
+    a.out = want;
+    a.out_stride = q->stride;
+    spx_norm_sum_forward_ref(&a);
+    forward_bound(q, bound);
+    for (size_t i = 0; i < q->all; i++) {
+        bound[i] = cuda_stored(e, bound[i], (double)want[i]);
+    }
+    spx_check_bounded("y", y, want, bound, q->all);
+}
+
+static void run_backward(cuda_env *e, twin *t, const grads *g, bool accumulate)
+{
+    const problem *q = &t->q;
+    const size_t c = (size_t)q->d.c;
+    spx_norm_grad d[SPX_NORM_SUM_MAX];
+    cuda_tensor dx[SPX_NORM_SUM_MAX];
+    unsigned char *read[SPX_NORM_SUM_MAX];
+    for (int j = 0; j < q->k; j++) {
+        const spx_norm_grad *h = &g->g[j];
+        d[j] = (spx_norm_grad){.sum_dy = cuda_floats(e, h->sum_dy, c),
+                               .sum_dy_xhat = cuda_floats(e, h->sum_dy_xhat, c),
+                               .dgamma = cuda_floats(e, h->dgamma, c),
+                               .dbeta = cuda_floats(e, h->dbeta, c),
+                               .accumulate_affine = accumulate,
+                               .dcoef = cuda_floats(e, h->dcoef, 1),
+                               .accumulate_coef = accumulate};
+    }
+    CHECK_OK(spx_norm_sum_backward_reduce_cuda(e->s, &q->d, q->k, t->term, q->relu, t->y.x, t->dy.x,
+                                               d, t->scratch));
+    for (int j = 0; j < q->k; j++) {
+        const spx_norm_grad *h = &g->g[j];
+        const bool bn = q->term[j].mean != NULL;
+        float *const to[] = {h->sum_dy, h->sum_dy_xhat, h->dgamma, h->dbeta, h->dcoef};
+        const float *const from[] = {d[j].sum_dy, d[j].sum_dy_xhat, d[j].dgamma, d[j].dbeta,
+                                     d[j].dcoef};
+        dx[j] = operand(e, q, g->dx[j], (cuda_form)(j % FORMS));
+        for (int i = 0; i < 5; i++) {
+            if (to[i] != NULL) {
+                cuda_queue_fetch(e, to[i], from[i], (i < 4 ? c : 1) * sizeof(float));
+            }
+        }
+        CHECK_OK(spx_norm_sum_backward_apply_cuda(e->s, &q->d, &t->term[j], bn ? d[j].sum_dy : NULL,
+                                                  bn ? d[j].sum_dy_xhat : NULL, q->relu, t->y.x,
+                                                  t->dy.x, accumulate, dx[j].x));
+        read[j] = cuda_queue_read(e, &dx[j]);
+    }
+    cuda_settle(e);
+    for (int j = 0; j < q->k; j++) {
+        cuda_unpack(&dx[j], read[j], g->dx[j], q->stride);
+    }
+}
+
+static void check_backward(cuda_env *e, twin *t, bool accumulate)
+{
+    problem *q = &t->q;
+    static grads got, want;
+    grads_init(q, &got, accumulate);
+    grads_init(q, &want, accumulate);
+    for (int j = 0; j < q->k; j++) {
+        cuda_round(e->type, got.dx[j], q->all);
+        cuda_round(e->type, want.dx[j], q->all);
+    }
+    run_backward(e, t, &got, accumulate);
+    run_backward_ref(q, &want, accumulate);
+    check_reductions(q, &got, &want);
+    for (int j = 0; j < q->k; j++) {
+        /* as on the CPU: six roundings of parts about as large as the whole, and the reductions'
+         * own error over M; bf16 rounds each result once */
+        CHECK_CLOSE(got.dx[j], want.dx[j], q->all,
+                    128 * SPX_U + (e->type == SPX_TYPE_BF16 ? SPX_U_BF16 : 0));
+    }
+}
+
+static void cases_body(cuda_env *e, void *ctx)
+{
+    static twin t;
+    (void)ctx;
+    for (size_t i = 0; i < 4 * NORM_CASES; i++) {
+        norm_case k = norm_cases[i / 4];
+        if (i % 4 >= 2) { /* channels that fill vectors, alone or four pixels at a time */
+            k.c = i % 4 == 2 ? 8 * k.c : 5;
+            k.hw = (k.hw + 7) / 8 * 4;
+        }
+        twin_init(e, &t, &k, (int)i, i % 4 != 0);
+        check_forward(e, &t);
+        check_backward(e, &t, i % 2 == 1);
+        twin_clear(e, &t);
+    }
+}
+
+SPX_TEST(both_passes_equal_the_formula_however_operands_lie)
+{
+    SPX_UNUSED;
+    cuda_on_types(cases_body, NULL);
+}
+
+static void networks_body(cuda_env *e, void *ctx)
+{
+    static twin t;
+    (void)ctx;
+    for (size_t i = 0; i < NETWORK_SIZES * NETWORK_TERMS; i++) {
+        const network_size *size = &network_sizes[i / NETWORK_TERMS];
+        const norm_case k = {.n = 2,
+                             .c = (size_t)size->c,
+                             .hw = (size_t)(size->side * size->side),
+                             .k = network_terms[i % NETWORK_TERMS],
+                             .relu = true,
+                             .parts = {BN | COEF, BN | COEF, BN | AFFINE | COEF, COEF}};
+        twin_init(e, &t, &k, 0, true);
+        check_forward(e, &t);
+        check_backward(e, &t, true);
+        twin_clear(e, &t);
+    }
+}
+
+SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
+{
+    SPX_UNUSED;
+    cuda_on_types(networks_body, NULL);
+}
+
+/* More channels than a block spans; the most terms, in more layers than a block has. */
+static void wide_body(cuda_env *e, void *ctx)
+{
+    static const norm_case wide[] = {
+        {2, 300, 9, 2, 0, true, {BN | AFFINE | COEF, BN}},
+        {3, 133, 4, SPX_NORM_SUM_MAX, 0, false, {BN | COEF | MASK, BN, COEF, BN | AFFINE}},
+        {65, 160, 1, 9, 0, true, {BN | COEF, 0, MASK, BN | AFFINE}},
+    };
+    static twin t;
+    (void)ctx;
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
+        twin_init(e, &t, &wide[i], (int)i, true);
+        check_forward(e, &t);
+        check_backward(e, &t, false);
+        twin_clear(e, &t);
+    }
+}
+
+SPX_TEST(more_channels_and_terms_than_a_block_holds)
+{
+    SPX_UNUSED;
+    cuda_on_types(wide_body, NULL);
+}
+
+static void in_place_body(cuda_env *e, void *ctx)
+{
+    static twin t;
+    static grads want;
+    problem *q = &t.q;
+    float *got;
+    (void)ctx;
+    twin_init(e, &t, &norm_cases[9], 0, true);
+    grads_init(q, &want, false);
+    run_backward_ref(q, &want, false);
+    got = pile_copy(&q->p, q->dy, q->all);
+    float *sum_dy = cuda_floats(e, want.g[0].sum_dy, 1);
+    float *sum_dy_xhat = cuda_floats(e, want.g[0].sum_dy_xhat, 1);
+    CHECK_OK(spx_norm_sum_backward_apply_cuda(e->s, &q->d, &t.term[0], sum_dy, sum_dy_xhat, q->relu,
+                                              t.y.x, t.dy.x, false, t.dy.x));
+    cuda_read(e, &t.dy, got, q->stride);
+    CHECK_CLOSE(got, want.dx[0], q->all, 128 * SPX_U + (e->type == SPX_TYPE_BF16 ? SPX_U_BF16 : 0));
+    twin_clear(e, &t);
+}
+
+SPX_TEST(the_second_half_may_write_over_dy)
+{
+    SPX_UNUSED;
+    cuda_on_types(in_place_body, NULL);
+}
+
+/* ---- statistics ---- */
+
+static void check_stats(cuda_env *e, const stats_case *k, const float *x, cuda_form form,
+                        double tol)
+{
+    const size_t stride = k->c * k->hw + k->gap;
+    const spx_norm_dims d = {(int64_t)k->n, (int64_t)k->c, (int64_t)k->hw};
+    const cuda_tensor t = cuda_tensor_of(e, x, stride, k->n, k->c, k->hw, form);
+    float *out[6], *device[6], *want[6];
+    void *scratch = scratch_of(e, spx_bn_stats_cuda_workspace(&d));
+    for (int i = 0; i < 6; i++) { /* mean, invstd, two running means, two running variances */
+        out[i] = pile_normal(&e->p, k->c, 1, 0.1f);
+        want[i] = pile_copy(&e->p, out[i], k->c);
+        device[i] = cuda_floats(e, out[i], k->c);
+    }
+    CHECK_OK(
+        spx_bn_stats_cuda(e->s, &d, t.x, device[0], device[1], 2, device + 2, device + 4, scratch));
+    for (int i = 0; i < 6; i++) {
+        cuda_fetch(e, out[i], device[i], k->c * sizeof(float));
+    }
+    spx_bn_stats_ref(&(spx_bn_stats_args){k->n, k->c, k->hw, x, stride, want[0], want[1], 2,
+                                          want + 2, want + 4, 0, 0, NULL});
+    for (size_t c = 0; c < k->c; c++) {
+        const double std = 1 / (double)want[1][c];
+        assert_true(fabs((double)out[0][c] - (double)want[0][c]) <=
+                    tol * std + 2 * SPX_U * fabs((double)want[0][c]));
+        assert_true(fabs((double)out[1][c] / (double)want[1][c] - 1) <= tol / 2 + 2 * SPX_U);
+    }
+    for (int i = 2; i < 6; i++) {
+        CHECK_CLOSE(out[i], want[i], k->c, tol + 4 * SPX_U);
+    }
+}
+
+static void stats_cases_body(cuda_env *e, void *ctx)
+{
+    (void)ctx;
+    for (size_t i = 0; i < 3 * STATS_CASES; i++) {
+        stats_case k = stats_cases[i / 3];
+        k.c = i % 3 == 2 ? 4 * k.c : k.c;
+        k.hw = i % 3 == 1 ? (k.hw + 3) / 4 * 4 : k.hw;
+        const size_t all = k.n * (k.c * k.hw + k.gap);
+        float *x = pile_normal(&e->p, all, k.mean, k.std);
+        cuda_round(e->type, x, all);
+        for (int form = 0; form < FORMS; form++) {
+            /*
+             * A thread's sums are of x less one of its values, of 64 values at most here; they lose
+             * a factor of 64 of their digits if that value is the outlier, but values are normal,
+             * so 16 = 4 deviations squared. Joined are at most 256 rows of threads, roundings of
+             * random sign, in f32: 4 * sqrt(64 + 256) u and 17 for the cancellation.
+             */
+            check_stats(e, &k, x, (cuda_form)form, 17 * 4 * 18 * SPX_U);
+        }
+        cuda_clear(e);
+    }
+}
+
+SPX_TEST(statistics_survive_a_mean_a_thousand_times_the_deviation)
+{
+    SPX_UNUSED;
+    cuda_on_types(stats_cases_body, NULL);
+}
+
+/* The first pixel, row or image alone lies far off: the worst shift there is. */
+static void outlier_body(cuda_env *e, void *ctx)
+{
+    const stats_case k = {64, 3, 64, 0, 0, 1};
+    const size_t all = k.n * k.c * k.hw, far[] = {1, k.hw, k.c * k.hw};
+    (void)ctx;
+    for (size_t i = 0; i < 3; i++) {
+        float *x = pile_normal(&e->p, all, 1, 1);
+        for (size_t j = 0; j < far[i]; j++) {
+            x[j] += 4096;
+        }
+        cuda_round(e->type, x, all);
+        /* a block's first value is the origin of its means, and lies in its own variance: what a
+         * block loses is the square root of its values, at most 64 */
+        check_stats(e, &k, x, FORM_DENSE, 64 * 4 * 18 * SPX_U);
+        cuda_clear(e);
+    }
+}
+
+SPX_TEST(statistics_survive_an_outlying_first_pixel_row_or_image)
+{
+    SPX_UNUSED;
+    cuda_on_types(outlier_body, NULL);
+}
+
+static void one_value_body(cuda_env *e, void *ctx)
+{
+    const spx_norm_dims d = {1, 1, 1};
+    const float x = 3, one = 1;
+    float mean, invstd, rm, rv, *dm = cuda_floats(e, &one, 1), *dv = cuda_floats(e, &one, 1);
+    float *m = cuda_floats(e, &one, 1), *s = cuda_floats(e, &one, 1);
+    const cuda_tensor t = cuda_tensor_of(e, &x, 1, 1, 1, 1, FORM_DENSE);
+    void *scratch = scratch_of(e, spx_bn_stats_cuda_workspace(&d));
+    (void)ctx;
+    CHECK_OK(spx_bn_stats_cuda(e->s, &d, t.x, m, s, 1, &dm, &dv, scratch));
+    cuda_fetch(e, &mean, m, sizeof mean);
+    cuda_fetch(e, &invstd, s, sizeof invstd);
+    cuda_fetch(e, &rm, dm, sizeof rm);
+    cuda_fetch(e, &rv, dv, sizeof rv);
+    assert_true(mean == 3);
+    assert_true(fabs((double)invstd * sqrt(1e-5) - 1) <= 4 * SPX_U);
+    assert_true(fabs((double)rm - 1.2) <= 2 * SPX_U && fabs((double)rv - 0.9) <= SPX_U);
+    CHECK_OK(spx_bn_running_cuda(e->s, 1, dm, dv, m, s));
+    cuda_fetch(e, &mean, m, sizeof mean);
+    cuda_fetch(e, &invstd, s, sizeof invstd);
+    assert_true(mean == rm);
+    assert_true(fabs((double)invstd * sqrt((double)rv + 1e-5) - 1) <= 2 * SPX_U);
+}
+
+SPX_TEST(statistics_of_one_value_have_no_variance_and_evaluation_takes_the_running_ones)
+{
+    SPX_UNUSED;
+    cuda_on_types(one_value_body, NULL);
+}
+
+static void nan_body(cuda_env *e, void *ctx)
+{
+    const spx_norm_dims d = {2, 1, 5};
+    float x[10] = {1, 2, 3, 4, NAN, 6, 7, 8, 9, 10}, mean, invstd;
+    float *m = cuda_floats(e, x, 1), *s = cuda_floats(e, x, 1);
+    const cuda_tensor t = cuda_tensor_of(e, x, 5, 2, 1, 5, FORM_DENSE);
+    (void)ctx;
+    CHECK_OK(spx_bn_stats_cuda(e->s, &d, t.x, m, s, 0, NULL, NULL,
+                               scratch_of(e, spx_bn_stats_cuda_workspace(&d))));
+    cuda_fetch(e, &mean, m, sizeof mean);
+    cuda_fetch(e, &invstd, s, sizeof invstd);
+    assert_true(isnan(mean) && isnan(invstd)); /* or divergence would hide */
+}
+
+SPX_TEST(a_nan_reaches_the_statistics)
+{
+    SPX_UNUSED;
+    cuda_on_types(nan_body, NULL);
+}
+
+static void bad_body(cuda_env *e, void *ctx)
+{
+    static twin t;
+    spx_norm_grad g = {0};
+    problem *q = &t.q;
+    (void)ctx;
+    twin_init(e, &t, &norm_cases[2], 0, true);
+    const spx_norm_dims none = {0, 1, 1};
+    spx_norm_term_cuda bad = t.term[0];
+    bad.invstd = NULL;
+    CHECK_FAILS(SPX_EINVAL,
+                spx_norm_sum_forward_cuda(e->s, &q->d, SPX_NORM_SUM_MAX + 1, t.term, false, t.y.x));
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward_cuda(e->s, &none, 1, t.term, false, t.y.x));
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward_cuda(e->s, &q->d, 1, &bad, false, t.y.x));
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_backward_reduce_cuda(e->s, &q->d, 1, t.term, true, t.y.x,
+                                                              t.dy.x, &g, t.scratch));
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_backward_apply_cuda(e->s, &q->d, t.term, NULL, NULL, false,
+                                                             t.y.x, t.dy.x, false, t.dy.x));
+    CHECK_FAILS(SPX_EINVAL,
+                spx_bn_stats_cuda(e->s, &q->d, t.y.x, NULL, NULL, 0, NULL, NULL, t.scratch));
+    twin_clear(e, &t);
+}
+
+SPX_TEST(bad_arguments_are_refused)
+{
+    SPX_UNUSED;
+    cuda_on_types(bad_body, NULL);
+}
+
+static int all_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(both_passes_equal_the_formula_however_operands_lie),
+        SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
+        SPX_UNIT(more_channels_and_terms_than_a_block_holds),
+        SPX_UNIT(the_second_half_may_write_over_dy),
+        SPX_UNIT(statistics_survive_a_mean_a_thousand_times_the_deviation),
+        SPX_UNIT(statistics_survive_an_outlying_first_pixel_row_or_image),
+        SPX_UNIT(statistics_of_one_value_have_no_variance_and_evaluation_takes_the_running_ones),
+        SPX_UNIT(a_nan_reaches_the_statistics),
+        SPX_UNIT(bad_arguments_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return spx_cuda_run(all_tests);
+}
