@@ -1,12 +1,13 @@
 /*
  * Speed of every convolution algorithm: bench_conv2d [--json] [--threads N] [--ms N] [--images N]
- * [--only TEXT].
+ * [--only TEXT] [--device cpu|cuda].
  * GFLOP/s (two per multiply-add) of each pass at the shapes of the search and of the final
  * networks; the best of as many runs as fit in the given milliseconds, algorithms taken in turn.
  */
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/cpu.h"
+#include "tests/nn/bench_conv2d_cuda.h"
 #include "tests/nn/conv2d_cases.h"
 
 #include <getopt.h>
@@ -183,11 +184,14 @@ static void bench(spx_stream *s, const conv2d_network_case *table_case, int imag
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},       {"threads", required_argument, NULL, 't'},
-        {"ms", required_argument, NULL, 'm'},   {"images", required_argument, NULL, 'i'},
-        {"only", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
-    bool json = false;
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"ms", required_argument, NULL, 'm'},
+                                            {"images", required_argument, NULL, 'i'},
+                                            {"only", required_argument, NULL, 'o'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {NULL, 0, NULL, 0}};
+    bool json = false, cuda = false;
     int threads = 0, images = 0, o;
     double budget = 0.06;
     const char *only = "";
@@ -208,9 +212,20 @@ int main(int argc, char **argv)
         case 'o':
             only = optarg;
             break;
+        case 'd':
+            cuda = strcmp(optarg, "cuda") == 0;
+            break;
         default:
             return 2;
         }
+    }
+    if (cuda) {
+#ifdef SPX_HAVE_CUDA
+        return bench_conv2d_cuda(&(bench_cuda_options){json, images, budget, only});
+#else
+        (void)fprintf(stderr, "bench_conv2d: this build has no CUDA\n");
+        return 1;
+#endif
     }
     spx_stream *s;
     need(spx_stream_create(&s, SPX_DEVICE_CPU, threads));

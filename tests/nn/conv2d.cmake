@@ -9,6 +9,7 @@ add_executable(bench_conv2d nn/bench_conv2d.c)
 target_link_libraries(bench_conv2d PRIVATE spx_flags spx_conv2d)
 
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
+  target_sources(bench_conv2d PRIVATE nn/bench_conv2d_cuda.c)
   spx_test(test_conv2d_cuda SOURCES nn/test_conv2d_cuda.c LINK spx_conv2d)
 endif()
 if(SPX_CUDA_EMULATED) # threads and blocks in other orders

@@ -54,8 +54,10 @@ SPX_MUST_CHECK spx_status spx_conv2d_window_copy(spx_stream *s, const spx_conv2d
 
 /* --- The library (conv2d_cudnn.c; conv2d_cudnn_none.c in builds without it) ------------------- */
 
-#define SPX_CONV2D_TEXT 192                    /* bytes of a candidate's name with its zero */
-#define SPX_CONV2D_SCRATCH ((size_t)256 << 20) /* most scratch that a candidate may want */
+#define SPX_CONV2D_TEXT 192 /* bytes of a candidate's name with its zero */
+/* Most scratch that a candidate may want: as much as its activations have, within these. */
+#define SPX_CONV2D_SCRATCH_MIN ((int64_t)32 << 20)
+#define SPX_CONV2D_SCRATCH_MAX ((int64_t)256 << 20)
 
 /** The library on one stream, made at first use and owned by the stream. */
 typedef struct spx_conv2d_library spx_conv2d_library;
@@ -85,7 +87,7 @@ SPX_MUST_CHECK spx_status spx_conv2d_candidates(const spx_conv2d_library *l,
                                                 const spx_conv2d_problem *p, int most,
                                                 char (*text)[SPX_CONV2D_TEXT], int *count);
 /** @return SPX_OK, SPX_EINVAL (not a candidate's name), SPX_EUNSUPPORTED (does not fit here, wants
- * more than SPX_CONV2D_SCRATCH), SPX_ENOMEM, SPX_EDEVICE */
+ * too much scratch), SPX_ENOMEM, SPX_EDEVICE */
 SPX_MUST_CHECK spx_status spx_conv2d_engine_create(spx_conv2d_engine **out,
                                                    const spx_conv2d_library *l,
                                                    const spx_conv2d_problem *p, const char *text);

@@ -358,6 +358,16 @@ static cudnnBackendDescriptor_t configure(spx_cudnn_bag *b, const spx_conv2d_lib
     return config;
 }
 
+static int64_t most_scratch(const spx_conv2d_problem *p)
+{
+    const spx_conv2d_shape *d = &p->shape;
+    const int64_t elements = d->n * (d->h * d->w * d->c + d->p * d->q * d->k);
+    const int64_t bytes = elements * (int64_t)spx_type_bytes(p->type);
+    return bytes < SPX_CONV2D_SCRATCH_MIN   ? SPX_CONV2D_SCRATCH_MIN
+           : bytes > SPX_CONV2D_SCRATCH_MAX ? SPX_CONV2D_SCRATCH_MAX
+                                            : bytes;
+}
+
 spx_status spx_conv2d_engine_create(spx_conv2d_engine **out, const spx_conv2d_library *l,
                                     const spx_conv2d_problem *p, const char *text)
 {
@@ -387,7 +397,7 @@ spx_status spx_conv2d_engine_create(spx_conv2d_engine **out, const spx_conv2d_li
 #endif
     spx_cudnn_finalize(b, e->plan, "EXECUTION_PLAN");
     (void)SPX_CUDNN_GET(b, e->plan, EXECUTION_PLAN_WORKSPACE_SIZE, INT64, 1, &workspace);
-    if (b->status == SPX_OK && (workspace < 0 || (uint64_t)workspace > SPX_CONV2D_SCRATCH)) {
+    if (b->status == SPX_OK && (workspace < 0 || workspace > most_scratch(p))) {
         b->status = SPX_FAIL(SPX_EUNSUPPORTED, "cuDNN: %s wants %lld bytes of scratch", text,
                              (long long)workspace);
     }
