@@ -83,13 +83,21 @@ static const uint32_t *order_of(spx_loader *l, uint64_t epoch)
     return order;
 }
 
+/* Row i of a step: its image; what lies beyond the epoch's end repeats the first. */
+static uint32_t image_of(const spx_loader *l, const uint32_t *order, size_t step, size_t i,
+                         bool *real)
+{
+    const size_t at = (step * (size_t)l->o.world + (size_t)l->o.rank) * l->o.batch + i;
+    *real = at < l->count;
+    return order[*real ? at : 0];
+}
+
 static void fill(const spx_loader *l, slot *s, uint64_t ticket, const uint32_t *order)
 {
     static const spx_augment none = {0};
     const spx_augment *augment = l->o.train ? &l->o.augment : &none;
     const uint64_t epoch = ticket / l->steps;
     const size_t step = (size_t)(ticket % l->steps);
-    const size_t first = (step * (size_t)l->o.world + (size_t)l->o.rank) * l->o.batch;
     const spx_augment_shape *shape = &l->shape;
     const size_t from =
         (size_t)shape->channels * (size_t)shape->from_height * (size_t)shape->from_width;
@@ -97,8 +105,8 @@ static void fill(const spx_loader *l, slot *s, uint64_t ticket, const uint32_t *
     const spx_pack_split *split = &l->pack->split[l->o.split];
     s->valid = 0;
     for (size_t i = 0; i < l->o.batch; i++) {
-        const bool real = first + i < l->count;
-        const uint32_t image = order[real ? first + i : 0];
+        bool real;
+        const uint32_t image = image_of(l, order, step, i, &real);
         spx_augment_draw draw;
         spx_rng rng;
         spx_rng_init(&rng, l->o.seed, SPX_RNG_AUGMENT, epoch << 32 | image);
@@ -153,14 +161,37 @@ static void seek(spx_loader *l, uint64_t ticket)
     l->running = true;
 }
 
+static spx_status check_step(const spx_loader *l, uint64_t epoch, size_t step)
+{
+    return epoch <= UINT32_MAX && step < l->steps
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "loader: epoch %llu, step %zu of %zu",
+                          (unsigned long long)epoch, step, l->steps);
+}
+
+spx_status spx_loader_indices(spx_loader *l, uint64_t epoch, size_t step, uint32_t *indices,
+                              size_t *valid)
+{
+    const uint32_t *order;
+    SPX_RETURN_IF(check_step(l, epoch, step));
+    if (l->started > 0) {
+        return SPX_FAIL(SPX_EINVAL, "loader: its workers are making the batches");
+    }
+    order = order_of(l, epoch);
+    *valid = 0;
+    for (size_t i = 0; i < l->o.batch; i++) {
+        bool real;
+        indices[i] = image_of(l, order, step, i, &real);
+        *valid += real;
+    }
+    return SPX_OK;
+}
+
 spx_status spx_loader_get(spx_loader *l, uint64_t epoch, size_t step, spx_batch *batch)
 {
     const uint64_t ticket = epoch * l->steps + step;
     slot *s = &l->slots[ticket % l->slot_count];
-    if (epoch > UINT32_MAX || step >= l->steps) {
-        return SPX_FAIL(SPX_EINVAL, "loader: epoch %llu, step %zu of %zu",
-                        (unsigned long long)epoch, step, l->steps);
-    }
+    SPX_RETURN_IF(check_step(l, epoch, step));
     (void)pthread_mutex_lock(&l->lock);
     if (!l->running || (ticket != l->base && ticket != l->base + 1)) {
         seek(l, ticket);

@@ -76,6 +76,15 @@ SPX_MUST_CHECK spx_status spx_loader_get(spx_loader *l, uint64_t epoch, size_t s
                                          spx_batch *batch);
 
 /**
+ * Which images the batch of (epoch, step) holds, without making it: for who makes it elsewhere.
+ * @param indices  receives [batch] image numbers of the split
+ * @param valid    as in spx_batch
+ * @return SPX_OK, SPX_EINVAL (out of range; a loader with workers, whose orders are in use)
+ */
+SPX_MUST_CHECK spx_status spx_loader_indices(spx_loader *l, uint64_t epoch, size_t step,
+                                             uint32_t *indices, size_t *valid);
+
+/**
  * Splits n images into two halves, class by class, by a shuffle drawn from (seed, SPX_RNG_SPLIT,
  * class): the same for the same labels and seed. Per class the halves differ by at most one image,
  * in all by at most one; an odd image goes to the halves in turn.

@@ -22,7 +22,7 @@ struct spx_feed {
     int32_t *labels;
 };
 
-#ifdef SPX_HAVE_NN_CUDA
+#ifdef SPX_HAVE_CUDA
 #define FROM_NCHW spx_from_nchw_cuda
 #else
 #define FROM_NCHW NULL

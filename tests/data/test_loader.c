@@ -274,6 +274,35 @@ SPX_TEST(evaluation_shows_every_image_once_in_order_and_pads_the_tail)
     assert_int_equal(seen, N);
 }
 
+SPX_TEST(indices_are_those_of_the_batch_though_none_is_made)
+{
+    spx_loader_options o = training;
+    uint32_t indices[8];
+    size_t valid;
+    SPX_UNUSED;
+    for (int train = 0; train < 2; train++) {
+        spx_loader *makes, *tells;
+        o.train = train != 0;
+        o.threads = 1;
+        CHECK_OK(spx_loader_open(&makes, &pack, &o));
+        o.threads = 0;
+        CHECK_OK(spx_loader_open(&tells, &pack, &o));
+        for (uint64_t epoch = 0; epoch < 3; epoch++) {
+            for (size_t step = 0; step < spx_loader_steps(makes); step++) {
+                spx_batch b;
+                CHECK_OK(spx_loader_get(makes, epoch, step, &b));
+                CHECK_OK(spx_loader_indices(tells, epoch, step, indices, &valid));
+                assert_int_equal(valid, b.valid);
+                assert_memory_equal(indices, b.indices, sizeof indices);
+            }
+        }
+        CHECK_FAILS(SPX_EINVAL, spx_loader_indices(makes, 0, 0, indices, &valid));
+        CHECK_FAILS(SPX_EINVAL, spx_loader_indices(tells, 0, 1000, indices, &valid));
+        spx_loader_close(makes);
+        spx_loader_close(tells);
+    }
+}
+
 SPX_TEST(closing_is_clean_at_any_time)
 {
     SPX_UNUSED;
@@ -363,6 +392,7 @@ int main(void)
         SPX_UNIT(ranks_share_out_the_batches_of_one_big_rank),
         SPX_UNIT(a_sample_depends_on_seed_epoch_and_image_only),
         SPX_UNIT(evaluation_shows_every_image_once_in_order_and_pads_the_tail),
+        SPX_UNIT(indices_are_those_of_the_batch_though_none_is_made),
         SPX_UNIT(closing_is_clean_at_any_time),
         SPX_UNIT(an_epoch_of_one_step_and_the_last_epoch_work),
         SPX_UNIT(bad_options_are_refused_by_name),
