@@ -35,24 +35,6 @@ spx_status spx_augment_check(const spx_augment *a, int height, int width)
     return SPX_OK;
 }
 
-void spx_augment_choose(const spx_augment *a, int height, int width, spx_rng *rng,
-                        spx_augment_draw *draw)
-{
-    *draw = (spx_augment_draw){0};
-    if (a->pad_crop > 0) {
-        const uint32_t places = 2 * (uint32_t)a->pad_crop + 1;
-        draw->dy = (int)spx_rng_below(rng, places) - a->pad_crop;
-        draw->dx = (int)spx_rng_below(rng, places) - a->pad_crop;
-    }
-    if (a->flip) {
-        draw->flip = spx_rng_below(rng, 2) == 1;
-    }
-    if (a->cutout > 0) {
-        draw->cut_y = (int)spx_rng_below(rng, (uint32_t)height);
-        draw->cut_x = (int)spx_rng_below(rng, (uint32_t)width);
-    }
-}
-
 static int clamp(int v, int low, int high)
 {
     return v < low ? low : v > high ? high : v;

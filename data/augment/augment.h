@@ -50,8 +50,31 @@ SPX_MUST_CHECK spx_status spx_normalise_init(spx_normalise *n, int channels, con
 SPX_MUST_CHECK spx_status spx_augment_check(const spx_augment *a, int height, int width);
 
 /** Draws the choices for one height x width sample; a field that is off takes no draws. */
-void spx_augment_choose(const spx_augment *a, int height, int width, spx_rng *rng,
-                        spx_augment_draw *draw);
+static inline SPX_HOST_DEVICE void spx_augment_choose(const spx_augment *a, int height, int width,
+                                                      spx_rng *rng, spx_augment_draw *draw)
+{
+    draw->dy = draw->dx = draw->cut_y = draw->cut_x = 0;
+    draw->flip = false;
+    if (a->pad_crop > 0) {
+        const uint32_t places = 2 * (uint32_t)a->pad_crop + 1;
+        draw->dy = (int)spx_rng_below(rng, places) - a->pad_crop;
+        draw->dx = (int)spx_rng_below(rng, places) - a->pad_crop;
+    }
+    if (a->flip) {
+        draw->flip = spx_rng_below(rng, 2) == 1;
+    }
+    if (a->cutout > 0) {
+        draw->cut_y = (int)spx_rng_below(rng, (uint32_t)height);
+        draw->cut_x = (int)spx_rng_below(rng, (uint32_t)width);
+    }
+}
+
+/** The generator of image `image` of a split in an epoch: what a sample depends on. */
+static inline SPX_HOST_DEVICE void spx_augment_rng(spx_rng *rng, uint64_t seed, uint64_t epoch,
+                                                   uint32_t image)
+{
+    spx_rng_init(rng, seed, SPX_RNG_AUGMENT, epoch << 32 | image);
+}
 
 /** Geometry of one sample: stored and wanted size; the latter is not smaller than the former. */
 typedef struct spx_augment_shape {

@@ -109,7 +109,7 @@ static void fill(const spx_loader *l, slot *s, uint64_t ticket, const uint32_t *
         const uint32_t image = image_of(l, order, step, i, &real);
         spx_augment_draw draw;
         spx_rng rng;
-        spx_rng_init(&rng, l->o.seed, SPX_RNG_AUGMENT, epoch << 32 | image);
+        spx_augment_rng(&rng, l->o.seed, epoch, image);
         spx_augment_choose(augment, shape->height, shape->width, &rng, &draw);
         spx_augment_apply(augment, &draw, &l->normalise, shape, split->images + image * from,
                           s->images + i * to);

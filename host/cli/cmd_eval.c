@@ -1,10 +1,8 @@
 /* sphynx eval: accuracy of a model on a data set. */
-#include "data/loader/loader.h"
-#include "data/loader/loader_source.h"
+#include "data/loader/device_source.h"
 #include "host/cli/commands.h"
 #include "host/graph/tuning.h"
 #include "host/train/evaluate.h"
-#include "host/train/feed.h"
 #include "host/train/tuning_cache.h"
 #include "search/final/model.h"
 
@@ -42,23 +40,10 @@ static spx_status fit(const spx_model *m, spx_pack *pack, const values *v)
     return SPX_OK;
 }
 
-static spx_status open_images(const spx_model *m, const spx_pack *pack, spx_split split,
-                              int64_t batch, spx_stream *stream, spx_loader **out)
-{
-    const spx_loader_options o = {.split = split,
-                                  .batch = (size_t)batch,
-                                  .height = (int)m->spec.input.rows,
-                                  .width = (int)m->spec.input.columns,
-                                  .threads = 1,
-                                  .upload = stream};
-    return spx_loader_open(out, pack, &o);
-}
-
 /* What a whole evaluation holds. */
 typedef struct evaluation {
     spx_stream *stream;
-    spx_loader *loader;
-    spx_feed *feed;
+    spx_device_source *images;
     spx_tuning *tuning;
     spx_model_runner runner;
 } evaluation;
@@ -67,29 +52,29 @@ static void evaluation_clear(evaluation *e)
 {
     spx_model_runner_clear(&e->runner);
     spx_tuning_destroy(e->tuning);
-    spx_feed_close(e->feed);
-    spx_loader_close(e->loader);
+    spx_device_source_close(e->images);
     spx_stream_destroy(e->stream);
 }
 
 static spx_status evaluate(evaluation *e, spx_cli *cli, const spx_model *m, const spx_pack *pack,
                            spx_split split, int64_t batch, spx_metrics *out)
 {
-    const spx_batch_shape shape = {batch, m->spec.input.channels, m->spec.input.rows,
-                                   m->spec.input.columns};
-    spx_source host, device;
+    const spx_loader_options o = {.split = split,
+                                  .batch = (size_t)batch,
+                                  .height = (int)m->spec.input.rows,
+                                  .width = (int)m->spec.input.columns,
+                                  .threads = 1};
+    spx_source source;
     spx_binding b;
     SPX_RETURN_IF(spx_cli_stream(cli, &e->stream));
-    SPX_RETURN_IF(open_images(m, pack, split, batch, e->stream, &e->loader));
-    host = spx_loader_source(e->loader);
-    SPX_RETURN_IF(spx_feed_open(&e->feed, e->stream, &host, &shape));
-    device = spx_feed_source(e->feed);
+    SPX_RETURN_IF(spx_device_source_open(&e->images, e->stream, NULL, pack, &o));
+    source = spx_device_source_of(e->images);
     SPX_RETURN_IF(spx_tuning_create(&e->tuning));
     spx_tuning_cache_load(e->tuning);
     SPX_RETURN_IF(spx_model_runner_init(&e->runner, e->stream, m, batch, e->tuning));
     spx_tuning_cache_store(e->tuning);
     b = spx_model_runner_binding(&e->runner);
-    return spx_evaluate(e->stream, e->runner.program, &b, &device, 0, NULL, NULL, out);
+    return spx_evaluate(e->stream, e->runner.program, &b, &source, 0, NULL, NULL, out);
 }
 
 static spx_status print_result(const spx_cli *cli, const spx_metrics *m)

@@ -1,10 +1,8 @@
 #include "search/bilevel/search_run.h"
 
-#include "data/loader/loader.h"
-#include "data/loader/loader_source.h"
+#include "data/loader/device_source.h"
 #include "host/train/device_arenas.h"
 #include "host/train/evaluate.h"
-#include "host/train/feed.h"
 #include "host/train/tuning_cache.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
@@ -20,16 +18,16 @@ typedef struct best {
     spx_genotype genotype;
 } best;
 
-/* A half of the training split and its way to the device. */
+/* A half of the training split on its way to the device. */
 typedef struct half {
-    spx_loader *loader;
-    spx_feed *feed;
-    spx_source source; /* on the device */
+    spx_device_source *batches;
+    spx_source source;
 } half;
 
 typedef struct run {
     spx_session *session;
     const spx_search_options *o;
+    spx_device_split *split;  /* the whole of it on the device; or NULL */
     half train, alpha, check; /* check: alphas' half as validation reads it */
     spx_supernet net;
     spx_bilevel search;
@@ -58,8 +56,6 @@ static void arenas(const run *r, spx_ckpt_arena list[N_ARENAS])
 
 static spx_status open_half(const run *r, const uint32_t *index, size_t n, bool train, half *h)
 {
-    const spx_supernet_config *c = &r->o->net;
-    const spx_batch_shape shape = {c->batch, c->input.channels, c->input.rows, c->input.columns};
     const spx_search_options *o = r->o;
     const spx_loader_options lo = {.split = SPX_SPLIT_TRAIN,
                                    .subset = index,
@@ -70,20 +66,10 @@ static spx_status open_half(const run *r, const uint32_t *index, size_t n, bool 
                                    .width = (int)o->net.input.columns,
                                    .augment = o->augment,
                                    .seed = o->seed,
-                                   .threads = train ? 1 : 0,
-                                   .upload = r->session->stream};
-    spx_source host;
-    SPX_RETURN_IF(spx_loader_open(&h->loader, o->pack, &lo));
-    host = spx_loader_source(h->loader);
-    SPX_RETURN_IF(spx_feed_open(&h->feed, r->session->stream, &host, &shape));
-    h->source = spx_feed_source(h->feed);
+                                   .threads = train ? 1 : 0};
+    SPX_RETURN_IF(spx_device_source_open(&h->batches, r->session->stream, r->split, o->pack, &lo));
+    h->source = spx_device_source_of(h->batches);
     return SPX_OK;
-}
-
-static void close_half(half *h)
-{
-    spx_feed_close(h->feed); /* before what it uploads from */
-    spx_loader_close(h->loader);
 }
 
 static spx_status open_data(run *r)
@@ -94,6 +80,8 @@ static spx_status open_data(run *r)
     void *index = NULL;
     uint32_t *first, *second;
     spx_status st;
+    SPX_RETURN_IF(spx_device_split_open(&r->split, r->session->stream, r->o->pack, SPX_SPLIT_TRAIN,
+                                        SPX_DEVICE_SPLIT_SHARE));
     SPX_RETURN_IF(spx_calloc(&index, 2 * most, sizeof(uint32_t)));
     first = index;
     second = first + most;
@@ -372,9 +360,10 @@ static void run_clear(run *r)
     spx_bilevel_clear(&r->search);
     spx_supernet_clear(&r->net);
     spx_free(r->alphas);
-    close_half(&r->train);
-    close_half(&r->alpha);
-    close_half(&r->check);
+    spx_device_source_close(r->train.batches);
+    spx_device_source_close(r->alpha.batches);
+    spx_device_source_close(r->check.batches);
+    spx_device_split_close(r->split);
 }
 
 spx_status spx_search_run(spx_session *session, const spx_search_options *o,

@@ -1,11 +1,9 @@
 #include "search/final/train_run.h"
 
-#include "data/loader/loader.h"
-#include "data/loader/loader_source.h"
+#include "data/loader/device_source.h"
 #include "host/control/build_info.h"
 #include "host/train/device_arenas.h"
 #include "host/train/evaluate.h"
-#include "host/train/feed.h"
 #include "host/train/tuning_cache.h"
 #include "kernels/device/device_memory.h"
 #include "search/final/model.h"
@@ -20,12 +18,17 @@ typedef struct best {
     double top1;
 } best;
 
+/* A split on its way to the device. */
+typedef struct way {
+    spx_device_split *split; /* or NULL */
+    spx_device_source *batches;
+    spx_source source;
+} way;
+
 typedef struct run {
     spx_session *session;
     const spx_train_options *o;
-    spx_loader *train, *test;
-    spx_feed *train_feed, *test_feed;
-    spx_source train_source, test_source; /* on the device */
+    way train, test;
     spx_program *train_program, *eval_program;
     spx_trainer trainer;
     spx_loop loop;
@@ -51,13 +54,9 @@ static void arenas(const run *r, spx_ckpt_arena list[N_ARENAS])
 
 /* ---- opening ---- */
 
-static spx_status open_split(run *r, spx_split split, spx_loader **out, spx_feed **feed,
-                             spx_source *source)
+static spx_status open_way(const run *r, spx_split split, way *w)
 {
     const spx_train_options *o = r->o;
-    const spx_batch_shape shape = {o->batch, o->spec.input.channels, o->spec.input.rows,
-                                   o->spec.input.columns};
-    spx_source host;
     const bool train = split == SPX_SPLIT_TRAIN;
     const spx_loader_options lo = {.split = split,
                                    .train = train,
@@ -66,21 +65,26 @@ static spx_status open_split(run *r, spx_split split, spx_loader **out, spx_feed
                                    .width = (int)o->spec.input.columns,
                                    .augment = o->augment,
                                    .seed = o->seed,
-                                   .threads = train ? 1 : 0,
-                                   .upload = r->session->stream};
-    SPX_RETURN_IF(spx_loader_open(out, o->pack, &lo));
-    host = spx_loader_source(*out);
-    SPX_RETURN_IF(spx_feed_open(feed, r->session->stream, &host, &shape));
-    *source = spx_feed_source(*feed);
+                                   .threads = train ? 1 : 0};
+    spx_stream *s = r->session->stream;
+    SPX_RETURN_IF(spx_device_split_open(&w->split, s, o->pack, split, SPX_DEVICE_SPLIT_SHARE));
+    SPX_RETURN_IF(spx_device_source_open(&w->batches, s, w->split, o->pack, &lo));
+    w->source = spx_device_source_of(w->batches);
     return SPX_OK;
+}
+
+static void close_way(way *w)
+{
+    spx_device_source_close(w->batches);
+    spx_device_split_close(w->split);
 }
 
 static spx_status open_run(run *r)
 {
     const spx_train_options *o = r->o;
     spx_session *s = r->session;
-    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TRAIN, &r->train, &r->train_feed, &r->train_source));
-    SPX_RETURN_IF(open_split(r, SPX_SPLIT_TEST, &r->test, &r->test_feed, &r->test_source));
+    SPX_RETURN_IF(open_way(r, SPX_SPLIT_TRAIN, &r->train));
+    SPX_RETURN_IF(open_way(r, SPX_SPLIT_TEST, &r->test));
     SPX_RETURN_IF(spx_final_train_program(&r->train_program, s->stream, &o->spec, o->batch,
                                           o->aux_weight, o->smoothing, o->drop_path > 0,
                                           s->tuning));
@@ -249,7 +253,7 @@ static spx_status step(void *ctx, spx_loop_state *s)
         SPX_RETURN_IF(spx_step_queue_count_from(&r->trainer.queue, &s->train));
         r->counting = true;
     }
-    SPX_RETURN_IF(r->train_source.get(r->train_source.ctx, s->epoch, s->epoch_step, &batch));
+    SPX_RETURN_IF(r->train.source.get(r->train.source.ctx, s->epoch, s->epoch_step, &batch));
     SPX_RETURN_IF(spx_fail_context(spx_trainer_queue(&r->trainer, &batch, &a), "training"));
     return read_reports(r, s, false);
 }
@@ -269,7 +273,7 @@ static spx_status evaluate(run *r)
 {
     spx_binding b;
     spx_trainer_bind_best(&r->trainer, &b);
-    return spx_evaluate(r->session->stream, r->eval_program, &b, &r->test_source, 0,
+    return spx_evaluate(r->session->stream, r->eval_program, &b, &r->test.source, 0,
                         spx_session_stop, r->session, &r->last);
 }
 
@@ -319,10 +323,8 @@ static void run_clear(run *r)
     spx_trainer_clear(&r->trainer);
     spx_program_destroy(r->train_program);
     spx_program_destroy(r->eval_program);
-    spx_feed_close(r->train_feed); /* before what it uploads from */
-    spx_feed_close(r->test_feed);
-    spx_loader_close(r->train);
-    spx_loader_close(r->test);
+    close_way(&r->train);
+    close_way(&r->test);
 }
 
 static spx_status check(const spx_train_options *o)
@@ -349,7 +351,7 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
         SPX_TRY(st, init_from(&r, o->init_from), end);
     }
     r.loop = (spx_loop){.epochs = o->schedule.epochs,
-                        .epoch_steps = r.train_source.steps,
+                        .epoch_steps = r.train.source.steps,
                         .max_steps = o->max_steps,
                         .save_every = o->save_every,
                         .ctx = &r,

@@ -1,0 +1,221 @@
+#include "data/loader/device_source.h"
+
+#include "data/augment/augment_cuda.h"
+#include "data/loader/loader_source.h"
+#include "host/train/feed.h"
+#include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
+
+#include <string.h>
+
+/* Uploads of indices that may be under way. */
+#define RING 4
+
+struct spx_device_split {
+    spx_stream *stream;
+    uint8_t *images;
+    spx_normalise *normalise;
+};
+
+struct spx_device_source {
+    spx_stream *stream;
+    const spx_device_split *split; /* or NULL */
+    const spx_pack *pack;
+    spx_loader_options o; /* as the loader resolved them where it matters: sizes are not 0 */
+    spx_augment_shape shape;
+    spx_loader *loader;
+    spx_feed *feed; /* without a split */
+    /* With one: labels [batch], then indices [batch]. */
+    uint32_t *choice;     /* device memory */
+    uint32_t *sent[RING]; /* pinned */
+    spx_event *used[RING];
+    float *images; /* (batch, height, width, channels), device memory */
+    uint64_t batches;
+};
+
+#ifdef SPX_HAVE_CUDA
+#define AUGMENT_BATCH spx_augment_batch_cuda
+#else
+#define AUGMENT_BATCH NULL
+#endif
+
+static spx_status (*const augment_batch)(spx_stream *, const spx_augment *,
+                                         const spx_augment_shape *, int64_t,
+                                         const spx_augment_from *, float *) = AUGMENT_BATCH;
+
+/* ---- the split ---- */
+
+static bool fits(const spx_stream *s, size_t bytes, double share)
+{
+    spx_device_info info;
+    return spx_stream_device(s) != SPX_DEVICE_CPU &&
+           spx_device_describe(spx_stream_device(s), spx_stream_index(s), &info) == SPX_OK &&
+           (double)bytes <= share * (double)info.memory_bytes;
+}
+
+static spx_status fill_split(spx_device_split *d, const spx_pack *pack, const void *images,
+                             size_t bytes)
+{
+    spx_normalise table;
+    void *p;
+    memset(&table, 0, sizeof table);
+    SPX_RETURN_IF(spx_normalise_init(&table, pack->channels, pack->mean, pack->std));
+    SPX_RETURN_IF(spx_device_alloc(d->stream, &p, bytes));
+    d->images = p;
+    SPX_RETURN_IF(spx_device_alloc(d->stream, &p, sizeof table));
+    d->normalise = p;
+    SPX_RETURN_IF(spx_upload(d->stream, d->images, images, bytes));
+    return spx_upload(d->stream, d->normalise, &table, sizeof table);
+}
+
+spx_status spx_device_split_open(spx_device_split **out, spx_stream *s, const spx_pack *pack,
+                                 spx_split split, double share)
+{
+    const spx_pack_split *from = &pack->split[split];
+    const size_t bytes =
+        from->count * (size_t)pack->channels * (size_t)pack->height * (size_t)pack->width;
+    spx_device_split *d;
+    void *p;
+    spx_status st;
+    *out = NULL;
+    if (from->images == NULL) {
+        return SPX_FAIL(SPX_ENOTFOUND, "the %s pack has no %s split loaded", pack->dataset,
+                        spx_split_name(split));
+    }
+    if (!fits(s, bytes, share)) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof *d));
+    d = p;
+    d->stream = s;
+    st = fill_split(d, pack, from->images, bytes);
+    if (st != SPX_OK) {
+        spx_device_split_close(d);
+        return st;
+    }
+    *out = d;
+    return SPX_OK;
+}
+
+void spx_device_split_close(spx_device_split *d)
+{
+    if (d != NULL) {
+        spx_device_free(d->stream, d->images);
+        spx_device_free(d->stream, d->normalise);
+        spx_free(d);
+    }
+}
+
+/* ---- batches out of a split on the device ---- */
+
+static spx_status get_resident(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    static const spx_augment none = {0};
+    spx_device_source *d = ctx;
+    const size_t n = d->o.batch, slot = d->batches % RING;
+    uint32_t *labels = d->sent[slot], *indices = labels + n;
+    const uint16_t *label = d->pack->split[d->o.split].labels;
+    const spx_augment_from from = {.images = d->split->images,
+                                   .index = d->choice + n,
+                                   .normalise = d->split->normalise,
+                                   .seed = d->o.seed,
+                                   .epoch = (uint64_t)epoch};
+    size_t valid;
+    SPX_RETURN_IF(spx_event_sync(d->used[slot]));
+    SPX_RETURN_IF(spx_loader_indices(d->loader, (uint64_t)epoch, (size_t)step, indices, &valid));
+    for (size_t i = 0; i < n; i++) {
+        labels[i] = label[indices[i]];
+    }
+    SPX_RETURN_IF(spx_upload(d->stream, d->choice, labels, 2 * n * sizeof *labels));
+    SPX_RETURN_IF(spx_event_record(d->used[slot], d->stream));
+    SPX_RETURN_IF(augment_batch(d->stream, d->o.train ? &d->o.augment : &none, &d->shape,
+                                (int64_t)n, &from, d->images));
+    d->batches++;
+    *out = (spx_samples){.images = d->images,
+                         .labels = (const int32_t *)(const void *)d->choice,
+                         .valid = (int64_t)valid};
+    return SPX_OK;
+}
+
+static spx_status open_resident(spx_device_source *d)
+{
+    const spx_augment_shape *a = &d->shape;
+    const size_t choice = 2 * d->o.batch * sizeof(uint32_t);
+    const size_t pixels = (size_t)a->channels * (size_t)a->height * (size_t)a->width;
+    void *p;
+    SPX_RETURN_IF(spx_device_alloc(d->stream, &p, choice));
+    d->choice = p;
+    SPX_RETURN_IF(spx_device_alloc(d->stream, &p, d->o.batch * pixels * sizeof(float)));
+    d->images = p;
+    for (int i = 0; i < RING; i++) {
+        SPX_RETURN_IF(spx_pinned_alloc(d->stream, &p, choice));
+        d->sent[i] = p;
+        SPX_RETURN_IF(spx_event_create(&d->used[i], d->stream));
+        SPX_RETURN_IF(spx_event_record(d->used[i], d->stream)); /* nobody uses it yet */
+    }
+    return SPX_OK;
+}
+
+/* ---- any source ---- */
+
+static spx_status open_feed(spx_device_source *d)
+{
+    const spx_augment_shape *a = &d->shape;
+    const spx_batch_shape shape = {(int64_t)d->o.batch, a->channels, a->height, a->width};
+    const spx_source host = spx_loader_source(d->loader);
+    return spx_feed_open(&d->feed, d->stream, &host, &shape);
+}
+
+spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
+                                  const spx_device_split *split, const spx_pack *pack,
+                                  const spx_loader_options *o)
+{
+    spx_device_source *d;
+    void *p;
+    spx_status st;
+    *out = NULL;
+    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof *d));
+    d = p;
+    d->stream = s;
+    d->split = split;
+    d->pack = pack;
+    d->o = *o;
+    d->o.threads = split != NULL ? 0 : o->threads;
+    d->o.upload = split != NULL ? NULL : s;
+    d->shape = (spx_augment_shape){pack->channels, pack->height, pack->width,
+                                   o->height == 0 ? pack->height : o->height,
+                                   o->width == 0 ? pack->width : o->width};
+    st = spx_loader_open(&d->loader, pack, &d->o);
+    if (st == SPX_OK) {
+        st = split != NULL ? open_resident(d) : open_feed(d);
+    }
+    if (st != SPX_OK) {
+        spx_device_source_close(d);
+        return st;
+    }
+    *out = d;
+    return SPX_OK;
+}
+
+void spx_device_source_close(spx_device_source *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    spx_feed_close(d->feed); /* before what it uploads from */
+    spx_device_free(d->stream, d->choice);
+    spx_device_free(d->stream, d->images);
+    for (int i = 0; i < RING; i++) {
+        spx_pinned_free(d->stream, d->sent[i]);
+        spx_event_destroy(d->used[i]);
+    }
+    spx_loader_close(d->loader);
+    spx_free(d);
+}
+
+spx_source spx_device_source_of(spx_device_source *d)
+{
+    const int64_t steps = (int64_t)spx_loader_steps(d->loader);
+    return d->split != NULL ? (spx_source){.get = get_resident, .ctx = d, .steps = steps}
+                            : spx_feed_source(d->feed);
+}

@@ -1,0 +1,43 @@
+#ifndef SPX_DEVICE_SOURCE_H
+#define SPX_DEVICE_SOURCE_H
+/*
+ * Batches of a split in the memory of a stream's device, by the shortest way there is: on the CPU
+ * the loader's own; elsewhere made on the device out of the split itself, where that lies there;
+ * else made by the loader and uploaded beside the computation (host/train/feed.h). The way changes
+ * no bit.
+ */
+#include "data/loader/loader.h"
+#include "host/train/source.h"
+
+/** Share of a device's memory that a split may take to lie there whole. */
+#define SPX_DEVICE_SPLIT_SHARE 0.25
+
+/** The images of a split on a device, for any number of sources. */
+typedef struct spx_device_split spx_device_split;
+
+/**
+ * Uploads a split; *out is NULL where that is no use (the CPU) or it takes more than `share`.
+ * @param pack  borrowed for the call
+ * @return SPX_OK, SPX_ENOTFOUND (split not loaded), SPX_ENOMEM, SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_device_split_open(spx_device_split **out, spx_stream *s,
+                                                const spx_pack *pack, spx_split split,
+                                                double share);
+void spx_device_split_close(spx_device_split *d); /* NULL is a no-op; waits for the stream */
+
+typedef struct spx_device_source spx_device_source;
+
+/**
+ * @param split  of the same pack and options->split, borrowed; or NULL
+ * @param o      as for spx_loader_open; upload is ignored, and threads where there is a split
+ * @return what spx_loader_open and spx_feed_open return
+ */
+SPX_MUST_CHECK spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
+                                                 const spx_device_split *split,
+                                                 const spx_pack *pack, const spx_loader_options *o);
+void spx_device_source_close(spx_device_source *d); /* NULL is a no-op; waits for the stream */
+
+/** The source; borrows d. To be asked from the stream's lane 0. */
+spx_source spx_device_source_of(spx_device_source *d);
+
+#endif
