@@ -17,5 +17,9 @@ spx_variants(spx_nn_light
 # The same ops on CUDA.
 spx_cuda_sources(spx_nn_light
   copy/copy_cuda.cu
+  drop_mask/drop_mask_cuda.cu
+  loss/loss_cuda.cu
   norm_sum/norm_sum_cuda.cu norm_sum/norm_sum_reduce_cuda.cu
-  relu/relu_cuda.cu)
+  pool/pool2d_cuda.cu
+  relu/relu_cuda.cu
+  softmax/softmax_cuda.cu)

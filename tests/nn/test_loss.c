@@ -2,37 +2,7 @@
 
 #include "kernels/nn/loss/loss.h"
 #include "kernels/nn/loss/loss_impl.h"
-
-typedef struct loss_case {
-    size_t n, classes;
-    float smoothing, spread;
-} loss_case;
-
-static const loss_case cases[] = {
-    {1, 1, 0, 1},        {1, 2, 0, 1},  {7, 10, 0.1f, 3},    {64, 100, 0, 5},
-    {5, 1000, 0.1f, 30}, {3, 10, 1, 1}, {4, 10, 0.2f, 1e4f},
-};
-#define CASES (sizeof cases / sizeof cases[0])
-
-typedef struct problem {
-    pile p;
-    loss_case k;
-    float *logits;
-    int32_t *label;
-} problem;
-
-static void problem_init(problem *q, const loss_case *k)
-{
-    spx_rng r;
-    memset(q, 0, sizeof *q);
-    q->k = *k;
-    q->logits = pile_normal(&q->p, k->n * k->classes, 0, k->spread);
-    q->label = pile_bytes(&q->p, k->n * sizeof *q->label);
-    spx_rng_init(&r, 2, SPX_RNG_TEST, 0);
-    for (size_t i = 0; i < k->n; i++) {
-        q->label[i] = (int32_t)spx_rng_below(&r, (uint32_t)k->classes);
-    }
-}
+#include "tests/nn/loss_problem.h"
 
 static void body(spx_stream *s, void *ctx)
 {
@@ -63,9 +33,9 @@ static void body(spx_stream *s, void *ctx)
 SPX_TEST(loss_and_gradient_equal_the_formula)
 {
     SPX_UNUSED;
-    for (size_t i = 0; i < CASES; i++) {
+    for (size_t i = 0; i < LOSS_CASES; i++) {
         problem q;
-        problem_init(&q, &cases[i]);
+        problem_init(&q, &loss_cases[i]);
         spx_on_every_stream(body, &q);
         pile_clear(&q.p);
     }
@@ -93,14 +63,14 @@ static double moved_loss(const problem *q, const float *direction, double h)
 SPX_TEST(gradient_equals_finite_differences)
 {
     SPX_UNUSED;
-    for (size_t i = 0; i < CASES && cases[i].spread <= 5; i++) {
+    for (size_t i = 0; i < LOSS_CASES && loss_cases[i].spread <= 5; i++) {
         problem q;
         spx_stream *s;
         const double h = 1e-5; /* truncation h^2, rounding 1e-16 * loss / h */
         double product = 0, slope;
         float *direction, *dx;
         size_t all;
-        problem_init(&q, &cases[i]);
+        problem_init(&q, &loss_cases[i]);
         all = q.k.n * q.k.classes;
         direction = pile_normal(&q.p, all, 0, 1);
         dx = pile_bytes(&q.p, all * sizeof *dx);

@@ -3,26 +3,7 @@
 #include "kernels/nn/pool/pool2d.h"
 #include "kernels/nn/pool/pool2d_impl.h"
 #include "tests/nn/network_sizes.h"
-
-/* n, c, h, w, size, stride, pad; gap: floats between images */
-typedef struct pool_case {
-    spx_pool2d_shape d;
-    size_t gap;
-} pool_case;
-
-static const pool_case cases[] = {
-    {{2, 3, 32, 32, 3, 1, 1, 0, 0}, 0},         {{2, 3, 32, 32, 3, 2, 1, 0, 0}, 5},
-    {{1, 2, 7, 9, 3, 1, 1, 0, 0}, 0},           {{3, 1, 9, 7, 3, 2, 1, 0, 0}, 1},
-    {{1, 2, 1, 1, 3, 1, 1, 0, 0}, 0},           {{1, 1, 2, 1, 3, 2, 1, 0, 0}, 0},
-    {{1, 1, 1, 2, 3, 1, 1, 0, 0}, 0},           {{2, 1, 2, 3, 3, 2, 1, 0, 0}, 3},
-    {{2, 2, 8, 8, 5, 3, 0, 0, 0}, 0},           {{1, 3, 14, 14, 5, 2, 0, 0, 0}, 2},
-    {{3, 4, 8, 8, 8, 1, 0, 0, 0}, 0},           {{2, 5, 7, 7, 7, 1, 0, 0, 0}, 0},
-    {{1, 2, 9, 9, 2, 4, 1, 0, 0}, 0},           {{1, 1, 6, 5, 4, 1, 2, 0, 0}, 0},
-    {{1, 1, 3, 4000, 3, 1, 1, 0, 0}, 0},        {{1, 1, 2, 5000, 2, 2, 0, 0, 0}, 0},
-    {{1, 1, 1030, 4, 1024, 300, 512, 0, 0}, 0}, {{1, 2, 2, 2100, 2, 1, 1, 0, 0}, 0},
-    {{1, 1, 5, 5, 1, 1, 0, 0, 0}, 0},           {{1, 1, 4, 4, 3, 3, 1, 0, 0}, 0},
-};
-#define CASES (sizeof cases / sizeof cases[0])
+#include "tests/nn/pool2d_cases.h"
 
 typedef struct problem {
     pile p;
@@ -45,16 +26,6 @@ static void problem_init(problem *q, const pool_case *k)
     q->dy = pile_normal(&q->p, q->y_all, 1, 1);
 }
 
-/*
- * A window's rows are summed one after the other and then its columns, all in single precision:
- * with operands of similar size, rounding errors of random sign stay below 4*sqrt(2*size) u of the
- * mean (Higham and Mary 2019); six more roundings for the factors.
- */
-static double tolerance(const spx_pool2d_shape *d)
-{
-    return (4 * sqrt(2.0 * (double)d->size) + 6) * SPX_U;
-}
-
 static void forward_body(spx_stream *s, void *ctx)
 {
     problem *q = ctx;
@@ -62,15 +33,15 @@ static void forward_body(spx_stream *s, void *ctx)
     CHECK_OK(spx_avg_pool_forward(s, &q->d, q->x, (int64_t)q->x_stride, y, (int64_t)q->y_stride));
     spx_avg_pool_forward_ref(
         &(spx_avg_pool_args){&q->d, q->x, q->x_stride, want, q->y_stride, false});
-    CHECK_CLOSE(y, want, q->y_all, tolerance(&q->d));
+    CHECK_CLOSE(y, want, q->y_all, pool_tolerance(&q->d));
 }
 
 SPX_TEST(forward_equals_the_mean_of_the_window_without_padding)
 {
     SPX_UNUSED;
-    for (size_t i = 0; i < CASES; i++) {
+    for (size_t i = 0; i < POOL_CASES; i++) {
         problem q;
-        problem_init(&q, &cases[i]);
+        problem_init(&q, &pool_cases[i]);
         spx_on_every_stream(forward_body, &q);
         pile_clear(&q.p);
     }
@@ -84,15 +55,15 @@ static void backward_body(spx_stream *s, void *ctx)
                                    (int64_t)q->x_stride));
     spx_avg_pool_backward_ref(
         &(spx_avg_pool_args){&q->d, q->dy, q->y_stride, want, q->x_stride, q->accumulate});
-    CHECK_CLOSE(dx, want, q->x_all, tolerance(&q->d));
+    CHECK_CLOSE(dx, want, q->x_all, pool_tolerance(&q->d));
 }
 
 SPX_TEST(backward_equals_the_transpose)
 {
     SPX_UNUSED;
-    for (size_t i = 0; i < 2 * CASES; i++) {
+    for (size_t i = 0; i < 2 * POOL_CASES; i++) {
         problem q;
-        problem_init(&q, &cases[i / 2]);
+        problem_init(&q, &pool_cases[i / 2]);
         q.accumulate = i % 2 == 1;
         if (q.x_all * q.y_all < 1000000) { /* the reference looks at every pair of pixels */
             spx_on_every_stream(backward_body, &q);
@@ -119,7 +90,7 @@ static void adjoint_body(spx_stream *s, void *ctx)
         right += (double)dx[i] * (double)q->x[i];
         size += fabs((double)dx[i] * (double)q->x[i]);
     }
-    if (!(fabs(left - right) <= tolerance(&q->d) * size)) {
+    if (!(fabs(left - right) <= pool_tolerance(&q->d) * size)) {
         fail_msg("<dy, y> = %.9g but <dx, x> = %.9g", left, right);
     }
 }
@@ -127,9 +98,9 @@ static void adjoint_body(spx_stream *s, void *ctx)
 SPX_TEST(backward_is_the_adjoint_of_forward)
 {
     SPX_UNUSED;
-    for (size_t i = 0; i < CASES; i++) {
+    for (size_t i = 0; i < POOL_CASES; i++) {
         problem q;
-        problem_init(&q, &cases[i]);
+        problem_init(&q, &pool_cases[i]);
         spx_on_every_stream(adjoint_body, &q);
         pile_clear(&q.p);
     }

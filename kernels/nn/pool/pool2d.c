@@ -35,7 +35,7 @@ spx_status spx_pool2d_shape_init(spx_pool2d_shape *d)
     return SPX_OK;
 }
 
-static spx_status check(const spx_pool2d_shape *d)
+spx_status spx_pool2d_check(const spx_pool2d_shape *d)
 {
     spx_pool2d_shape again;
     if (d == NULL) {
@@ -53,7 +53,7 @@ spx_status spx_avg_pool_forward(spx_stream *s, const spx_pool2d_shape *d, const 
                                 int64_t x_stride_n, float *y, int64_t y_stride_n)
 {
     spx_avg_pool_args a;
-    SPX_RETURN_IF(check(d));
+    SPX_RETURN_IF(spx_pool2d_check(d));
     SPX_RETURN_IF(spx_check_images("pool", "x", x, d->n, d->c * d->h * d->w, x_stride_n));
     SPX_RETURN_IF(spx_check_images("pool", "y", y, d->n, d->c * d->p * d->q, y_stride_n));
     a = (spx_avg_pool_args){d, x, (size_t)x_stride_n, y, (size_t)y_stride_n, false};
@@ -67,7 +67,7 @@ spx_status spx_avg_pool_backward(spx_stream *s, const spx_pool2d_shape *d, const
                                  int64_t dx_stride_n)
 {
     spx_avg_pool_args a;
-    SPX_RETURN_IF(check(d));
+    SPX_RETURN_IF(spx_pool2d_check(d));
     SPX_RETURN_IF(spx_check_images("pool", "dy", dy, d->n, d->c * d->p * d->q, dy_stride_n));
     SPX_RETURN_IF(spx_check_images("pool", "dx", dx, d->n, d->c * d->h * d->w, dx_stride_n));
     a = (spx_avg_pool_args){d, dy, (size_t)dy_stride_n, dx, (size_t)dx_stride_n, accumulate};
