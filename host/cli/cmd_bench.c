@@ -1,5 +1,6 @@
 /* sphynx bench: seconds and memory of one step on random data. */
 #define _POSIX_C_SOURCE 200809L
+#include "host/cli/bench_crypto.h"
 #include "host/cli/bench_peaks.h"
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
@@ -483,6 +484,8 @@ static const spx_command eval_command = {
 
 const spx_command spx_cmd_bench = {
     .name = "bench",
-    .summary = "Times one step of search, training or evaluation on random data.",
+    .summary =
+        "Times a step of search, training or evaluation, or the cryptography, on random data.",
     .example = "sphynx bench supernet-step --order 1 --json",
-    .sub = (const spx_command *const[]){&supernet_command, &train_command, &eval_command, NULL}};
+    .sub = (const spx_command *const[]){&supernet_command, &train_command, &eval_command,
+                                        &spx_bench_crypto, NULL}};

@@ -125,4 +125,14 @@ for case in "supernet-step --order 1 --layers 2" "supernet-step --order 2 --laye
         "$OUT/stdout" \
         >"$OUT/jq" || fail "bench $case: $(cat "$OUT/stdout")"
 done
+# A layer of ReLUs of which the last slice is not full; its outputs are checked by the program.
+check "bench crypto" 0 "$sphynx" bench crypto --relus 1100 --repeats 1 --json
+jq -e '.garbled_ands_per_second > 0 and .evaluated_ands_per_second > 0 and .cots_per_second > 0 and
+       .bytes_per_cot == 3.875 and .relu.count == 1100 and .relu.ands == 44 and
+       .relu.offline_bytes / 1104 > 1544 and .relu.offline_bytes / 1104 < 1544 + 37 * 4 and
+       .relu.online_bytes / 1104 > 37 * 16 and .relu.online_bytes / 1104 < 37 * 16.2 and
+       .relu.evaluator_storage_bytes < 1104 * 2400' \
+    "$OUT/stdout" >"$OUT/jq" || fail "bench crypto: $(cat "$OUT/stdout")"
+check "bench crypto of too few bits" 2 "$sphynx" bench crypto --bits 8 --shift 7
+has stderr '7 of 8 bits' "bench crypto of too few bits"
 finish
