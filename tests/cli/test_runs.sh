@@ -86,10 +86,16 @@ one_line "full disk"
 has stderr 'full/.*: cannot write' "full disk"
 [ -z "$(find "$OUT/full" -name '*.h5*')" ] || fail "full disk: $(ls "$OUT/full")"
 
+cp "$OUT/train/run.json" "$OUT/run-before.json"
 check "resume with another option" 1 "${train[@]}" --epochs 9 --lr 0.05 --resume \
     --out "$OUT/train" --genotype "$OUT/random/genotype.json"
 one_line "resume with another option"
 has stderr 'epochs 8, not 9' "resume with another option"
+cmp "$OUT/run-before.json" "$OUT/train/run.json" || fail "a refused resume left its options"
+jq -e '.device == "cpu"' "$OUT/train/result.json" >"$OUT/jq" || fail "result.json: no device"
+for file in run.json result.json; do
+    [ -z "$(tail -c 1 "$OUT/train/$file")" ] || fail "$file: its last line does not end"
+done
 
 # damage FILE: flips a bit in the middle
 damage() {
