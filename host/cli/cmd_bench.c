@@ -24,7 +24,7 @@
 
 typedef struct values {
     spx_net_values net;
-    int64_t batch, order, steps, warmup;
+    int64_t batch, order, steps, block, warmup;
     double aux_weight, drop_path;
     bool profile, tune;
 } values;
@@ -46,7 +46,8 @@ typedef struct bench {
     spx_program *program[MAX_PROGRAMS];
     int runs[MAX_PROGRAMS];
     size_t workspace_bytes;
-    uint64_t done;
+    uint64_t done; /* steps */
+    int64_t timed; /* of those */
     /* The cases' own. */
     spx_final_spec spec;
     spx_program *owned;
@@ -61,6 +62,9 @@ typedef struct bench {
 #define COMMON_OPTIONS(BATCH, STEPS)                                                               \
     SPX_OPT(INT, values, batch, "batch", "N", BATCH, "images per step", .min = 1, .max = 65536),   \
         SPX_OPT(INT, values, steps, "steps", "N", STEPS, "timed steps", .min = 1, .max = 1e6),     \
+        SPX_OPT(INT, values, block, "block", "N", "1",                                             \
+                "steps timed together: a GPU is not waited for between them", .min = 1,            \
+                .max = 1e6),                                                                       \
         SPX_OPT(INT, values, warmup, "warmup", "N", "1",                                           \
                 "steps before those; on a GPU two more, until a step is recorded", .min = 0,       \
                 .max = 1e6),                                                                       \
@@ -181,7 +185,7 @@ static void add_program(bench *b, spx_program *p, int runs)
 static json_t *profile_json(const bench *b)
 {
     json_t *list = json_array();
-    const double steps = (double)b->v->steps;
+    const double steps = (double)b->timed;
     for (int op = 0; op < SPX_OP_COUNT; op++) {
         double seconds = 0, flops = 0, bytes = 0;
         int64_t calls = 0;
@@ -189,7 +193,7 @@ static json_t *profile_json(const bench *b)
             spx_op_profile p;
             spx_program_profile(b->program[i], (spx_op)op, &p);
             seconds += p.seconds / steps;
-            calls += p.calls / b->v->steps;
+            calls += p.calls / b->timed;
             flops += p.flops * b->runs[i];
             bytes += p.bytes * b->runs[i];
         }
@@ -238,9 +242,8 @@ static spx_status add_profile(const bench *b, json_t *j)
     return SPX_OK;
 }
 
-static spx_status print_result(const bench *b, spx_cli *cli, double *seconds)
+static spx_status print_result(const bench *b, spx_cli *cli, double *seconds, size_t n)
 {
-    const size_t n = (size_t)b->v->steps;
     const size_t held = spx_device_bytes(b->stream); /* steps allocate nothing: their peak */
     char machine[128], device[160];
     json_t *j;
@@ -254,7 +257,7 @@ static spx_status print_result(const bench *b, spx_cli *cli, double *seconds)
                   (json_int_t)peak_rss_bytes(), "workspace_bytes", (json_int_t)b->workspace_bytes,
                   "device", device, "precision",
                   spx_precision_name(spx_stream_precision(b->stream)), "threads",
-                  spx_stream_threads(b->stream), "steps", (json_int_t)n, "machine", machine);
+                  spx_stream_threads(b->stream), "steps", (json_int_t)b->timed, "machine", machine);
     st = b->v->profile ? add_profile(b, j) : SPX_OK;
     if (cli->json && st == SPX_OK) {
         return spx_cli_print_json(j);
@@ -262,7 +265,7 @@ static spx_status print_result(const bench *b, spx_cli *cli, double *seconds)
     if (st == SPX_OK) {
         (void)printf("%.5f s median, %.5f s least of %zu steps on %s (%s); %.0f MiB on the device, "
                      "workspace %.0f MiB; peak of the process %.0f MiB; %d threads on %s\n",
-                     field(j, "seconds_median"), seconds[0], n, device,
+                     field(j, "seconds_median"), seconds[0], (size_t)b->timed, device,
                      spx_precision_name(spx_stream_precision(b->stream)), (double)held / 0x1p20,
                      (double)b->workspace_bytes / 0x1p20, (double)peak_rss_bytes() / 0x1p20,
                      spx_stream_threads(b->stream), machine);
@@ -274,31 +277,47 @@ static spx_status print_result(const bench *b, spx_cli *cli, double *seconds)
     return st;
 }
 
-static spx_status bench_run(bench *b, spx_cli *cli)
+/* Steps queued one behind the other, then waited for; *seconds a step. */
+static spx_status run_block(bench *b, int64_t steps, double *seconds)
 {
-    const int64_t warmup = b->v->warmup + (spx_stream_can_record(b->stream) ? 2 : 0);
-    double *seconds = calloc((size_t)b->v->steps, sizeof *seconds);
-    spx_status st = SPX_OK;
-    if (seconds == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "bench: %lld times", (long long)b->v->steps);
-    }
-    for (int64_t i = -warmup; i < b->v->steps && st == SPX_OK; i++) {
-        double began;
-        for (int p = 0; i == 0 && b->v->profile && p < b->n_programs && st == SPX_OK; p++) {
-            b->trainer.queue.eager = b->search.queue.eager = true; /* to see each node */
-            st = spx_program_profile_begin(b->program[p]);
-        }
-        began = spx_seconds();
-        st = st == SPX_OK ? b->step(b) : st;
-        if (st == SPX_OK) {
-            st = spx_stream_sync(b->stream);
-        }
-        seconds[i < 0 ? 0 : i] = spx_seconds() - began;
+    const double began = spx_seconds();
+    for (int64_t i = 0; i < steps; i++) {
+        SPX_RETURN_IF(b->step(b));
         b->done++;
     }
-    if (st == SPX_OK) {
-        st = print_result(b, cli, seconds);
+    SPX_RETURN_IF(spx_stream_sync(b->stream));
+    *seconds = (spx_seconds() - began) / (double)steps;
+    return SPX_OK;
+}
+
+static spx_status begin_profile(bench *b)
+{
+    b->trainer.queue.eager = b->search.queue.eager = true; /* to see each node */
+    for (int p = 0; p < b->n_programs; p++) {
+        SPX_RETURN_IF(spx_program_profile_begin(b->program[p]));
     }
+    return SPX_OK;
+}
+
+static spx_status bench_run(bench *b, spx_cli *cli)
+{
+    const values *v = b->v;
+    const int64_t block = v->block < v->steps ? v->block : v->steps, blocks = v->steps / block;
+    const int64_t warmup = v->warmup + (spx_stream_can_record(b->stream) ? 2 : 0);
+    double *seconds = calloc((size_t)blocks, sizeof *seconds);
+    double unused;
+    spx_status st;
+    if (seconds == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "bench: %lld times", (long long)blocks);
+    }
+    b->timed = blocks * block;
+    SPX_TRY(st, warmup > 0 ? run_block(b, warmup, &unused) : SPX_OK, end);
+    SPX_TRY(st, v->profile ? begin_profile(b) : SPX_OK, end);
+    for (int64_t i = 0; i < blocks; i++) {
+        SPX_TRY(st, run_block(b, block, &seconds[i]), end);
+    }
+    st = print_result(b, cli, seconds, (size_t)blocks);
+end:
     free(seconds);
     return st;
 }
@@ -309,7 +328,12 @@ static spx_status supernet_step(bench *b)
 {
     const spx_bilevel_args a = {.xi = 0.025f, .lr = 0.025f, .step = b->done};
     spx_bilevel_report report;
-    return spx_bilevel_step(&b->search, &b->data[0], &b->data[1], &a, &report);
+    bool any = true;
+    SPX_RETURN_IF(spx_bilevel_queue(&b->search, &b->data[0], &b->data[1], &a));
+    while (any) { /* as a search does */
+        SPX_RETURN_IF(spx_bilevel_report_next(&b->search, false, &report, &any));
+    }
+    return SPX_OK;
 }
 
 static spx_status supernet_begin(bench *b)
@@ -374,7 +398,12 @@ static spx_status train_step(bench *b)
     const spx_step_args a = {
         .lr = 0.025f, .drop_prob = (float)b->v->drop_path, .seed = 1, .step = b->done};
     spx_step_report report;
-    return spx_trainer_step(&b->trainer, &b->data[0], &a, &report);
+    bool any = true;
+    SPX_RETURN_IF(spx_trainer_queue(&b->trainer, &b->data[0], &a));
+    while (any) { /* as a training does */
+        SPX_RETURN_IF(spx_trainer_report(&b->trainer, false, &report, &any));
+    }
+    return SPX_OK;
 }
 
 static spx_status train_begin(bench *b)

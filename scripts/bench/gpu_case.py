@@ -12,10 +12,9 @@ import time
 import torch
 
 import twin
-from gpu_cases import CASES, VARIANTS
+from gpu_cases import BLOCK, CASES, VARIANTS
 
 WARMUP = 5
-BLOCK = 5  # steps between looks at the clock: eager mode may run ahead of the GPU
 
 
 def random_batch(case, how):

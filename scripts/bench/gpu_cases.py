@@ -1,5 +1,7 @@
 """The GPU comparison: its cases, and how a PyTorch user may run them. Imports nothing heavy."""
 
+BLOCK = 5  # steps between looks at the clock: who queues may run ahead of the GPU
+
 # target_*: PyTorch's seconds divided by ours at the same precision, at least; memory: our bytes
 # divided by eager's, at most.
 CASES = {
@@ -50,5 +52,5 @@ def sphynx_args(case, precision, steps):
     args += ["--init-channels", case["channels"], "--layers", case["layers"],
              "--batch", case["batch"], "--input", "x".join(map(str, case["input"])),
              "--classes", case["classes"], "--warmup", 5, "--steps", steps,
-             "--device", "cuda", "--precision", precision, "--json"]
+             "--block", BLOCK, "--device", "cuda", "--precision", precision, "--json"]
     return [str(a) for a in args]
