@@ -9,7 +9,7 @@ add_executable(bench_conv2d_ring nn/bench_conv2d_ring.c)
 target_link_libraries(bench_conv2d_ring PRIVATE spx_flags spx_nn_light)
 # The same ops on CUDA; 77 without a device.
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
-  foreach(op loss norm_sum pool2d relu small)
+  foreach(op linear loss norm_sum pool2d relu small)
     spx_test(test_${op}_cuda SOURCES nn/test_${op}_cuda.c LINK spx_nn_light)
   endforeach()
 endif()

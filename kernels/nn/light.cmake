@@ -18,8 +18,12 @@ spx_variants(spx_nn_light
 spx_cuda_sources(spx_nn_light
   copy/copy_cuda.cu
   drop_mask/drop_mask_cuda.cu
+  linear/linear_tiled_cuda.cu
   loss/loss_cuda.cu
   norm_sum/norm_sum_cuda.cu norm_sum/norm_sum_reduce_cuda.cu
   pool/pool2d_cuda.cu
   relu/relu_cuda.cu
   softmax/softmax_cuda.cu)
+if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
+  target_sources(spx_nn_light PRIVATE linear/linear_cuda.c)
+endif()

@@ -2,14 +2,8 @@
 
 #include "kernels/nn/linear/linear.h"
 #include "kernels/nn/linear/linear_impl.h"
+#include "tests/nn/linear_cases.h"
 #include "tests/nn/network_sizes.h"
-
-static const size_t cases[][3] = {
-    /* n, f, o */
-    {1, 1, 1},    {2, 3, 4},   {5, 80, 10}, {7, 33, 9},
-    {3, 16, 130}, {1, 512, 7}, {130, 5, 3}, {66, 67, 100},
-};
-#define CASES (sizeof cases / sizeof cases[0])
 
 typedef struct problem {
     pile p;
@@ -31,16 +25,6 @@ static void problem_init(problem *q, size_t n, size_t f, size_t o, bool flag)
     q->dy = pile_normal(&q->p, q->n * q->o, 0, 1);
 }
 
-/*
- * A sum of `terms` products in single precision: roundings of random sign stay below 4*sqrt(terms)
- * u of the sum's own spread, sqrt(terms) (Higham and Mary 2019), and two more for the product and
- * the end.
- */
-static double tolerance(size_t terms)
-{
-    return (4 * sqrt((double)terms) + 2) * SPX_U;
-}
-
 static void forward_body(spx_stream *s, void *ctx)
 {
     problem *q = ctx;
@@ -51,7 +35,7 @@ static void forward_body(spx_stream *s, void *ctx)
     CHECK_OK(
         spx_linear_forward(s, (int64_t)q->n, (int64_t)q->f, (int64_t)q->o, q->x, q->w, a.b, y));
     spx_linear_forward_ref(&a);
-    CHECK_CLOSE(y, a.out, q->n * q->o, tolerance(q->f + 1));
+    CHECK_CLOSE(y, a.out, q->n * q->o, linear_tolerance(q->f + 1));
 }
 
 static void backward_body(spx_stream *s, void *ctx)
@@ -66,20 +50,21 @@ static void backward_body(spx_stream *s, void *ctx)
     CHECK_OK(spx_linear_backward_weights(s, n, f, o, q->x, q->dy, q->flag, dw, db));
     a.out = pile_copy(&q->p, q->x, q->n * q->f);
     spx_linear_backward_data_ref(&a);
-    CHECK_CLOSE(dx, a.out, q->n * q->f, tolerance(q->o + 1));
+    CHECK_CLOSE(dx, a.out, q->n * q->f, linear_tolerance(q->o + 1));
     a.out = pile_copy(&q->p, q->w, q->o * q->f);
     a.db = pile_copy(&q->p, q->b, q->o);
     spx_linear_backward_weights_ref(&a);
-    CHECK_CLOSE(dw, a.out, q->o * q->f, tolerance(q->n + 1));
-    CHECK_CLOSE(db, a.db, q->o, tolerance(q->n + 1));
+    CHECK_CLOSE(dw, a.out, q->o * q->f, linear_tolerance(q->n + 1));
+    CHECK_CLOSE(db, a.db, q->o, linear_tolerance(q->n + 1));
     CHECK_OK(spx_linear_backward_weights(s, n, f, o, q->x, q->dy, false, dw, NULL));
 }
 
 static void on_every_case(void (*body)(spx_stream *s, void *ctx))
 {
-    for (size_t i = 0; i < 2 * CASES; i++) {
+    for (size_t i = 0; i < 2 * LINEAR_CASES; i++) {
         problem q;
-        problem_init(&q, cases[i / 2][0], cases[i / 2][1], cases[i / 2][2], i % 2 == 1);
+        problem_init(&q, linear_cases[i / 2][0], linear_cases[i / 2][1], linear_cases[i / 2][2],
+                     i % 2 == 1);
         spx_on_every_stream(body, &q);
         pile_clear(&q.p);
     }
@@ -128,7 +113,7 @@ static void adjoint_body(spx_stream *s, void *ctx)
     float *dx = pile_copy(&q->p, q->x, q->n * q->f), *dw = pile_copy(&q->p, q->w, q->o * q->f);
     float *db = pile_copy(&q->p, q->b, q->o);
     const double spread = sqrt((double)(q->n * q->f * q->o)); /* of <dy, y> */
-    const double tol = tolerance(q->n + q->f + q->o) * (8 * spread + 8);
+    const double tol = linear_tolerance(q->n + q->f + q->o) * (8 * spread + 8);
     double left, with_bias;
     CHECK_OK(spx_linear_forward(s, n, f, o, q->x, q->w, NULL, y));
     CHECK_OK(spx_linear_forward(s, n, f, o, q->x, q->w, q->b, yb));
