@@ -11,6 +11,8 @@ target_link_libraries(bench_conv2d PRIVATE spx_flags spx_conv2d)
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
   target_sources(bench_conv2d PRIVATE nn/bench_conv2d_cuda.c)
   spx_test(test_conv2d_cuda SOURCES nn/test_conv2d_cuda.c LINK spx_conv2d)
+  spx_test(test_conv2d_layouts_cuda LINK spx_conv2d spx_nn_light
+           SOURCES nn/test_conv2d_layouts_cuda.c nn/conv2d_fake_library.c)
 endif()
 if(SPX_CUDA_EMULATED) # threads and blocks in other orders
   foreach(order reverse 7)

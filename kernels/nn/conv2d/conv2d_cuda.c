@@ -85,8 +85,9 @@ static bool lay_out(spx_conv2d_plan *p, bool packed)
     if (packed) {
         q->shape.c = q->x_pixel = pad_channels(d->c, p->type);
         q->shape.k = q->y_pixel = pad_channels(d->k, p->type);
-        p->copy_x = cropped(d) || q->x_pixel != want->x_pixel;
-        p->copy_y = q->y_pixel != want->y_pixel;
+        /* what is behind the channels of a slice is no padding */
+        p->copy_x = cropped(d) || q->shape.c != d->c || want->x_pixel != d->c;
+        p->copy_y = q->shape.k != d->k || want->y_pixel != d->k;
         p->copy_w = q->shape.c != d->c || q->shape.k != d->k;
         if (!p->copy_x && !p->copy_y && !p->copy_w) {
             return false; /* the same as not packed */

@@ -2,9 +2,8 @@
  * Own convolution kernels: tiles of the implicit matrices that convolutions are products of,
  * staged through shared memory. Sums are f32 and their order depends on the shape only.
  */
-#include "kernels/device/launch_cuda.h"
+#include "kernels/nn/nhwc_impl.cuh"
 
-#include <cuda_bf16.h>
 extern "C" {
 #include "kernels/nn/conv2d/conv2d_cuda_impl.h"
 }
@@ -19,25 +18,7 @@ extern "C" {
 #define BIAS_LANES 32    /* channels of a block of the bias's gradient */
 #define BIAS_ROWS 8      /* pixels that it sums side by side */
 
-static __device__ __forceinline__ float to_float(float v)
-{
-    return v;
-}
-
-static __device__ __forceinline__ float to_float(__nv_bfloat16 v)
-{
-    return __bfloat162float(v);
-}
-
-static __device__ __forceinline__ void store(float *p, float v)
-{
-    *p = v;
-}
-
-static __device__ __forceinline__ void store(__nv_bfloat16 *p, float v)
-{
-    *p = __float2bfloat16(v);
-}
+typedef spx::bf16 bf16;
 
 /* Output pixel (i, j) reads source row (i * mul + off + r * step) / div through tap row r, where
  * that divides and lies inside; columns likewise. Forward: div = 1; backward-data: mul = 1. */
@@ -88,7 +69,7 @@ static __device__ __forceinline__ float source_at(const gather &g, const T *src,
     const int i = landing(g, o.row, r, g.src_h), j = landing(g, o.col, s, g.src_w);
     return o.image < 0 || i < 0 || j < 0
                ? 0.0F
-               : to_float(src[(o.image + (int64_t)i * g.src_w + j) * g.src_pixel + c]);
+               : spx::to_f32(src[(o.image + (int64_t)i * g.src_w + j) * g.src_pixel + c]);
 }
 
 /* sum[u][v] += row 4y+u of a times column 4x+v of b, over the staged terms. */
@@ -152,8 +133,8 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
                 const int term = f.per_channel == 1 ? i % DEPTH : i / COLS;
                 const bool in = k0 + term < g.depth && col0 + column < f.columns;
                 const int wt = (k0 + term) / g.src_c, wc = (k0 + term) % g.src_c;
-                b[term][column] = in ? to_float(w[(col0 + column) * f.per_column + wt * f.per_tap +
-                                                  wc * f.per_channel])
+                b[term][column] = in ? spx::to_f32(w[(col0 + column) * f.per_column +
+                                                     wt * f.per_tap + wc * f.per_channel])
                                      : 0.0F;
             }
             __syncthreads();
@@ -169,7 +150,8 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
                 if (row < g.pixels && col < f.columns) {
                     T *p = out + row * out_pixel + col;
                     const float more = bias != NULL ? bias[col] : 0.0F;
-                    store(p, (accumulate ? to_float(*p) : 0.0F) + (sum[u][v] + more));
+                    *p = spx::from_f32<T>((accumulate ? spx::to_f32(*p) : 0.0F) +
+                                          (sum[u][v] + more));
                 }
             }
         }
@@ -203,7 +185,7 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
             for (int i = t; i < DEPTH * ROWS; i += THREADS) {
                 const int row = i % ROWS, l = i / ROWS;
                 a[l][row] = l0 + l < end && row0 + row < k
-                                ? to_float(dy[(l0 + l) * dy_pixel + row0 + row])
+                                ? spx::to_f32(dy[(l0 + l) * dy_pixel + row0 + row])
                                 : 0.0F;
             }
             for (int l = t / COLS; l < DEPTH; l += THREADS / COLS) {
@@ -238,7 +220,7 @@ __global__ void __launch_bounds__(BIAS_LANES *BIAS_ROWS)
         const int64_t end = (j + 1) * run < pixels ? (j + 1) * run : pixels;
         float sum = 0;
         for (int64_t i = j * run + threadIdx.y; i < end && c < channels; i += BIAS_ROWS) {
-            sum += to_float(dy[i * dy_pixel + c]);
+            sum += spx::to_f32(dy[i * dy_pixel + c]);
         }
         sums[threadIdx.y][threadIdx.x] = sum;
         __syncthreads();
@@ -373,8 +355,8 @@ static spx_status product(spx_stream *s, const gather &g, const filter &f, spx_n
 {
     const bool wide = f.columns >= WIDE_FROM;
     if (src.type == SPX_TYPE_BF16) {
-        return wide ? product_tiles<__nv_bfloat16, 64, 64>(s, g, f, src, w, bias, accumulate, out)
-                    : product_tiles<__nv_bfloat16, 128, 16>(s, g, f, src, w, bias, accumulate, out);
+        return wide ? product_tiles<bf16, 64, 64>(s, g, f, src, w, bias, accumulate, out)
+                    : product_tiles<bf16, 128, 16>(s, g, f, src, w, bias, accumulate, out);
     }
     return wide ? product_tiles<float, 64, 64>(s, g, f, src, w, bias, accumulate, out)
                 : product_tiles<float, 128, 16>(s, g, f, src, w, bias, accumulate, out);
@@ -418,8 +400,8 @@ spx_status spx_conv2d_direct_backward_weights(spx_stream *s, const spx_conv2d_sh
 {
     const bool narrow = weights_rows(d) == 16;
     if (x.type == SPX_TYPE_BF16) {
-        SPX_RETURN_IF(narrow ? (weights_tiles<__nv_bfloat16, 16>(s, d, x, dy, parts))
-                             : (weights_tiles<__nv_bfloat16, 64>(s, d, x, dy, parts)));
+        SPX_RETURN_IF(narrow ? (weights_tiles<bf16, 16>(s, d, x, dy, parts))
+                             : (weights_tiles<bf16, 64>(s, d, x, dy, parts)));
     } else {
         SPX_RETURN_IF(narrow ? (weights_tiles<float, 16>(s, d, x, dy, parts))
                              : (weights_tiles<float, 64>(s, d, x, dy, parts)));
@@ -439,9 +421,8 @@ spx_status spx_conv2d_bias_gradient(spx_stream *s, const spx_conv2d_shape *d, sp
     const dim3 grid = grid_of(blocks_of(d->k, BIAS_LANES) * h.parts);
     const dim3 block(BIAS_LANES, BIAS_ROWS);
     if (dy.type == SPX_TYPE_BF16) {
-        SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<__nv_bfloat16>, grid, block, 0, outputs(d),
-                                 d->k, h.parts, h.run, (const __nv_bfloat16 *)dy.data, dy.pixel,
-                                 parts));
+        SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<bf16>, grid, block, 0, outputs(d), d->k,
+                                 h.parts, h.run, (const bf16 *)dy.data, dy.pixel, parts));
     } else {
         SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<float>, grid, block, 0, outputs(d), d->k,
                                  h.parts, h.run, (const float *)dy.data, dy.pixel, parts));

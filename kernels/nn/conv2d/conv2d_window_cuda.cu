@@ -1,8 +1,7 @@
 /* Copies between layouts: padding channels with zeros and back, cropping, widening, adding a bias;
  * all of them one kernel. */
-#include "kernels/device/launch_cuda.h"
+#include "kernels/nn/nhwc_impl.cuh"
 
-#include <cuda_bf16.h>
 extern "C" {
 #include "kernels/nn/conv2d/conv2d_cuda_impl.h"
 }
@@ -10,30 +9,7 @@ extern "C" {
 #define THREADS 256
 #define MAX_BLOCKS 4096
 
-static __device__ __forceinline__ float to_float(float v)
-{
-    return v;
-}
-
-static __device__ __forceinline__ float to_float(__nv_bfloat16 v)
-{
-    return __bfloat162float(v);
-}
-
-static __device__ __forceinline__ void set(float &to, float v)
-{
-    to = v;
-}
-
-static __device__ __forceinline__ void set(__nv_bfloat16 &to, float v)
-{
-    to = __float2bfloat16(v);
-}
-
-/* V neighbours that are moved by one instruction. */
-template <class T, int V> struct alignas(V * sizeof(T)) pack {
-    T v[V];
-};
+typedef spx::bf16 bf16;
 
 /* Index of the source's pixel for a pixel of dst, or -1. */
 static __device__ int64_t source_of(const spx_conv2d_window &g, int64_t pixel)
@@ -53,30 +29,21 @@ __global__ void __launch_bounds__(THREADS)
     for (int64_t p = (int64_t)blockIdx.x * blockDim.y + threadIdx.y; p < pixels; p += step) {
         const int64_t from = same ? p : source_of(g, p);
         for (int64_t c = (int64_t)threadIdx.x * V; c < g.dst_c; c += (int64_t)blockDim.x * V) {
-            pack<D, V> *to = reinterpret_cast<pack<D, V> *>(dst + p * dst_pixel + c);
-            pack<S, V> in = {};
-            pack<D, V> out = {};
-            const bool there = from >= 0 && c < g.src_c;
-            if (there) {
-                in = *reinterpret_cast<const pack<S, V> *>(src + from * src_pixel + c);
+            D *to = dst + p * dst_pixel + c;
+            float in[V] = {}, out[V] = {};
+            if (from >= 0 && c < g.src_c) {
+                spx::load<S, V>(src + from * src_pixel + c, in);
             }
             if (accumulate) {
-                out = *to;
+                spx::load<D, V>(to, out);
             }
 #pragma unroll
             for (int i = 0; i < V; i++) {
-                float v = there ? to_float(in.v[i]) : 0.0F;
-                v += bias != NULL ? bias[c + i] : 0.0F;
-                set(out.v[i], accumulate ? to_float(out.v[i]) + v : v);
+                out[i] += in[i] + (bias != NULL ? bias[c + i] : 0.0F);
             }
-            *to = out;
+            spx::store<D, V>(to, out);
         }
     }
-}
-
-static bool divides(spx_nhwc t, int v)
-{
-    return t.pixel % v == 0 && (uintptr_t)t.data % (v * spx_type_bytes(t.type)) == 0;
 }
 
 template <class S, class D, int V>
@@ -101,7 +68,7 @@ template <class S, class D>
 static spx_status copy_by_width(spx_stream *s, const spx_conv2d_window *g, spx_nhwc src,
                                 const float *bias, bool accumulate, spx_nhwc dst)
 {
-    const bool four = g->src_c % 4 == 0 && g->dst_c % 4 == 0 && divides(src, 4) && divides(dst, 4);
+    const bool four = g->src_c % 4 == 0 && spx::widest(g->dst_c, 1, {src, dst}, 4) == 4;
     return four ? copy<S, D, 4>(s, g, src, bias, accumulate, dst)
                 : copy<S, D, 1>(s, g, src, bias, accumulate, dst);
 }
@@ -113,10 +80,10 @@ spx_status spx_conv2d_window_copy(spx_stream *s, const spx_conv2d_window *g, spx
         return copy_by_width<float, float>(s, g, src, bias, accumulate, dst);
     }
     if (src.type == SPX_TYPE_BF16 && dst.type == SPX_TYPE_BF16) {
-        return copy_by_width<__nv_bfloat16, __nv_bfloat16>(s, g, src, bias, accumulate, dst);
+        return copy_by_width<bf16, bf16>(s, g, src, bias, accumulate, dst);
     }
     if (src.type == SPX_TYPE_BF16) {
-        return copy_by_width<__nv_bfloat16, float>(s, g, src, bias, accumulate, dst);
+        return copy_by_width<bf16, float>(s, g, src, bias, accumulate, dst);
     }
     return SPX_FAIL(SPX_EUNSUPPORTED, "conv2d: no copy from f32 to bf16");
 }
