@@ -14,7 +14,10 @@
     X(import) \
     X(train) \
     X(eval) \
-    X(predict)
+    X(predict) \
+    X(serve) \
+    X(query) \
+    X(cost)
 /* clang-format on */
 
 #define X(name) extern const spx_command spx_cmd_##name;

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HEAD_BYTES 24
+#define HEAD_BYTES SPX_CHANNEL_FRAME_BYTES
 #define TYPE_GIVE_UP 0u
 #define MAX_REASON 400
 #define BUFFER_BYTES ((size_t)1 << 18)

@@ -40,6 +40,8 @@ typedef struct spx_channel_options {
     const atomic_int *stop; /* not 0: waiting ends with SPX_EINTERRUPTED; may be NULL */
 } spx_channel_options;
 
+#define SPX_CHANNEL_FRAME_BYTES 24 /* before each payload */
+
 typedef struct spx_channel spx_channel;
 typedef struct spx_listener spx_listener;
 

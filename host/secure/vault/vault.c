@@ -197,6 +197,18 @@ void spx_vault_close(spx_vault *v)
     }
 }
 
+void spx_vault_destroy(const char *folder)
+{
+    DIR *d = opendir(folder);
+    for (struct dirent *e = NULL; d != NULL && (e = readdir(d)) != NULL;) {
+        (void)unlinkat(dirfd(d), e->d_name, 0); /* leaves folders alone */
+    }
+    if (d != NULL) {
+        (void)closedir(d);
+    }
+    (void)rmdir(folder);
+}
+
 const uint8_t *spx_vault_id(const spx_vault *v)
 {
     return v->id;
@@ -451,6 +463,14 @@ spx_status spx_vault_read(spx_vault_reader *r, void *data, size_t n)
                         r->name);
     }
     return SPX_OK;
+}
+
+spx_status spx_vault_skip(spx_vault_reader *r, size_t n)
+{
+    r->s.section++;
+    return lseek(r->s.fd, (off_t)n + TAG_BYTES, SEEK_CUR) >= 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_EIO, "vault: %s: %s", r->name, strerror(errno));
 }
 
 void spx_vault_reader_close(spx_vault_reader *r)

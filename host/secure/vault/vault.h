@@ -26,6 +26,8 @@ typedef struct spx_vault spx_vault;
  */
 SPX_MUST_CHECK spx_status spx_vault_open(spx_vault **out, const char *folder);
 void spx_vault_close(spx_vault *v); /* NULL is a no-op */
+/** Removes a vault's folder with all that is in it, as far as it is a vault's. */
+void spx_vault_destroy(const char *folder);
 /** Random, made with the vault: tells vaults apart. */
 const uint8_t *spx_vault_id(const spx_vault *v);
 /** Bytes free on the file system, for this user. */
@@ -59,6 +61,8 @@ typedef struct spx_vault_reader spx_vault_reader;
 SPX_MUST_CHECK spx_status spx_vault_reader_open(spx_vault_reader **out, spx_vault *v,
                                                 const char *name);
 SPX_MUST_CHECK spx_status spx_vault_read(spx_vault_reader *r, void *data, size_t n);
+/** Passes over a section of n bytes without reading it. */
+SPX_MUST_CHECK spx_status spx_vault_skip(spx_vault_reader *r, size_t n);
 void spx_vault_reader_close(spx_vault_reader *r); /* NULL is a no-op */
 
 #endif

@@ -1,0 +1,122 @@
+/* sphynx cost: what a private query of a model will take, layer by layer, before anything runs. */
+#define _DEFAULT_SOURCE
+#include "host/cli/commands.h"
+#include "host/cli/pi_talk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct values {
+    const char *model, *link;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, model, "model", "FILE", NULL, "deployed model (sphynx export)",
+            .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(STRING, values, link, "link", "L", NULL, "lan, wan or RATE,RTT; none: loopback"),
+    {0}};
+
+static json_t *row_json(const spx_pi_sizes *s, spx_pi_forecast f)
+{
+    return json_pack(
+        "{s:I, s:I, s:{s:f, s:I, s:I, s:I}, s:{s:f, s:I, s:I, s:I}, s:I, s:I, s:I}", "relus",
+        (json_int_t)s->relus, "ands", (json_int_t)s->ands, "offline", "seconds", f.offline,
+        "bytes_sent", (json_int_t)s->offline_to_server, "bytes_received",
+        (json_int_t)s->offline_to_client, "rounds", (json_int_t)s->offline_rounds, "online",
+        "seconds", f.online, "bytes_sent", (json_int_t)s->online_to_server, "bytes_received",
+        (json_int_t)s->online_to_client, "rounds", (json_int_t)s->online_rounds, "storage_bytes",
+        (json_int_t)s->server_bytes, "table_bytes", (json_int_t)s->table_bytes,
+        "client_storage_bytes", (json_int_t)s->client_bytes);
+}
+
+static void print_row(const char *name, int bits, const spx_pi_sizes *s, spx_pi_forecast f)
+{
+    char width[16] = "";
+    if (bits > 0) {
+        (void)snprintf(width, sizeof width, "%d", bits);
+    }
+    (void)printf("%-8s %5s %9llu %10.3f %9.2f %9.4f %8.3f %6llu %9.2f\n", name, width,
+                 (unsigned long long)s->relus, f.offline,
+                 1e-6 * (double)(s->offline_to_server + s->offline_to_client), f.online,
+                 1e-6 * (double)(s->online_to_server + s->online_to_client),
+                 (unsigned long long)s->online_rounds, 1e-6 * (double)s->server_bytes);
+}
+
+static spx_status report(spx_cli *cli, const spx_deploy *m, const spx_pi_plan *p,
+                         const spx_pi_rates *r, spx_link link)
+{
+    const spx_pi_sizes *all = spx_pi_plan_sizes(p);
+    const spx_pi_forecast total = spx_pi_predict(p, r, link, -1);
+    json_t *layers = json_array(), *j;
+    if (!cli->json) {
+        (void)printf("%-8s %5s %9s %10s %9s %9s %8s %6s %9s\n", "segment", "bits", "ReLUs",
+                     "offline s", "MB", "online s", "MB", "rounds", "stored MB");
+    }
+    for (int i = 0; i < m->n_segments; i++) {
+        const spx_pi_sizes s = spx_pi_plan_segment(p, i);
+        const spx_pi_forecast f = spx_pi_predict(p, r, link, i);
+        if (cli->json) {
+            (void)json_array_append_new(layers, row_json(&s, f));
+        } else {
+            char name[16];
+            (void)snprintf(name, sizeof name, "%d", i);
+            print_row(name, i + 1 < m->n_segments ? m->op[m->relu[i]].width : 0, &s, f);
+        }
+    }
+    if (cli->json) {
+        j = row_json(all, total);
+        (void)json_object_set_new(j, "layers", layers);
+        (void)json_object_set_new(
+            j, "batch_bytes",
+            json_integer((json_int_t)(all->batch_to_server + all->batch_to_client)));
+        return spx_cli_print_json(j);
+    }
+    json_decref(layers);
+    print_row("query", 0, all, total);
+    (void)printf("besides, once a batch: %.2f MB\n",
+                 1e-6 * (double)(all->batch_to_server + all->batch_to_client));
+    return SPX_OK;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    char folder[] = "/tmp/sphynx-cost-XXXXXX";
+    spx_pi_rates rates;
+    spx_link link = {0};
+    spx_deploy *m = NULL;
+    spx_pi_plan *p = NULL;
+    spx_vault *vault = NULL;
+    spx_status st;
+    if (v->link != NULL && spx_link_parse(v->link, &link) != SPX_OK) {
+        return spx_cli_usage(cli, "%s", spx_error_message());
+    }
+    SPX_TRY(st, spx_deploy_read(&m, v->model), done);
+    SPX_TRY(st, spx_pi_plan_create(&p, m), done);
+    if (mkdtemp(folder) == NULL) {
+        st = SPX_FAIL(SPX_EIO, "%s: cannot be made", folder);
+        goto done;
+    }
+    st = spx_vault_open(&vault, folder);
+    if (st == SPX_OK) {
+        st = spx_pi_rates_measure(&rates, vault);
+    }
+    spx_vault_close(vault);
+    spx_vault_destroy(folder);
+    if (st == SPX_OK) {
+        st = report(cli, m, p, &rates, link);
+    }
+done:
+    spx_pi_plan_destroy(p);
+    spx_deploy_destroy(m);
+    return st;
+}
+
+const spx_command spx_cmd_cost = {
+    .name = "cost",
+    .summary = "Predicts time, bytes, rounds and storage of a private query, layer by layer.",
+    .example = "sphynx cost --model shoes.h5 --link wan",
+    .options = options,
+    .values_size = sizeof(values),
+    .run = run};

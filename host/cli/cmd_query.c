@@ -1,0 +1,283 @@
+/* sphynx query: asks a server about images that it does not get to see. */
+#include "data/image/image.h"
+#include "data/pack/pack.h"
+#include "host/cli/commands.h"
+#include "host/cli/pi_talk.h"
+#include "host/cli/progress.h"
+#include "kernels/base/alloc.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct values {
+    spx_pi_values pi;
+    const char *connect, *image, *data, *state, *hash;
+    spx_int_list index;
+    int64_t prepare;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, connect, "connect", "HOST:PORT", NULL, "the server",
+            .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(STRING, values, image, "image", "FILE", NULL, "a PNG image; more as operands"),
+    SPX_OPT(STRING, values, data, "data", "FILE", NULL, "take images of a pack's test split"),
+    SPX_OPT(LIST, values, index, "index", "I,...", "0", "which of them, from 0", .min = 0,
+            .max = 4294967295.0),
+    SPX_OPT(INT, values, prepare, "prepare", "N", "0",
+            "have material for so many queries ready beforehand; 0: as many as there are images",
+            .min = 0, .max = 1e9),
+    SPX_OPT(STRING, values, state, "state", "DIR", "query-state",
+            "where prepared material lies, encrypted"),
+    SPX_OPT(STRING, values, hash, "model-hash", "HEX", NULL, "accept only the model of this hash"),
+    SPX_PI_OPTIONS(values, pi),
+    {0}};
+
+/* Images to ask about, in the model's shape. */
+typedef struct asking {
+    const spx_deploy_value *shape;
+    size_t n, pixels;
+    uint8_t *image; /* [n][pixels] */
+    char (*name)[160];
+    int *label; /* -1: not known */
+    spx_pack *pack;
+} asking;
+
+static void asking_clear(asking *a)
+{
+    spx_free(a->image);
+    free(a->name);
+    free(a->label);
+    spx_pack_close(a->pack);
+}
+
+/* Lays an image in the middle of black. */
+static spx_status place(asking *a, size_t i, const char *name, const uint8_t *from, int c, int h,
+                        int w)
+{
+    const spx_deploy_value *s = a->shape;
+    uint8_t *to = a->image + i * a->pixels;
+    const int64_t top = (s->h - h) / 2, left = (s->w - w) / 2;
+    (void)snprintf(a->name[i], sizeof a->name[i], "%s", name);
+    if (c != s->c || h > s->h || w > s->w) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "%s: %dx%dx%d; the model takes %lld channels of up to %lldx%lld", name, c,
+                        h, w, (long long)s->c, (long long)s->h, (long long)s->w);
+    }
+    for (int64_t k = 0; k < c; k++) {
+        for (int64_t y = 0; y < h; y++) {
+            memcpy(to + (k * s->h + top + y) * s->w + left, from + (k * h + y) * w, (size_t)w);
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status take_file(asking *a, size_t i, const char *path)
+{
+    spx_image image;
+    spx_status st;
+    SPX_RETURN_IF(spx_image_read(&image, path, (int)a->shape->c));
+    st = place(a, i, path, image.pixels, image.channels, image.height, image.width);
+    spx_image_clear(&image);
+    return st;
+}
+
+static spx_status take_packed(asking *a, size_t i, const char *path, int64_t index)
+{
+    const spx_pack_split *s = &a->pack->split[SPX_SPLIT_TEST];
+    const spx_pack *p = a->pack;
+    char name[64];
+    (void)snprintf(name, sizeof name, "test image %lld", (long long)index);
+    if ((uint64_t)index >= s->count) {
+        return SPX_FAIL(SPX_EINVAL, "%s: no image %lld: the test split has %zu, from 0", path,
+                        (long long)index, s->count);
+    }
+    a->label[i] = s->labels[index];
+    return place(a, i, name,
+                 s->images + (size_t)index * (size_t)(p->channels * p->height * p->width),
+                 p->channels, p->height, p->width);
+}
+
+static spx_status take_images(asking *a, const spx_cli *cli, const values *v, const spx_deploy *m)
+{
+    size_t at = 0;
+    void *image;
+    a->shape = &m->value[0];
+    a->pixels = spx_deploy_count(m, 0);
+    a->n = cli->arg_count + (v->image != NULL) + (v->data != NULL ? v->index.n : 0);
+    SPX_RETURN_IF(spx_calloc(&image, a->n, a->pixels));
+    a->image = image;
+    a->name = calloc(a->n, sizeof *a->name);
+    a->label = malloc(a->n * sizeof *a->label);
+    if (a->name == NULL || a->label == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "%zu images", a->n);
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        a->label[i] = -1;
+    }
+    if (v->image != NULL) {
+        SPX_RETURN_IF(take_file(a, at++, v->image));
+    }
+    for (size_t i = 0; i < cli->arg_count; i++) {
+        SPX_RETURN_IF(take_file(a, at++, cli->args[i]));
+    }
+    if (v->data != NULL) {
+        SPX_RETURN_IF(spx_pack_open(&a->pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TEST)));
+        for (size_t i = 0; i < v->index.n; i++) {
+            SPX_RETURN_IF(take_packed(a, at++, v->data, v->index.v[i]));
+        }
+    }
+    return SPX_OK;
+}
+
+/* ---- talk ---- */
+
+static void show(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    (void)total;
+    spx_progress_show(ctx, done, "%s", what);
+}
+
+static json_t *answer(const asking *a, size_t i, const spx_deploy *m, const int64_t *logits,
+                      const spx_pi_cost *load, const spx_pi_cost *online)
+{
+    const size_t classes = spx_deploy_count(m, m->logits);
+    json_t *list = json_array(), *j;
+    size_t best = 0;
+    for (size_t k = 0; k < classes; k++) {
+        (void)json_array_append_new(list, json_integer((json_int_t)logits[k]));
+        best = logits[k] > logits[best] ? k : best;
+    }
+    j = json_pack("{s:o, s:I, s:o, s:f, s:o, s:o}", "image", spx_cli_name_json(a->name[i]), "class",
+                  (json_int_t)best, "logits", list, "logit_scale", m->logit_scale, "load",
+                  spx_pi_cost_json(load, 1), "online", spx_pi_cost_json(online, 1));
+    if (a->label[i] >= 0) {
+        (void)json_object_set_new(j, "label", json_integer(a->label[i]));
+    }
+    return j;
+}
+
+static void print_answer(const json_t *j)
+{
+    const json_t *online = json_object_get(j, "online"), *label = json_object_get(j, "label");
+    (void)printf("%s: class %lld", json_string_value(json_object_get(j, "image")),
+                 (long long)json_integer_value(json_object_get(j, "class")));
+    if (label != NULL) {
+        (void)printf(" (labelled %lld)", (long long)json_integer_value(label));
+    }
+    (void)printf("; online %.3f s, %.2f MB, %lld rounds\n",
+                 json_real_value(json_object_get(online, "seconds")),
+                 1e-6 * (double)(json_integer_value(json_object_get(online, "bytes_sent")) +
+                                 json_integer_value(json_object_get(online, "bytes_received"))),
+                 (long long)json_integer_value(json_object_get(online, "rounds")));
+}
+
+/* Material for n queries; what is missing is prepared as one batch. */
+static spx_status prepare(spx_cli *cli, spx_pi_client *p, uint64_t n, spx_pi_cost *cost,
+                          uint64_t *made)
+{
+    const uint64_t ready = spx_pi_client_ready(p);
+    spx_progress bar;
+    spx_stream_options so;
+    spx_stream *stream = NULL;
+    spx_status st;
+    *made = n > ready ? n - ready : 0;
+    if (*made == 0) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_cli_stream_options(cli, &so));
+    SPX_RETURN_IF(spx_stream_create(&stream, SPX_DEVICE_CPU, so.threads));
+    spx_progress_begin(&bar, stderr, "queries", 0, *made);
+    st = spx_pi_client_prepare(p, *made, spx_stream_pool(stream), show, &bar, cost, NULL);
+    spx_progress_end(&bar);
+    spx_stream_destroy(stream);
+    return st;
+}
+
+static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *answers)
+{
+    const spx_deploy *m = spx_pi_client_model(p);
+    spx_pi_cost offline = {0};
+    uint64_t made, wanted;
+    asking a = {0};
+    void *logits = NULL;
+    spx_status st;
+    SPX_TRY(st, take_images(&a, cli, v, m), done);
+    SPX_TRY(st, spx_calloc(&logits, spx_deploy_count(m, m->logits), sizeof(int64_t)), done);
+    wanted = v->prepare > 0 ? (uint64_t)v->prepare : a.n;
+    SPX_TRY(st, prepare(cli, p, wanted, &offline, &made), done);
+    for (size_t i = 0; i < a.n; i++) {
+        spx_pi_cost load = {0}, online = {0};
+        json_t *j;
+        SPX_TRY(st, spx_pi_client_infer(p, a.image + i * a.pixels, logits, &load, &online, NULL),
+                done);
+        j = answer(&a, i, m, logits, &load, &online);
+        (void)json_object_set_new(j, "offline", spx_pi_cost_json(&offline, made));
+        (void)json_array_append_new(answers, j);
+    }
+done:
+    spx_free(logits);
+    asking_clear(&a);
+    return st;
+}
+
+static spx_status parse_hash(spx_cli *cli, const char *text, unsigned char *hash)
+{
+    size_t n;
+    if (sodium_hex2bin(hash, SPX_DEPLOY_HASH_BYTES, text, strlen(text), NULL, &n, NULL) != 0 ||
+        n != SPX_DEPLOY_HASH_BYTES || text[2 * n] != '\0') {
+        return spx_cli_usage(cli, "--model-hash takes %d hexadecimal digits",
+                             2 * SPX_DEPLOY_HASH_BYTES);
+    }
+    return SPX_OK;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    unsigned char hash[SPX_DEPLOY_HASH_BYTES];
+    spx_channel_options co;
+    spx_channel *channel = NULL;
+    spx_vault *vault = NULL;
+    spx_pi_client *p = NULL;
+    json_t *answers = json_array(), *row;
+    spx_status st;
+    size_t i;
+    SPX_TRY(st, spx_pi_channel_options(cli, &v->pi, &co), done);
+    if (v->image == NULL && v->data == NULL && cli->arg_count == 0 && v->prepare == 0) {
+        st = spx_cli_usage(cli, "nothing to ask: give --image, --data or --prepare");
+        goto done;
+    }
+    if (v->hash != NULL) {
+        SPX_TRY(st, parse_hash(cli, v->hash, hash), done);
+    }
+    SPX_TRY(st, spx_vault_open(&vault, v->state), done);
+    SPX_TRY(st, spx_channel_connect(&channel, v->connect, &co), done);
+    SPX_TRY(st, spx_pi_client_open(&p, channel, vault, v->hash != NULL ? hash : NULL), done);
+    SPX_TRY(st, ask(cli, v, p, answers), done);
+    if (cli->json) {
+        st = spx_cli_print_json(json_incref(answers));
+    } else {
+        json_array_foreach(answers, i, row)
+        {
+            print_answer(row);
+        }
+    }
+done:
+    spx_pi_client_close(p);
+    spx_channel_close(channel);
+    spx_vault_close(vault);
+    json_decref(answers);
+    return st;
+}
+
+const spx_command spx_cmd_query = {
+    .name = "query",
+    .args = "[IMAGE.png...]",
+    .summary = "Asks a server about images without showing them to it.",
+    .example = "sphynx query --connect localhost:7465 --data fashion.h5 --index 0,1",
+    .options = options,
+    .values_size = sizeof(values),
+    .max_args = 10000,
+    .run = run};

@@ -1,0 +1,207 @@
+/* sphynx serve: answers private queries of a deployed model. */
+#define _POSIX_C_SOURCE 200809L
+#include "host/cli/commands.h"
+#include "host/cli/pi_talk.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct values {
+    spx_pi_values pi;
+    const char *model, *listen, *state;
+    uint64_t quota;
+    int64_t query_limit, batch_limit, clients, connections;
+    double expire;
+} values;
+
+static const spx_option options[] = {
+    SPX_OPT(STRING, values, model, "model", "FILE", NULL, "deployed model (sphynx export)",
+            .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(STRING, values, listen, "listen", "HOST:PORT", "127.0.0.1:7465",
+            "where to wait for clients; port 0: any free one"),
+    SPX_OPT(STRING, values, state, "state", "DIR", "serve-state",
+            "where prepared material lies, encrypted"),
+    SPX_OPT(SIZE, values, quota, "quota", "BYTES", "16G",
+            "material one client may hold here; 0: no limit", .min = 0, .max = 1e18),
+    SPX_OPT(INT, values, query_limit, "query-limit", "N", "0",
+            "queries one client may ever make; 0: no limit", .min = 0, .max = 1e15),
+    SPX_OPT(INT, values, batch_limit, "batch-limit", "N", "1000",
+            "queries prepared at a time at most", .min = 1, .max = 1e9),
+    SPX_OPT(TIME, values, expire, "expire", "TIME", "0", "remove material that is older; 0: never",
+            .min = 0, .max = 1e9),
+    SPX_OPT(INT, values, clients, "clients", "N", "64", "clients served at a time", .min = 1,
+            .max = 256),
+    SPX_OPT(INT, values, connections, "connections", "N", "0",
+            "end after so many connections; 0: go on", .min = 0, .max = 1e15),
+    SPX_PI_OPTIONS(values, pi),
+    {0}};
+
+static atomic_int stop; /* set by SIGINT and SIGTERM */
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&stop, 1);
+}
+
+/* The server and what its threads add up. */
+typedef struct serving {
+    spx_pi_server *server;
+    pthread_mutex_t lock;
+    pthread_cond_t left;
+    int active;
+    uint64_t connections, failed, prepared, answered;
+} serving;
+
+typedef struct connection {
+    serving *s;
+    spx_channel *channel;
+    uint64_t number;
+} connection;
+
+static void *serve_one(void *arg)
+{
+    connection *c = arg;
+    serving *s = c->s;
+    spx_pi_served done = {0};
+    spx_status st = spx_channel_handshake(c->channel);
+    if (st == SPX_OK) {
+        st = spx_pi_serve(s->server, c->channel, &done);
+    }
+    (void)pthread_mutex_lock(&s->lock);
+    (void)fprintf(stderr, "serve: connection %llu: client %.8s, %llu prepared, %llu answered%s%s\n",
+                  (unsigned long long)c->number, done.client[0] != '\0' ? done.client : "unknown",
+                  (unsigned long long)done.prepared, (unsigned long long)done.answered,
+                  st != SPX_OK ? "; ended: " : "", st != SPX_OK ? spx_error_message() : "");
+    s->prepared += done.prepared;
+    s->answered += done.answered;
+    s->failed += st != SPX_OK;
+    s->active--;
+    (void)pthread_cond_signal(&s->left);
+    (void)pthread_mutex_unlock(&s->lock);
+    spx_channel_close(c->channel);
+    free(c);
+    return NULL;
+}
+
+/* Takes the channel, also on failure. */
+static spx_status start_one(serving *s, spx_channel *channel)
+{
+    pthread_attr_t detached;
+    pthread_t thread;
+    bool started = false;
+    connection *c = calloc(1, sizeof *c);
+    if (c != NULL && pthread_attr_init(&detached) == 0) {
+        *c = (connection){.s = s, .channel = channel, .number = ++s->connections};
+        (void)pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+        (void)pthread_mutex_lock(&s->lock);
+        started = pthread_create(&thread, &detached, serve_one, c) == 0;
+        s->active += started;
+        (void)pthread_mutex_unlock(&s->lock);
+        (void)pthread_attr_destroy(&detached);
+    }
+    if (!started) {
+        spx_channel_give_up(channel, "the server has no room for another client");
+        spx_channel_close(channel);
+        free(c);
+        return SPX_FAIL(SPX_ENOMEM, "a thread for a client");
+    }
+    return SPX_OK;
+}
+
+static void wait_below(serving *s, int64_t clients)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    while (s->active >= clients) {
+        (void)pthread_cond_wait(&s->left, &s->lock);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static spx_status accept_clients(serving *s, spx_listener *l, const values *v)
+{
+    spx_status st = SPX_OK;
+    while (v->connections == 0 || s->connections < (uint64_t)v->connections) {
+        spx_channel *channel;
+        wait_below(s, v->clients);
+        st = spx_listener_accept(l, &channel);
+        if (st == SPX_OK) {
+            st = start_one(s, channel);
+        }
+        if (st == SPX_EINTERRUPTED) {
+            st = SPX_OK; /* a signal is how a server is meant to end */
+            break;
+        }
+        if (st != SPX_OK) {
+            (void)fprintf(stderr, "serve: %s\n", spx_error_message());
+            st = SPX_OK;
+        }
+    }
+    wait_below(s, 1);
+    return st;
+}
+
+static void catch_signals(void)
+{
+    const struct sigaction once = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    (void)sigaction(SIGINT, &once, NULL); /* a second one kills */
+    (void)sigaction(SIGTERM, &once, NULL);
+}
+
+static spx_status report(spx_cli *cli, const serving *s)
+{
+    if (cli->json) {
+        return spx_cli_print_json(
+            json_pack("{s:I, s:I, s:I, s:I}", "connections", (json_int_t)s->connections, "failed",
+                      (json_int_t)s->failed, "prepared", (json_int_t)s->prepared, "answered",
+                      (json_int_t)s->answered));
+    }
+    (void)printf("%llu connections, %llu of them failed; %llu queries prepared, %llu answered\n",
+                 (unsigned long long)s->connections, (unsigned long long)s->failed,
+                 (unsigned long long)s->prepared, (unsigned long long)s->answered);
+    return SPX_OK;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    const spx_pi_server_options so = {.quota_bytes = v->quota,
+                                      .query_limit = (uint64_t)v->query_limit,
+                                      .batch_limit = (uint64_t)v->batch_limit,
+                                      .expire_seconds = v->expire};
+    serving s = {.lock = PTHREAD_MUTEX_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
+    spx_channel_options co;
+    spx_listener *l = NULL;
+    spx_deploy *m = NULL;
+    spx_vault *vault = NULL;
+    spx_status st;
+    SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
+    co.stop = &stop;
+    SPX_TRY(st, spx_deploy_read(&m, v->model), done);
+    SPX_TRY(st, spx_vault_open(&vault, v->state), done);
+    SPX_TRY(st, spx_pi_server_create(&s.server, m, vault, &so), done);
+    catch_signals();
+    SPX_TRY(st, spx_listener_open(&l, v->listen, &co), done);
+    (void)fprintf(stderr, "serve: %s, listening at %.*s:%d\n", v->model,
+                  (int)(strrchr(v->listen, ':') - v->listen), v->listen, spx_listener_port(l));
+    SPX_TRY(st, accept_clients(&s, l, v), done);
+    st = report(cli, &s);
+done:
+    spx_listener_close(l);
+    spx_pi_server_destroy(s.server);
+    spx_vault_close(vault);
+    spx_deploy_destroy(m);
+    return st;
+}
+
+const spx_command spx_cmd_serve = {
+    .name = "serve",
+    .summary = "Answers private queries of a deployed model, until SIGINT or SIGTERM.",
+    .example = "sphynx serve --model shoes.h5 --listen 0.0.0.0:7465 --psk keys",
+    .options = options,
+    .values_size = sizeof(values),
+    .run = run};

@@ -1,0 +1,33 @@
+#include "host/cli/pi_talk.h"
+
+spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v, spx_channel_options *out)
+{
+    *out = (spx_channel_options){
+        .security = {.psk_path = v->psk, .cert = v->cert, .key = v->key, .ca = v->ca},
+        .timeout = v->timeout};
+    if (v->link != NULL && spx_link_parse(v->link, &out->link) != SPX_OK) {
+        return spx_cli_usage(cli, "%s", spx_error_message());
+    }
+    return SPX_OK;
+}
+
+json_t *spx_pi_cost_json(const spx_pi_cost *c, uint64_t n)
+{
+    const uint64_t k = n > 0 ? n : 1;
+    return json_pack("{s:f, s:I, s:I, s:I}", "seconds", c->seconds / (double)k, "bytes_sent",
+                     (json_int_t)(c->sent / k), "bytes_received", (json_int_t)(c->received / k),
+                     "rounds", (json_int_t)(c->rounds / k));
+}
+
+json_t *spx_pi_layers_json(const spx_pi_layer *layer, int n, uint64_t queries)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        (void)json_array_append_new(list,
+                                    json_pack("{s:o, s:o, s:o}", "linear",
+                                              spx_pi_cost_json(&layer[i].linear, queries), "relu",
+                                              spx_pi_cost_json(&layer[i].relu, queries), "online",
+                                              spx_pi_cost_json(&layer[i].online, queries)));
+    }
+    return list;
+}

@@ -1,0 +1,157 @@
+#ifndef SPX_INFER_H
+#define SPX_INFER_H
+/*
+ * Private inference of a deployed model between a client, who owns an image and learns the logits,
+ * and a server, who owns the weights and learns nothing. Semi-honest parties; see
+ * host/secure/README.md for every message and why it leaks nothing.
+ *
+ * OFFLINE, before the image is known, the parties make single-use MATERIAL; ONLINE they spend one
+ * unit of it on one image. Material is numbered by the server, bound to the model's hash and both
+ * identities, lies in both parties' vaults, and is spent at most once: each party records it as
+ * spent, durably, before the first byte that depends on the secret leaves it, and both exchange
+ * what they think is spent whenever they meet.
+ */
+#include "host/model/deploy.h"
+#include "host/secure/channel/channel.h"
+#include "host/secure/vault/vault.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** What a phase cost this party. */
+typedef struct spx_pi_cost {
+    double seconds;
+    uint64_t sent, received, rounds;
+} spx_pi_cost;
+
+/** Where one ReLU layer's share of the costs lies; [n_segments] entries, the last for the logits'
+ * segment (no ReLUs). Offline: its exchanges and its garbled circuits. */
+typedef struct spx_pi_layer {
+    spx_pi_cost linear, relu, online;
+} spx_pi_layer;
+
+/** Shown during long work; done of total units. */
+typedef void (*spx_pi_progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+
+/* ---- what both parties compute from the public model ---- */
+
+#define SPX_PI_RATE_SETS 4 /* at least as many as there are encryption parameter sets */
+
+typedef struct spx_pi_plan spx_pi_plan;
+
+/** Layouts of all messages. @param m  borrowed while the plan lives. @return SPX_OK,
+ * SPX_EUNSUPPORTED (a layer too wide for the encryption's noise), SPX_EINVAL, SPX_ENOMEM */
+SPX_MUST_CHECK spx_status spx_pi_plan_create(spx_pi_plan **out, const spx_deploy *m);
+void spx_pi_plan_destroy(spx_pi_plan *p); /* NULL is a no-op */
+
+/** Sizes that are known before anything runs: per query; keys are sent once a batch. */
+typedef struct spx_pi_sizes {
+    uint64_t relus, ands, wires;
+    uint64_t batch_to_server, batch_to_client; /* once a batch (and its first encryption keys) */
+    uint64_t offline_to_server, offline_to_client; /* per query, frames included */
+    uint64_t online_to_server, online_to_client;
+    uint64_t offline_rounds, online_rounds;
+    uint64_t server_bytes, client_bytes; /* material at rest */
+    uint64_t table_bytes;                /* of server_bytes: garbled tables */
+    uint64_t weight_transforms;          /* polynomials of weights */
+} spx_pi_sizes;
+const spx_pi_sizes *spx_pi_plan_sizes(const spx_pi_plan *p);
+/** The same of one segment alone (message frames and handshakes left out). */
+spx_pi_sizes spx_pi_plan_segment(const spx_pi_plan *p, int segment);
+
+/** Seconds of the building blocks on one thread of this machine. */
+typedef struct spx_pi_rates {
+    double garble, evaluate; /* an AND gate */
+    double transfer;         /* an oblivious transfer, both parties together */
+    double request[SPX_PI_RATE_SETS],
+        response[SPX_PI_RATE_SETS];   /* a ciphertext: encrypting it;
+                        making it (without products) and decrypting it */
+    double product[SPX_PI_RATE_SETS]; /* a polynomial of weights: its transforms and product */
+    double mac;                       /* a multiply-add of a convolution on a share */
+    double seal, open;                /* a byte of material, to disk and back */
+} spx_pi_rates;
+
+/** Measures them, in about a second. */
+SPX_MUST_CHECK spx_status spx_pi_rates_measure(spx_pi_rates *out, spx_vault *v);
+
+/** What a phase of one query takes over a link, from sizes and rates: each party's work and the
+ * wire one after another, as the protocol runs. */
+typedef struct spx_pi_forecast {
+    double offline, online; /* seconds */
+} spx_pi_forecast;
+/** @param segment  -1: the whole query. @param link  zeros: none */
+spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_link link,
+                               int segment);
+
+/* ---- the server ---- */
+
+typedef struct spx_pi_server_options {
+    uint64_t quota_bytes;  /* material of one client at rest; 0: no limit */
+    uint64_t query_limit;  /* queries of one client, ever, of this model; 0: no limit */
+    uint64_t batch_limit;  /* queries of one preparation; 0: 1000 */
+    double expire_seconds; /* material older is removed; 0: never */
+} spx_pi_server_options;
+
+typedef struct spx_pi_server spx_pi_server;
+
+/** @param m, v  borrowed while the server lives */
+SPX_MUST_CHECK spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m,
+                                               spx_vault *v, const spx_pi_server_options *o);
+void spx_pi_server_destroy(spx_pi_server *s); /* NULL is a no-op; no connection may be left */
+
+/** What one connection came to. */
+typedef struct spx_pi_served {
+    uint64_t prepared, answered;
+    char client[2 * SPX_VAULT_ID_BYTES + 1]; /* hexadecimal; "" before it said */
+} spx_pi_served;
+
+/**
+ * Serves a client until it leaves. Any number of threads, a channel each. On failure the client has
+ * been told as far as it listens, and what was begun is cleaned up.
+ */
+SPX_MUST_CHECK spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out);
+
+/* ---- the client ---- */
+
+typedef struct spx_pi_client spx_pi_client;
+
+/**
+ * Says hello, receives the public model, agrees on what is spent.
+ * @param c, v  borrowed while the client lives
+ * @param hash  the model that is wanted; NULL: whichever is served
+ * @return SPX_OK; SPX_EINVAL (another model is served); what the channel gives; SPX_EFORMAT
+ */
+SPX_MUST_CHECK spx_status spx_pi_client_open(spx_pi_client **out, spx_channel *c, spx_vault *v,
+                                             const unsigned char *hash);
+/** Takes leave, as far as the channel allows; NULL is a no-op. */
+void spx_pi_client_close(spx_pi_client *p);
+
+const spx_deploy *spx_pi_client_model(const spx_pi_client *p); /* public; borrowed */
+const spx_pi_plan *spx_pi_client_plan(const spx_pi_client *p); /* borrowed */
+/** Queries for which material is ready. */
+uint64_t spx_pi_client_ready(const spx_pi_client *p);
+
+/**
+ * The offline phase of n queries. What is finished when it fails stays.
+ * @param cost   of all n together; may be NULL
+ * @param layer  [n_segments], added to; may be NULL
+ */
+SPX_MUST_CHECK spx_status spx_pi_client_prepare(spx_pi_client *p, uint64_t n, spx_pool *pool,
+                                                spx_pi_progress progress, void *ctx,
+                                                spx_pi_cost *cost, spx_pi_layer *layer);
+
+/**
+ * The online phase: spends one unit of material.
+ * @param image   u8, value 0's shape
+ * @param logits  [classes]
+ * @param load    getting the material ready at both sides, before the image is used; may be NULL
+ * @param online  from the image to the logits; may be NULL
+ * @param layer   [n_segments], added to; may be NULL
+ * @return SPX_OK; SPX_ENOTFOUND (no material: prepare first); what the channel gives
+ */
+SPX_MUST_CHECK spx_status spx_pi_client_infer(spx_pi_client *p, const uint8_t *image,
+                                              int64_t *logits, spx_pi_cost *load,
+                                              spx_pi_cost *online, spx_pi_layer *layer);
+
+#endif

@@ -1,0 +1,461 @@
+/* What both parties derive from the public model: exchanges, ReLU layers, lengths, sizes. */
+#include "host/secure/infer/pi_private.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/clock.h"
+#include "kernels/crypto/ct.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "messages are exchanged as they lie in memory: little-endian machines only"
+#endif
+
+#define FRAME SPX_CHANNEL_FRAME_BYTES
+
+/* ---- exchanges ---- */
+
+/* The part of a value that `value` belongs to; paths are halved. */
+static int find(int *part, int value)
+{
+    while (part[value] != value) {
+        part[value] = part[part[value]];
+        value = part[value];
+    }
+    return value;
+}
+
+static int index_of(const int *list, int n, int x)
+{
+    for (int i = 0; i < n; i++) {
+        if (list[i] == x) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void add_once(int *list, int *n, int x)
+{
+    if (index_of(list, *n, x) < 0) {
+        list[(*n)++] = x;
+    }
+}
+
+static spx_he_value he_value(const spx_deploy_value *v)
+{
+    return (spx_he_value){.c = v->c, .h = v->h, .w = v->w};
+}
+
+/* The encryption's view of x; its lists are filled. */
+static spx_status make_he(const spx_deploy *m, spx_pi_exchange *x)
+{
+    const size_t n = (size_t)(x->n_in + x->n_out);
+    spx_he_value *value = calloc(n, sizeof *value);
+    spx_he_conv *conv = calloc((size_t)x->n_conv, sizeof *conv);
+    spx_he_geometry g = {.weight_bits = 1,
+                         .set = SPX_HE_ANY_SET,
+                         .inputs = x->n_in,
+                         .outputs = x->n_out,
+                         .convs = x->n_conv,
+                         .input = value,
+                         .output = value + x->n_in,
+                         .conv = conv};
+    spx_status st = SPX_FAIL(SPX_ENOMEM, "exchange");
+    if (value != NULL && conv != NULL) {
+        for (int i = 0; i < x->n_in; i++) {
+            value[i] = he_value(&m->value[x->in[i]]);
+        }
+        for (int i = 0; i < x->n_out; i++) {
+            value[x->n_in + i] = he_value(&m->value[x->out[i]]);
+            g.l = m->value[x->out[i]].ring > g.l ? m->value[x->out[i]].ring : g.l;
+        }
+        for (int i = 0; i < x->n_conv; i++) {
+            const spx_deploy_op *op = &m->op[x->conv[i]];
+            g.weight_bits = op->width > g.weight_bits ? op->width : g.weight_bits;
+            conv[i] = (spx_he_conv){.in = index_of(x->in, x->n_in, op->in),
+                                    .out = index_of(x->out, x->n_out, op->out),
+                                    .c = m->value[op->in].c,
+                                    .k = m->value[op->out].c,
+                                    .r = op->size,
+                                    .s = op->size,
+                                    .stride = op->stride,
+                                    .dilation = op->dilation,
+                                    .pad_top = op->pad,
+                                    .pad_left = op->pad};
+        }
+        st = spx_he_plan_create(&x->he, &g);
+    }
+    free(value);
+    free(conv);
+    if (st == SPX_OK) {
+        x->facts = spx_he_plan_facts(x->he);
+    }
+    return spx_fail_context(st, "segment %d", x->segment);
+}
+
+/* The connected part of e whose root is `root`. */
+static spx_status add_part(spx_pi_plan *p, const spx_deploy_exchange *e, int *part, int root)
+{
+    const spx_deploy *m = p->model;
+    spx_pi_exchange *x = &p->exchange[p->n_exchanges++];
+    int *list = calloc((size_t)(e->n_in + e->n_out + e->n_conv) + 1, sizeof *list);
+    *x = (spx_pi_exchange){.segment = e->segment, .depth = e->depth, .in = list};
+    if (list == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "exchange");
+    }
+    x->out = list + e->n_in;
+    x->conv = x->out + e->n_out;
+    for (int i = 0; i < e->n_conv; i++) {
+        const spx_deploy_op *op = &m->op[e->conv[i]];
+        if (find(part, op->in) == root) {
+            add_once(x->in, &x->n_in, op->in);
+            add_once(x->out, &x->n_out, op->out);
+            x->conv[x->n_conv++] = e->conv[i];
+        }
+    }
+    SPX_RETURN_IF(make_he(m, x));
+    x->mask = p->masks;
+    p->masks += x->facts->output_elements;
+    p->set_used[x->facts->set] = true;
+    p->returned[x->facts->set] += x->facts->returned;
+    return SPX_OK;
+}
+
+/* Values of one exchange share a layout, so what is not connected is taken apart. */
+static spx_status split_exchange(spx_pi_plan *p, const spx_deploy_exchange *e, int *part)
+{
+    const spx_deploy *m = p->model;
+    for (int i = 0; i < e->n_conv; i++) {
+        const spx_deploy_op *op = &m->op[e->conv[i]];
+        part[op->in] = op->in;
+        part[op->out] = op->out;
+    }
+    for (int i = 0; i < e->n_conv; i++) {
+        const spx_deploy_op *op = &m->op[e->conv[i]];
+        part[find(part, op->out)] = find(part, op->in);
+    }
+    for (int i = 0; i < e->n_conv; i++) {
+        const int in = m->op[e->conv[i]].in;
+        bool first = true;
+        for (int j = 0; j < i && first; j++) {
+            first = find(part, m->op[e->conv[j]].in) != find(part, in);
+        }
+        if (first) {
+            SPX_RETURN_IF(add_part(p, e, part, find(part, in)));
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status make_exchanges(spx_pi_plan *p)
+{
+    const spx_deploy *m = p->model;
+    size_t convs = 0;
+    int *part = calloc((size_t)m->n_values, sizeof *part);
+    spx_status st = SPX_OK;
+    for (int i = 0; i < m->n_exchanges; i++) {
+        convs += (size_t)m->exchange[i].n_conv;
+    }
+    p->exchange = calloc(convs + 1, sizeof *p->exchange);
+    if (part == NULL || p->exchange == NULL) {
+        st = SPX_FAIL(SPX_ENOMEM, "%zu convolutions", convs);
+    }
+    for (int d = 1; st == SPX_OK && d <= m->max_depth; d++) {
+        for (int i = 0; st == SPX_OK && i < m->n_exchanges; i++) {
+            if (m->exchange[i].depth == d) {
+                st = split_exchange(p, &m->exchange[i], part);
+            }
+        }
+    }
+    free(part);
+    return st;
+}
+
+/* ---- ReLU layers ---- */
+
+spx_pi_chunk spx_pi_chunk_of(const spx_pi_relu *r, int k)
+{
+    spx_pi_chunk c = {.first = (size_t)k * SPX_PI_CHUNK};
+    c.n = r->n - c.first < SPX_PI_CHUNK ? r->n - c.first : SPX_PI_CHUNK;
+    c.wires = spx_gc_wires(&r->gc, c.n);
+    c.table_bytes = spx_gc_table_bytes(&r->gc, c.n);
+    return c;
+}
+
+static spx_status make_relus(spx_pi_plan *p)
+{
+    const spx_deploy *m = p->model;
+    p->n_relus = m->n_segments - 1;
+    p->relu = calloc((size_t)p->n_relus + 1, sizeof *p->relu);
+    if (p->relu == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "%d ReLU layers", p->n_relus);
+    }
+    for (int i = 0; i < p->n_relus; i++) {
+        const spx_deploy_op *op = &m->op[m->relu[i]];
+        spx_pi_relu *r = &p->relu[i];
+        *r = (spx_pi_relu){.op = m->relu[i],
+                           .in = op->in,
+                           .out = op->out,
+                           .gc = {.l = op->width, .f = op->shift, .a = op->bits},
+                           .n = spx_deploy_count(m, op->out),
+                           .choice = p->choices};
+        SPX_RETURN_IF(spx_gc_check(&r->gc));
+        r->chunks = (int)((r->n + SPX_PI_CHUNK - 1) / SPX_PI_CHUNK);
+        for (int k = 0; k < r->chunks; k++) {
+            const spx_pi_chunk c = spx_pi_chunk_of(r, k);
+            r->wires += c.wires;
+            r->table_bytes += c.table_bytes;
+        }
+        p->choices += r->wires / 8;
+    }
+    return SPX_OK;
+}
+
+/* ---- sizes ---- */
+
+static void size_exchange(const spx_pi_exchange *x, spx_pi_sizes *s)
+{
+    s->offline_to_server += FRAME + x->facts->request_bytes;
+    s->offline_to_client += FRAME + x->facts->response_bytes;
+    s->weight_transforms += x->facts->weight_polys;
+    s->server_bytes += x->facts->output_elements * sizeof(uint64_t);
+}
+
+static void size_relu(const spx_pi_relu *r, spx_pi_sizes *s)
+{
+    s->relus += r->n;
+    s->ands += r->n * spx_gc_ands(&r->gc);
+    s->wires += r->wires;
+    s->table_bytes += r->table_bytes;
+    s->server_bytes += r->table_bytes + r->wires * sizeof(spx_block) + r->wires / 8;
+    for (int k = 0; k < r->chunks; k++) {
+        const spx_pi_chunk c = spx_pi_chunk_of(r, k);
+        s->offline_to_client += FRAME + spx_ot_bytes(c.wires);
+        s->offline_to_server += FRAME + c.table_bytes;
+        s->online_to_server += FRAME + c.wires * sizeof(spx_block);
+    }
+    s->offline_rounds += (uint64_t)r->chunks;
+    s->online_to_client += FRAME + r->wires / 8;
+    s->online_rounds++;
+}
+
+spx_pi_sizes spx_pi_plan_segment(const spx_pi_plan *p, int segment)
+{
+    spx_pi_sizes s = {0};
+    for (int i = 0; i < p->n_exchanges; i++) {
+        if (p->exchange[i].segment == segment) {
+            size_exchange(&p->exchange[i], &s);
+        }
+    }
+    if (segment < p->n_relus) {
+        size_relu(&p->relu[segment], &s);
+    }
+    return s;
+}
+
+/* Windows of requests at one depth: the server answers each as a whole. */
+static uint64_t windows(const spx_pi_plan *p)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < p->n_exchanges; n++) {
+        i = spx_pi_window_end(p, i);
+    }
+    return n;
+}
+
+static void make_sizes(spx_pi_plan *p)
+{
+    const spx_deploy *m = p->model;
+    const uint64_t classes = spx_deploy_count(m, m->logits);
+    spx_pi_sizes *s = &p->sizes;
+    for (int i = 0; i < p->n_exchanges; i++) {
+        size_exchange(&p->exchange[i], s);
+    }
+    for (int i = 0; i < p->n_relus; i++) {
+        size_relu(&p->relu[i], s);
+    }
+    s->offline_rounds += windows(p); /* the last chunk's tables are answered by "stored" */
+    s->offline_to_client += FRAME + sizeof(uint64_t);
+    s->online_to_server += FRAME + spx_deploy_count(m, 0) * p->share_bytes;
+    s->online_to_client += FRAME + classes * sizeof(int64_t);
+    s->online_rounds++;
+    s->batch_to_server = 4 * FRAME + sizeof(spx_pi_command) + SPX_OT_POINTS_BYTES +
+                         sizeof(spx_block) + p->public_bytes;
+    s->batch_to_client = 3 * FRAME + sizeof(spx_pi_allow) + SPX_OT_HELLO_BYTES + SPX_OT_TREES_BYTES;
+    s->client_bytes = sizeof(spx_pi_unit) + classes * sizeof(int64_t);
+}
+
+spx_status spx_pi_plan_create(spx_pi_plan **out, const spx_deploy *m)
+{
+    spx_status st;
+    spx_pi_plan *p = calloc(1, sizeof *p);
+    *out = NULL;
+    if (p == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "plan");
+    }
+    p->model = m;
+    p->share_bytes = (size_t)(m->value[0].ring + 7) / 8;
+    SPX_TRY(st, make_exchanges(p), fail);
+    SPX_TRY(st, make_relus(p), fail);
+    for (int set = 0; set < SPX_HE_SETS; set++) {
+        p->public_bytes += p->set_used[set] ? spx_he_public_bytes(set) : 0;
+        if (p->returned[set] > (uint64_t)1 << SPX_HE_KEY_LIFE) {
+            st = SPX_FAIL(SPX_EUNSUPPORTED, "one query outlives an encryption key");
+            goto fail;
+        }
+    }
+    make_sizes(p);
+    *out = p;
+    return SPX_OK;
+fail:
+    spx_pi_plan_destroy(p);
+    return st;
+}
+
+void spx_pi_plan_destroy(spx_pi_plan *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    for (int i = 0; i < p->n_exchanges; i++) {
+        spx_he_plan_destroy(p->exchange[i].he);
+        free(p->exchange[i].in);
+    }
+    free(p->exchange);
+    free(p->relu);
+    free(p);
+}
+
+const spx_pi_sizes *spx_pi_plan_sizes(const spx_pi_plan *p)
+{
+    return &p->sizes;
+}
+
+int spx_pi_window_end(const spx_pi_plan *p, int first)
+{
+    size_t bytes = 0;
+    int i = first;
+    do {
+        bytes += p->exchange[i].facts->response_bytes;
+        i++;
+    } while (i < p->n_exchanges && p->exchange[i].depth == p->exchange[first].depth &&
+             bytes + p->exchange[i].facts->response_bytes <= SPX_PI_WINDOW);
+    return i;
+}
+
+uint64_t spx_pi_key_queries(const spx_pi_plan *p)
+{
+    uint64_t least = UINT64_MAX;
+    for (int set = 0; set < SPX_HE_SETS; set++) {
+        if (p->set_used[set] && p->returned[set] > 0) {
+            const uint64_t n = ((uint64_t)1 << SPX_HE_KEY_LIFE) / p->returned[set];
+            least = n < least ? n : least;
+        }
+    }
+    return least;
+}
+
+/* ---- helpers of both parties ---- */
+
+spx_gc_batch spx_pi_gc_batch(const spx_pi_plan *p, int relu, const spx_pi_chunk *k, uint64_t query,
+                             spx_pool *pool)
+{
+    return (spx_gc_batch){.params = p->relu[relu].gc,
+                          .domain = query << 16 | (uint64_t)relu,
+                          .first = k->first,
+                          .n = k->n,
+                          .pool = pool};
+}
+
+void spx_pi_session(const uint8_t client[SPX_PI_ID], const uint8_t server[SPX_PI_ID],
+                    const uint8_t model[SPX_PI_HASH], const uint8_t nonce[SPX_PI_NONCE],
+                    uint8_t out[SPX_OT_SESSION_BYTES])
+{
+    static const unsigned char what[] = "sphynx transfers 1";
+    crypto_generichash_state h;
+    (void)crypto_generichash_init(&h, NULL, 0, SPX_OT_SESSION_BYTES);
+    (void)crypto_generichash_update(&h, what, sizeof what);
+    (void)crypto_generichash_update(&h, client, SPX_PI_ID);
+    (void)crypto_generichash_update(&h, server, SPX_PI_ID);
+    (void)crypto_generichash_update(&h, model, SPX_PI_HASH);
+    (void)crypto_generichash_update(&h, nonce, SPX_PI_NONCE);
+    (void)crypto_generichash_final(&h, out, SPX_OT_SESSION_BYTES);
+}
+
+spx_status spx_pi_shares_create(spx_pi_shares *s, const spx_deploy *m, spx_pool *pool)
+{
+    void *word, *scratch;
+    *s = (spx_pi_shares){.model = m, .pool = pool};
+    SPX_RETURN_IF(spx_calloc(&word, spx_deploy_total(m), sizeof(int64_t)));
+    s->word = word;
+    const spx_status st = spx_alloc(&scratch, spx_deploy_scratch(m));
+    s->scratch = scratch;
+    if (st != SPX_OK) {
+        spx_pi_shares_clear(s);
+    }
+    return st;
+}
+
+void spx_pi_shares_clear(spx_pi_shares *s)
+{
+    if (s->word != NULL) {
+        spx_wipe(s->word, spx_deploy_total(s->model) * sizeof *s->word);
+    }
+    if (s->scratch != NULL) {
+        spx_wipe(s->scratch, spx_deploy_scratch(s->model));
+    }
+    spx_free(s->word);
+    spx_free(s->scratch);
+    *s = (spx_pi_shares){0};
+}
+
+int64_t *spx_pi_share(const spx_pi_shares *s, int value)
+{
+    return s->word + spx_deploy_begin(s->model, value);
+}
+
+int64_t spx_pi_signed(uint64_t x, int bits)
+{
+    const uint64_t sign = (uint64_t)1 << (bits - 1);
+    x &= sign + (sign - 1);
+    return (int64_t)((x ^ sign) - sign);
+}
+
+void spx_pi_name(char name[SPX_PI_NAME], char prefix, const uint8_t id[SPX_PI_ID],
+                 const uint8_t model[SPX_PI_HASH], int64_t number)
+{
+    char who[2 * SPX_PI_ID + 1], what[2 * 8 + 1];
+    (void)sodium_bin2hex(who, sizeof who, id, SPX_PI_ID);
+    (void)sodium_bin2hex(what, sizeof what, model, 8);
+    (void)snprintf(name, SPX_PI_NAME, number < 0 ? "%c-%s-%s" : "%c-%s-%s-%012lld", prefix, who,
+                   what, (long long)number);
+}
+
+int64_t spx_pi_name_number(const char *name)
+{
+    const size_t n = strlen(name), head = 2 + 2 * SPX_PI_ID + 1 + 2 * 8;
+    if (n != head + 13 || name[head] != '-' || strspn(name + head + 1, "0123456789") != 12) {
+        return -1;
+    }
+    return (int64_t)strtoll(name + head + 1, NULL, 10);
+}
+
+spx_pi_mark spx_pi_mark_now(const spx_channel *c)
+{
+    return (spx_pi_mark){.seconds = spx_seconds(), .traffic = spx_channel_traffic(c)};
+}
+
+void spx_pi_mark_add(const spx_channel *c, spx_pi_mark *at, spx_pi_cost *cost)
+{
+    const spx_pi_mark now = spx_pi_mark_now(c);
+    if (cost != NULL) {
+        cost->seconds += now.seconds - at->seconds;
+        cost->sent += now.traffic.sent - at->traffic.sent;
+        cost->received += now.traffic.received - at->traffic.received;
+        cost->rounds += now.traffic.rounds - at->traffic.rounds;
+    }
+    *at = now;
+}

@@ -1,0 +1,163 @@
+#ifndef SPX_PI_PRIVATE_H
+#define SPX_PI_PRIVATE_H
+/* What client and server share: the layout of the work, the messages, small helpers. */
+#include "host/secure/gc/gc.h"
+#include "host/secure/he/he.h"
+#include "host/secure/infer/infer.h"
+#include "host/secure/ot/ot.h"
+
+#define SPX_PI_MAGIC 0x68707378u /* "xsph" */
+#define SPX_PI_VERSION 1
+#define SPX_PI_ID SPX_VAULT_ID_BYTES
+#define SPX_PI_HASH SPX_DEPLOY_HASH_BYTES
+#define SPX_PI_NONCE 32
+#define SPX_PI_MAX_MODEL ((uint64_t)64 << 20) /* bytes of a public model */
+#define SPX_PI_CHUNK ((size_t)16384)          /* ReLUs garbled at a time: about 30 MB of tables */
+#define SPX_PI_WINDOW ((size_t)64 << 20)      /* bytes of responses a server holds back */
+
+/* Messages, in the order of the protocol. Every length follows from the public model. */
+typedef enum spx_pi_message {
+    SPX_PI_HELLO = 1, /* -> spx_pi_hello */
+    SPX_PI_WELCOME,   /* <- spx_pi_welcome */
+    SPX_PI_MODEL,     /* <- the public model */
+    SPX_PI_STATE,     /* -> u64: first number this client has not spent */
+    SPX_PI_COMMAND,   /* -> spx_pi_command */
+    /* PREPARE */
+    SPX_PI_ALLOW,     /* <- spx_pi_allow */
+    SPX_PI_OT_HELLO,  /* <- */
+    SPX_PI_OT_POINTS, /* -> */
+    SPX_PI_OT_TREES,  /* <- */
+    SPX_PI_START,     /* -> the garbler's public key->start */
+    SPX_PI_KEYS,      /* -> public encryption keys, one per parameter set in use */
+    SPX_PI_REQUEST,   /* -> encrypted shares of one exchange */
+    SPX_PI_RESPONSE,  /* <- */
+    SPX_PI_EXTEND,    /* <- OT extension for one chunk of a ReLU layer */
+    SPX_PI_TABLES,    /* -> its garbled tables */
+    SPX_PI_STORED,    /* <- u64: number of the unit the server has on disk */
+    /* INFER */
+    SPX_PI_READY,  /* <- u64: 1, or 0 where the server has no such unit */
+    SPX_PI_SHARE,  /* -> image - mask */
+    SPX_PI_CHOICE, /* <- choice corrections of one ReLU layer */
+    SPX_PI_LABELS, /* -> answers for one chunk */
+    SPX_PI_LOGITS  /* <- the server's share */
+} spx_pi_message;
+
+typedef enum spx_pi_verb { SPX_PI_PREPARE = 1, SPX_PI_INFER, SPX_PI_BYE } spx_pi_verb;
+
+/* Messages of fixed form travel as they lie in memory: little-endian x86-64 and aarch64 only, which
+ * the build checks. */
+typedef struct spx_pi_hello {
+    uint32_t magic, version;
+    uint8_t client[SPX_PI_ID];
+    uint8_t model[SPX_PI_HASH]; /* zero: any */
+} spx_pi_hello;
+
+typedef struct spx_pi_welcome {
+    uint32_t magic, version;
+    uint8_t server[SPX_PI_ID];
+    uint8_t model[SPX_PI_HASH];
+    uint64_t model_bytes, spent; /* spent: first number the server has not spent */
+} spx_pi_welcome;
+
+typedef struct spx_pi_command {
+    uint64_t verb, arg; /* PREPARE: queries; INFER: number of the unit */
+} spx_pi_command;
+
+typedef struct spx_pi_allow {
+    uint64_t first; /* number of the batch's first unit */
+    uint8_t nonce[SPX_PI_NONCE];
+} spx_pi_allow;
+
+/* One offline exchange of encrypted shares: a connected part of one of the model's. */
+typedef struct spx_pi_exchange {
+    spx_he_plan *he;
+    const spx_he_facts *facts;
+    int segment, depth, n_in, n_out, n_conv;
+    int *in, *out, *conv; /* values, values, ops */
+    size_t mask;          /* where its masks begin among a unit's */
+} spx_pi_exchange;
+
+/* One ReLU layer. */
+typedef struct spx_pi_relu {
+    int op, in, out;
+    spx_gc_params gc;
+    size_t n, wires, table_bytes; /* of all chunks together */
+    int chunks;
+    size_t choice; /* where its choices begin among a unit's, bytes */
+} spx_pi_relu;
+
+struct spx_pi_plan {
+    const spx_deploy *model;
+    spx_pi_exchange *exchange; /* by depth, then as in the model */
+    int n_exchanges;
+    spx_pi_relu *relu; /* [n_segments - 1] */
+    int n_relus;
+    size_t masks;       /* words of a unit */
+    size_t choices;     /* bytes of a unit */
+    size_t share_bytes; /* of the image's share on the wire, an element */
+    bool set_used[SPX_HE_SETS];
+    uint64_t returned[SPX_HE_SETS]; /* coefficients a query takes of a key's life */
+    size_t public_bytes;            /* of the keys in use */
+    spx_pi_sizes sizes;
+};
+
+/* What a client keeps of one query beside its share of the logits. */
+typedef struct spx_pi_unit {
+    uint8_t model[SPX_PI_HASH], server[SPX_PI_ID];
+    uint64_t number, query; /* query: number within its batch of material */
+    spx_gc_key key;
+    spx_block mask_seed, label_seed;
+} spx_pi_unit;
+
+/** The end of the window of exchanges that begins at `first`: one depth, bounded responses. */
+int spx_pi_window_end(const spx_pi_plan *p, int first);
+
+/* ReLUs, wires and table bytes of chunk k of a layer. */
+typedef struct spx_pi_chunk {
+    size_t first, n, wires, table_bytes;
+} spx_pi_chunk;
+spx_pi_chunk spx_pi_chunk_of(const spx_pi_relu *r, int k);
+
+/** Queries that one set of encryption keys serves; at least 1. */
+uint64_t spx_pi_key_queries(const spx_pi_plan *p);
+
+/** The batch of gates of a chunk. @param query  number within the batch of material */
+spx_gc_batch spx_pi_gc_batch(const spx_pi_plan *p, int relu, const spx_pi_chunk *k, uint64_t query,
+                             spx_pool *pool);
+
+/** What both sides bind their transfers to: hash of both ids, the model and the server's nonce. */
+void spx_pi_session(const uint8_t client[SPX_PI_ID], const uint8_t server[SPX_PI_ID],
+                    const uint8_t model[SPX_PI_HASH], const uint8_t nonce[SPX_PI_NONCE],
+                    uint8_t out[SPX_OT_SESSION_BYTES]);
+
+/** A party's shares of all values of one query: words + spx_deploy_begin(v). */
+typedef struct spx_pi_shares {
+    const spx_deploy *model;
+    int64_t *word;
+    void *scratch;
+    spx_pool *pool;
+} spx_pi_shares;
+SPX_MUST_CHECK spx_status spx_pi_shares_create(spx_pi_shares *s, const spx_deploy *m,
+                                               spx_pool *pool);
+void spx_pi_shares_clear(spx_pi_shares *s); /* wipes */
+int64_t *spx_pi_share(const spx_pi_shares *s, int value);
+
+/** The low `bits` bits of x as a signed number. */
+int64_t spx_pi_signed(uint64_t x, int bits);
+
+/** "prefix-CLIENT-MODEL" or "prefix-CLIENT-MODEL-NUMBER" (number >= 0): names in vaults. */
+#define SPX_PI_NAME 101
+void spx_pi_name(char name[SPX_PI_NAME], char prefix, const uint8_t id[SPX_PI_ID],
+                 const uint8_t model[SPX_PI_HASH], int64_t number);
+/** The number at the end of a unit's name, -1 where there is none. */
+int64_t spx_pi_name_number(const char *name);
+
+/** Adds what happened on c since *at (traffic and seconds) to cost, and moves *at on. */
+typedef struct spx_pi_mark {
+    double seconds;
+    spx_traffic traffic;
+} spx_pi_mark;
+spx_pi_mark spx_pi_mark_now(const spx_channel *c);
+void spx_pi_mark_add(const spx_channel *c, spx_pi_mark *at, spx_pi_cost *cost);
+
+#endif

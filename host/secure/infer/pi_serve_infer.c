@@ -1,0 +1,199 @@
+/* The online phase at the server: plain integers on its share, one round per ReLU layer. */
+#include "host/secure/infer/pi_server_private.h"
+#include "kernels/base/alloc.h"
+#include "kernels/crypto/ct.h"
+
+#include <string.h>
+
+typedef struct query {
+    spx_pi_session_state *t;
+    spx_pi_ahead *unit;
+    spx_pi_unit_head head;
+    spx_pi_shares shares;
+    uint64_t *masks;
+    uint8_t *choices;
+    uint8_t *d;        /* corrections of a layer */
+    spx_block *labels; /* of a chunk */
+} query;
+
+static void query_clear(query *q)
+{
+    const spx_pi_plan *p = q->t->s->plan;
+    spx_pi_ahead_close(q->unit);
+    spx_pi_shares_clear(&q->shares);
+    if (q->masks != NULL) {
+        spx_wipe(q->masks, p->masks * sizeof *q->masks);
+    }
+    if (q->choices != NULL) {
+        spx_wipe(q->choices, p->choices);
+    }
+    spx_free(q->masks);
+    spx_free(q->choices);
+    spx_free(q->d);
+    spx_free(q->labels);
+}
+
+static spx_status query_buffers(query *q)
+{
+    const spx_pi_plan *p = q->t->s->plan;
+    size_t wires = 0, d = spx_deploy_count(p->model, 0) * p->share_bytes;
+    void *m[4] = {NULL};
+    spx_status st = SPX_OK;
+    for (int i = 0; i < p->n_relus; i++) {
+        const spx_pi_chunk c = spx_pi_chunk_of(&p->relu[i], 0);
+        wires = c.wires > wires ? c.wires : wires;
+        d = p->relu[i].wires / 8 > d ? p->relu[i].wires / 8 : d;
+    }
+    const size_t bytes[4] = {p->masks * sizeof(uint64_t), p->choices, d, wires * sizeof(spx_block)};
+    for (int i = 0; i < 4 && st == SPX_OK; i++) {
+        st = spx_alloc(&m[i], bytes[i]);
+    }
+    q->masks = m[0];
+    q->choices = m[1];
+    q->d = m[2];
+    q->labels = m[3];
+    SPX_RETURN_IF(st);
+    return spx_pi_shares_create(&q->shares, p->model, NULL);
+}
+
+/* The server's shares of linear values begin as its masks. */
+static void put_masks(query *q)
+{
+    const spx_pi_plan *p = q->t->s->plan;
+    for (int i = 0; i < p->n_exchanges; i++) {
+        const spx_pi_exchange *x = &p->exchange[i];
+        const uint64_t *mask = q->masks + x->mask;
+        for (int j = 0; j < x->n_out; j++) {
+            const size_t n = spx_deploy_count(p->model, x->out[j]);
+            int64_t *share = spx_pi_share(&q->shares, x->out[j]);
+            for (size_t k = 0; k < n; k++) {
+                share[k] = (int64_t)((uint64_t)share[k] + mask[k]);
+            }
+            mask += n;
+        }
+    }
+}
+
+static spx_status receive_image(query *q)
+{
+    const spx_pi_plan *p = q->t->s->plan;
+    const size_t n = spx_deploy_count(p->model, 0), width = p->share_bytes;
+    int64_t *share = spx_pi_share(&q->shares, 0);
+    SPX_RETURN_IF(spx_channel_recv(q->t->channel, SPX_PI_SHARE, q->d, n * width));
+    for (size_t i = 0; i < n; i++) {
+        uint64_t x = 0;
+        memcpy(&x, q->d + i * width, width);
+        share[i] = (int64_t)x;
+    }
+    return SPX_OK;
+}
+
+/* One round: corrections out, labels back, circuits evaluated. */
+static spx_status run_relu(query *q, int relu)
+{
+    const spx_pi_plan *p = q->t->s->plan;
+    const spx_pi_relu *r = &p->relu[relu];
+    const uint64_t *in = (const uint64_t *)spx_pi_share(&q->shares, r->in);
+    uint64_t *out = (uint64_t *)spx_pi_share(&q->shares, r->out);
+    const uint8_t *choices = q->choices + r->choice;
+    uint8_t *d = q->d;
+    for (int k = 0; k < r->chunks; k++) {
+        const spx_pi_chunk c = spx_pi_chunk_of(r, k);
+        spx_gc_input_bits(&r->gc, c.n, in + c.first, d);
+        for (size_t i = 0; i < c.wires / 8; i++) {
+            d[i] ^= choices[i];
+        }
+        d += c.wires / 8;
+        choices += c.wires / 8;
+    }
+    SPX_RETURN_IF(spx_channel_send(q->t->channel, SPX_PI_CHOICE, q->d, r->wires / 8));
+    for (int k = 0; k < r->chunks; k++) {
+        const spx_pi_chunk c = spx_pi_chunk_of(r, k);
+        const spx_gc_batch g = spx_pi_gc_batch(p, relu, &c, q->head.query, NULL);
+        const spx_block *keys;
+        const uint8_t *tables;
+        SPX_RETURN_IF(spx_pi_ahead_next(q->unit, &keys, &tables));
+        SPX_RETURN_IF(
+            spx_channel_recv(q->t->channel, SPX_PI_LABELS, q->labels, c.wires * sizeof *q->labels));
+        spx_ot_xor(c.wires, q->labels, keys, q->labels);
+        SPX_RETURN_IF(
+            spx_gc_evaluate(&g, q->head.start, q->labels, tables, c.table_bytes, out + c.first));
+    }
+    return SPX_OK;
+}
+
+static spx_status run_online(query *q)
+{
+    const spx_deploy *m = q->t->s->model;
+    int relu = 0;
+    SPX_RETURN_IF(receive_image(q));
+    for (int i = 0; i < m->n_ops; i++) {
+        const spx_deploy_op *op = &m->op[i];
+        if (op->kind == SPX_DEPLOY_RELU) {
+            SPX_RETURN_IF(run_relu(q, relu++));
+        } else {
+            spx_deploy_apply(m, i, op->in >= 0 ? spx_pi_share(&q->shares, op->in) : NULL,
+                             spx_pi_share(&q->shares, op->out), q->shares.scratch, NULL);
+        }
+    }
+    SPX_RETURN_IF(spx_channel_send(q->t->channel, SPX_PI_LOGITS,
+                                   spx_pi_share(&q->shares, m->logits),
+                                   spx_deploy_count(m, m->logits) * sizeof(int64_t)));
+    return spx_channel_flush(q->t->channel);
+}
+
+/* Whether the unit is there; if so it is marked spent, durably, and its file removed. */
+static spx_status claim(query *q, uint64_t number, uint64_t *ready)
+{
+    spx_pi_session_state *t = q->t;
+    const spx_pi_server *s = t->s;
+    char name[SPX_PI_NAME];
+    spx_status st;
+    *ready = 0;
+    if (number < t->ledger.spent || number >= t->ledger.next) {
+        return SPX_FAIL(SPX_EINVAL, "unit %llu is spent, or was never made",
+                        (unsigned long long)number);
+    }
+    if (s->options.query_limit > 0 && t->ledger.answered >= s->options.query_limit) {
+        return SPX_FAIL(SPX_EINVAL, "this client has had its %llu queries",
+                        (unsigned long long)s->options.query_limit);
+    }
+    spx_pi_name(name, 't', t->client, s->model->hash, (int64_t)number);
+    st = spx_pi_ahead_open(&q->unit, s->plan, s->vault, name, &q->head, q->masks, q->choices);
+    t->ledger.spent = number + 1;
+    t->ledger.answered += st == SPX_OK;
+    SPX_RETURN_IF(spx_pi_ledger_put(t));
+    SPX_RETURN_IF(spx_vault_remove(s->vault, name));
+    if (st == SPX_ENOTFOUND) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(st);
+    if (q->head.number != number || memcmp(q->head.client, t->client, SPX_PI_ID) != 0 ||
+        memcmp(q->head.model, s->model->hash, SPX_PI_HASH) != 0) {
+        return SPX_FAIL(SPX_EFORMAT, "unit %llu holds another's material",
+                        (unsigned long long)number);
+    }
+    *ready = 1;
+    return SPX_OK;
+}
+
+spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number)
+{
+    query q = {.t = t};
+    uint64_t ready;
+    spx_status st;
+    SPX_TRY(st, query_buffers(&q), done);
+    SPX_TRY(st, claim(&q, number, &ready), done);
+    if (ready == 1) {
+        put_masks(&q);
+    }
+    SPX_TRY(st, spx_channel_send(t->channel, SPX_PI_READY, &ready, sizeof ready), done);
+    SPX_TRY(st, spx_channel_flush(t->channel), done);
+    if (ready == 1) {
+        st = run_online(&q);
+        t->served->answered += st == SPX_OK;
+    }
+done:
+    query_clear(&q);
+    return st;
+}

@@ -1,0 +1,237 @@
+/* A server's clients: who may come, what is spent, what is kept. */
+#include "host/secure/infer/pi_server_private.h"
+#include "kernels/base/alloc.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m, spx_vault *v,
+                                const spx_pi_server_options *o)
+{
+    spx_status st;
+    spx_pi_server *s;
+    *out = NULL;
+    if (!m->has_weights) {
+        return SPX_FAIL(SPX_EINVAL, "a server needs the whole model, this is its public part");
+    }
+    s = calloc(1, sizeof *s);
+    if (s == NULL || pthread_mutex_init(&s->lock, NULL) != 0) {
+        free(s);
+        return SPX_FAIL(SPX_ENOMEM, "server");
+    }
+    s->model = m;
+    s->vault = v;
+    s->options = *o;
+    SPX_TRY(st, spx_pi_plan_create(&s->plan, m), fail);
+    SPX_TRY(st, spx_deploy_encode_public(m, &s->public_data, &s->public_bytes), fail);
+    *out = s;
+    return SPX_OK;
+fail:
+    spx_pi_server_destroy(s);
+    return st;
+}
+
+void spx_pi_server_destroy(spx_pi_server *s)
+{
+    if (s != NULL) {
+        spx_pi_plan_destroy(s->plan);
+        spx_free(s->public_data);
+        (void)pthread_mutex_destroy(&s->lock);
+        free(s);
+    }
+}
+
+/* ---- one connection per client ---- */
+
+static spx_status enter(spx_pi_session_state *t)
+{
+    spx_pi_server *s = t->s;
+    spx_status st = SPX_OK;
+    (void)pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->n_active && st == SPX_OK; i++) {
+        if (memcmp(s->active[i], t->client, SPX_PI_ID) == 0) {
+            st = SPX_FAIL(SPX_EINVAL, "this client is being served already");
+        }
+    }
+    if (st == SPX_OK && s->n_active == SPX_PI_MAX_ACTIVE) {
+        st = SPX_FAIL(SPX_EINVAL, "the server is busy with %d clients", SPX_PI_MAX_ACTIVE);
+    }
+    if (st == SPX_OK) {
+        memcpy(s->active[s->n_active++], t->client, SPX_PI_ID);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return st;
+}
+
+static void leave(spx_pi_session_state *t)
+{
+    spx_pi_server *s = t->s;
+    (void)pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->n_active; i++) {
+        if (memcmp(s->active[i], t->client, SPX_PI_ID) == 0) {
+            memmove(s->active[i], s->active[--s->n_active], SPX_PI_ID);
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- the ledger ---- */
+
+spx_status spx_pi_ledger_put(spx_pi_session_state *t)
+{
+    char name[SPX_PI_NAME];
+    spx_pi_name(name, 'l', t->client, t->s->model->hash, -1);
+    return spx_vault_put(t->s->vault, name, &t->ledger, sizeof t->ledger);
+}
+
+/* The client's ledger; the name it authenticates with must be the one it first came with. */
+static spx_status ledger_get(spx_pi_session_state *t)
+{
+    const char *peer = spx_channel_peer(t->channel);
+    char name[SPX_PI_NAME];
+    spx_status st;
+    spx_pi_name(name, 'l', t->client, t->s->model->hash, -1);
+    st = spx_vault_get(t->s->vault, name, &t->ledger, sizeof t->ledger);
+    if (st == SPX_ENOTFOUND) {
+        memset(&t->ledger, 0, sizeof t->ledger);
+        (void)snprintf(t->ledger.peer, sizeof t->ledger.peer, "%s", peer);
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(st);
+    if (strncmp(t->ledger.peer, peer, sizeof t->ledger.peer - 1) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "this client's material belongs to another identity");
+    }
+    return SPX_OK;
+}
+
+typedef struct stale {
+    const spx_pi_session_state *t;
+    char name[SPX_PI_NAME];
+} stale;
+
+static spx_status look(void *ctx, const char *name, uint64_t bytes)
+{
+    stale *s = ctx;
+    const int64_t number = spx_pi_name_number(name);
+    (void)bytes;
+    if (number >= 0 && (uint64_t)number < s->t->ledger.spent) {
+        memcpy(s->name, name, strlen(name) + 1);
+    }
+    return SPX_OK;
+}
+
+/* Removes units that are spent. */
+static spx_status remove_stale(spx_pi_session_state *t)
+{
+    char prefix[SPX_PI_NAME];
+    stale s = {.t = t};
+    spx_pi_name(prefix, 't', t->client, t->s->model->hash, -1);
+    do {
+        s.name[0] = '\0';
+        SPX_RETURN_IF(spx_vault_list(t->s->vault, prefix, look, &s));
+        if (s.name[0] != '\0') {
+            SPX_RETURN_IF(spx_vault_remove(t->s->vault, s.name));
+        }
+    } while (s.name[0] != '\0');
+    return SPX_OK;
+}
+
+/* ---- a conversation ---- */
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < n; i++) {
+        any |= p[i];
+    }
+    return any == 0;
+}
+
+static spx_status greet(spx_pi_session_state *t)
+{
+    const spx_deploy *m = t->s->model;
+    spx_pi_hello h;
+    SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_HELLO, &h, sizeof h));
+    if (h.magic != SPX_PI_MAGIC) {
+        return SPX_FAIL(SPX_EFORMAT, "this is not the protocol of private inference");
+    }
+    if (h.version != SPX_PI_VERSION) {
+        return SPX_FAIL(SPX_EFORMAT, "the client speaks version %u of the protocol, this is %d",
+                        h.version, SPX_PI_VERSION);
+    }
+    if (!all_zero(h.model, SPX_PI_HASH) && memcmp(h.model, m->hash, SPX_PI_HASH) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "another model is served here than the one asked for");
+    }
+    memcpy(t->client, h.client, SPX_PI_ID);
+    (void)sodium_bin2hex(t->served->client, sizeof t->served->client, t->client, SPX_PI_ID);
+    return SPX_OK;
+}
+
+static spx_status welcome(spx_pi_session_state *t)
+{
+    const spx_pi_server *s = t->s;
+    uint64_t theirs;
+    spx_pi_welcome w = {.magic = SPX_PI_MAGIC,
+                        .version = SPX_PI_VERSION,
+                        .model_bytes = s->public_bytes,
+                        .spent = t->ledger.spent};
+    memcpy(w.server, spx_vault_id(s->vault), SPX_PI_ID);
+    memcpy(w.model, s->model->hash, SPX_PI_HASH);
+    SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_WELCOME, &w, sizeof w));
+    SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_MODEL, s->public_data, s->public_bytes));
+    SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_STATE, &theirs, sizeof theirs));
+    if (theirs > (uint64_t)INT64_MAX / 2) {
+        return SPX_FAIL(SPX_EFORMAT, "the client claims to have spent %llu units",
+                        (unsigned long long)theirs);
+    }
+    if (theirs > t->ledger.spent) { /* this vault was put back to an earlier state */
+        t->ledger.spent = theirs;
+        t->ledger.next = theirs > t->ledger.next ? theirs : t->ledger.next;
+        SPX_RETURN_IF(spx_pi_ledger_put(t));
+    }
+    return remove_stale(t);
+}
+
+static spx_status converse(spx_pi_session_state *t)
+{
+    SPX_RETURN_IF(ledger_get(t));
+    SPX_RETURN_IF(welcome(t));
+    for (;;) {
+        spx_pi_command c;
+        SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_COMMAND, &c, sizeof c));
+        switch (c.verb) {
+        case SPX_PI_PREPARE:
+            SPX_RETURN_IF(spx_pi_serve_prepare(t, c.arg));
+            break;
+        case SPX_PI_INFER:
+            SPX_RETURN_IF(spx_pi_serve_infer(t, c.arg));
+            break;
+        case SPX_PI_BYE:
+            return SPX_OK;
+        default:
+            return SPX_FAIL(SPX_EFORMAT, "the client gave command %llu",
+                            (unsigned long long)c.verb);
+        }
+    }
+}
+
+spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
+{
+    spx_pi_session_state t = {.s = s, .channel = c, .served = out};
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    SPX_TRY(st, spx_prg_init(&t.prg), done);
+    SPX_TRY(st, greet(&t), done);
+    SPX_TRY(st, enter(&t), done);
+    st = converse(&t);
+    leave(&t);
+done:
+    if (st != SPX_OK) {
+        spx_channel_give_up(c, spx_error_message());
+    }
+    spx_prg_clear(&t.prg);
+    return st;
+}
