@@ -60,7 +60,6 @@ static inline V counters(uint64_t nonce, uint64_t c)
     return _mm512_add_epi64(_mm512_set_epi64(n, 3, n, 2, n, 1, n, 0),
                             _mm512_maskz_set1_epi64(0x55, (long long)c));
 }
-#define LANE(x, i) _mm512_extracti32x4_epi32(x, i)
 #elif defined(__AVX2__)
 #define LANES 2
 typedef __m256i V;
@@ -112,7 +111,6 @@ static inline V counters(uint64_t nonce, uint64_t c)
     const long long n = (long long)nonce;
     return _mm256_set_epi64x(n, (long long)(c + 1), n, (long long)c);
 }
-#define LANE(x, i) _mm256_extracti128_si256(x, i)
 #else
 #define LANES 1
 typedef __m128i V;
@@ -162,7 +160,6 @@ static inline V counters(uint64_t nonce, uint64_t c)
 {
     return _mm_set_epi64x((long long)nonce, (long long)c);
 }
-#define LANE(x, i) (x)
 #endif
 
 static inline V xor_(V a, V b)
@@ -189,6 +186,23 @@ static inline V sigma(V x)
 {
     const V high = broadcast(_mm_set_epi64x(-1, 0));
     return xor_(swap_halves(x), and_(x, high));
+}
+
+/* The blocks of x to p, p + stride, p + 2 stride ... */
+static inline void store_apart(spx_block *p, size_t stride, V x)
+{
+#if LANES == 4
+    _mm_store_si128((__m128i *)p, _mm512_castsi512_si128(x));
+    _mm_store_si128((__m128i *)(p + stride), _mm512_extracti32x4_epi32(x, 1));
+    _mm_store_si128((__m128i *)(p + 2 * stride), _mm512_extracti32x4_epi32(x, 2));
+    _mm_store_si128((__m128i *)(p + 3 * stride), _mm512_extracti32x4_epi32(x, 3));
+#elif LANES == 2
+    _mm_store_si128((__m128i *)p, _mm256_castsi256_si128(x));
+    _mm_store_si128((__m128i *)(p + stride), _mm256_extracti128_si256(x, 1));
+#else
+    (void)stride;
+    _mm_store_si128((__m128i *)p, x);
+#endif
 }
 
 #endif

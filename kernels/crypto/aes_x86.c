@@ -80,9 +80,14 @@ INLINE void store_part(spx_block *p, V x, size_t n)
     memcpy(p, part, n * sizeof *part);
 }
 
+/* Round r of n keys, at most LANES. */
 INLINE void store_round(spx_aes_key *out, size_t n, int r, V x)
 {
     spx_block part[LANES];
+    if (n == LANES) {
+        store_apart(&out->round[r], sizeof *out / sizeof *part, x);
+        return;
+    }
     store(part, x);
     for (size_t i = 0; i < n; i++) {
         out[i].round[r] = part[i];
@@ -413,15 +418,7 @@ static void transpose_128(const uint8_t *rows, size_t stride, size_t n, spx_bloc
             transpose_16_rows(part[c]);
             UNROLL
             for (int i = 0; i < 16; i++) {
-                __m128i *at = (__m128i *)(out + j + 16 * c + i);
-                _mm_store_si128(at, LANE(part[c][i], 0));
-#if LANES > 1
-                _mm_store_si128(at + 128, LANE(part[c][i], 1));
-#endif
-#if LANES > 2
-                _mm_store_si128(at + 256, LANE(part[c][i], 2));
-                _mm_store_si128(at + 384, LANE(part[c][i], 3));
-#endif
+                store_apart(out + j + 16 * c + i, 128, part[c][i]);
             }
         }
     }

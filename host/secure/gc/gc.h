@@ -26,10 +26,11 @@
  *
  * Hash: H(x) = AES_K(sigma(x)) ^ sigma(x), sigma(hi, lo) = (hi ^ lo, hi), K = start ^ tweak:
  * eprint 2019/1168. start is uniform, public, one a delta. One key serves one half gate of one
- * group of 64 ReLUs, so mu = 64 of the evaluator's unknown hashes have one tweak, and that paper's
- * bound for an adversary making p AES calls over q hashes, (2 mu p + (mu - 1) q) / 2^127, is
- * that of 128 bits less log2(64) + 2 = 8: 120 bits, the same for any number of ReLUs below
- * 2^100. (A key of its own for each half gate would leave 126.)
+ * group of 64 ReLUs, so mu = 64 of the hashes that the evaluator cannot make have one tweak. With
+ * AES an ideal cipher, one that makes p AES calls tells q such hashes from random with at most
+ * (2 mu p + (mu - 1) q) / 2^127: a call, forward or backward, meets one of the mu under its key, or
+ * two of a key would have to collide. That is 128 bits less 1 (delta's fixed bit), 1 and
+ * log2(64) = 6: 120 bits, for any number of ReLUs below 2^100; a key a ReLU would give 126.
  * Tweak, 128 bits, never twice under one delta:
  *     w[1] = domain, the caller's: unique for every (restart epoch, file, query, layer)
  *     w[0] = group << 16 | number of the key within a ReLU (2 a gate, 1 a projection; below 2^16)
