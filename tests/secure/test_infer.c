@@ -1,11 +1,8 @@
 #define _DEFAULT_SOURCE
 #include "tests/secure/pi_fixture.h"
+#include "tests/secure/pi_proxy.h"
 
-#include <arpa/inet.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
 
 #define CLASSES 10
 
@@ -206,80 +203,6 @@ SPX_TEST(a_server_put_back_to_an_earlier_state_cannot_spend_twice)
     pi_end(&w);
 }
 
-/* ---- a proxy between the parties ---- */
-
-/* Passes frames both ways over TCP; can cut the connection, or record what the server sees. */
-typedef struct proxy {
-    int listening, port, server_port;
-    long limit, seen;      /* frames to pass before the cut; frames passed */
-    unsigned char *record; /* frames to the server, one after another; NULL: none wanted */
-    size_t recorded, room;
-    pthread_t thread;
-} proxy;
-
-/* One frame; its format is the channel's: 24 bytes, the payload's length at 8. */
-static bool pass(proxy *x, int from, int to, bool record)
-{
-    unsigned char head[SPX_CHANNEL_FRAME_BYTES], buffer[4096];
-    uint64_t left;
-    if (recv(from, head, sizeof head, MSG_WAITALL) != (ssize_t)sizeof head ||
-        send(to, head, sizeof head, MSG_NOSIGNAL) != (ssize_t)sizeof head) {
-        return false;
-    }
-    memcpy(&left, head + 8, 8);
-    while (left > 0) {
-        const size_t k = left < sizeof buffer ? (size_t)left : sizeof buffer;
-        const ssize_t got = recv(from, buffer, k, 0);
-        if (got <= 0 || send(to, buffer, (size_t)got, MSG_NOSIGNAL) != got) {
-            return false;
-        }
-        if (record && x->recorded + (size_t)got <= x->room) {
-            memcpy(x->record + x->recorded, buffer, (size_t)got);
-            x->recorded += (size_t)got;
-        }
-        left -= (uint64_t)got;
-    }
-    x->seen++;
-    return true;
-}
-
-static void *run_proxy(void *arg)
-{
-    proxy *x = arg;
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)x->server_port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const int client = accept(x->listening, NULL, NULL);
-    const int server = socket(AF_INET, SOCK_STREAM, 0);
-    bool open = connect(server, (struct sockaddr *)&to, sizeof to) == 0;
-    while (open && x->seen < x->limit) {
-        struct pollfd p[2] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
-        open = poll(p, 2, 20000) > 0;
-        if (open && p[0].revents != 0) {
-            open = pass(x, client, server, x->record != NULL);
-        } else if (open) {
-            open = pass(x, server, client, false);
-        }
-    }
-    (void)close(client);
-    (void)close(server);
-    return NULL;
-}
-
-static void proxy_begin(proxy *x, int server_port, long limit)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof at;
-    memset(x, 0, sizeof *x);
-    x->limit = limit;
-    x->server_port = server_port;
-    x->listening = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(x->listening, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(x->listening, 1), 0);
-    assert_int_equal(getsockname(x->listening, (struct sockaddr *)&at, &n), 0);
-    x->port = ntohs(at.sin_port);
-}
-
 /* ---- a connection cut after every message ---- */
 
 /* Prepares one query and asks it through a proxy that cuts after `limit` frames. Returns how it
@@ -289,13 +212,13 @@ static spx_status cut_story(pi_world *w, spx_vault *v, const uint8_t *image, lon
     spx_listener *l;
     spx_pi_client *p = NULL;
     pi_link link = {.w = w};
-    proxy x;
+    pi_proxy x;
     char address[64];
     int64_t got[CLASSES], want[CLASSES];
     spx_status st;
     CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &w->channel));
-    proxy_begin(&x, spx_listener_port(l), limit);
-    assert_int_equal(pthread_create(&x.thread, NULL, run_proxy, &x), 0);
+    pi_proxy_begin(&x, spx_listener_port(l), limit);
+    assert_int_equal(pthread_create(&x.thread, NULL, pi_run_proxy, &x), 0);
     (void)snprintf(address, sizeof address, "127.0.0.1:%d", x.port);
     CHECK_OK(spx_channel_connect(&link.client, address, &w->channel));
     CHECK_OK(spx_listener_accept(l, &link.server));

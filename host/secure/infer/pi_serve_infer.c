@@ -122,6 +122,20 @@ static spx_status run_relu(query *q, int relu)
     return SPX_OK;
 }
 
+/* The server's share of the logits, no bit more: above their ring, where nothing is masked, lie
+ * carries of sums with weights. */
+static spx_status send_logits(query *q)
+{
+    const spx_deploy *m = q->t->s->model;
+    const size_t n = spx_deploy_count(m, m->logits);
+    int64_t *share = spx_pi_share(&q->shares, m->logits);
+    for (size_t i = 0; i < n; i++) {
+        share[i] = spx_pi_signed((uint64_t)share[i], m->value[m->logits].ring);
+    }
+    SPX_RETURN_IF(spx_channel_send(q->t->channel, SPX_PI_LOGITS, share, n * sizeof *share));
+    return spx_channel_flush(q->t->channel);
+}
+
 static spx_status run_online(query *q)
 {
     const spx_deploy *m = q->t->s->model;
@@ -136,10 +150,7 @@ static spx_status run_online(query *q)
                              spx_pi_share(&q->shares, op->out), q->shares.scratch, NULL);
         }
     }
-    SPX_RETURN_IF(spx_channel_send(q->t->channel, SPX_PI_LOGITS,
-                                   spx_pi_share(&q->shares, m->logits),
-                                   spx_deploy_count(m, m->logits) * sizeof(int64_t)));
-    return spx_channel_flush(q->t->channel);
+    return send_logits(q);
 }
 
 /* Whether the unit is there; if so it is marked spent, durably, and its file removed. */
