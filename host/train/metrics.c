@@ -48,7 +48,7 @@ static spx_status count_cpu(spx_stream *s, int64_t n, int64_t valid, int64_t cla
     return SPX_OK;
 }
 
-#ifdef SPX_HAVE_NN_CUDA
+#ifdef SPX_HAVE_CUDA
 #define COUNT_CUDA spx_count_hits_cuda
 #else
 #define COUNT_CUDA NULL
