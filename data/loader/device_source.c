@@ -4,6 +4,7 @@
 #include "data/loader/loader_source.h"
 #include "host/train/feed.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/pool.h"
 #include "kernels/device/device_memory.h"
 
 #include <string.h>
@@ -166,6 +167,17 @@ static spx_status open_feed(spx_device_source *d)
     return spx_feed_open(&d->feed, d->stream, &host, &shape);
 }
 
+/* Workers: while another device computes, processors are free, and it must not wait for them. */
+static int threads_for(const spx_stream *s, const spx_device_split *split, int asked)
+{
+    const int half = spx_pool_processors() / 2;
+    const int free = half < 1 ? 1 : half < 4 ? half : 4;
+    if (split != NULL) {
+        return 0;
+    }
+    return spx_stream_device(s) == SPX_DEVICE_CPU || asked > free ? asked : free;
+}
+
 spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
                                   const spx_device_split *split, const spx_pack *pack,
                                   const spx_loader_options *o)
@@ -180,7 +192,8 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     d->split = split;
     d->pack = pack;
     d->o = *o;
-    d->o.threads = split != NULL ? 0 : o->threads;
+    d->o.threads = threads_for(s, split, o->threads);
+    d->o.prefetch = o->prefetch > d->o.threads ? o->prefetch : d->o.threads;
     d->o.upload = split != NULL ? NULL : s;
     d->shape = (spx_augment_shape){pack->channels, pack->height, pack->width,
                                    o->height == 0 ? pack->height : o->height,

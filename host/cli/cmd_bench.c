@@ -38,9 +38,9 @@ typedef struct bench {
     spx_input_shape input;
     spx_stream *stream;
     spx_tuning *tuning;  /* NULL: default algorithms */
-    spx_samples host[2]; /* random batches */
-    spx_feed *feed[2];
-    spx_samples data[2]; /* the same on the device */
+    int batches;         /* random ones that a step takes */
+    spx_samples host[2]; /* those */
+    spx_samples data[2]; /* the same in device memory */
     spx_status (*step)(struct bench *b);
     int n_programs;
     spx_program *program[MAX_PROGRAMS];
@@ -111,6 +111,36 @@ static spx_status get_random(void *ctx, int64_t epoch, int64_t step, spx_samples
     return SPX_OK;
 }
 
+/* Copies a batch to the device: once, so that only the batch itself is held there. */
+static spx_status bring(const bench *b, spx_samples *host, const spx_batch_shape *shape,
+                        spx_samples *out)
+{
+    const spx_source from = {.get = get_random, .ctx = host, .steps = 1};
+    const size_t labels = (size_t)shape->n * sizeof(int32_t);
+    const size_t images =
+        (size_t)(shape->n * shape->channels * shape->rows * shape->columns) * sizeof(float);
+    spx_feed *feed;
+    spx_source source;
+    spx_samples there;
+    void *p;
+    spx_status st;
+    SPX_RETURN_IF(spx_feed_open(&feed, b->stream, &from, shape));
+    source = spx_feed_source(feed);
+    SPX_TRY(st, source.get(source.ctx, 0, 0, &there), end);
+    *out = there;
+    out->images = NULL;
+    out->labels = NULL;
+    SPX_TRY(st, spx_device_alloc(b->stream, &p, images), end);
+    out->images = p;
+    SPX_TRY(st, spx_device_copy(b->stream, p, there.images, images), end);
+    SPX_TRY(st, spx_device_alloc(b->stream, &p, labels), end);
+    out->labels = p;
+    st = spx_device_copy(b->stream, p, there.labels, labels);
+end:
+    spx_feed_close(feed);
+    return st;
+}
+
 /* Random batch i, on the host and on the device. */
 static spx_status random_samples(bench *b, int i)
 {
@@ -119,8 +149,6 @@ static spx_status random_samples(bench *b, int i)
     const size_t pixels = (size_t)(b->input.channels * b->input.rows * b->input.columns);
     const size_t batch = (size_t)v->batch;
     spx_samples *host = &b->host[i];
-    const spx_source from = {.get = get_random, .ctx = host, .steps = 1};
-    spx_source device;
     void *images = NULL, *labels = NULL;
     spx_rng r;
     SPX_RETURN_IF(spx_calloc(&images, batch * pixels, sizeof(float)));
@@ -135,9 +163,7 @@ static spx_status random_samples(bench *b, int i)
     for (size_t k = 0; k < batch; k++) {
         ((int32_t *)labels)[k] = (int32_t)spx_rng_below(&r, (uint32_t)v->net.classes);
     }
-    SPX_RETURN_IF(spx_feed_open(&b->feed[i], b->stream, &from, &shape));
-    device = spx_feed_source(b->feed[i]);
-    return device.get(device.ctx, 0, 0, &b->data[i]);
+    return bring(b, host, &shape, &b->data[i]);
 }
 
 static void bench_clear(bench *b)
@@ -149,11 +175,14 @@ static void bench_clear(bench *b)
         spx_device_free(b->stream, b->weights); /* waits for what uses the recording, too */
         spx_device_free(b->stream, b->state);
         spx_device_free(b->stream, b->workspace);
+        for (int i = 0; i < 2; i++) {
+            spx_device_free(b->stream, (void *)(uintptr_t)b->data[i].images);
+            spx_device_free(b->stream, (void *)(uintptr_t)b->data[i].labels);
+        }
     }
     spx_recording_clear(&b->recording);
     spx_program_destroy(b->owned);
     for (int i = 0; i < 2; i++) {
-        spx_feed_close(b->feed[i]);
         spx_free((void *)(uintptr_t)b->host[i].images);
         spx_free((void *)(uintptr_t)b->host[i].labels);
     }
@@ -354,6 +383,7 @@ static spx_status supernet_begin(bench *b)
                                     b->tuning));
     SPX_RETURN_IF(spx_bilevel_init(&b->search, &b->net, &o, 1));
     b->step = supernet_step;
+    b->batches = 2; /* of the weights' half and of the alphas' */
     b->workspace_bytes = b->net.workspace_bytes;
     add_program(b, b->net.program[SPX_PASS_WEIGHTS], second ? 2 : 1);
     add_program(b, b->net.program[SPX_PASS_ALPHAS], second ? 2 : 1);
@@ -369,8 +399,9 @@ static spx_status run_case(spx_cli *cli, const values *v, spx_status (*begin)(be
     spx_status st;
     SPX_TRY(st, bench_begin(&b, cli, v), end);
     SPX_TRY(st, begin(&b), end); /* before the data: it refuses what is too large */
-    SPX_TRY(st, random_samples(&b, 0), end);
-    SPX_TRY(st, random_samples(&b, 1), end);
+    for (int i = 0; i < b.batches; i++) {
+        SPX_TRY(st, random_samples(&b, i), end);
+    }
     st = bench_run(&b, cli);
 end:
     bench_clear(&b);
@@ -415,6 +446,7 @@ static spx_status train_begin(bench *b)
                                           (float)v->aux_weight, 0, v->drop_path > 0, b->tuning));
     SPX_RETURN_IF(spx_trainer_init(&b->trainer, b->stream, b->owned, &o, 1, 0));
     b->step = train_step;
+    b->batches = 1;
     b->workspace_bytes = b->trainer.workspace_bytes;
     add_program(b, b->owned, 1);
     return SPX_OK;
@@ -454,6 +486,7 @@ static spx_status eval_begin(bench *b)
     SPX_RETURN_IF(spx_device_alloc(b->stream, &b->workspace, b->workspace_bytes));
     SPX_RETURN_IF(spx_device_arenas_init(l, b->stream, 1, b->weights, NULL, b->state));
     b->step = eval_step;
+    b->batches = 1;
     add_program(b, b->owned, 1);
     return SPX_OK;
 }
