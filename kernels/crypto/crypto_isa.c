@@ -17,12 +17,15 @@ const char *spx_crypto_isa_name(spx_crypto_isa isa)
 #if defined(SPX_HAVE_AESNI)
 #include <cpuid.h>
 
-/* What __builtin_cpu_supports of every supported compiler does not know by name. */
-static bool vaes_and_gfni(void)
+/* What __builtin_cpu_supports of every supported compiler does not know by name: bits of leaf 7's
+ * ecx. Zen 3 has VAES without GFNI. */
+#define VAES (1u << 9)
+#define GFNI (1u << 8)
+
+static bool leaf7(unsigned bits)
 {
-    const unsigned vaes = 1u << 9, gfni = 1u << 8; /* leaf 7, ecx */
     unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & vaes) != 0 && (c & gfni) != 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bits) == bits;
 }
 
 static bool aes_ni(void)
@@ -40,9 +43,10 @@ static spx_crypto_isa detect(void)
         return SPX_CRYPTO_PORTABLE;
     }
 #if defined(SPX_HAVE_VAES)
-    if (__builtin_cpu_supports("avx2") && vaes_and_gfni()) {
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+    if (__builtin_cpu_supports("avx2") && leaf7(VAES)) {
+        if (leaf7(GFNI) && __builtin_cpu_supports("avx512f") &&
+            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512bw")) {
             return SPX_CRYPTO_VAES512;
         }
         return SPX_CRYPTO_VAES256;

@@ -6,7 +6,7 @@ typedef enum spx_crypto_isa {
     SPX_CRYPTO_PORTABLE, /* plain C, bitsliced */
     SPX_CRYPTO_AESNI,    /* AES-NI, SSE4.1: one block an instruction */
     SPX_CRYPTO_VAES256,  /* VAES, AVX2: two */
-    SPX_CRYPTO_VAES512,  /* VAES, AVX-512F/VL/DQ/BW/VBMI, GFNI: four */
+    SPX_CRYPTO_VAES512,  /* VAES, AVX-512F/VL/DQ/BW, GFNI: four */
     SPX_CRYPTO_ISA_COUNT
 } spx_crypto_isa;
 
