@@ -30,8 +30,8 @@
  * AES an ideal cipher, one that makes p AES calls tells q such hashes from random with at most
  * (2 mu p + (mu - 1) q) / 2^127: a call, forward or backward, meets one of the mu under its key, or
  * two of a key would have to collide. That is 128 bits less 1 (delta's fixed bit), 1 and
- * log2(64) = 6: 120 bits, and the second term is below 2^-40 for 2^70 ReLUs. A key a ReLU would give
- * 126.
+ * log2(64) = 6: 120 bits, and the second term is below 2^-40 for 2^70 ReLUs. A key for each ReLU
+ * would give 126.
  * Tweak, 128 bits, never twice under one delta:
  *     w[1] = domain, the caller's: unique for every (restart epoch, file, query, layer)
  *     w[0] = group << 16 | number of the key within a ReLU (2 a gate, 1 a projection; below 2^16)
