@@ -3,7 +3,7 @@
 /* Private: a plan from the inside. */
 #include "kernels/nn/conv2d/conv2d_cuda_impl.h"
 
-#define SPX_CONV2D_EACH 14                       /* candidates of a layout */
+#define SPX_CONV2D_EACH 10                       /* candidates of a layout */
 #define SPX_CONV2D_CHOICE (SPX_CONV2D_TEXT + 32) /* bytes of a choice's text */
 
 struct spx_conv2d_plan {
