@@ -23,32 +23,55 @@ __device__ bool is_cut(const spx_augment &a, const spx_augment_draw &d, int y, i
     return a.cutout > 0 && y >= top && y < top + a.cutout && x >= left && x < left + a.cutout;
 }
 
-__global__ void augment(job j, float *out)
+/* The stored byte, or black, of channel c at (y, x) of the sample before cutout. */
+__device__ uint8_t padded(const spx_augment_shape &s, const spx_augment_draw &d, const uint8_t *src,
+                          ptrdiff_t row_step, ptrdiff_t pixel_step, int y, int x)
 {
-    const spx_augment_shape s = j.shape;
+    const int row = y - ((s.height - s.from_height) / 2 - d.dy);
+    const int column = x - ((s.width - s.from_width) / 2 - d.dx);
+    const bool inside = row >= 0 && row < s.from_height && column >= 0 && column < s.from_width;
+    return inside ? src[row * row_step + column * pixel_step] : 0;
+}
+
+/* grid: (sample, part of its pixels) */
+__global__ void __launch_bounds__(THREADS) augment(job j, float *out)
+{
+    __shared__ spx_augment_draw d;
+    spx_augment_shape s = j.shape;
     const uint32_t image = j.from.index[blockIdx.x];
-    const int pixels = s.height * s.width, stored = s.from_height * s.from_width;
-    const uint8_t *const src =
-        j.from.images + static_cast<size_t>(image) * static_cast<size_t>(s.channels * stored);
+    const int pixels = s.height * s.width;
+    const uint8_t *src = j.from.images;
     float *const dst = out + static_cast<size_t>(blockIdx.x) * static_cast<size_t>(pixels) *
                                  static_cast<size_t>(s.channels);
-    __shared__ spx_augment_draw d;
+    if (j.from.place != NULL) {
+        const spx_augment_place p = j.from.place[image];
+        s.from_height = p.height;
+        s.from_width = p.width;
+        src += p.offset;
+    } else {
+        src += static_cast<size_t>(image) * static_cast<size_t>(s.channels) *
+               static_cast<size_t>(s.from_height) * static_cast<size_t>(s.from_width);
+    }
+    const ptrdiff_t pixel = s.interleaved ? s.channels : 1, row = s.from_width * pixel;
+    const ptrdiff_t plane = s.interleaved ? 1 : row * s.from_height;
     if (threadIdx.x == 0) {
         spx_rng rng;
         spx_augment_rng(&rng, j.from.seed, j.from.epoch, image);
-        spx_augment_choose(&j.augment, s.height, s.width, &rng, &d);
+        spx_augment_choose(&j.augment, &s, &rng, &d);
     }
     __syncthreads();
-    const int top = (s.height - s.from_height) / 2 - d.dy;
-    const int left = (s.width - s.from_width) / 2 - d.dx;
+    const bool resized = j.augment.resized_crop != SPX_RESIZED_CROP_NONE;
     const int stride = static_cast<int>(gridDim.y * THREADS);
     for (int i = static_cast<int>(blockIdx.y * THREADS + threadIdx.x); i < pixels; i += stride) {
-        const int y = i / s.width, x = i % s.width;
-        const int row = y - top, column = (d.flip ? s.width - 1 - x : x) - left;
-        const bool inside = row >= 0 && row < s.from_height && column >= 0 && column < s.from_width;
+        const int y = i / s.width, x = i % s.width, before = d.flip ? s.width - 1 - x : x;
         const bool cut = is_cut(j.augment, d, y, x);
+        const spx_resize_taps rows = spx_resize_at(y, d.box_height, s.height);
+        const spx_resize_taps columns = spx_resize_at(before, d.box_width, s.width);
         for (int c = 0; c < s.channels; c++) {
-            const int v = inside ? src[c * stored + row * s.from_width + column] : 0;
+            const uint8_t *const from = src + c * plane;
+            const uint8_t v = resized ? spx_resize_pixel(from + d.box_y * row + d.box_x * pixel,
+                                                         row, pixel, &rows, &columns)
+                                      : padded(s, d, from, row, pixel, y, before);
             dst[i * s.channels + c] = cut ? 0.0f : j.from.normalise->value[c][v];
         }
     }
@@ -63,6 +86,9 @@ spx_status spx_augment_batch_cuda(spx_stream *s, const spx_augment *a,
     const int64_t pixels = static_cast<int64_t>(shape->height) * shape->width;
     const int64_t parts = (pixels + PIXELS_PER_BLOCK - 1) / PIXELS_PER_BLOCK;
     const job j = {*a, *shape, *from};
+    if (from->place != NULL && a->resized_crop == SPX_RESIZED_CROP_NONE) {
+        return SPX_FAIL(SPX_EINVAL, "augment: images of many sizes without resized crop");
+    }
     if (n < 1) {
         return SPX_OK;
     }

@@ -5,10 +5,19 @@
 #include "data/augment/augment.h"
 #include "kernels/device/stream.h"
 
+/** Where one image lies and how large it is, where images differ in size. */
+typedef struct spx_augment_place {
+    uint64_t offset; /* bytes from the first image */
+    int32_t height, width;
+} spx_augment_place;
+
 /** Where a batch comes from; device memory. */
 typedef struct spx_augment_from {
-    const uint8_t *images; /* of the split: (images, channels, from_height, from_width) */
-    const uint32_t *index; /* [n]: which of them */
+    const uint8_t *images;          /* of the split: (images, channels, from_height, from_width), or
+                                       interleaved, by the shape */
+    const spx_augment_place *place; /* [images], instead of the shape's stored size; or NULL. Only
+                                       with resized_crop */
+    const uint32_t *index;          /* [n]: which of them */
     const spx_normalise *normalise;
     uint64_t seed, epoch;
 } spx_augment_from;
@@ -17,7 +26,7 @@ typedef struct spx_augment_from {
  * out[i] = the sample that spx_augment_rng(seed, epoch, index[i]), spx_augment_choose and
  * spx_augment_apply make of image index[i].
  * @param out  (n, height, width, channels) f32, device memory
- * @return SPX_OK, SPX_EDEVICE
+ * @return SPX_OK, SPX_EINVAL (places without resized_crop), SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_augment_batch_cuda(spx_stream *s, const spx_augment *a,
                                                  const spx_augment_shape *shape, int64_t n,

@@ -195,9 +195,12 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     d->o.threads = threads_for(s, split, o->threads);
     d->o.prefetch = o->prefetch > d->o.threads ? o->prefetch : d->o.threads;
     d->o.upload = split != NULL ? NULL : s;
-    d->shape = (spx_augment_shape){pack->channels, pack->height, pack->width,
+    d->shape = (spx_augment_shape){pack->channels,
+                                   pack->height,
+                                   pack->width,
                                    o->height == 0 ? pack->height : o->height,
-                                   o->width == 0 ? pack->width : o->width};
+                                   o->width == 0 ? pack->width : o->width,
+                                   false};
     st = spx_loader_open(&d->loader, pack, &d->o);
     if (st == SPX_OK) {
         st = split != NULL ? open_resident(d) : open_feed(d);

@@ -110,7 +110,7 @@ static void fill(const spx_loader *l, slot *s, uint64_t ticket, const uint32_t *
         spx_augment_draw draw;
         spx_rng rng;
         spx_augment_rng(&rng, l->o.seed, epoch, image);
-        spx_augment_choose(augment, shape->height, shape->width, &rng, &draw);
+        spx_augment_choose(augment, shape, &rng, &draw);
         spx_augment_apply(augment, &draw, &l->normalise, shape, split->images + image * from,
                           s->images + i * to);
         s->labels[i] = split->labels[image];
@@ -340,7 +340,8 @@ spx_status spx_loader_open(spx_loader **out, const spx_pack *pack,
     l = p;
     l->pack = pack;
     l->o = o;
-    l->shape = (spx_augment_shape){pack->channels, pack->height, pack->width, o.height, o.width};
+    l->shape =
+        (spx_augment_shape){pack->channels, pack->height, pack->width, o.height, o.width, false};
     (void)pthread_mutex_init(&l->lock, NULL);
     (void)pthread_cond_init(&l->work, NULL);
     (void)pthread_cond_init(&l->done, NULL);

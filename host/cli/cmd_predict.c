@@ -88,8 +88,8 @@ static spx_status predict(predictor *p, const uint8_t *pixels, int height, int w
     const spx_input_shape *in = &p->m->spec.input;
     const spx_augment none = {0};
     const spx_augment_draw draw = {0};
-    const spx_augment_shape shape = {(int)in->channels, height, width, (int)in->rows,
-                                     (int)in->columns};
+    const spx_augment_shape shape = {(int)in->channels, height,           width,
+                                     (int)in->rows,     (int)in->columns, false};
     const int64_t classes = p->m->spec.classes;
     const void *input[2] = {NULL, NULL};
     spx_binding b = spx_model_runner_binding(&p->runner);

@@ -6,7 +6,7 @@
 enum { C = 2, FROM_H = 5, FROM_W = 4, H = 8, W = 7, PIXELS = C * H * W };
 
 static const double mean[C] = {0.25, 0.5}, deviation[C] = {0.5, 0.125};
-static const spx_augment_shape shape = {C, FROM_H, FROM_W, H, W};
+static const spx_augment_shape shape = {C, FROM_H, FROM_W, H, W, false};
 static uint8_t image[C * FROM_H * FROM_W];
 
 static void make(spx_normalise *n)
@@ -52,7 +52,11 @@ SPX_TEST(every_draw_gives_what_the_definition_says)
     spx_normalise n;
     make(&n);
     for (int i = 0; i < 9 * 9 * 2; i++) {
-        const spx_augment_draw d = {i % 9 - 4, i / 9 % 9 - 4, i / 81 == 1, i % H, i % W};
+        const spx_augment_draw d = {.dy = i % 9 - 4,
+                                    .dx = i / 9 % 9 - 4,
+                                    .flip = i / 81 == 1,
+                                    .cut_y = i % H,
+                                    .cut_x = i % W};
         memset(got, 0xff, sizeof got); /* NaN: every element must be written */
         spx_augment_apply(&a, &d, &n, &shape, image, got);
         reference(&a, &d, want);
@@ -65,7 +69,7 @@ SPX_TEST(a_crop_that_leaves_the_image_is_all_black)
     SPX_UNUSED;
     const spx_augment a = {.pad_crop = SPX_AUGMENT_MAX_PAD};
     const spx_augment_draw far[] = {
-        {H, 0, false, 0, 0}, {0, -W, true, 0, 0}, {-60, 60, true, 0, 0}};
+        {.dy = H}, {.dx = -W, .flip = true}, {.dy = -60, .dx = 60, .flip = true}};
     float got[PIXELS];
     spx_normalise n;
     make(&n);
@@ -87,7 +91,7 @@ SPX_TEST(without_augmentation_the_sample_is_the_centred_image)
     float got[PIXELS];
     make(&n);
     spx_rng_init(&rng, 1, SPX_RNG_AUGMENT, 2);
-    spx_augment_choose(&none, H, W, &rng, &d);
+    spx_augment_choose(&none, &shape, &rng, &d);
     assert_int_equal(rng.counter, 0); /* what is off draws nothing */
     spx_augment_apply(&none, &d, &n, &shape, image, got);
     assert_true(got[0] == (float)((0 - mean[0]) / deviation[0]));
@@ -103,7 +107,7 @@ SPX_TEST(draws_cover_their_ranges_evenly)
         spx_augment_draw d;
         spx_rng rng;
         spx_rng_init(&rng, 3, SPX_RNG_AUGMENT, i);
-        spx_augment_choose(&a, H, W, &rng, &d);
+        spx_augment_choose(&a, &shape, &rng, &d);
         assert_true(d.dy >= -4 && d.dy <= 4 && d.dx >= -4 && d.dx <= 4);
         assert_true(d.cut_y >= 0 && d.cut_y < H && d.cut_x >= 0 && d.cut_x < W);
         dy[d.dy + 4]++;
@@ -126,6 +130,180 @@ SPX_TEST(draws_cover_their_ranges_evenly)
     }
 }
 
+/* ---- crops of any size, resized ---- */
+
+enum { BIG_H = 37, BIG_W = 53 };
+
+static uint8_t big[C * BIG_H * BIG_W];
+
+static void make_big(void)
+{
+    spx_rng rng;
+    spx_rng_init(&rng, 9, SPX_RNG_TEST, 1);
+    for (size_t i = 0; i < sizeof big; i++) {
+        big[i] = (uint8_t)spx_rng_u32(&rng);
+    }
+}
+
+/* The triangle filter in double: pixel `at` of n brought to m, weight of pixel i, not yet divided.
+ */
+static double triangle(int at, int i, int n, int m)
+{
+    const double scale = (double)n / m, support = scale > 1 ? scale : 1;
+    const double centre = (at + 0.5) * scale, d = fabs(i + 0.5 - centre) / support;
+    return d < 1 ? 1 - d : 0;
+}
+
+static double resized(const spx_augment_draw *d, int c, int y, int x, int height, int width)
+{
+    double sum = 0, weights = 0;
+    for (int i = 0; i < d->box_height; i++) {
+        for (int j = 0; j < d->box_width; j++) {
+            const double w =
+                triangle(y, i, d->box_height, height) * triangle(x, j, d->box_width, width);
+            sum += w * big[(c * BIG_H + d->box_y + i) * BIG_W + d->box_x + j];
+            weights += w;
+        }
+    }
+    return sum / weights;
+}
+
+SPX_TEST(a_resized_box_is_the_triangle_filters_mean_planar_or_interleaved)
+{
+    static const spx_augment_draw boxes[] = {
+        {.box_height = BIG_H, .box_width = BIG_W},
+        {.box_y = 3, .box_x = 7, .box_height = 5, .box_width = 40, .flip = true},
+        {.box_y = BIG_H - 1, .box_x = BIG_W - 1, .box_height = 1, .box_width = 1},
+        {.box_y = 2, .box_x = 0, .box_height = H, .box_width = W},
+        {.box_y = 30, .box_x = 50, .box_height = 7, .box_width = 2, .flip = true},
+    };
+    const spx_augment a = {.resized_crop = SPX_RESIZED_CROP_RANDOM};
+    const spx_augment_shape planar = {C, BIG_H, BIG_W, H, W, false};
+    spx_augment_shape mixed = planar;
+    static uint8_t interleaved[sizeof big];
+    static float got[PIXELS], again[PIXELS];
+    spx_normalise n;
+    SPX_UNUSED;
+    make(&n);
+    make_big();
+    mixed.interleaved = true;
+    for (int i = 0; i < BIG_H * BIG_W; i++) {
+        for (int c = 0; c < C; c++) {
+            interleaved[i * C + c] = big[c * BIG_H * BIG_W + i];
+        }
+    }
+    for (size_t b = 0; b < sizeof boxes / sizeof boxes[0]; b++) {
+        const spx_augment_draw *d = &boxes[b];
+        spx_augment_apply(&a, d, &n, &planar, big, got);
+        spx_augment_apply(&a, d, &n, &mixed, interleaved, again);
+        assert_memory_equal(got, again, sizeof got);
+        for (int i = 0; i < PIXELS; i++) {
+            const int c = i / (H * W), y = i / W % H, x = d->flip ? W - 1 - i % W : i % W;
+            const double want = resized(d, c, y, x, H, W);
+            /* rounded half up; in double a value may fall just below a half that is exact */
+            const int low = (int)floor(want + 0.5 - 1e-9), high = (int)floor(want + 0.5 + 1e-9);
+            assert_true(got[i] == n.value[c][low] || got[i] == n.value[c][high]);
+        }
+    }
+}
+
+SPX_TEST(a_box_of_the_samples_own_size_is_copied)
+{
+    const spx_augment a = {.resized_crop = SPX_RESIZED_CROP_RANDOM};
+    const spx_augment_draw d = {.box_y = 11, .box_x = 13, .box_height = H, .box_width = W};
+    const spx_augment_shape planar = {C, BIG_H, BIG_W, H, W, false};
+    float got[PIXELS];
+    spx_normalise n;
+    SPX_UNUSED;
+    make(&n);
+    make_big();
+    spx_augment_apply(&a, &d, &n, &planar, big, got);
+    for (int i = 0; i < PIXELS; i++) {
+        const int c = i / (H * W), y = i / W % H, x = i % W;
+        assert_true(got[i] == n.value[c][big[(c * BIG_H + 11 + y) * BIG_W + 13 + x]]);
+    }
+}
+
+SPX_TEST(random_boxes_lie_inside_have_their_areas_and_ratios_and_end_in_a_centred_one)
+{
+    const spx_augment a = {.resized_crop = SPX_RESIZED_CROP_RANDOM};
+    const spx_augment_shape usual = {3, 300, 400, 224, 224, true},
+                            strip = {3, 30, 4000, 8, 8, true}, tower = {3, 4000, 30, 8, 8, true};
+    double share = 0, log_ratio = 0;
+    int fitted = 0;
+    SPX_UNUSED;
+    for (uint64_t i = 0; i < 4000; i++) {
+        spx_augment_draw d;
+        spx_rng rng;
+        spx_augment_rng(&rng, 5, 1, (uint32_t)i);
+        spx_augment_choose(&a, &usual, &rng, &d);
+        const double s = (double)d.box_height * d.box_width / (300.0 * 400.0);
+        const double r = (double)d.box_width / d.box_height;
+        assert_true(d.box_y >= 0 && d.box_y + d.box_height <= 300);
+        assert_true(d.box_x >= 0 && d.box_x + d.box_width <= 400);
+        /* rounding moves a side of at least sqrt(0.08 * 3/4) of 300 pixels by half a pixel */
+        assert_true(s >= 0.08 * 0.98 && s <= 1);
+        assert_true(r >= 0.75 * 0.98 && r <= 4.0 / 3 * 1.02);
+        share += s / 4000;
+        log_ratio += log(r) / 4000;
+        fitted += rng.counter < 3;
+    }
+    /* shares near 1 rarely fit, so the mean lies below that of 0.08..1, 0.54 +- 0.27/sqrt(4000);
+     * the image is wider than high, so wide boxes fit more often */
+    assert_true(share > 0.35 && share < 0.54);
+    assert_true(log_ratio > -0.02 && log_ratio < 0.1);
+    assert_true(fitted > 3000);
+    for (uint64_t i = 0; i < 100; i++) { /* 1:133: no ratio fits; 40x30 in the middle remain */
+        spx_augment_draw d;
+        spx_rng rng;
+        spx_augment_rng(&rng, 5, 1, (uint32_t)i);
+        spx_augment_choose(&a, &strip, &rng, &d);
+        if (d.box_height == 30 && d.box_width == 40) {
+            assert_true(d.box_y == 0 && d.box_x == 1980);
+        }
+        spx_augment_rng(&rng, 5, 1, (uint32_t)i);
+        spx_augment_choose(&a, &tower, &rng, &d);
+        if (d.box_width == 30 && d.box_height == 40) {
+            assert_true(d.box_x == 0 && d.box_y == 1980);
+        }
+    }
+}
+
+SPX_TEST(the_ratios_exponential_is_the_librarys)
+{
+    SPX_UNUSED;
+    for (int i = -1000; i <= 1000; i++) {
+        const double t = 0.3e-3 * i;
+        assert_true(fabs(spx_augment_exp(t) / exp(t) - 1) <= 4e-16);
+    }
+}
+
+SPX_TEST(evaluation_takes_seven_eighths_of_the_middle_of_the_samples_ratio)
+{
+    static const struct {
+        int h, w, height, width, y, x, box_height, box_width;
+    } cases[] = {{256, 256, 224, 224, 16, 16, 224, 224},
+                 {256, 400, 224, 224, 16, 88, 224, 224},
+                 {600, 512, 224, 224, 76, 32, 448, 448},
+                 {100, 400, 50, 100, 6, 112, 88, 175},
+                 {1, 1, 8, 8, 0, 0, 1, 1}};
+    const spx_augment a = {.resized_crop = SPX_RESIZED_CROP_CENTRE};
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const spx_augment_shape k = {3,    cases[i].h, cases[i].w, cases[i].height, cases[i].width,
+                                     false};
+        spx_augment_draw d;
+        spx_rng rng;
+        spx_augment_rng(&rng, 1, 1, 1);
+        spx_augment_choose(&a, &k, &rng, &d);
+        assert_int_equal(rng.counter, 0);
+        assert_int_equal(d.box_height, cases[i].box_height);
+        assert_int_equal(d.box_width, cases[i].box_width);
+        assert_int_equal(d.box_y, cases[i].y);
+        assert_int_equal(d.box_x, cases[i].x);
+    }
+}
+
 SPX_TEST(bad_settings_are_refused)
 {
     SPX_UNUSED;
@@ -139,7 +317,11 @@ SPX_TEST(bad_settings_are_refused)
     CHECK_FAILS(SPX_EINVAL, spx_augment_check(&(spx_augment){.pad_crop = 65}, H, W));
     CHECK_FAILS(SPX_EINVAL, spx_augment_check(&(spx_augment){.cutout = W + 1}, H, W));
     CHECK_FAILS(SPX_EINVAL, spx_augment_check(&(spx_augment){.cutout = -1}, H, W));
-    CHECK_OK(spx_augment_check(&(spx_augment){64, true, W}, H, W));
+    CHECK_FAILS(SPX_EINVAL, spx_augment_check(&(spx_augment){.resized_crop = 3}, H, W));
+    CHECK_FAILS(SPX_EINVAL,
+                spx_augment_check(
+                    &(spx_augment){.pad_crop = 1, .resized_crop = SPX_RESIZED_CROP_RANDOM}, H, W));
+    CHECK_OK(spx_augment_check(&(spx_augment){64, true, W, SPX_RESIZED_CROP_NONE}, H, W));
 }
 
 int main(void)
@@ -149,6 +331,11 @@ int main(void)
         SPX_UNIT(a_crop_that_leaves_the_image_is_all_black),
         SPX_UNIT(without_augmentation_the_sample_is_the_centred_image),
         SPX_UNIT(draws_cover_their_ranges_evenly),
+        SPX_UNIT(a_resized_box_is_the_triangle_filters_mean_planar_or_interleaved),
+        SPX_UNIT(a_box_of_the_samples_own_size_is_copied),
+        SPX_UNIT(random_boxes_lie_inside_have_their_areas_and_ratios_and_end_in_a_centred_one),
+        SPX_UNIT(the_ratios_exponential_is_the_librarys),
+        SPX_UNIT(evaluation_takes_seven_eighths_of_the_middle_of_the_samples_ratio),
         SPX_UNIT(bad_settings_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

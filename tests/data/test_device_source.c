@@ -83,8 +83,13 @@ static void body(spx_stream *s, double share, const spx_loader_options *o)
 
 SPX_TEST(batches_are_the_loaders_by_every_way_and_with_every_augmentation)
 {
-    static const spx_augment augment[] = {
-        {0, false, 0}, {2, false, 0}, {0, true, 0}, {0, false, 3}, {2, true, 4}};
+    static const spx_augment augment[] = {{.pad_crop = 0},
+                                          {.pad_crop = 2},
+                                          {.flip = true},
+                                          {.cutout = 3},
+                                          {2, true, 4, SPX_RESIZED_CROP_NONE},
+                                          {.resized_crop = SPX_RESIZED_CROP_RANDOM, .flip = true},
+                                          {.resized_crop = SPX_RESIZED_CROP_CENTRE, .cutout = 2}};
     SPX_UNUSED;
     for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
         spx_stream *s;
