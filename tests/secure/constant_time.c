@@ -38,6 +38,9 @@ static void *secret(size_t n)
 
 static void run_leak(void)
 {
+#if !defined(SPX_HAVE_VALGRIND)
+    exit(77); /* built without valgrind's header: nothing can be marked */
+#endif
     uint64_t *x = secret(sizeof *x);
     if (*x % 3 == 0) {
         (void)puts("a branch");

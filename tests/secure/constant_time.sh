@@ -11,7 +11,11 @@ under() {
 }
 
 under aesni leak 2>/dev/null >&2
-[ $? -eq 9 ] || { echo "FAILED: a branch on a secret was not found"; exit 1; }
+case $? in
+9) ;;
+77) echo "built without valgrind's headers"; exit 77 ;;
+*) echo "FAILED: a branch on a secret was not found"; exit 1 ;;
+esac
 for isa in portable aesni; do
     for case in ct aes ot gc; do
         under $isa $case || { echo "FAILED: $case, $isa"; exit 1; }
