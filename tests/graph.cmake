@@ -1,3 +1,12 @@
 spx_test(test_graph SOURCES graph/test_graph.c LINK spx_graph)
 spx_test(test_program SOURCES graph/test_program.c LINK spx_graph LABELS threads)
 spx_test(test_tuning SOURCES graph/test_tuning.c LINK spx_graph)
+spx_test(test_program_cuda SOURCES graph/test_program_cuda.c LINK spx_graph)
+if(SPX_CUDA_EMULATED) # threads, blocks and lanes in other orders
+  foreach(order reverse 11)
+    foreach(name test_program test_program_cuda)
+      add_test(NAME ${name}_${order} COMMAND ${name})
+      set_tests_properties(${name}_${order} PROPERTIES ENVIRONMENT SPX_EMULATION_ORDER=${order})
+    endforeach()
+  endforeach()
+endif()

@@ -7,6 +7,9 @@ const spx_backend *spx_backend_of(spx_device device)
 {
     static const spx_backend *const backends[SPX_DEVICE_COUNT] = {
         [SPX_DEVICE_CPU] = &spx_backend_cpu,
+#ifdef SPX_HAVE_CUDA
+        [SPX_DEVICE_CUDA] = &spx_backend_cuda,
+#endif
     };
     return (unsigned)device < (unsigned)SPX_DEVICE_COUNT ? backends[device] : NULL;
 }

@@ -32,9 +32,10 @@ SPX_MUST_CHECK spx_status spx_pass_remove_dead(spx_graph *g, const spx_tid *keep
 
 /**
  * After differentiation: lets the backward nodes (from index n_forward on) read recomputed copies
- * of convolutions and pools, cheapest bytes first, worth at most share (0..1) of the forward work.
+ * of convolutions and pools (and of norms of one term), cheapest bytes first, worth at most share
+ * (0..1) of the forward work.
  */
-SPX_MUST_CHECK spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share);
+SPX_MUST_CHECK spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share, bool norms);
 
 /** Sets the offsets of parameters, states and gradients; views lie inside their parents. */
 SPX_MUST_CHECK spx_status spx_graph_layout(spx_graph *g);

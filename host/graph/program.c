@@ -195,7 +195,10 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
                                   o->n_grad, p->grad),
                 done);
         if (o->recompute > 0.0f) {
-            SPX_TRY(st, spx_pass_recompute(p->g, n_forward, o->recompute), done);
+            SPX_TRY(
+                st,
+                spx_pass_recompute(p->g, n_forward, o->recompute, !p->backend->fuse_conv_inputs),
+                done);
         }
         for (int k = 0; k < o->n_grad; k++) {
             keep[n++] = p->grad[k];

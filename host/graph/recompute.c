@@ -1,7 +1,8 @@
 /*
  * Rematerialisation (Chen et al., arXiv 1604.06174, with a cost model): activations whose bytes are
  * cheapest to make again are dropped after the forward pass and recomputed just before the backward
- * pass needs them. Values are the same to the bit; only convolutions and pools are candidates.
+ * pass needs them. Values are the same to the bit. Candidates are convolutions, pools and, where
+ * asked for, lone norms: their inputs are kept for the backward pass anyway.
  */
 #include "host/graph/exec.h"
 #include "host/graph/graph_impl.h"
@@ -36,29 +37,42 @@ static int cheapest_first(const void *pa, const void *pb)
     return a->node < b->node ? -1 : 1; /* the earlier, the longer it would have to be kept */
 }
 
+/* What a norm's reading and writing costs, in operations of convolutions per element: 8 bytes at a
+ * twentieth of a byte per operation. */
+#define NORM_FLOPS 160
+
+static bool is_norm(const spx_node *nd)
+{
+    return nd->op == SPX_OP_NORM_SUM && nd->n_in == SPX_TERM_FIELDS;
+}
+
 static double node_flops(const spx_graph *g, const spx_node *nd)
 {
     const double count = (double)spx_tensor_count(&g->tensor[nd->out[0]]);
     if (nd->op == SPX_OP_AVG_POOL) {
         return count * (double)(nd->attr.size * nd->attr.size);
     }
+    if (nd->op == SPX_OP_NORM_SUM) {
+        return count * NORM_FLOPS;
+    }
     const int64_t *w = g->tensor[nd->in[1]].dim;
     return 2.0 * count * (double)(w[1] * w[2] * w[3]);
 }
 
 /* Marks the forward nodes to recompute: least work per byte first, up to share of all work. */
-static void choose(remat *r, candidate *list, double share)
+static void choose(remat *r, candidate *list, double share, bool norms)
 {
     const spx_graph *g = r->g;
     double budget = 0;
     int n = 0;
     for (int i = 0; i < r->n_forward; i++) {
         const spx_node *nd = &g->node[i];
-        if (nd->op != SPX_OP_CONV2D && nd->op != SPX_OP_AVG_POOL) {
+        const bool norm = norms && is_norm(nd);
+        if (nd->op != SPX_OP_CONV2D && nd->op != SPX_OP_AVG_POOL && !norm) {
             continue;
         }
         const double flops = node_flops(g, nd);
-        budget += share * flops;
+        budget += norm ? 0 : share * flops;
         if (g->tensor[nd->out[0]].parent == SPX_NO_TENSOR) {
             list[n++] = (candidate){i, flops, (double)spx_tensor_count(&g->tensor[nd->out[0]])};
         }
@@ -99,7 +113,7 @@ static spx_tid twin_of(remat *r, spx_tid t)
         return part;
     }
     const int n_in = g->node[p].n_in;
-    spx_tid in[7];
+    spx_tid in[SPX_TERM_FIELDS]; /* as many as a convolution has */
     for (int k = 0; k < n_in; k++) {
         in[k] = twin_of(r, g->node[p].in[k]);
     }
@@ -111,6 +125,9 @@ static spx_tid twin_of(remat *r, spx_tid t)
         memcpy(nd->in, in, sizeof(spx_tid) * (size_t)n_in);
         nd->out[0] = r->twin[t];
         nd->attr = g->node[p].attr;
+        if (nd->op == SPX_OP_NORM_SUM) {
+            nd->coef_index[0] = g->node[p].coef_index[0];
+        }
         nd->block = g->node[p].block;
         nd->auxiliary = g->node[p].auxiliary;
         r->out[r->n_out++] = *nd;
@@ -139,7 +156,7 @@ static spx_status rewrite_backward(remat *r)
     return spx_graph_status(g);
 }
 
-spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share)
+spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share, bool norms)
 {
     const size_t n = (size_t)g->n_tensors + 1, m = (size_t)g->n_nodes + (size_t)n_forward + 1;
     candidate *list = malloc(sizeof *list * ((size_t)n_forward + 1));
@@ -165,7 +182,7 @@ spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share)
                 }
             }
         }
-        choose(&r, list, (double)share);
+        choose(&r, list, (double)share, norms);
         st = rewrite_backward(&r);
     }
     free(list);

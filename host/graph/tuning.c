@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define KEY_NUMBERS SPX_TUNING_KEY
-#define CUDA_WORDS 22 /* of a key: "cuda", 8 of device and pass, 13 numbers */
+#define CUDA_WORDS 24 /* of a key: "cuda", 8 of device and pass, 15 numbers */
 #define LINE_BYTES 1024
 #define TIMED_RUNS 3
 /* Winograd's rounding averages out over channels: with fewer than these it reached 3e-5 in a
@@ -36,6 +36,9 @@ void spx_tuning_destroy(spx_tuning *t)
         free(t->cuda[i].key);
         free(t->cuda[i].choice);
     }
+#ifdef SPX_HAVE_CUDA
+    spx_tuning_release_plans(t);
+#endif
     free(t->cuda);
     free(t->cpu);
     free(t);

@@ -7,7 +7,7 @@
  *
  *   pass threads n c h w k r s stride dilation pad_begin pad_end algorithm
  *   cuda device driver runtime precision deterministic pass accumulate bias n c h w k r s stride
- *        dilation pad_begin pad_end x_pixel y_pixel choice
+ *        dilation pad_begin pad_end x_pixel y_pixel x_first y_first choice
  *
  * The device's name has no spaces ('_'); the choice is spx_conv2d_plan_choice's word. Every build
  * keeps the lines of every device.

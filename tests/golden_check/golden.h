@@ -15,7 +15,8 @@ typedef struct golden_rule {
     double worst;  /* of any tensor */
     double median; /* over the tensors of the quantity; 0: not asked */
     double zero;   /* true zeros: largest absolute difference of any element; 0: no such tensors */
-    bool flips;    /* a ReLU input within rounding of zero may decide: see golden_report.attempt */
+    bool difference; /* a finite difference: below f32 its step drowns in the weights' rounding */
+    bool flips; /* a ReLU input within rounding of zero may decide: see golden_report.attempt */
 } golden_rule;
 
 /*
@@ -34,8 +35,9 @@ typedef struct golden_rule {
  * - both operands of up to 16 products in a row are rounded, each by u at most: 32*u;
  * - what moves activations by 8*u also moves 0.8*8*u of all ReLU inputs (normal ones) across zero,
  *   and with each its gradient: sqrt(6.4*u) of a gradient's norm a layer, adding in quadrature:
- *   6*sqrt(u) after the median's six or so layers, 16*sqrt(u) after the stem's forty;
- * - true zeros are as much larger as the rounding.
+ *   6*sqrt(u) after the median's six or so layers, 16*sqrt(u) for what depends on all forty. A
+ *   single tensor has no bound of its own: it may be what is left of a sum that cancels;
+ * - true zeros are as much larger as the rounding; finite differences need only be numbers.
  */
 golden_rule golden_rule_at(golden_rule rule, spx_precision p);
 
@@ -139,6 +141,10 @@ typedef struct golden_options {
 
 #define GOLDEN_MAX_INPUTS 512
 #define GOLDEN_MAX_OUTPUTS (1 + SPX_MAX_LAYERS)
+
+/** Copies dense f32 (n, c, h, w) to a stream's device, in its order of elements. */
+SPX_MUST_CHECK spx_status golden_put_images(spx_stream *s, const float *x, const int64_t dims[4],
+                                            void *device);
 
 /** A program with arenas of its own, in the host's memory and layout; runs carry them across. */
 typedef struct golden_engine {

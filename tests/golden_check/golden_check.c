@@ -1,7 +1,8 @@
 /*
  * golden_check [--device=cpu|cuda] [--precision=f32|tf32|bf16] [--threads=N] [--no-fusion]
  *              [--reference] FILE...
- * Rebuilds what the files describe and compares every number; exit code 1 if one differs.
+ * Rebuilds what the files describe and compares every number; exit code 1 if one differs, 77 where
+ * there is no such device.
  */
 #include "tests/golden_check/golden.h"
 
@@ -124,6 +125,10 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: golden_check [--device=cpu|cuda] [--precision=f32|tf32|bf16] "
                               "[--threads=N] [--no-fusion] [--reference] FILE...\n");
         return 2;
+    }
+    if (spx_device_count(s.device) == 0) {
+        (void)fprintf(stderr, "golden_check: no device %s here\n", spx_device_name(s.device));
+        return 77;
     }
     golden_report *r = calloc(1, sizeof *r);
     if (r == NULL || spx_stream_open(&o.stream, &s) != SPX_OK) {

@@ -151,22 +151,29 @@ static void to_nhwc(const float *x, const int64_t d[4], float *y)
     }
 }
 
+spx_status golden_put_images(spx_stream *s, const float *x, const int64_t dims[4], void *device)
+{
+    const size_t bytes = (size_t)(dims[0] * dims[1] * dims[2] * dims[3]) * sizeof(float);
+    void *turned;
+    spx_status st;
+    if (spx_stream_device(s) == SPX_DEVICE_CPU) {
+        return spx_upload(s, device, x, bytes);
+    }
+    SPX_RETURN_IF(spx_alloc(&turned, bytes));
+    to_nhwc(x, dims, turned);
+    st = spx_upload(s, device, turned, bytes);
+    spx_free(turned);
+    return st;
+}
+
 static spx_status upload_input(golden_engine *e, const spx_tensor *t, int k)
 {
     const size_t bytes = (size_t)spx_tensor_count(t) * 4; /* f32 and i32 alike */
-    void *turned;
-    spx_status st;
     if (e->bound[k] == NULL) {
         SPX_RETURN_IF(spx_device_alloc(e->stream, &e->bound[k], bytes));
     }
-    if (t->rank != 4 || spx_stream_device(e->stream) == SPX_DEVICE_CPU) {
-        return spx_upload(e->stream, e->bound[k], e->input[k], bytes);
-    }
-    SPX_RETURN_IF(spx_alloc(&turned, bytes));
-    to_nhwc(e->input[k], t->dim, turned);
-    st = spx_upload(e->stream, e->bound[k], turned, bytes);
-    spx_free(turned);
-    return st;
+    return t->rank == 4 ? golden_put_images(e->stream, e->input[k], t->dim, e->bound[k])
+                        : spx_upload(e->stream, e->bound[k], e->input[k], bytes);
 }
 
 /* What was given; the rest stays unbound. */

@@ -6,6 +6,7 @@
 #include "tests/golden_check/golden.h"
 
 #include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
 #include "search/bilevel/bilevel.h"
 
 #include <stdio.h>
@@ -14,10 +15,10 @@
 
 /* Any of the alphas' quantities end to end: one flipped ReLU moves the finite difference by about 1
  * %. */
-#define END_TO_END ((golden_rule){.worst = 3e-2, .flips = true})
+#define END_TO_END ((golden_rule){.worst = 3e-2, .difference = true, .flips = true})
 /* The finite difference from stored weights, direction and eps; its float64 twin had other
  * directions. */
-#define ISOLATED_HESSIAN ((golden_rule){.worst = 1e-4, .flips = true})
+#define ISOLATED_HESSIAN ((golden_rule){.worst = 1e-4, .difference = true, .flips = true})
 /* Norms and what follows from them move with a flipped ReLU as gradients do. */
 #define NORM ((golden_rule){.worst = 1e-2, .flips = true})
 
@@ -28,8 +29,8 @@ typedef struct step_case {
     double xi, lr;
     spx_supernet net;
     spx_bilevel b;
-    float *images[2]; /* training, validation */
-    int32_t *labels[2];
+    float *host[SPX_ROLE_COUNT]; /* an arena of each role, on its way to the device or back */
+    void *images[2], *labels[2]; /* training, validation; the device's */
     spx_samples train, val;
     spx_status traced; /* first failure inside a trace */
 } step_case;
@@ -71,21 +72,27 @@ static spx_status read_options(step_case *c, const spx_h5 *f, spx_bilevel_option
 static spx_status read_batch(step_case *c, const char *which, int i, spx_samples *out)
 {
     const spx_supernet_config *n = &c->net.config;
+    const int64_t dims[4] = {n->batch, n->input.channels, n->input.rows, n->input.columns};
+    const size_t count = (size_t)(dims[0] * dims[1] * dims[2] * dims[3]);
+    const size_t label_bytes = (size_t)n->batch * sizeof(int32_t);
+    spx_stream *s = c->net.stream;
     char name[64];
     float *x;
+    int32_t *label;
+    spx_status st;
+    SPX_RETURN_IF(spx_device_alloc(s, &c->images[i], count * sizeof(float)));
+    SPX_RETURN_IF(spx_device_alloc(s, &c->labels[i], label_bytes));
     (void)snprintf(name, sizeof name, "data/%s/%s_X", c->step, which);
-    const size_t count = (size_t)(n->batch * n->input.channels * n->input.rows * n->input.columns);
     SPX_RETURN_IF(golden_images(c->report, c->base, name, count, &x));
-    const spx_status st = spx_alloc((void **)&c->images[i], count * sizeof(float));
-    if (st == SPX_OK) {
-        memcpy(c->images[i], x, count * sizeof(float));
-    }
+    st = golden_put_images(s, x, dims, c->images[i]);
     free(x);
     SPX_RETURN_IF(st);
     (void)snprintf(name, sizeof name, "data/%s/%s_y", c->step, which);
-    SPX_RETURN_IF(golden_labels(c->base, name, (size_t)n->batch, &c->labels[i]));
+    SPX_RETURN_IF(golden_labels(c->base, name, (size_t)n->batch, &label));
+    st = spx_upload(s, c->labels[i], label, label_bytes);
+    free(label);
     *out = (spx_samples){c->images[i], c->labels[i], n->batch};
-    return SPX_OK;
+    return st;
 }
 
 static spx_status open_case(step_case *c, const golden_options *o)
@@ -106,26 +113,58 @@ static spx_status open_case(step_case *c, const golden_options *o)
     SPX_RETURN_IF(golden_supernet_config(c->base, &config));
     SPX_RETURN_IF(spx_supernet_init(&c->net, o->stream, &config, SPX_PASSES_SECOND_ORDER, NULL));
     SPX_RETURN_IF(spx_bilevel_init(&c->b, &c->net, &options, 0));
+    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_WEIGHT, &c->host[SPX_ROLE_WEIGHT]));
+    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_ARCH, &c->host[SPX_ROLE_ARCH]));
+    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_STATE, &c->host[SPX_ROLE_STATE]));
     SPX_RETURN_IF(read_batch(c, "trn", 0, &c->train));
     return read_batch(c, "val", 1, &c->val);
 }
 
 static void close_case(step_case *c)
 {
+    spx_stream *s = c->net.stream;
+    for (int i = 0; i < 2; i++) {
+        spx_device_free(s, c->images[i]);
+        spx_device_free(s, c->labels[i]);
+    }
+    for (int i = 0; i < SPX_ROLE_COUNT; i++) {
+        spx_free(c->host[i]);
+    }
     spx_bilevel_clear(&c->b);
     spx_supernet_clear(&c->net);
-    for (int i = 0; i < 2; i++) {
-        spx_free(c->images[i]);
-        free(c->labels[i]);
-    }
     spx_h5_close(c->base);
     spx_h5_close(c->previous);
 }
 
-/* A group of the alphas' names into an arena. */
-static spx_status load_alphas(const step_case *c, const spx_h5 *f, const char *group, float *arena)
+static size_t floats(const step_case *c, spx_role role)
 {
-    return golden_load(f, group, c->net.layout, SPX_ROLE_ARCH, arena, NULL, false);
+    return (size_t)c->net.layout->floats[role];
+}
+
+static spx_status put(step_case *c, spx_role role, const float *host, float *device)
+{
+    return spx_layout_upload(c->net.layout, c->net.stream, role, host, device);
+}
+
+static spx_status put_zeros(step_case *c, spx_role role, float *device)
+{
+    memset(c->host[role], 0, floats(c, role) * sizeof(float));
+    return put(c, role, c->host[role], device);
+}
+
+/* A group into an arena of that role; whole: as golden_load has it. */
+static spx_status load(step_case *c, const spx_h5 *f, const char *group, spx_role role, bool whole,
+                       float *device)
+{
+    float *host = c->host[role];
+    memset(host, 0, floats(c, role) * sizeof(float));
+    SPX_RETURN_IF(golden_load(f, group, c->net.layout, role, host, NULL, whole));
+    return put(c, role, host, device);
+}
+
+static spx_status load_alphas(step_case *c, const spx_h5 *f, const char *group, float *device)
+{
+    return load(c, f, group, SPX_ROLE_ARCH, false, device);
 }
 
 /* Adam's averages after one step from zero, by its formula: gradient plus decay of the first
@@ -133,42 +172,47 @@ static spx_status load_alphas(const step_case *c, const spx_h5 *f, const char *g
 static spx_status restore_adam(step_case *c)
 {
     const spx_bilevel_options *o = &c->b.options;
-    const size_t n = (size_t)c->net.layout->floats[SPX_ROLE_ARCH];
+    const size_t n = floats(c, SPX_ROLE_ARCH);
+    float *m = c->host[SPX_ROLE_ARCH], *a = NULL;
     char group[64];
-    memset(c->b.adam_m, 0, n * sizeof(float));
-    memset(c->b.adam_v, 0, n * sizeof(float));
+    spx_status st;
     c->b.alpha_steps = 0;
+    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_m));
+    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_v));
     if (c->previous == NULL) {
         return SPX_OK;
     }
     (void)snprintf(group, sizeof group, "alpha_grad_unrolled_%s", c->variant);
-    SPX_RETURN_IF(load_alphas(c, c->previous, group, c->b.adam_m));
-    SPX_RETURN_IF(load_alphas(c, c->base, "param", c->b.alphas));
+    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_ARCH, &a));
+    SPX_TRY(st, golden_load(c->base, "param", c->net.layout, SPX_ROLE_ARCH, a, NULL, false), done);
+    SPX_TRY(st, golden_load(c->previous, group, c->net.layout, SPX_ROLE_ARCH, m, NULL, false),
+            done);
     for (size_t i = 0; i < n; i++) {
-        const float g = c->b.adam_m[i] + o->alpha_decay * c->b.alphas[i];
-        c->b.adam_m[i] = (1 - o->alpha_beta1) * g;
-        c->b.adam_v[i] = (1 - o->alpha_beta2) * g * g;
+        const float g = m[i] + o->alpha_decay * a[i];
+        m[i] = (1 - o->alpha_beta1) * g;
+        a[i] = (1 - o->alpha_beta2) * g * g;
     }
+    SPX_TRY(st, put(c, SPX_ROLE_ARCH, m, c->b.adam_m), done);
+    SPX_TRY(st, put(c, SPX_ROLE_ARCH, a, c->b.adam_v), done);
     c->b.alpha_steps = 1;
-    return SPX_OK;
+done:
+    spx_free(a);
+    return st;
 }
 
 /* Everything as it was before the step. */
 static spx_status restore(step_case *c)
 {
-    const spx_layout *l = c->net.layout;
     const spx_h5 *f = c->previous != NULL ? c->previous : c->base;
     const bool first = c->previous == NULL;
     spx_bilevel *b = &c->b;
     SPX_RETURN_IF(restore_adam(c));
     SPX_RETURN_IF(load_alphas(c, f, first ? "param" : "alpha_after", b->alphas));
-    SPX_RETURN_IF(golden_load(f, first ? "param" : "weight_after", l, SPX_ROLE_WEIGHT, b->weights,
-                              NULL, false));
-    SPX_RETURN_IF(golden_load(f, first ? "buffer_before" : "buffer_after", l, SPX_ROLE_STATE,
-                              b->state, NULL, true));
-    memset(b->momentum, 0, (size_t)l->floats[SPX_ROLE_WEIGHT] * sizeof(float));
-    return first ? SPX_OK
-                 : golden_load(f, "momentum_after", l, SPX_ROLE_WEIGHT, b->momentum, NULL, true);
+    SPX_RETURN_IF(load(c, f, first ? "param" : "weight_after", SPX_ROLE_WEIGHT, false, b->weights));
+    SPX_RETURN_IF(
+        load(c, f, first ? "buffer_before" : "buffer_after", SPX_ROLE_STATE, true, b->state));
+    return first ? put_zeros(c, SPX_ROLE_WEIGHT, b->momentum)
+                 : load(c, f, "momentum_after", SPX_ROLE_WEIGHT, true, b->momentum);
 }
 
 /* Compares the group against weights and alphas laid out as the network's. */
@@ -177,6 +221,17 @@ static spx_status compare(step_case *c, const char *group, golden_rule rule, con
 {
     return golden_compare_group(c->report, group, rule, c->net.layout, weights, alphas, NULL,
                                 zero_of);
+}
+
+/* The same for one of the device's arenas. */
+static spx_status compare_arena(step_case *c, const char *group, golden_rule rule, spx_role role,
+                                const float *device, const char *zero_of)
+{
+    const float *of[SPX_ROLE_COUNT] = {0};
+    SPX_RETURN_IF(spx_layout_download(c->net.layout, c->net.stream, role, device, c->host[role]));
+    of[role] = c->host[role];
+    return golden_compare_group(c->report, group, rule, c->net.layout, of[SPX_ROLE_WEIGHT],
+                                of[SPX_ROLE_ARCH], of[SPX_ROLE_STATE], zero_of);
 }
 
 static const char *with_variant(const step_case *c, const char *quantity)
@@ -226,9 +281,10 @@ static spx_status compare_scalar(step_case *c, const char *name, golden_rule rul
 /* The weights after their step; true zeros of the gradient leave rounding noise in the momentum. */
 static spx_status compare_weights(step_case *c)
 {
-    SPX_RETURN_IF(compare(c, "weight_after", GOLDEN_NETWORK_GRADIENT, c->b.weights, NULL, NULL));
-    return compare(c, "momentum_after", GOLDEN_NETWORK_GRADIENT, c->b.momentum, NULL,
-                   "dw_val_at_virtual");
+    SPX_RETURN_IF(compare_arena(c, "weight_after", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_WEIGHT,
+                                c->b.weights, NULL));
+    return compare_arena(c, "momentum_after", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_WEIGHT,
+                         c->b.momentum, "dw_val_at_virtual");
 }
 
 static spx_status check_whole(step_case *c)
@@ -243,11 +299,10 @@ static spx_status check_whole(step_case *c)
     SPX_RETURN_IF(c->traced);
     SPX_RETURN_IF(compare_scalar(c, "dw_norm", NORM, report.dw_norm));
     SPX_RETURN_IF(compare_scalar(c, "eps", NORM, (double)report.eps));
-    SPX_RETURN_IF(compare(c, "alpha_after", END_TO_END, NULL, c->b.alphas, NULL));
+    SPX_RETURN_IF(compare_arena(c, "alpha_after", END_TO_END, SPX_ROLE_ARCH, c->b.alphas, NULL));
     SPX_RETURN_IF(compare_scalar(c, "weight_grad_norm_before_clip", NORM, report.weight_norm));
     SPX_RETURN_IF(compare_weights(c));
-    return golden_compare_group(c->report, "buffer_after", GOLDEN_EXACT, c->net.layout, NULL, NULL,
-                                c->b.state, NULL);
+    return compare_arena(c, "buffer_after", GOLDEN_EXACT, SPX_ROLE_STATE, c->b.state, NULL);
 }
 
 /* The finite difference from the stored direction and eps. */
@@ -256,11 +311,11 @@ static spx_status check_hessian(step_case *c)
     const spx_h5 *f = c->report->file;
     float eps;
     SPX_RETURN_IF(restore(c));
-    SPX_RETURN_IF(golden_load(f, "dw_val_at_virtual", c->net.layout, SPX_ROLE_WEIGHT,
-                              c->b.weight_grad, NULL, true));
+    SPX_RETURN_IF(load(c, f, "dw_val_at_virtual", SPX_ROLE_WEIGHT, true, c->b.weight_grad));
     SPX_RETURN_IF(spx_h5_read(f, "eps", SPX_H5_F32, &eps, 1));
     SPX_RETURN_IF(spx_bilevel_hessian(&c->b, &c->train, c->b.weight_grad, eps, c->b.hessian));
-    return compare(c, with_variant(c, "hessian"), ISOLATED_HESSIAN, NULL, c->b.hessian, NULL);
+    return compare_arena(c, with_variant(c, "hessian"), ISOLATED_HESSIAN, SPX_ROLE_ARCH,
+                         c->b.hessian, NULL);
 }
 
 /* The logits of a weight step on its own. */
@@ -278,13 +333,13 @@ static spx_status check_parts(step_case *c)
     spx_bilevel_report report = {0};
     SPX_RETURN_IF(restore(c));
     SPX_RETURN_IF(spx_bilevel_first_order(&c->b, &c->val));
-    SPX_RETURN_IF(
-        compare(c, "alpha_grad_first_order", GOLDEN_NETWORK_GRADIENT, NULL, c->b.alpha_grad, NULL));
+    SPX_RETURN_IF(compare_arena(c, "alpha_grad_first_order", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_ARCH,
+                                c->b.alpha_grad, NULL));
     SPX_RETURN_IF(check_hessian(c));
     SPX_RETURN_IF(restore(c));
     SPX_RETURN_IF(load_alphas(c, f, with_variant(c, "alpha_grad_unrolled"), c->b.alpha_grad));
     SPX_RETURN_IF(spx_bilevel_update_alphas(&c->b));
-    SPX_RETURN_IF(compare(c, "alpha_after", GOLDEN_EXACT, NULL, c->b.alphas, NULL));
+    SPX_RETURN_IF(compare_arena(c, "alpha_after", GOLDEN_EXACT, SPX_ROLE_ARCH, c->b.alphas, NULL));
     SPX_RETURN_IF(load_alphas(c, f, "alpha_after", c->b.alphas));
     c->b.trace = on_weight_step;
     c->b.trace_ctx = c;

@@ -3,8 +3,9 @@
 
 #include <stdlib.h>
 
-static const char good[] =
-    "0 2 4 8 8 8 8 3 3 1 1 1 1 planar\n1 2 4 8 8 8 8 3 3 1 1 1 1 reference\n";
+static const char good[] = "0 2 4 8 8 8 8 3 3 1 1 1 1 planar\n1 2 4 8 8 8 8 3 3 1 1 1 1 reference\n"
+                           "cuda NVIDIA_H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 "
+                           "0 engine=1,knobs=2:1;7:0\n";
 
 SPX_TEST(text_survives_a_round_trip)
 {
@@ -26,6 +27,12 @@ SPX_TEST(malformed_lines_are_refused_by_number)
         "0 2 4 8 8 8 8 3 3 1 1 1 1 cudnn\n",  /* unknown algorithm */
         "9 2 4 8 8 8 8 3 3 1 1 1 1 planar\n", /* unknown pass */
         "x 2 4 8 8 8 8 3 3 1 1 1 1 planar\n",
+        "cuda \n",
+        "cuda H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 direct\n",     /* short */
+        "cuda H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 0 0 direct\n", /* long */
+        "cuda H100  13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 0 direct\n",  /* no word */
+        "cuda H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 0 \n",
+        "cuda H\t100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 0 direct\n",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         spx_tuning *t;
@@ -34,6 +41,22 @@ SPX_TEST(malformed_lines_are_refused_by_number)
         assert_non_null(strstr(spx_error_message(), "line 1"));
         spx_tuning_destroy(t);
     }
+}
+
+SPX_TEST(later_lines_win)
+{
+    SPX_UNUSED;
+    static const char key[] = "cuda H100 13000 12090 f32 0 0 0 0 4 8 8 8 8 3 3 1 1 1 1 8 8 0 0";
+    char text[256], want[128];
+    spx_tuning *t;
+    (void)snprintf(text, sizeof text, "%s direct\n%s engine=3\n", key, key);
+    (void)snprintf(want, sizeof want, "%s engine=3\n", key);
+    CHECK_OK(spx_tuning_create(&t));
+    CHECK_OK(spx_tuning_parse(t, text, strlen(text)));
+    char *got = spx_tuning_text(t);
+    assert_string_equal(got, want);
+    free(got);
+    spx_tuning_destroy(t);
 }
 
 SPX_TEST(a_known_choice_is_not_measured_again)
@@ -70,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(text_survives_a_round_trip),
         SPX_UNIT(malformed_lines_are_refused_by_number),
+        SPX_UNIT(later_lines_win),
         SPX_UNIT(a_known_choice_is_not_measured_again),
     };
     return cmocka_run_group_tests_name("tuning", tests, NULL, NULL);

@@ -1,0 +1,22 @@
+#ifndef SPX_CONV_PLANS_H
+#define SPX_CONV_PLANS_H
+/* Private to host/graph: plans of convolutions on CUDA, one for all nodes and programs alike. */
+#include "host/graph/tuning.h"
+#include "kernels/nn/conv2d/conv2d_cuda.h"
+
+/** Lives as long as a node uses it. */
+typedef struct spx_shared_plan spx_shared_plan;
+
+/**
+ * A plan for `want`: one that a living program of the same stream has, else a new one by the kept
+ * choice, else a measured one, whose choice is kept. Release it before the stream is destroyed; the
+ * table may go before or after.
+ * @return SPX_OK, SPX_ENOMEM, what spx_conv2d_plan_create returns
+ */
+SPX_MUST_CHECK spx_status spx_tuning_share_plan(spx_tuning *t, spx_stream *s,
+                                                const spx_conv2d_cuda_want *want,
+                                                spx_shared_plan **out);
+const spx_conv2d_plan *spx_shared_plan_get(const spx_shared_plan *p);
+void spx_shared_plan_release(spx_shared_plan *p); /* NULL is a no-op */
+
+#endif
