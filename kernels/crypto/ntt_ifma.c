@@ -1,6 +1,10 @@
 /*
  * The transform in 52-bit arithmetic, eight lanes of AVX-512 IFMA: Shoup's reduction with
  * ratio = floor(w 2^52 / q) leaves products in [0, 2q) for any x < 2^52. Bounds beside the levels.
+ *
+ * Between levels a lane holds its value modulo 2^52, whatever above: multiplications read the low
+ * 52 bits only, and every true value is below 2^52. So products subtract by adding the complement,
+ * in the accumulator of the instruction, and nothing is masked before v_out.
  */
 #include "kernels/crypto/ntt_private.h"
 
@@ -11,8 +15,9 @@
 typedef __m512i V;
 
 typedef struct K {
-    V q, inverse, mask, zero; /* inverse: floor(2^52 / q) */
-    V bias[3];                /* 2q, 4q, 8q */
+    V q, minus_q, inverse; /* 2^52 - q, floor(2^52 / q) */
+    V mask, zero;
+    V bias[3]; /* 2q, 4q, 8q */
 } K;
 
 static inline V v_set(uint64_t bits)
@@ -24,6 +29,7 @@ static inline K k_make(const spx_ntt *t)
 {
     const uint64_t q = t->m.q;
     const K k = {v_set(q),
+                 v_set(((uint64_t)1 << 52) - q),
                  v_set(((uint64_t)1 << 52) / q),
                  v_set(((uint64_t)1 << 52) - 1),
                  _mm512_setzero_si512(),
@@ -46,11 +52,10 @@ static inline V v_in(const uint64_t *p)
     return v_load(p);
 }
 
-/* x - floor(x inverse / 2^52) q: the quotient is at most 2 too small. */
+/* x - floor(x inverse / 2^52) q: the quotient is at most 1 too small. */
 static inline V v_reduce(V x, K k)
 {
-    const V c = _mm512_madd52hi_epu64(k.zero, x, k.inverse);
-    return _mm512_sub_epi64(x, _mm512_madd52lo_epu64(k.zero, c, k.q));
+    return _mm512_madd52lo_epu64(x, _mm512_madd52hi_epu64(k.zero, x, k.inverse), k.minus_q);
 }
 
 /* x - q where that is not negative */
@@ -61,7 +66,7 @@ static inline V v_once(V x, K k)
 
 static inline void v_out(uint64_t *p, V x, K k)
 {
-    v_store(p, v_once(v_reduce(x, k), k));
+    v_store(p, v_once(_mm512_and_si512(v_reduce(x, k), k.mask), k));
 }
 
 static inline V v_add(V u, V v)
@@ -77,8 +82,7 @@ static inline V v_sub(V u, V v, int c, K k)
 static inline V v_mul(V x, V w, V ratio, K k)
 {
     const V c = _mm512_madd52hi_epu64(k.zero, x, ratio);
-    const V p = _mm512_madd52lo_epu64(k.zero, x, w), r = _mm512_madd52lo_epu64(k.zero, c, k.q);
-    return _mm512_and_si512(_mm512_sub_epi64(p, r), k.mask);
+    return _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(k.zero, x, w), c, k.minus_q);
 }
 
 static inline void tail_forward(const ntt_roots *f, size_t n, size_t pair, V *a, V *b, K k);

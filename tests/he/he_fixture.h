@@ -80,8 +80,8 @@ static inline void he_plain(const he_case *c, int32_t *const *weights, const uin
     }
 }
 
-/* kind 0: random; 1: all weights at the ends of their range, shares worst for the encoding's
- * rounding and of full size; 2: weights zero */
+/* kind 0: random; 1: weights at the ends of their range, shares of all ones or nearly; 2: weights
+ * zero; 3: weights at the ends, shares random */
 static inline void he_start(he_run *h, const he_case *c, size_t queries, int kind, uint64_t seed)
 {
     const spx_he_geometry g = he_geometry(c);
@@ -102,7 +102,7 @@ static inline void he_start(he_run *h, const he_case *c, size_t queries, int kin
         for (size_t j = 0; j < n; j++) {
             const int64_t w = (int64_t)(lattice_u64(&r) % (uint64_t)(2 * bound + 1)) - bound;
             h->weights[i][j] =
-                (int32_t)(kind == 2 ? 0 : (kind == 1 ? (w < 0 ? -bound : bound) : w));
+                (int32_t)(kind == 2 ? 0 : (kind % 2 == 1 ? (w < 0 ? -bound : bound) : w));
         }
     }
     h->shares = he_room(queries * h->facts->input_elements * sizeof *h->shares);

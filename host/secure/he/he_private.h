@@ -218,4 +218,15 @@ struct spx_he_public {
     uint64_t *first, *second; /* [primes][n] values */
 };
 
+/*
+ * spx_he_evaluate; tests look at what each response is before errors, masks and floods: first and
+ * second are [primes][n] coefficients.
+ */
+typedef void (*he_probe)(void *ctx, size_t query, size_t response, const uint64_t *first,
+                         const uint64_t *second);
+SPX_MUST_CHECK spx_status he_evaluate(const spx_he_plan *p, spx_he_public *pk,
+                                      const int32_t *const *weights, spx_prg *prg, size_t queries,
+                                      const uint8_t *request, size_t size, uint8_t *response,
+                                      uint64_t *masks, spx_pool *pool, he_probe probe, void *ctx);
+
 #endif

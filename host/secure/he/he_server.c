@@ -76,6 +76,8 @@ typedef struct evaluation {
     uint64_t *first, *second; /* [queries][request_polys][primes][n] */
     bool *bad;                /* [queries * request_polys] */
     char *rooms;
+    he_probe probe;
+    void *probe_ctx;
 } evaluation;
 
 /* One thread's scratch. */
@@ -319,6 +321,9 @@ static void respond(const evaluation *e, size_t group, size_t query, size_t tile
         spx_ntt_inverse(p->params->ntt[i], first + (size_t)i * n);
         spx_ntt_inverse(p->params->ntt[i], second + (size_t)i * n);
     }
+    if (e->probe != NULL) {
+        e->probe(e->probe_ctx, query, response, first, second);
+    }
     out = send_first(e, stream, first, out, r);
     send_second(e, stream, second, e->masks + query * f->output_elements,
                 he_returned(p, group, (int64_t)tile, r->place), out, r);
@@ -387,12 +392,22 @@ spx_status spx_he_evaluate(const spx_he_plan *p, spx_he_public *pk, const int32_
                            spx_prg *prg, size_t queries, const uint8_t *request, size_t size,
                            uint8_t *response, uint64_t *masks, spx_pool *pool)
 {
-    evaluation e = {.p = p, .pk = pk, .weights = weights, .queries = queries};
+    return he_evaluate(p, pk, weights, prg, queries, request, size, response, masks, pool, NULL,
+                       NULL);
+}
+
+spx_status he_evaluate(const spx_he_plan *p, spx_he_public *pk, const int32_t *const *weights,
+                       spx_prg *prg, size_t queries, const uint8_t *request, size_t size,
+                       uint8_t *response, uint64_t *masks, spx_pool *pool, he_probe probe,
+                       void *ctx)
+{
+    evaluation e = {.p = p, .pk = pk, .weights = weights, .queries = queries, .probe = probe};
     const size_t threads = pool != NULL ? (size_t)spx_pool_threads(pool) : 1;
     size_t polys, bytes;
     void *block;
     spx_status st;
     SPX_RETURN_IF(check(p, pk, weights, queries, size));
+    e.probe_ctx = ctx;
     e.request = request;
     e.response = response;
     e.masks = masks;
