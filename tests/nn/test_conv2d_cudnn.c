@@ -159,7 +159,8 @@ SPX_TEST(texts_that_name_no_candidate_are_refused)
          "0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;0:0;"
          "0:0;0:0;0:0",
          SPX_EINVAL},
-        {"packed=1,engine=0,knobs=", SPX_EUNSUPPORTED}, /* nothing to pack here */
+        {"us=1.00,packed=0,engine=0,knobs=", SPX_EINVAL}, /* the time comes first */
+        {"packed=1,engine=0,knobs=", SPX_EUNSUPPORTED},   /* nothing to pack here */
     };
     static const char *const unfit[] = {
         "packed=0,engine=999999,knobs=",

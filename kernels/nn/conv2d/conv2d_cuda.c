@@ -7,6 +7,7 @@
 #include "kernels/device/device_memory.h"
 #include "kernels/nn/conv2d/conv2d_plan_impl.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,8 +116,6 @@ static void lay_out_direct(spx_conv2d_plan *p)
     p->bytes = p->want.pass == SPX_CONV2D_BACKWARD_WEIGHTS
                    ? round_up(spx_conv2d_direct_weights_bytes(&p->want.shape))
                    : 0;
-    p->packed = false;
-    (void)snprintf(p->choice, sizeof p->choice, DIRECT);
 }
 
 /* The bias's gradient is summed after the weights', in the same scratch. */
@@ -147,10 +146,7 @@ static spx_status take_candidate(spx_conv2d_plan *p, const spx_conv2d_library *l
     SPX_RETURN_IF(spx_conv2d_engine_create(&p->engine, l, &p->problem, candidate));
     p->bytes += round_up(spx_conv2d_engine_workspace(p->engine));
     add_bias_bytes(p);
-    p->packed = packed;
-    const int n = snprintf(p->choice, sizeof p->choice, "cudnn=%zu,packed=%d,%s",
-                           spx_conv2d_library_version(l), packed, candidate);
-    return n < (int)sizeof p->choice ? SPX_OK : SPX_FAIL(SPX_EUNSUPPORTED, "conv2d: long choice");
+    return SPX_OK;
 }
 
 static spx_status take_direct(spx_conv2d_plan *p)
@@ -164,20 +160,50 @@ static spx_status take_direct(spx_conv2d_plan *p)
     return SPX_OK;
 }
 
-spx_status spx_conv2d_plan_take(spx_conv2d_plan *p, const spx_conv2d_library *l, const char *choice)
+/* "us=12.34," at *at, which moves behind it; no time where the text starts otherwise. */
+static bool take_time(const char **at, double *seconds)
+{
+    int whole = 0, hundredths = 0, end = 0;
+    *seconds = 0;
+    if (strncmp(*at, "us=", 3) != 0) {
+        return true;
+    }
+    if (!isdigit((unsigned char)(*at)[3]) ||
+        sscanf(*at, "us=%8d.%2d,%n", &whole, &hundredths, &end) != 2 || end == 0 ||
+        hundredths < 0) {
+        return false;
+    }
+    *seconds = 1e-6 * (whole + 0.01 * hundredths);
+    *at += end;
+    return true;
+}
+
+static spx_status take_named(spx_conv2d_plan *p, const spx_conv2d_library *l, const char *name)
 {
     char prefix[40];
-    if (strcmp(choice, DIRECT) == 0) {
+    if (strcmp(name, DIRECT) == 0) {
         return take_direct(p);
     }
     for (int packed = 0; l != NULL && packed < 2; packed++) {
         const int n = snprintf(prefix, sizeof prefix, "cudnn=%zu,packed=%d,",
                                spx_conv2d_library_version(l), packed);
-        if (strncmp(choice, prefix, (size_t)n) == 0) {
-            return take_candidate(p, l, packed != 0, choice + n);
+        if (strncmp(name, prefix, (size_t)n) == 0) {
+            return take_candidate(p, l, packed != 0, name + n);
         }
     }
-    return SPX_FAIL(SPX_EINVAL, "conv2d: \"%.80s\" is no choice of this library", choice);
+    return SPX_FAIL(SPX_EINVAL, "conv2d: \"%.80s\" is no choice of this library", name);
+}
+
+spx_status spx_conv2d_plan_take(spx_conv2d_plan *p, const spx_conv2d_library *l, const char *choice)
+{
+    const char *name = choice;
+    const size_t length = strlen(choice);
+    if (length >= sizeof p->choice || !take_time(&name, &p->seconds)) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: \"%.80s\" is no choice", choice);
+    }
+    SPX_RETURN_IF(take_named(p, l, name));
+    memcpy(p->choice, choice, length + 1);
+    return SPX_OK;
 }
 
 spx_status spx_conv2d_plan_list(spx_conv2d_plan *p, const spx_conv2d_library *l,
@@ -257,11 +283,11 @@ static spx_status choose(spx_conv2d_plan *p, spx_stream *s, const char *choice)
 {
     spx_conv2d_library *l = NULL;
     if (p->want.reference) {
-        return take_direct(p);
+        return spx_conv2d_plan_take(p, NULL, DIRECT);
     }
     SPX_RETURN_IF(spx_conv2d_library_of(s, &l));
     if (l == NULL) {
-        return take_direct(p);
+        return spx_conv2d_plan_take(p, NULL, DIRECT);
     }
     if (choice != NULL && spx_conv2d_plan_take(p, l, choice) == SPX_OK) {
         return SPX_OK;

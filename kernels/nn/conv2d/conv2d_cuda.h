@@ -42,12 +42,13 @@ SPX_MUST_CHECK spx_status spx_conv2d_plan_create(spx_conv2d_plan **out, spx_stre
                                                  const spx_conv2d_cuda_want *want,
                                                  const char *choice);
 void spx_conv2d_plan_destroy(spx_conv2d_plan *p); /* NULL is a no-op */
-/** One word that names the candidate ("cudnn=91900,packed=0,engine=12,knobs=2:1;7:0", or "direct"
- * for the own kernels), shorter than 256 bytes; never NULL. */
+/** One word that names the candidate with the time it took
+ * ("us=9.15,cudnn=91900,packed=0,engine=12, knobs=2:1;7:0"; "direct" for the own kernels), shorter
+ * than 256 bytes; never NULL. */
 const char *spx_conv2d_plan_choice(const spx_conv2d_plan *p);
 /** Bytes of scratch a call needs, aligned to 256; includes padded copies. */
 size_t spx_conv2d_plan_workspace(const spx_conv2d_plan *p);
-/** Seconds of a run when it was measured; 0 where it was not. */
+/** Seconds of a run when it was measured, also by the choice that it was made from; else 0. */
 double spx_conv2d_plan_seconds(const spx_conv2d_plan *p);
 
 /*

@@ -4,7 +4,7 @@
 #include "kernels/nn/conv2d/conv2d_cuda_impl.h"
 
 #define SPX_CONV2D_EACH 10                       /* candidates of a layout */
-#define SPX_CONV2D_CHOICE (SPX_CONV2D_TEXT + 32) /* bytes of a choice's text */
+#define SPX_CONV2D_CHOICE (SPX_CONV2D_TEXT + 48) /* bytes of a choice's text */
 
 struct spx_conv2d_plan {
     spx_conv2d_cuda_want want;
@@ -15,7 +15,7 @@ struct spx_conv2d_plan {
 
     spx_conv2d_engine *engine; /* NULL: the own kernels, in place */
     spx_conv2d_problem problem;
-    bool packed, copy_x, copy_y, copy_w; /* which operands are copied */
+    bool copy_x, copy_y, copy_w;         /* which operands are copied */
     size_t x_at, y_at, w_at, scratch_at; /* in the workspace */
 };
 
@@ -30,7 +30,8 @@ SPX_MUST_CHECK spx_status spx_conv2d_plan_init(spx_conv2d_plan *p, const spx_str
 /** All that is worth measuring, likely ones first, the own kernels last. */
 SPX_MUST_CHECK spx_status spx_conv2d_plan_list(spx_conv2d_plan *p, const spx_conv2d_library *l,
                                                spx_conv2d_choices *out);
-/** Makes p what a choice's text says; any other text fails. l may be NULL. */
+/** Makes p what a choice's text says, with or without the time it took; any other text fails. l may
+ * be NULL. */
 SPX_MUST_CHECK spx_status spx_conv2d_plan_take(spx_conv2d_plan *p, const spx_conv2d_library *l,
                                                const char *choice);
 /** Makes p the fastest of its list (conv2d_measure_cuda.c). */
