@@ -18,3 +18,10 @@ add_test(NAME cli_runs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_runs.sh
 add_test(NAME kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/kill_resume.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 set_tests_properties(kill_resume PROPERTIES LABELS slow)
+
+if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
+  add_test(NAME test_bilevel_cuda COMMAND test_bilevel cuda)
+  add_test(NAME cli_devices COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_devices.sh
+           $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
+  set_tests_properties(test_bilevel_cuda cli_devices PROPERTIES SKIP_RETURN_CODE 77)
+endif()

@@ -1,15 +1,19 @@
 /*
- * The search step against two consecutive steps that PyTorch computed (tests/golden/README.md).
- * Usage: test_bilevel FOLDER, the folder of search_cnn.h5 and search_step{1,2}_correct.h5.
+ * The search step against two consecutive steps that PyTorch computed (tests/golden/README.md), in
+ * f32. Usage: test_bilevel cpu|cuda [FOLDER], the folder of search_cnn.h5 and
+ * search_step{1,2}_correct.h5.
  */
-#include "host/ckpt/ckpt.h"
+#include "host/train/device_arenas.h"
+#include "host/train/feed.h"
 #include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
 #include "search/bilevel/bilevel.h"
 #include "tests/support/spx_test.h"
 
 #include <stdlib.h>
 
 static const char *folder;
+static spx_device device;
 
 /* A search at the golden files' starting point, with both steps' batches. */
 typedef struct fixture {
@@ -17,7 +21,9 @@ typedef struct fixture {
     spx_h5 *cnn, *step;
     spx_supernet net;
     spx_bilevel b;
-    spx_samples train[2], val[2];
+    spx_samples host[2][2];       /* of both steps: training, validation */
+    spx_samples train[2], val[2]; /* the same on the device */
+    spx_feed *feed[2][2];
     double xi, lr;
     float *want; /* a weights arena for expected values */
 } fixture;
@@ -62,6 +68,38 @@ static void read_samples(const spx_h5 *f, int step, const char *half, int64_t ba
     *s = (spx_samples){.images = images, .labels = labels, .valid = batch};
 }
 
+static spx_status get_host(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    (void)epoch;
+    (void)step;
+    *out = *(const spx_samples *)ctx;
+    return SPX_OK;
+}
+
+/* Brings a batch to the device, again where it was changed on the host. */
+static void bring(fixture *x, int step, int half)
+{
+    const spx_supernet_config *c = &x->net.config;
+    const spx_batch_shape shape = {c->batch, c->input.channels, c->input.rows, c->input.columns};
+    const spx_source host = {.get = get_host, .ctx = &x->host[step][half], .steps = 1};
+    spx_source source;
+    if (x->feed[step][half] == NULL) {
+        CHECK_OK(spx_feed_open(&x->feed[step][half], x->stream, &host, &shape));
+    }
+    source = spx_feed_source(x->feed[step][half]);
+    CHECK_OK(source.get(source.ctx, 0, 0, half == 0 ? &x->train[step] : &x->val[step]));
+}
+
+/* Fills arenas on the device from a file. */
+static void load(const fixture *x, const spx_h5 *f, const spx_ckpt_arena *arena, size_t n)
+{
+    spx_ckpt_arena host[SPX_DEVICE_ARENAS_MAX];
+    CHECK_OK(spx_host_twins(x->net.layout, x->stream, arena, n, false, host));
+    CHECK_OK(spx_arrays_load(f, x->net.layout, host, n));
+    CHECK_OK(spx_host_twins_upload(x->net.layout, x->stream, host, n, arena));
+    spx_host_twins_free(x->stream, host, n);
+}
+
 static void setup(fixture *x, bool second_order, unsigned passes)
 {
     spx_bilevel_options o = spx_bilevel_defaults;
@@ -83,18 +121,22 @@ static void setup(fixture *x, bool second_order, unsigned passes)
     o.clip = attr_f64(x->step, "w_grad_clip");
     x->xi = attr_f64(x->step, "xi");
     x->lr = attr_f64(x->step, "w_lr");
-    CHECK_OK(spx_stream_create(&x->stream, SPX_DEVICE_CPU, 2));
+    CHECK_OK(spx_stream_open(
+        &x->stream,
+        &(spx_stream_options){.device = device, .threads = 2, .precision = SPX_PRECISION_F32}));
     CHECK_OK(spx_supernet_init(&x->net, x->stream, &c, passes, NULL));
     CHECK_OK(spx_bilevel_init(&x->b, &x->net, &o, 1));
     {
         const spx_ckpt_arena list[] = {{"param", SPX_ROLE_WEIGHT, x->b.weights},
                                        {"param", SPX_ROLE_ARCH, x->b.alphas},
                                        {"buffer_before", SPX_ROLE_STATE, x->b.state}};
-        CHECK_OK(spx_arrays_load(x->cnn, x->net.layout, list, 3));
+        load(x, x->cnn, list, 3);
     }
     for (int i = 0; i < 2; i++) {
-        read_samples(x->cnn, i + 1, "trn", c.batch, &x->train[i]);
-        read_samples(x->cnn, i + 1, "val", c.batch, &x->val[i]);
+        read_samples(x->cnn, i + 1, "trn", c.batch, &x->host[i][0]);
+        read_samples(x->cnn, i + 1, "val", c.batch, &x->host[i][1]);
+        bring(x, i, 0);
+        bring(x, i, 1);
     }
     {
         const spx_layout *l = x->net.layout;
@@ -108,11 +150,11 @@ static void setup(fixture *x, bool second_order, unsigned passes)
 
 static void teardown(fixture *x)
 {
-    for (int i = 0; i < 2; i++) {
-        spx_free((void *)(uintptr_t)x->train[i].images);
-        spx_free((void *)(uintptr_t)x->train[i].labels);
-        spx_free((void *)(uintptr_t)x->val[i].images);
-        spx_free((void *)(uintptr_t)x->val[i].labels);
+    for (int i = 0; i < 4; i++) {
+        const spx_samples *s = &x->host[i / 2][i % 2];
+        spx_feed_close(x->feed[i / 2][i % 2]);
+        spx_free((void *)(uintptr_t)s->images);
+        spx_free((void *)(uintptr_t)s->labels);
     }
     spx_free(x->want);
     spx_bilevel_clear(&x->b);
@@ -131,6 +173,17 @@ static void compare(fixture *x, const char *group, spx_role role, const float *g
     CHECK_OK(spx_arrays_load(x->step, x->net.layout, &want, 1));
     print_message("  %s: %.2g\n", group, spx_relative_error(got, x->want, n));
     CHECK_CLOSE(got, x->want, n, tolerance);
+}
+
+/* The same for an arena on the device. */
+static void compare_arena(fixture *x, const char *group, spx_role role, float *got,
+                          double tolerance)
+{
+    const spx_ckpt_arena arena = {group, role, got};
+    spx_ckpt_arena host;
+    CHECK_OK(spx_host_twins(x->net.layout, x->stream, &arena, 1, true, &host));
+    compare(x, group, role, host.data, tolerance);
+    spx_host_twins_free(x->stream, &host, 1);
 }
 
 static void compare_values(fixture *x, const char *name, const float *got, double tolerance)
@@ -196,10 +249,10 @@ SPX_TEST(two_second_order_steps_follow_the_published_computation)
         }
         const spx_bilevel_args a = {.xi = (float)x.xi, .lr = (float)x.lr};
         CHECK_OK(spx_bilevel_step(&x.b, &x.train[i], &x.val[i], &a, &r));
-        compare(&x, "alpha_after", SPX_ROLE_ARCH, x.b.alphas, HESSIAN);
-        compare(&x, "weight_after", SPX_ROLE_WEIGHT, x.b.weights, 10 * EXACT);
-        compare(&x, "momentum_after", SPX_ROLE_WEIGHT, x.b.momentum, GRADIENT);
-        compare(&x, "buffer_after", SPX_ROLE_STATE, x.b.state, 10 * EXACT);
+        compare_arena(&x, "alpha_after", SPX_ROLE_ARCH, x.b.alphas, HESSIAN);
+        compare_arena(&x, "weight_after", SPX_ROLE_WEIGHT, x.b.weights, 10 * EXACT);
+        compare_arena(&x, "momentum_after", SPX_ROLE_WEIGHT, x.b.momentum, GRADIENT);
+        compare_arena(&x, "buffer_after", SPX_ROLE_STATE, x.b.state, 10 * EXACT);
         scalar = (float)r.dw_norm;
         compare_values(&x, "dw_norm", &scalar, GRADIENT);
         scalar = r.eps;
@@ -217,7 +270,7 @@ SPX_TEST(first_order_gradient_is_the_validation_gradient_at_the_present_weights)
     SPX_UNUSED;
     setup(&x, false, SPX_PASSES_FIRST_ORDER);
     CHECK_OK(spx_bilevel_first_order(&x.b, &x.val[0]));
-    compare(&x, "alpha_grad_first_order", SPX_ROLE_ARCH, x.b.alpha_grad, GRADIENT);
+    compare_arena(&x, "alpha_grad_first_order", SPX_ROLE_ARCH, x.b.alpha_grad, GRADIENT);
     teardown(&x);
 }
 
@@ -231,50 +284,122 @@ SPX_TEST(hessian_in_isolation_agrees_to_1e_4)
     setup(&x, true, SPX_PASSES_SECOND_ORDER | SPX_PASSES_REFERENCE);
     {
         const spx_ckpt_arena v = {"dw_val_at_virtual", SPX_ROLE_WEIGHT, x.b.weight_grad};
-        CHECK_OK(spx_arrays_load(x.step, x.net.layout, &v, 1));
+        load(&x, x.step, &v, 1);
     }
     CHECK_OK(spx_h5_read(x.step, "eps", SPX_H5_F32, &eps, 1));
     CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
-    compare(&x, "hessian_correct", SPX_ROLE_ARCH, x.b.hessian, 1e-4);
+    compare_arena(&x, "hessian_correct", SPX_ROLE_ARCH, x.b.hessian, 1e-4);
     teardown(&x);
+}
+
+static void read_hessian(const fixture *x, float *host)
+{
+    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_ARCH, x->b.hessian, host));
 }
 
 SPX_TEST(published_hessian_multiplies_by_eps_where_the_right_one_divides)
 {
     const float eps = 0.125f; /* a power of two: the ratio of both forms, eps^2, is exact */
-    float right[256];
+    float right[256], published[256];
     fixture x;
     size_t n;
     SPX_UNUSED;
     setup(&x, true, SPX_PASSES_SECOND_ORDER);
     n = (size_t)x.net.layout->floats[SPX_ROLE_ARCH];
     assert_true(n <= 256);
-    memcpy(x.b.weight_grad, x.b.weights,
-           (size_t)x.net.layout->floats[SPX_ROLE_WEIGHT] * sizeof(float));
+    CHECK_OK(spx_device_copy(x.stream, x.b.weight_grad, x.b.weights,
+                             (size_t)x.net.layout->floats[SPX_ROLE_WEIGHT] * sizeof(float)));
     CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
-    memcpy(right, x.b.hessian, n * sizeof(float));
+    read_hessian(&x, right);
     x.b.options.published_hessian = true;
     CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
+    read_hessian(&x, published);
     for (size_t i = 0; i < n; i++) {
-        assert_true(x.b.hessian[i] == right[i] * eps * eps);
+        assert_true(published[i] == right[i] * eps * eps);
     }
     teardown(&x);
+}
+
+static float *weights_of(const fixture *x)
+{
+    float *host;
+    CHECK_OK(spx_layout_arena(x->net.layout, SPX_ROLE_WEIGHT, &host));
+    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_WEIGHT, x->b.weights, host));
+    return host;
 }
 
 SPX_TEST(a_loss_that_is_not_finite_stops_the_step_before_the_weights_change)
 {
     fixture x;
     spx_bilevel_report r;
-    float before, *images;
+    float *before, *after;
     SPX_UNUSED;
     setup(&x, false, SPX_PASSES_FIRST_ORDER);
-    before = x.b.weights[0];
-    images = (float *)(uintptr_t)x.train[0].images;
-    images[0] = NAN;
-    CHECK_FAILS(SPX_ENUMERIC, spx_bilevel_step(&x.b, &x.train[0], &x.val[0],
-                                               &(spx_bilevel_args){.lr = (float)x.lr}, &r));
-    assert_true(x.b.weights[0] == before);
+    before = weights_of(&x);
+    ((float *)(uintptr_t)x.host[0][0].images)[0] = NAN;
+    bring(&x, 0, 0);
+    for (int i = 0; i < 2; i++) { /* the second step has a good batch again, but is behind it */
+        CHECK_FAILS(SPX_ENUMERIC, spx_bilevel_step(&x.b, &x.train[i], &x.val[i],
+                                                   &(spx_bilevel_args){.lr = (float)x.lr}, &r));
+    }
+    after = weights_of(&x);
+    assert_memory_equal(before, after,
+                        (size_t)x.net.layout->floats[SPX_ROLE_WEIGHT] * sizeof(float));
+    spx_free(before);
+    spx_free(after);
     teardown(&x);
+}
+
+/* Of a small supernet, whose batches lie where they lay the step before, as in a search. */
+SPX_TEST(replayed_steps_give_the_bits_of_those_that_are_not)
+{
+    const spx_supernet_config c = {
+        .batch = 2, .input = {1, 8, 8}, .classes = 2, .init_channels = 1, .layers = 1};
+    float images[2 * 64], alphas[2][256];
+    const int32_t labels[2] = {0, 1};
+    const spx_batch_shape shape = {2, 1, 8, 8};
+    spx_samples host = {.images = images, .labels = labels, .valid = 2}, train, val;
+    const spx_source source = {.get = get_host, .ctx = &host, .steps = 1};
+    const spx_stream_options o = {
+        .device = device, .threads = 1, .precision = SPX_PRECISION_F32, .deterministic = true};
+    spx_stream *s;
+    spx_supernet net;
+    spx_feed *feed[2];
+    spx_source fed[2];
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_open(&s, &o));
+    CHECK_OK(spx_supernet_init(&net, s, &c, SPX_PASSES_SECOND_ORDER, NULL));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(spx_feed_open(&feed[i], s, &source, &shape));
+        fed[i] = spx_feed_source(feed[i]);
+    }
+    for (int eager = 0; eager < 2; eager++) {
+        spx_bilevel b;
+        CHECK_OK(spx_bilevel_init(&b, &net, &spx_bilevel_defaults, 1));
+        b.queue.eager = eager != 0;
+        for (uint64_t step = 0; step < 5; step++) {
+            const spx_bilevel_args a = {.xi = 0.1f, .lr = 0.1f / (float)(step + 1), .step = step};
+            spx_bilevel_report r;
+            for (int i = 0; i < 2; i++) {
+                for (int k = 0; k < 2 * 64; k++) {
+                    images[k] = (float)((k * (7 + i) + (int)step * 31) % 17) / 8 - 1;
+                }
+                CHECK_OK(fed[i].get(fed[i].ctx, 0, 0, i == 0 ? &train : &val));
+                CHECK_OK(spx_stream_sync(s)); /* images are overwritten next */
+            }
+            CHECK_OK(spx_bilevel_step(&b, &train, &val, &a, &r));
+            assert_int_equal(r.step, step);
+        }
+        assert_true(net.layout->floats[SPX_ROLE_ARCH] <= 256);
+        CHECK_OK(spx_bilevel_alphas(&b, alphas[eager]));
+        spx_bilevel_clear(&b);
+    }
+    assert_memory_equal(alphas[0], alphas[1],
+                        (size_t)net.layout->floats[SPX_ROLE_ARCH] * sizeof(float));
+    spx_feed_close(feed[0]);
+    spx_feed_close(feed[1]);
+    spx_supernet_clear(&net);
+    spx_stream_destroy(s);
 }
 
 SPX_TEST(a_supernet_without_the_needed_pass_is_refused)
@@ -285,7 +410,7 @@ SPX_TEST(a_supernet_without_the_needed_pass_is_refused)
     spx_supernet net;
     spx_bilevel b;
     SPX_UNUSED;
-    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    CHECK_OK(spx_stream_create(&s, device, 1));
     CHECK_OK(spx_supernet_init(&net, s, &c, SPX_PASSES_FIRST_ORDER, NULL));
     CHECK_FAILS(SPX_EINVAL, spx_bilevel_init(&b, &net, &spx_bilevel_defaults, 1));
     spx_supernet_clear(&net);
@@ -300,8 +425,15 @@ int main(int argc, char **argv)
         SPX_UNIT(hessian_in_isolation_agrees_to_1e_4),
         SPX_UNIT(published_hessian_multiplies_by_eps_where_the_right_one_divides),
         SPX_UNIT(a_loss_that_is_not_finite_stops_the_step_before_the_weights_change),
+        SPX_UNIT(replayed_steps_give_the_bits_of_those_that_are_not),
         SPX_UNIT(a_supernet_without_the_needed_pass_is_refused),
     };
-    folder = argc > 1 ? argv[1] : SPX_GOLDEN;
+    for (int d = 0; argc > 1 && d < SPX_DEVICE_COUNT; d++) {
+        device = strcmp(argv[1], spx_device_name((spx_device)d)) == 0 ? (spx_device)d : device;
+    }
+    folder = argc > 2 ? argv[2] : SPX_GOLDEN;
+    if (spx_device_count(device) == 0) {
+        return 77;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

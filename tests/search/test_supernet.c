@@ -1,7 +1,10 @@
 #include "search/supernet/supernet.h"
 
+#include "host/train/device_arenas.h"
+#include "host/train/feed.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
+#include "kernels/device/device_memory.h"
 #include "search/bilevel/search_run.h"
 #include "tests/support/spx_test.h"
 
@@ -9,11 +12,16 @@ static spx_stream *stream;
 static spx_supernet net;
 
 #define BATCH 4
+#define CLASSES 3
 #define PIXELS (BATCH * 1 * 16 * 16)
 
+/* Everything a pass reads and writes, on the device. */
 typedef struct arenas {
-    float *weights, *alphas, *state, *images;
+    float *weights, *alphas, *state;
     float *grad[2], *alpha_grad[2];
+    float images[PIXELS];
+    spx_samples host, batch;
+    spx_feed *feed;
 } arenas;
 
 static float *floats(int64_t n)
@@ -23,45 +31,79 @@ static float *floats(int64_t n)
     return p;
 }
 
+static float *arena(spx_role role)
+{
+    float *p;
+    CHECK_OK(spx_layout_device_arena(net.layout, stream, role, &p));
+    return p;
+}
+
+/* An arena of the device in host memory. */
+static float *read_arena(spx_role role, const float *device)
+{
+    float *host = floats(net.layout->floats[role]);
+    CHECK_OK(spx_layout_download(net.layout, stream, role, device, host));
+    return host;
+}
+
+static void check_close(spx_role role, const float *a, const float *b, double tolerance)
+{
+    float *x = read_arena(role, a), *y = read_arena(role, b);
+    CHECK_CLOSE(x, y, (size_t)net.layout->floats[role], tolerance);
+    spx_free(x);
+    spx_free(y);
+}
+
+static spx_status get_host(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    (void)epoch;
+    (void)step;
+    *out = ((const arenas *)ctx)->host;
+    return SPX_OK;
+}
+
 static void make(arenas *a)
 {
-    const int64_t *n = net.layout->floats;
+    static const int32_t labels[BATCH] = {0, 1, 2, 1};
+    const spx_batch_shape shape = {BATCH, 1, 16, 16};
+    const spx_source host = {.get = get_host, .ctx = a, .steps = 1};
+    spx_source source;
     spx_rng r;
-    a->weights = floats(n[SPX_ROLE_WEIGHT]);
-    a->alphas = floats(n[SPX_ROLE_ARCH]);
-    a->state = floats(n[SPX_ROLE_STATE]);
-    a->images = floats(PIXELS);
+    a->weights = arena(SPX_ROLE_WEIGHT);
+    a->alphas = arena(SPX_ROLE_ARCH);
+    a->state = arena(SPX_ROLE_STATE);
     for (int i = 0; i < 2; i++) {
-        a->grad[i] = floats(n[SPX_ROLE_WEIGHT]);
-        a->alpha_grad[i] = floats(n[SPX_ROLE_ARCH]);
+        a->grad[i] = arena(SPX_ROLE_WEIGHT);
+        a->alpha_grad[i] = arena(SPX_ROLE_ARCH);
     }
-    spx_layout_init(net.layout, 1, a->weights, a->alphas, a->state);
+    CHECK_OK(spx_device_arenas_init(net.layout, stream, 1, a->weights, a->alphas, a->state));
     spx_rng_init(&r, 1, SPX_RNG_TEST, 0);
     for (int i = 0; i < PIXELS; i++) {
         a->images[i] = spx_rng_normal(&r);
     }
+    a->host = (spx_samples){.images = a->images, .labels = labels, .valid = BATCH};
+    CHECK_OK(spx_feed_open(&a->feed, stream, &host, &shape));
+    source = spx_feed_source(a->feed);
+    CHECK_OK(source.get(source.ctx, 0, 0, &a->batch));
 }
 
 static void drop(arenas *a)
 {
-    spx_free(a->weights);
-    spx_free(a->alphas);
-    spx_free(a->state);
-    spx_free(a->images);
+    spx_feed_close(a->feed);
+    spx_device_free(stream, a->weights);
+    spx_device_free(stream, a->alphas);
+    spx_device_free(stream, a->state);
     for (int i = 0; i < 2; i++) {
-        spx_free(a->grad[i]);
-        spx_free(a->alpha_grad[i]);
+        spx_device_free(stream, a->grad[i]);
+        spx_device_free(stream, a->alpha_grad[i]);
     }
 }
 
 /* All are sums of the same terms; passes may add them in another order: a few roundings of f32. */
 SPX_TEST(each_pass_computes_its_share_of_what_both_compute)
 {
-    static const int32_t labels[BATCH] = {0, 1, 2, 1};
-    const size_t n = (size_t)net.layout->floats[SPX_ROLE_WEIGHT];
-    const size_t n_alpha = (size_t)net.layout->floats[SPX_ROLE_ARCH];
     spx_supernet_run r;
-    float loss[3], logits[3][BATCH * 3];
+    float loss[3], logits[3][BATCH * CLASSES];
     arenas a;
     SPX_UNUSED;
     make(&a);
@@ -73,43 +115,45 @@ SPX_TEST(each_pass_computes_its_share_of_what_both_compute)
                                .state = a.state,
                                .weight_grad = a.grad[i != 0],
                                .alpha_grad = a.alpha_grad[i != 0],
-                               .images = a.images,
-                               .labels = labels};
+                               .images = a.batch.images,
+                               .labels = a.batch.labels};
         CHECK_OK(spx_supernet_pass(&net, pass[i], &r, &out, &mean));
-        loss[i] = *mean;
-        memcpy(logits[i], out, sizeof logits[i]);
+        CHECK_OK(spx_download(stream, &loss[i], mean, sizeof loss[i]));
+        CHECK_OK(spx_download(stream, logits[i], out, sizeof logits[i]));
+        CHECK_OK(spx_stream_sync(stream));
     }
     CHECK_CLOSE(&loss[1], &loss[0], 1, 1e-6);
     CHECK_CLOSE(&loss[2], &loss[0], 1, 1e-6);
-    CHECK_CLOSE(logits[2], logits[0], BATCH * 3, 1e-5);
-    CHECK_CLOSE(a.grad[1], a.grad[0], n, 1e-4);
-    CHECK_CLOSE(a.alpha_grad[1], a.alpha_grad[0], n_alpha, 1e-4);
+    CHECK_CLOSE(logits[2], logits[0], BATCH * CLASSES, 1e-5);
+    check_close(SPX_ROLE_WEIGHT, a.grad[1], a.grad[0], 1e-4);
+    check_close(SPX_ROLE_ARCH, a.alpha_grad[1], a.alpha_grad[0], 1e-4);
     drop(&a);
 }
 
 SPX_TEST(only_a_pass_that_is_told_to_moves_the_running_statistics)
 {
-    static const int32_t labels[BATCH] = {0, 1, 2, 1};
     const size_t n = (size_t)net.layout->floats[SPX_ROLE_STATE];
-    float *before = floats((int64_t)n);
+    float *state[3];
     arenas a;
     SPX_UNUSED;
     make(&a);
-    memcpy(before, a.state, n * sizeof(float));
-    {
-        spx_supernet_run r = {.weights = a.weights,
-                              .alphas = a.alphas,
-                              .state = a.state,
-                              .weight_grad = a.grad[0],
-                              .images = a.images,
-                              .labels = labels};
+    state[0] = read_arena(SPX_ROLE_STATE, a.state);
+    for (int i = 1; i < 3; i++) {
+        const spx_supernet_run r = {.weights = a.weights,
+                                    .alphas = a.alphas,
+                                    .state = a.state,
+                                    .update_state = i == 2,
+                                    .weight_grad = a.grad[0],
+                                    .images = a.batch.images,
+                                    .labels = a.batch.labels};
         CHECK_OK(spx_supernet_pass(&net, SPX_PASS_WEIGHTS, &r, NULL, NULL));
-        assert_memory_equal(before, a.state, n * sizeof(float));
-        r.update_state = true;
-        CHECK_OK(spx_supernet_pass(&net, SPX_PASS_WEIGHTS, &r, NULL, NULL));
-        assert_memory_not_equal(before, a.state, n * sizeof(float));
+        state[i] = read_arena(SPX_ROLE_STATE, a.state);
     }
-    spx_free(before);
+    assert_memory_equal(state[0], state[1], n * sizeof(float));
+    assert_memory_not_equal(state[0], state[2], n * sizeof(float));
+    for (int i = 0; i < 3; i++) {
+        spx_free(state[i]);
+    }
     drop(&a);
 }
 
@@ -179,7 +223,7 @@ SPX_TEST(random_genotypes_are_valid_differ_by_seed_and_use_every_primitive)
     assert_int_equal(used[SPX_NONE], 0);
 }
 
-int main(void)
+static int run_on(spx_device device)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(each_pass_computes_its_share_of_what_both_compute),
@@ -188,21 +232,31 @@ int main(void)
         SPX_UNIT(collapse_tells_undecided_skipping_and_empty_cells_apart),
         SPX_UNIT(random_genotypes_are_valid_differ_by_seed_and_use_every_primitive),
     };
+    const spx_stream_options o = {.device = device, .threads = 1, .precision = SPX_PRECISION_F32};
     const spx_supernet_config c = {.batch = BATCH,
                                    .input = {1, 16, 16},
-                                   .classes = 3,
+                                   .classes = CLASSES,
                                    .init_channels = 2,
                                    .layers = 2,
                                    .n_reduce = 1,
                                    .reduce_loc = {3}};
     int failed;
-    if (spx_stream_create(&stream, SPX_DEVICE_CPU, 1) != SPX_OK ||
+    if (spx_stream_open(&stream, &o) != SPX_OK ||
         spx_supernet_init(&net, stream, &c, SPX_PASSES_SECOND_ORDER, NULL) != SPX_OK) {
         (void)fprintf(stderr, "%s\n", spx_error_message());
         return 1;
     }
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests_name(spx_device_name(device), tests, NULL, NULL);
     spx_supernet_clear(&net);
     spx_stream_destroy(stream);
+    return failed;
+}
+
+int main(void)
+{
+    int failed = 0;
+    for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
+        failed += spx_device_count((spx_device)d) > 0 ? run_on((spx_device)d) : 0;
+    }
     return failed;
 }

@@ -1,12 +1,14 @@
 #include "host/train/trainer.h"
 
 #include "host/train/evaluate.h"
+#include "host/train/feed.h"
 #include "kernels/base/alloc.h"
 #include "tests/support/spx_test.h"
 
 #include <stdlib.h>
 
-/* A linear classifier of two numbers into three classes: small enough to train by hand. */
+/* A linear classifier of two numbers into three classes: small enough to train by hand. On every
+ * device there is, in f32. */
 #define N 2
 #define IN 2
 #define OUT 3
@@ -16,7 +18,28 @@ static spx_program *program;
 
 static const float images[N * IN] = {1, -2, 0.5f, 3};
 static const int32_t labels[N] = {2, 0};
-static const spx_samples batch = {.images = images, .labels = labels, .valid = N};
+static const spx_samples host_batch = {.images = images, .labels = labels, .valid = N};
+static spx_feed *feed;
+static const spx_samples *fed; /* what the feed takes next */
+
+static spx_status get_fed(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    (void)ctx;
+    (void)epoch;
+    (void)step;
+    *out = *fed;
+    return SPX_OK;
+}
+
+/* The batch on the device, until the next one. */
+static spx_samples on_device(const spx_samples *host)
+{
+    const spx_source source = spx_feed_source(feed);
+    spx_samples s;
+    fed = host;
+    CHECK_OK(source.get(source.ctx, 0, 0, &s));
+    return s;
+}
 
 static void build(bool training, spx_program **out)
 {
@@ -42,10 +65,13 @@ static void build(bool training, spx_program **out)
     spx_graph_destroy(g);
 }
 
-/* Weights (OUT, IN) then biases [OUT] of an arena, as doubles. */
-static void pick(const float *arena, double w[OUT * IN + OUT])
+/* Weights (OUT, IN) then biases [OUT] of an arena on the device, as doubles. */
+static void pick(const float *on_device, double w[OUT * IN + OUT])
 {
     const spx_layout *l = spx_program_layout(program);
+    float *arena;
+    CHECK_OK(spx_layout_arena(l, SPX_ROLE_WEIGHT, &arena));
+    CHECK_OK(spx_layout_download(l, stream, SPX_ROLE_WEIGHT, on_device, arena));
     const float *weight = arena + spx_layout_find(l, "linear.weight")->offset;
     const float *bias = arena + spx_layout_find(l, "linear.bias")->offset;
     for (int i = 0; i < OUT * IN; i++) {
@@ -54,6 +80,7 @@ static void pick(const float *arena, double w[OUT * IN + OUT])
     for (int i = 0; i < OUT; i++) {
         w[OUT * IN + i] = (double)bias[i];
     }
+    spx_free(arena);
 }
 
 /* The textbook step in doubles: returns the gradient's norm. */
@@ -100,6 +127,7 @@ SPX_TEST(steps_are_sgd_with_momentum_decay_and_clipping)
     pick(t.weights, w);
     for (uint64_t step = 0; step < 5; step++) {
         const spx_step_args a = {.lr = 0.1f, .step = step};
+        const spx_samples batch = on_device(&host_batch);
         const double norm = by_hand(w, buf, (double)a.lr, (double)o.momentum, (double)o.decay, 0.5);
         CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
         assert_true(fabs(r.norm / norm - 1) < 1e-5);
@@ -123,6 +151,7 @@ SPX_TEST(the_average_follows_the_weights_and_is_what_evaluation_gets)
     pick(t.weights, mean);
     for (uint64_t step = 0; step < 3; step++) {
         const spx_step_args a = {.lr = 0.1f, .step = step};
+        const spx_samples batch = on_device(&host_batch);
         const double d = fmin((double)o.ema, (1.0 + (double)step) / (10.0 + (double)step));
         CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
         pick(t.weights, w);
@@ -144,16 +173,75 @@ SPX_TEST(a_loss_that_is_not_finite_leaves_the_weights_alone)
     const float bad[N * IN] = {1, NAN, 0, 0};
     const spx_samples broken = {.images = bad, .labels = labels, .valid = N};
     const spx_sgd_options o = {.momentum = 0.9f};
-    const spx_step_args a = {.lr = 0.1f};
+    const spx_step_args a = {.lr = 0.1f, .step = 7};
     double before[OUT * IN + OUT], after[OUT * IN + OUT];
+    spx_samples batch;
     spx_trainer t;
     spx_step_report r;
     SPX_UNUSED;
     CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
     pick(t.weights, before);
-    CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &broken, &a, &r));
+    batch = on_device(&broken);
+    CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &batch, &a, &r));
+    assert_non_null(strstr(spx_error_message(), "step 7: loss"));
+    for (int i = 0; i < 3; i++) { /* and steps behind it, replayed ones too */
+        batch = on_device(&host_batch);
+        CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &batch, &a, &r));
+    }
     pick(t.weights, after);
     assert_memory_equal(before, after, sizeof before);
+    spx_trainer_clear(&t);
+}
+
+SPX_TEST(replayed_steps_give_the_bits_of_those_that_are_not)
+{
+    const spx_sgd_options o = {.momentum = 0.9f, .decay = 0.01f, .clip = 0.5, .ema = 0.9f};
+    double w[2][OUT * IN + OUT], norm[2][6];
+    SPX_UNUSED;
+    for (int eager = 0; eager < 2; eager++) {
+        spx_trainer t;
+        CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
+        t.queue.eager = eager != 0;
+        for (uint64_t step = 0; step < 6; step++) {
+            const spx_step_args a = {.lr = 0.1f / (float)(step + 1), .step = step};
+            const spx_samples batch = on_device(&host_batch);
+            spx_step_report r;
+            CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
+            norm[eager][step] = r.norm;
+        }
+        pick(t.ema_weights, w[eager]);
+        spx_trainer_clear(&t);
+    }
+    assert_memory_equal(w[0], w[1], sizeof w[0]);
+    assert_memory_equal(norm[0], norm[1], sizeof norm[0]);
+}
+
+SPX_TEST(late_reports_are_all_there_and_their_metrics_add_up)
+{
+    const spx_sgd_options o = {.momentum = 0.9f};
+    const spx_metrics from = {.images = 100, .top1 = 50, .top5 = 60, .loss = 1000};
+    spx_trainer t;
+    uint64_t reported = 0;
+    bool any = true;
+    SPX_UNUSED;
+    CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
+    CHECK_OK(spx_step_queue_count_from(&t.queue, &from));
+    for (uint64_t step = 0; step < 10 || any; step++) {
+        const spx_step_args a = {.lr = 0.1f, .step = step};
+        spx_step_report r;
+        if (step < 10) {
+            const spx_samples batch = on_device(&host_batch);
+            CHECK_OK(spx_trainer_queue(&t, &batch, &a));
+        }
+        CHECK_OK(spx_trainer_report(&t, step >= 10, &r, &any));
+        if (any) {
+            assert_int_equal(r.step, reported++);
+            assert_int_equal(r.metrics.images, 100 + N * reported);
+            assert_int_equal(r.metrics.top5, 60 + N * reported); /* of three classes */
+            assert_true(r.metrics.loss > 1000 && r.metrics.loss < 1100 && r.loss > 0);
+        }
+    }
+    assert_int_equal(reported, 10);
     spx_trainer_clear(&t);
 }
 
@@ -173,9 +261,10 @@ SPX_TEST(options_out_of_range_are_refused)
 static spx_status some_batches(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
 {
     static const int32_t zeros[N] = {0, 0};
+    const spx_samples host = {.images = images, .labels = zeros, .valid = step == 2 ? 1 : N};
     (void)ctx;
     assert_int_equal(epoch, 0);
-    *out = (spx_samples){.images = images, .labels = zeros, .valid = step == 2 ? 1 : N};
+    *out = on_device(&host);
     return SPX_OK;
 }
 
@@ -209,22 +298,40 @@ SPX_TEST(evaluation_counts_every_image_once_and_can_be_stopped)
     spx_program_destroy(forward);
 }
 
-int main(void)
+static int run_on(spx_device device)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(steps_are_sgd_with_momentum_decay_and_clipping),
         SPX_UNIT(the_average_follows_the_weights_and_is_what_evaluation_gets),
         SPX_UNIT(a_loss_that_is_not_finite_leaves_the_weights_alone),
+        SPX_UNIT(replayed_steps_give_the_bits_of_those_that_are_not),
+        SPX_UNIT(late_reports_are_all_there_and_their_metrics_add_up),
         SPX_UNIT(options_out_of_range_are_refused),
         SPX_UNIT(evaluation_counts_every_image_once_and_can_be_stopped),
     };
+    const spx_stream_options o = {
+        .device = device, .threads = 1, .precision = SPX_PRECISION_F32, .deterministic = true};
+    const spx_batch_shape shape = {N, IN, 1, 1};
+    const spx_source source = {.get = get_fed, .steps = 1};
     int failed;
-    if (spx_stream_create(&stream, SPX_DEVICE_CPU, 1) != SPX_OK) {
+    if (spx_stream_open(&stream, &o) != SPX_OK ||
+        spx_feed_open(&feed, stream, &source, &shape) != SPX_OK) {
+        (void)fprintf(stderr, "%s\n", spx_error_message());
         return 1;
     }
     build(true, &program);
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests_name(spx_device_name(device), tests, NULL, NULL);
     spx_program_destroy(program);
+    spx_feed_close(feed);
     spx_stream_destroy(stream);
+    return failed;
+}
+
+int main(void)
+{
+    int failed = 0;
+    for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
+        failed += spx_device_count((spx_device)d) > 0 ? run_on((spx_device)d) : 0;
+    }
     return failed;
 }
