@@ -307,7 +307,7 @@ static spx_status cuda_replay_end(spx_stream *s, void **own)
         st = SPX_CUDA_CHECK(s, ended);
     }
     if (st == SPX_OK) {
-        st = SPX_CUDA_CHECK(s, cudaGraphInstantiate(&exec, graph, 0));
+        st = SPX_CUDA_CHECK(s, cudaGraphInstantiateWithFlags(&exec, graph, 0));
     }
     if (st == SPX_OK) {
         st = SPX_CUDA_CHECK(s, cudaGraphUpload(exec, spx_cuda_stream(s)));
