@@ -141,6 +141,14 @@ static json_t *relu_json(const values *v, const spx_gc_params *p, const spx_relu
         "garbler_storage_bytes", (json_int_t)t->garbler_bytes, "setup_seconds", t->setup_seconds);
 }
 
+static json_t *conv_json(const spx_conv_times *t)
+{
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I}", "shape", "3x3, 64 to 64 channels, 32x32",
+                     "seconds", t->seconds, "encrypt_seconds", t->encrypt_seconds,
+                     "evaluate_seconds", t->evaluate_seconds, "decrypt_seconds", t->decrypt_seconds,
+                     "bytes", (json_int_t)t->bytes);
+}
+
 static double number(const json_t *j, const char *key)
 {
     return json_number_value(json_object_get(j, key));
@@ -148,7 +156,7 @@ static double number(const json_t *j, const char *key)
 
 static void print_text(const json_t *j)
 {
-    const json_t *r = json_object_get(j, "relu");
+    const json_t *r = json_object_get(j, "relu"), *c = json_object_get(j, "conv");
     (void)printf("AND gates: %.1f ns garbled, %.1f ns evaluated (%s)\n",
                  1e9 / number(j, "garbled_ands_per_second"),
                  1e9 / number(j, "evaluated_ands_per_second"),
@@ -161,6 +169,9 @@ static void print_text(const json_t *j)
                  number(r, "online_microseconds"), number(r, "offline_bytes") / number(r, "count"),
                  number(r, "online_bytes") / number(r, "count"),
                  number(r, "evaluator_storage_bytes") / number(r, "count"));
+    (void)printf("encrypted convolution, %s: %.1f ms, %.2f MB\n",
+                 json_string_value(json_object_get(c, "shape")), 1e3 * number(c, "seconds"),
+                 1e-6 * number(c, "bytes"));
 }
 
 /* The round with the least time in all. */
@@ -181,6 +192,7 @@ static spx_status measure(const values *v, const spx_gc_params *p, json_t **out)
 {
     double ands[2], cots[2];
     spx_relu_times relu = {0};
+    spx_conv_times conv = {0};
     transfers t = {0};
     spx_prg prg;
     spx_status st;
@@ -189,12 +201,14 @@ static spx_status measure(const values *v, const spx_gc_params *p, json_t **out)
     SPX_TRY(st, transfers_init(&t, &prg), done);
     SPX_TRY(st, measure_transfers(&t, v->repeats, cots), done);
     SPX_TRY(st, measure_relus(v, p, &relu), done);
-    *out = json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "instructions",
-                     spx_crypto_isa_name(spx_crypto_isa_used()), "garbled_ands_per_second", ands[0],
-                     "evaluated_ands_per_second", ands[1], "cots_per_second",
-                     fmin(cots[0], cots[1]), "cots_received_per_second", cots[0],
-                     "cots_sent_per_second", cots[1], "bytes_per_cot",
-                     (double)spx_ot_bytes(OTS) / (double)OTS, "relu", relu_json(v, p, &relu));
+    SPX_TRY(st, spx_bench_conv(v->repeats, &conv), done);
+    *out =
+        json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "instructions",
+                  spx_crypto_isa_name(spx_crypto_isa_used()), "garbled_ands_per_second", ands[0],
+                  "evaluated_ands_per_second", ands[1], "cots_per_second", fmin(cots[0], cots[1]),
+                  "cots_received_per_second", cots[0], "cots_sent_per_second", cots[1],
+                  "bytes_per_cot", (double)spx_ot_bytes(OTS) / (double)OTS, "relu",
+                  relu_json(v, p, &relu), "conv", conv_json(&conv));
     st = *out == NULL ? SPX_FAIL(SPX_ENOMEM, "bench: JSON") : SPX_OK;
 done:
     transfers_clear(&t);
@@ -231,7 +245,7 @@ static const spx_option options_table[] = {
 
 const spx_command spx_bench_crypto = {
     .name = "crypto",
-    .summary = "Gates, transfers and a layer of ReLUs between two threads, one a party.",
+    .summary = "Gates, transfers, a layer of ReLUs between two threads, an encrypted convolution.",
     .example = "sphynx bench crypto --json",
     .options = options_table,
     .values_size = sizeof(values),

@@ -20,4 +20,18 @@ typedef struct spx_relu_times {
  */
 SPX_MUST_CHECK spx_status spx_bench_relu(const spx_gc_params *p, size_t n, spx_relu_times *out);
 
+/* A 3x3 convolution of 64 to 64 channels at 32x32 modulo 2^37 on encrypted shares, one thread. */
+typedef struct spx_conv_times {
+    double seconds; /* of the next three together: the fastest round */
+    double encrypt_seconds, evaluate_seconds, decrypt_seconds; /* weights are encoded in the call */
+    uint64_t bytes;                                            /* of both messages */
+} spx_conv_times;
+
+/**
+ * The convolution of random shares and weights, `repeats` rounds; every output of the last is
+ * checked.
+ * @return SPX_OK, SPX_ENUMERIC (a wrong output), SPX_ENOMEM, SPX_EUNSUPPORTED (no randomness)
+ */
+SPX_MUST_CHECK spx_status spx_bench_conv(int64_t repeats, spx_conv_times *out);
+
 #endif

@@ -77,7 +77,7 @@ SPX_TEST(hidden_noise_stays_below_its_bounds_for_the_worst_weights)
     SPX_UNUSED;
     for (size_t c = 0; c < HE_CASES; c++) {
         for (int kind = 0; kind < 4; kind++) {
-            const size_t queries = 4;
+            const size_t queries = 2;
             he_run h;
             he_start(&h, &he_cases[c], queries, kind, c);
             const spx_he_facts *f = h.facts;
