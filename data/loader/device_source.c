@@ -193,7 +193,9 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     d->pack = pack;
     d->o = *o;
     d->o.threads = threads_for(s, split, o->threads);
-    d->o.prefetch = o->prefetch > d->o.threads ? o->prefetch : d->o.threads;
+    if (d->o.threads > 2 && o->prefetch < d->o.threads) { /* the loader's default is 2 */
+        d->o.prefetch = d->o.threads;
+    }
     d->o.upload = split != NULL ? NULL : s;
     d->shape = (spx_augment_shape){pack->channels,
                                    pack->height,
