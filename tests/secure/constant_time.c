@@ -4,9 +4,11 @@
  * purpose, to show that such a branch is found.
  */
 #include "host/secure/gc/gc.h"
+#include "host/secure/he/he_private.h"
 #include "host/secure/ot/ot.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/ct.h"
+#include "kernels/crypto/sampler.h"
 #include "kernels/crypto/transpose.h"
 #include "tests/secure/secret.h"
 
@@ -134,13 +136,71 @@ static void run_gc(void)
     spx_free(key);
 }
 
+static void run_samplers(void)
+{
+    uint64_t *words = secret(100 * SPX_FLOOD_WORDS * sizeof *words);
+    int8_t small[100];
+    spx_i128 flood[100];
+    spx_sample_ternary(small, words, 100);
+    spx_sample_cbd(small, words, 100);
+    spx_sample_flood(flood, 100, 66, words);
+    spx_sample_flood(flood, 100, 63, words);
+    spx_free(words);
+}
+
+/* One exchange of two convolutions that share an output, with stride; what is sent is public. */
+static void run_he(void)
+{
+    static const spx_he_value in = {3, 8, 8}, out = {4, 4, 4};
+    static const spx_he_conv conv[2] = {
+        {.c = 3, .k = 4, .r = 3, .s = 3, .stride = 2, .dilation = 1, .pad_top = 1, .pad_left = 1},
+        {.c = 2, .k0 = 1, .k = 2, .r = 1, .s = 1, .stride = 2, .dilation = 1}};
+    const spx_he_geometry g = {37, 8, SPX_HE_ANY_SET, 1, 1, 2, &in, &out, conv};
+    spx_he_plan *p;
+    spx_he_key *k;
+    spx_he_public *pk;
+    check(spx_he_plan_create(&p, &g));
+    const spx_he_facts *f = spx_he_plan_facts(p);
+    const size_t bytes = spx_he_public_bytes(f->set);
+    uint64_t *shares = secret(f->input_elements * sizeof *shares);
+    uint64_t *masks = secret(f->output_elements * sizeof *masks);
+    int32_t *w0 = secret(108 * sizeof *w0), *w1 = secret(4 * sizeof *w1);
+    uint8_t *request = secret(f->request_bytes), *response = secret(f->response_bytes);
+    uint8_t *message = secret(bytes);
+    const int32_t *const weights[2] = {w0, w1};
+    for (int i = 0; i < 108; i++) {
+        w0[i] %= 129; /* a division by a constant: no branch */
+        w1[i % 4] %= 129;
+    }
+    check(spx_he_key_create(&k, f->set, &prg));
+    spx_he_key_public(k, message);
+    check(spx_he_public_create(&pk, f->set, message, bytes, 0));
+    SPX_SECRET(k->minus_secret, HE_PRIMES * f->n * sizeof *k->minus_secret);
+    check(spx_he_encrypt(p, k, &prg, 1, shares, request, NULL));
+    SPX_PUBLIC(request, f->request_bytes);
+    check(
+        spx_he_evaluate(p, pk, weights, &prg, 1, request, f->request_bytes, response, masks, NULL));
+    check(spx_he_decrypt(p, k, 1, response, f->response_bytes, shares, NULL));
+    spx_he_public_destroy(pk);
+    spx_he_key_destroy(k);
+    spx_he_plan_destroy(p);
+    spx_free(shares);
+    spx_free(masks);
+    spx_free(w0);
+    spx_free(w1);
+    spx_free(request);
+    spx_free(response);
+    spx_free(message);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {
-        {"leak", run_leak}, {"ct", run_ct}, {"aes", run_aes}, {"ot", run_ot}, {"gc", run_gc}};
+    } cases[] = {{"leak", run_leak}, {"ct", run_ct}, {"aes", run_aes},
+                 {"ot", run_ot},     {"gc", run_gc}, {"samplers", run_samplers},
+                 {"he", run_he}};
     check(spx_prg_init(&prg));
     for (size_t i = 0; argc == 2 && i < sizeof cases / sizeof *cases; i++) {
         if (strcmp(argv[1], cases[i].name) == 0) {

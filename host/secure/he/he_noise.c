@@ -45,3 +45,20 @@ bool he_noise(const he_set *s, int l, int weight_bits, double terms, spx_he_fact
     }
     return false;
 }
+
+spx_status he_check_weights(const spx_he_plan *p, const int32_t *const *weights)
+{
+    const int64_t bound = (int64_t)1 << (p->weight_bits - 1);
+    uint64_t beyond = 0;
+    for (int i = 0; i < p->convs; i++) {
+        const spx_he_conv *c = &p->conv[i];
+        const size_t n = (size_t)(c->k * c->c * c->r * c->s);
+        for (size_t j = 0; j < n; j++) {
+            beyond |= (uint64_t)(bound - weights[i][j]) | (uint64_t)(bound + weights[i][j]);
+        }
+    }
+    if (beyond >> 63 != 0) {
+        return SPX_FAIL(SPX_EINVAL, "a weight has more than %d bits", p->weight_bits);
+    }
+    return SPX_OK;
+}

@@ -346,12 +346,9 @@ static void evaluate_groups(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-static spx_status check(const spx_he_plan *p, const spx_he_public *pk,
-                        const int32_t *const *weights, size_t queries, size_t size)
+static spx_status check(const spx_he_plan *p, const spx_he_public *pk, size_t queries, size_t size)
 {
-    const int64_t bound = (int64_t)1 << (p->weight_bits - 1);
     const uint64_t life = (uint64_t)1 << SPX_HE_KEY_LIFE;
-    uint64_t beyond = 0;
     if (pk->set != p->facts.set || queries < 1) {
         return SPX_FAIL(SPX_EINVAL, "%zu queries, a key of parameter set %d; the plan wants set %d",
                         queries, pk->set, p->facts.set);
@@ -365,16 +362,6 @@ static spx_status check(const spx_he_plan *p, const spx_he_public *pk,
                         "the client's encryption key has served %llu of %llu coefficients: it "
                         "must send a new one",
                         (unsigned long long)pk->returned, (unsigned long long)life);
-    }
-    for (int i = 0; i < p->convs; i++) {
-        const spx_he_conv *c = &p->conv[i];
-        const size_t n = (size_t)(c->k * c->c * c->r * c->s);
-        for (size_t j = 0; j < n; j++) {
-            beyond |= (uint64_t)(bound - weights[i][j]) | (uint64_t)(bound + weights[i][j]);
-        }
-    }
-    if (beyond >> 63 != 0) {
-        return SPX_FAIL(SPX_EINVAL, "a weight has more than %d bits", p->weight_bits);
     }
     return SPX_OK;
 }
@@ -406,7 +393,8 @@ spx_status he_evaluate(const spx_he_plan *p, spx_he_public *pk, const int32_t *c
     size_t polys, bytes;
     void *block;
     spx_status st;
-    SPX_RETURN_IF(check(p, pk, weights, queries, size));
+    SPX_RETURN_IF(check(p, pk, queries, size));
+    SPX_RETURN_IF(he_check_weights(p, weights));
     e.probe_ctx = ctx;
     e.request = request;
     e.response = response;
