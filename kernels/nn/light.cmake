@@ -27,3 +27,12 @@ spx_cuda_sources(spx_nn_light
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
   target_sources(spx_nn_light PRIVATE linear/linear_cuda.c)
 endif()
+# cuBLASLt: only its header is needed to build.
+find_file(SPX_CUBLAS_HEADER cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS} NO_DEFAULT_PATH)
+mark_as_advanced(SPX_CUBLAS_HEADER)
+if(SPX_HAVE_CUDA AND SPX_CUBLAS_HEADER)
+  target_sources(spx_nn_light PRIVATE linear/linear_cublas_cuda.c)
+  target_compile_definitions(spx_nn_light PRIVATE SPX_HAVE_CUBLAS)
+  target_include_directories(spx_nn_light SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(spx_nn_light PRIVATE ${CMAKE_DL_LIBS})
+endif()

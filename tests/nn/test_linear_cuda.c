@@ -6,6 +6,13 @@
 #include "tests/nn/linear_cases.h"
 #include "tests/nn/network_sizes.h"
 
+/* Whole batches where there is a device: the largest goes through the library. */
+#ifdef SPX_CUDA_EMULATED
+#define LINEAR_IMAGES(k) ((size_t)5)
+#else
+#define LINEAR_IMAGES(k) ((size_t)(k)[0])
+#endif
+
 static float *rounded(cuda_env *e, size_t n)
 {
     float *x = pile_normal(&e->p, n, 0, 1);
@@ -13,7 +20,8 @@ static float *rounded(cuda_env *e, size_t n)
     return x;
 }
 
-static void check(cuda_env *e, size_t n, size_t f, size_t o, bool flag)
+/* tf32: what rounding the operands of a product to 11 bits, twice, adds to its relative error */
+static void check(cuda_env *e, size_t n, size_t f, size_t o, bool flag, double tf32)
 {
     const int64_t in = (int64_t)n, ff = (int64_t)f, oo = (int64_t)o;
     float *x = rounded(e, n * f), *old_x = rounded(e, n * f);
@@ -39,17 +47,17 @@ static void check(cuda_env *e, size_t n, size_t f, size_t o, bool flag)
     cuda_read(e, &tdx, dx, f);
     a.out = pile_bytes(&e->p, n * o * sizeof *a.out);
     spx_linear_forward_ref(&a);
-    CHECK_CLOSE(y, a.out, n * o, linear_tolerance(f + 1));
+    CHECK_CLOSE(y, a.out, n * o, linear_tolerance(f + 1) + tf32);
     a.dy = dy;
     a.accumulate = flag;
     a.out = pile_copy(&e->p, old_x, n * f);
     spx_linear_backward_data_ref(&a);
     CHECK_CLOSE(dx, a.out, n * f,
-                linear_tolerance(o + 1) + (e->type == SPX_TYPE_BF16 ? SPX_U_BF16 : 0));
+                linear_tolerance(o + 1) + tf32 + (e->type == SPX_TYPE_BF16 ? SPX_U_BF16 : 0));
     a.out = pile_copy(&e->p, w, o * f);
     a.db = pile_copy(&e->p, b, o);
     spx_linear_backward_weights_ref(&a);
-    CHECK_CLOSE(dw, a.out, o * f, linear_tolerance(n + 1));
+    CHECK_CLOSE(dw, a.out, o * f, linear_tolerance(n + 1) + tf32);
     CHECK_CLOSE(db, a.db, o, linear_tolerance(n + 1));
     CHECK_OK(
         spx_linear_backward_weights_cuda(e->s, in, ff, oo, tx.x, cdy, false, cdw, NULL, scratch));
@@ -61,11 +69,11 @@ static void cases_body(cuda_env *e, void *ctx)
     (void)ctx;
     for (size_t i = 0; i < 2 * LINEAR_CASES; i++) {
         const size_t *k = linear_cases[i / 2];
-        check(e, k[0], k[1], k[2], i % 2 == 1);
+        check(e, k[0], k[1], k[2], i % 2 == 1, 0);
     }
     for (size_t i = 0; i < NETWORK_LINEARS; i++) {
         const int64_t *k = network_linears[i];
-        check(e, 5, (size_t)k[1], (size_t)k[2], true);
+        check(e, LINEAR_IMAGES(k), (size_t)k[1], (size_t)k[2], true, 0);
     }
 }
 
@@ -73,6 +81,24 @@ SPX_TEST(all_passes_equal_the_matrix_products)
 {
     SPX_UNUSED;
     cuda_on_types(cases_body, NULL);
+}
+
+SPX_TEST(tf32_products_differ_by_the_rounding_of_their_operands)
+{
+    SPX_UNUSED;
+    for (size_t i = 0; i < NETWORK_LINEARS; i++) {
+        const int64_t *k = network_linears[i];
+        const spx_stream_options o = {.device = SPX_DEVICE_CUDA, .threads = 1};
+        cuda_env e;
+        cuda_open(&e, SPX_TYPE_F32);
+        spx_stream *f32 = e.s;
+        CHECK_OK(spx_stream_open(&e.s, &o));
+        check(&e, LINEAR_IMAGES(k), (size_t)k[1], (size_t)k[2], i % 2 == 0, 2 * 0x1p-11);
+        CHECK_OK(spx_stream_sync(e.s));
+        spx_stream_destroy(e.s);
+        e.s = f32;
+        cuda_close(&e);
+    }
 }
 
 static void bad_body(cuda_env *e, void *ctx)
@@ -97,6 +123,7 @@ static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(all_passes_equal_the_matrix_products),
+        SPX_UNIT(tf32_products_differ_by_the_rounding_of_their_operands),
         SPX_UNIT(bad_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

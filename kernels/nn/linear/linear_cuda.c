@@ -22,6 +22,17 @@ static spx_status check(int64_t n, int64_t f, int64_t o, spx_nhwc x, const void 
     return SPX_OK;
 }
 
+static spx_status product(spx_stream *s, const spx_product *p)
+{
+    spx_product sums = *p;
+    bool done;
+    SPX_RETURN_IF(spx_product_cublas_cuda(s, p, &done));
+    sums.n = 0;
+    return !done               ? spx_product_tiled_cuda(s, p)
+           : p->a_sums != NULL ? spx_product_tiled_cuda(s, &sums)
+                               : SPX_OK;
+}
+
 size_t spx_linear_cuda_workspace(int64_t n, int64_t f, int64_t o)
 {
     (void)n;
@@ -35,13 +46,13 @@ spx_status spx_linear_forward_cuda(spx_stream *s, int64_t n, int64_t f, int64_t 
 {
     (void)workspace;
     SPX_RETURN_IF(check(n, f, o, x, w, y));
-    return spx_product_tiled_cuda(s, &(spx_product){.m = n,
-                                                    .n = o,
-                                                    .k = f,
-                                                    .a = activation(x, f),
-                                                    .b = f32_matrix(w, 1, f),
-                                                    .c = f32_matrix(y, o, 1),
-                                                    .bias = b});
+    return product(s, &(spx_product){.m = n,
+                                     .n = o,
+                                     .k = f,
+                                     .a = activation(x, f),
+                                     .b = f32_matrix(w, 1, f),
+                                     .c = f32_matrix(y, o, 1),
+                                     .bias = b});
 }
 
 spx_status spx_linear_backward_data_cuda(spx_stream *s, int64_t n, int64_t f, int64_t o,
@@ -50,13 +61,13 @@ spx_status spx_linear_backward_data_cuda(spx_stream *s, int64_t n, int64_t f, in
 {
     (void)workspace;
     SPX_RETURN_IF(check(n, f, o, dx, dy, w));
-    return spx_product_tiled_cuda(s, &(spx_product){.m = n,
-                                                    .n = f,
-                                                    .k = o,
-                                                    .a = f32_matrix(dy, o, 1),
-                                                    .b = f32_matrix(w, f, 1),
-                                                    .c = activation(dx, f),
-                                                    .accumulate = accumulate});
+    return product(s, &(spx_product){.m = n,
+                                     .n = f,
+                                     .k = o,
+                                     .a = f32_matrix(dy, o, 1),
+                                     .b = f32_matrix(w, f, 1),
+                                     .c = activation(dx, f),
+                                     .accumulate = accumulate});
 }
 
 spx_status spx_linear_backward_weights_cuda(spx_stream *s, int64_t n, int64_t f, int64_t o,
@@ -65,12 +76,12 @@ spx_status spx_linear_backward_weights_cuda(spx_stream *s, int64_t n, int64_t f,
 {
     (void)workspace;
     SPX_RETURN_IF(check(n, f, o, x, dy, dw));
-    return spx_product_tiled_cuda(s, &(spx_product){.m = o,
-                                                    .n = f,
-                                                    .k = n,
-                                                    .a = f32_matrix(dy, 1, o),
-                                                    .b = activation(x, f),
-                                                    .c = f32_matrix(dw, f, 1),
-                                                    .a_sums = db,
-                                                    .accumulate = accumulate});
+    return product(s, &(spx_product){.m = o,
+                                     .n = f,
+                                     .k = n,
+                                     .a = f32_matrix(dy, 1, o),
+                                     .b = activation(x, f),
+                                     .c = f32_matrix(dw, f, 1),
+                                     .a_sums = db,
+                                     .accumulate = accumulate});
 }

@@ -3,8 +3,9 @@
 /*
  * linear.h on CUDA. x and dx are (n, f) activations, dense (pixel is ignored), of the stream's
  * type; w, b, y, dy, dw, db are f32. f counts h*w*c in NHWC order: the caller's weights are laid
- * out likewise (h = w = 1 in every network so far, where the orders agree). Products in f32 or
- * TF32, by the stream's precision (BF16: TF32).
+ * out likewise (h = w = 1 in every network so far, where the orders agree). Sums in f32.
+ * Large products of f32 operands go through cuBLASLt where it is found (SPHYNX_CUBLAS names it or
+ * says none), in TF32 on streams of that precision; all others through a kernel of our own, in f32.
  */
 #include "kernels/nn/nhwc.h"
 

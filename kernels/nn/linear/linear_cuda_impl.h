@@ -20,7 +20,22 @@ typedef struct spx_product {
     bool accumulate;
 } spx_product;
 
-/** Own kernel: the reference, and what runs where there is no library. */
+/** Own kernel: the reference, and what runs where there is no library. n may be 0: then a_sums
+ * alone are made. */
 SPX_MUST_CHECK spx_status spx_product_tiled_cuda(spx_stream *s, const spx_product *p);
+
+/** cuBLASLt, for f32 products that are large enough; a_sums is left to others. *done is false where
+ * it does not run: the library is absent, or the product does not suit it. */
+#ifdef SPX_HAVE_CUBLAS
+SPX_MUST_CHECK spx_status spx_product_cublas_cuda(spx_stream *s, const spx_product *p, bool *done);
+#else
+static inline spx_status spx_product_cublas_cuda(spx_stream *s, const spx_product *p, bool *done)
+{
+    (void)s;
+    (void)p;
+    *done = false;
+    return SPX_OK;
+}
+#endif
 
 #endif

@@ -88,7 +88,7 @@ spx_status spx_product_tiled_cuda(spx_stream *s, const spx_product *p)
         return SPX_FAIL(SPX_EUNSUPPORTED, "linear: %lld x %lld results", (long long)p->m,
                         (long long)p->n);
     }
-    const dim3 grid((unsigned)columns, (unsigned)rows), block(side, side);
+    const dim3 grid(columns > 0 ? (unsigned)columns : 1, (unsigned)rows), block(side, side);
     if (p->a.type == SPX_TYPE_BF16) {
         return SPX_LAUNCH(s, (product_kernel<bf16, float, float>), grid, block, 0, *p);
     }
