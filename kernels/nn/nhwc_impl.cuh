@@ -22,7 +22,7 @@ constexpr unsigned block_threads = 256;
 
 /* ---- V adjacent elements, read and written at once: 16 bytes at most ---- */
 
-template <class T, int V> struct alignas(sizeof(T) * V) pack {
+template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) pack {
     T v[V];
 };
 
