@@ -253,7 +253,7 @@ __device__ inline void end_stats(const stats_args &a, unsigned first, unsigned c
 template <class T, int V>
 __global__ void __launch_bounds__(block_threads) stats_kernel(stats_args a)
 {
-    __shared__ float
+    __shared__ __align__(16) float
         buf[block_threads / 2 * V > block_threads * 2 ? block_threads / 2 * V : block_threads * 2];
     const unsigned c = (blockIdx.y * blockDim.x + threadIdx.x) * V;
     const unsigned begin = blockIdx.x * a.run;
