@@ -60,6 +60,8 @@ static const he_case he_cases[] = {
      {{0, 0, 0, 3, 0, 2, 3, 3, 2, 1, 1, 1}}},
     {"wide weights", 50, 16, ANY, 1, 1, 1, {{4, 6, 6}}, {{4, 6, 6}},
      {{0, 0, 0, 4, 0, 4, 3, 3, 1, 1, 1, 1}}},
+    {"channels that nothing writes", 37, 8, ANY, 1, 2, 1, {{3, 8, 8}}, {{5, 8, 8}, {2, 8, 8}},
+     {{0, 0, 0, 2, 2, 2, 3, 3, 1, 1, 1, 1}}},
 };
 /* clang-format on */
 #undef ANY

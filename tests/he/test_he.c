@@ -47,6 +47,58 @@ SPX_TEST(every_parameter_set_that_holds_gives_the_same_sums)
     assert_true(held[0] >= 12 && held[1] >= 16 && held[2] == HE_CASES);
 }
 
+/* A number from..to, both included. */
+static int64_t between(spx_rng *r, int64_t from, int64_t to)
+{
+    return from + (int64_t)spx_rng_below(r, (uint32_t)(to - from + 1));
+}
+
+static he_case random_case(spx_rng *r)
+{
+    he_case c = {.name = "random", .set = SPX_HE_ANY_SET};
+    c.l = (int)between(r, 4, 60);
+    c.weight_bits = (int)between(r, 1, 9);
+    c.inputs = (int)between(r, 1, 2);
+    c.outputs = (int)between(r, 1, 2);
+    c.convs = (int)between(r, 1, 4);
+    for (int i = 0; i < 2; i++) {
+        c.input[i] = (spx_he_value){between(r, 1, 7), between(r, 1, 14), between(r, 1, 14)};
+        c.output[i] = (spx_he_value){between(r, 1, 7), between(r, 1, 14), between(r, 1, 14)};
+    }
+    for (int i = 0; i < c.convs; i++) {
+        spx_he_conv *v = &c.conv[i];
+        v->in = (int)between(r, 0, c.inputs - 1);
+        v->out = (int)between(r, 0, c.outputs - 1);
+        v->c0 = between(r, 0, c.input[v->in].c - 1);
+        v->c = between(r, 1, c.input[v->in].c - v->c0);
+        v->k0 = between(r, 0, c.output[v->out].c - 1);
+        v->k = between(r, 1, c.output[v->out].c - v->k0);
+        v->r = between(r, 1, 5);
+        v->s = between(r, 1, 5);
+        v->stride = (int64_t)1 << (between(r, 0, 5) / 3 * between(r, 0, 2));
+        v->dilation = between(r, 1, 3);
+        v->pad_top = between(r, -4, 6);
+        v->pad_left = between(r, -4, 6);
+    }
+    return c;
+}
+
+SPX_TEST(geometries_drawn_at_random_give_the_plain_sums)
+{
+    size_t held = 0;
+    spx_rng r;
+    SPX_UNUSED;
+    spx_rng_init(&r, 11, SPX_RNG_TEST, 0);
+    for (int i = 0; i < 200; i++) {
+        const he_case c = random_case(&r);
+        if (holds(&c)) { /* strides may have no common splitting */
+            held++;
+            exchange(&c, 1, 0);
+        }
+    }
+    assert_true(held >= 100);
+}
+
 static void exchange_case(void *c)
 {
     exchange(c, 1, 0);
@@ -324,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(shares_and_masks_add_up_to_the_plain_convolutions),
+        SPX_UNIT(geometries_drawn_at_random_give_the_plain_sums),
         SPX_UNIT(every_parameter_set_that_holds_gives_the_same_sums),
         SPX_UNIT(every_instruction_set_gives_the_same_sums),
         SPX_UNIT(messages_do_not_depend_on_threads_instruction_sets_or_what_was_there),
