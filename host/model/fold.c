@@ -1,0 +1,458 @@
+/* Walks a graph, keeping for each tensor the expression it is. */
+#include "host/model/fold.h"
+
+#include "host/model/fold_private.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BN_EPS 1e-5 /* as kernels/nn/norm_sum */
+
+typedef struct walk {
+    const spx_fold_source *s;
+    const spx_graph *g;
+    spx_fold *f;
+    spx_expr *expr; /* [n_tensors] */
+    int *last_use;  /* [n_tensors] the last node that reads the tensor (or its parent) */
+    int *convs;     /* [n_tensors] convolutions that read the tensor itself */
+    bool *as_value; /* [n_tensors] some node needs it pointwise */
+} walk;
+
+/* ---- parameters ---- */
+
+/* A parameter or state as doubles; free with spx_free. NULL for SPX_NO_TENSOR. */
+static spx_status parameter(const walk *w, spx_tid t, double **out)
+{
+    *out = NULL;
+    if (t == SPX_NO_TENSOR) {
+        return SPX_OK;
+    }
+    const spx_tensor *p = &w->g->tensor[t];
+    const spx_layout_entry *e = p->name != NULL ? spx_layout_find(w->s->layout, p->name) : NULL;
+    if (e == NULL || e->count != spx_tensor_count(p)) {
+        return SPX_FAIL(SPX_EINVAL, "folding: no parameter %s", p->name != NULL ? p->name : "?");
+    }
+    const float *from = (e->role == SPX_ROLE_STATE ? w->s->state : w->s->weights) + e->offset;
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)e->count, sizeof **out));
+    *out = memory;
+    for (int64_t i = 0; i < e->count; i++) {
+        (*out)[i] = (double)from[i];
+    }
+    return SPX_OK;
+}
+
+/* The node that makes t, looking back from node i. */
+static const spx_node *maker(const walk *w, spx_tid t, int i)
+{
+    while (i-- > 0) {
+        const spx_node *nd = &w->g->node[i];
+        for (int j = 0; j < nd->n_out; j++) {
+            if (nd->out[j] == t) {
+                return nd;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* ---- operands ---- */
+
+static spx_status unsupported(const spx_node *nd)
+{
+    return SPX_FAIL(SPX_EUNSUPPORTED, "folding: %s (%s) cannot be evaluated privately",
+                    nd->name != NULL ? nd->name : "a node", spx_op_name(nd->op));
+}
+
+static bool known(const walk *w, spx_tid t)
+{
+    return w->expr[t].c > 0;
+}
+
+typedef spx_status (*part_fn)(walk *w, void *ctx, spx_expr *part, int64_t first);
+
+/* Calls fn on x, or on the parts it was concatenated of. */
+static spx_status each_part(walk *w, spx_tid x, part_fn fn, void *ctx)
+{
+    const spx_graph *g = w->g;
+    if (known(w, x)) {
+        return fn(w, ctx, &w->expr[x], 0);
+    }
+    int64_t channels = 0;
+    for (spx_tid t = 0; t < g->n_tensors; t++) {
+        if (g->tensor[t].parent == x && known(w, t)) {
+            SPX_RETURN_IF(fn(w, ctx, &w->expr[t], g->tensor[t].first));
+            channels += g->tensor[t].dim[1];
+        }
+    }
+    return channels == g->tensor[x].dim[1]
+               ? SPX_OK
+               : SPX_FAIL(SPX_EUNSUPPORTED, "folding: a tensor that nothing linear makes");
+}
+
+static spx_expr zero_like(const walk *w, spx_tid t)
+{
+    const spx_tensor *p = &w->g->tensor[t];
+    return spx_expr_zero(p->dim[1], p->rank == 4 ? p->dim[2] : 1, p->rank == 4 ? p->dim[3] : 1);
+}
+
+/* ---- nodes ---- */
+
+typedef struct conv_part {
+    spx_expr *to;
+    const double *w;
+    int64_t channels;
+    spx_taps taps;
+} conv_part;
+
+static spx_status add_conv_part(walk *w, void *ctx, spx_expr *part, int64_t first)
+{
+    const conv_part *c = ctx;
+    if (c->taps.size > 1 || c->taps.pad > 0) {
+        SPX_RETURN_IF(spx_fold_make_pointwise(w->f, part));
+    }
+    return spx_expr_add_conv(c->to, part, c->w, c->channels, first, &c->taps);
+}
+
+static void add_constant(spx_expr *e, const double *by)
+{
+    for (int64_t i = 0; i < e->c * e->h * e->w; i++) {
+        e->bias[i] += by[i / (e->h * e->w)];
+    }
+}
+
+/* y = taps * x + bias[channel] */
+static spx_status affine(walk *w, spx_tid x, const spx_taps *taps, spx_tid weight, spx_tid bias,
+                         spx_tid y)
+{
+    double *k = NULL, *b = NULL;
+    spx_expr *to = &w->expr[y];
+    spx_status st;
+    *to = zero_like(w, y);
+    SPX_TRY(st, parameter(w, weight, &k), end);
+    SPX_TRY(st, parameter(w, bias, &b), end);
+    {
+        conv_part c = {.to = to, .w = k, .channels = w->g->tensor[x].dim[1], .taps = *taps};
+        SPX_TRY(st, each_part(w, x, add_conv_part, &c), end);
+    }
+    if (b != NULL) {
+        if (to->bias == NULL) {
+            void *memory = NULL;
+            SPX_TRY(st, spx_calloc(&memory, (size_t)(to->c * to->h * to->w), sizeof(double)), end);
+            to->bias = memory;
+        }
+        add_constant(to, b);
+    }
+end:
+    spx_free(k);
+    spx_free(b);
+    return st;
+}
+
+static spx_status walk_conv(walk *w, const spx_node *nd)
+{
+    const spx_attr *a = &nd->attr;
+    for (int i = 3; i < nd->n_in; i++) {
+        if (nd->in[i] != SPX_NO_TENSOR || a->relu) {
+            return unsupported(nd); /* fused: not as a builder made it */
+        }
+    }
+    const int64_t size = w->g->tensor[nd->in[1]].dim[2];
+    if (size == 1 && a->pad_end > 0) {
+        return unsupported(nd);
+    }
+    const spx_taps taps = {size, a->stride, size > 1 ? a->dilation : 1, a->pad_begin};
+    return affine(w, nd->in[0], &taps, nd->in[1], nd->in[2], nd->out[0]);
+}
+
+/* x (n, c, h, w) read as a vector: a filter of the map's size. */
+static spx_status walk_linear(walk *w, const spx_node *nd)
+{
+    const spx_tensor *x = &w->g->tensor[nd->in[0]];
+    const int64_t side = x->rank == 4 ? x->dim[2] : 1;
+    if (x->rank == 4 && x->dim[3] != side) {
+        return unsupported(nd);
+    }
+    const spx_taps taps = {side, 1, 1, 0};
+    return affine(w, nd->in[0], &taps, nd->in[1], nd->in[2], nd->out[0]);
+}
+
+typedef struct sum_part {
+    spx_expr *to;
+    const double *scale, *shift; /* of the whole term, or NULL */
+} sum_part;
+
+static spx_status add_sum_part(walk *w, void *ctx, spx_expr *part, int64_t first)
+{
+    const sum_part *s = ctx;
+    (void)w;
+    return spx_expr_add(s->to, part, first, s->scale != NULL ? s->scale + first : NULL,
+                        s->shift != NULL ? s->shift + first : NULL);
+}
+
+/* scale = gamma / sqrt(var + eps), shift = beta - scale * mean; NULL where the term has no norm. */
+static spx_status norm_of(const walk *w, const spx_tid *in, int64_t channels, int node,
+                          double **scale, double **shift)
+{
+    double *mean = NULL, *var = NULL, *gamma = NULL, *beta = NULL;
+    const spx_node *bn;
+    void *memory = NULL;
+    spx_status st = SPX_OK;
+    *scale = *shift = NULL;
+    if (in[SPX_TERM_MEAN] == SPX_NO_TENSOR) {
+        return SPX_OK;
+    }
+    bn = maker(w, in[SPX_TERM_MEAN], node);
+    if (bn == NULL || bn->op != SPX_OP_BN_RUNNING) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "folding: a norm without running statistics");
+    }
+    SPX_TRY(st, parameter(w, bn->in[0], &mean), end);
+    SPX_TRY(st, parameter(w, bn->in[1], &var), end);
+    SPX_TRY(st, parameter(w, in[SPX_TERM_GAMMA], &gamma), end);
+    SPX_TRY(st, parameter(w, in[SPX_TERM_BETA], &beta), end);
+    SPX_TRY(st, spx_calloc(&memory, (size_t)channels, sizeof **scale), end);
+    *scale = memory;
+    SPX_TRY(st, spx_calloc(&memory, (size_t)channels, sizeof **shift), end);
+    *shift = memory;
+    for (int64_t c = 0; c < channels; c++) {
+        (*scale)[c] = (gamma != NULL ? gamma[c] : 1) / sqrt(var[c] + BN_EPS);
+        (*shift)[c] = (beta != NULL ? beta[c] : 0) - (*scale)[c] * mean[c];
+    }
+end:
+    spx_free(mean);
+    spx_free(var);
+    spx_free(gamma);
+    spx_free(beta);
+    return st;
+}
+
+static spx_status walk_sum(walk *w, const spx_node *nd, int node)
+{
+    spx_expr *to = &w->expr[nd->out[0]];
+    *to = zero_like(w, nd->out[0]);
+    if (nd->attr.relu) {
+        return unsupported(nd);
+    }
+    for (int j = 0; j < nd->n_in; j += SPX_TERM_FIELDS) {
+        const spx_tid *in = nd->in + j;
+        double *scale, *shift;
+        if (in[SPX_TERM_COEF] != SPX_NO_TENSOR || in[SPX_TERM_MASK] != SPX_NO_TENSOR) {
+            return unsupported(nd);
+        }
+        spx_status st = norm_of(w, in, to->c, node, &scale, &shift);
+        if (st == SPX_OK) {
+            sum_part s = {.to = to, .scale = scale, .shift = shift};
+            st = each_part(w, in[SPX_TERM_X], add_sum_part, &s);
+        }
+        spx_free(scale);
+        spx_free(shift);
+        SPX_RETURN_IF(st);
+    }
+    return SPX_OK;
+}
+
+static spx_status walk_relu(walk *w, const spx_node *nd)
+{
+    const spx_expr like = zero_like(w, nd->out[0]);
+    spx_deploy_op d = {.kind = SPX_DEPLOY_RELU};
+    if (!known(w, nd->in[0])) {
+        return unsupported(nd);
+    }
+    SPX_RETURN_IF(spx_fold_materialise(w->f, &w->expr[nd->in[0]], &d.in));
+    SPX_RETURN_IF(spx_fold_add_value(w->f, SPX_DEPLOY_ACTIVATION, like.c, like.h, like.w, &d.out));
+    SPX_RETURN_IF(spx_fold_add_op(w->f, &d, NULL, nd->out[0]));
+    return spx_expr_identity(&w->expr[nd->out[0]], d.out, like.c, like.h, like.w);
+}
+
+static spx_status walk_pool(walk *w, const spx_node *nd)
+{
+    spx_expr *x = &w->expr[nd->in[0]];
+    if (!known(w, nd->in[0])) {
+        return unsupported(nd);
+    }
+    SPX_RETURN_IF(spx_fold_make_pointwise(w->f, x));
+    return spx_fold_pool(w->f, x, nd->attr.size, nd->attr.stride, nd->attr.pad_begin,
+                         &w->expr[nd->out[0]]);
+}
+
+static spx_status walk_node(walk *w, int i)
+{
+    const spx_node *nd = &w->g->node[i];
+    switch (nd->op) {
+    case SPX_OP_CONV2D:
+        return walk_conv(w, nd);
+    case SPX_OP_BN_RUNNING:
+        return SPX_OK; /* read by the sum that normalises */
+    case SPX_OP_NORM_SUM:
+        return walk_sum(w, nd, i);
+    case SPX_OP_RELU:
+        return walk_relu(w, nd);
+    case SPX_OP_AVG_POOL:
+        return walk_pool(w, nd);
+    case SPX_OP_LINEAR:
+        return walk_linear(w, nd);
+    default:
+        return unsupported(nd);
+    }
+}
+
+/* ---- the whole ---- */
+
+/* The image: pixels to what the network was trained on. */
+static spx_status begin_image(walk *w)
+{
+    const spx_tensor *t = &w->g->tensor[w->s->image];
+    double scale[16], shift[16];
+    spx_expr pixels;
+    int v;
+    if (t->rank != 4 || t->dim[1] > 16) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "folding: images of %lld channels", (long long)t->dim[1]);
+    }
+    for (int64_t c = 0; c < t->dim[1]; c++) {
+        scale[c] = 1 / (255 * w->s->std[c]);
+        shift[c] = -w->s->mean[c] / w->s->std[c];
+    }
+    SPX_RETURN_IF(spx_fold_add_value(w->f, SPX_DEPLOY_IMAGE, t->dim[1], t->dim[2], t->dim[3], &v));
+    spx_status st = spx_expr_identity(&pixels, v, t->dim[1], t->dim[2], t->dim[3]);
+    if (st == SPX_OK) {
+        w->expr[w->s->image] = zero_like(w, w->s->image);
+        st = spx_expr_add(&w->expr[w->s->image], &pixels, 0, scale, shift);
+    }
+    spx_expr_clear(&pixels);
+    return st;
+}
+
+/* Who reads what. */
+static void look_ahead(walk *w, int end)
+{
+    const spx_graph *g = w->g;
+    for (int i = 0; i <= end; i++) {
+        const spx_node *nd = &g->node[i];
+        const int step = nd->op == SPX_OP_NORM_SUM ? SPX_TERM_FIELDS : nd->n_in;
+        for (int j = 0; j < nd->n_in && !nd->auxiliary; j += step > 0 ? step : 1) {
+            const spx_tid x = nd->in[j];
+            const bool conv = nd->op == SPX_OP_CONV2D;
+            w->last_use[x] = i;
+            w->convs[x] += conv;
+            w->as_value[x] = w->as_value[x] || nd->op == SPX_OP_RELU || nd->op == SPX_OP_AVG_POOL ||
+                             (conv && g->tensor[nd->in[1]].dim[2] > 1);
+        }
+    }
+    for (spx_tid t = 0; t < g->n_tensors; t++) {
+        const spx_tid p = g->tensor[t].parent;
+        if (p != SPX_NO_TENSOR && w->last_use[t] < w->last_use[p]) {
+            w->last_use[t] = w->last_use[p];
+        }
+    }
+}
+
+/*
+ * What a convolution will need pointwise, and what several convolutions read, becomes a value once,
+ * before anybody reads it.
+ */
+static spx_status settle(walk *w, spx_tid t)
+{
+    spx_expr *e = &w->expr[t];
+    return e->c > 0 && (w->as_value[t] || w->convs[t] > 1) && t != w->s->image
+               ? spx_fold_make_pointwise(w->f, e)
+               : SPX_OK;
+}
+
+static void drop_read(walk *w, int i)
+{
+    for (spx_tid t = 0; t < w->g->n_tensors; t++) {
+        if (w->last_use[t] == i && t != w->s->logits) {
+            spx_expr_clear(&w->expr[t]);
+        }
+    }
+}
+
+static spx_status walk_graph(walk *w)
+{
+    int end = w->g->n_nodes - 1;
+    while (end >= 0 && w->g->node[end].out[0] != w->s->logits) {
+        end--;
+    }
+    look_ahead(w, end);
+    SPX_RETURN_IF(begin_image(w));
+    for (int i = 0; i <= end; i++) {
+        if (w->g->node[i].auxiliary) {
+            continue;
+        }
+        SPX_RETURN_IF(walk_node(w, i));
+        SPX_RETURN_IF(settle(w, w->g->node[i].out[0]));
+        drop_read(w, i);
+    }
+    return end < 0 ? SPX_FAIL(SPX_EINVAL, "folding: no logits")
+                   : spx_fold_materialise(w->f, &w->expr[w->s->logits], &w->f->logits);
+}
+
+static spx_status walk_alloc(walk *w)
+{
+    const size_t n = (size_t)w->g->n_tensors;
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->expr));
+    w->expr = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->last_use));
+    w->last_use = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->convs));
+    w->convs = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->as_value));
+    w->as_value = memory;
+    memset(w->last_use, -1, n * sizeof *w->last_use);
+    return SPX_OK;
+}
+
+spx_status spx_fold_create(spx_fold **out, const spx_fold_source *s)
+{
+    walk w = {.s = s, .g = s->graph};
+    void *memory = NULL;
+    spx_status st;
+    *out = NULL;
+    if (s->graph->training) {
+        return SPX_FAIL(SPX_EINVAL, "folding: a training graph");
+    }
+    SPX_TRY(st, spx_calloc(&memory, 1, sizeof *w.f), end);
+    w.f = memory;
+    SPX_TRY(st, walk_alloc(&w), end);
+    SPX_TRY(st, walk_graph(&w), end);
+    *out = w.f;
+    w.f = NULL;
+end:
+    for (int t = 0; w.expr != NULL && t < s->graph->n_tensors; t++) {
+        spx_expr_clear(&w.expr[t]);
+    }
+    spx_free(w.expr);
+    spx_free(w.last_use);
+    spx_free(w.convs);
+    spx_free(w.as_value);
+    spx_fold_destroy(w.f);
+    return st;
+}
+
+void spx_fold_destroy(spx_fold *f)
+{
+    if (f == NULL) {
+        return;
+    }
+    for (int i = 0; i < f->n_ops; i++) {
+        spx_free(f->op[i].w);
+    }
+    spx_free(f->op);
+    spx_free(f->value);
+    spx_free(f);
+}
+
+size_t spx_fold_count(const spx_fold *f, int v)
+{
+    return (size_t)(f->value[v].c * f->value[v].h * f->value[v].w);
+}
+
+int64_t spx_fold_relus(const spx_fold *f)
+{
+    int64_t n = 0;
+    for (int v = 0; v < f->n_values; v++) {
+        n += f->value[v].kind == SPX_DEPLOY_ACTIVATION ? (int64_t)spx_fold_count(f, v) : 0;
+    }
+    return n;
+}

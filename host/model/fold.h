@@ -1,0 +1,58 @@
+#ifndef SPX_FOLD_H
+#define SPX_FOLD_H
+/*
+ * A network's evaluation graph as linear segments between ReLUs, in float64: batch norms and 1x1
+ * convolutions folded, parallel paths of equal geometry merged, pools and subsampling made public.
+ * Structure and meaning of values and ops are those of a deployed model (deploy.h), with real
+ * weights: POOL keeps its integer factors, image values are pixels 0..255.
+ *
+ * What is folded is exact. Two convolutions that pad are never composed: zero padding of the second
+ * one would have to know what the first one gives outside its map. A linear value stands between
+ * them. A bias that passes through padding becomes a map.
+ */
+#include "host/graph/program.h"
+#include "host/model/deploy.h"
+
+typedef struct spx_fold_op {
+    spx_deploy_op d; /* geometry; weights, bias and filter NULL; RELU: shift, bits and width 0 */
+    double *w;       /* CONV: [k][c][size][size]; BIAS: [c][h][w] */
+    spx_tid relu;    /* RELU: the graph's tensor it stands for */
+} spx_fold_op;
+
+typedef struct spx_fold {
+    spx_deploy_value *value; /* kind, c, h, w */
+    spx_fold_op *op;
+    int n_values, n_ops, logits;
+    int cap_values, cap_ops;
+} spx_fold;
+
+/** The network to fold. All borrowed for the call. */
+typedef struct spx_fold_source {
+    const spx_graph *graph; /* as a builder made it, for evaluation; its batch does not matter */
+    spx_tid image, logits;
+    const spx_layout *layout; /* names to arenas */
+    const float *weights, *state;
+    const double *mean,
+        *std; /* [channels] of pixels scaled to 0..1; what the image was normalised by */
+} spx_fold_source;
+
+/**
+ * @return SPX_OK; SPX_EUNSUPPORTED naming the node (an op that is not linear, a ReLU of what is not
+ *         four-dimensional); SPX_EINVAL (a parameter the layout lacks); SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_fold_create(spx_fold **out, const spx_fold_source *s);
+void spx_fold_destroy(spx_fold *f); /* NULL is a no-op */
+
+/** Elements of value v. */
+size_t spx_fold_count(const spx_fold *f, int v);
+/** ReLUs of an image. */
+int64_t spx_fold_relus(const spx_fold *f);
+
+/**
+ * All values of one image, term by term in float64: the reference, not a fast executor.
+ * @param pixels  (c, h, w), any reals
+ * @param values  receives [n_values] arrays, to be freed each with spx_free; NULL on failure
+ */
+SPX_MUST_CHECK spx_status spx_fold_run(const spx_fold *f, const double *pixels, double **values);
+
+#endif

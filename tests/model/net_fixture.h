@@ -1,0 +1,118 @@
+#ifndef SPX_NET_FIXTURE_H
+#define SPX_NET_FIXTURE_H
+/* A final network with random weights and statistics, its float program, and what folding takes. */
+#include "tests/support/spx_fixture.h"
+
+#include "host/model/fold.h"
+#include "kernels/base/alloc.h"
+#include "search/space/network.h"
+
+typedef struct net_fixture {
+    spx_final_config config;
+    spx_network net;
+    spx_program *program; /* output 0: logits, then the cells' outputs */
+    spx_stream *stream;
+    void *weights, *state, *workspace;
+    spx_rng rng;
+    double mean[4], std[4];
+} net_fixture;
+
+/* Any genotype: edges from two different earlier states, any primitive. */
+static inline spx_genotype net_random_genotype(uint64_t seed)
+{
+    spx_genotype g;
+    spx_rng r;
+    spx_rng_init(&r, seed, SPX_RNG_TEST, 11);
+    for (int kind = 0; kind < 2; kind++) {
+        spx_cell_genes *cell = kind == 0 ? &g.normal : &g.reduce;
+        for (int i = 0; i < SPX_CELL_NODES; i++) {
+            const uint32_t states = 2 + (uint32_t)i, first = spx_rng_below(&r, states);
+            cell->edge[i][0].from = (int)first;
+            cell->edge[i][1].from = (int)((first + 1 + spx_rng_below(&r, states - 1)) % states);
+            for (int e = 0; e < SPX_NODE_EDGES; e++) {
+                cell->edge[i][e].primitive = (spx_primitive)spx_rng_below(&r, SPX_NONE);
+            }
+        }
+    }
+    return g;
+}
+
+/* Statistics and affine parts as of a trained network: scattered about 0 and 1. */
+static inline void net_scatter(net_fixture *n, const spx_layout *l)
+{
+    for (int i = 0; i < l->n; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        float *x =
+            (e->role == SPX_ROLE_STATE ? (float *)n->state : (float *)n->weights) + e->offset;
+        const bool mean = strstr(e->name, "running_mean") != NULL;
+        const bool scatter = e->role == SPX_ROLE_STATE || e->rank == 1;
+        for (int64_t j = 0; j < e->count && scatter; j++) {
+            x[j] = mean ? 0.1f * spx_rng_normal(&n->rng)
+                        : x[j] * 0.5f + 0.25f + 0.5f * spx_rng_uniform(&n->rng);
+        }
+    }
+}
+
+static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_final_config *c,
+                            uint64_t seed)
+{
+    spx_tid output[1 + SPX_MAX_LAYERS];
+    memset(n, 0, sizeof *n);
+    spx_rng_init(&n->rng, seed, SPX_RNG_TEST, 12);
+    n->config = *c;
+    CHECK_OK(spx_build_final(&n->net, g, c));
+    output[0] = n->net.logits;
+    memcpy(output + 1, n->net.cell, sizeof n->net.cell);
+    const spx_program_options o = {.output = output, .n_output = 1 + n->net.n_cells};
+    CHECK_OK(spx_stream_create(&n->stream, SPX_DEVICE_CPU, 1));
+    CHECK_OK(spx_program_create(&n->program, n->net.graph, n->stream, &o));
+    const spx_layout *l = spx_program_layout(n->program);
+    CHECK_OK(spx_calloc(&n->weights, (size_t)l->floats[SPX_ROLE_WEIGHT], sizeof(float)));
+    CHECK_OK(spx_calloc(&n->state, (size_t)l->floats[SPX_ROLE_STATE], sizeof(float)));
+    CHECK_OK(spx_alloc(&n->workspace, spx_program_workspace_bytes(n->program)));
+    spx_layout_init(l, seed, n->weights, NULL, n->state);
+    net_scatter(n, l);
+    for (int i = 0; i < 4; i++) {
+        n->mean[i] = 0.3 + 0.1 * i;
+        n->std[i] = 0.2 + 0.05 * i;
+    }
+}
+
+static inline void net_close(net_fixture *n)
+{
+    spx_program_destroy(n->program);
+    spx_stream_destroy(n->stream);
+    spx_free(n->weights);
+    spx_free(n->state);
+    spx_free(n->workspace);
+    spx_network_clear(&n->net);
+}
+
+static inline spx_fold_source net_source(const net_fixture *n)
+{
+    return (spx_fold_source){.graph = n->net.graph,
+                             .image = n->net.image,
+                             .logits = n->net.logits,
+                             .layout = spx_program_layout(n->program),
+                             .weights = n->weights,
+                             .state = n->state,
+                             .mean = n->mean,
+                             .std = n->std};
+}
+
+/* Runs the float program on pixels (c, h, w) of one image; its batch is 1. */
+static inline const float *net_run(const net_fixture *n, const uint8_t *pixels, float *image)
+{
+    const spx_input_shape *in = &n->config.input;
+    const void *input[2] = {image, NULL};
+    spx_binding b = {
+        .weights = n->weights, .state = n->state, .workspace = n->workspace, .input = input};
+    for (int64_t i = 0; i < in->channels * in->rows * in->columns; i++) {
+        const int64_t c = i / (in->rows * in->columns);
+        image[i] = (float)((pixels[i] / 255.0 - n->mean[c]) / n->std[c]);
+    }
+    CHECK_OK(spx_program_run(n->program, &b));
+    return spx_program_output(n->program, &b, 0);
+}
+
+#endif

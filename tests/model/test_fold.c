@@ -1,0 +1,151 @@
+/* The folded network against the float engine, and what folding is to achieve. */
+#include "tests/model/net_fixture.h"
+
+#include "search/space/network.h"
+
+static const spx_final_config small = {.batch = 1,
+                                       .input = {3, 16, 16},
+                                       .classes = 7,
+                                       .init_channels = 2,
+                                       .layers = 4,
+                                       .n_reduce = 2,
+                                       .reduce_at = {0, 2}};
+
+/* 1e-5: float32 rounds by 6e-8 an operation; golden data asks the same of the engine. */
+static void check_fold(const spx_genotype *g, const spx_final_config *c, uint64_t seed)
+{
+    net_fixture n;
+    spx_fold *f;
+    pile mine = {.key = seed};
+    spx_counts counts;
+    net_open(&n, g, c, seed);
+    const spx_fold_source s = net_source(&n);
+    CHECK_OK(spx_fold_create(&f, &s));
+    spx_graph_count(n.net.graph, &counts);
+    assert_int_equal(spx_fold_relus(f), counts.relus);
+
+    const size_t pixels = spx_fold_count(f, 0), classes = (size_t)c->classes;
+    uint8_t *image = pile_bytes(&mine, pixels);
+    double *x = pile_bytes(&mine, pixels * sizeof *x);
+    double **value = pile_bytes(&mine, (size_t)f->n_values * sizeof *value);
+    float *logits = pile_bytes(&mine, classes * sizeof *logits);
+    for (size_t i = 0; i < pixels; i++) {
+        image[i] = (uint8_t)spx_rng_u32(&n.rng);
+        x[i] = image[i];
+    }
+    CHECK_OK(spx_fold_run(f, x, value));
+    for (size_t i = 0; i < classes; i++) {
+        logits[i] = (float)value[f->logits][i];
+    }
+    float *normal;
+    void *memory;
+    CHECK_OK(spx_alloc(&memory, pixels * sizeof *normal));
+    normal = memory;
+    CHECK_CLOSE(net_run(&n, image, normal), logits, classes, 1e-5);
+    spx_free(memory);
+    for (int v = 0; v < f->n_values; v++) {
+        spx_free(value[v]);
+    }
+    spx_fold_destroy(f);
+    net_close(&n);
+    pile_clear(&mine);
+}
+
+SPX_TEST(random_networks_fold_without_changing_what_they_compute)
+{
+    SPX_UNUSED;
+    for (uint64_t seed = 1; seed <= 25; seed++) {
+        const spx_genotype g = net_random_genotype(seed);
+        spx_final_config c = small;
+        c.init_channels = 1 + (int64_t)(seed % 3);
+        c.input.channels = seed % 2 == 0 ? 1 : 3;
+        c.reduce_at[0] = seed % 2 == 0 ? 0 : 1;
+        check_fold(&g, &c, seed);
+    }
+}
+
+SPX_TEST(every_primitive_alone_folds_in_both_cells)
+{
+    SPX_UNUSED;
+    for (int p = 0; p < SPX_NONE; p++) {
+        spx_genotype g = spx_genotype_published;
+        for (int i = 0; i < SPX_CELL_NODES * SPX_NODE_EDGES; i++) {
+            g.normal.edge[i / 2][i % 2].primitive = (spx_primitive)p;
+            g.reduce.edge[i / 2][i % 2].primitive = (spx_primitive)p;
+        }
+        check_fold(&g, &small, 100 + (uint64_t)p);
+    }
+}
+
+SPX_TEST(the_published_families_fold)
+{
+    SPX_UNUSED;
+    spx_final_config c = small;
+    c.input = (spx_input_shape){3, 32, 32};
+    c.init_channels = 5;
+    check_fold(&spx_genotype_published, &c, 1);
+    c.input = (spx_input_shape){3, 224, 224};
+    c.init_channels = 2;
+    c.layers = 3;
+    c.reduce_at[0] = 1;
+    c.n_reduce = 1;
+    check_fold(&spx_genotype_published, &c, 2);
+}
+
+/* Convolutions in series behind the nearest maskable value. */
+static int deepest(const spx_fold *f, int *convs)
+{
+    int depth[1024] = {0}, most = 0;
+    *convs = 0;
+    for (int i = 0; i < f->n_ops; i++) {
+        const spx_deploy_op *d = &f->op[i].d;
+        if (d->in >= 0 && d->kind != SPX_DEPLOY_RELU) {
+            const int here = depth[d->in] + (d->kind == SPX_DEPLOY_CONV);
+            depth[d->out] = here > depth[d->out] ? here : depth[d->out];
+            most = here > most ? here : most;
+            *convs += d->kind == SPX_DEPLOY_CONV;
+        }
+    }
+    return most;
+}
+
+static void check_depth(const spx_genotype *g, int layers, int depth, int convs)
+{
+    net_fixture n;
+    spx_fold *f;
+    int found;
+    spx_final_config c = small;
+    c.n_reduce = 0;
+    c.layers = layers;
+    net_open(&n, g, &c, 1);
+    const spx_fold_source s = net_source(&n);
+    CHECK_OK(spx_fold_create(&f, &s));
+    assert_int_equal(deepest(f, &found), depth);
+    assert_int_equal(found, convs);
+    spx_fold_destroy(f);
+    net_close(&n);
+}
+
+/*
+ * A published normal cell: its inputs to two inner maps (three convolutions: one of them reads
+ * both), its inputs and these maps to its output (four). In the first cell both inputs are the
+ * stem, whose convolution comes before, and all its paths but one merge: 5 and the stem's; then 7.
+ * One more is the classifier.
+ */
+SPX_TEST(normal_cells_of_the_published_network_are_two_convolutions_deep)
+{
+    SPX_UNUSED;
+    check_depth(&spx_genotype_published, 1, 3, 1 + 5 + 1);
+    check_depth(&spx_genotype_published, 3, 3, 1 + 5 + 2 * 7 + 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(random_networks_fold_without_changing_what_they_compute),
+        SPX_UNIT(every_primitive_alone_folds_in_both_cells),
+        SPX_UNIT(the_published_families_fold),
+        SPX_UNIT(normal_cells_of_the_published_network_are_two_convolutions_deep),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
