@@ -1,5 +1,5 @@
 # The ops of spx_nn_light, one program each.
-foreach(op conv2d_ring norm_sum pool2d linear loss softmax relu drop_mask)
+foreach(op conv2d_ring matmul_f64 norm_sum pool2d linear loss softmax relu drop_mask)
   spx_test(test_${op} SOURCES nn/test_${op}.c LINK spx_nn_light LABELS threads)
 endforeach()
 # Throughput beside a copy; run by hand.

@@ -6,14 +6,15 @@ spx_room(nn_light
     drop_mask/drop_mask.c
     linear/linear.c linear/linear_ref.c
     loss/loss.c loss/loss_ref.c
+    matmul_f64/matmul_f64.c
     norm_sum/norm_sum.c norm_sum/norm_sum_ref.c
     pool/pool2d.c pool/pool2d_ref.c
     relu/relu.c relu/relu_ref.c
     softmax/softmax.c softmax/softmax_ref.c
   LINK spx_device m)
 spx_variants(spx_nn_light
-  conv2d_ring/conv2d_ring_dot.c linear/linear_cpu.c norm_sum/norm_sum_cpu.c pool/pool2d_cpu.c
-  relu/relu_cpu.c)
+  conv2d_ring/conv2d_ring_dot.c linear/linear_cpu.c matmul_f64/matmul_f64_cpu.c
+  norm_sum/norm_sum_cpu.c pool/pool2d_cpu.c relu/relu_cpu.c)
 # The same ops on CUDA.
 spx_cuda_sources(spx_nn_light
   copy/copy_cuda.cu
