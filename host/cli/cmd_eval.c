@@ -1,9 +1,12 @@
 /* sphynx eval: accuracy of a model on a data set. */
 #include "data/loader/device_source.h"
 #include "host/cli/commands.h"
+#include "host/cli/progress.h"
 #include "host/graph/tuning.h"
+#include "host/model/deploy.h"
 #include "host/train/evaluate.h"
 #include "host/train/tuning_cache.h"
+#include "kernels/base/alloc.h"
 #include "search/final/model.h"
 
 #include <stdio.h>
@@ -11,16 +14,18 @@
 
 typedef struct values {
     const char *model, *data;
-    int split;
+    int split, executor;
     int64_t batch;
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, model, "model", "FILE", NULL, "model, or checkpoint of training",
-            .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(STRING, values, model, "model", "FILE", NULL,
+            "model, checkpoint of training, or deployed model", .flags = SPX_OPT_REQUIRED),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to evaluate on",
             .flags = SPX_OPT_REQUIRED),
     SPX_OPT(ENUM, values, split, "split", "test|train", "test", "which images"),
+    SPX_OPT(ENUM, values, executor, "executor", "auto|float|integer", "auto",
+            "integer: a deployed model as private inference computes it"),
     SPX_OPT(INT, values, batch, "batch", "N", "256", "images at a time", .min = 1, .max = 65536),
     {0}};
 
@@ -90,10 +95,93 @@ static spx_status print_result(const spx_cli *cli, const spx_metrics *m)
     return SPX_OK;
 }
 
-static spx_status run(spx_cli *cli, const void *options_values)
+/* ---- deployed models ---- */
+
+static spx_status fit_deployed(const spx_deploy *m, const spx_pack *pack, const values *v)
 {
-    const values *v = options_values;
-    const spx_split split = v->split == 0 ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
+    const spx_deploy_value *in = &m->value[0];
+    const int64_t classes = m->value[m->logits].c;
+    if (pack->classes != classes || pack->channels != in->c || pack->height > in->h ||
+        pack->width > in->w) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "%s: %d classes of %dx%dx%d images; the model takes %lld of %lldx%lldx%lld",
+                        v->data, pack->classes, pack->channels, pack->height, pack->width,
+                        (long long)classes, (long long)in->c, (long long)in->h, (long long)in->w);
+    }
+    return SPX_OK;
+}
+
+/* n <= batch images from `first` on. */
+static spx_status count_batch(const spx_deploy *m, spx_pool *pool, const spx_pack *pack,
+                              const spx_pack_split *s, size_t first, size_t n, uint8_t *images,
+                              int64_t *logits, spx_metrics *out)
+{
+    const size_t stored = (size_t)(pack->channels * pack->height * pack->width);
+    const int64_t classes = pack->classes;
+    float real[SPX_PACK_MAX_CLASSES];
+    for (size_t i = 0; i < n; i++) {
+        SPX_RETURN_IF(spx_deploy_place(m, pack->height, pack->width,
+                                       s->images + (first + i) * stored,
+                                       images + i * spx_deploy_count(m, 0)));
+    }
+    SPX_RETURN_IF(spx_deploy_run_integer(m, pool, n, images, logits));
+    for (size_t i = 0; i < n; i++) {
+        const int32_t label = s->labels[first + i];
+        for (int64_t k = 0; k < classes; k++) {
+            real[k] = (float)((double)logits[(int64_t)i * classes + k] * m->logit_scale);
+        }
+        spx_metrics_add(out, 1, classes, real, &label);
+    }
+    return SPX_OK;
+}
+
+static spx_status evaluate_deployed(spx_cli *cli, const spx_deploy *m, const spx_pack *pack,
+                                    const spx_pack_split *s, size_t batch, spx_metrics *out)
+{
+    spx_stream *stream = NULL;
+    spx_progress progress;
+    void *images = NULL, *logits = NULL;
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    SPX_TRY(st, spx_cli_stream(cli, &stream), end);
+    SPX_TRY(st, spx_calloc(&images, batch, spx_deploy_count(m, 0)), end);
+    SPX_TRY(st, spx_calloc(&logits, batch * (size_t)pack->classes, sizeof(int64_t)), end);
+    spx_progress_begin(&progress, stderr, "images", 0, s->count);
+    for (size_t i = 0; i < s->count && st == SPX_OK; i += batch) {
+        const size_t n = s->count - i < batch ? s->count - i : batch;
+        st = count_batch(m, spx_stream_pool(stream), pack, s, i, n, images, logits, out);
+        spx_progress_show(&progress, i + n, "top-1 %.2f %%", 100 * spx_metrics_top1(out));
+    }
+    spx_progress_end(&progress);
+end:
+    spx_free(images);
+    spx_free(logits);
+    spx_stream_destroy(stream);
+    return st;
+}
+
+static spx_status run_deployed(spx_cli *cli, const values *v, spx_split split)
+{
+    spx_deploy *m = NULL;
+    spx_pack *pack = NULL;
+    spx_metrics metrics;
+    spx_status st;
+    SPX_TRY(st, spx_deploy_read(&m, v->model), end);
+    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD(split)), end);
+    SPX_TRY(st, fit_deployed(m, pack, v), end);
+    SPX_TRY(st, evaluate_deployed(cli, m, pack, &pack->split[split], (size_t)v->batch, &metrics),
+            end);
+    st = print_result(cli, &metrics);
+end:
+    spx_pack_close(pack);
+    spx_deploy_destroy(m);
+    return st;
+}
+
+/* ---- float models ---- */
+
+static spx_status run_float(spx_cli *cli, const values *v, spx_split split)
+{
     spx_model m = {0};
     spx_pack *pack = NULL;
     evaluation e = {0};
@@ -113,6 +201,16 @@ end:
     spx_pack_close(pack);
     spx_model_close(&m);
     return st;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    enum { AUTO, FLOAT, INTEGER };
+    const values *v = options_values;
+    const spx_split split = v->split == 0 ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
+    const bool deployed = v->executor != FLOAT && spx_deploy_is_file(v->model);
+    return deployed || v->executor == INTEGER ? run_deployed(cli, v, split)
+                                              : run_float(cli, v, split);
 }
 
 const spx_command spx_cmd_eval = {

@@ -1,5 +1,6 @@
 /* sphynx inspect: what a final network costs, layer by layer, and what its cells look like. */
 #include "host/cli/commands.h"
+#include "host/cli/deploy_talk.h"
 #include "host/cli/graphviz.h"
 #include "host/cli/net_talk.h"
 #include "kernels/base/file.h"
@@ -16,7 +17,7 @@ typedef struct values {
 
 static const spx_option options[] = {
     SPX_OPT(STRING, values, model, "model", "FILE", NULL,
-            "the network of a model or checkpoint, in place of the next six"),
+            "the network of a model or checkpoint, in place of the next six; or a deployed model"),
     SPX_NET_OPTIONS(values, net),
     SPX_OPT(STRING, values, svg, "svg", "FILE", NULL, "draw the cells (needs Graphviz)",
             .flags = SPX_OPT_TRANSIENT),
@@ -81,9 +82,29 @@ static spx_status print_json(const spx_audit *a, const spx_final_config *c)
     return spx_cli_print_json(o);
 }
 
+static spx_status inspect_deployed(spx_cli *cli, const values *v)
+{
+    spx_deploy *m;
+    spx_status st = SPX_OK;
+    if (v->svg != NULL || v->dot != NULL) {
+        return spx_cli_usage(cli, "a deployed model has no cells to draw");
+    }
+    SPX_RETURN_IF(spx_deploy_read(&m, v->model));
+    if (cli->json) {
+        st = spx_cli_print_json(spx_deploy_json(m));
+    } else {
+        spx_deploy_print(m);
+    }
+    spx_deploy_destroy(m);
+    return st;
+}
+
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
+    if (v->model != NULL && spx_deploy_is_file(v->model)) {
+        return inspect_deployed(cli, v);
+    }
     spx_genotype g;
     spx_final_config c;
     spx_audit audit;
@@ -102,7 +123,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
 
 const spx_command spx_cmd_inspect = {
     .name = "inspect",
-    .summary = "Audits a final network: ReLUs, parameters and multiply-adds per layer.",
+    .summary = "Audits a final network, or the integers of a deployed one.",
     .example = "sphynx inspect --init-channels 5 --layers 10 --reduce-at 0,5 --input 3x32x32 "
                "--classes 100 --svg cells.svg",
     .options = options,

@@ -13,6 +13,7 @@
     X(inspect) \
     X(import) \
     X(train) \
+    X(export) \
     X(eval) \
     X(predict) \
     X(serve) \

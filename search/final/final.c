@@ -65,6 +65,12 @@ spx_status spx_final_eval_program(spx_program **out, spx_stream *stream, const s
     return st;
 }
 
+spx_status spx_final_build(spx_network *out, const spx_final_spec *f, int64_t batch)
+{
+    const spx_final_config c = config_of(f, batch);
+    return spx_build_final(out, &f->genotype, &c);
+}
+
 spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out)
 {
     spx_final_config c = config_of(f, 1);

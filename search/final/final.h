@@ -41,6 +41,9 @@ SPX_MUST_CHECK spx_status spx_final_eval_program(spx_program **out, spx_stream *
                                                  const spx_final_spec *f, int64_t batch,
                                                  bool auxiliary, struct spx_tuning *tuning);
 
+/** The graph of evaluation, without auxiliary head; to be cleared. */
+SPX_MUST_CHECK spx_status spx_final_build(spx_network *out, const spx_final_spec *f, int64_t batch);
+
 /** Counts of the deployed network. */
 SPX_MUST_CHECK spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out);
 

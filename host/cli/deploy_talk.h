@@ -1,0 +1,15 @@
+#ifndef SPX_DEPLOY_TALK_H
+#define SPX_DEPLOY_TALK_H
+/* What the commands that handle deployed models share: printing what such a model is. */
+#include "host/model/deploy.h"
+
+#include <jansson.h>
+
+/** {"schema", "hash", "relus", "depth", "relu_layers": [...], "exchanges": [...], "values": [...],
+ * ...}; NULL when out of memory. */
+json_t *spx_deploy_json(const spx_deploy *m);
+
+/** A table of ReLU layers: size, l, f, a, and the exchanges in front of them. */
+void spx_deploy_print(const spx_deploy *m);
+
+#endif

@@ -1,0 +1,206 @@
+#include "host/model/calibrate.h"
+
+#include "kernels/base/alloc.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BINS = 512, FRACTIONS = 128 };
+
+/* One ReLU layer. */
+typedef struct layer {
+    int64_t channels, map;
+    float *most;   /* [channels] */
+    float *counts; /* [channels][BINS] elements above zero, by value / most; exact below 2^24 */
+} layer;
+
+typedef struct run {
+    const spx_calibrate_source *s;
+    spx_program *program; /* output i: layer i's activations */
+    int64_t batch;
+    layer *layer;
+    int n;
+    spx_binding binding;
+    void *workspace;
+} run;
+
+static spx_status open_layers(run *r, spx_tid *output)
+{
+    const spx_fold *f = r->s->fold;
+    for (int i = 0; i < f->n_ops; i++) {
+        if (f->op[i].d.kind == SPX_DEPLOY_RELU) {
+            const spx_deploy_value *v = &f->value[f->op[i].d.out];
+            layer *l = &r->layer[r->n];
+            void *memory = NULL;
+            output[r->n++] = f->op[i].relu;
+            l->channels = v->c;
+            l->map = v->h * v->w;
+            SPX_RETURN_IF(spx_calloc(&memory, (size_t)v->c, sizeof *l->most));
+            l->most = memory;
+            SPX_RETURN_IF(spx_calloc(&memory, (size_t)v->c * BINS, sizeof *l->counts));
+            l->counts = memory;
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status find_most(layer *l, const float *x, int64_t images)
+{
+    for (int64_t i = 0; i < images * l->channels; i++) {
+        float *most = &l->most[i % l->channels];
+        for (int64_t j = 0; j < l->map; j++) {
+            const float v = x[i * l->map + j];
+            *most = v > *most ? v : *most;
+            if (!(v < INFINITY)) {
+                return SPX_FAIL(SPX_ENUMERIC, "calibration: an activation that is no number");
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+static void count(layer *l, const float *x, int64_t images)
+{
+    for (int64_t i = 0; i < images * l->channels; i++) {
+        const float most = l->most[i % l->channels], by = most > 0 ? (float)BINS / most : 0;
+        float *counts = l->counts + i % l->channels * BINS;
+        for (int64_t j = 0; j < l->map; j++) {
+            const float v = x[i * l->map + j];
+            if (v > 0) {
+                const int bin = (int)(v * by);
+                counts[bin < BINS ? bin : BINS - 1] += 1;
+            }
+        }
+    }
+}
+
+static spx_status each_batch(run *r, bool counting, int64_t done)
+{
+    for (int64_t step = 0; step < r->s->steps; step++) {
+        const float *images;
+        SPX_RETURN_IF(r->s->next(r->s->ctx, step, &images));
+        const void *input[2] = {images, NULL};
+        r->binding.input = input;
+        SPX_RETURN_IF(spx_program_run(r->program, &r->binding));
+        for (int i = 0; i < r->n; i++) {
+            const float *x = spx_program_output(r->program, &r->binding, i);
+            if (counting) {
+                count(&r->layer[i], x, r->batch);
+            } else {
+                SPX_RETURN_IF(find_most(&r->layer[i], x, r->batch));
+            }
+        }
+        if (r->s->show != NULL) {
+            r->s->show(r->s->show_ctx, done + step + 1, 2 * r->s->steps);
+        }
+    }
+    return SPX_OK;
+}
+
+/* The bin at whose end to clip. */
+static double best_clip(const float *counts, double most, int bits)
+{
+    const double step = most / BINS, levels = ldexp(1, bits) - 1;
+    double best = most, least = INFINITY;
+    for (int i = 1; i <= FRACTIONS; i++) {
+        const int end = i * (BINS / FRACTIONS);
+        const double clip = end * step, rounding = clip / levels * (clip / levels) / 12;
+        double error = 0;
+        for (int b = 0; b < BINS; b++) {
+            const double over = (b + 0.5) * step - clip;
+            error += (double)counts[b] * (b < end ? rounding : over * over);
+        }
+        if (error < least) {
+            least = error;
+            best = clip;
+        }
+    }
+    return best;
+}
+
+static void clip_layer(const layer *l, int bits, double *clip)
+{
+    double sum = 0;
+    int64_t alive = 0;
+    for (int64_t c = 0; c < l->channels; c++) {
+        clip[c] = l->most[c] > 0 ? best_clip(l->counts + c * BINS, (double)l->most[c], bits) : 0;
+        sum += clip[c];
+        alive += clip[c] > 0;
+    }
+    for (int64_t c = 0; c < l->channels; c++) {
+        if (!(clip[c] > 0)) {
+            clip[c] = alive > 0 ? sum / (double)alive : 1;
+        }
+    }
+}
+
+static spx_status make_clips(const run *r, int bits, double ***out)
+{
+    void *memory = NULL;
+    size_t channels = 0;
+    for (int i = 0; i < r->n; i++) {
+        channels += (size_t)r->layer[i].channels;
+    }
+    SPX_RETURN_IF(
+        spx_calloc(&memory, (size_t)r->n * sizeof(double *) + channels * sizeof(double) + 1, 1));
+    double **list = memory;
+    double *at = (double *)(void *)(list + r->n);
+    for (int i = 0; i < r->n; i++) {
+        list[i] = at;
+        clip_layer(&r->layer[i], bits, at);
+        at += r->layer[i].channels;
+    }
+    *out = list;
+    return SPX_OK;
+}
+
+static spx_status open_run(run *r, spx_stream *stream)
+{
+    spx_tid *output;
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)r->s->fold->n_ops, sizeof *r->layer));
+    r->layer = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)r->s->fold->n_ops, sizeof *output));
+    output = memory;
+    spx_status st = open_layers(r, output);
+    if (st == SPX_OK) {
+        const spx_program_options o = {.output = output, .n_output = r->n};
+        st = spx_program_create(&r->program, r->s->graph, stream, &o);
+    }
+    spx_free(output);
+    SPX_RETURN_IF(st);
+    if (!spx_layout_equal(spx_program_layout(r->program), r->s->layout)) {
+        return SPX_FAIL(SPX_EINVAL, "calibration: the weights are of another network");
+    }
+    SPX_RETURN_IF(spx_alloc(&r->workspace, spx_program_workspace_bytes(r->program)));
+    r->binding = (spx_binding){.weights = r->s->weights,
+                               .state = (float *)(uintptr_t)r->s->state, /* evaluation reads */
+                               .workspace = r->workspace};
+    return SPX_OK;
+}
+
+spx_status spx_calibrate(double ***clip, const spx_calibrate_source *s, spx_stream *stream,
+                         int activation_bits)
+{
+    run r = {.s = s};
+    spx_status st;
+    *clip = NULL;
+    for (int i = 0; i < s->graph->n_tensors; i++) {
+        if (s->graph->tensor[i].role == SPX_ROLE_INPUT && s->graph->tensor[i].rank == 4) {
+            r.batch = s->graph->tensor[i].dim[0];
+        }
+    }
+    SPX_TRY(st, open_run(&r, stream), end);
+    SPX_TRY(st, each_batch(&r, false, 0), end);
+    SPX_TRY(st, each_batch(&r, true, s->steps), end);
+    st = make_clips(&r, activation_bits, clip);
+end:
+    for (int i = 0; i < r.n; i++) {
+        spx_free(r.layer[i].most);
+        spx_free(r.layer[i].counts);
+    }
+    spx_free(r.layer);
+    spx_program_destroy(r.program);
+    spx_free(r.workspace);
+    return st;
+}

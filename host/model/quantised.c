@@ -1,0 +1,462 @@
+/* Scales, integer weights and biases, value by value. */
+#include "host/model/quantise_private.h"
+#include "kernels/base/alloc.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct maker {
+    spx_quantised *q;
+    const spx_fold *f;
+    const double *const *clip;
+    const spx_quantise_options *o;
+    const int *segment;
+    const double *bits;
+    int relus; /* so far */
+} maker;
+
+/* ---- growing ---- */
+
+static spx_status add_value(spx_quantised *q, const spx_deploy_value *like, int64_t c, int *out)
+{
+    void *memory = NULL;
+    if (q->n_values == SPX_DEPLOY_MAX_VALUES) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "quantisation: more than %d values",
+                        SPX_DEPLOY_MAX_VALUES);
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)c, sizeof(double)));
+    const int v = q->n_values++;
+    q->scale[v] = memory;
+    q->value[v] =
+        (spx_deploy_value){.kind = like->kind, .c = c, .h = like->h, .w = like->w, .bits = 64};
+    *out = v;
+    return SPX_OK;
+}
+
+static spx_status add_op(spx_quantised *q, const spx_deploy_op *op)
+{
+    if (q->n_ops == SPX_DEPLOY_MAX_OPS) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "quantisation: more than %d ops", SPX_DEPLOY_MAX_OPS);
+    }
+    q->op[q->n_ops++] = *op;
+    return SPX_OK;
+}
+
+/* ---- weights ---- */
+
+static int64_t row_size(const spx_fold *f, const spx_deploy_op *d)
+{
+    return f->value[d->in].c * d->size * d->size;
+}
+
+/* Largest size in row k of an op's weights per unit of its operand. */
+static double row_max(const maker *m, const spx_fold_op *op, int64_t k)
+{
+    const int64_t n = row_size(m->f, &op->d), taps = op->d.size * op->d.size;
+    const double *scale = m->q->scale[m->q->map[op->d.in]];
+    double max = 0;
+    for (int64_t i = 0; i < n; i++) {
+        max = fmax(max, fabs(op->w[k * n + i]) / scale[i / taps]);
+    }
+    return max;
+}
+
+/* Largest integer weight of an op under its output's scale. */
+static double weight_max(const maker *m, const spx_fold_op *op, const double *scale)
+{
+    double max = 0;
+    for (int64_t k = 0; k < m->f->value[op->d.out].c; k++) {
+        max = fmax(max, row_max(m, op, k) * scale[k]);
+    }
+    return max;
+}
+
+static int width_of(double max)
+{
+    int bits = 2;
+    while (ldexp(1, bits - 1) - 1 < nearbyint(max)) {
+        bits++;
+    }
+    return bits;
+}
+
+/* CONV op with its weights under 2^-shift of the output's scale, into value `out`. */
+static spx_status emit_conv(maker *m, const spx_fold_op *op, const double *scale, int shift,
+                            int out)
+{
+    const int64_t n = row_size(m->f, &op->d), taps = op->d.size * op->d.size;
+    const int64_t rows = m->f->value[op->d.out].c;
+    const double *in_scale = m->q->scale[m->q->map[op->d.in]];
+    spx_deploy_op d = op->d;
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(rows * n), sizeof(int32_t)));
+    int32_t *w = memory;
+    double max = 0, carried = 0;
+    for (int64_t i = 0; i < rows * n; i++) {
+        const double exact = ldexp(op->w[i] * scale[i / n] / in_scale[i % n / taps], -shift);
+        const double v = nearbyint(exact + carried);
+        if (!(fabs(v) <= SPX_CONV2D_RING_MAX_WEIGHT)) {
+            spx_free(w);
+            return SPX_FAIL(SPX_ENUMERIC, "quantisation: a weight that fits no scale");
+        }
+        /* What rounding leaves goes to the next tap, which sees much the same. */
+        carried = (i + 1) % n == 0 ? 0 : carried + exact - v;
+        max = fmax(max, fabs(v));
+        w[i] = (int32_t)v;
+    }
+    d.in = m->q->map[op->d.in];
+    d.out = out;
+    d.width = width_of(max);
+    d.weights = w;
+    m->q->depth[out] =
+        m->q->depth[d.in] + 1 > m->q->depth[out] ? m->q->depth[d.in] + 1 : m->q->depth[out];
+    const spx_status st = add_op(m->q, &d);
+    if (st != SPX_OK) {
+        spx_free(w);
+    }
+    return st;
+}
+
+/* The bias map; what a ReLU reads gets the rounding offset too. */
+static spx_status emit_bias(maker *m, int v, const double *bias, int round_shift)
+{
+    const int out = m->q->map[v];
+    const spx_deploy_value *value = &m->q->value[out];
+    const int64_t map = value->h * value->w;
+    const int64_t offset = round_shift > 0 ? (int64_t)1 << (round_shift - 1) : 0;
+    void *memory = NULL;
+    if (bias == NULL && offset == 0) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(value->c * map), sizeof(int64_t)));
+    int64_t *b = memory;
+    for (int64_t i = 0; i < value->c * map; i++) {
+        /* Beyond 2^62 no width will hold it, and the segment's weights will lose bits. */
+        const double exact = bias != NULL ? nearbyint(bias[i] * m->q->scale[out][i / map]) : 0;
+        const double x = fmin(fmax(exact, -0x1p62), 0x1p62);
+        if (isnan(exact)) {
+            spx_free(b);
+            return SPX_FAIL(SPX_ENUMERIC, "quantisation: a bias that is no number");
+        }
+        b[i] = (int64_t)x + offset;
+    }
+    const spx_deploy_op d = {.kind = SPX_DEPLOY_BIAS, .in = -1, .out = out, .bias = b};
+    const spx_status st = add_op(m->q, &d);
+    if (st != SPX_OK) {
+        spx_free(b);
+    }
+    return st;
+}
+
+/* ---- scales ---- */
+
+/* The ops that make one value: [begin, end) of the fold's. */
+typedef struct group {
+    int begin, end;
+    int relu;    /* the RELU op that reads it, or -1 */
+    int deepest; /* depth of the deepest operand of its convolutions */
+} group;
+
+static bool is_deep(const maker *m, const group *g, int i)
+{
+    const spx_deploy_op *d = &m->f->op[i].d;
+    return d->kind == SPX_DEPLOY_CONV && m->q->depth[m->q->map[d->in]] == g->deepest;
+}
+
+/* Largest weights of row k per unit of their operands, of deep and of shallower convolutions. */
+static void row_parts(const maker *m, const group *g, int64_t k, double *deep, double *shallow)
+{
+    *deep = *shallow = 0;
+    for (int i = g->begin; i < g->end; i++) {
+        if (m->f->op[i].d.kind == SPX_DEPLOY_CONV) {
+            double *max = is_deep(m, g, i) ? deep : shallow;
+            *max = fmax(*max, row_max(m, &m->f->op[i], k));
+        }
+    }
+}
+
+/*
+ * Each channel so that its deepest weights use all bits. A channel whose deep weights are far
+ * smaller, beside its shallow ones, than the value's are need not be as fine: it would only make
+ * the shallow ones wide.
+ */
+static void scale_linear(const maker *m, const group *g, double most, double *scale, int64_t c)
+{
+    const double lag = 1.0 / 4;
+    double all_deep = 0, all_shallow = 0, deep, shallow;
+    for (int64_t k = 0; k < c; k++) {
+        row_parts(m, g, k, &deep, &shallow);
+        all_deep = fmax(all_deep, deep);
+        all_shallow = fmax(all_shallow, shallow);
+    }
+    const double ratio = all_shallow > 0 ? lag * all_deep / all_shallow : 0;
+    for (int64_t k = 0; k < c; k++) {
+        row_parts(m, g, k, &deep, &shallow);
+        deep = fmax(deep, shallow * ratio);
+        scale[k] = deep > 0 ? most / deep : shallow > 0 ? most / shallow : 1;
+    }
+}
+
+/* One scale for all logits. */
+static void scale_logits(const maker *m, const group *g, double most, double *scale, int64_t c)
+{
+    double least = INFINITY;
+    scale_linear(m, g, most, scale, c);
+    for (int64_t k = 0; k < c; k++) {
+        least = fmin(least, scale[k]);
+    }
+    for (int64_t k = 0; k < c; k++) {
+        scale[k] = least;
+    }
+}
+
+/* 2^f times the activation's; *shift receives f. */
+static void scale_relu(const maker *m, const group *g, double most, double *scale, int64_t c,
+                       int *shift)
+{
+    double max = 0;
+    for (int64_t k = 0; k < c; k++) {
+        scale[k] = (ldexp(1, m->o->activation_bits) - 1) / m->clip[m->relus][k];
+    }
+    for (int i = g->begin; i < g->end; i++) {
+        if (is_deep(m, g, i)) {
+            max = fmax(max, weight_max(m, &m->f->op[i], scale));
+        }
+    }
+    *shift = 0;
+    while (*shift < 48 && max > 0 && ldexp(max, *shift + 1) <= most) {
+        ++*shift;
+    }
+    for (int64_t k = 0; k < c; k++) {
+        scale[k] = ldexp(scale[k], *shift);
+    }
+}
+
+/* ---- values ---- */
+
+/*
+ * Convolutions too wide for their value go, by depth, into values of their own, which are shifted
+ * in public: so wide a weight would only add zeros and noise.
+ */
+static spx_status emit_shifted(maker *m, const group *g, int v, const double *scale, int bits,
+                               bool *emitted)
+{
+    const int out = m->q->map[v];
+    for (int depth = 0; depth < g->deepest; depth++) {
+        int part = -1, least = 64;
+        for (int i = g->begin; i < g->end; i++) {
+            const spx_deploy_op *d = &m->f->op[i].d;
+            if (d->kind == SPX_DEPLOY_CONV && m->q->depth[m->q->map[d->in]] == depth) {
+                const int width = width_of(weight_max(m, &m->f->op[i], scale));
+                least = width > SPX_QUANTISE_WIDE && width < least ? width : least;
+            }
+        }
+        const int shift = least < 64 ? least - bits : 0;
+        for (int i = g->begin; i < g->end; i++) {
+            const spx_deploy_op *d = &m->f->op[i].d;
+            if (shift == 0 || d->kind != SPX_DEPLOY_CONV ||
+                m->q->depth[m->q->map[d->in]] != depth ||
+                width_of(weight_max(m, &m->f->op[i], scale)) <= SPX_QUANTISE_WIDE) {
+                continue;
+            }
+            if (part < 0) {
+                const spx_deploy_value like = m->q->value[out];
+                SPX_RETURN_IF(add_value(m->q, &like, like.c, &part));
+            }
+            SPX_RETURN_IF(emit_conv(m, &m->f->op[i], scale, shift, part));
+            emitted[i - g->begin] = true;
+        }
+        if (part >= 0) {
+            const spx_deploy_op d = {.kind = SPX_DEPLOY_PICK,
+                                     .in = part,
+                                     .out = out,
+                                     .channels = m->q->value[out].c,
+                                     .stride = 1,
+                                     .shift = shift};
+            for (int64_t k = 0; k < m->q->value[part].c; k++) {
+                m->q->scale[part][k] = ldexp(scale[k], -shift);
+            }
+            SPX_RETURN_IF(add_op(m->q, &d));
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status make_secret(maker *m, const group *g, int v)
+{
+    const int out = m->q->map[v];
+    const double most = exp2(m->bits[m->segment[v]] - 1) - 1; /* of the deepest weights */
+    const int64_t c = m->f->value[v].c;
+    double *scale = m->q->scale[out];
+    bool emitted[256] = {0};
+    const double *bias = NULL;
+    int shift = 0;
+    if (g->end - g->begin > 256) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "quantisation: a value of more than 256 ops");
+    }
+    if (g->relu >= 0) {
+        scale_relu(m, g, most, scale, c, &shift);
+    } else if (v == m->f->logits) {
+        scale_logits(m, g, most, scale, c);
+    } else {
+        scale_linear(m, g, most, scale, c);
+    }
+    SPX_RETURN_IF(emit_shifted(m, g, v, scale, width_of(most), emitted));
+    for (int i = g->begin; i < g->end; i++) {
+        if (m->f->op[i].d.kind == SPX_DEPLOY_BIAS) {
+            bias = m->f->op[i].w;
+        } else if (!emitted[i - g->begin]) {
+            SPX_RETURN_IF(emit_conv(m, &m->f->op[i], scale, 0, out));
+        }
+    }
+    return emit_bias(m, v, bias, shift);
+}
+
+/* POOL and PICK keep the scale. */
+static spx_status make_public(maker *m, const group *g, int v)
+{
+    const int out = m->q->map[v];
+    for (int i = g->begin; i < g->end; i++) {
+        spx_deploy_op d = m->f->op[i].d;
+        d.in = m->q->map[d.in];
+        d.out = out;
+        const int64_t n = d.kind == SPX_DEPLOY_POOL ? m->q->value[out].c : d.channels;
+        for (int64_t k = 0; k < n; k++) {
+            m->q->scale[out][d.out_first + k] = m->q->scale[d.in][d.in_first + k];
+        }
+        m->q->depth[out] =
+            m->q->depth[d.in] > m->q->depth[out] ? m->q->depth[d.in] : m->q->depth[out];
+        SPX_RETURN_IF(add_op(m->q, &d));
+    }
+    return SPX_OK;
+}
+
+/* The value is an activation: one RELU op. */
+static spx_status make_activation(maker *m, const spx_deploy_op *relu)
+{
+    spx_quantised *q = m->q;
+    const int in = q->map[relu->in], out = q->map[relu->out];
+    const double levels = ldexp(1, m->o->activation_bits) - 1;
+    const double *clip = m->clip[m->relus++];
+    for (int64_t k = 0; k < q->value[out].c; k++) {
+        q->scale[out][k] = levels / clip[k];
+    }
+    const int shift = (int)lround(log2(q->scale[in][0] / q->scale[out][0]));
+    q->value[out].bits = m->o->activation_bits;
+    q->output[q->n_outputs++] = in;
+    return add_op(q, &(spx_deploy_op){.kind = SPX_DEPLOY_RELU,
+                                      .in = in,
+                                      .out = out,
+                                      .shift = shift,
+                                      .bits = m->o->activation_bits});
+}
+
+static void describe(const maker *m, group *g)
+{
+    const int v = m->f->op[g->begin].d.out;
+    g->relu = -1;
+    g->deepest = 0;
+    for (int i = g->begin; i < g->end; i++) {
+        const spx_deploy_op *d = &m->f->op[i].d;
+        if (d->kind == SPX_DEPLOY_CONV && m->q->depth[m->q->map[d->in]] > g->deepest) {
+            g->deepest = m->q->depth[m->q->map[d->in]];
+        }
+    }
+    for (int i = g->end; i < m->f->n_ops && g->relu < 0; i++) {
+        const spx_deploy_op *d = &m->f->op[i].d;
+        g->relu = d->kind == SPX_DEPLOY_RELU && d->in == v ? i : -1;
+    }
+}
+
+static spx_status make_value(maker *m, group *g)
+{
+    const spx_deploy_op *first = &m->f->op[g->begin].d;
+    SPX_RETURN_IF(add_value(m->q, &m->f->value[first->out], m->f->value[first->out].c,
+                            &m->q->map[first->out]));
+    describe(m, g);
+    switch (first->kind) {
+    case SPX_DEPLOY_CONV:
+    case SPX_DEPLOY_BIAS:
+        return make_secret(m, g, first->out);
+    case SPX_DEPLOY_RELU:
+        return make_activation(m, first);
+    default:
+        return make_public(m, g, first->out);
+    }
+}
+
+/* ---- the whole ---- */
+
+static spx_status alloc(spx_quantised *q, const spx_fold *f)
+{
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->value));
+    q->value = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->scale));
+    q->scale = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->depth));
+    q->depth = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_OPS + 1, sizeof *q->op));
+    q->op = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->output));
+    q->output = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)f->n_values, sizeof *q->map));
+    q->map = memory;
+    return SPX_OK;
+}
+
+spx_status spx_quantised_make(spx_quantised *q, const spx_fold *f, const double *const *clip,
+                              const spx_quantise_options *o, const int *segment, const double *bits)
+{
+    maker m = {.q = q, .f = f, .clip = clip, .o = o, .segment = segment, .bits = bits};
+    spx_status st;
+    memset(q, 0, sizeof *q);
+    SPX_TRY(st, alloc(q, f), fail);
+    SPX_TRY(st, add_value(q, &f->value[0], f->value[0].c, &q->map[0]), fail);
+    q->value[0].bits = 8;
+    for (int64_t c = 0; c < f->value[0].c; c++) {
+        q->scale[0][c] = 1;
+    }
+    for (group g = {0}; g.begin < f->n_ops; g.begin = g.end) {
+        g.end = g.begin + 1;
+        while (g.end < f->n_ops && f->op[g.end].d.out == f->op[g.begin].d.out) {
+            g.end++;
+        }
+        SPX_TRY(st, make_value(&m, &g), fail);
+    }
+    q->logits = q->map[f->logits];
+    q->logit_scale = 1 / q->scale[q->logits][0];
+    q->output[q->n_outputs++] = q->logits;
+    return SPX_OK;
+fail:
+    spx_quantised_clear(q);
+    return st;
+}
+
+void spx_quantised_clear(spx_quantised *q)
+{
+    for (int v = 0; v < q->n_values; v++) {
+        spx_free(q->scale[v]);
+    }
+    for (int i = 0; i < q->n_ops; i++) {
+        spx_free((void *)(uintptr_t)q->op[i].weights);
+        spx_free((void *)(uintptr_t)q->op[i].bias);
+    }
+    spx_free(q->value);
+    spx_free(q->scale);
+    spx_free(q->depth);
+    spx_free(q->op);
+    spx_free(q->output);
+    spx_free(q->map);
+    memset(q, 0, sizeof *q);
+}
+
+spx_deploy_draft spx_quantised_draft(const spx_quantised *q)
+{
+    return (spx_deploy_draft){.value = q->value,
+                              .op = q->op,
+                              .n_values = q->n_values,
+                              .n_ops = q->n_ops,
+                              .logits = q->logits,
+                              .logit_scale = q->logit_scale};
+}

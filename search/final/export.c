@@ -1,0 +1,238 @@
+#include "search/final/export.h"
+
+#include "data/loader/loader.h"
+#include "host/model/calibrate.h"
+#include "kernels/base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 32
+
+typedef struct run {
+    const spx_model *m;
+    const spx_pack *pack;
+    const spx_export_options *o;
+    spx_stream *stream;
+    spx_model_runner runner;
+    spx_network net;
+    spx_fold *fold;
+    spx_pack as_model; /* the pack, normalised as the model is */
+    spx_loader *loader;
+    uint32_t *index; /* of the images, [images] */
+    size_t images;
+    double **clip;
+    json_t *about;
+    char *text;
+} run;
+
+static void show_calibration(void *ctx, int64_t done, int64_t total)
+{
+    const run *r = ctx;
+    if (r->o->show != NULL) {
+        r->o->show(r->o->ctx, "calibrating", done, total);
+    }
+}
+
+static void show_quantisation(void *ctx, int64_t done, int64_t total, const char *note)
+{
+    const run *r = ctx;
+    if (r->o->show != NULL) {
+        r->o->show(r->o->ctx, note, done, total);
+    }
+}
+
+/* ---- calibration ---- */
+
+static spx_status check_pack(const run *r)
+{
+    const spx_final_spec *s = &r->m->spec;
+    const spx_pack *p = r->pack;
+    if (p->channels != s->input.channels || p->height > s->input.rows ||
+        p->width > s->input.columns || p->split[SPX_SPLIT_TRAIN].images == NULL) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "calibration needs training images of %lldx%lldx%lld, not %dx%dx%d",
+                        (long long)s->input.channels, (long long)s->input.rows,
+                        (long long)s->input.columns, p->channels, p->height, p->width);
+    }
+    return SPX_OK;
+}
+
+static spx_status open_images(run *r)
+{
+    const size_t stored = r->pack->split[SPX_SPLIT_TRAIN].count;
+    void *memory = NULL;
+    SPX_RETURN_IF(check_pack(r));
+    r->images = (size_t)r->o->images < stored ? (size_t)r->o->images : stored;
+    SPX_RETURN_IF(spx_calloc(&memory, r->images, sizeof *r->index));
+    r->index = memory;
+    for (size_t i = 0; i < r->images; i++) {
+        r->index[i] = (uint32_t)(i * stored / r->images);
+    }
+    r->as_model = *r->pack;
+    memcpy(r->as_model.mean, r->m->spec.mean, sizeof r->as_model.mean);
+    memcpy(r->as_model.std, r->m->spec.std, sizeof r->as_model.std);
+    const spx_loader_options lo = {.split = SPX_SPLIT_TRAIN,
+                                   .subset = r->index,
+                                   .subset_count = r->images,
+                                   .batch = BATCH,
+                                   .height = (int)r->m->spec.input.rows,
+                                   .width = (int)r->m->spec.input.columns};
+    return spx_loader_open(&r->loader, &r->as_model, &lo);
+}
+
+/* The last batch is filled up with its first image: no matter. */
+static spx_status next_images(void *ctx, int64_t step, const float **images)
+{
+    const run *r = ctx;
+    spx_batch b;
+    SPX_RETURN_IF(spx_loader_get(r->loader, 0, (size_t)step, &b));
+    *images = b.images;
+    return SPX_OK;
+}
+
+static spx_status calibrate(run *r)
+{
+    const spx_calibrate_source s = {.graph = r->net.graph,
+                                    .fold = r->fold,
+                                    .layout = spx_program_layout(r->runner.program),
+                                    .weights = r->runner.weights,
+                                    .state = r->runner.state,
+                                    .next = next_images,
+                                    .ctx = r,
+                                    .steps = (int64_t)spx_loader_steps(r->loader),
+                                    .show = show_calibration,
+                                    .show_ctx = r};
+    const int bits = r->o->quantise.activation_bits;
+    return spx_calibrate(&r->clip, &s, r->stream, bits > 0 ? bits : 8);
+}
+
+/* ---- the whole ---- */
+
+static spx_status fold(run *r)
+{
+    const spx_fold_source s = {.graph = r->net.graph,
+                               .image = r->net.image,
+                               .logits = r->net.logits,
+                               .layout = spx_program_layout(r->runner.program),
+                               .weights = r->runner.weights,
+                               .state = r->runner.state,
+                               .mean = r->m->spec.mean,
+                               .std = r->m->spec.std};
+    spx_counts counts;
+    SPX_RETURN_IF(spx_fold_create(&r->fold, &s));
+    spx_graph_count(r->net.graph, &counts);
+    return counts.relus == spx_fold_relus(r->fold)
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "folding: %lld ReLUs of %lld",
+                          (long long)spx_fold_relus(r->fold), (long long)counts.relus);
+}
+
+/* What the deployed file says of its origin. */
+static spx_status describe(run *r)
+{
+    static const char *const kept[] = {"network", "classes", "dataset", "top1", "commit"};
+    r->about = json_object();
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        json_t *j = json_object_get(r->m->file.meta, kept[i]);
+        if (j != NULL) {
+            (void)json_object_set(r->about, kept[i], j);
+        }
+    }
+    r->text = json_dumps(r->about, JSON_COMPACT | JSON_SORT_KEYS);
+    return r->text != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "export: description");
+}
+
+/* The share of every activation's elements that are at the top, over the calibration images. */
+static spx_status count_saturated(const run *r, const spx_deploy *m, double *share)
+{
+    const spx_pack_split *s = &r->pack->split[SPX_SPLIT_TRAIN];
+    const size_t pixels = (size_t)(r->pack->channels * r->pack->height * r->pack->width);
+    const size_t images = r->images < 64 ? r->images : 64;
+    void *values = NULL, *image = NULL;
+    spx_status st;
+    SPX_TRY(st, spx_calloc(&values, spx_deploy_total(m), sizeof(int64_t)), end);
+    SPX_TRY(st, spx_calloc(&image, spx_deploy_count(m, 0), 1), end);
+    for (size_t i = 0; i < images; i++) {
+        SPX_TRY(st,
+                spx_deploy_place(m, r->pack->height, r->pack->width,
+                                 s->images + r->index[i * r->images / images] * pixels, image),
+                end);
+        SPX_TRY(st, spx_deploy_run_values(m, spx_stream_pool(r->stream), image, values), end);
+        for (int k = 0; k < m->n_segments - 1; k++) {
+            const spx_deploy_op *op = &m->op[m->relu[k]];
+            const int64_t *v = (const int64_t *)values + spx_deploy_begin(m, op->out);
+            const size_t n = spx_deploy_count(m, op->out);
+            for (size_t j = 0; j < n; j++) {
+                share[k] += (v[j] == ((int64_t)1 << op->bits) - 1) / (double)(n * images);
+            }
+        }
+    }
+end:
+    spx_free(values);
+    spx_free(image);
+    return st;
+}
+
+static spx_status quantise(run *r, spx_deploy **out, spx_export_report *report)
+{
+    spx_quantise_options q = r->o->quantise;
+    void *memory = NULL;
+    int segments = 1;
+    for (int i = 0; i < r->fold->n_ops; i++) {
+        segments += r->fold->op[i].d.kind == SPX_DEPLOY_RELU;
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)segments, sizeof *report->segment));
+    report->segment = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)segments, sizeof *report->saturated));
+    report->saturated = memory;
+    report->images = (int64_t)r->images;
+    q.about = r->text;
+    q.show = show_quantisation;
+    q.ctx = r;
+    SPX_RETURN_IF(spx_quantise(out, r->fold, (const double *const *)r->clip, &q,
+                               spx_stream_pool(r->stream), report->segment));
+    return count_saturated(r, *out, report->saturated);
+}
+
+void spx_export_report_clear(spx_export_report *r)
+{
+    spx_free(r->segment);
+    spx_free(r->saturated);
+    memset(r, 0, sizeof *r);
+}
+
+spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack,
+                      spx_stream *stream, const spx_export_options *o, spx_export_report *report)
+{
+    run r = {.m = m, .pack = pack, .o = o, .stream = stream};
+    spx_export_report own = {0};
+    spx_status st;
+    *out = NULL;
+    SPX_TRY(st, open_images(&r), end);
+    SPX_TRY(st, spx_model_runner_init(&r.runner, stream, m, BATCH, NULL), end);
+    SPX_TRY(st, spx_final_build(&r.net, &m->spec, BATCH), end);
+    SPX_TRY(st, fold(&r), end);
+    SPX_TRY(st, calibrate(&r), end);
+    SPX_TRY(st, describe(&r), end);
+    st = quantise(&r, out, &own);
+end:
+    if (st != SPX_OK) {
+        spx_deploy_destroy(*out);
+        *out = NULL;
+    }
+    if (st == SPX_OK && report != NULL) {
+        *report = own;
+    } else {
+        spx_export_report_clear(&own);
+    }
+    spx_loader_close(r.loader);
+    spx_free(r.index);
+    spx_free(r.clip);
+    spx_fold_destroy(r.fold);
+    spx_network_clear(&r.net);
+    spx_model_runner_clear(&r.runner);
+    json_decref(r.about);
+    free(r.text);
+    return st;
+}

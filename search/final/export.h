@@ -1,0 +1,38 @@
+#ifndef SPX_EXPORT_H
+#define SPX_EXPORT_H
+/* A trained final network becomes a deployed one: folded, calibrated, quantised, proven. */
+#include "data/pack/pack.h"
+#include "host/model/deploy.h"
+#include "host/model/quantise.h"
+#include "search/final/model.h"
+
+typedef struct spx_export_options {
+    spx_quantise_options quantise; /* about, show and ctx are set here */
+    int64_t images;                /* training images to calibrate on, at least 1 */
+    /** Told after each step of a phase; may be NULL. */
+    void (*show)(void *ctx, const char *phase, int64_t done, int64_t total);
+    void *ctx;
+} spx_export_options;
+
+/** What the exporter found out; per segment. Free with spx_export_report_clear. */
+typedef struct spx_export_report {
+    int64_t images;                /* calibrated on */
+    spx_quantise_segment *segment; /* [n_segments] */
+    double *saturated;             /* [n_segments - 1] share of elements at the top, same images */
+} spx_export_report;
+
+void spx_export_report_clear(spx_export_report *r);
+
+/**
+ * @param m     a model or checkpoint
+ * @param pack  its training split is loaded; images are taken at even distances, not augmented,
+ *              normalised as the model's
+ * @param report  may be NULL
+ * @return SPX_OK; SPX_EINVAL (a pack of other images); what folding, calibrating and quantising
+ *         return
+ */
+SPX_MUST_CHECK spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack,
+                                     spx_stream *stream, const spx_export_options *o,
+                                     spx_export_report *report);
+
+#endif

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# test_export.sh SPHYNX MAKE_PACK: a small trained network becomes integers that classify alike.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2 pack=$OUT/pack.h5
+export XDG_CACHE_HOME=$OUT/cache
+"$make_pack" "$pack" 16 96 || exit 1
+
+check "train" 0 "$sphynx" train --data "$pack" --init-channels 2 --layers 3 --reduce-at "0,2" \
+    --batch 8 --epochs 8 --lr 0.05 --no-flip --aux-weight 0 --threads 1 --out "$OUT/run" --json
+relus=$(jq .relus "$OUT/stdout")
+check "eval float" 0 "$sphynx" eval --model "$OUT/run/model.h5" --data "$pack" --threads 1 --json
+top1=$(jq .top1 "$OUT/stdout")
+
+# The pack is the run's own; one image of 24 may tip over.
+check "export" 0 "$sphynx" export --model "$OUT/run" -o "$OUT/m.h5" --threads 1 --json
+jq -e ".relus == $relus and .schema == 1 and (.hash | length) == 64 and .classes == 4 and
+       (.relu_layers | length) == 3 and ([.relu_layers[].l] | max) <= 58 and
+       ([.segments[].composed] | all) and .about.dataset == \"spots\" and
+       .calibration_images == 96" "$OUT/stdout" >"$OUT/jq" || fail "export: $(cat "$OUT/stdout")"
+hash=$(jq -r .hash "$OUT/stdout")
+for executor in auto integer; do
+    check "eval $executor" 0 "$sphynx" eval --model "$OUT/m.h5" --executor "$executor" \
+        --data "$pack" --threads 2 --json
+    jq -e "(.top1 - $top1 | fabs) < 1.5 / 24 and .images == 24" "$OUT/stdout" >"$OUT/jq" ||
+        fail "eval $executor: $(cat "$OUT/stdout"), float $top1"
+done
+check "inspect" 0 "$sphynx" inspect --model "$OUT/m.h5" --json
+jq -e ".hash == \"$hash\" and (.exchanges | length) >= 4 and .values[0].kind == \"image\"" \
+    "$OUT/stdout" >"$OUT/jq" || fail "inspect: $(cat "$OUT/stdout")"
+check "inspect as a table" 0 "$sphynx" inspect --model "$OUT/m.h5"
+has stdout "^$relus ReLUs" "inspect as a table"
+
+check "export again" 0 "$sphynx" export --model "$OUT/run/model.h5" -o "$OUT/again.h5" --threads 2
+cmp "$OUT/m.h5" "$OUT/again.h5" || fail "threads change the export"
+check "export a checkpoint, narrow" 0 "$sphynx" export --model "$OUT/run/last.h5" \
+    --data "$pack" -o "$OUT/narrow.h5" --most-bits 40 --calibration 8 --threads 1 --json
+jq -e '[.relu_layers[].l] | max <= 40' "$OUT/stdout" >"$OUT/jq" ||
+    fail "export a checkpoint, narrow: $(cat "$OUT/stdout")"
+
+# ---- what they refuse: one clear line, nothing left behind ----
+refused() { # NAME CODE PATTERN COMMAND...
+    local name=$1 code=$2 pattern=$3
+    shift 3
+    check "$name" "$code" "$@"
+    one_line "$name"
+    has stderr "$pattern" "$name"
+    [ ! -e "$OUT/refused.h5" ] || fail "$name: left a file"
+}
+"$make_pack" "$OUT/big.h5" 32 96
+refused "no model" 1 'absent' "$sphynx" export --model "$OUT/absent" -o "$OUT/refused.h5"
+refused "an empty folder" 1 'no model.h5' "$sphynx" export --model "$OUT/cache" \
+    -o "$OUT/refused.h5"
+refused "images of another size" 1 '16x16' "$sphynx" export --model "$OUT/run" \
+    --data "$OUT/big.h5" -o "$OUT/refused.h5" --threads 1
+refused "a deployed model again" 1 'm.h5' "$sphynx" export --model "$OUT/m.h5" --data "$pack" \
+    -o "$OUT/refused.h5"
+refused "too few bits" 1 'does not fit' "$sphynx" export --model "$OUT/run" --most-bits 16 \
+    -o "$OUT/refused.h5" --threads 1
+refused "a float model in integers" 1 'not a deployed model' "$sphynx" eval --executor integer \
+    --model "$OUT/run/model.h5" --data "$pack"
+refused "integers in float" 1 'm.h5' "$sphynx" eval --executor float --model "$OUT/m.h5" \
+    --data "$pack"
+head -c 5000 "$OUT/m.h5" >"$OUT/cut.h5"
+refused "a cut file" 1 'cut.h5' "$sphynx" eval --executor integer --model "$OUT/cut.h5" \
+    --data "$pack"
+refused "images of another size" 1 'the model takes' "$sphynx" eval --model "$OUT/m.h5" \
+    --data "$OUT/big.h5"
+finish
