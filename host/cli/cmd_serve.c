@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct values {
     spx_pi_values pi;
@@ -68,22 +69,24 @@ static void *serve_one(void *arg)
     connection *c = arg;
     serving *s = c->s;
     spx_pi_served done = {0};
+    char why[512];
     spx_status st = spx_channel_handshake(c->channel);
     if (st == SPX_OK) {
         st = spx_pi_serve(s->server, c->channel, &done);
     }
+    (void)snprintf(why, sizeof why, "%s", st != SPX_OK ? spx_error_message() : "");
+    spx_channel_close(c->channel); /* before this thread counts as gone, and the program ends */
     (void)pthread_mutex_lock(&s->lock);
     (void)fprintf(stderr, "serve: connection %llu: client %.8s, %llu prepared, %llu answered%s%s\n",
                   (unsigned long long)c->number, done.client[0] != '\0' ? done.client : "unknown",
                   (unsigned long long)done.prepared, (unsigned long long)done.answered,
-                  st != SPX_OK ? "; ended: " : "", st != SPX_OK ? spx_error_message() : "");
+                  st != SPX_OK ? "; ended: " : "", why);
     s->prepared += done.prepared;
     s->answered += done.answered;
     s->failed += st != SPX_OK;
     s->active--;
     (void)pthread_cond_signal(&s->left);
     (void)pthread_mutex_unlock(&s->lock);
-    spx_channel_close(c->channel);
     free(c);
     return NULL;
 }
@@ -124,6 +127,7 @@ static void wait_below(serving *s, int64_t clients)
 
 static spx_status accept_clients(serving *s, spx_listener *l, const values *v)
 {
+    const struct timespec pause = {.tv_nsec = 200000000};
     spx_status st = SPX_OK;
     while (v->connections == 0 || s->connections < (uint64_t)v->connections) {
         spx_channel *channel;
@@ -138,6 +142,7 @@ static spx_status accept_clients(serving *s, spx_listener *l, const values *v)
         }
         if (st != SPX_OK) {
             (void)fprintf(stderr, "serve: %s\n", spx_error_message());
+            (void)nanosleep(&pause, NULL); /* no file to be had, say: not at once again */
             st = SPX_OK;
         }
     }

@@ -203,6 +203,74 @@ SPX_TEST(a_server_put_back_to_an_earlier_state_cannot_spend_twice)
     pi_end(&w);
 }
 
+/* The server goes back to before it had this client's material, the client keeps it. */
+static void reset_server(pi_world *w, const char *to)
+{
+    const spx_pi_server_options o = {0};
+    spx_pi_server_destroy(w->server);
+    spx_vault_close(w->server_vault);
+    copy_folder(w, to, "server");
+    w->server_vault = pi_vault(w, "server");
+    CHECK_OK(spx_pi_server_create(&w->server, w->model, w->server_vault, &o));
+}
+
+SPX_TEST(material_that_a_restored_server_never_made_is_passed_over)
+{
+    SPX_UNUSED;
+    pi_world w;
+    pi_link l;
+    spx_pi_client *p;
+    int64_t logits[CLASSES];
+    pi_begin(&w, 15, NULL);
+    spx_vault *v = pi_vault(&w, "client");
+    copy_folder(&w, "server", "empty");
+    prepare_and_ask(&w, v, 2, 0);
+    reset_server(&w, "empty");
+    pi_dial(&l, &w);
+    CHECK_OK(spx_pi_client_open(&p, l.client, v, NULL));
+    assert_int_equal(spx_pi_client_ready(p), 2);
+    CHECK_FAILS(SPX_ENOTFOUND, spx_pi_client_infer(p, fixture_image(&w.fixture, w.model), logits,
+                                                   NULL, NULL, NULL));
+    CHECK_OK(spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
+    ask(&w, p, NULL);
+    spx_pi_client_close(p);
+    pi_hang_up(&l);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* Numbers that a restored server gives out again: the parties' units differ, and must not meet. */
+SPX_TEST(two_units_of_one_number_are_not_taken_for_one)
+{
+    SPX_UNUSED;
+    pi_world w;
+    pi_link l;
+    spx_pi_client *p;
+    int64_t logits[CLASSES];
+    pi_begin(&w, 16, NULL);
+    spx_vault *v = pi_vault(&w, "client");
+    copy_folder(&w, "server", "empty");
+    prepare_and_ask(&w, v, 2, 0);
+    spx_vault_close(v);
+    copy_folder(&w, "client", "backup");
+    reset_server(&w, "empty");
+    v = pi_vault(&w, "client");
+    prepare_and_ask(&w, v, 2, 0);
+    spx_vault_close(v);
+    copy_folder(&w, "backup", "client");
+    v = pi_vault(&w, "client");
+    pi_dial(&l, &w);
+    CHECK_OK(spx_pi_client_open(&p, l.client, v, NULL));
+    assert_int_equal(spx_pi_client_ready(p), 2);
+    CHECK_FAILS(SPX_ENOTFOUND, spx_pi_client_infer(p, fixture_image(&w.fixture, w.model), logits,
+                                                   NULL, NULL, NULL));
+    spx_pi_client_close(p);
+    pi_hang_up(&l);
+    assert_int_equal(l.served.answered, 0);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
 /* ---- a connection cut after every message ---- */
 
 /* Prepares one query and asks it through a proxy that cuts after `limit` frames. Returns how it
@@ -313,6 +381,99 @@ SPX_TEST(a_client_gets_no_more_queries_than_its_limit)
     spx_pi_client_close(p);
     pi_hang_up(&l);
     spx_vault_close(v);
+    pi_end(&w);
+}
+
+SPX_TEST(old_material_goes_whoever_it_belongs_to)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.expire_seconds = 0.5};
+    const struct timespec second = {.tv_sec = 1, .tv_nsec = 100000000}; /* ages are in seconds */
+    pi_world w;
+    pi_link l;
+    spx_pi_client *p;
+    int64_t logits[CLASSES];
+    pi_begin(&w, 17, &o);
+    spx_vault *gone = pi_vault(&w, "gone"), *v = pi_vault(&w, "client");
+    prepare_and_ask(&w, gone, 1, 0);
+    (void)nanosleep(&second, NULL);
+    prepare_and_ask(&w, v, 1, 1);
+    pi_dial(&l, &w);
+    CHECK_OK(spx_pi_client_open(&p, l.client, gone, NULL));
+    CHECK_FAILS(SPX_ENOTFOUND, spx_pi_client_infer(p, fixture_image(&w.fixture, w.model), logits,
+                                                   NULL, NULL, NULL));
+    spx_pi_client_close(p);
+    pi_hang_up(&l);
+    spx_vault_close(gone);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+typedef struct customer_dial {
+    const spx_channel_options *options;
+    const char *address;
+    spx_channel *channel;
+    pthread_t thread;
+} customer_dial;
+
+static void *run_dial(void *arg)
+{
+    customer_dial *d = arg;
+    if (spx_channel_connect(&d->channel, d->address, d->options) != SPX_OK) {
+        d->channel = NULL;
+    }
+    return NULL;
+}
+
+/* One connection by TCP with a key; SPX_OK or how the query ended. */
+static spx_status ask_by_name(pi_world *w, spx_vault *v)
+{
+    spx_listener *l;
+    spx_pi_client *p = NULL;
+    pi_link link = {.w = w};
+    char address[64];
+    int64_t logits[CLASSES];
+    spx_status st;
+    CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &w->channel));
+    (void)snprintf(address, sizeof address, "127.0.0.1:%d", spx_listener_port(l));
+    customer_dial dial = {.options = &w->channel, .address = address};
+    assert_int_equal(pthread_create(&dial.thread, NULL, run_dial, &dial), 0);
+    CHECK_OK(spx_listener_accept(l, &link.server));
+    CHECK_OK(spx_channel_handshake(link.server));
+    assert_int_equal(pthread_join(dial.thread, NULL), 0);
+    link.client = dial.channel;
+    assert_non_null(link.client);
+    assert_int_equal(pthread_create(&link.thread, NULL, pi_serve_thread, &link), 0);
+    CHECK_OK(spx_pi_client_open(&p, link.client, v, NULL));
+    CHECK_OK(spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
+    st = spx_pi_client_infer(p, fixture_image(&w->fixture, w->model), logits, NULL, NULL, NULL);
+    spx_pi_client_close(p);
+    pi_hang_up(&link);
+    spx_listener_close(l);
+    return st;
+}
+
+SPX_TEST(a_limit_counts_who_authenticates_not_what_identity_it_makes_up)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.query_limit = 2};
+    char file[600];
+    pi_world w;
+    FILE *keys;
+    pi_begin(&w, 18, &o);
+    (void)snprintf(file, sizeof file, "%s", spx_scratch_path(&w.scratch, "keys"));
+    keys = fopen(file, "w");
+    assert_non_null(keys);
+    (void)fprintf(keys, "alice:%064d\n", 7);
+    assert_int_equal(fclose(keys), 0);
+    w.channel.security.psk_path = file;
+    for (int i = 0; i < 3; i++) { /* each time a new vault, so a new identity */
+        char name[16];
+        (void)snprintf(name, sizeof name, "client%d", i);
+        spx_vault *v = pi_vault(&w, name);
+        assert_int_equal(ask_by_name(&w, v), i < 2 ? SPX_OK : SPX_EIO);
+        spx_vault_close(v);
+    }
     pi_end(&w);
 }
 
@@ -432,9 +593,13 @@ int main(void)
         SPX_UNIT(another_model_than_the_wanted_is_refused_by_both),
         SPX_UNIT(a_client_put_back_to_an_earlier_state_cannot_spend_twice),
         SPX_UNIT(a_server_put_back_to_an_earlier_state_cannot_spend_twice),
+        SPX_UNIT(material_that_a_restored_server_never_made_is_passed_over),
+        SPX_UNIT(two_units_of_one_number_are_not_taken_for_one),
         SPX_UNIT(a_connection_cut_at_any_message_ends_both_sides_and_the_server_lives_on),
         SPX_UNIT(quotas_and_limits_are_told_to_the_client),
         SPX_UNIT(a_client_gets_no_more_queries_than_its_limit),
+        SPX_UNIT(old_material_goes_whoever_it_belongs_to),
+        SPX_UNIT(a_limit_counts_who_authenticates_not_what_identity_it_makes_up),
         SPX_UNIT(clients_are_served_at_the_same_time_each_bit_exact),
         SPX_UNIT(one_client_is_not_served_twice_at_a_time),
         SPX_UNIT(noise_in_place_of_a_client_is_refused_without_harm),

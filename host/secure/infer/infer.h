@@ -88,9 +88,10 @@ spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_
 
 typedef struct spx_pi_server_options {
     uint64_t quota_bytes;  /* material of one client at rest; 0: no limit */
-    uint64_t query_limit;  /* queries of one client, ever, of this model; 0: no limit */
+    uint64_t query_limit;  /* queries of one name that authenticates (of one client where none
+                              does), ever, of this model; 0: no limit */
     uint64_t batch_limit;  /* queries of one preparation; 0: 1000 */
-    double expire_seconds; /* material older is removed; 0: never */
+    double expire_seconds; /* anyone's material older is removed when one prepares; 0: never */
 } spx_pi_server_options;
 
 typedef struct spx_pi_server spx_pi_server;

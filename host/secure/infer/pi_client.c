@@ -186,6 +186,10 @@ static spx_status hello(spx_pi_client *p, const unsigned char *hash)
     if (hash != NULL && memcmp(hash, w.model, SPX_PI_HASH) != 0) {
         return SPX_FAIL(SPX_EINVAL, "the server offers another model than the one asked for");
     }
+    if (w.spent > SPX_PI_MAX_NUMBER) {
+        return SPX_FAIL(SPX_EFORMAT, "the server claims that %llu units are spent",
+                        (unsigned long long)w.spent);
+    }
     memcpy(p->server, w.server, SPX_PI_ID);
     SPX_RETURN_IF(receive_model(p, &w));
     SPX_RETURN_IF(spx_pi_plan_create(&p->plan, p->model));
@@ -213,9 +217,12 @@ fail:
     return st;
 }
 
-static spx_status command(spx_pi_client *p, spx_pi_verb verb, uint64_t arg)
+static spx_status command(spx_pi_client *p, spx_pi_verb verb, uint64_t arg, const spx_pi_unit *u)
 {
-    const spx_pi_command c = {.verb = verb, .arg = arg};
+    spx_pi_command c = {.verb = verb, .arg = arg};
+    if (u != NULL) {
+        c.start = u->key.start;
+    }
     return spx_channel_send(p->channel, SPX_PI_COMMAND, &c, sizeof c);
 }
 
@@ -224,7 +231,7 @@ void spx_pi_client_close(spx_pi_client *p)
     if (p == NULL) {
         return;
     }
-    if (p->plan != NULL && command(p, SPX_PI_BYE, 0) == SPX_OK) {
+    if (p->plan != NULL && command(p, SPX_PI_BYE, 0, NULL) == SPX_OK) {
         (void)!spx_channel_flush(p->channel);
     }
     spx_pi_plan_destroy(p->plan);
@@ -309,10 +316,10 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     spx_pi_allow allow;
     uint8_t session[SPX_OT_SESSION_BYTES], hello_bytes[SPX_OT_HELLO_BYTES];
     uint8_t points[SPX_OT_POINTS_BYTES], trees[SPX_OT_TREES_BYTES];
-    SPX_RETURN_IF(command(p, SPX_PI_PREPARE, n));
+    SPX_RETURN_IF(command(p, SPX_PI_PREPARE, n, NULL));
     SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_ALLOW, &allow, sizeof allow));
-    if (allow.first < p->spent || allow.first > (uint64_t)INT64_MAX - n) {
-        return SPX_FAIL(SPX_EFORMAT, "the server numbers new material %llu, below what is spent",
+    if (allow.first < p->spent || n > SPX_PI_MAX_NUMBER || allow.first > SPX_PI_MAX_NUMBER - n) {
+        return SPX_FAIL(SPX_EFORMAT, "the server numbers new material %llu, out of range",
                         (unsigned long long)allow.first);
     }
     *first = allow.first;
@@ -570,7 +577,7 @@ static spx_status claim(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
     for (;;) {
         uint64_t ready;
         SPX_RETURN_IF(load_unit(p, u, logits));
-        SPX_RETURN_IF(command(p, SPX_PI_INFER, u->number));
+        SPX_RETURN_IF(command(p, SPX_PI_INFER, u->number, u));
         SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_READY, &ready, sizeof ready));
         SPX_RETURN_IF(spend(p, u));
         if (ready == 1) {

@@ -7,10 +7,11 @@
 #include "host/secure/ot/ot.h"
 
 #define SPX_PI_MAGIC 0x68707378u /* "xsph" */
-#define SPX_PI_VERSION 1
+#define SPX_PI_VERSION 2
 #define SPX_PI_ID SPX_VAULT_ID_BYTES
 #define SPX_PI_HASH SPX_DEPLOY_HASH_BYTES
 #define SPX_PI_NONCE 32
+#define SPX_PI_MAX_NUMBER 999999999999u       /* of a unit: 12 digits in a file's name */
 #define SPX_PI_MAX_MODEL ((uint64_t)64 << 20) /* bytes of a public model */
 #define SPX_PI_CHUNK ((size_t)16384)          /* ReLUs garbled at a time: about 30 MB of tables */
 #define SPX_PI_WINDOW ((size_t)64 << 20)      /* bytes of responses a server holds back */
@@ -61,6 +62,7 @@ typedef struct spx_pi_welcome {
 
 typedef struct spx_pi_command {
     uint64_t verb, arg; /* PREPARE: queries; INFER: number of the unit */
+    spx_block start;    /* INFER: of the unit's circuits, so that both mean the same unit */
 } spx_pi_command;
 
 typedef struct spx_pi_allow {

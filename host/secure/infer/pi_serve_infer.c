@@ -153,27 +153,78 @@ static spx_status run_online(query *q)
     return send_logits(q);
 }
 
-/* Whether the unit is there; if so it is marked spent, durably, and its file removed. */
-static spx_status claim(query *q, uint64_t number, uint64_t *ready)
+/* Queries answered to one name. */
+typedef struct tally {
+    const spx_pi_session_state *t;
+    uint64_t answered;
+    char own[SPX_PI_NAME];
+} tally;
+
+static spx_status add_answered(void *ctx, const char *name, uint64_t bytes)
+{
+    tally *all = ctx;
+    const size_t model = 2 + 2 * SPX_PI_ID; /* where a ledger's name says which */
+    spx_pi_ledger other;
+    (void)bytes;
+    if (strcmp(name, all->own) != 0 && strlen(name) > model &&
+        strcmp(name + model, all->own + model) == 0 &&
+        spx_vault_get(all->t->s->vault, name, &other, sizeof other) == SPX_OK &&
+        strncmp(other.peer, all->t->ledger.peer, sizeof other.peer) == 0) {
+        all->answered += other.answered;
+    }
+    return SPX_OK;
+}
+
+/* Whoever authenticates is counted by name, under whatever identities it comes; the server's lock
+ * is held, so that it cannot come twice at a time either. */
+static spx_status check_limit(spx_pi_session_state *t)
+{
+    const spx_pi_server *s = t->s;
+    const uint64_t limit = s->options.query_limit;
+    tally all = {.t = t, .answered = t->ledger.answered};
+    if (limit > 0 && t->ledger.peer[0] != '\0') {
+        spx_pi_name(all.own, 'l', t->client, s->model->hash, -1);
+        SPX_RETURN_IF(spx_vault_list(s->vault, "l-", add_answered, &all));
+    }
+    return limit == 0 || all.answered < limit
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "this client has had its %llu queries",
+                          (unsigned long long)limit);
+}
+
+/* Records all up to `number` as spent, durably. */
+static spx_status spend(spx_pi_session_state *t, uint64_t number, bool answered)
+{
+    spx_status st;
+    (void)pthread_mutex_lock(&t->s->lock);
+    st = answered ? check_limit(t) : SPX_OK;
+    if (st == SPX_OK) {
+        t->ledger.spent = number + 1;
+        t->ledger.next = t->ledger.spent > t->ledger.next ? t->ledger.spent : t->ledger.next;
+        t->ledger.answered += answered;
+        st = spx_pi_ledger_put(t);
+    }
+    (void)pthread_mutex_unlock(&t->s->lock);
+    return st;
+}
+
+/* Whether the unit is there; it is marked spent, durably, and its file removed. One that was never
+ * made is as one that is gone: this vault may have been put back to an earlier state. */
+static spx_status claim(query *q, uint64_t number, spx_block start, uint64_t *ready)
 {
     spx_pi_session_state *t = q->t;
     const spx_pi_server *s = t->s;
     char name[SPX_PI_NAME];
+    bool same;
     spx_status st;
     *ready = 0;
-    if (number < t->ledger.spent || number >= t->ledger.next) {
-        return SPX_FAIL(SPX_EINVAL, "unit %llu is spent, or was never made",
-                        (unsigned long long)number);
-    }
-    if (s->options.query_limit > 0 && t->ledger.answered >= s->options.query_limit) {
-        return SPX_FAIL(SPX_EINVAL, "this client has had its %llu queries",
-                        (unsigned long long)s->options.query_limit);
+    if (number < t->ledger.spent || number >= SPX_PI_MAX_NUMBER) {
+        return SPX_FAIL(SPX_EINVAL, "unit %llu is spent, or cannot be", (unsigned long long)number);
     }
     spx_pi_name(name, 't', t->client, s->model->hash, (int64_t)number);
     st = spx_pi_ahead_open(&q->unit, s->plan, s->vault, name, &q->head, q->masks, q->choices);
-    t->ledger.spent = number + 1;
-    t->ledger.answered += st == SPX_OK;
-    SPX_RETURN_IF(spx_pi_ledger_put(t));
+    same = st == SPX_OK && memcmp(&q->head.start, &start, sizeof start) == 0;
+    SPX_RETURN_IF(spend(t, number, same));
     SPX_RETURN_IF(spx_vault_remove(s->vault, name));
     if (st == SPX_ENOTFOUND) {
         return SPX_OK;
@@ -184,17 +235,17 @@ static spx_status claim(query *q, uint64_t number, uint64_t *ready)
         return SPX_FAIL(SPX_EFORMAT, "unit %llu holds another's material",
                         (unsigned long long)number);
     }
-    *ready = 1;
+    *ready = same;
     return SPX_OK;
 }
 
-spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number)
+spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number, spx_block start)
 {
     query q = {.t = t};
     uint64_t ready;
     spx_status st;
     SPX_TRY(st, query_buffers(&q), done);
-    SPX_TRY(st, claim(&q, number, &ready), done);
+    SPX_TRY(st, claim(&q, number, start, &ready), done);
     if (ready == 1) {
         put_masks(&q);
     }

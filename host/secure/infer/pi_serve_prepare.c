@@ -92,52 +92,38 @@ static spx_status batch_buffers(batch *b)
 
 /* ---- whether there is room ---- */
 
-typedef struct holding {
-    const spx_pi_session_state *t;
-    uint64_t bytes;
-    char expired[SPX_PI_NAME];
-} holding;
-
-static bool too_old(const spx_pi_session_state *t, const char *name)
+/* Removes a unit that is too old; whose it is does not matter: a client may never come back. */
+static spx_status expire(void *ctx, const char *name, uint64_t bytes)
 {
+    const spx_pi_server *s = ctx;
     spx_vault_reader *r;
     spx_pi_unit_head head;
     bool old = false;
-    if (t->s->options.expire_seconds > 0 &&
-        spx_vault_reader_open(&r, t->s->vault, name) == SPX_OK) {
+    (void)bytes;
+    if (spx_pi_name_number(name) >= 0 && spx_vault_reader_open(&r, s->vault, name) == SPX_OK) {
         old = spx_vault_read(r, &head, sizeof head) == SPX_OK &&
-              difftime(time(NULL), (time_t)head.created) > t->s->options.expire_seconds;
+              difftime(time(NULL), (time_t)head.created) > s->options.expire_seconds;
         spx_vault_reader_close(r);
     }
-    return old;
+    return old ? spx_vault_remove(s->vault, name) : SPX_OK;
 }
 
 static spx_status weigh(void *ctx, const char *name, uint64_t bytes)
 {
-    holding *h = ctx;
-    if (spx_pi_name_number(name) >= 0) {
-        h->bytes += bytes;
-        if (h->expired[0] == '\0' && too_old(h->t, name)) {
-            memcpy(h->expired, name, strlen(name) + 1);
-        }
-    }
+    uint64_t *held = ctx;
+    *held += spx_pi_name_number(name) >= 0 ? bytes : 0;
     return SPX_OK;
 }
 
 static spx_status holdings(spx_pi_session_state *t, uint64_t *bytes)
 {
     char prefix[SPX_PI_NAME];
-    holding h;
+    *bytes = 0;
+    if (t->s->options.expire_seconds > 0) {
+        SPX_RETURN_IF(spx_vault_list(t->s->vault, "t-", expire, t->s));
+    }
     spx_pi_name(prefix, 't', t->client, t->s->model->hash, -1);
-    do {
-        h = (holding){.t = t};
-        SPX_RETURN_IF(spx_vault_list(t->s->vault, prefix, weigh, &h));
-        if (h.expired[0] != '\0') {
-            SPX_RETURN_IF(spx_vault_remove(t->s->vault, h.expired));
-        }
-    } while (h.expired[0] != '\0');
-    *bytes = h.bytes;
-    return SPX_OK;
+    return spx_vault_list(t->s->vault, prefix, weigh, bytes);
 }
 
 static spx_status check_room(spx_pi_session_state *t, uint64_t n)
@@ -149,6 +135,9 @@ static spx_status check_room(spx_pi_session_state *t, uint64_t n)
     if (n < 1 || n > limit) {
         return SPX_FAIL(SPX_EINVAL, "%llu queries at a time: 1 to %llu are allowed",
                         (unsigned long long)n, (unsigned long long)limit);
+    }
+    if (t->ledger.next > SPX_PI_MAX_NUMBER - n) {
+        return SPX_FAIL(SPX_EINVAL, "this client has used up its numbers");
     }
     SPX_RETURN_IF(holdings(t, &held));
     if (o->quota_bytes > 0 && held + n * unit > o->quota_bytes) {

@@ -183,7 +183,7 @@ static spx_status welcome(spx_pi_session_state *t)
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_WELCOME, &w, sizeof w));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_MODEL, s->public_data, s->public_bytes));
     SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_STATE, &theirs, sizeof theirs));
-    if (theirs > (uint64_t)INT64_MAX / 2) {
+    if (theirs > SPX_PI_MAX_NUMBER) {
         return SPX_FAIL(SPX_EFORMAT, "the client claims to have spent %llu units",
                         (unsigned long long)theirs);
     }
@@ -207,7 +207,7 @@ static spx_status converse(spx_pi_session_state *t)
             SPX_RETURN_IF(spx_pi_serve_prepare(t, c.arg));
             break;
         case SPX_PI_INFER:
-            SPX_RETURN_IF(spx_pi_serve_infer(t, c.arg));
+            SPX_RETURN_IF(spx_pi_serve_infer(t, c.arg, c.start));
             break;
         case SPX_PI_BYE:
             return SPX_OK;

@@ -39,6 +39,7 @@ typedef struct spx_pi_session_state {
 SPX_MUST_CHECK spx_status spx_pi_ledger_put(spx_pi_session_state *t);
 /** PREPARE and INFER, after their command. */
 SPX_MUST_CHECK spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n);
-SPX_MUST_CHECK spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number);
+SPX_MUST_CHECK spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number,
+                                             spx_block start);
 
 #endif
