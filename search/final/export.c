@@ -3,6 +3,7 @@
 #include "data/loader/loader.h"
 #include "host/model/calibrate.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/rng.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,15 @@
 #define BATCH 32
 
 typedef struct run {
-    const spx_model *m;
-    const spx_pack *pack;
+    const spx_final_spec *spec;
+    const json_t *meta;   /* of the model; NULL: random weights */
+    const spx_pack *pack; /* NULL: random images */
+    uint64_t seed;
+    float *random; /* [BATCH images] */
     const spx_export_options *o;
     spx_stream *stream;
-    spx_model_runner runner;
+    spx_program *program;
+    float *weights, *state;
     spx_network net;
     spx_fold *fold;
     spx_pack as_model; /* the pack, normalised as the model is */
@@ -46,7 +51,7 @@ static void show_quantisation(void *ctx, int64_t done, int64_t total, const char
 
 static spx_status check_pack(const run *r)
 {
-    const spx_final_spec *s = &r->m->spec;
+    const spx_final_spec *s = r->spec;
     const spx_pack *p = r->pack;
     if (p->channels != s->input.channels || p->height > s->input.rows ||
         p->width > s->input.columns || p->split[SPX_SPLIT_TRAIN].images == NULL) {
@@ -70,14 +75,14 @@ static spx_status open_images(run *r)
         r->index[i] = (uint32_t)(i * stored / r->images);
     }
     r->as_model = *r->pack;
-    memcpy(r->as_model.mean, r->m->spec.mean, sizeof r->as_model.mean);
-    memcpy(r->as_model.std, r->m->spec.std, sizeof r->as_model.std);
+    memcpy(r->as_model.mean, r->spec->mean, sizeof r->as_model.mean);
+    memcpy(r->as_model.std, r->spec->std, sizeof r->as_model.std);
     const spx_loader_options lo = {.split = SPX_SPLIT_TRAIN,
                                    .subset = r->index,
                                    .subset_count = r->images,
                                    .batch = BATCH,
-                                   .height = (int)r->m->spec.input.rows,
-                                   .width = (int)r->m->spec.input.columns};
+                                   .height = (int)r->spec->input.rows,
+                                   .width = (int)r->spec->input.columns};
     return spx_loader_open(&r->loader, &r->as_model, &lo);
 }
 
@@ -91,16 +96,35 @@ static spx_status next_images(void *ctx, int64_t step, const float **images)
     return SPX_OK;
 }
 
+static spx_status next_random(void *ctx, int64_t step, const float **images)
+{
+    const run *r = ctx;
+    const spx_input_shape *in = &r->spec->input;
+    const int64_t map = in->rows * in->columns, n = BATCH * in->channels * map;
+    spx_rng rng;
+    spx_rng_init(&rng, r->seed, SPX_RNG_BENCH, (uint64_t)step);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t c = i / map % in->channels;
+        r->random[i] =
+            (float)(((double)(spx_rng_u32(&rng) & 255) / 255 - r->spec->mean[c]) / r->spec->std[c]);
+    }
+    *images = r->random;
+    return SPX_OK;
+}
+
 static spx_status calibrate(run *r)
 {
+    const bool drawn = r->pack == NULL;
+    const int64_t steps =
+        drawn ? ((int64_t)r->images + BATCH - 1) / BATCH : (int64_t)spx_loader_steps(r->loader);
     const spx_calibrate_source s = {.graph = r->net.graph,
                                     .fold = r->fold,
-                                    .layout = spx_program_layout(r->runner.program),
-                                    .weights = r->runner.weights,
-                                    .state = r->runner.state,
-                                    .next = next_images,
+                                    .layout = spx_program_layout(r->program),
+                                    .weights = r->weights,
+                                    .state = r->state,
+                                    .next = drawn ? next_random : next_images,
                                     .ctx = r,
-                                    .steps = (int64_t)spx_loader_steps(r->loader),
+                                    .steps = steps,
                                     .show = show_calibration,
                                     .show_ctx = r};
     const int bits = r->o->quantise.activation_bits;
@@ -114,11 +138,11 @@ static spx_status fold(run *r)
     const spx_fold_source s = {.graph = r->net.graph,
                                .image = r->net.image,
                                .logits = r->net.logits,
-                               .layout = spx_program_layout(r->runner.program),
-                               .weights = r->runner.weights,
-                               .state = r->runner.state,
-                               .mean = r->m->spec.mean,
-                               .std = r->m->spec.std};
+                               .layout = spx_program_layout(r->program),
+                               .weights = r->weights,
+                               .state = r->state,
+                               .mean = r->spec->mean,
+                               .std = r->spec->std};
     spx_counts counts;
     SPX_RETURN_IF(spx_fold_create(&r->fold, &s));
     spx_graph_count(r->net.graph, &counts);
@@ -133,8 +157,8 @@ static spx_status describe(run *r)
 {
     static const char *const kept[] = {"network", "classes", "dataset", "top1", "commit"};
     r->about = json_object();
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
-        json_t *j = json_object_get(r->m->file.meta, kept[i]);
+    for (size_t i = 0; r->meta != NULL && i < sizeof kept / sizeof kept[0]; i++) {
+        json_t *j = json_object_get(r->meta, kept[i]);
         if (j != NULL) {
             (void)json_object_set(r->about, kept[i], j);
         }
@@ -192,7 +216,7 @@ static spx_status quantise(run *r, spx_deploy **out, spx_export_report *report)
     q.ctx = r;
     SPX_RETURN_IF(spx_quantise(out, r->fold, (const double *const *)r->clip, &q,
                                spx_stream_pool(r->stream), report->segment));
-    return count_saturated(r, *out, report->saturated);
+    return r->pack != NULL ? count_saturated(r, *out, report->saturated) : SPX_OK;
 }
 
 void spx_export_report_clear(spx_export_report *r)
@@ -202,20 +226,31 @@ void spx_export_report_clear(spx_export_report *r)
     memset(r, 0, sizeof *r);
 }
 
-spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack,
-                      spx_stream *stream, const spx_export_options *o, spx_export_report *report)
+static void run_clear(run *r)
 {
-    run r = {.m = m, .pack = pack, .o = o, .stream = stream};
+    spx_loader_close(r->loader);
+    spx_free(r->index);
+    spx_free(r->random);
+    spx_free(r->clip);
+    spx_fold_destroy(r->fold);
+    spx_network_clear(&r->net);
+    spx_program_destroy(r->program);
+    spx_free(r->weights);
+    spx_free(r->state);
+    json_decref(r->about);
+    free(r->text);
+}
+
+/* From weights and images to the model; leaves r cleared. */
+static spx_status export(run *r, spx_deploy **out, spx_export_report *report)
+{
     spx_export_report own = {0};
     spx_status st;
-    *out = NULL;
-    SPX_TRY(st, open_images(&r), end);
-    SPX_TRY(st, spx_model_runner_init(&r.runner, stream, m, BATCH, NULL), end);
-    SPX_TRY(st, spx_final_build(&r.net, &m->spec, BATCH), end);
-    SPX_TRY(st, fold(&r), end);
-    SPX_TRY(st, calibrate(&r), end);
-    SPX_TRY(st, describe(&r), end);
-    st = quantise(&r, out, &own);
+    SPX_TRY(st, spx_final_build(&r->net, r->spec, BATCH), end);
+    SPX_TRY(st, fold(r), end);
+    SPX_TRY(st, calibrate(r), end);
+    SPX_TRY(st, describe(r), end);
+    st = quantise(r, out, &own);
 end:
     if (st != SPX_OK) {
         spx_deploy_destroy(*out);
@@ -226,13 +261,50 @@ end:
     } else {
         spx_export_report_clear(&own);
     }
-    spx_loader_close(r.loader);
-    spx_free(r.index);
-    spx_free(r.clip);
-    spx_fold_destroy(r.fold);
-    spx_network_clear(&r.net);
-    spx_model_runner_clear(&r.runner);
-    json_decref(r.about);
-    free(r.text);
+    return st;
+}
+
+spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack,
+                      spx_stream *stream, const spx_export_options *o, spx_export_report *report)
+{
+    run r = {.spec = &m->spec, .meta = m->file.meta, .pack = pack, .o = o, .stream = stream};
+    spx_model_runner runner;
+    spx_status st;
+    *out = NULL;
+    SPX_TRY(st, open_images(&r), end);
+    SPX_TRY(st, spx_model_runner_init(&runner, stream, m, BATCH, NULL), end);
+    r.program = runner.program; /* the workspace alone is not needed */
+    r.weights = runner.weights;
+    r.state = runner.state;
+    spx_free(runner.workspace);
+    st = export(&r, out, report);
+end:
+    run_clear(&r);
+    return st;
+}
+
+spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint64_t seed,
+                             spx_stream *stream, const spx_export_options *o,
+                             spx_export_report *report)
+{
+    run r = {.spec = spec, .seed = seed, .o = o, .stream = stream, .images = (size_t)o->images};
+    const spx_input_shape *in = &spec->input;
+    const spx_layout *l;
+    void *memory = NULL;
+    spx_status st;
+    *out = NULL;
+    SPX_TRY(st, spx_final_eval_program(&r.program, stream, spec, BATCH, false, NULL), end);
+    l = spx_program_layout(r.program);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &r.weights), end);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &r.state), end);
+    spx_layout_init(l, seed, r.weights, NULL, r.state);
+    SPX_TRY(st,
+            spx_calloc(&memory, (size_t)(BATCH * in->channels * in->rows * in->columns),
+                       sizeof *r.random),
+            end);
+    r.random = memory;
+    st = export(&r, out, report);
+end:
+    run_clear(&r);
     return st;
 }

@@ -35,4 +35,12 @@ SPX_MUST_CHECK spx_status spx_export(spx_deploy **out, const spx_model *m, const
                                      spx_stream *stream, const spx_export_options *o,
                                      spx_export_report *report);
 
+/**
+ * The same of a network with random weights (as training begins with) and statistics of 0 and 1,
+ * calibrated on random images: for measuring, where what is computed does not matter.
+ */
+SPX_MUST_CHECK spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec,
+                                            uint64_t seed, spx_stream *stream,
+                                            const spx_export_options *o, spx_export_report *report);
+
 #endif
