@@ -87,6 +87,69 @@ SPX_TEST(a_library_is_opened_once_and_closed_with_its_stream)
     assert_int_equal(closed, 1);
 }
 
+SPX_TEST(memory_copies_and_events_work_alike_on_every_device)
+{
+    SPX_UNUSED;
+    for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
+        for (int i = 0; i < spx_device_count((spx_device)d); i++) {
+            const spx_stream_options o = {.device = (spx_device)d, .index = i, .threads = 1};
+            int32_t *host, *back, *a, *b, pageable[4] = {1, 2, 3, 4};
+            spx_event *from, *to;
+            double seconds = -1;
+            spx_stream *s;
+            CHECK_OK(spx_stream_open(&s, &o));
+            CHECK_OK(spx_pinned_alloc(s, (void **)&host, sizeof pageable));
+            CHECK_OK(spx_pinned_alloc(s, (void **)&back, sizeof pageable));
+            CHECK_OK(spx_device_alloc(s, (void **)&a, sizeof pageable));
+            CHECK_OK(spx_device_alloc(s, (void **)&b, sizeof pageable));
+            CHECK_OK(spx_event_create(&from, s));
+            CHECK_OK(spx_event_create(&to, s));
+            CHECK_OK(spx_event_record(from, s));
+            CHECK_OK(spx_upload(s, a, pageable, sizeof pageable));
+            CHECK_OK(spx_device_copy(s, b + 1, a, 3 * sizeof *a)); /* b: 0 1 2 3 */
+            CHECK_OK(spx_device_zero(s, a, 2 * sizeof *a));        /* a: 0 0 3 4 */
+            CHECK_OK(spx_download(s, host, a, sizeof pageable));
+            CHECK_OK(spx_download(s, back, b, sizeof pageable));
+            CHECK_OK(spx_event_record(to, s));
+            CHECK_OK(spx_event_wait(to, s));
+            CHECK_OK(spx_event_sync(to));
+            assert_memory_equal(host, ((int32_t[]){0, 0, 3, 4}), sizeof pageable);
+            assert_memory_equal(back, ((int32_t[]){0, 1, 2, 3}), sizeof pageable);
+            CHECK_OK(spx_event_seconds(from, to, &seconds));
+            assert_true(seconds >= 0);
+            assert_int_equal(spx_stream_can_record(s), spx_stream_lanes(s) > 1);
+            spx_event_destroy(from);
+            spx_event_destroy(to);
+            spx_device_free(s, a);
+            spx_device_free(s, b);
+            spx_pinned_free(s, host);
+            spx_pinned_free(s, back);
+            spx_stream_destroy(s);
+        }
+    }
+}
+
+SPX_TEST(the_cpu_describes_itself_computes_in_f32_and_records_nothing)
+{
+    spx_device_info info;
+    spx_replay *r;
+    spx_stream *s;
+    SPX_UNUSED;
+    CHECK_OK(spx_device_describe(SPX_DEVICE_CPU, 0, &info));
+    assert_true(info.name[0] != '\0' && info.multiprocessors >= 1 && info.driver == 0);
+    CHECK_FAILS(SPX_EINVAL, spx_device_describe(SPX_DEVICE_CPU, 1, &info));
+    assert_string_equal(spx_device_name(SPX_DEVICE_CUDA), "cuda");
+    assert_string_equal(spx_precision_name(SPX_PRECISION_BF16), "bf16");
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    assert_int_equal(spx_stream_precision(s), SPX_PRECISION_F32);
+    assert_int_equal(spx_stream_lanes(s), 1);
+    CHECK_FAILS(SPX_EUNSUPPORTED, spx_replay_begin(s));
+    CHECK_FAILS(SPX_EINVAL, spx_replay_end(s, &r));
+    assert_null(r);
+    spx_stream_label(s, "a label costs nothing here");
+    spx_stream_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +157,8 @@ int main(void)
         SPX_UNIT(unknown_devices_and_bad_thread_counts_are_refused),
         SPX_UNIT(a_stream_knows_how_much_memory_it_holds),
         SPX_UNIT(a_library_is_opened_once_and_closed_with_its_stream),
+        SPX_UNIT(memory_copies_and_events_work_alike_on_every_device),
+        SPX_UNIT(the_cpu_describes_itself_computes_in_f32_and_records_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
