@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/bench_crypto.h"
 #include "host/cli/bench_peaks.h"
+#include "host/cli/bench_pi.h"
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "host/graph/tuning.h"
@@ -550,4 +551,4 @@ const spx_command spx_cmd_bench = {
         "Times a step of search, training or evaluation, or the cryptography, on random data.",
     .example = "sphynx bench supernet-step --order 1 --json",
     .sub = (const spx_command *const[]){&supernet_command, &train_command, &eval_command,
-                                        &spx_bench_crypto, NULL}};
+                                        &spx_bench_crypto, &spx_bench_pi, NULL}};

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Runs private inference of the published networks and its building blocks; writes results/pi.
+
+Called by scripts/bench/pi, which builds first. Both parties run on this machine, one thread each.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+
+from compare import HERE, ROOT, first_match, notes_of, output_of, say, write
+
+CIFAR = ("3x32x32", 100)
+TINY = ("3x64x64", 200)
+IMAGENET = ("3x224x224", 1000)
+
+
+def net(images, channels, layers, reduce_at, link=None):
+    return {"input": images[0], "classes": images[1], "channels": channels, "layers": layers,
+            "reduce_at": reduce_at, "link": link}
+
+
+# The published configurations.
+CASES = {
+    "cifar100_25k": net(CIFAR, 5, 5, "0,1"),
+    "cifar100_31k": net(CIFAR, 5, 6, "0,1"),
+    "cifar100_41k": net(CIFAR, 5, 8, "1,3"),
+    "cifar100_51k": net(CIFAR, 5, 10, "0,5"),
+    "cifar100_51k_lan": net(CIFAR, 5, 10, "0,5", "lan"),
+    "cifar100_51k_wan": net(CIFAR, 5, 10, "0,5", "wan"),
+    "cifar100_72k": net(CIFAR, 7, 10, "0,5"),
+    "cifar100_102k": net(CIFAR, 10, 10, "0,5"),
+    "tiny_102k": net(TINY, 5, 5, "0,1"),
+    "tiny_205k": net(TINY, 5, 10, "0,5"),
+    "tiny_287k": net(TINY, 7, 10, "0,5"),
+    "tiny_492k": net(TINY, 12, 10, "0,5"),
+    "tiny_614k": net(TINY, 15, 10, "0,5"),
+    "imagenet_345k": net(IMAGENET, 20, 10, "1,5"),
+}
+
+# (what, entry, its value, at most). Peers' figures from the literature and measurements named in
+# the README's form.
+TARGETS = [
+    ("51.2K online, s", "cifar100_51k", lambda e: e["online"]["seconds"], 0.2),
+    ("51.2K offline, s", "cifar100_51k", lambda e: e["offline"]["seconds"], 2.5),
+    ("51.2K offline, MB", "cifar100_51k", lambda e: 1e-6 * traffic(e["offline"]), 200),
+    ("51.2K garbled tables, B a ReLU", "cifar100_51k",
+     lambda e: e["table_bytes"] / e["relus"], 2400),
+    ("51.2K online traffic, B a ReLU", "cifar100_51k",
+     lambda e: traffic(e["online"]) / e["relus"], 800),
+    ("AND garbled, ns", "crypto", lambda e: 1e9 / e["garbled_ands_per_second"], 10),
+    ("AND evaluated, ns", "crypto", lambda e: 1e9 / e["evaluated_ands_per_second"], 8),
+    ("ReLU of 37 bits, us", "crypto", lambda e: e["relu"]["microseconds"], 5),
+    ("of it online, us", "crypto", lambda e: e["relu"]["online_microseconds"], 2),
+    ("convolution 3x3 64->64 32x32, s", "crypto", lambda e: e["conv"]["seconds"], 0.2),
+    ("convolution 3x3 64->64 32x32, MB", "crypto", lambda e: 1e-6 * e["conv"]["bytes"],
+     3.75),
+]
+
+
+def traffic(cost):
+    return cost["bytes_sent"] + cost["bytes_received"]
+
+
+def run_json(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        sys.exit("bench: exit %d: %s" % (done.returncode, " ".join(command)))
+    return json.loads(done.stdout.decode())
+
+
+def command_of(name, args):
+    c = CASES[name]
+    command = [args.sphynx, "bench", "pi", "--genotype", "published",
+               "--init-channels", str(c["channels"]), "--layers", str(c["layers"]),
+               "--reduce-at", c["reduce_at"], "--input", c["input"],
+               "--classes", str(c["classes"]), "--threads", "1", "--json"]
+    return command + (["--link", c["link"]] if c["link"] else [])
+
+
+def median_run(runs, key):
+    """The run whose key is the median of all (the lower of two in the middle)."""
+    return sorted(runs, key=key)[(len(runs) - 1) // 2]
+
+
+def measure(name, args):
+    runs = [run_json(command_of(name, args)) for _ in range(args.rounds)]
+    if not all(r["matches_integer_executor"] for r in runs):
+        sys.exit("bench: %s: the logits are not the integer executor's" % name)
+    entry = median_run(runs, lambda r: r["online"]["seconds"])
+    entry["offline"] = median_run(runs, lambda r: r["offline"]["seconds"])["offline"]
+    entry["online_rounds_s"] = [r["online"]["seconds"] for r in runs]
+    entry["offline_rounds_s"] = [r["offline"]["seconds"] for r in runs]
+    say("  online %.3f s, offline %.2f s, %.0f MB"
+        % (entry["online"]["seconds"], entry["offline"]["seconds"],
+           1e-6 * traffic(entry["offline"])))
+    return entry
+
+
+def medians(runs):
+    """Number by number over objects of one form."""
+    return {k: medians([r[k] for r in runs]) if isinstance(v, dict)
+            else statistics.median(r[k] for r in runs) if isinstance(v, (int, float)) else v
+            for k, v in runs[0].items()}
+
+
+def measure_crypto(args):
+    return medians([run_json([args.sphynx, "bench", "crypto", "--threads", "1", "--json"])
+                    for _ in range(args.rounds)])
+
+
+# --------------------------------------------------------------------- results
+
+
+def row(name, e):
+    return "| `%s` | %d | %.3f | %.2f | %.1f | %.2f | %.1f | %.0f | %.0f | %d | %.0f |" % (
+        name, e["relus"], e["online"]["seconds"], 1e-6 * traffic(e["online"]),
+        traffic(e["online"]) / e["relus"], e["offline"]["seconds"], 1e-6 * traffic(e["offline"]),
+        1e-6 * e["storage_bytes"], e["table_bytes"] / e["relus"], e["online"]["rounds"],
+        e["peak_rss_bytes"] / 2**20)
+
+
+def target_rows(metrics):
+    rows = []
+    for what, name, value, most in TARGETS:
+        if name in metrics:
+            v = value(metrics[name])
+            rows.append("| %s | %.4g | %g | %s |"
+                        % (what, v, most, "reached" if v <= most else "**missed**, %.2f times"
+                           % (v / most)))
+    return "\n".join(rows)
+
+
+def forecast_rows(metrics):
+    rows = []
+    for name, e in metrics.items():
+        if name in CASES and "predicted" in e:
+            p = e["predicted"]
+            rows.append("| `%s` | %.3f | %.3f | %.2f | %.2f | %s |" % (
+                name, p["online_seconds"], e["online"]["seconds"], p["offline_seconds"],
+                e["offline"]["seconds"],
+                "equal" if p["bytes_equal"] else "**differ**"))
+    return "\n".join(rows)
+
+
+def crypto_rows(entry, prefix=""):
+    rows = []
+    for k, v in entry.items():
+        if isinstance(v, dict):
+            rows.append(crypto_rows(v, prefix + k + ", "))
+        else:
+            rows.append("| %s%s | %s |" % (prefix, k.replace("_", " "),
+                                           "%.6g" % v if isinstance(v, (int, float)) else v))
+    return "\n".join(rows)
+
+
+def readme(metrics, notes):
+    with open(os.path.join(HERE, "results_pi.md.in")) as f:
+        text = f.read()
+    told = [("### " + k + "\n\n" if k else "") + v for k, v in notes.items() if v]
+    filled = {"ROWS": "\n".join(row(n, e) for n, e in metrics.items() if n in CASES),
+              "TARGETS": target_rows(metrics), "CRYPTO": crypto_rows(metrics.get("crypto", {})),
+              "FORECAST": forecast_rows(metrics),
+              "NOTES": "\n\n".join(told) if told else "None yet.",
+              "ABOUT": "\n".join("| %s | %s |" % (k, v) for k, v in metrics["about"].items())}
+    return re.sub(r"@(\w+)@", lambda m: filled[m.group(1)], text)
+
+
+def about(args):
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": " ".join(["scripts/bench/pi"] + sys.argv[1:]),
+        "commit": output_of("git", "describe", "--always", "--abbrev=12", "--dirty",
+                            "--exclude=*"),
+        "sphynx": output_of(args.sphynx, "--version"),
+        "cpu": first_match("/proc/cpuinfo", r"model name\s*:\s*(.*)"),
+        "cores": os.cpu_count(),
+        "threads a party": 1,
+        "memory_bytes": int(first_match("/proc/meminfo", r"MemTotal:\s*(\d+)")) * 1024,
+        "system": first_match("/etc/os-release", r'PRETTY_NAME="(.*)"'),
+        "kernel": platform.release(),
+        "rounds": args.rounds,
+        "load_before": args.load,
+    }
+
+
+def parse_args():
+    p = argparse.ArgumentParser(prog="scripts/bench/pi",
+                                description="Measures private inference on this machine.")
+    p.add_argument("--only", action="append", choices=sorted(CASES) + ["crypto"], metavar="CASE",
+                   help="this case only; may be given several times: crypto, " + ", ".join(CASES))
+    p.add_argument("--rounds", type=int, default=3, help="runs of each case (default 3)")
+    p.add_argument("--out", metavar="DIR", help="default: results/pi; build/bench-pi for a "
+                   "partial run, so that it does not replace a whole one")
+    p.add_argument("--sphynx", default=os.path.join(ROOT, "build", "release", "bin", "sphynx"),
+                   help="the program to measure (default: build/release/bin/sphynx)")
+    p.add_argument("--rewrite", action="store_true",
+                   help="measure nothing: write README.md again from metrics.json and NOTES.md")
+    args = p.parse_args()
+    args.out = args.out or os.path.join(ROOT, *(("build", "bench-pi") if args.only
+                                                else ("results", "pi")))
+    if args.rounds < 1:
+        p.error("--rounds takes 1 or more")
+    return args
+
+
+def main():
+    args = parse_args()
+    os.makedirs(args.out, exist_ok=True)
+    path = os.path.join(args.out, "metrics.json")
+    if args.rewrite:
+        with open(path) as f:
+            metrics = json.load(f)
+    else:
+        args.load = os.getloadavg()[0]
+        metrics = {}
+        for name in [n for n in ["crypto"] + list(CASES) if not args.only or n in args.only]:
+            say(name)
+            metrics[name] = measure_crypto(args) if name == "crypto" else measure(name, args)
+        metrics["about"] = about(args)
+        write(path, json.dumps(metrics, indent=2) + "\n")
+    write(os.path.join(args.out, "README.md"),
+          readme(metrics, notes_of(os.path.join(args.out, "NOTES.md"))))
+    print(target_rows(metrics))
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
