@@ -13,7 +13,7 @@
 
 typedef struct values {
     spx_pi_values pi;
-    const char *connect, *image, *data, *state, *hash;
+    const char *connect, *image, *data, *state, *hash, *verify;
     spx_int_list index;
     int64_t prepare;
 } values;
@@ -31,6 +31,8 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, state, "state", "DIR", "query-state",
             "where prepared material lies, encrypted"),
     SPX_OPT(STRING, values, hash, "model-hash", "HEX", NULL, "accept only the model of this hash"),
+    SPX_OPT(STRING, values, verify, "verify", "FILE", NULL,
+            "for tests: hold each answer against the integer executor of this deployed model"),
     SPX_PI_OPTIONS(values, pi),
     {0}};
 
@@ -195,6 +197,32 @@ static spx_status prepare(spx_cli *cli, spx_pi_client *p, uint64_t n, spx_pi_cos
     return st;
 }
 
+/* Whether the logits are those of the whole model; it must be the one that is served. */
+static spx_status verify(const char *path, const spx_deploy *served, const uint8_t *image,
+                         const int64_t *logits, json_t *answer_json)
+{
+    const size_t bytes = spx_deploy_count(served, served->logits) * sizeof(int64_t);
+    spx_deploy *m = NULL;
+    void *want = NULL;
+    spx_status st;
+    SPX_TRY(st, spx_deploy_read(&m, path), done);
+    if (memcmp(m->hash, served->hash, SPX_DEPLOY_HASH_BYTES) != 0) {
+        st = SPX_FAIL(SPX_EINVAL, "%s is not the model that is served", path);
+        goto done;
+    }
+    SPX_TRY(st, spx_alloc(&want, bytes), done);
+    SPX_TRY(st, spx_deploy_run_integer(m, NULL, 1, image, want), done);
+    if (memcmp(want, logits, bytes) != 0) {
+        st = SPX_FAIL(SPX_ENUMERIC, "the private logits are not the integer executor's");
+        goto done;
+    }
+    (void)json_object_set_new(answer_json, "matches_integer_executor", json_true());
+done:
+    spx_free(want);
+    spx_deploy_destroy(m);
+    return st;
+}
+
 static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *answers)
 {
     const spx_deploy *m = spx_pi_client_model(p);
@@ -215,6 +243,9 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *a
         j = answer(&a, i, m, logits, &load, &online);
         (void)json_object_set_new(j, "offline", spx_pi_cost_json(&offline, made));
         (void)json_array_append_new(answers, j);
+        if (v->verify != NULL) {
+            SPX_TRY(st, verify(v->verify, m, a.image + i * a.pixels, logits, j), done);
+        }
     }
 done:
     spx_free(logits);
