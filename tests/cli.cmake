@@ -5,6 +5,10 @@ foreach(script manners data networks)
   add_test(NAME cli_${script}
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_${script}.sh $<TARGET_FILE:sphynx>)
 endforeach()
+add_test(NAME cli_private
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_private.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)
+set_tests_properties(cli_private PROPERTIES LABELS slow)
 add_test(NAME cli_hostile
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_hostile.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack> ${CMAKE_CURRENT_SOURCE_DIR}/golden/aug_tiny.h5)

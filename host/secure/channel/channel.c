@@ -361,6 +361,11 @@ spx_traffic spx_channel_traffic(const spx_channel *c)
     return c->traffic;
 }
 
+bool spx_channel_broken(const spx_channel *c)
+{
+    return c->broken;
+}
+
 const char *spx_channel_peer(const spx_channel *c)
 {
     return c->tls != NULL ? spx_tls_peer(c->tls) : "";

@@ -70,6 +70,9 @@ SPX_MUST_CHECK spx_status spx_channel_pair(spx_channel **a, spx_channel **b,
                                            const spx_channel_options *o);
 void spx_channel_close(spx_channel *c); /* NULL is a no-op */
 
+/** Whether it has failed or been given up: nothing more can pass. */
+bool spx_channel_broken(const spx_channel *c);
+
 /** The authenticated name of the other party (PSK identity, certificate's common name); "" plain.
  */
 const char *spx_channel_peer(const spx_channel *c);

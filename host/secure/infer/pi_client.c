@@ -231,7 +231,9 @@ void spx_pi_client_close(spx_pi_client *p)
     if (p == NULL) {
         return;
     }
-    if (p->plan != NULL && command(p, SPX_PI_BYE, 0, NULL) == SPX_OK) {
+    /* Not where it failed before: the reason must stay the message of the thread. */
+    if (p->plan != NULL && !spx_channel_broken(p->channel) &&
+        command(p, SPX_PI_BYE, 0, NULL) == SPX_OK) {
         (void)!spx_channel_flush(p->channel);
     }
     spx_pi_plan_destroy(p->plan);

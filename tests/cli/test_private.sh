@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# test_private.sh SPHYNX MAKE_PACK: private inference by two processes. Random networks that hold every
+# primitive, stride and both kinds of cell, with every instruction set forced; keys, hashes, limits
+# and stops as a user meets them.
+. "$(dirname "$0")/check.sh"
+sphynx=$1
+export XDG_CACHE_HOME=$OUT/cache
+
+cat >"$OUT/all.txt" <<'TXT'
+Genotype(normal=[[('avg_pool_3x3', 0), ('skip_connect_NR', 1)],
+ [('van_conv_3x3_NR', 0), ('van_dil_conv_5x5_NR', 2)],
+ [('van_conv_5x5_NR', 1), ('van_dil_conv_3x3_NR', 3)],
+ [('avg_pool_3x3', 2), ('van_conv_3x3_NR', 4)]], normal_concat=range(2, 6),
+ reduce=[[('avg_pool_3x3', 0), ('skip_connect_NR', 1)],
+ [('van_conv_5x5_NR', 0), ('van_dil_conv_3x3_NR', 1)],
+ [('van_dil_conv_5x5_NR', 0), ('van_conv_3x3_NR', 2)],
+ [('skip_connect_NR', 3), ('avg_pool_3x3', 4)]], reduce_concat=range(2, 6))
+TXT
+
+# The lowest set first; one that this machine lacks falls back to what it has.
+for isa in portable aesni avx2 vaes256 vaes512; do
+    for genotype in published "$OUT/all.txt"; do
+        check "private inference, $isa" 0 env SPHYNX_ISA=$isa "$sphynx" bench pi --json \
+            --genotype "$genotype" --init-channels 2 --layers 3 --reduce-at 0,2 --input 3x32x32 \
+            --classes 10
+        [ "$(jq -r .matches_integer_executor "$OUT/stdout")" = true ] ||
+            fail "$isa, $genotype: not the integer executor's logits"
+        [ "$(jq -r .predicted.bytes_equal "$OUT/stdout")" = true ] ||
+            fail "$isa, $genotype: other bytes than predicted"
+    done
+done
+
+# ---- a server and its clients ----
+
+pack=$OUT/pack.h5 model=$OUT/model.h5
+"$2" "$pack" 16 96 || exit 1
+check "train" 0 "$sphynx" train --data "$pack" --out "$OUT/run" --init-channels 2 --layers 3 \
+    --reduce-at 0,2 --epochs 1 --max-steps 2 --batch 8 --aux-weight 0
+check "export" 0 "$sphynx" export --model "$OUT/run" -o "$model"
+key=$(printf '%064d' 7)
+echo "alice:$key" >"$OUT/alice"
+printf 'bob:%064d\nalice:%s\n' 9 "$key" >"$OUT/keys"
+echo "alice:$(printf '%064d' 8)" >"$OUT/wrong"
+
+# start ARGS: a server; its port in $port
+start() {
+    "$sphynx" serve --model "$model" --listen 127.0.0.1:0 --state "$OUT/server" --timeout 10 \
+        --json "$@" >"$OUT/served" 2>"$OUT/talk" &
+    server=$!
+    port=
+    for _ in $(seq 200); do
+        port=$(sed -n 's/.*listening at 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$OUT/talk")
+        [ -z "$port" ] || return
+        sleep 0.05
+    done
+    fail "the server does not start"
+}
+
+# stop: ends it as a user would
+stop() {
+    kill -TERM "$server"
+    wait "$server" || fail "the server's exit code is $?"
+}
+
+query() { "$sphynx" query --connect "127.0.0.1:$port" --state "$OUT/client" --timeout 10 "$@"; }
+images=(--data "$pack" --index 0,1 --verify "$model")
+
+start --psk "$OUT/keys" --query-limit 5
+check "query" 0 query --psk "$OUT/alice" "${images[@]}" --json
+jq -e 'length == 2 and all(.matches_integer_executor and (.logits | length) == 4
+    and .offline.seconds > 0 and .offline.rounds > 0 and .online.rounds > 0
+    and .online.bytes_sent > 0 and .online.bytes_received > 0
+    and (.class as $c | .logits | max == .[$c]))' "$OUT/stdout" >"$OUT/jq" ||
+    fail "query: not the promised JSON"
+check "a wrong key" 1 query --psk "$OUT/wrong" "${images[@]}"
+one_line "a wrong key"
+check "no key" 1 query "${images[@]}"
+one_line "no key"
+check "another model" 1 query --psk "$OUT/alice" "${images[@]}" --model-hash "$(printf '%064d' 1)"
+one_line "another model"
+has stderr 'another model' "another model"
+check "nothing to ask" 2 query --psk "$OUT/alice"
+check "an image that is not there" 1 query --psk "$OUT/alice" --data "$pack" --index 999
+one_line "an image that is not there"
+check "the server goes on" 0 query --psk "$OUT/alice" "${images[@]}"
+check "more queries than allowed" 1 query --psk "$OUT/alice" "${images[@]}"
+has stderr 'queries' "more queries than allowed"
+stop
+jq -e '.answered == 5 and .failed >= 4' "$OUT/served" >"$OUT/jq" || fail "serve: not the promised JSON"
+
+check "plain off the loopback interface" 1 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
+    --state "$OUT/server"
+one_line "plain off the loopback interface"
+check "a model that is none" 1 "$sphynx" serve --model "$pack" --state "$OUT/server"
+one_line "a model that is none"
+check "nobody there" 1 query --connect 127.0.0.1:1 "${images[@]}"
+one_line "nobody there"
+check "cost" 0 "$sphynx" cost --model "$model" --link wan --json
+jq -e '.relus == ([.layers[].relus] | add) and .online.rounds > 0 and .offline.bytes_sent > 0' \
+    "$OUT/stdout" >"$OUT/jq" || fail "cost: not the promised JSON"
+check "a link that is none" 2 "$sphynx" cost --model "$model" --link fast
+finish
