@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test_private.sh SPHYNX MAKE_PACK: private inference by two processes. Random networks that hold every
-# primitive, stride and both kinds of cell, with every instruction set forced; keys, hashes, limits
-# and stops as a user meets them.
+# test_private.sh SPHYNX MAKE_PACK: private inference by two processes. Networks that hold every
+# primitive, stride and both kinds of cell, every instruction set forced; keys, hashes, limits and
+# stops as a user meets them.
 . "$(dirname "$0")/check.sh"
 sphynx=$1
 export XDG_CACHE_HOME=$OUT/cache
@@ -86,7 +86,8 @@ check "the server goes on" 0 query --psk "$OUT/alice" "${images[@]}"
 check "more queries than allowed" 1 query --psk "$OUT/alice" "${images[@]}"
 has stderr 'queries' "more queries than allowed"
 stop
-jq -e '.answered == 5 and .failed >= 4' "$OUT/served" >"$OUT/jq" || fail "serve: not the promised JSON"
+jq -e '.answered == 5 and .failed >= 4' "$OUT/served" >"$OUT/jq" ||
+    fail "serve: not the promised JSON"
 
 check "plain off the loopback interface" 1 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
     --state "$OUT/server"
