@@ -1,5 +1,6 @@
 /* Algebra of linear expressions. */
 #include "host/model/fold_private.h"
+#include "kernels/nn/matmul_f64/matmul_f64.h"
 
 #include <string.h>
 
@@ -167,45 +168,41 @@ static void add_bias(spx_expr *e, const spx_expr *x, const columns *k)
     }
 }
 
-/* to[k][n] += sum over j of by[k][j] * from[j][n], by[k][j] a column of the convolution at tap. */
-static void add_product(const columns *k, int64_t tap, int64_t rows, int64_t inner,
-                        const double *from, int64_t n, int64_t from_step, double *to,
-                        int64_t to_row, int64_t to_step)
-{
-    for (int64_t row = 0; row < rows; row++) {
-        for (int64_t j = 0; j < inner; j++) {
-            const double by = column(k, row, j, tap);
-            const double *x = from + j * n * from_step;
-            double *y = to + row * to_row;
-            for (int64_t i = 0; i < n; i++) {
-                y[i * to_step] += by * x[i * from_step];
-            }
-        }
-    }
-}
-
 /* A 1x1 convolution of a term: the same taps, further apart where it strides. */
 static spx_status add_mixed(spx_expr *e, const spx_expr *x, const spx_term *from, const columns *k)
 {
     const spx_taps taps = {from->taps.size, from->taps.stride * k->taps->stride,
                            from->taps.dilation, from->taps.pad + from->taps.stride * k->taps->pad};
-    const int64_t n = from->c * taps.size * taps.size;
+    const size_t n = (size_t)(from->c * taps.size * taps.size);
     int t;
     SPX_RETURN_IF(find_term(e, from->value, from->c, &taps, &t));
-    add_product(k, 0, e->c, x->c, from->w, n, 1, e->term[t].w, n, 1);
+    spx_matmul_f64((size_t)e->c, n, (size_t)x->c, k->w + k->first, (size_t)k->channels, from->w, n,
+                   e->term[t].w, n);
     return SPX_OK;
 }
 
-/* Any convolution of a pointwise term. */
+/* Any convolution of a pointwise term: tap by tap a product, put where the tap's weights lie. */
 static spx_status add_spread(spx_expr *e, const spx_expr *x, const spx_term *from, const columns *k)
 {
     const int64_t taps = k->taps->size * k->taps->size;
+    const int64_t n_columns = e->c * x->c, n_product = e->c * from->c;
+    double *own, *product;
     int t;
     SPX_RETURN_IF(find_term(e, from->value, from->c, k->taps, &t));
+    SPX_RETURN_IF(add_zeros(&own, (size_t)(n_columns + n_product)));
+    product = own + n_columns;
     for (int64_t tap = 0; tap < taps; tap++) {
-        add_product(k, tap, e->c, x->c, from->w, from->c, 1, e->term[t].w + tap, from->c * taps,
-                    taps);
+        for (int64_t i = 0; i < n_columns; i++) {
+            own[i] = column(k, i / x->c, i % x->c, tap);
+        }
+        memset(product, 0, (size_t)n_product * sizeof *product);
+        spx_matmul_f64((size_t)e->c, (size_t)from->c, (size_t)x->c, own, (size_t)x->c, from->w,
+                       (size_t)from->c, product, (size_t)from->c);
+        for (int64_t i = 0; i < n_product; i++) {
+            e->term[t].w[i * taps + tap] += product[i];
+        }
     }
+    spx_free(own);
     return SPX_OK;
 }
 
