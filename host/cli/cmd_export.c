@@ -80,6 +80,7 @@ static void show(void *ctx, const char *phase, int64_t done, int64_t total)
         spx_progress_begin(&t->progress, stderr, "steps", (uint64_t)(done - 1), (uint64_t)total);
         t->phase = phase;
     }
+    t->progress.total = (uint64_t)total; /* grows where widths are proven again */
     spx_progress_show(&t->progress, (uint64_t)done, "%s", phase);
 }
 
