@@ -367,8 +367,9 @@ static int make_certificates(spx_scratch *s)
     (void)snprintf(command, sizeof command,
                    "cd '%s' && exec >log 2>&1 && O='openssl' && "
                    "$O req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-                   "-subj /CN=ca -keyout ca.key -out ca.pem && for who in server client; do "
-                   "$O req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$who "
+                   "-subj /CN=ca -keyout ca.key -out ca.pem && for who in server client nobody; do "
+                   "S=/CN=$who && if [ $who = nobody ]; then S=/O=company; fi && "
+                   "$O req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj $S "
                    "-addext subjectAltName=IP:127.0.0.1 -keyout $who.key -out $who.csr && "
                    "$O x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
                    "-copy_extensions copy -out $who.pem || exit 1; done && "
@@ -403,6 +404,11 @@ SPX_TEST(certificates_authenticate_both_parties)
     assert_string_equal(c.peer, "server");
     c.o.security = (spx_channel_security){
         .cert = path[5], .key = spx_scratch_path(&s, "mallory.key"), .ca = path[2]};
+    assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
+    /* Signed, but by no name: clients are told apart by names. */
+    (void)snprintf(path[3], sizeof path[3], "%s/nobody.pem", s.folder);
+    (void)snprintf(path[4], sizeof path[4], "%s/nobody.key", s.folder);
+    c.o.security = (spx_channel_security){.cert = path[3], .key = path[4], .ca = path[2]};
     assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
     c.o.security = (spx_channel_security){.cert = path[3], .key = path[4], .ca = path[5]};
     assert_int_not_equal(converse(&server, &c, peer), SPX_OK);

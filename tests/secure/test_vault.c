@@ -70,6 +70,16 @@ SPX_TEST(the_folder_is_the_owners_alone_and_nothing_in_it_is_readable)
     spx_free(data);
 }
 
+SPX_TEST(a_folder_that_others_write_into_is_refused)
+{
+    SPX_UNUSED;
+    spx_vault_close(vault);
+    assert_int_equal(chmod(folder, 0770), 0);
+    CHECK_FAILS(SPX_EINVAL, spx_vault_open(&vault, folder));
+    assert_int_equal(chmod(folder, 0755), 0); /* they may look: files are the owner's alone */
+    CHECK_OK(spx_vault_open(&vault, folder));
+}
+
 SPX_TEST(every_changed_byte_is_noticed)
 {
     SPX_UNUSED;
@@ -210,6 +220,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
         T(a_record_survives_and_is_replaced_whole),
         T(the_folder_is_the_owners_alone_and_nothing_in_it_is_readable),
+        T(a_folder_that_others_write_into_is_refused),
         T(every_changed_byte_is_noticed),
         T(a_file_under_another_name_or_in_another_vault_does_not_open),
         T(sections_are_read_back_and_only_in_their_sizes_and_order),

@@ -347,11 +347,14 @@ spx_status spx_channel_recv(spx_channel *c, uint32_t type, void *data, size_t n)
 void spx_channel_give_up(spx_channel *c, const char *why)
 {
     const size_t n = strlen(why) < MAX_REASON ? strlen(why) : MAX_REASON;
+    char cause[512];
     if (c->broken || c->send_left > 0) {
         return; /* nobody listens, or in the middle of a message */
     }
-    if (put_head(c, TYPE_GIVE_UP, n) == SPX_OK && put(c, why, n) == SPX_OK) {
-        (void)!spx_channel_flush(c);
+    (void)snprintf(cause, sizeof cause, "%s", spx_error_message());
+    if (put_head(c, TYPE_GIVE_UP, n) != SPX_OK || put(c, why, n) != SPX_OK ||
+        spx_channel_flush(c) != SPX_OK) {
+        (void)SPX_FAIL(SPX_EIO, "%s", cause); /* that the other is gone too tells less */
     }
     c->broken = true;
 }

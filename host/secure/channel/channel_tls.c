@@ -144,7 +144,7 @@ static int find_key(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SESSIO
 {
     spx_tls_session *s = SSL_get_app_data(ssl);
     *out = NULL;
-    for (size_t i = 0; i < s->tls->n_keys; i++) {
+    for (size_t i = 0; i < s->tls->n_keys && *out == NULL; i++) {
         const psk *k = &s->tls->keys[i];
         if (strlen(k->name) == id_len && memcmp(k->name, id, id_len) == 0) {
             (void)snprintf(s->peer, sizeof s->peer, "%s", k->name);
@@ -276,15 +276,19 @@ static spx_io outcome(spx_tls_session *s, int rc)
     }
 }
 
-/* The common name of the peer's certificate. */
-static void name_peer(spx_tls_session *s)
+/* The common name of the peer's certificate; false where a server could not tell the client from
+ * others by it: none, cut short, or with a zero in it. A server is known by its host name. */
+static bool name_peer(spx_tls_session *s)
 {
     X509 *cert = SSL_get1_peer_certificate(s->ssl);
+    int n = -1;
     if (cert != NULL) {
-        (void)X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, s->peer,
-                                        (int)sizeof s->peer);
+        n = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, s->peer,
+                                      (int)sizeof s->peer);
         X509_free(cert);
     }
+    return !s->tls->server ||
+           (n > 0 && (size_t)n < sizeof s->peer - 1 && strlen(s->peer) == (size_t)n);
 }
 
 spx_io spx_tls_handshake(spx_tls_session *s)
@@ -294,7 +298,10 @@ spx_io spx_tls_handshake(spx_tls_session *s)
     io = outcome(s, SSL_do_handshake(s->ssl));
     if (io == SPX_IO_DONE) {
         if (s->tls->n_keys == 0) {
-            name_peer(s);
+            if (!name_peer(s)) {
+                (void)snprintf(s->error, sizeof s->error, "the certificate names nobody");
+                io = SPX_IO_FAILED;
+            }
         } else if (!SSL_session_reused(s->ssl)) {
             (void)snprintf(s->error, sizeof s->error, "the pre-shared key was not used");
             io = SPX_IO_FAILED;

@@ -111,7 +111,8 @@ typedef struct spx_he_facts {
  * parameter sets, tilings and channel packings. All values of one exchange share a layout, so give
  * each connected set of values its own.
  * @return SPX_OK; SPX_EINVAL (geometry that contradicts itself); SPX_EUNSUPPORTED (strides that no
- * common splitting serves; an output row that does not fit; no set whose noise budget holds);
+ * common splitting serves; an output row that does not fit; no set whose noise budget holds; more
+ * than 512 convolutions or messages of more than 1 GB: geometries may come from strangers);
  * SPX_ENOMEM
  */
 typedef struct spx_he_plan spx_he_plan;

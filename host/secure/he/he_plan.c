@@ -20,6 +20,11 @@
 #define MOST_SPLIT 8
 #define MOST_SIZE ((int64_t)1 << 16) /* rows, columns, channels, pads */
 #define MOST_ELEMENTS ((int64_t)1 << 28)
+/* A geometry may be a stranger's: what plans cost in time and memory is bounded, each at some tens
+ * of what the largest networks of interest need. */
+#define MOST_CONVS 512                   /* their pairs are looked at */
+#define MOST_CHANNELS ((size_t)1 << 20)  /* of all phases */
+#define MOST_MESSAGE ((uint64_t)1 << 30) /* bytes, each way */
 
 static spx_status refuse(const char *what, int index)
 {
@@ -50,7 +55,7 @@ static spx_status check(const spx_he_geometry *g)
 {
     if (g->l < 1 || g->l > 64 || g->weight_bits < 1 || g->weight_bits > 31 || g->inputs < 1 ||
         g->outputs < 1 || g->convs < 1 || g->inputs > 1024 || g->outputs > 1024 ||
-        g->convs > 65536 || g->set < SPX_HE_ANY_SET || g->set >= SPX_HE_SETS) {
+        g->convs > MOST_CONVS || g->set < SPX_HE_ANY_SET || g->set >= SPX_HE_SETS) {
         return SPX_FAIL(SPX_EINVAL,
                         "encrypted linear map: %d inputs, %d outputs, %d convolutions of %d-bit "
                         "weights modulo 2^%d, set %d",
@@ -162,6 +167,9 @@ static spx_status list_channels(he_sub **out, size_t *n, const spx_he_value *v, 
     for (int i = 0; i < values; i++) {
         count += (size_t)(v[i].c * split[i] * split[i]);
     }
+    if (count > MOST_CHANNELS) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "encrypted linear map: %zu channels in phases", count);
+    }
     SPX_RETURN_IF(spx_calloc(&p, count, sizeof **out));
     *out = s = p;
     *n = count;
@@ -205,7 +213,10 @@ static spx_status fill_responses(spx_he_plan *p)
     f->response_bytes = p->response_at[responses];
     f->request_polys = p->in_groups * (size_t)p->tiles;
     f->request_bytes = HE_SEED_BYTES + f->request_polys * he_poly_bytes(&he_sets[f->set]);
-    return SPX_OK;
+    return f->request_bytes <= MOST_MESSAGE && f->response_bytes <= MOST_MESSAGE
+               ? SPX_OK
+               : SPX_FAIL(SPX_EUNSUPPORTED, "encrypted linear map: messages of %zu and %zu bytes",
+                          f->request_bytes, f->response_bytes);
 }
 
 static spx_status fill_params(spx_he_plan *p)

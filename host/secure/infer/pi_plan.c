@@ -288,6 +288,27 @@ static void make_sizes(spx_pi_plan *p)
     s->client_bytes = sizeof(spx_pi_unit) + classes * sizeof(int64_t);
 }
 
+/* The model may be a stranger's: what a party will hold at a time must be within reason. */
+static spx_status check_memory(const spx_pi_plan *p)
+{
+    const size_t machine = spx_memory_physical();
+    size_t bytes = spx_deploy_total(p->model) * sizeof(int64_t), request = 0, relu = 0;
+    for (int i = 0; i < p->n_exchanges; i++) {
+        const spx_he_facts *f = p->exchange[i].facts;
+        const size_t both = f->request_bytes + f->response_bytes;
+        request = both > request ? both : request;
+    }
+    for (int i = 0; i < p->n_relus; i++) {
+        relu = p->relu[i].wires / 8 > relu ? p->relu[i].wires / 8 : relu;
+    }
+    bytes += request + relu + p->masks * sizeof(uint64_t);
+    return machine == 0 || bytes <= machine / 2
+               ? SPX_OK
+               : SPX_FAIL(SPX_EUNSUPPORTED,
+                          "this model takes %zu MB of memory, the machine has %zu", bytes >> 20,
+                          machine >> 20);
+}
+
 spx_status spx_pi_plan_create(spx_pi_plan **out, const spx_deploy *m)
 {
     spx_status st;
@@ -307,6 +328,7 @@ spx_status spx_pi_plan_create(spx_pi_plan **out, const spx_deploy *m)
             goto fail;
         }
     }
+    SPX_TRY(st, check_memory(p), fail);
     make_sizes(p);
     *out = p;
     return SPX_OK;

@@ -87,6 +87,41 @@ static spx_status sync_folder(const spx_vault *v)
     return ok ? SPX_OK : SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(error));
 }
 
+static spx_status write_fully(int fd, const unsigned char *p, size_t n, const char *name)
+{
+    while (n > 0) {
+        const ssize_t put = write(fd, p, n);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            return SPX_FAIL(SPX_EIO, "vault: %s: %s", name, strerror(errno));
+        }
+        p += put;
+        n -= (size_t)put;
+    }
+    return SPX_OK;
+}
+
+/* Random bytes as a file that was never anyone else's to read, not even while it is written. */
+static spx_status make_file(const spx_vault *v, const char *name, uint8_t *out, size_t n)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+    const int fd =
+        open(path_of(v, TEMPORARY, name, from), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    spx_status st;
+    if (fd < 0) {
+        return SPX_FAIL(SPX_EIO, "%s: %s", from, strerror(errno));
+    }
+    randombytes_buf(out, n);
+    st = write_fully(fd, out, n, name);
+    if (st == SPX_OK && (fsync(fd) != 0 || rename(from, path_of(v, "", name, to)) != 0)) {
+        st = SPX_FAIL(SPX_EIO, "%s: %s", from, strerror(errno));
+    }
+    (void)close(fd);
+    return st == SPX_OK ? sync_folder(v) : st;
+}
+
 /* Bytes of a plain file of the vault itself (key, id): made at random the first time. */
 static spx_status load_or_make(spx_vault *v, const char *name, uint8_t *out, size_t n)
 {
@@ -95,12 +130,7 @@ static spx_status load_or_make(spx_vault *v, const char *name, uint8_t *out, siz
     size_t size;
     spx_status st = spx_file_read(path_of(v, "", name, path), 4096, &data, &size);
     if (st == SPX_ENOTFOUND) {
-        const spx_span part = {out, n};
-        randombytes_buf(out, n);
-        st = spx_file_replace(path, &part, 1);
-        return st == SPX_OK && chmod(path, 0600) != 0
-                   ? SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno))
-                   : st;
+        return make_file(v, name, out, n);
     }
     SPX_RETURN_IF(st);
     if (size == n) {
@@ -147,6 +177,7 @@ static spx_status remove_left(void *ctx, const char *name, uint64_t bytes)
 spx_status spx_vault_open(spx_vault **out, const char *folder)
 {
     char path[PATH_BYTES];
+    struct stat info;
     spx_status st;
     spx_vault *v;
     *out = NULL;
@@ -165,6 +196,11 @@ spx_status spx_vault_open(spx_vault **out, const char *folder)
     memcpy(v->folder, folder, strlen(folder) + 1);
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
         st = SPX_FAIL(SPX_EIO, "%s: %s", folder, strerror(errno));
+        goto fail;
+    }
+    if (stat(folder, &info) != 0 || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        st = SPX_FAIL(SPX_EINVAL, "%s: others can write into this folder; chmod go-w it first",
+                      folder);
         goto fail;
     }
     v->lock = open(path_of(v, "", ".lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -290,22 +326,6 @@ static bool begin_section(sealed *s, int encrypt)
     }
     s->section++;
     return EVP_CipherInit_ex(s->cipher, EVP_aes_256_gcm(), NULL, s->key, nonce, encrypt) == 1;
-}
-
-static spx_status write_fully(int fd, const unsigned char *p, size_t n, const char *name)
-{
-    while (n > 0) {
-        const ssize_t put = write(fd, p, n);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put <= 0) {
-            return SPX_FAIL(SPX_EIO, "vault: %s: %s", name, strerror(errno));
-        }
-        p += put;
-        n -= (size_t)put;
-    }
-    return SPX_OK;
 }
 
 static spx_status read_fully(int fd, unsigned char *p, size_t n, const char *name)

@@ -22,7 +22,8 @@ typedef struct spx_vault spx_vault;
 /**
  * Opens the folder, making it (0700), its key and its id the first time. Files that a killed
  * process left half-written are removed.
- * @return SPX_OK; SPX_EINVAL (in use by another process); SPX_EFORMAT (not a vault); SPX_EIO
+ * @return SPX_OK; SPX_EINVAL (in use by another process; others may write into the folder);
+ * SPX_EFORMAT (not a vault); SPX_EIO
  */
 SPX_MUST_CHECK spx_status spx_vault_open(spx_vault **out, const char *folder);
 void spx_vault_close(spx_vault *v); /* NULL is a no-op */
@@ -52,7 +53,7 @@ SPX_MUST_CHECK spx_status spx_vault_writer_open(spx_vault_writer **out, spx_vaul
                                                 const char *name);
 SPX_MUST_CHECK spx_status spx_vault_write(spx_vault_writer *w, const void *data, size_t n);
 /** Makes the file appear under its name, whole and on disk, and closes the writer, also on failure
- * (then nothing appears). */
+ * (then nothing appears, or, where only the folder could not be synced, perhaps not for good). */
 SPX_MUST_CHECK spx_status spx_vault_commit(spx_vault_writer *w);
 void spx_vault_abort(spx_vault_writer *w); /* removes what was written; NULL is a no-op */
 
