@@ -2,6 +2,7 @@
 #include "tests/model/deploy_fixture.h"
 #include "tests/support/spx_scratch.h"
 
+#include "host/h5/h5_file.h"
 #include "host/model/deploy.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
@@ -292,6 +293,73 @@ SPX_TEST(truncated_and_flipped_files_are_refused)
     spx_scratch_remove(&s);
 }
 
+/* Copies every dataset of a file, with `word` of dataset `which` replaced, under a good checksum.
+ */
+static void rewrite(const spx_h5 *f, const char *path, const char *which, size_t word, int32_t by)
+{
+    static const char *const attr[] = {"schema", "logits"};
+    spx_h5_out *w;
+    spx_h5_names names;
+    double scale;
+    CHECK_OK(spx_h5_create(&w));
+    CHECK_OK(spx_h5_add_text(w, "", "format", "sphynx-deployed"));
+    for (int i = 0; i < 2; i++) {
+        int32_t v;
+        CHECK_OK(spx_h5_read_attr(f, "", attr[i], SPX_H5_I32, &v, 1, NULL));
+        CHECK_OK(spx_h5_add_attr(w, "", attr[i], SPX_H5_I32, 1, &v));
+    }
+    CHECK_OK(spx_h5_read_attr(f, "", "logit_scale", SPX_H5_F64, &scale, 1, NULL));
+    CHECK_OK(spx_h5_add_attr(w, "", "logit_scale", SPX_H5_F64, 1, &scale));
+    CHECK_OK(spx_h5_list(f, "", &names));
+    for (size_t i = 0; i < names.count; i++) {
+        spx_h5_info info;
+        CHECK_OK(spx_h5_stat(f, names.name[i], &info));
+        void *data = calloc(info.count, sizeof(int64_t));
+        assert_non_null(data);
+        CHECK_OK(spx_h5_read(f, names.name[i], info.type, data, info.count));
+        if (strcmp(names.name[i], which) == 0) {
+            ((int32_t *)data)[word % info.count] = by;
+        }
+        CHECK_OK(spx_h5_add(w, names.name[i], info.type, info.rank, info.dims, data));
+        free(data);
+    }
+    spx_h5_names_clear(&names);
+    CHECK_OK(spx_h5_commit(w, path));
+    spx_h5_discard(w);
+}
+
+/* A good checksum over bad content: structure is checked, and the content's own hash. */
+SPX_TEST(forged_files_are_refused)
+{
+    SPX_UNUSED;
+    static const int32_t words[] = {0, -1, INT32_MAX, INT32_MIN, 1 << 20, 65, 7};
+    static const char *const tables[] = {"values", "ops", "weights/0"};
+    deploy_fixture f;
+    spx_scratch s;
+    spx_h5 *file;
+    spx_deploy *m = fixture_model(&f, 1), *read;
+    int refused = 0;
+    assert_int_equal(spx_scratch_make(&s), 0);
+    const char *good = spx_scratch_path(&s, "good.h5"), *bad = spx_scratch_path(&s, "bad.h5");
+    CHECK_OK(spx_deploy_write(m, good));
+    CHECK_OK(spx_h5_open(&file, good, SPX_H5_CHECKED));
+    for (int i = 0; i < 90; i++) {
+        rewrite(file, bad, tables[i % 3], spx_rng_u32(&f.rng), words[i % 7]);
+        const spx_status st = spx_deploy_read(&read, bad);
+        assert_true(st == SPX_EFORMAT || st == SPX_OK); /* OK: the word was that already */
+        if (st == SPX_OK) {
+            assert_memory_equal(read->hash, m->hash, sizeof m->hash);
+        }
+        refused += st != SPX_OK;
+        spx_deploy_destroy(read);
+    }
+    assert_true(refused > 40);
+    spx_h5_close(file);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+    spx_scratch_remove(&s);
+}
+
 SPX_TEST(the_public_part_has_the_structure_and_no_weights)
 {
     SPX_UNUSED;
@@ -405,6 +473,7 @@ int main(void)
         SPX_UNIT(exchanges_hold_every_convolution_once_and_read_what_lies_before),
         SPX_UNIT(a_file_holds_the_whole_model),
         SPX_UNIT(truncated_and_flipped_files_are_refused),
+        SPX_UNIT(forged_files_are_refused),
         SPX_UNIT(the_public_part_has_the_structure_and_no_weights),
         SPX_UNIT(hostile_public_parts_are_refused_or_harmless),
         SPX_UNIT(drafts_that_are_no_models_are_refused),
