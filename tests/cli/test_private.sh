@@ -89,6 +89,24 @@ stop
 jq -e '.answered == 5 and .failed >= 4' "$OUT/served" >"$OUT/jq" ||
     fail "serve: not the promised JSON"
 
+# A full disk at the server: the client hears of it, nothing half-made stays, the server goes on.
+rm -rf "$OUT/server"
+limit=$(ulimit -S -f)
+ulimit -S -f 256
+start
+ulimit -S -f "$limit"
+check "the server's disk is full" 1 query "${images[@]}"
+one_line "the server's disk is full"
+has stderr 'its log says why' "the server's disk is full"
+check "it is still full" 1 query "${images[@]}"
+[ -z "$(find "$OUT/server" -name 't-*' -o -name '.tmp-*')" ] || fail "a full disk leaves files"
+stop
+has talk 'File too large' "the server's log"
+jq -e '.connections == 2 and .failed == 2' "$OUT/served" >"$OUT/jq" || fail "serve after a full disk"
+start
+check "room again" 0 query "${images[@]}"
+stop
+
 check "plain off the loopback interface" 1 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
     --state "$OUT/server"
 one_line "plain off the loopback interface"

@@ -150,7 +150,8 @@ static spx_status check_room(spx_pi_session_state *t, uint64_t n)
     }
     SPX_RETURN_IF(spx_vault_free_bytes(t->s->vault, &left));
     if (n * unit > left) {
-        return SPX_FAIL(SPX_EIO, "material for %llu queries takes %llu MB, the disk has %llu",
+        return SPX_FAIL(SPX_EINVAL,
+                        "material for %llu queries takes %llu MB, the server's disk has %llu",
                         (unsigned long long)n, (unsigned long long)(n * unit >> 20),
                         (unsigned long long)(left >> 20));
     }

@@ -230,7 +230,10 @@ spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
     leave(&t);
 done:
     if (st != SPX_OK) {
-        spx_channel_give_up(c, spx_error_message());
+        /* What the client did or asked is told; what failed here may name the server's files. */
+        spx_channel_give_up(c, st == SPX_EINVAL || st == SPX_EFORMAT
+                                   ? spx_error_message()
+                                   : "the server cannot go on; its log says why");
     }
     spx_prg_clear(&t.prg);
     return st;
