@@ -1,8 +1,10 @@
 #define _DEFAULT_SOURCE
+#include "host/secure/infer/pi_private.h"
 #include "tests/secure/pi_fixture.h"
 #include "tests/secure/pi_proxy.h"
 
 #include <limits.h>
+#include <sys/stat.h>
 
 #define CLASSES 10
 
@@ -385,6 +387,32 @@ SPX_TEST(a_client_gets_no_more_queries_than_its_limit)
     pi_end(&w);
 }
 
+SPX_TEST(a_server_keeps_the_names_of_its_files_to_itself)
+{
+    SPX_UNUSED;
+    char name[SPX_PI_NAME], in_the_way[700];
+    pi_world w;
+    pi_link l;
+    spx_pi_client *p;
+    pi_begin(&w, 19, NULL);
+    spx_vault *v = pi_vault(&w, "client");
+    spx_pi_name(name, 'l', spx_vault_id(v), w.model->hash, -1);
+    (void)snprintf(in_the_way, sizeof in_the_way, "%s/server/.tmp-%s", w.scratch.folder, name);
+    assert_int_equal(mkdir(in_the_way, 0700), 0); /* so that no ledger can be written */
+    pi_dial(&l, &w);
+    CHECK_OK(spx_pi_client_open(&p, l.client, v, NULL));
+    CHECK_FAILS(SPX_EIO, spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
+    assert_non_null(strstr(spx_error_message(), "gave up"));
+    assert_null(strchr(spx_error_message(), '/'));
+    spx_pi_client_close(p);
+    pi_hang_up(&l);
+    assert_int_equal(l.st, SPX_EIO);
+    assert_non_null(strstr(l.message, name)); /* its own user is told */
+    spx_vault_close(v);
+    assert_int_equal(rmdir(in_the_way), 0);
+    pi_end(&w);
+}
+
 SPX_TEST(old_material_goes_whoever_it_belongs_to)
 {
     SPX_UNUSED;
@@ -601,6 +629,7 @@ int main(void)
         SPX_UNIT(a_connection_cut_at_any_message_ends_both_sides_and_the_server_lives_on),
         SPX_UNIT(quotas_and_limits_are_told_to_the_client),
         SPX_UNIT(a_client_gets_no_more_queries_than_its_limit),
+        SPX_UNIT(a_server_keeps_the_names_of_its_files_to_itself),
         SPX_UNIT(old_material_goes_whoever_it_belongs_to),
         SPX_UNIT(a_limit_counts_who_authenticates_not_what_identity_it_makes_up),
         SPX_UNIT(clients_are_served_at_the_same_time_each_bit_exact),

@@ -212,7 +212,9 @@ spx_status spx_pi_client_open(spx_pi_client **out, spx_channel *c, spx_vault *v,
     *out = p;
     return SPX_OK;
 fail:
-    spx_channel_give_up(c, spx_error_message());
+    /* What the server did is told; what failed here may name the client's files. */
+    spx_channel_give_up(c, st == SPX_EINVAL || st == SPX_EFORMAT ? spx_error_message()
+                                                                 : "the client cannot go on");
     spx_pi_client_close(p);
     return st;
 }
