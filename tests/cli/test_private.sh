@@ -102,7 +102,8 @@ check "it is still full" 1 query "${images[@]}"
 [ -z "$(find "$OUT/server" -name 't-*' -o -name '.tmp-*')" ] || fail "a full disk leaves files"
 stop
 has talk 'File too large' "the server's log"
-jq -e '.connections == 2 and .failed == 2' "$OUT/served" >"$OUT/jq" || fail "serve after a full disk"
+jq -e '.connections == 2 and .failed == 2' "$OUT/served" >"$OUT/jq" ||
+    fail "serve after a full disk"
 start
 check "room again" 0 query "${images[@]}"
 stop
