@@ -27,7 +27,8 @@ typedef struct batch {
     uint8_t *request, *response; /* one exchange's */
     uint64_t *words;             /* one exchange's shares */
     spx_block *zero;             /* one chunk's labels */
-    uint8_t *message;            /* one chunk's OT message, then its tables */
+    size_t words_bytes, zero_bytes;
+    uint8_t *message; /* one chunk's OT message, then its tables */
     spx_pi_layer *layer;
 } batch;
 
@@ -276,8 +277,8 @@ static void batch_clear(batch *b)
     spx_wipe(&b->key, sizeof b->key);
     spx_free(b->request);
     spx_free(b->response);
-    spx_free(b->words);
-    spx_free(b->zero);
+    spx_pi_free_secret(b->words, b->words_bytes);
+    spx_pi_free_secret(b->zero, b->zero_bytes);
     spx_free(b->message);
 }
 
@@ -304,9 +305,11 @@ static spx_status batch_buffers(batch *b)
     b->request = p[0];
     SPX_RETURN_IF(spx_alloc(&p[1], response));
     b->response = p[1];
-    SPX_RETURN_IF(spx_alloc(&p[2], words * sizeof(uint64_t)));
+    b->words_bytes = words * sizeof(uint64_t);
+    b->zero_bytes = zero * sizeof(spx_block);
+    SPX_RETURN_IF(spx_alloc(&p[2], b->words_bytes));
     b->words = p[2];
-    SPX_RETURN_IF(spx_alloc(&p[3], zero * sizeof(spx_block)));
+    SPX_RETURN_IF(spx_alloc(&p[3], b->zero_bytes));
     b->zero = p[3];
     SPX_RETURN_IF(spx_alloc(&p[4], message));
     b->message = p[4];
@@ -612,8 +615,7 @@ static spx_status send_image(spx_pi_client *p, const spx_pi_unit *u, const uint8
         }
         st = spx_channel_send(p->channel, SPX_PI_SHARE, message, n * width);
     }
-    spx_wipe(mask, n * sizeof(int64_t));
-    spx_free(mask);
+    spx_pi_free_secret(mask, n * sizeof(int64_t));
     spx_free(message);
     return st;
 }

@@ -421,16 +421,20 @@ spx_status spx_pi_shares_create(spx_pi_shares *s, const spx_deploy *m, spx_pool 
     return st;
 }
 
+void spx_pi_free_secret(void *p, size_t bytes)
+{
+    if (p != NULL) {
+        spx_wipe(p, bytes);
+    }
+    spx_free(p);
+}
+
 void spx_pi_shares_clear(spx_pi_shares *s)
 {
-    if (s->word != NULL) {
-        spx_wipe(s->word, spx_deploy_total(s->model) * sizeof *s->word);
+    if (s->model != NULL) {
+        spx_pi_free_secret(s->word, spx_deploy_total(s->model) * sizeof *s->word);
+        spx_pi_free_secret(s->scratch, spx_deploy_scratch(s->model));
     }
-    if (s->scratch != NULL) {
-        spx_wipe(s->scratch, spx_deploy_scratch(s->model));
-    }
-    spx_free(s->word);
-    spx_free(s->scratch);
     *s = (spx_pi_shares){0};
 }
 

@@ -144,6 +144,9 @@ SPX_MUST_CHECK spx_status spx_pi_shares_create(spx_pi_shares *s, const spx_deplo
 void spx_pi_shares_clear(spx_pi_shares *s); /* wipes */
 int64_t *spx_pi_share(const spx_pi_shares *s, int value);
 
+/** Wipes and frees a block of spx_alloc; NULL is a no-op. */
+void spx_pi_free_secret(void *p, size_t bytes);
+
 /** The low `bits` bits of x as a signed number. */
 int64_t spx_pi_signed(uint64_t x, int bits);
 

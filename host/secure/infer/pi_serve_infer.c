@@ -14,6 +14,7 @@ typedef struct query {
     uint8_t *choices;
     uint8_t *d;        /* corrections of a layer */
     spx_block *labels; /* of a chunk */
+    size_t labels_bytes;
 } query;
 
 static void query_clear(query *q)
@@ -21,16 +22,10 @@ static void query_clear(query *q)
     const spx_pi_plan *p = q->t->s->plan;
     spx_pi_ahead_close(q->unit);
     spx_pi_shares_clear(&q->shares);
-    if (q->masks != NULL) {
-        spx_wipe(q->masks, p->masks * sizeof *q->masks);
-    }
-    if (q->choices != NULL) {
-        spx_wipe(q->choices, p->choices);
-    }
-    spx_free(q->masks);
-    spx_free(q->choices);
+    spx_pi_free_secret(q->masks, p->masks * sizeof *q->masks);
+    spx_pi_free_secret(q->choices, p->choices);
+    spx_pi_free_secret(q->labels, q->labels_bytes);
     spx_free(q->d);
-    spx_free(q->labels);
 }
 
 static spx_status query_buffers(query *q)
@@ -44,7 +39,8 @@ static spx_status query_buffers(query *q)
         wires = c.wires > wires ? c.wires : wires;
         d = p->relu[i].wires / 8 > d ? p->relu[i].wires / 8 : d;
     }
-    const size_t bytes[4] = {p->masks * sizeof(uint64_t), p->choices, d, wires * sizeof(spx_block)};
+    q->labels_bytes = wires * sizeof(spx_block);
+    const size_t bytes[4] = {p->masks * sizeof(uint64_t), p->choices, d, q->labels_bytes};
     for (int i = 0; i < 4 && st == SPX_OK; i++) {
         st = spx_alloc(&m[i], bytes[i]);
     }

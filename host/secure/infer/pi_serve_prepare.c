@@ -20,6 +20,7 @@ typedef struct batch {
     uint8_t *choices;   /* of a unit */
     uint8_t *drawn;     /* one chunk's choices, with room for padding */
     spx_block *keys;    /* one chunk's */
+    size_t room;        /* for so many choices and keys */
     uint8_t *message;   /* one chunk's OT message, then its tables */
 } batch;
 
@@ -30,17 +31,14 @@ static void batch_clear(batch *b)
         spx_he_public_destroy(b->pk[set]);
     }
     spx_ot_receiver_destroy(b->ot);
-    if (b->masks != NULL) {
-        spx_wipe(b->masks, p->masks * sizeof *b->masks);
-    }
-    if (b->choices != NULL) {
-        spx_wipe(b->choices, p->choices);
-    }
-    void *const owned[] = {b->keys_message, b->request, b->responses, b->masks,
-                           b->choices,      b->drawn,   b->keys,      b->message};
-    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
-        spx_free(owned[i]);
-    }
+    spx_pi_free_secret(b->masks, p->masks * sizeof *b->masks);
+    spx_pi_free_secret(b->choices, p->choices);
+    spx_pi_free_secret(b->drawn, b->room / 8);
+    spx_pi_free_secret(b->keys, b->room * sizeof *b->keys);
+    spx_free(b->keys_message);
+    spx_free(b->request);
+    spx_free(b->responses);
+    spx_free(b->message);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -68,6 +66,7 @@ static spx_status batch_buffers(batch *b)
         room = larger(room, spx_ot_room(c.wires));
         message = larger(message, larger(spx_ot_bytes(c.wires), c.table_bytes));
     }
+    b->room = room;
     const size_t bytes[8] = {p->public_bytes,
                              request,
                              responses,
