@@ -454,8 +454,21 @@ static void *run_dial(void *arg)
     return NULL;
 }
 
-/* One connection by TCP with a key; SPX_OK or how the query ended. */
-static spx_status ask_by_name(pi_world *w, spx_vault *v)
+/* A file of keys, "name:key" for each letter of who. */
+static void write_keys(pi_world *w, const char *name, const char *who, char path[600])
+{
+    FILE *keys;
+    (void)snprintf(path, 600, "%s", spx_scratch_path(&w->scratch, name));
+    keys = fopen(path, "w");
+    assert_non_null(keys);
+    for (; *who != '\0'; who++) {
+        (void)fprintf(keys, "%c:%064d\n", *who, *who);
+    }
+    assert_int_equal(fclose(keys), 0);
+}
+
+/* One connection by TCP, the client with its own keys; SPX_OK or how it ended. */
+static spx_status ask_by_name(pi_world *w, spx_vault *v, const char *keys)
 {
     spx_listener *l;
     spx_pi_client *p = NULL;
@@ -465,7 +478,9 @@ static spx_status ask_by_name(pi_world *w, spx_vault *v)
     spx_status st;
     CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &w->channel));
     (void)snprintf(address, sizeof address, "127.0.0.1:%d", spx_listener_port(l));
-    customer_dial dial = {.options = &w->channel, .address = address};
+    spx_channel_options own = w->channel;
+    customer_dial dial = {.options = &own, .address = address};
+    own.security.psk_path = keys;
     assert_int_equal(pthread_create(&dial.thread, NULL, run_dial, &dial), 0);
     CHECK_OK(spx_listener_accept(l, &link.server));
     CHECK_OK(spx_channel_handshake(link.server));
@@ -473,13 +488,34 @@ static spx_status ask_by_name(pi_world *w, spx_vault *v)
     link.client = dial.channel;
     assert_non_null(link.client);
     assert_int_equal(pthread_create(&link.thread, NULL, pi_serve_thread, &link), 0);
-    CHECK_OK(spx_pi_client_open(&p, link.client, v, NULL));
-    CHECK_OK(spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
-    st = spx_pi_client_infer(p, fixture_image(&w->fixture, w->model), logits, NULL, NULL, NULL);
+    st = spx_pi_client_open(&p, link.client, v, NULL);
+    if (st == SPX_OK) {
+        CHECK_OK(spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
+        st = spx_pi_client_infer(p, fixture_image(&w->fixture, w->model), logits, NULL, NULL, NULL);
+    }
     spx_pi_client_close(p);
     pi_hang_up(&link);
     spx_listener_close(l);
     return st;
+}
+
+SPX_TEST(an_identity_serves_only_who_came_with_it_first)
+{
+    SPX_UNUSED;
+    char alice[600], bob[600], both[600];
+    pi_world w;
+    pi_begin(&w, 20, NULL);
+    write_keys(&w, "alice", "a", alice);
+    write_keys(&w, "bob", "b", bob);
+    write_keys(&w, "both", "ab", both);
+    w.channel.security.psk_path = both;
+    spx_vault *v = pi_vault(&w, "client");
+    CHECK_OK(ask_by_name(&w, v, alice));
+    CHECK_FAILS(SPX_EIO, ask_by_name(&w, v, bob)); /* who has a copy of alice's vault */
+    assert_non_null(strstr(spx_error_message(), "another identity"));
+    CHECK_OK(ask_by_name(&w, v, alice));
+    spx_vault_close(v);
+    pi_end(&w);
 }
 
 SPX_TEST(a_limit_counts_who_authenticates_not_what_identity_it_makes_up)
@@ -488,19 +524,14 @@ SPX_TEST(a_limit_counts_who_authenticates_not_what_identity_it_makes_up)
     const spx_pi_server_options o = {.query_limit = 2};
     char file[600];
     pi_world w;
-    FILE *keys;
     pi_begin(&w, 18, &o);
-    (void)snprintf(file, sizeof file, "%s", spx_scratch_path(&w.scratch, "keys"));
-    keys = fopen(file, "w");
-    assert_non_null(keys);
-    (void)fprintf(keys, "alice:%064d\n", 7);
-    assert_int_equal(fclose(keys), 0);
+    write_keys(&w, "keys", "a", file);
     w.channel.security.psk_path = file;
     for (int i = 0; i < 3; i++) { /* each time a new vault, so a new identity */
         char name[16];
         (void)snprintf(name, sizeof name, "client%d", i);
         spx_vault *v = pi_vault(&w, name);
-        assert_int_equal(ask_by_name(&w, v), i < 2 ? SPX_OK : SPX_EIO);
+        assert_int_equal(ask_by_name(&w, v, file), i < 2 ? SPX_OK : SPX_EIO);
         spx_vault_close(v);
     }
     pi_end(&w);
@@ -631,6 +662,7 @@ int main(void)
         SPX_UNIT(a_client_gets_no_more_queries_than_its_limit),
         SPX_UNIT(a_server_keeps_the_names_of_its_files_to_itself),
         SPX_UNIT(old_material_goes_whoever_it_belongs_to),
+        SPX_UNIT(an_identity_serves_only_who_came_with_it_first),
         SPX_UNIT(a_limit_counts_who_authenticates_not_what_identity_it_makes_up),
         SPX_UNIT(clients_are_served_at_the_same_time_each_bit_exact),
         SPX_UNIT(one_client_is_not_served_twice_at_a_time),
