@@ -256,12 +256,12 @@ __global__ void norm2(size_t n, const float *g, norm_space *space, double *norm)
         space->partial[blockIdx.x] = sum;
         __threadfence(); /* the sum is seen before the count that tells of it */
         last = atomicAdd(&space->done, 1u) == gridDim.x - 1;
+        __threadfence(); /* and other blocks' sums after theirs */
     }
     __syncthreads();
     if (!last) {
         return;
     }
-    __threadfence();
     sum = 0;
     for (unsigned b = threadIdx.x; b < gridDim.x; b += THREADS) {
         sum += static_cast<volatile double *>(space->partial)[b];

@@ -223,6 +223,60 @@ SPX_TEST(more_channels_and_terms_than_a_block_holds)
     cuda_on_types(wide_body, NULL);
 }
 
+/* Terms may have parameters in common (a sum of sums that is scaled as one): theirs add up. */
+#define SHARING 7
+static void shared_body(cuda_env *e, void *ctx)
+{
+    enum { C = 5, ALL = BN | AFFINE | COEF };
+    static const norm_case k = {3, C, 49, SHARING, 0, false, {ALL, ALL, ALL, ALL}};
+    static const float zero[C];
+    static twin t;
+    float own[SHARING][3][C] = {{{0}}}, got[2][3][C], *device[SHARING][3], *shared[2][3];
+    spx_norm_grad g[SHARING];
+    (void)ctx;
+    twin_init(e, &t, &k, 0, true);
+    for (int both = 0; both < 2; both++) { /* gradients of its own for each term, then shared */
+        for (int j = 0; j < SHARING; j++) {
+            for (int i = 0; i < 3; i++) {
+                device[j][i] = j > 1 && both ? shared[j % 2][i] : cuda_floats(e, zero, C);
+                shared[j % 2][i] = device[j][i];
+            }
+            g[j] = (spx_norm_grad){.sum_dy = cuda_floats(e, zero, C),
+                                   .sum_dy_xhat = cuda_floats(e, zero, C),
+                                   .dgamma = device[j][0],
+                                   .dbeta = device[j][1],
+                                   .dcoef = device[j][2],
+                                   .accumulate_affine = true,
+                                   .accumulate_coef = true};
+        }
+        CHECK_OK(spx_norm_sum_backward_reduce_cuda(e->s, &t.q.d, SHARING, t.term, false, t.y.x,
+                                                   t.dy.x, g, t.scratch));
+        for (int j = 0; j < (both ? 2 : SHARING); j++) {
+            for (int i = 0; i < 3; i++) {
+                cuda_queue_fetch(e, both ? got[j][i] : own[j][i], device[j][i], sizeof zero);
+            }
+        }
+        cuda_settle(e);
+    }
+    for (int i = 0; i < 2 * 3 * C; i++) {
+        float want[1] = {0};
+        double size = 0, bound;
+        for (int j = i / (3 * C); j < SHARING; j += 2) {
+            want[0] += own[j][i / C % 3][i % C];
+            size += fabs((double)own[j][i / C % 3][i % C]);
+        }
+        bound = 2 * (SHARING + 1) * SPX_U * size; /* parts and sums are rounded on both sides */
+        spx_check_bounded("shared", &got[i / (3 * C)][i / C % 3][i % C], want, &bound, 1);
+    }
+    twin_clear(e, &t);
+}
+
+SPX_TEST(terms_with_parameters_in_common_add_to_their_gradients_in_one_order)
+{
+    SPX_UNUSED;
+    cuda_on_types(shared_body, NULL);
+}
+
 static void in_place_body(cuda_env *e, void *ctx)
 {
     static twin t;
@@ -421,6 +475,7 @@ static int all_tests(void)
         SPX_UNIT(both_passes_equal_the_formula_however_operands_lie),
         SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
         SPX_UNIT(more_channels_and_terms_than_a_block_holds),
+        SPX_UNIT(terms_with_parameters_in_common_add_to_their_gradients_in_one_order),
         SPX_UNIT(the_second_half_may_write_over_dy),
         SPX_UNIT(statistics_survive_a_mean_a_thousand_times_the_deviation),
         SPX_UNIT(statistics_survive_an_outlying_first_pixel_row_or_image),

@@ -5,8 +5,9 @@
  * rows a block takes depends on the shape alone, so results are bit-equal from call to call.
  *
  * The block that is done last ends the reduction (statistics, and up to 2 terms): no second launch.
- * More terms are ended by a second kernel, a block each. Bound by memory: 80-85 % of its peak is to
- * be expected beyond the L2 cache; within, the tail of the last block costs about 2 us.
+ * More terms are ended by a second kernel, a block each; one block ends terms that add to the same
+ * gradients (a coefficient of several). Bound by memory: 80-85 % of its peak is to be expected
+ * beyond the L2 cache; within, the tail of the last block costs about 2 us.
  */
 #include "kernels/nn/norm_sum/norm_sum_impl.cuh"
 
@@ -150,13 +151,13 @@ __device__ inline double sum_block(double v, double *buf)
 __device__ inline bool is_last_block(unsigned *ticket, unsigned blocks)
 {
     __shared__ bool last;
-    __threadfence();
     __syncthreads();
     if (thread_index() == 0) {
+        __threadfence(); /* the block's writes, all before the barrier, come before the ticket */
         last = atomicInc(ticket, blocks - 1) == blocks - 1;
+        __threadfence(); /* and what other blocks wrote before theirs is seen after it */
     }
     __syncthreads();
-    __threadfence();
     return last;
 }
 
@@ -341,10 +342,12 @@ struct reduce_args {
 
 template <int K> struct end_args {
     unsigned blocks, c, fold, c_params;
+    int k;
     const float2 *partial;
     unsigned *ticket; /* NULL: a kernel of its own ends the reduction */
     spx_norm_factors factors[K];
     spx_norm_grad grad[K];
+    signed char leader[K]; /* the first of the terms that add to the same gradients */
 };
 static_assert(sizeof(reduce_args) + sizeof(end_args<terms_ended_at_once>) <= 4096,
               "a kernel's parameters are at most 4 KiB");
@@ -452,7 +455,7 @@ __global__ void __launch_bounds__(block_threads, 2)
         }
     }
     if (end.ticket != NULL && is_last_block(end.ticket, gridDim.x * gridDim.y * gridDim.z)) {
-        for (int j = 0; j < a.k; j++) {
+        for (int j = 0; j < end.k; j++) {
             end_term(end, j, reinterpret_cast<double *>(buf));
         }
     }
@@ -464,7 +467,11 @@ static_assert(sizeof(end_all_args) <= 4096, "a kernel's parameters are at most 4
 __global__ void __launch_bounds__(block_threads) end_kernel(end_all_args a)
 {
     __shared__ double buf[block_threads];
-    end_term(a, (int)blockIdx.x, buf);
+    for (int j = (int)blockIdx.x; j < a.k; j++) {
+        if (a.leader[j] == (int)blockIdx.x) {
+            end_term(a, j, buf);
+        }
+    }
 }
 
 /* Terms a thread carries at a time, and layers of threads. */
@@ -499,6 +506,28 @@ spx_status reduce(spx_stream *s, const sharing &k, const grouping &g, const redu
     }
 }
 
+bool share_gradients(const spx_norm_grad &a, const spx_norm_grad &b)
+{
+    return (a.dgamma != NULL && a.dgamma == b.dgamma) || (a.dbeta != NULL && a.dbeta == b.dbeta) ||
+           (a.dcoef != NULL && a.dcoef == b.dcoef);
+}
+
+/* Terms that add to the same gradients do so one after the other, in one block. */
+template <int K> void find_leaders(end_args<K> *e)
+{
+    for (int j = 0; j < e->k; j++) {
+        e->leader[j] = (signed char)j;
+        for (int i = 0; i < j; i++) {
+            const signed char one = e->leader[i], other = e->leader[j];
+            for (int m = 0; m <= j && share_gradients(e->grad[i], e->grad[j]); m++) {
+                if (e->leader[m] == one || e->leader[m] == other) {
+                    e->leader[m] = one < other ? one : other;
+                }
+            }
+        }
+    }
+}
+
 template <int K>
 end_args<K> end_of(const reduce_args &a, const sharing &k, const spx_norm_term_cuda *term,
                    const spx_norm_grad *grad)
@@ -509,10 +538,12 @@ end_args<K> end_of(const reduce_args &a, const sharing &k, const spx_norm_term_c
     e.fold = (unsigned)k.cutting.fold;
     e.c_params = a.c_params;
     e.partial = a.partial;
-    for (int j = 0; j < a.k && j < K; j++) {
+    e.k = a.k < K ? a.k : K;
+    for (int j = 0; j < e.k; j++) {
         e.factors[j] = spx_norm_factors{term[j].coef, term[j].invstd, term[j].gamma, term[j].beta};
         e.grad[j] = grad[j];
     }
+    find_leaders(&e);
     return e;
 }
 
