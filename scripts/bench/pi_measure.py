@@ -79,7 +79,8 @@ def command_of(name, args):
     command = [args.sphynx, "bench", "pi", "--genotype", "published",
                "--init-channels", str(c["channels"]), "--layers", str(c["layers"]),
                "--reduce-at", c["reduce_at"], "--input", c["input"],
-               "--classes", str(c["classes"]), "--threads", "1", "--json"]
+               "--classes", str(c["classes"]), "--threads", "1",
+               "--queries", str(args.queries), "--json"]
     return command + (["--link", c["link"]] if c["link"] else [])
 
 
@@ -111,7 +112,7 @@ def medians(runs):
 
 def measure_crypto(args):
     return medians([run_json([args.sphynx, "bench", "crypto", "--threads", "1", "--json"])
-                    for _ in range(args.rounds)])
+                    for _ in range(3)])
 
 
 # --------------------------------------------------------------------- results
@@ -185,6 +186,7 @@ def about(args):
         "system": first_match("/etc/os-release", r'PRETTY_NAME="(.*)"'),
         "kernel": platform.release(),
         "rounds": args.rounds,
+        "queries a run": args.queries,
         "load_before": args.load,
     }
 
@@ -194,7 +196,10 @@ def parse_args():
                                 description="Measures private inference on this machine.")
     p.add_argument("--only", action="append", choices=sorted(CASES) + ["crypto"], metavar="CASE",
                    help="this case only; may be given several times: crypto, " + ", ".join(CASES))
-    p.add_argument("--rounds", type=int, default=3, help="runs of each case (default 3)")
+    p.add_argument("--queries", type=int, default=3,
+                   help="queries of each run, prepared as a batch (default 3)")
+    p.add_argument("--rounds", type=int, default=1,
+                   help="runs of each case; each makes its network anew (default 1)")
     p.add_argument("--out", metavar="DIR", help="default: results/pi; build/bench-pi for a "
                    "partial run, so that it does not replace a whole one")
     p.add_argument("--sphynx", default=os.path.join(ROOT, "build", "release", "bin", "sphynx"),
@@ -204,8 +209,8 @@ def parse_args():
     args = p.parse_args()
     args.out = args.out or os.path.join(ROOT, *(("build", "bench-pi") if args.only
                                                 else ("results", "pi")))
-    if args.rounds < 1:
-        p.error("--rounds takes 1 or more")
+    if args.rounds < 1 or args.queries < 1:
+        p.error("--rounds and --queries take 1 or more")
     return args
 
 
