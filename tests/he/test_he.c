@@ -320,6 +320,43 @@ SPX_TEST(budgets_that_do_not_hold_and_strides_without_a_common_splitting_are_ref
     assert_true(holds(&wide));
 }
 
+/* A geometry may come from a stranger: what its plan would cost is bounded. */
+SPX_TEST(geometries_beyond_reason_are_refused)
+{
+    static spx_he_conv many[513];
+    static const spx_he_value small = {1, 4, 4}, one = {1, 1, 1};
+    static const spx_he_value wide = {65536, 1, 1}, large = {65536, 64, 64};
+    const spx_he_conv pixel = {.c = 65536, .k = 1, .r = 1, .s = 1, .stride = 8, .dilation = 1};
+    const spx_he_conv dense = {.c = 65536, .k = 1, .r = 1, .s = 1, .stride = 1, .dilation = 1};
+    const spx_he_value deep = {1, 64, 64};
+    const struct {
+        spx_status st;
+        int convs;
+        const spx_he_value *in, *out;
+        const spx_he_conv *conv;
+    } row[] = {{SPX_EINVAL, 513, &small, &small, many},
+               {SPX_EUNSUPPORTED, 1, &wide, &one, &pixel},
+               {SPX_EUNSUPPORTED, 1, &large, &deep, &dense}};
+    SPX_UNUSED;
+    for (int i = 0; i < 513; i++) {
+        many[i] = (spx_he_conv){.c = 1, .k = 1, .r = 1, .s = 1, .stride = 1, .dilation = 1};
+    }
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        const spx_he_geometry g = {.l = 30,
+                                   .weight_bits = 2,
+                                   .set = SPX_HE_ANY_SET,
+                                   .inputs = 1,
+                                   .outputs = 1,
+                                   .convs = row[i].convs,
+                                   .input = row[i].in,
+                                   .output = row[i].out,
+                                   .conv = row[i].conv};
+        spx_he_plan *p;
+        CHECK_FAILS(row[i].st, spx_he_plan_create(&p, &g));
+        assert_null(p);
+    }
+}
+
 SPX_TEST(numbers_of_every_width_survive_packing)
 {
     spx_rng r;
@@ -386,6 +423,7 @@ int main(void)
         SPX_UNIT(keys_of_other_sets_spent_keys_and_weights_out_of_range_are_refused),
         SPX_UNIT(geometries_that_contradict_themselves_are_refused),
         SPX_UNIT(budgets_that_do_not_hold_and_strides_without_a_common_splitting_are_refused),
+        SPX_UNIT(geometries_beyond_reason_are_refused),
         SPX_UNIT(numbers_of_every_width_survive_packing),
         SPX_UNIT(parameter_sets_are_inside_the_security_table_and_lift_and_round_exactly),
     };
