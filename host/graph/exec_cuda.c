@@ -436,6 +436,9 @@ static spx_status choose(spx_exec *e, const spx_program_options *o)
 
 static void drop(spx_exec *e)
 {
+    /* plans own code that may still be running; where waiting fails, nothing does */
+    const spx_status waited = e->plan != NULL ? spx_stream_sync(e->stream) : SPX_OK;
+    (void)waited;
     for (int i = 0; e->plan != NULL && i < e->g->n_nodes; i++) {
         spx_shared_plan_release(e->plan[i]);
     }

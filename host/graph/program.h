@@ -96,7 +96,7 @@ typedef struct spx_program spx_program;
  */
 SPX_MUST_CHECK spx_status spx_program_create(spx_program **out, const spx_graph *g,
                                              spx_stream *stream, const spx_program_options *o);
-void spx_program_destroy(spx_program *p); /* NULL is a no-op */
+void spx_program_destroy(spx_program *p); /* waits for its runs; NULL is a no-op */
 
 const spx_layout *spx_program_layout(const spx_program *p); /* borrowed */
 size_t spx_program_workspace_bytes(const spx_program *p);

@@ -15,7 +15,7 @@ size_t spx_device_bytes(const spx_stream *s);
 
 /** Host memory that copies run from and to without a stop (pinned; CPU: spx_alloc), zeroed. */
 SPX_MUST_CHECK spx_status spx_pinned_alloc(spx_stream *s, void **out, size_t bytes);
-void spx_pinned_free(spx_stream *s, void *p); /* NULL is a no-op */
+void spx_pinned_free(spx_stream *s, void *p); /* NULL is a no-op; copies from and to it are done */
 
 /** Queues a copy from host to device. Pinned src: borrowed until the copy is done. Other src: may
  * be changed once the call returns. */

@@ -69,6 +69,7 @@ static inline spx_status spx_cuda_launch(const spx_stream *s, const char *file, 
     e = spx_emulated_launch(name, grid, block, shared_bytes, spx_cuda_stream(s),
                             [kernel, values] { std::apply(kernel, values); });
 #else
+    const cudaStream_t stream = spx_cuda_stream(s); /* first: its device becomes the current one */
     if (shared_bytes > 48u * 1024u) { /* more than every device has must be asked for */
         e = cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -79,7 +80,7 @@ static inline spx_status spx_cuda_launch(const spx_stream *s, const char *file, 
             [&](P &...p) {
                 void *pointers[] = {const_cast<void *>(static_cast<const void *>(&p))...};
                 return cudaLaunchKernel(reinterpret_cast<const void *>(kernel), grid, block,
-                                        pointers, shared_bytes, spx_cuda_stream(s));
+                                        pointers, shared_bytes, stream);
             },
             values);
     }

@@ -351,6 +351,7 @@ spx_status spx_event_seconds(const spx_event *from, const spx_event *to, double 
 
 struct spx_replay {
     const spx_device_ops *ops;
+    const spx_stream *stream; /* that recorded it */
     void *own;
 };
 
@@ -388,6 +389,7 @@ spx_status spx_replay_end(spx_stream *s, spx_replay **out)
         return SPX_FAIL(SPX_ENOMEM, "recording");
     }
     r->ops = s->ops;
+    r->stream = s;
     if (st != SPX_OK) {
         spx_replay_destroy(r);
         return st;
@@ -398,8 +400,8 @@ spx_status spx_replay_end(spx_stream *s, spx_replay **out)
 
 spx_status spx_replay_run(spx_replay *r, spx_stream *s)
 {
-    if (r->ops != s->ops) {
-        return SPX_FAIL(SPX_EINVAL, "a recording of another device");
+    if (r->stream != s || s->lane != 0) { /* its lanes' counters are in the recording */
+        return SPX_FAIL(SPX_EINVAL, "a recording is replayed on its own stream's lane 0");
     }
     SPX_RETURN_IF(not_recording(s, "replaying"));
     return s->ops->replay_run(r->own, s);

@@ -40,7 +40,8 @@ SPX_MUST_CHECK spx_status spx_device_describe(spx_device d, int index, spx_devic
 /**
  * An ordered queue of work on one device. On the CPU work is done when the call returns; on CUDA it
  * is queued, and a failure of it comes back from a later call on the stream at the latest from
- * spx_stream_sync, with the name set by spx_stream_label.
+ * spx_stream_sync, with the name set by spx_stream_label. Where one ends all work of the device,
+ * what fails after it gives the first one's name again.
  */
 typedef struct spx_stream spx_stream;
 
@@ -50,7 +51,8 @@ typedef struct spx_stream_options {
     int threads; /* CPU workers, 1..SPX_POOL_MAX_THREADS; 0 = one per processor this process may
                     use, up to that many. A CUDA stream has them for host work */
     spx_precision precision; /* CUDA only */
-    bool deterministic;      /* CUDA: bit-equal from run to run on the same device and library */
+    bool deterministic;      /* CUDA: bit-equal from run to run on the same device and library, as
+                                long as measured choices of algorithms are kept */
 } spx_stream_options;
 
 /** Whether there is such a device, before anything is made.
@@ -123,6 +125,9 @@ bool spx_stream_can_record(const spx_stream *s); /* false on the CPU */
 SPX_MUST_CHECK spx_status spx_replay_begin(spx_stream *s);
 /** Ends recording, also after a failure (then *out is NULL and the failure is returned). */
 SPX_MUST_CHECK spx_status spx_replay_end(spx_stream *s, spx_replay **out);
+/** Queues the recorded work, of all lanes, behind what lane 0 of s has queued. Beside it the stream
+ * may copy and do nothing else.
+ * @return SPX_OK, SPX_EINVAL (not the stream it was made on, or not its lane 0), SPX_EDEVICE */
 SPX_MUST_CHECK spx_status spx_replay_run(spx_replay *r, spx_stream *s);
 void spx_replay_destroy(spx_replay *r); /* NULL is a no-op */
 

@@ -18,6 +18,7 @@ struct cuda_lanes {
     cudaStream_t lane[SPX_LANES_MAX]; /* NULL: not made */
     cudaEvent_t join;                 /* of lanes, at the end of a recording */
     unsigned *tickets;                /* SPX_CUDA_TICKETS for each lane */
+    char final[160];                  /* what the first final failure was reported of, or "" */
 };
 
 static cuda_lanes *lanes_of(const spx_stream *s)
@@ -47,6 +48,12 @@ extern "C" unsigned *spx_cuda_tickets(const spx_stream *s)
     return lanes_of(s)->tickets + s->lane * SPX_CUDA_TICKETS;
 }
 
+/* Whether every later call fails alike (cudaErrorIllegalAddress to cudaErrorLaunchFailure). */
+static bool is_final(cudaError_t e)
+{
+    return static_cast<int>(e) >= 700 && e <= cudaErrorLaunchFailure;
+}
+
 extern "C" spx_status spx_cuda_status(const spx_stream *s, const char *file, int line,
                                       const char *what, cudaError_t e)
 {
@@ -54,9 +61,15 @@ extern "C" spx_status spx_cuda_status(const spx_stream *s, const char *file, int
         return SPX_OK;
     }
     (void)cudaGetLastError(); /* else the next call would report it again */
-    return spx_fail(e == cudaErrorMemoryAllocation ? SPX_ENOMEM : SPX_EDEVICE, file, line,
-                    "%s: %s: %s", s != NULL && s->label != NULL ? s->label : "cuda", what,
-                    cudaGetErrorString(e));
+    char text[sizeof lanes_of(s)->final];
+    (void)snprintf(text, sizeof text, "%s: %s", s != NULL && s->label != NULL ? s->label : "cuda",
+                   what);
+    if (s != NULL && s->own != NULL && is_final(e)) { /* cleaning up fails, too: that says less */
+        char *const first = lanes_of(s)->final;
+        memcpy(first[0] == '\0' ? first : text, first[0] == '\0' ? text : first, sizeof text);
+    }
+    return spx_fail(e == cudaErrorMemoryAllocation ? SPX_ENOMEM : SPX_EDEVICE, file, line, "%s: %s",
+                    text, cudaGetErrorString(e));
 }
 
 /* -- devices and streams -- */
@@ -305,6 +318,8 @@ static spx_status cuda_replay_end(spx_stream *s, void **own)
     const cudaError_t ended = cudaStreamEndCapture(spx_cuda_stream(s), &graph);
     if (st == SPX_OK) {
         st = SPX_CUDA_CHECK(s, ended);
+    } else {
+        (void)cudaGetLastError(); /* st says what was wrong first */
     }
     if (st == SPX_OK) {
         st = SPX_CUDA_CHECK(s, cudaGraphInstantiateWithFlags(&exec, graph, 0));

@@ -83,6 +83,11 @@ SPX_TEST(threads_that_miss_a_barrier_fail_the_launch)
     CHECK_FAILS(SPX_EDEVICE, spx_stream_sync(s));
     assert_non_null(strstr(spx_error_message(), "here"));
     assert_non_null(strstr(spx_error_message(), "missed_barrier"));
+    spx_stream_label(s, "there"); /* on a device all calls fail from here on */
+    CHECK_OK(test_missed_barrier(s, x));
+    CHECK_FAILS(SPX_EDEVICE, spx_stream_sync(s));
+    assert_non_null(strstr(spx_error_message(), "here: cudaStreamSynchronize"));
+    assert_null(strstr(spx_error_message(), "there"));
     CHECK_OK(test_affine(s, 64, 0, 1, x)); /* the emulation goes on */
     CHECK_OK(spx_stream_sync(s));
     spx_device_free(s, x);

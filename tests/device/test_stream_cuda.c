@@ -220,6 +220,7 @@ SPX_TEST(a_replay_does_again_what_was_recorded_on_what_lies_there_now)
 SPX_TEST(a_lane_left_open_is_joined_at_the_end_of_the_recording)
 {
     fixture f;
+    spx_stream *other;
     spx_event *e;
     spx_replay *r;
     SPX_UNUSED;
@@ -235,6 +236,12 @@ SPX_TEST(a_lane_left_open_is_joined_at_the_end_of_the_recording)
     spx_stream_set_lane(f.s, 0);
     CHECK_OK(test_affine(f.s, N, 1, 2, f.y));
     CHECK_OK(spx_replay_end(f.s, &r));
+    spx_stream_set_lane(f.s, 1);
+    CHECK_FAILS(SPX_EINVAL, spx_replay_run(r, f.s)); /* its lanes' counters are their own */
+    spx_stream_set_lane(f.s, 0);
+    CHECK_OK(spx_stream_create(&other, SPX_DEVICE_CUDA, 1));
+    CHECK_FAILS(SPX_EINVAL, spx_replay_run(r, other));
+    spx_stream_destroy(other);
     CHECK_OK(spx_replay_run(r, f.s));
     CHECK_OK(test_affine(f.s, N, 2, 0, f.x));
     CHECK_OK(spx_download(f.s, f.back, f.x, N * sizeof(float)));

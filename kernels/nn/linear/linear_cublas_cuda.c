@@ -170,7 +170,7 @@ spx_status spx_product_cublas_cuda(spx_stream *s, const spx_product *p, bool *do
     if (set_call(&k, s, p) &&
         lt.MatmulAlgoGetHeuristic(handle, k.op, k.a, k.b, k.c, k.c, k.preference, 1, &best,
                                   &count) == CUBLAS_STATUS_SUCCESS &&
-        count > 0) {
+        count > 0 && best.state == CUBLAS_STATUS_SUCCESS) {
         st = lt.Matmul(handle, k.op, &one, p->b.data, k.a, p->a.data, k.b, &beta, p->c.data, k.c,
                        p->c.data, k.c, &best.algo, NULL, 0, spx_cuda_stream(s));
         *done = st == CUBLAS_STATUS_SUCCESS;
