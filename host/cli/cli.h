@@ -164,5 +164,7 @@ SPX_MUST_CHECK spx_status spx_cli_resolved_ini(const spx_cli *cli, char **text);
 /** The same as a JSON object (numbers, booleans, arrays); NULL when out of memory, or refused as
  * above. */
 json_t *spx_cli_resolved_json(const spx_cli *cli);
+/** Likewise, with the values that options have when they are not given. */
+json_t *spx_cli_default_json(const spx_cli *cli);
 
 #endif

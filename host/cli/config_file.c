@@ -141,19 +141,31 @@ spx_status spx_options_load(spx_cli *cli, const char *path, const spx_command *c
     return l.st;
 }
 
-json_t *spx_cli_resolved_json(const spx_cli *cli)
+static json_t *options_json(const spx_cli *cli, bool defaults)
 {
     json_t *object = json_object();
     const spx_option *o;
     void *field;
     for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
         if ((o->flags & SPX_OPT_TRANSIENT) == 0 &&
-            json_object_set_new(object, o->name, spx_option_json(o, field)) != 0) {
+            json_object_set_new(object, o->name,
+                                defaults ? spx_option_default_json(o)
+                                         : spx_option_json(o, field)) != 0) {
             json_decref(object);
             return NULL;
         }
     }
     return object;
+}
+
+json_t *spx_cli_resolved_json(const spx_cli *cli)
+{
+    return options_json(cli, false);
+}
+
+json_t *spx_cli_default_json(const spx_cli *cli)
+{
+    return options_json(cli, true);
 }
 
 /* The shortest decimal that reads back to the same number. */

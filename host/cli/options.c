@@ -311,6 +311,24 @@ json_t *spx_option_json(const spx_option *o, const void *field)
     return NULL;
 }
 
+json_t *spx_option_default_json(const spx_option *o)
+{
+    union { /* a field of any type */
+        bool flag;
+        int64_t number;
+        uint64_t bytes;
+        double real;
+        const char *text;
+        spx_int_list list;
+        int choice;
+        spx_device_choice device;
+    } field;
+    memset(&field, 0, sizeof field);
+    return o->def == NULL || spx_option_parse(o, o->def, &field) == SPX_OK
+               ? spx_option_json(o, &field)
+               : NULL;
+}
+
 spx_status spx_options_default(spx_cli *cli)
 {
     const spx_option *o;

@@ -21,6 +21,9 @@ SPX_MUST_CHECK spx_status spx_option_parse(const spx_option *o, const char *text
 /** The value as JSON; NULL when out of memory. A string never given is json_null. */
 json_t *spx_option_json(const spx_option *o, const void *field);
 
+/** The value of an option that is not given, likewise. */
+json_t *spx_option_default_json(const spx_option *o);
+
 /** Sets every option to its default. */
 SPX_MUST_CHECK spx_status spx_options_default(spx_cli *cli);
 

@@ -18,9 +18,12 @@ spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s)
     SPX_TRY(st, spx_cli_resolved_ini(cli, &ini), end); /* first: it says what cannot be kept */
     o.ini = ini;
     o.config = spx_cli_resolved_json(cli);
-    st = o.config != NULL ? spx_session_open(s, &o) : SPX_FAIL(SPX_ENOMEM, "configuration");
+    o.defaults = spx_cli_default_json(cli);
+    st = o.config != NULL && o.defaults != NULL ? spx_session_open(s, &o)
+                                                : SPX_FAIL(SPX_ENOMEM, "configuration");
 end:
     json_decref(o.config); /* the session keeps its own reference */
+    json_decref(o.defaults);
     free(ini);
     return st;
 }

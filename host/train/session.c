@@ -39,6 +39,7 @@ static spx_status check_options(const spx_session *s, const spx_session_options 
     json_object_foreach(o->config, key, value)
     {
         const json_t *before = json_object_get(first, key);
+        before = before != NULL ? before : json_object_get(o->defaults, key);
         if (!listed(o->changeable, key) && !json_equal(value, before)) {
             char was[64], is[64];
             value_text(before, was, sizeof was);

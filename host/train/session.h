@@ -23,6 +23,7 @@ typedef struct spx_session_options {
     const char *verb; /* "search", "train" */
     const char *ini;  /* resolved options, as text and as an object; borrowed */
     json_t *config;
+    json_t *defaults; /* an object too: of options that a run began without, before they existed */
     const char *const *changeable; /* options a resumed run may change; NULL-terminated */
     spx_stream_options stream;     /* threads: of a new run; a resumed one keeps its own */
     double time_limit;             /* seconds of this session; 0: none */

@@ -20,7 +20,7 @@ PRECISIONS = ("tf32", "bf16")
 
 
 def run_json(command, limit):
-    """The JSON object a command prints last, or None with a word on stderr."""
+    """The JSON object a command prints, or None with a word on stderr."""
     env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, env=env, timeout=limit)
@@ -30,7 +30,11 @@ def run_json(command, limit):
     if done.returncode != 0:
         say("  exit %d: %s" % (done.returncode, " ".join(command)))
         return None
-    return json.loads(done.stdout.decode().strip().splitlines()[-1])
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        say("  no JSON: %s" % " ".join(command))
+        return None
 
 
 def commands(name, args):

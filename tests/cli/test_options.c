@@ -35,7 +35,7 @@ static struct {
     int64_t threads, seed;
     bool json, given_number;
     char *ini;
-    json_t *resolved;
+    json_t *resolved, *defaults;
     spx_stream_options stream;
 } seen;
 
@@ -51,6 +51,7 @@ static spx_status record(spx_cli *cli, const void *v)
     seen.json = cli->json;
     seen.given_number = spx_cli_given(cli, "number");
     seen.resolved = spx_cli_resolved_json(cli);
+    seen.defaults = spx_cli_default_json(cli);
     return spx_cli_resolved_ini(cli, &seen.ini);
 }
 
@@ -104,6 +105,7 @@ static int teardown(void **state)
     (void)state;
     free(seen.ini);
     json_decref(seen.resolved);
+    json_decref(seen.defaults);
     spx_scratch_remove(&temp);
     return 0;
 }
@@ -118,6 +120,7 @@ static int run_line(const char *line)
     (void)snprintf(copy, sizeof copy, "%s", line);
     free(seen.ini);
     json_decref(seen.resolved);
+    json_decref(seen.defaults);
     memset(&seen, 0, sizeof seen);
     for (char *p = strtok(copy, " "); p != NULL; p = strtok(NULL, " ")) {
         argv[argc++] = p;
@@ -139,6 +142,20 @@ SPX_TEST(defaults_fill_what_is_not_given)
     assert_int_equal(seen.threads, 0);
     assert_int_equal(seen.seed, 1);
     assert_false(seen.given_number);
+}
+
+SPX_TEST(defaults_are_what_a_command_without_options_resolves_to)
+{
+    json_t *defaults;
+    SPX_UNUSED;
+    assert_int_equal(run_line("probe"), 0);
+    assert_true(json_object_size(seen.defaults) > 10);
+    assert_true(json_equal(seen.defaults, seen.resolved));
+    defaults = json_incref(seen.defaults);
+    assert_int_equal(run_line("probe -f -n 5 --list 0,5 --text x --choice blue --device cpu"), 0);
+    assert_true(json_equal(seen.defaults, defaults));
+    assert_false(json_equal(seen.defaults, seen.resolved));
+    json_decref(defaults);
 }
 
 SPX_TEST(every_type_and_every_way_of_writing_it_is_read)
@@ -402,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         TEST(defaults_fill_what_is_not_given),
+        TEST(defaults_are_what_a_command_without_options_resolves_to),
         TEST(every_type_and_every_way_of_writing_it_is_read),
         TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag),
         TEST(two_dashes_end_the_options),

@@ -92,6 +92,14 @@ check "resume with another option" 1 "${train[@]}" --epochs 9 --lr 0.05 --resume
 one_line "resume with another option"
 has stderr 'epochs 8, not 9' "resume with another option"
 cmp "$OUT/run-before.json" "$OUT/train/run.json" || fail "a refused resume left its options"
+# An option that did not exist when a run began counts as its default.
+sed '/^  "precision": /d' "$OUT/run-before.json" >"$OUT/train/run.json" # of the first session
+jq -e '.config | has("precision") | not' "$OUT/train/run.json" >"$OUT/jq" || fail "no older run"
+check "an option newer than the run" 1 "${train[@]}" --epochs 8 --lr 0.05 --resume \
+    --out "$OUT/train" --genotype "$OUT/random/genotype.json" --precision f32
+has stderr 'precision "tf32", not "f32"' "an option newer than the run"
+check "a run older than an option" 0 "${train[@]}" --epochs 8 --lr 0.05 --resume \
+    --out "$OUT/train" --genotype "$OUT/random/genotype.json"
 jq -e '.device == "cpu"' "$OUT/train/result.json" >"$OUT/jq" || fail "result.json: no device"
 for file in run.json result.json; do
     [ -z "$(tail -c 1 "$OUT/train/$file")" ] || fail "$file: its last line does not end"
