@@ -246,8 +246,8 @@ static void shared_body(cuda_env *e, void *ctx)
                                    .dgamma = device[j][0],
                                    .dbeta = device[j][1],
                                    .dcoef = device[j][2],
-                                   .accumulate_affine = true,
-                                   .accumulate_coef = true};
+                                   .accumulate_affine = j > 1,
+                                   .accumulate_coef = j > 1};
         }
         CHECK_OK(spx_norm_sum_backward_reduce_cuda(e->s, &t.q.d, SHARING, t.term, false, t.y.x,
                                                    t.dy.x, g, t.scratch));

@@ -53,7 +53,7 @@ SPX_MUST_CHECK spx_status spx_norm_sum_forward(spx_stream *s, const spx_norm_dim
                                                int64_t y_stride_n);
 
 /** Where the reductions of the backward pass go; [c] each, NULL where not wanted. Terms may have
- * dgamma, dbeta and dcoef in common, where they accumulate. */
+ * dgamma, dbeta and dcoef in common: they are taken in order, so that later ones add to earlier. */
 typedef struct spx_norm_grad {
     float *sum_dy;      /* sum over n,i of mask[n]*dz           (needs no coef, no gamma) */
     float *sum_dy_xhat; /* sum over n,i of mask[n]*dz*x^, x^ = (x-mean)*invstd; only with mean */
