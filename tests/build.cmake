@@ -7,3 +7,6 @@ add_test(NAME installed_tree_serves_a_program_outside
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/build/test_install.sh ${CMAKE_BINARY_DIR}
                  ${CMAKE_C_COMPILER})
 set_tests_properties(installed_tree_serves_a_program_outside PROPERTIES LABELS slow)
+add_test(NAME gpu_check_on_a_made_up_gpu
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/build/test_gpu_check.sh)
+set_tests_properties(gpu_check_on_a_made_up_gpu PROPERTIES LABELS slow SKIP_RETURN_CODE 77)

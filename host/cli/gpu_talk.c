@@ -124,11 +124,25 @@ json_t *spx_gpu_json(json_t *nvcc)
                      "cublas", cublas_version(), "nccl", nccl_version());
 }
 
+/* Whether one of the devices can be used. */
+static bool answers(const json_t *devices)
+{
+    const json_t *d;
+    size_t i;
+    json_array_foreach(devices, i, d)
+    {
+        if (json_object_get(d, "trouble") == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void spx_gpu_lacks(const json_t *gpu, json_t *list)
 {
     const bool module = !json_is_null(json_object_get(gpu, "kernel_module"));
     const bool built = json_is_true(json_object_get(gpu, "built_in"));
-    const bool device = json_array_size(json_object_get(gpu, "devices")) > 0;
+    const bool device = answers(json_object_get(gpu, "devices"));
     const struct {
         bool missing;
         const char *name, *without, *get;
