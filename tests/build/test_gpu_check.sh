@@ -15,7 +15,9 @@ program path/nvidia-smi 'exit 9'
 program path/compute-sanitizer 'for last; do :; done
 exec "$last" sanitized'
 # shellcheck disable=SC2016
-program bundle/bin/sphynx 'case $* in *--json*) echo "{\"gpu\": {\"devices\": [{$MADE_UP}]}}" ;; esac'
+program bundle/bin/sphynx 'case $* in *--json*)
+    echo "{\"gpu\": {\"devices\": [{$MADE_UP}]}}" ;;
+esac'
 program bundle/bin/make_pack 'exit 1'
 program bundle/tests/test_good_cuda 'exit 0'
 program bundle/tests/test_absent_cuda 'exit 77'
