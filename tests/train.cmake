@@ -1,6 +1,7 @@
 spx_test(test_schedule SOURCES train/test_schedule.c LINK spx_train)
 spx_test(test_metrics SOURCES train/test_metrics.c LINK spx_train)
 spx_test(test_step_queue SOURCES train/test_step_queue.c LINK spx_train)
+spx_test(test_device_text SOURCES train/test_device_text.c LINK spx_train)
 spx_test(test_feed SOURCES train/test_feed.c LINK spx_train)
 spx_test(test_loop SOURCES train/test_loop.c LINK spx_train)
 spx_test(test_trainer SOURCES train/test_trainer.c LINK spx_train)

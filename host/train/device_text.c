@@ -1,6 +1,7 @@
 #include "host/train/device_text.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void spx_device_text(const spx_stream *s, char *out, size_t room)
 {
@@ -14,4 +15,12 @@ void spx_device_text(const spx_stream *s, char *out, size_t room)
     } else {
         (void)snprintf(out, room, "%s:%d", spx_device_name(kind), spx_stream_index(s));
     }
+}
+
+bool spx_device_text_agrees(const char *a, const char *b)
+{
+    const size_t kind = strcspn(a, ": ");
+    const char *model = strchr(a, ' '), *other = strchr(b, ' ');
+    return kind == strcspn(b, ": ") && memcmp(a, b, kind) == 0 &&
+           (model == NULL || other == NULL || strcmp(model, other) == 0);
 }

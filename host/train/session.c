@@ -63,10 +63,9 @@ static spx_status parse_tuning(spx_session *s)
 }
 
 /* Opens last.h5 where there is one and takes over what it says. */
-static spx_status resume(spx_session *s, spx_device kind, int *threads, uint64_t *metrics_bytes)
+static spx_status resume(spx_session *s, int *threads, uint64_t *metrics_bytes)
 {
     char path[PATH_BYTES];
-    const char *device;
     const json_t *meta;
     json_int_t count;
     spx_status st;
@@ -87,14 +86,17 @@ static spx_status resume(spx_session *s, spx_device kind, int *threads, uint64_t
         return SPX_FAIL(SPX_EFORMAT, "%s: %lld threads", path, (long long)count);
     }
     *threads = (int)count;
-    device = json_string_value(json_object_get(meta, "device"));
-    s->moved = strcmp(device != NULL ? device : "cpu", spx_device_name(kind)) != 0;
-    if (s->moved) {
-        spx_tuning_cache_load(s->tuning);
-    }
     SPX_RETURN_IF(spx_fail_context(parse_tuning(s), "%s", path));
     return spx_fail_context(spx_loop_state_parse(&s->state, json_object_get(meta, "progress")),
                             "%s", path);
+}
+
+/* Whether the checkpoint, if there is one, is of another device than the stream's. */
+static bool is_moved(const spx_session *s)
+{
+    const char *device = json_string_value(json_object_get(s->checkpoint.meta, "device"));
+    return spx_session_resumes(s) &&
+           !spx_device_text_agrees(device != NULL ? device : "cpu", s->device);
 }
 
 spx_status spx_session_open(spx_session *s, const spx_session_options *o)
@@ -108,16 +110,15 @@ spx_status spx_session_open(spx_session *s, const spx_session_options *o)
     s->deadline = spx_deadline_in(o->time_limit);
     SPX_TRY(st, spx_interrupt_install(), fail);
     SPX_TRY(st, spx_tuning_create(&s->tuning), fail);
+    spx_tuning_cache_load(s->tuning);
     SPX_TRY(st, spx_run_dir_open(&s->dir, o->path, o->resume, o->verb), fail);
     if (spx_run_dir_resumed(s->dir)) {
         SPX_TRY(st, check_options(s, o), fail);
-        SPX_TRY(st, resume(s, stream.device, &stream.threads, &metrics_bytes), fail);
-    }
-    if (!spx_session_resumes(s)) {
-        spx_tuning_cache_load(s->tuning);
+        SPX_TRY(st, resume(s, &stream.threads, &metrics_bytes), fail);
     }
     SPX_TRY(st, spx_stream_open(&s->stream, &stream), fail);
     spx_device_text(s->stream, s->device, sizeof s->device);
+    s->moved = is_moved(s);
     SPX_TRY(st, spx_run_dir_record(s->dir, o->ini, o->config, s->device), fail);
     SPX_TRY(st, spx_run_dir_metrics(s->dir, metrics_bytes, &s->metrics), fail);
     return SPX_OK;
@@ -167,7 +168,7 @@ static json_t *describe(const spx_session *s, const spx_loop_state *state, json_
                           spx_loop_state_json(state), "metrics_bytes",
                           (json_int_t)spx_jsonl_size(s->metrics), "threads",
                           spx_stream_threads(s->stream), "tuning", tuning != NULL ? tuning : "",
-                          "device", spx_device_name(spx_stream_device(s->stream)), "commit",
+                          "device", s->device, "commit",
                           spx_build_commit(), "config", s->config);
     if (tuning == NULL || extra == NULL || json_object_update(j, extra) != 0) {
         json_decref(j);
