@@ -3,7 +3,8 @@
 # its exit code, and leaves its output in $OUT/stdout and $OUT/stderr. `finish` gives the verdict.
 set -u
 OUT=$(mktemp -d)
-trap 'rm -rf "$OUT"' EXIT
+owner=$BASHPID # a job killed before it became its program would run the trap, too
+trap '[ "$BASHPID" != "$owner" ] || rm -rf "$OUT"' EXIT
 failures=0
 
 fail() {
