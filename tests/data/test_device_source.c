@@ -115,6 +115,26 @@ SPX_TEST(batches_are_the_loaders_by_every_way_and_with_every_augmentation)
     }
 }
 
+SPX_TEST(a_split_that_the_device_has_no_room_for_stays_on_the_host)
+{
+    spx_pack huge = pack;
+    SPX_UNUSED;
+    huge.split[SPX_SPLIT_TRAIN].count = (size_t)1 << 45; /* no byte of it is read */
+    for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
+        for (double share = 1; share < 1e9; share *= 1e8) { /* too much of it; more than there is */
+            spx_device_split *split;
+            spx_stream *s;
+            if (spx_device_count((spx_device)d) == 0) {
+                break;
+            }
+            CHECK_OK(spx_stream_create(&s, (spx_device)d, 1));
+            CHECK_OK(spx_device_split_open(&split, s, &huge, SPX_SPLIT_TRAIN, share));
+            assert_null(split);
+            spx_stream_destroy(s);
+        }
+    }
+}
+
 SPX_TEST(a_split_that_is_not_there_is_refused)
 {
     spx_device_split *split;
@@ -129,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(batches_are_the_loaders_by_every_way_and_with_every_augmentation),
+        SPX_UNIT(a_split_that_the_device_has_no_room_for_stays_on_the_host),
         SPX_UNIT(a_split_that_is_not_there_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
