@@ -9,4 +9,5 @@ if(SPX_PYTHON)
   add_test(NAME bench_gpu_compare
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_gpu_compare.sh $<TARGET_FILE:sphynx>
                    ${SPX_PYTHON})
+  set_tests_properties(bench_gpu_compare PROPERTIES LABELS slow)
 endif()

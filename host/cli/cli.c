@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define VERB_BYTES 64
+#define LEAST_CAPABILITY 75 /* ten times a GPU's: scripts/cmake/SpxCuda.cmake starts there */
 
 spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...)
 {
@@ -32,12 +33,14 @@ bool spx_cli_given(const spx_cli *cli, const char *name)
     return spx_option_find(cli, name, &i) && cli->given[i] != 0;
 }
 
-/* The first GPU with a driver under it, else the CPU. */
+/* The first GPU, if there is a driver under it and it is of a generation that is built for; else
+ * the CPU. */
 static spx_device device_at_hand(void)
 {
     spx_device_info gpu;
     return spx_device_count(SPX_DEVICE_CUDA) > 0 &&
-                   spx_device_describe(SPX_DEVICE_CUDA, 0, &gpu) == SPX_OK && gpu.driver > 0
+                   spx_device_describe(SPX_DEVICE_CUDA, 0, &gpu) == SPX_OK && gpu.driver > 0 &&
+                   10 * gpu.major + gpu.minor >= LEAST_CAPABILITY
                ? SPX_DEVICE_CUDA
                : SPX_DEVICE_CPU;
 }

@@ -141,7 +141,8 @@ bool spx_cli_given(const spx_cli *cli, const char *name);
 
 /**
  * What --device, --precision, --deterministic and --threads ask for. `auto` is the first GPU where
- * there is one, else the CPU; an emulated GPU is taken only by name.
+ * it is of compute capability 7.5 or more, else the CPU; an emulated or older GPU is taken only by
+ * name.
  * @return SPX_OK, SPX_EINVAL (a usage error: bf16 on the CPU), SPX_EUNSUPPORTED (not built in),
  * SPX_EDEVICE (there is no such device)
  */
