@@ -70,6 +70,7 @@ typedef struct spx_pi_rates {
     double product[SPX_PI_RATE_SETS]; /* a polynomial of weights: its transforms and product */
     double mac;                       /* a multiply-add of a convolution on a share */
     double seal, open;                /* a byte of material, to disk and back */
+    double pass;                      /* a byte between two processes of this machine */
 } spx_pi_rates;
 
 /** Measures them, in about a second. */

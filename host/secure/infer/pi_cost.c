@@ -4,6 +4,7 @@
 #include "kernels/base/clock.h"
 #include "kernels/crypto/ct.h"
 
+#include <pthread.h>
 #include <string.h>
 
 _Static_assert(SPX_PI_RATE_SETS >= SPX_HE_SETS, "rates of every parameter set");
@@ -258,6 +259,49 @@ static spx_status measure_vault(spx_pi_rates *r, spx_vault *v)
     return spx_vault_remove(v, "rate");
 }
 
+#define PASSED ((size_t)4 << 20)
+
+static void *swallow(void *arg)
+{
+    void *data = NULL;
+    spx_channel *c = arg;
+    const bool ok = spx_alloc(&data, PASSED) == SPX_OK &&
+                    spx_channel_recv(c, 1, data, PASSED) == SPX_OK &&
+                    spx_channel_send(c, 2, NULL, 0) == SPX_OK && spx_channel_flush(c) == SPX_OK;
+    spx_free(data);
+    return ok ? c : NULL;
+}
+
+/* Bytes through a connection of this machine, both ends' copies included. */
+static spx_status measure_pass(spx_pi_rates *r)
+{
+    const spx_channel_options o = {.timeout = 60};
+    spx_channel *a, *b;
+    pthread_t thread;
+    void *data = NULL, *took = NULL;
+    spx_status st;
+    SPX_RETURN_IF(spx_channel_pair(&a, &b, &o));
+    st = spx_calloc(&data, PASSED, 1);
+    if (st == SPX_OK && pthread_create(&thread, NULL, swallow, b) != 0) {
+        st = SPX_FAIL(SPX_EDEVICE, "a thread to measure with could not be started");
+    } else if (st == SPX_OK) {
+        const double t0 = spx_seconds();
+        st = spx_channel_send(a, 1, data, PASSED);
+        if (st == SPX_OK) {
+            st = spx_channel_recv(a, 2, NULL, 0);
+        }
+        r->pass = (spx_seconds() - t0) / (double)PASSED;
+        (void)pthread_join(thread, &took);
+        if (st == SPX_OK && took == NULL) {
+            st = SPX_FAIL(SPX_EIO, "bytes sent to ourselves did not arrive");
+        }
+    }
+    spx_free(data);
+    spx_channel_close(a);
+    spx_channel_close(b);
+    return st;
+}
+
 spx_status spx_pi_rates_measure(spx_pi_rates *out, spx_vault *v)
 {
     spx_prg prg;
@@ -270,6 +314,7 @@ spx_status spx_pi_rates_measure(spx_pi_rates *out, spx_vault *v)
         SPX_TRY(st, measure_he(out, set, &prg), done);
     }
     SPX_TRY(st, measure_conv(out), done);
+    SPX_TRY(st, measure_pass(out), done);
     st = measure_vault(out, v);
 done:
     spx_prg_clear(&prg);
@@ -318,12 +363,12 @@ spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_
 {
     const spx_pi_sizes s = segment < 0 ? p->sizes : spx_pi_plan_segment(p, segment);
     const double ands = (double)s.ands, wires = (double)s.wires;
+    const double offline = (double)(s.offline_to_server + s.offline_to_client),
+                 online = (double)(s.online_to_server + s.online_to_client);
     return (spx_pi_forecast){
         .offline = linear_seconds(p, r, segment) + ands * r->garble + wires * r->transfer +
-                   (double)s.server_bytes * r->seal +
-                   wire_seconds(link, (double)(s.offline_to_server + s.offline_to_client),
-                                (double)s.offline_rounds),
-        .online = conv_seconds(p, r, segment) + ands * r->evaluate +
-                  wire_seconds(link, (double)(s.online_to_server + s.online_to_client),
-                               (double)s.online_rounds)};
+                   (double)s.server_bytes * r->seal + offline * r->pass +
+                   wire_seconds(link, offline, (double)s.offline_rounds),
+        .online = conv_seconds(p, r, segment) + ands * r->evaluate + online * r->pass +
+                  wire_seconds(link, online, (double)s.online_rounds)};
 }
