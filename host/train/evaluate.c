@@ -3,6 +3,7 @@
 #include "host/train/recording.h"
 #include "kernels/device/device_memory.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct evaluation {
@@ -56,5 +57,8 @@ end:
     waited = spx_stream_sync(s); /* before what is queued loses its memory */
     spx_recording_clear(&recording);
     spx_device_free(s, metrics);
-    return st != SPX_OK ? st : waited;
+    SPX_RETURN_IF(st != SPX_OK ? st : waited);
+    return isfinite(out->loss) ? SPX_OK
+                               : SPX_FAIL(SPX_ENUMERIC, "evaluation: a loss of %g over %lld images",
+                                          out->loss, (long long)out->images);
 }

@@ -17,7 +17,8 @@ typedef spx_status (*spx_stop_fn)(void *ctx);
  * @param b     arenas and workspace; input is set here
  * @param src   batches in the memory of the stream's device
  * @param limit at most so many batches; 0: all
- * @return SPX_OK, or what stop, the source or the program returns; then *out is unspecified
+ * @return SPX_OK, SPX_ENUMERIC (the loss is not finite), or what stop, the source or the program
+ * returns; then *out is unspecified
  */
 SPX_MUST_CHECK spx_status spx_evaluate(spx_stream *s, spx_program *p, const spx_binding *b,
                                        const spx_source *src, int64_t limit, spx_stop_fn stop,

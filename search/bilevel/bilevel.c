@@ -343,7 +343,7 @@ spx_status spx_bilevel_report_next(spx_bilevel *b, bool wait, spx_bilevel_report
     fill_report(&r.numbers, report);
     report->step = r.scalars.step;
     return spx_fail_context(check_numbers(&r.numbers), "step %llu",
-                            (unsigned long long)report->step);
+                            (unsigned long long)report->step + 1); /* as logs number steps */
 }
 
 spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train, const spx_samples *val,

@@ -269,7 +269,7 @@ static spx_status step(void *ctx, spx_loop_state *s)
     SPX_RETURN_IF(train_half->get(train_half->ctx, s->epoch, s->epoch_step, &train));
     SPX_RETURN_IF(alpha_half->get(alpha_half->ctx, s->epoch, s->epoch_step, &alpha));
     SPX_RETURN_IF(spx_fail_context(spx_bilevel_queue(&r->search, &train, &alpha, &a),
-                                   "search step %lld", (long long)s->step));
+                                   "search: step %lld", (long long)s->step + 1));
     return read_reports(r, s, false);
 }
 

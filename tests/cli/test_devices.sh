@@ -59,6 +59,16 @@ for ((i = 0; i < 9 && code != 0; i++)); do
 done
 same "$OUT/whole" "$OUT/killed" result.json metrics.jsonl model.h5 best.h5
 
+# ---- divergence, seen some steps late: what was logged is of good steps, what was saved too ----
+check "divergence" 1 "${train[@]}" --device cuda --epochs 30 --eval-every 30 --lr 1000 \
+    --lr-min 1000 --weight-decay 1 --out "$OUT/diverged"
+one_line "divergence"
+good=$(wc -l <"$OUT/diverged/metrics.jsonl")
+has stderr "step $((good + 1)): loss .*nan" "divergence"
+check "divergence again" 1 "${train[@]}" --device cuda --epochs 30 --eval-every 30 --lr 1000 \
+    --lr-min 1000 --weight-decay 1 --resume --out "$OUT/diverged"
+has stderr "step $((good + 1)): loss .*nan" "divergence again"
+
 # ---- beside the CPU, and moved ----
 check "train on the CPU" 0 "${train[@]}" --device cpu --out "$OUT/cpu"
 close .loss "$OUT/whole" "$OUT/cpu"

@@ -183,7 +183,7 @@ SPX_TEST(a_loss_that_is_not_finite_leaves_the_weights_alone)
     pick(t.weights, before);
     batch = on_device(&broken);
     CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &batch, &a, &r));
-    assert_non_null(strstr(spx_error_message(), "step 7: loss"));
+    assert_non_null(strstr(spx_error_message(), "step 8: loss"));
     for (int i = 0; i < 3; i++) { /* and steps behind it, replayed ones too */
         batch = on_device(&host_batch);
         CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &batch, &a, &r));
