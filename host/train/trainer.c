@@ -142,11 +142,10 @@ spx_status spx_trainer_report(spx_trainer *t, bool wait, spx_step_report *report
                                 .loss = r.numbers.loss[0],
                                 .norm = r.numbers.norm[0],
                                 .metrics = r.numbers.metrics};
-    return r.numbers.guard.ok
-               ? SPX_OK
-               : SPX_FAIL(SPX_ENUMERIC, "step %llu: loss %g, gradient norm %g",
-                          (unsigned long long)report->step + 1, (double)report->loss,
-                          report->norm); /* from 1, as logs number steps */
+    return r.numbers.guard.ok ? SPX_OK
+                              : SPX_FAIL(SPX_ENUMERIC, "step %llu: loss %g, gradient norm %g",
+                                         (unsigned long long)report->step + 1, (double)report->loss,
+                                         report->norm); /* from 1, as logs number steps */
 }
 
 spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch, const spx_step_args *a,
