@@ -168,8 +168,7 @@ static json_t *describe(const spx_session *s, const spx_loop_state *state, json_
                           spx_loop_state_json(state), "metrics_bytes",
                           (json_int_t)spx_jsonl_size(s->metrics), "threads",
                           spx_stream_threads(s->stream), "tuning", tuning != NULL ? tuning : "",
-                          "device", s->device, "commit",
-                          spx_build_commit(), "config", s->config);
+                          "device", s->device, "commit", spx_build_commit(), "config", s->config);
     if (tuning == NULL || extra == NULL || json_object_update(j, extra) != 0) {
         json_decref(j);
         j = NULL;
