@@ -243,6 +243,10 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *a
         j = answer(&a, i, m, logits, &load, &online);
         (void)json_object_set_new(j, "offline", spx_pi_cost_json(&offline, made));
         (void)json_array_append_new(answers, j);
+        if (!cli->json) {
+            print_answer(j); /* at once: what is answered is spent */
+            (void)fflush(stdout);
+        }
         if (v->verify != NULL) {
             SPX_TRY(st, verify(v->verify, m, a.image + i * a.pixels, logits, j), done);
         }
@@ -272,9 +276,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_channel *channel = NULL;
     spx_vault *vault = NULL;
     spx_pi_client *p = NULL;
-    json_t *answers = json_array(), *row;
+    json_t *answers = json_array();
     spx_status st;
-    size_t i;
     SPX_TRY(st, spx_pi_channel_options(cli, &v->pi, &co), done);
     if (v->image == NULL && v->data == NULL && cli->arg_count == 0 && v->prepare == 0) {
         st = spx_cli_usage(cli, "nothing to ask: give --image, --data or --prepare");
@@ -286,14 +289,15 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
     SPX_TRY(st, spx_channel_connect(&channel, v->connect, &co), done);
     SPX_TRY(st, spx_pi_client_open(&p, channel, vault, v->hash != NULL ? hash : NULL), done);
-    SPX_TRY(st, ask(cli, v, p, answers), done);
-    if (cli->json) {
-        st = spx_cli_print_json(json_incref(answers));
-    } else {
-        json_array_foreach(answers, i, row)
-        {
-            print_answer(row);
-        }
+    st = ask(cli, v, p, answers);
+    if (cli->json && (st == SPX_OK || json_array_size(answers) > 0)) {
+        /* Answers were paid for: they are printed even where a later one failed. */
+        const spx_status printed = spx_cli_print_json(json_incref(answers));
+        st = st != SPX_OK ? st : printed;
+    }
+    if (st == SPX_OK && !cli->json && v->prepare > 0) {
+        (void)printf("material for %llu queries is ready\n",
+                     (unsigned long long)spx_pi_client_ready(p));
     }
 done:
     spx_pi_client_close(p);

@@ -11,7 +11,7 @@ typedef struct spx_pi_values {
 
 #define SPX_PI_OPTIONS(STRUCT, FIELD)                                                              \
     SPX_OPT(STRING, STRUCT, FIELD.psk, "psk", "FILE", NULL,                                        \
-            "lines identity:KEY, keys of 64 hexadecimal digits"),                                  \
+            "lines identity:KEY (openssl rand -hex 32); a client uses the first"),                 \
         SPX_OPT(STRING, STRUCT, FIELD.cert, "cert", "FILE", NULL, "own certificate, PEM"),         \
         SPX_OPT(STRING, STRUCT, FIELD.key, "key", "FILE", NULL, "its private key, PEM"),           \
         SPX_OPT(STRING, STRUCT, FIELD.ca, "ca", "FILE", NULL,                                      \

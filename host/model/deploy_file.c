@@ -244,7 +244,8 @@ static spx_status check_head(const spx_h5 *f)
     int32_t schema = 0;
     spx_status st = spx_h5_read_text(f, "", "format", &format);
     if (st != SPX_OK || strcmp(format, FORMAT) != 0) {
-        st = SPX_FAIL(SPX_EFORMAT, "%s: not a deployed model", spx_h5_name(f));
+        st = SPX_FAIL(SPX_EFORMAT, "%s: not a deployed model (sphynx export makes one)",
+                      spx_h5_name(f));
     }
     spx_free(format);
     SPX_RETURN_IF(st);

@@ -59,7 +59,8 @@ spx_status spx_stream_check(const spx_stream_options *o)
                         (int)o->precision);
     }
     if (ops == NULL) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "device %s is not built in", spx_device_name(o->device));
+        return SPX_FAIL(SPX_EUNSUPPORTED, "device %s is not built in (cmake --preset cuda)",
+                        spx_device_name(o->device));
     }
     count = ops->count();
     if (o->index >= count) {

@@ -85,6 +85,7 @@ one_line "an image that is not there"
 check "the server goes on" 0 query --psk "$OUT/alice" "${images[@]}"
 check "more queries than allowed" 1 query --psk "$OUT/alice" "${images[@]}"
 has stderr 'queries' "more queries than allowed"
+has stdout '^test image 0: class' "an answer that was paid for is printed"
 stop
 jq -e '.answered == 5 and .failed >= 4' "$OUT/served" >"$OUT/jq" ||
     fail "serve: not the promised JSON"

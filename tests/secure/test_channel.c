@@ -308,6 +308,7 @@ SPX_TEST(plain_conversations_work_on_the_loopback_interface_and_nowhere_else)
     assert_non_null(strstr(spx_error_message(), "--psk"));
     CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "nonsense", &quick));
     CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:http", &quick));
+    CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:65536", &quick));
 }
 
 SPX_TEST(a_shared_key_authenticates_and_a_wrong_one_is_refused)

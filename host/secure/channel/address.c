@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,6 +29,9 @@ static spx_status split(const char *address, char host[HOST_BYTES], char port[PO
     if (n == 0 || n >= HOST_BYTES || strlen(colon + 1) == 0 || strlen(colon + 1) >= PORT_BYTES ||
         strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
         return SPX_FAIL(SPX_EINVAL, "address %s: expected HOST:PORT", address);
+    }
+    if (strtol(colon + 1, NULL, 10) > 65535) {
+        return SPX_FAIL(SPX_EINVAL, "address %s: ports end at 65535", address);
     }
     memcpy(host, from, n);
     host[n] = '\0';

@@ -519,7 +519,9 @@ spx_status spx_channel_handshake(spx_channel *c)
         st = not_done(c, io, until);
         if (st != SPX_OK) {
             c->broken = true;
-            return spx_fail_context(st, "handshake");
+            return spx_fail_context(st,
+                                    "handshake (do both parties give --psk with the same key, or "
+                                    "certificates?)");
         }
     }
     return SPX_OK;
