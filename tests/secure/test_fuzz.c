@@ -455,7 +455,10 @@ static void damage_file(fuzz *z, const char *vault, const char *name)
     size_t n;
     (void)snprintf(path, sizeof path, "%s/%s/%s", z->w.scratch.folder, vault, name);
     CHECK_OK(spx_file_read(path, 1u << 24, &data, &n));
-    assert_true(n > 0);
+    if (n == 0) {
+        spx_free(data);
+        return; /* cut to nothing in an earlier round */
+    }
     if (below(z, 3) == 0) {
         n = below(z, n);
     } else {
