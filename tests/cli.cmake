@@ -12,3 +12,6 @@ set_tests_properties(cli_private PROPERTIES LABELS slow)
 add_test(NAME cli_hostile
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_hostile.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack> ${CMAKE_CURRENT_SOURCE_DIR}/golden/aug_tiny.h5)
+add_test(NAME cli_fixtures
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_fixtures.sh $<TARGET_FILE:sphynx>
+                 ${CMAKE_CURRENT_SOURCE_DIR}/fixtures)
