@@ -3,6 +3,7 @@
 /* Single images: PNG files in and out, as 8-bit planes in the layout of packs. */
 #include "kernels/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,8 +11,9 @@
 
 /** An image in memory. */
 typedef struct spx_image {
-    int channels, height, width; /* channels: 1 (grey) or 3 (red, green, blue; sRGB) */
+    int channels, height, width; /* channels: 1 (grey) or 3 (red, green, blue) */
     uint8_t *pixels;             /* (channels, height, width) */
+    bool transparent;            /* reading: some pixel was, and was laid over black */
 } spx_image;
 
 /** A black image. @return SPX_OK, SPX_EINVAL (channels or a side out of range), SPX_ENOMEM */
@@ -19,12 +21,22 @@ SPX_MUST_CHECK spx_status spx_image_create(spx_image *image, int channels, int h
 void spx_image_clear(spx_image *image); /* takes a zeroed one */
 
 /**
- * Reads a PNG file, converted to 8 bits and the wanted channels; transparency is laid over black.
+ * Reads a PNG of any kind, as 8 bits and the wanted channels. Sample values are taken as stored, as
+ * training data is: no gamma, colour profile or linear light (chunks gAMA, cHRM, iCCP, sRGB, cICP
+ * change nothing). Fewer than 8 bits are scaled by 255 / (2^bits - 1), which is exact; 16 bits are
+ * divided by 257 and rounded, so that v * 257 and v are the same. Colour becomes grey by
+ * (19595 R + 38470 G + 7471 B + 32768) >> 16 at the stored depth (ITU-R BT.601's weights, as Pillow
+ * converts "RGB" to "L").
  * @param image  filled; spx_image_clear frees it. Zeroed on failure
+ * @param path   a file, or a stream that spx_file_read reads
  * @return SPX_OK, SPX_EINVAL (channels), SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (no PNG, damaged, a
- * side above SPX_IMAGE_MAX_SIDE), SPX_ENOMEM
+ * side above SPX_IMAGE_MAX_SIDE, more pixels than the file can hold), SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_image_read(spx_image *image, const char *path, int channels);
+
+/** The same from size bytes in memory; name is for messages. */
+SPX_MUST_CHECK spx_status spx_image_decode(spx_image *image, const char *name, const void *bytes,
+                                           size_t size, int channels);
 
 /** Writes a PNG file, whole or not at all. @return SPX_OK, SPX_EIO, SPX_ENOMEM */
 SPX_MUST_CHECK spx_status spx_image_write(const spx_image *image, const char *path);

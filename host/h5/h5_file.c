@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/h5/h5_private.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 
 /* Deflate expands at most 1032 times (zlib's own figure); other filters less on useful data. */
 #define MAX_EXPANSION 1032
+#define MAX_STREAM_BYTES ((size_t)4 << 30)
 
 struct spx_h5 {
     hid_t file, lapl;
@@ -160,36 +162,19 @@ static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes
 {
     struct stat info;
     spx_status st;
-    /* O_NONBLOCK so that a FIFO is refused rather than waited for. */
-    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", path, strerror(errno));
     }
     if (fstat(fd, &info) != 0) {
         st = SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
-        st = SPX_FAIL(SPX_EFORMAT, "%s: expected a regular file", path);
+    } else if (S_ISDIR(info.st_mode)) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: a folder; expected a file", path);
     } else {
         *bytes = (size_t)info.st_size;
         st = spx_h5_trailer_check(path, fd, NULL, *bytes, trust);
     }
     (void)close(fd);
-    return st;
-}
-
-spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
-{
-    spx_h5 *f = NULL;
-    size_t bytes = 0;
-    spx_status st;
-    *out = NULL;
-    SPX_RETURN_IF(check_path(path, trust, &bytes));
-    SPX_TRY(st, allocate(&f, path, bytes), fail);
-    SPX_TRY(st, open_with(f, path, H5Pcreate(H5P_FILE_ACCESS)), fail);
-    *out = f;
-    return SPX_OK;
-fail:
-    spx_h5_close(f);
     return st;
 }
 
@@ -213,6 +198,45 @@ spx_status spx_h5_open_image(spx_h5 **out, const char *name, const void *data, s
     }
     (void)snprintf(unique, sizeof unique, "%p", (void *)f);
     SPX_TRY(st, open_with(f, unique, fapl), fail);
+    *out = f;
+    return SPX_OK;
+fail:
+    spx_h5_close(f);
+    return st;
+}
+
+/* Standard input, a FIFO, a pipe: what cannot be sought in, as libhdf5 must. */
+static bool is_stream(const char *path)
+{
+    struct stat info;
+    return strcmp(path, "-") == 0 ||
+           (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
+}
+
+/* Opens a stream from memory; libhdf5 copies the bytes. */
+static spx_status open_stream(spx_h5 **out, const char *path, spx_h5_trust trust)
+{
+    void *data;
+    size_t size;
+    spx_status st;
+    SPX_RETURN_IF(spx_file_read(path, MAX_STREAM_BYTES, &data, &size));
+    st = spx_h5_open_image(out, path, data, size, trust);
+    spx_free(data);
+    return st;
+}
+
+spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
+{
+    spx_h5 *f = NULL;
+    size_t bytes = 0;
+    spx_status st;
+    *out = NULL;
+    if (is_stream(path)) {
+        return open_stream(out, path, trust);
+    }
+    SPX_RETURN_IF(check_path(path, trust, &bytes));
+    SPX_TRY(st, allocate(&f, path, bytes), fail);
+    SPX_TRY(st, open_with(f, path, H5Pcreate(H5P_FILE_ACCESS)), fail);
     *out = f;
     return SPX_OK;
 fail:

@@ -48,8 +48,8 @@ typedef enum spx_h5_trust {
 } spx_h5_trust;
 
 /**
- * Opens path read-only. Messages of this and all calls below name the file, and dataset or
- * attribute.
+ * Opens path read-only: a file, or a stream, which is read into memory. Messages of this and all
+ * calls below name the file, and dataset or attribute.
  * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (no HDF5, truncated, checksum), SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust);

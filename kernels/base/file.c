@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "kernels/base/file.h"
 
 #include "kernels/base/alloc.h"
@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -98,51 +100,99 @@ fail:
     return st;
 }
 
+#define FIRST_ROOM ((size_t)1 << 16) /* of a stream, whose length nobody knows */
+
+/* Makes *room bytes of *data, of which the first got stay. */
+static spx_status grow(void **data, size_t got, size_t room)
+{
+    void *more;
+    SPX_RETURN_IF(spx_alloc(&more, room));
+    if (got > 0) {
+        memcpy(more, *data, got);
+        explicit_bzero(*data, got); /* it may be a key */
+    }
+    spx_free(*data);
+    *data = more;
+    return SPX_OK;
+}
+
+/* Reads at most n bytes; *got 0 at the end. Waits where the descriptor is a non-blocking one. */
+static spx_status read_some(int fd, const char *path, size_t at, void *to, size_t n, size_t *got)
+{
+    for (;;) {
+        const ssize_t r = read(fd, to, n);
+        if (r >= 0) {
+            *got = (size_t)r;
+            return SPX_OK;
+        }
+        if (errno == EAGAIN) {
+            struct pollfd wait = {.fd = fd, .events = POLLIN};
+            (void)poll(&wait, 1, -1);
+        } else if (errno != EINTR) {
+            return SPX_FAIL(SPX_EIO, "%s: offset %zu: cannot read: %s", path, at, strerror(errno));
+        }
+    }
+}
+
 static spx_status read_open(int fd, const char *path, size_t max_bytes, void **data, size_t *size)
 {
     struct stat info;
-    size_t got = 0, bytes;
-    char *to;
+    size_t room = FIRST_ROOM, got = 0, n = 0, length = 0;
     if (fstat(fd, &info) != 0) {
         return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
     }
-    if (!S_ISREG(info.st_mode)) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: expected a regular file", path);
+    if (S_ISDIR(info.st_mode)) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: a folder; expected a file", path);
     }
-    bytes = (size_t)info.st_size;
-    if (bytes > max_bytes) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: %zu bytes, expected at most %zu", path, bytes, max_bytes);
+    if (S_ISBLK(info.st_mode) || (S_ISCHR(info.st_mode) && isatty(fd) == 0)) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: a device; expected a file or a pipe", path);
     }
-    SPX_RETURN_IF(spx_alloc(data, bytes + 1));
-    to = *data;
-    while (got < bytes) {
-        const ssize_t n = read(fd, to + got, bytes - got);
-        if (n < 0 && errno == EINTR) {
-            continue;
+    if (S_ISREG(info.st_mode) && info.st_size > 0) {
+        length = (size_t)info.st_size;
+        if (length > max_bytes) {
+            return SPX_FAIL(SPX_EFORMAT, "%s: %zu bytes, expected at most %zu", path, length,
+                            max_bytes);
         }
-        if (n <= 0) {
-            return SPX_FAIL(SPX_EIO, "%s: offset %zu: cannot read: %s", path, got,
-                            n < 0 ? strerror(errno) : "the file shrank");
-        }
-        got += (size_t)n;
+        room = length + 1;
     }
-    to[bytes] = '\0';
-    *size = bytes;
+    SPX_RETURN_IF(spx_alloc(data, room + 1));
+    for (;;) {
+        SPX_RETURN_IF(read_some(fd, path, got, (char *)*data + got, room - got, &n));
+        got += n;
+        if (n == 0) {
+            break;
+        }
+        if (got > max_bytes) {
+            return SPX_FAIL(SPX_EFORMAT, "%s: more than the %zu bytes expected at most", path,
+                            max_bytes);
+        }
+        if (got == room) {
+            room = room > max_bytes / 2 ? max_bytes + 1 : 2 * room;
+            SPX_RETURN_IF(grow(data, got, room + 1));
+        }
+    }
+    if (got < length) {
+        return SPX_FAIL(SPX_EIO, "%s: offset %zu: cannot read: the file shrank", path, got);
+    }
+    ((char *)*data)[got] = '\0';
+    *size = got;
     return SPX_OK;
 }
 
 spx_status spx_file_read(const char *path, size_t max_bytes, void **data, size_t *size)
 {
+    const bool standard = strcmp(path, "-") == 0;
     spx_status st;
-    /* O_NONBLOCK so that a FIFO is refused rather than waited for; regular files ignore it. */
-    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     *data = NULL;
     *size = 0;
     if (fd < 0) {
         return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", path, strerror(errno));
     }
-    st = read_open(fd, path, max_bytes, data, size);
-    (void)close(fd);
+    st = read_open(fd, standard ? "standard input" : path, max_bytes, data, size);
+    if (!standard) {
+        (void)close(fd);
+    }
     if (st != SPX_OK) {
         spx_free(*data);
         *data = NULL;

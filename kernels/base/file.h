@@ -24,11 +24,13 @@ typedef struct spx_span {
 SPX_MUST_CHECK spx_status spx_file_replace(const char *path, const spx_span *part, size_t parts);
 
 /**
- * Reads the whole regular file at path.
- * @param max_bytes  larger files are refused before anything is allocated
+ * Reads the whole of path: a regular file, or a stream (a FIFO, a pipe such as /dev/stdin or a
+ * shell's <(...), a terminal), until its end. "-" is standard input.
+ * @param max_bytes  larger files are refused before anything is allocated, longer streams when
+ * they pass it
  * @param data       receives size + 1 bytes, the last one 0, so that text may be used as a string;
  * free with spx_free. NULL on failure
- * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (not a regular file, too large), SPX_ENOMEM
+ * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (a folder, a device, too large), SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_file_read(const char *path, size_t max_bytes, void **data,
                                         size_t *size);

@@ -5,6 +5,7 @@
 #include "tests/support/spx_test.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static spx_scratch scratch;
 
@@ -45,18 +46,85 @@ SPX_TEST(a_full_disk_leaves_the_old_file_and_nothing_else)
     assert_int_equal(spx_scratch_files(&scratch), 1);
 }
 
-SPX_TEST(what_is_no_regular_file_is_neither_read_nor_replaced)
+SPX_TEST(what_is_no_regular_file_is_not_replaced)
 {
     SPX_UNUSED;
     const char *fifo = spx_scratch_path(&scratch, "fifo");
     const spx_span part = {"x", 1};
-    void *data;
-    size_t size;
     assert_int_equal(mkfifo(fifo, 0600), 0);
     CHECK_FAILS(SPX_EIO, spx_file_replace(fifo, &part, 1));
-    CHECK_FAILS(SPX_EFORMAT, spx_file_read(fifo, 100, &data, &size));
-    CHECK_FAILS(SPX_EFORMAT, spx_file_read(scratch.folder, 100, &data, &size));
     CHECK_FAILS(SPX_EIO, spx_file_replace(scratch.folder, &part, 1));
+}
+
+/* A child that writes n bytes, 0, 1, 2, ..., to the write end of a pipe, a thousand at a time. */
+static pid_t feed(int fd, size_t n)
+{
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        unsigned char bytes[1000];
+        for (size_t at = 0; at < n; at += sizeof bytes) {
+            for (size_t i = 0; i < sizeof bytes; i++) {
+                bytes[i] = (unsigned char)(at + i);
+            }
+            if (write(fd, bytes, n - at < sizeof bytes ? n - at : sizeof bytes) < 0) {
+                break;
+            }
+        }
+        _exit(0);
+    }
+    (void)close(fd);
+    return child;
+}
+
+static spx_status read_pipe(size_t n, size_t most, void **data, size_t *size)
+{
+    char path[32];
+    int end[2], code;
+    spx_status st;
+    pid_t child;
+    assert_int_equal(pipe(end), 0);
+    child = feed(end[1], n);
+    (void)snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
+    st = spx_file_read(path, most, data, size);
+    (void)close(end[0]);
+    assert_int_equal(waitpid(child, &code, 0), child);
+    return st;
+}
+
+SPX_TEST(a_pipe_is_read_to_its_end_up_to_the_limit)
+{
+    SPX_UNUSED;
+    static const size_t lengths[] = {0, 1, 999, 65535, 65536, 65537, 300000};
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        void *data;
+        size_t size;
+        CHECK_OK(read_pipe(lengths[k], lengths[k], &data, &size));
+        assert_int_equal(size, lengths[k]);
+        for (size_t i = 0; i < size; i++) {
+            assert_int_equal(((unsigned char *)data)[i], i & 0xff);
+        }
+        assert_int_equal(((char *)data)[size], 0);
+        spx_free(data);
+    }
+    for (size_t k = 1; k < sizeof lengths / sizeof *lengths; k++) {
+        void *data;
+        size_t size;
+        CHECK_FAILS(SPX_EFORMAT, read_pipe(lengths[k], lengths[k] - 1, &data, &size));
+        assert_null(data);
+    }
+}
+
+SPX_TEST(folders_and_devices_are_refused)
+{
+    SPX_UNUSED;
+    void *data;
+    size_t size;
+    CHECK_FAILS(SPX_EFORMAT, spx_file_read(scratch.folder, 100, &data, &size));
+    assert_non_null(strstr(spx_error_message(), "a folder"));
+    CHECK_FAILS(SPX_EFORMAT, spx_file_read("/dev/zero", 100, &data, &size));
+    assert_non_null(strstr(spx_error_message(), "a device"));
 }
 
 SPX_TEST(reading_refuses_absent_and_large_files)
@@ -87,7 +155,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_replaced_file_holds_the_parts_in_order),
         SPX_UNIT(a_full_disk_leaves_the_old_file_and_nothing_else),
-        SPX_UNIT(what_is_no_regular_file_is_neither_read_nor_replaced),
+        SPX_UNIT(what_is_no_regular_file_is_not_replaced),
+        SPX_UNIT(a_pipe_is_read_to_its_end_up_to_the_limit),
+        SPX_UNIT(folders_and_devices_are_refused),
         SPX_UNIT(reading_refuses_absent_and_large_files),
         SPX_UNIT(a_missing_folder_is_named),
     };

@@ -11,7 +11,6 @@ check "import" 0 "$sphynx" import "$weights" -o model.h5
 head -c 5000 model.h5 >cut.h5
 { head -c 5000 model.h5 && printf 'not what stood here' && tail -c +5020 model.h5; } >changed.h5
 mkdir folder work
-mkfifo pipe
 echo '{"init_channels": 1, "layers": 1e99, "reduce_at": [0]}' >plan-real.json
 echo '{"init_channels": 1, "layers": 3, "reduce_at": [0, -1]}' >plan-cell.json
 echo '[]' >plan-array.json
@@ -97,12 +96,12 @@ refused 1 'no image 24: the test split has 24' predict --model model.h5 --data p
 refused 1 'sides of' data preview pack.h5 -o work/grid.png --columns 1000
 
 # ---- files that are not what they should be ----
-for file in folder pipe /dev/zero; do
-    refused 1 'expected a regular file' inspect --model "$file"
-    refused 1 'expected a regular file' inspect --genotype "$file"
-    refused 1 'expected a regular file' inspect --config "$file"
-    refused 1 'expected a regular file' data check "$file"
-    refused 1 'expected a regular file' predict --model model.h5 "$file"
+for file in folder /dev/zero; do
+    refused 1 'a (folder|device); expected a file' inspect --model "$file"
+    refused 1 'a (folder|device); expected a file' inspect --genotype "$file"
+    refused 1 'a (folder|device); expected a file' inspect --config "$file"
+    refused 1 'a (folder|device); expected a file' data check "$file"
+    refused 1 'a (folder|device); expected a file' predict --model model.h5 "$file"
 done
 for file in cut.h5 changed.h5 plan-array.json; do
     refused 1 'damaged' inspect --model "$file"
