@@ -10,3 +10,11 @@ set_tests_properties(installed_tree_serves_a_program_outside PROPERTIES LABELS s
 add_test(NAME gpu_check_on_a_made_up_gpu
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/build/test_gpu_check.sh)
 set_tests_properties(gpu_check_on_a_made_up_gpu PROPERTIES LABELS slow SKIP_RETURN_CODE 77)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SPX_SANITIZE)
+  set(hardening full)
+else()
+  set(hardening loader) # debug builds and sanitizers leave the rest out
+endif()
+add_test(NAME programs_are_hardened
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/build/test_hardening.sh ${CMAKE_BINARY_DIR}
+                 ${hardening})

@@ -28,6 +28,30 @@ if(SPX_SANITIZE)
   target_link_options(spx_flags INTERFACE -fsanitize=${SPX_SANITIZE})
 endif()
 
+# A program never looks for libraries in the folder it is started from: CMake ends the RUNPATH of
+# what it builds with an empty component, which the loader reads as ".", unless it may write the
+# final one at once. Folders of libraries outside the default path stay in it, as absolute paths.
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+
+# What makes a memory fault in a program that strangers talk to harder to use. kernels/nn opts out
+# of the stack protector: its loops see no data of strangers but numbers.
+if(NOT SPX_SANITIZE)
+  include(CheckCCompilerFlag)
+  foreach(flag -fstack-protector-strong -fcf-protection)
+    string(MAKE_C_IDENTIFIER "SPX_HAVE_${flag}" have)
+    check_c_compiler_flag(${flag} ${have})
+    if(${have})
+      add_compile_options($<$<COMPILE_LANGUAGE:C>:${flag}>)
+    endif()
+  endforeach()
+  if(CMAKE_BUILD_TYPE MATCHES "^(Release|RelWithDebInfo|MinSizeRel)$") # it needs the optimiser
+    add_compile_options($<$<COMPILE_LANGUAGE:C>:-U_FORTIFY_SOURCE>
+                        $<$<COMPILE_LANGUAGE:C>:-D_FORTIFY_SOURCE=2>)
+  endif()
+endif()
+add_link_options(LINKER:-z,relro LINKER:-z,now)
+
 # Found here once, so that the rooms, the installed package and the summary agree.
 find_package(Threads REQUIRED)
 if(SPX_ENGINE_ONLY)
