@@ -4,20 +4,20 @@
 
 /* The commands in the order in which help lists them: spx_cmd_NAME, defined in cmd_NAME.c. */
 /* clang-format off: one a line */
-#define SPX_COMMANDS(X) \
-    X(data) \
-    X(doctor) \
-    X(bench) \
-    X(search) \
-    X(plan) \
-    X(inspect) \
-    X(import) \
-    X(train) \
-    X(export) \
-    X(eval) \
-    X(predict) \
-    X(serve) \
-    X(query) \
+#define SPX_COMMANDS(X)                                                                            \
+    X(data)                                                                                        \
+    X(doctor)                                                                                      \
+    X(bench)                                                                                       \
+    X(search)                                                                                      \
+    X(plan)                                                                                        \
+    X(inspect)                                                                                     \
+    X(import)                                                                                      \
+    X(train)                                                                                       \
+    X(export)                                                                                      \
+    X(eval)                                                                                        \
+    X(predict)                                                                                     \
+    X(serve)                                                                                       \
+    X(query)                                                                                       \
     X(cost)
 /* clang-format on */
 

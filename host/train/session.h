@@ -37,9 +37,9 @@ typedef struct spx_session {
     spx_ckpt checkpoint; /* the one resumed from; file NULL where there is none */
     spx_deadline deadline;
     spx_stream *stream;
-    char device[160];   /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3" */
-    bool moved;         /* the checkpoint is of another device: bits differ from here on */
-    spx_tuning *tuning; /* the checkpoint's choices, and the cache's where it has none */
+    char device[160];     /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3" */
+    bool moved;           /* the checkpoint is of another device: bits differ from here on */
+    spx_tuning *tuning;   /* the checkpoint's choices, and the cache's where it has none */
     spx_loop_state state; /* where to go on; zero for a new run */
 } spx_session;
 

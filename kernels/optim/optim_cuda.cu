@@ -314,5 +314,5 @@ spx_status difference_step_cuda(spx_stream *s, const double *norm, float *eps)
 
 } // namespace
 
-const spx_optim_backend spx_optim_cuda = {update_cuda, norm2_workspace_cuda, norm2_cuda,
-                                                     guard_cuda, difference_step_cuda};
+const spx_optim_backend spx_optim_cuda = {update_cuda, norm2_workspace_cuda, norm2_cuda, guard_cuda,
+                                          difference_step_cuda};

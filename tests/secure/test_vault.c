@@ -80,6 +80,74 @@ SPX_TEST(a_folder_that_others_write_into_is_refused)
     CHECK_OK(spx_vault_open(&vault, folder));
 }
 
+/* What another user owns is another's to fill: only root can make such a folder. */
+SPX_TEST(a_folder_or_a_key_of_another_user_is_refused)
+{
+    SPX_UNUSED;
+    static const char *const part[] = {"", ".key", ".id"};
+    if (geteuid() != 0) {
+        skip();
+    }
+    spx_vault_close(vault);
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        assert_int_equal(chown(inside(part[i]), 65534, 65534), 0);
+        CHECK_FAILS(SPX_EINVAL, spx_vault_open(&vault, folder));
+        assert_non_null(strstr(spx_error_message(), "another user"));
+        assert_int_equal(chown(inside(part[i]), 0, 0), 0);
+    }
+    CHECK_OK(spx_vault_open(&vault, folder));
+}
+
+SPX_TEST(a_key_that_others_can_read_is_refused)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } bad[] = {{".key", 0640}, {".key", 0604}, {".key", 0602}, {".id", 0620}, {".id", 0606}};
+    spx_vault_close(vault);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(chmod(inside(bad[i].name), bad[i].mode), 0);
+        CHECK_FAILS(SPX_EINVAL, spx_vault_open(&vault, folder));
+        assert_non_null(strstr(spx_error_message(), "chmod"));
+        assert_int_equal(chmod(inside(bad[i].name), 0600), 0);
+    }
+    CHECK_OK(spx_vault_open(&vault, folder));
+}
+
+SPX_TEST(a_link_planted_in_the_folder_is_neither_followed_nor_overwritten)
+{
+    SPX_UNUSED;
+    static const char *const temporary[] = {".tmp-a", ".tmp-.id", ".tmp-.key"};
+    char victim[600], got[4];
+    const spx_span part = {"dear", 4};
+    void *data;
+    size_t n;
+    (void)snprintf(victim, sizeof victim, "%s", spx_scratch_path(&scratch, "victim"));
+    CHECK_OK(spx_file_replace(victim, &part, 1));
+    for (size_t i = 0; i < sizeof temporary / sizeof temporary[0]; i++) {
+        assert_int_equal(symlink(victim, inside(temporary[i])), 0);
+    }
+    CHECK_OK(spx_vault_put(vault, "a", "abcd", 4)); /* beside the link it would have followed */
+    CHECK_OK(spx_vault_get(vault, "a", got, 4));
+    spx_vault_close(vault);
+    assert_int_equal(unlink(inside(".id")), 0);
+    assert_int_equal(unlink(inside(".key")), 0);
+    CHECK_OK(spx_vault_open(&vault, folder)); /* both are made anew */
+    assert_int_equal(symlink(victim, inside("b")), 0);
+    CHECK_FAILS(SPX_EIO, spx_vault_get(vault, "b", got, 4));
+    CHECK_OK(spx_file_read(victim, 100, &data, &n));
+    assert_int_equal(n, 4);
+    assert_memory_equal(data, "dear", 4);
+    spx_free(data);
+    spx_vault_close(vault);
+    assert_int_equal(unlink(inside(".key")), 0);
+    assert_int_equal(symlink(victim, inside(".key")), 0);
+    CHECK_FAILS(SPX_EIO, spx_vault_open(&vault, folder));
+    assert_int_equal(unlink(inside(".key")), 0);
+    CHECK_OK(spx_vault_open(&vault, folder));
+}
+
 SPX_TEST(every_changed_byte_is_noticed)
 {
     SPX_UNUSED;
@@ -221,6 +289,9 @@ int main(void)
         T(a_record_survives_and_is_replaced_whole),
         T(the_folder_is_the_owners_alone_and_nothing_in_it_is_readable),
         T(a_folder_that_others_write_into_is_refused),
+        T(a_folder_or_a_key_of_another_user_is_refused),
+        T(a_key_that_others_can_read_is_refused),
+        T(a_link_planted_in_the_folder_is_neither_followed_nor_overwritten),
         T(every_changed_byte_is_noticed),
         T(a_file_under_another_name_or_in_another_vault_does_not_open),
         T(sections_are_read_back_and_only_in_their_sizes_and_order),

@@ -2,7 +2,6 @@
 #include "host/secure/vault/vault.h"
 
 #include "kernels/base/alloc.h"
-#include "kernels/base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,13 +27,16 @@
 #define TAG_BYTES 16
 #define KEY_BYTES 32
 #define NAME_MAX_BYTES 100
-#define PATH_BYTES 1024
+#define FOLDER_BYTES 1024
+#define TEMPORARY_BYTES (NAME_MAX_BYTES + 8)
 #define TEMPORARY ".tmp-"
 #define CHUNK ((size_t)1 << 18)
 
+/* Everything is opened in the folder `dir` means, whose owner and mode were looked at: whatever
+ * becomes of the path afterwards, and no symbolic link is followed inside. */
 struct spx_vault {
-    char folder[PATH_BYTES - NAME_MAX_BYTES - 16];
-    int lock;
+    char folder[FOLDER_BYTES]; /* for messages */
+    int dir, lock;
     uint8_t key[KEY_BYTES], id[SPX_VAULT_ID_BYTES];
 };
 
@@ -49,7 +51,7 @@ typedef struct sealed {
 struct spx_vault_writer {
     spx_vault *vault;
     sealed s;
-    char name[NAME_MAX_BYTES + 1];
+    char name[NAME_MAX_BYTES + 1], temporary[TEMPORARY_BYTES];
 };
 
 struct spx_vault_reader {
@@ -69,22 +71,24 @@ static spx_status check_name(const char *name)
     return SPX_OK;
 }
 
-static const char *path_of(const spx_vault *v, const char *prefix, const char *name,
-                           char path[PATH_BYTES])
+static spx_status io_error(const spx_vault *v, const char *name)
 {
-    (void)snprintf(path, PATH_BYTES, "%s/%s%s", v->folder, prefix, name);
-    return path;
+    return SPX_FAIL(SPX_EIO, "%s/%s: %s", v->folder, name, strerror(errno));
 }
 
 static spx_status sync_folder(const spx_vault *v)
 {
-    const int fd = open(v->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool ok = fd >= 0 && fsync(fd) == 0;
-    const int error = errno;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return ok ? SPX_OK : SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(error));
+    return fsync(v->dir) == 0 ? SPX_OK : SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
+}
+
+/* A new file that was never anyone else's to read, not even while it is written; what lay under
+ * the name, be it a symbolic link to elsewhere, is unlinked, never opened. */
+static spx_status open_temporary(const spx_vault *v, const char *name, char temporary[], int *fd)
+{
+    (void)snprintf(temporary, TEMPORARY_BYTES, TEMPORARY "%s", name);
+    (void)unlinkat(v->dir, temporary, 0);
+    *fd = openat(v->dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return *fd >= 0 ? SPX_OK : io_error(v, temporary);
 }
 
 static spx_status write_fully(int fd, const unsigned char *p, size_t n, const char *name)
@@ -103,44 +107,67 @@ static spx_status write_fully(int fd, const unsigned char *p, size_t n, const ch
     return SPX_OK;
 }
 
-/* Random bytes as a file that was never anyone else's to read, not even while it is written. */
+static spx_status read_fully(int fd, unsigned char *p, size_t n, const char *name)
+{
+    while (n > 0) {
+        const ssize_t got = read(fd, p, n);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return SPX_FAIL(SPX_EIO, "vault: %s: %s", name, strerror(errno));
+        }
+        if (got == 0) {
+            return SPX_FAIL(SPX_EFORMAT, "vault: %s: shorter than expected", name);
+        }
+        p += got;
+        n -= (size_t)got;
+    }
+    return SPX_OK;
+}
+
+/* Random bytes as a file of the vault itself. */
 static spx_status make_file(const spx_vault *v, const char *name, uint8_t *out, size_t n)
 {
-    char from[PATH_BYTES], to[PATH_BYTES];
-    const int fd =
-        open(path_of(v, TEMPORARY, name, from), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char temporary[TEMPORARY_BYTES];
     spx_status st;
-    if (fd < 0) {
-        return SPX_FAIL(SPX_EIO, "%s: %s", from, strerror(errno));
-    }
+    int fd;
+    SPX_RETURN_IF(open_temporary(v, name, temporary, &fd));
     randombytes_buf(out, n);
     st = write_fully(fd, out, n, name);
-    if (st == SPX_OK && (fsync(fd) != 0 || rename(from, path_of(v, "", name, to)) != 0)) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", from, strerror(errno));
+    if (st == SPX_OK && (fsync(fd) != 0 || renameat(v->dir, temporary, v->dir, name) != 0)) {
+        st = io_error(v, temporary);
     }
     (void)close(fd);
     return st == SPX_OK ? sync_folder(v) : st;
 }
 
-/* Bytes of a plain file of the vault itself (key, id): made at random the first time. */
-static spx_status load_or_make(spx_vault *v, const char *name, uint8_t *out, size_t n)
+/* Bytes of a plain file of the vault itself (key, id): made at random the first time.
+ * @param allowed  what its mode may grant to group and others */
+static spx_status load_or_make(spx_vault *v, const char *name, mode_t allowed, uint8_t *out,
+                               size_t n)
 {
-    char path[PATH_BYTES];
-    void *data;
-    size_t size;
-    spx_status st = spx_file_read(path_of(v, "", name, path), 4096, &data, &size);
-    if (st == SPX_ENOTFOUND) {
-        return make_file(v, name, out, n);
+    struct stat info;
+    spx_status st = SPX_OK;
+    /* O_NONBLOCK so that a pipe in its place is refused rather than waited for. */
+    const int fd = openat(v->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? make_file(v, name, out, n) : io_error(v, name);
     }
-    SPX_RETURN_IF(st);
-    if (size == n) {
-        memcpy(out, data, n);
+    if (fstat(fd, &info) != 0) {
+        st = io_error(v, name);
+    } else if (!S_ISREG(info.st_mode) || info.st_size != (off_t)n) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s/%s: %lld bytes, expected %zu; is this folder a vault?",
+                      v->folder, name, (long long)info.st_size, n);
+    } else if (info.st_uid != geteuid()) {
+        st = SPX_FAIL(SPX_EINVAL, "%s/%s: belongs to another user: refused", v->folder, name);
+    } else if ((info.st_mode & (S_IRWXG | S_IRWXO) & ~allowed) != 0) {
+        st = SPX_FAIL(SPX_EINVAL, "%s/%s: others can %s it; chmod go-rwx it first", v->folder, name,
+                      allowed == 0 ? "read or write" : "write");
     } else {
-        st = SPX_FAIL(SPX_EFORMAT, "%s: %zu bytes, expected %zu; is this folder a vault?", path,
-                      size, n);
+        st = read_fully(fd, out, n, name);
     }
-    sodium_memzero(data, size);
-    spx_free(data);
+    (void)close(fd);
     return st;
 }
 
@@ -148,17 +175,21 @@ static spx_status each_file(spx_vault *v, const char *prefix,
                             spx_status (*each)(void *ctx, const char *name, uint64_t bytes),
                             void *ctx)
 {
-    DIR *d = opendir(v->folder);
+    const int fd = openat(v->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     spx_status st = SPX_OK;
     if (d == NULL) {
-        return SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
+        st = SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return st;
     }
     for (struct dirent *e; st == SPX_OK && (e = readdir(d)) != NULL;) {
         struct stat info;
-        char path[PATH_BYTES];
-        if (strlen(e->d_name) <= NAME_MAX_BYTES + 8 &&
+        if (strlen(e->d_name) < TEMPORARY_BYTES &&
             strncmp(e->d_name, prefix, strlen(prefix)) == 0 &&
-            stat(path_of(v, "", e->d_name, path), &info) == 0 && S_ISREG(info.st_mode)) {
+            fstatat(v->dir, e->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode)) {
             st = each(ctx, e->d_name, (uint64_t)info.st_size);
         }
     }
@@ -168,16 +199,38 @@ static spx_status each_file(spx_vault *v, const char *prefix,
 
 static spx_status remove_left(void *ctx, const char *name, uint64_t bytes)
 {
-    char path[PATH_BYTES];
+    const spx_vault *v = ctx;
     (void)bytes;
-    (void)unlink(path_of(ctx, "", name, path));
+    (void)unlinkat(v->dir, name, 0);
+    return SPX_OK;
+}
+
+/* Opens the folder, made where there is none, and refuses one that others command. */
+static spx_status open_folder(spx_vault *v)
+{
+    struct stat info;
+    if (mkdir(v->folder, 0700) != 0 && errno != EEXIST) {
+        return SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
+    }
+    v->dir = open(v->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (v->dir < 0 || fstat(v->dir, &info) != 0) {
+        return SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
+    }
+    if (info.st_uid != geteuid()) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "%s: this folder belongs to another user; chown it, or name another by "
+                        "--state",
+                        v->folder);
+    }
+    if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "%s: others can write into this folder; chmod go-w it first",
+                        v->folder);
+    }
     return SPX_OK;
 }
 
 spx_status spx_vault_open(spx_vault **out, const char *folder)
 {
-    char path[PATH_BYTES];
-    struct stat info;
     spx_status st;
     spx_vault *v;
     *out = NULL;
@@ -188,32 +241,24 @@ spx_status spx_vault_open(spx_vault **out, const char *folder)
     if (v == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "vault");
     }
-    v->lock = -1;
+    v->dir = v->lock = -1;
     if (strlen(folder) >= sizeof v->folder) {
         st = SPX_FAIL(SPX_EINVAL, "%.60s...: the path is too long", folder);
         goto fail;
     }
     memcpy(v->folder, folder, strlen(folder) + 1);
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", folder, strerror(errno));
-        goto fail;
-    }
-    if (stat(folder, &info) != 0 || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        st = SPX_FAIL(SPX_EINVAL, "%s: others can write into this folder; chmod go-w it first",
-                      folder);
-        goto fail;
-    }
-    v->lock = open(path_of(v, "", ".lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    SPX_TRY(st, open_folder(v), fail);
+    v->lock = openat(v->dir, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (v->lock < 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
+        st = SPX_FAIL(SPX_EIO, "%s/.lock: %s", folder, strerror(errno));
         goto fail;
     }
     if (flock(v->lock, LOCK_EX | LOCK_NB) != 0) {
         st = SPX_FAIL(SPX_EINVAL, "%s: in use by another process", folder);
         goto fail;
     }
-    SPX_TRY(st, load_or_make(v, ".key", v->key, sizeof v->key), fail);
-    SPX_TRY(st, load_or_make(v, ".id", v->id, sizeof v->id), fail);
+    SPX_TRY(st, load_or_make(v, ".key", 0, v->key, sizeof v->key), fail);
+    SPX_TRY(st, load_or_make(v, ".id", S_IRGRP | S_IROTH, v->id, sizeof v->id), fail);
     SPX_TRY(st, each_file(v, TEMPORARY, remove_left, v), fail);
     *out = v;
     return SPX_OK;
@@ -227,6 +272,9 @@ void spx_vault_close(spx_vault *v)
     if (v != NULL) {
         if (v->lock >= 0) {
             (void)close(v->lock);
+        }
+        if (v->dir >= 0) {
+            (void)close(v->dir);
         }
         sodium_memzero(v, sizeof *v);
         free(v);
@@ -253,7 +301,7 @@ const uint8_t *spx_vault_id(const spx_vault *v)
 spx_status spx_vault_free_bytes(const spx_vault *v, uint64_t *bytes)
 {
     struct statvfs f;
-    if (statvfs(v->folder, &f) != 0) {
+    if (fstatvfs(v->dir, &f) != 0) {
         return SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
     }
     *bytes = (uint64_t)f.f_bavail * f.f_frsize;
@@ -262,10 +310,9 @@ spx_status spx_vault_free_bytes(const spx_vault *v, uint64_t *bytes)
 
 spx_status spx_vault_remove(spx_vault *v, const char *name)
 {
-    char path[PATH_BYTES];
     SPX_RETURN_IF(check_name(name));
-    if (unlink(path_of(v, "", name, path)) != 0 && errno != ENOENT) {
-        return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
+    if (unlinkat(v->dir, name, 0) != 0 && errno != ENOENT) {
+        return io_error(v, name);
     }
     return sync_folder(v);
 }
@@ -328,28 +375,8 @@ static bool begin_section(sealed *s, int encrypt)
     return EVP_CipherInit_ex(s->cipher, EVP_aes_256_gcm(), NULL, s->key, nonce, encrypt) == 1;
 }
 
-static spx_status read_fully(int fd, unsigned char *p, size_t n, const char *name)
-{
-    while (n > 0) {
-        const ssize_t got = read(fd, p, n);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return SPX_FAIL(SPX_EIO, "vault: %s: %s", name, strerror(errno));
-        }
-        if (got == 0) {
-            return SPX_FAIL(SPX_EFORMAT, "vault: %s: shorter than expected", name);
-        }
-        p += got;
-        n -= (size_t)got;
-    }
-    return SPX_OK;
-}
-
 spx_status spx_vault_writer_open(spx_vault_writer **out, spx_vault *v, const char *name)
 {
-    char path[PATH_BYTES];
     uint8_t head[MAGIC_BYTES + SALT_BYTES];
     spx_status st;
     int fd;
@@ -363,9 +390,8 @@ spx_status spx_vault_writer_open(spx_vault_writer **out, spx_vault *v, const cha
     w->vault = v;
     w->s.fd = -1;
     memcpy(w->name, name, strlen(name) + 1);
-    fd = open(path_of(v, TEMPORARY, name, path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
+    st = open_temporary(v, name, w->temporary, &fd);
+    if (st != SPX_OK) {
         free(w);
         return st;
     }
@@ -404,9 +430,8 @@ spx_status spx_vault_write(spx_vault_writer *w, const void *data, size_t n)
 
 void spx_vault_abort(spx_vault_writer *w)
 {
-    char path[PATH_BYTES];
     if (w != NULL) {
-        (void)unlink(path_of(w->vault, TEMPORARY, w->name, path));
+        (void)unlinkat(w->vault->dir, w->temporary, 0);
         sealed_clear(&w->s);
         free(w);
     }
@@ -414,16 +439,14 @@ void spx_vault_abort(spx_vault_writer *w)
 
 spx_status spx_vault_commit(spx_vault_writer *w)
 {
-    char from[PATH_BYTES], to[PATH_BYTES];
+    const spx_vault *v = w->vault;
     spx_status st = SPX_OK;
-    (void)path_of(w->vault, TEMPORARY, w->name, from);
-    (void)path_of(w->vault, "", w->name, to);
-    if (fsync(w->s.fd) != 0 || rename(from, to) != 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", to, strerror(errno));
+    if (fsync(w->s.fd) != 0 || renameat(v->dir, w->temporary, v->dir, w->name) != 0) {
+        st = io_error(v, w->name);
         spx_vault_abort(w);
         return st;
     }
-    st = sync_folder(w->vault);
+    st = sync_folder(v);
     sealed_clear(&w->s);
     free(w);
     return st;
@@ -431,16 +454,16 @@ spx_status spx_vault_commit(spx_vault_writer *w)
 
 spx_status spx_vault_reader_open(spx_vault_reader **out, spx_vault *v, const char *name)
 {
-    char path[PATH_BYTES];
     uint8_t head[MAGIC_BYTES + SALT_BYTES];
     spx_status st;
     int fd;
     spx_vault_reader *r;
     *out = NULL;
     SPX_RETURN_IF(check_name(name));
-    fd = open(path_of(v, "", name, path), O_RDONLY | O_CLOEXEC);
+    fd = openat(v->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
-        return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", path, strerror(errno));
+        return errno == ENOENT ? SPX_FAIL(SPX_ENOTFOUND, "%s/%s: not there", v->folder, name)
+                               : io_error(v, name);
     }
     st = read_fully(fd, head, sizeof head, name);
     if (st == SPX_OK && memcmp(head, MAGIC, MAGIC_BYTES) != 0) {

@@ -22,8 +22,8 @@ typedef struct spx_vault spx_vault;
 /**
  * Opens the folder, making it (0700), its key and its id the first time. Files that a killed
  * process left half-written are removed.
- * @return SPX_OK; SPX_EINVAL (in use by another process; others may write into the folder);
- * SPX_EFORMAT (not a vault); SPX_EIO
+ * @return SPX_OK; SPX_EINVAL (in use by another process; the folder, its key or its id belongs to
+ * another user or others may write into it, or read the key); SPX_EFORMAT (not a vault); SPX_EIO
  */
 SPX_MUST_CHECK spx_status spx_vault_open(spx_vault **out, const char *folder);
 void spx_vault_close(spx_vault *v); /* NULL is a no-op */
