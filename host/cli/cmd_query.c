@@ -289,6 +289,12 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
     SPX_TRY(st, spx_channel_connect(&channel, v->connect, &co), done);
     SPX_TRY(st, spx_pi_client_open(&p, channel, vault, v->hash != NULL ? hash : NULL), done);
+    if (spx_pi_client_removed(p) > 0) {
+        (void)fprintf(stderr,
+                      "query: material of an earlier version was removed (%llu queries); "
+                      "make new with query --prepare N\n",
+                      (unsigned long long)spx_pi_client_removed(p));
+    }
     st = ask(cli, v, p, answers);
     if (cli->json && (st == SPX_OK || json_array_size(answers) > 0)) {
         /* Answers were paid for: they are printed even where a later one failed. */

@@ -131,6 +131,8 @@ void spx_pi_client_close(spx_pi_client *p);
 
 const spx_deploy *spx_pi_client_model(const spx_pi_client *p); /* public; borrowed */
 const spx_pi_plan *spx_pi_client_plan(const spx_pi_client *p); /* borrowed */
+/** Units of an earlier version of the program that were removed when p was opened. */
+uint64_t spx_pi_client_removed(const spx_pi_client *p);
 /** Queries for which material is ready. */
 uint64_t spx_pi_client_ready(const spx_pi_client *p);
 

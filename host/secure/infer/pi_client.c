@@ -1,41 +1,15 @@
-#include "host/secure/infer/pi_private.h"
+/* The client: opening, asking. */
+#include "host/secure/infer/pi_client_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/ct.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct spx_pi_client {
-    spx_channel *channel;
-    spx_vault *vault;
-    spx_deploy *model;
-    spx_pi_plan *plan;
-    uint8_t server[SPX_PI_ID];
-    uint64_t spent; /* first number not spent, as both parties agreed */
-    spx_prg prg;
-};
-
-/* What preparing a batch keeps from query to query. */
-typedef struct batch {
-    spx_pi_client *p;
-    spx_pool *pool;
-    spx_gc_key key;
-    spx_ot_sender *ot;
-    spx_he_key *he[SPX_HE_SETS];
-    spx_pi_shares shares;
-    uint8_t *request, *response; /* one exchange's */
-    uint64_t *words;             /* one exchange's shares */
-    spx_block *zero;             /* one chunk's labels */
-    size_t words_bytes, zero_bytes;
-    uint8_t *message; /* one chunk's OT message, then its tables */
-    spx_pi_layer *layer;
-} batch;
 
 /* ---- masks and labels, from a unit's seeds ---- */
 
 /* The client's share of an image or an activation: AES-CTR, the value's number as nonce. */
-static void draw_masks(const spx_pi_unit *u, int value, size_t n, int64_t *out)
+void spx_pi_draw_masks(const spx_pi_unit *u, int value, size_t n, int64_t *out)
 {
     spx_aes_key key;
     spx_block block[64];
@@ -50,36 +24,12 @@ static void draw_masks(const spx_pi_unit *u, int value, size_t n, int64_t *out)
 }
 
 /* K = L0 ^ M0 of a chunk's input wires: what answers for them are made of. */
-static void draw_answers(const spx_pi_unit *u, int relu, int chunk, size_t n, spx_block *out)
+void spx_pi_draw_answers(const spx_pi_unit *u, int relu, int chunk, size_t n, spx_block *out)
 {
     spx_aes_key key;
     spx_aes_expand(&key, &u->label_seed, 1);
     spx_aes_ctr(&key, (uint64_t)relu << 32 | (uint32_t)chunk, 0, out, n);
     spx_wipe(&key, sizeof key);
-}
-
-static spx_status draw_all_masks(const spx_pi_unit *u, const spx_pi_shares *s)
-{
-    for (int v = 0; v < s->model->n_values; v++) {
-        if (s->model->value[v].kind != SPX_DEPLOY_LINEAR) {
-            draw_masks(u, v, spx_deploy_count(s->model, v), spx_pi_share(s, v));
-        }
-    }
-    return SPX_OK;
-}
-
-/* The public ops that read values of one depth. */
-static void apply_public(const spx_pi_shares *s, int depth)
-{
-    const spx_deploy *m = s->model;
-    for (int i = 0; i < m->n_ops; i++) {
-        const spx_deploy_op *op = &m->op[i];
-        if ((op->kind == SPX_DEPLOY_POOL || op->kind == SPX_DEPLOY_PICK) &&
-            m->value[op->in].depth == depth) {
-            spx_deploy_apply(m, i, spx_pi_share(s, op->in), spx_pi_share(s, op->out), s->scratch,
-                             s->pool);
-        }
-    }
 }
 
 /* ---- opening ---- */
@@ -106,7 +56,7 @@ static spx_status receive_model(spx_pi_client *p, const spx_pi_welcome *w)
 
 typedef struct scan {
     spx_pi_client *p;
-    int64_t least; /* smallest number not spent, -1: none */
+    int64_t least, most; /* smallest and greatest number not spent, -1: none */
     uint64_t count;
     char spent[SPX_PI_NAME]; /* a unit that is spent; "" */
 } scan;
@@ -120,6 +70,7 @@ static spx_status look(void *ctx, const char *name, uint64_t bytes)
         memcpy(s->spent, name, strlen(name) + 1);
     } else if (number >= 0) {
         s->count++;
+        s->most = number > s->most ? number : s->most;
         s->least = s->least < 0 || number < s->least ? number : s->least;
     }
     return SPX_OK;
@@ -131,7 +82,7 @@ static spx_status scan_units(spx_pi_client *p, scan *s)
     char prefix[SPX_PI_NAME];
     spx_pi_name(prefix, 'u', p->server, p->model->hash, -1);
     do {
-        *s = (scan){.p = p, .least = -1};
+        *s = (scan){.p = p, .least = -1, .most = -1};
         SPX_RETURN_IF(spx_vault_list(p->vault, prefix, look, s));
         if (s->spent[0] != '\0') {
             SPX_RETURN_IF(spx_vault_remove(p->vault, s->spent));
@@ -144,27 +95,41 @@ static spx_status put_spent(spx_pi_client *p, uint64_t spent)
 {
     char name[SPX_PI_NAME];
     spx_pi_name(name, 's', p->server, p->model->hash, -1);
-    SPX_RETURN_IF(spx_vault_put(p->vault, name, &spent, sizeof spent));
+    SPX_RETURN_IF(spx_pi_record_put(p->vault, name, &spent, sizeof spent));
     p->spent = spent;
     return SPX_OK;
+}
+
+/* What this client has spent. A record of this version is written before any unit: where there is
+ * none, the units that lie there are of an earlier program, whose seeds mean something else. They
+ * count as spent. */
+static spx_status own_spent(spx_pi_client *p)
+{
+    char name[SPX_PI_NAME];
+    uint64_t version = 0;
+    scan s;
+    spx_pi_name(name, 's', p->server, p->model->hash, -1);
+    p->spent = 0;
+    const spx_status st = spx_pi_record_get(p->vault, name, &p->spent, sizeof p->spent, &version);
+    if (st == SPX_OK && version == SPX_PI_VERSION) {
+        return SPX_OK;
+    }
+    if (st != SPX_OK && st != SPX_ENOTFOUND) {
+        return st;
+    }
+    SPX_RETURN_IF(scan_units(p, &s));
+    p->removed = s.count;
+    return put_spent(p, s.most < 0 ? p->spent : (uint64_t)s.most + 1);
 }
 
 /* Both sides say what they think is spent; the higher number holds. */
 static spx_status agree(spx_pi_client *p, const spx_pi_welcome *w)
 {
-    char name[SPX_PI_NAME];
-    uint64_t mine = 0;
     scan s;
-    spx_status st;
-    spx_pi_name(name, 's', p->server, p->model->hash, -1);
-    st = spx_vault_get(p->vault, name, &mine, sizeof mine);
-    if (st != SPX_OK && st != SPX_ENOTFOUND) {
-        return st;
-    }
-    SPX_RETURN_IF(spx_channel_send(p->channel, SPX_PI_STATE, &mine, sizeof mine));
+    SPX_RETURN_IF(own_spent(p));
+    SPX_RETURN_IF(spx_channel_send(p->channel, SPX_PI_STATE, &p->spent, sizeof p->spent));
     SPX_RETURN_IF(spx_channel_flush(p->channel));
-    p->spent = mine;
-    if (w->spent > mine) {
+    if (w->spent > p->spent) {
         SPX_RETURN_IF(put_spent(p, w->spent));
     }
     return scan_units(p, &s);
@@ -220,7 +185,8 @@ fail:
     return st;
 }
 
-static spx_status command(spx_pi_client *p, spx_pi_verb verb, uint64_t arg, const spx_pi_unit *u)
+spx_status spx_pi_client_command(spx_pi_client *p, spx_pi_verb verb, uint64_t arg,
+                                 const spx_pi_unit *u)
 {
     spx_pi_command c = {.verb = verb, .arg = arg};
     if (u != NULL) {
@@ -236,7 +202,7 @@ void spx_pi_client_close(spx_pi_client *p)
     }
     /* Not where it failed before: the reason must stay the message of the thread. */
     if (p->plan != NULL && !spx_channel_broken(p->channel) &&
-        command(p, SPX_PI_BYE, 0, NULL) == SPX_OK) {
+        spx_pi_client_command(p, SPX_PI_BYE, 0, NULL) == SPX_OK) {
         (void)!spx_channel_flush(p->channel);
     }
     spx_pi_plan_destroy(p->plan);
@@ -255,6 +221,11 @@ const spx_pi_plan *spx_pi_client_plan(const spx_pi_client *p)
     return p->plan;
 }
 
+uint64_t spx_pi_client_removed(const spx_pi_client *p)
+{
+    return p->removed;
+}
+
 uint64_t spx_pi_client_ready(const spx_pi_client *p)
 {
     union {
@@ -263,282 +234,6 @@ uint64_t spx_pi_client_ready(const spx_pi_client *p)
     } self = {p}; /* removing what is spent changes nothing a caller can see */
     scan s;
     return scan_units(self.out, &s) == SPX_OK ? s.count : 0;
-}
-
-/* ---- preparing ---- */
-
-static void batch_clear(batch *b)
-{
-    for (int set = 0; set < SPX_HE_SETS; set++) {
-        spx_he_key_destroy(b->he[set]);
-    }
-    spx_ot_sender_destroy(b->ot);
-    spx_pi_shares_clear(&b->shares);
-    spx_wipe(&b->key, sizeof b->key);
-    spx_free(b->request);
-    spx_free(b->response);
-    spx_pi_free_secret(b->words, b->words_bytes);
-    spx_pi_free_secret(b->zero, b->zero_bytes);
-    spx_free(b->message);
-}
-
-static spx_status batch_buffers(batch *b)
-{
-    const spx_pi_plan *plan = b->p->plan;
-    size_t request = 0, response = 0, words = 0, zero = 0, message = 0;
-    void *p[5] = {NULL};
-    for (int i = 0; i < plan->n_exchanges; i++) {
-        const spx_he_facts *f = plan->exchange[i].facts;
-        const size_t n =
-            f->input_elements > f->output_elements ? f->input_elements : f->output_elements;
-        request = f->request_bytes > request ? f->request_bytes : request;
-        response = f->response_bytes > response ? f->response_bytes : response;
-        words = n > words ? n : words;
-    }
-    for (int i = 0; i < plan->n_relus; i++) {
-        const spx_pi_chunk c = spx_pi_chunk_of(&plan->relu[i], 0);
-        const size_t ot = spx_ot_bytes(c.wires), n = ot > c.table_bytes ? ot : c.table_bytes;
-        zero = 2 * spx_ot_room(c.wires) > zero ? 2 * spx_ot_room(c.wires) : zero;
-        message = n > message ? n : message;
-    }
-    SPX_RETURN_IF(spx_alloc(&p[0], request));
-    b->request = p[0];
-    SPX_RETURN_IF(spx_alloc(&p[1], response));
-    b->response = p[1];
-    b->words_bytes = words * sizeof(uint64_t);
-    b->zero_bytes = zero * sizeof(spx_block);
-    SPX_RETURN_IF(spx_alloc(&p[2], b->words_bytes));
-    b->words = p[2];
-    SPX_RETURN_IF(spx_alloc(&p[3], b->zero_bytes));
-    b->zero = p[3];
-    SPX_RETURN_IF(spx_alloc(&p[4], message));
-    b->message = p[4];
-    return spx_pi_shares_create(&b->shares, b->p->model, b->pool);
-}
-
-/* The batch's first words: who numbers what, oblivious transfers, the circuits' public start. */
-static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
-{
-    spx_pi_client *p = b->p;
-    spx_pi_allow allow;
-    uint8_t session[SPX_OT_SESSION_BYTES], hello_bytes[SPX_OT_HELLO_BYTES];
-    uint8_t points[SPX_OT_POINTS_BYTES], trees[SPX_OT_TREES_BYTES];
-    SPX_RETURN_IF(command(p, SPX_PI_PREPARE, n, NULL));
-    SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_ALLOW, &allow, sizeof allow));
-    if (allow.first < p->spent || n > SPX_PI_MAX_NUMBER || allow.first > SPX_PI_MAX_NUMBER - n) {
-        return SPX_FAIL(SPX_EFORMAT, "the server numbers new material %llu, out of range",
-                        (unsigned long long)allow.first);
-    }
-    *first = allow.first;
-    spx_gc_key_draw(&b->key, &p->prg);
-    spx_pi_session(spx_vault_id(p->vault), p->server, p->model->hash, allow.nonce, session);
-    SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_OT_HELLO, hello_bytes, sizeof hello_bytes));
-    SPX_RETURN_IF(spx_ot_sender_create(&b->ot, session, b->key.delta, &p->prg, hello_bytes,
-                                       sizeof hello_bytes, points));
-    SPX_RETURN_IF(spx_channel_send(p->channel, SPX_PI_OT_POINTS, points, sizeof points));
-    SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_OT_TREES, trees, sizeof trees));
-    SPX_RETURN_IF(spx_ot_sender_setup(b->ot, trees, sizeof trees));
-    return spx_channel_send(p->channel, SPX_PI_START, &b->key.start, sizeof b->key.start);
-}
-
-/* New encryption keys, and their public parts to the server. */
-static spx_status renew_keys(batch *b)
-{
-    const spx_pi_plan *plan = b->p->plan;
-    void *message;
-    uint8_t *at;
-    spx_status st = SPX_OK;
-    SPX_RETURN_IF(spx_alloc(&message, plan->public_bytes));
-    at = message;
-    for (int set = 0; st == SPX_OK && set < SPX_HE_SETS; set++) {
-        spx_he_key_destroy(b->he[set]);
-        b->he[set] = NULL;
-        if (plan->set_used[set]) {
-            st = spx_he_key_create(&b->he[set], set, &b->p->prg);
-            if (st == SPX_OK) {
-                spx_he_key_public(b->he[set], at);
-                at += spx_he_public_bytes(set);
-            }
-        }
-    }
-    if (st == SPX_OK) {
-        st = spx_channel_send(b->p->channel, SPX_PI_KEYS, message, plan->public_bytes);
-    }
-    spx_free(message);
-    return st;
-}
-
-static spx_status send_request(batch *b, const spx_pi_exchange *x)
-{
-    const spx_deploy *m = b->p->model;
-    size_t at = 0;
-    for (int i = 0; i < x->n_in; i++) {
-        const size_t n = spx_deploy_count(m, x->in[i]);
-        memcpy(b->words + at, spx_pi_share(&b->shares, x->in[i]), n * sizeof *b->words);
-        at += n;
-    }
-    SPX_RETURN_IF(
-        spx_he_encrypt(x->he, b->he[x->facts->set], &b->p->prg, 1, b->words, b->request, b->pool));
-    return spx_channel_send(b->p->channel, SPX_PI_REQUEST, b->request, x->facts->request_bytes);
-}
-
-static spx_status recv_response(batch *b, const spx_pi_exchange *x)
-{
-    const spx_deploy *m = b->p->model;
-    const size_t bytes = x->facts->response_bytes;
-    size_t at = 0;
-    SPX_RETURN_IF(spx_channel_recv(b->p->channel, SPX_PI_RESPONSE, b->response, bytes));
-    SPX_RETURN_IF(
-        spx_he_decrypt(x->he, b->he[x->facts->set], 1, b->response, bytes, b->words, b->pool));
-    for (int i = 0; i < x->n_out; i++) {
-        int64_t *share = spx_pi_share(&b->shares, x->out[i]);
-        for (size_t j = 0; j < spx_deploy_count(m, x->out[i]); j++) {
-            share[j] = (int64_t)((uint64_t)share[j] + b->words[at++]);
-        }
-    }
-    return SPX_OK;
-}
-
-static spx_pi_cost *linear_cost(const batch *b, const spx_pi_exchange *x)
-{
-    return b->layer != NULL ? &b->layer[x->segment].linear : NULL;
-}
-
-/* All linear values: the client's shares of them, level by level. */
-static spx_status prepare_linear(batch *b)
-{
-    const spx_pi_plan *plan = b->p->plan;
-    spx_channel *c = b->p->channel;
-    spx_pi_mark mark = spx_pi_mark_now(c);
-    int depth = 0;
-    apply_public(&b->shares, 0);
-    for (int first = 0, end; first < plan->n_exchanges; first = end) {
-        while (depth < plan->exchange[first].depth - 1) {
-            apply_public(&b->shares, ++depth);
-        }
-        end = spx_pi_window_end(plan, first);
-        for (int i = first; i < end; i++) {
-            SPX_RETURN_IF(send_request(b, &plan->exchange[i]));
-            spx_pi_mark_add(c, &mark, linear_cost(b, &plan->exchange[i]));
-        }
-        for (int i = first; i < end; i++) {
-            SPX_RETURN_IF(recv_response(b, &plan->exchange[i]));
-            spx_pi_mark_add(c, &mark, linear_cost(b, &plan->exchange[i]));
-        }
-    }
-    while (depth < b->p->model->max_depth) {
-        apply_public(&b->shares, ++depth);
-    }
-    return SPX_OK;
-}
-
-static spx_status garble_chunk(batch *b, const spx_pi_unit *u, int relu, int chunk)
-{
-    const spx_pi_relu *r = &b->p->plan->relu[relu];
-    const spx_pi_chunk k = spx_pi_chunk_of(r, chunk);
-    const size_t bytes = spx_ot_bytes(k.wires);
-    const spx_gc_batch g = spx_pi_gc_batch(b->p->plan, relu, &k, u->query, b->pool);
-    const int64_t *in = spx_pi_share(&b->shares, r->in), *out = spx_pi_share(&b->shares, r->out);
-    spx_block *answers = b->zero + spx_ot_room(k.wires);
-    SPX_RETURN_IF(spx_channel_recv(b->p->channel, SPX_PI_EXTEND, b->message, bytes));
-    SPX_RETURN_IF(spx_ot_sender_extend(b->ot, k.wires, b->message, bytes, b->zero));
-    draw_answers(u, relu, chunk, k.wires, answers);
-    spx_ot_xor(k.wires, b->zero, answers, b->zero); /* L0 = M0 ^ K, K independent of M0 */
-    SPX_RETURN_IF(spx_gc_garble(&g, &b->key, b->zero, (const uint64_t *)in + k.first,
-                                (const uint64_t *)out + k.first, b->message));
-    return spx_channel_send(b->p->channel, SPX_PI_TABLES, b->message, k.table_bytes);
-}
-
-static spx_status store(batch *b, const spx_pi_unit *u)
-{
-    const spx_deploy *m = b->p->model;
-    char name[SPX_PI_NAME];
-    spx_vault_writer *w;
-    spx_status st;
-    spx_pi_name(name, 'u', b->p->server, m->hash, (int64_t)u->number);
-    SPX_RETURN_IF(spx_vault_writer_open(&w, b->p->vault, name));
-    st = spx_vault_write(w, u, sizeof *u);
-    if (st == SPX_OK) {
-        st = spx_vault_write(w, spx_pi_share(&b->shares, m->logits),
-                             spx_deploy_count(m, m->logits) * sizeof(int64_t));
-    }
-    if (st != SPX_OK) {
-        spx_vault_abort(w);
-        return st;
-    }
-    return spx_vault_commit(w);
-}
-
-static spx_status prepare_one(batch *b, uint64_t number, uint64_t query)
-{
-    spx_pi_client *p = b->p;
-    const spx_pi_plan *plan = p->plan;
-    spx_pi_unit u;
-    spx_pi_mark mark;
-    uint64_t stored;
-    spx_status st;
-    memset(&u, 0, sizeof u);
-    memcpy(u.model, p->model->hash, SPX_PI_HASH);
-    memcpy(u.server, p->server, SPX_PI_ID);
-    u.number = number;
-    u.query = query;
-    u.key = b->key;
-    spx_prg_bytes(&p->prg, &u.mask_seed, sizeof u.mask_seed);
-    spx_prg_bytes(&p->prg, &u.label_seed, sizeof u.label_seed);
-    memset(b->shares.word, 0, spx_deploy_total(p->model) * sizeof *b->shares.word);
-    SPX_TRY(st, draw_all_masks(&u, &b->shares), done);
-    if (query % spx_pi_key_queries(plan) == 0) {
-        SPX_TRY(st, renew_keys(b), done);
-    }
-    SPX_TRY(st, prepare_linear(b), done);
-    mark = spx_pi_mark_now(p->channel);
-    for (int i = 0; i < plan->n_relus; i++) {
-        for (int k = 0; k < plan->relu[i].chunks; k++) {
-            SPX_TRY(st, garble_chunk(b, &u, i, k), done);
-        }
-        spx_pi_mark_add(p->channel, &mark, b->layer != NULL ? &b->layer[i].relu : NULL);
-    }
-    SPX_TRY(st, spx_channel_recv(p->channel, SPX_PI_STORED, &stored, sizeof stored), done);
-    if (stored != number) {
-        st = SPX_FAIL(SPX_EFORMAT, "the server stored unit %llu, not %llu",
-                      (unsigned long long)stored, (unsigned long long)number);
-        goto done;
-    }
-    st = store(b, &u);
-done:
-    spx_wipe(&u, sizeof u);
-    return st;
-}
-
-spx_status spx_pi_client_prepare(spx_pi_client *p, uint64_t n, spx_pool *pool,
-                                 spx_pi_progress progress, void *ctx, spx_pi_cost *cost,
-                                 spx_pi_layer *layer)
-{
-    batch b = {.p = p, .pool = pool, .layer = layer};
-    spx_pi_mark mark = spx_pi_mark_now(p->channel);
-    uint64_t first = 0;
-    spx_status st;
-    if (n == 0 || n >= (uint64_t)1 << 32) {
-        return SPX_FAIL(SPX_EINVAL, "preparing %llu queries: 1 to 2^32 - 1", (unsigned long long)n);
-    }
-    SPX_TRY(st, batch_buffers(&b), done);
-    SPX_TRY(st, batch_begin(&b, n, &first), done);
-    for (uint64_t i = 0; i < n; i++) {
-        if (progress != NULL) {
-            progress(ctx, "preparing", i, n);
-        }
-        SPX_TRY(st, prepare_one(&b, first + i, i), done);
-    }
-    if (progress != NULL) {
-        progress(ctx, "preparing", n, n);
-    }
-done:
-    if (st != SPX_OK) {
-        spx_channel_give_up(p->channel, "the client could not go on preparing");
-    }
-    spx_pi_mark_add(p->channel, &mark, cost);
-    batch_clear(&b);
-    return st;
 }
 
 /* ---- the online phase ---- */
@@ -562,9 +257,9 @@ static spx_status load_unit(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
         st = spx_vault_read(r, logits, spx_deploy_count(m, m->logits) * sizeof *logits);
     }
     spx_vault_reader_close(r);
-    if (st == SPX_OK &&
-        (u->number != (uint64_t)s.least || memcmp(u->model, m->hash, SPX_PI_HASH) != 0 ||
-         memcmp(u->server, p->server, SPX_PI_ID) != 0)) {
+    if (st == SPX_OK && (u->version != SPX_PI_VERSION || u->number != (uint64_t)s.least ||
+                         memcmp(u->model, m->hash, SPX_PI_HASH) != 0 ||
+                         memcmp(u->server, p->server, SPX_PI_ID) != 0)) {
         st = SPX_FAIL(SPX_EFORMAT, "%s holds another unit's material", name);
     }
     return st;
@@ -584,7 +279,7 @@ static spx_status claim(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
     for (;;) {
         uint64_t ready;
         SPX_RETURN_IF(load_unit(p, u, logits));
-        SPX_RETURN_IF(command(p, SPX_PI_INFER, u->number, u));
+        SPX_RETURN_IF(spx_pi_client_command(p, SPX_PI_INFER, u->number, u));
         SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_READY, &ready, sizeof ready));
         SPX_RETURN_IF(spend(p, u));
         if (ready == 1) {
@@ -608,7 +303,7 @@ static spx_status send_image(spx_pi_client *p, const spx_pi_unit *u, const uint8
     out = message;
     if (st == SPX_OK) {
         int64_t *r = mask;
-        draw_masks(u, 0, n, r);
+        spx_pi_draw_masks(u, 0, n, r);
         for (size_t i = 0; i < n; i++) {
             const uint64_t x = (uint64_t)image[i] - (uint64_t)r[i];
             memcpy(out + i * width, &x, width);
@@ -629,7 +324,7 @@ static spx_status answer_layer(spx_pi_client *p, const spx_pi_unit *u, int relu,
     SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_CHOICE, d, r->wires / 8));
     for (int k = 0; k < r->chunks; k++) {
         const spx_pi_chunk c = spx_pi_chunk_of(r, k);
-        draw_answers(u, relu, k, c.wires, answer);
+        spx_pi_draw_answers(u, relu, k, c.wires, answer);
         spx_ot_answer(c.wires, answer, at, u->key.delta, answer);
         SPX_RETURN_IF(
             spx_channel_send(p->channel, SPX_PI_LABELS, answer, c.wires * sizeof *answer));

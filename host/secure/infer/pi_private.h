@@ -7,7 +7,7 @@
 #include "host/secure/ot/ot.h"
 
 #define SPX_PI_MAGIC 0x68707378u /* "xsph" */
-#define SPX_PI_VERSION 2
+#define SPX_PI_VERSION 3         /* of the protocol and of what lies in vaults */
 #define SPX_PI_ID SPX_VAULT_ID_BYTES
 #define SPX_PI_HASH SPX_DEPLOY_HASH_BYTES
 #define SPX_PI_NONCE 32
@@ -105,6 +105,7 @@ struct spx_pi_plan {
 
 /* What a client keeps of one query beside its share of the logits. */
 typedef struct spx_pi_unit {
+    uint64_t version; /* SPX_PI_VERSION */
     uint8_t model[SPX_PI_HASH], server[SPX_PI_ID];
     uint64_t number, query; /* query: number within its batch of material */
     spx_gc_key key;
@@ -156,6 +157,16 @@ void spx_pi_name(char name[SPX_PI_NAME], char prefix, const uint8_t id[SPX_PI_ID
                  const uint8_t model[SPX_PI_HASH], int64_t number);
 /** The number at the end of a unit's name, -1 where there is none. */
 int64_t spx_pi_name_number(const char *name);
+
+/**
+ * Small records, at most 1024 bytes, with the version of the protocol that wrote them.
+ * @param version  SPX_PI_VERSION, or that of an earlier program
+ * @return what spx_vault_put and spx_vault_get do
+ */
+SPX_MUST_CHECK spx_status spx_pi_record_put(spx_vault *v, const char *name, const void *data,
+                                            size_t n);
+SPX_MUST_CHECK spx_status spx_pi_record_get(spx_vault *v, const char *name, void *data, size_t n,
+                                            uint64_t *version);
 
 /** Adds what happened on c since *at (traffic and seconds) to cost, and moves *at on. */
 typedef struct spx_pi_mark {

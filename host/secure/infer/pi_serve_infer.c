@@ -161,10 +161,11 @@ static spx_status add_answered(void *ctx, const char *name, uint64_t bytes)
     tally *all = ctx;
     const size_t model = 2 + 2 * SPX_PI_ID; /* where a ledger's name says which */
     spx_pi_ledger other;
+    uint64_t version;
     (void)bytes;
     if (strcmp(name, all->own) != 0 && strlen(name) > model &&
         strcmp(name + model, all->own + model) == 0 &&
-        spx_vault_get(all->t->s->vault, name, &other, sizeof other) == SPX_OK &&
+        spx_pi_record_get(all->t->s->vault, name, &other, sizeof other, &version) == SPX_OK &&
         strncmp(other.peer, all->t->ledger.peer, sizeof other.peer) == 0) {
         all->answered += other.answered;
     }
@@ -226,7 +227,8 @@ static spx_status claim(query *q, uint64_t number, spx_block start, uint64_t *re
         return SPX_OK;
     }
     SPX_RETURN_IF(st);
-    if (q->head.number != number || memcmp(q->head.client, t->client, SPX_PI_ID) != 0 ||
+    if (q->head.version != SPX_PI_VERSION || q->head.number != number ||
+        memcmp(q->head.client, t->client, SPX_PI_ID) != 0 ||
         memcmp(q->head.model, s->model->hash, SPX_PI_HASH) != 0) {
         return SPX_FAIL(SPX_EFORMAT, "unit %llu holds another's material",
                         (unsigned long long)number);

@@ -100,8 +100,11 @@ static spx_status expire(void *ctx, const char *name, uint64_t bytes)
     bool old = false;
     (void)bytes;
     if (spx_pi_name_number(name) >= 0 && spx_vault_reader_open(&r, s->vault, name) == SPX_OK) {
-        old = spx_vault_read(r, &head, sizeof head) == SPX_OK &&
-              difftime(time(NULL), (time_t)head.created) > s->options.expire_seconds;
+        const spx_status st = spx_vault_read(r, &head, sizeof head);
+        old = st == SPX_EFORMAT || /* damaged, or of a version whose heads were shorter */
+              (st == SPX_OK &&
+               (head.version != SPX_PI_VERSION ||
+                difftime(time(NULL), (time_t)head.created) > s->options.expire_seconds));
         spx_vault_reader_close(r);
     }
     return old ? spx_vault_remove(s->vault, name) : SPX_OK;
@@ -277,6 +280,7 @@ static spx_status serve_one(batch *b, uint64_t number, uint64_t query)
     memset(&head, 0, sizeof head);
     memcpy(head.model, t->s->model->hash, SPX_PI_HASH);
     memcpy(head.client, t->client, SPX_PI_ID);
+    head.version = SPX_PI_VERSION;
     head.number = number;
     head.query = query;
     head.created = (int64_t)time(NULL);

@@ -84,7 +84,7 @@ spx_status spx_pi_ledger_put(spx_pi_session_state *t)
 {
     char name[SPX_PI_NAME];
     spx_pi_name(name, 'l', t->client, t->s->model->hash, -1);
-    return spx_vault_put(t->s->vault, name, &t->ledger, sizeof t->ledger);
+    return spx_pi_record_put(t->s->vault, name, &t->ledger, sizeof t->ledger);
 }
 
 /* The client's ledger; the name it authenticates with must be the one it first came with. */
@@ -92,9 +92,10 @@ static spx_status ledger_get(spx_pi_session_state *t)
 {
     const char *peer = spx_channel_peer(t->channel);
     char name[SPX_PI_NAME];
+    uint64_t version;
     spx_status st;
     spx_pi_name(name, 'l', t->client, t->s->model->hash, -1);
-    st = spx_vault_get(t->s->vault, name, &t->ledger, sizeof t->ledger);
+    st = spx_pi_record_get(t->s->vault, name, &t->ledger, sizeof t->ledger, &version);
     if (st == SPX_ENOTFOUND) {
         memset(&t->ledger, 0, sizeof t->ledger);
         (void)snprintf(t->ledger.peer, sizeof t->ledger.peer, "%s", peer);
@@ -103,6 +104,10 @@ static spx_status ledger_get(spx_pi_session_state *t)
     SPX_RETURN_IF(st);
     if (strncmp(t->ledger.peer, peer, sizeof t->ledger.peer - 1) != 0) {
         return SPX_FAIL(SPX_EINVAL, "this client's material belongs to another identity");
+    }
+    if (version != SPX_PI_VERSION) { /* what its numbers stand for cannot be used: it is spent */
+        t->ledger.spent = t->ledger.next;
+        SPX_RETURN_IF(spx_pi_ledger_put(t));
     }
     return SPX_OK;
 }

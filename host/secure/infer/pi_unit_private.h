@@ -8,6 +8,7 @@
 #include "host/secure/infer/pi_private.h"
 
 typedef struct spx_pi_unit_head {
+    uint64_t version; /* SPX_PI_VERSION */
     uint8_t model[SPX_PI_HASH], client[SPX_PI_ID];
     uint64_t number, query; /* query: number within its batch */
     int64_t created;        /* seconds since 1970 */

@@ -1,0 +1,25 @@
+#ifndef SPX_PI_CLIENT_PRIVATE_H
+#define SPX_PI_CLIENT_PRIVATE_H
+#include "host/secure/infer/pi_private.h"
+
+struct spx_pi_client {
+    spx_channel *channel;
+    spx_vault *vault;
+    spx_deploy *model;
+    spx_pi_plan *plan;
+    uint8_t server[SPX_PI_ID];
+    uint64_t spent;   /* first number not spent, as both parties agreed */
+    uint64_t removed; /* units of an earlier version, when this connection was opened */
+    spx_prg prg;
+};
+
+/* The client's share of an image or an activation, drawn from its unit's seed. */
+void spx_pi_draw_masks(const spx_pi_unit *u, int value, size_t n, int64_t *out);
+/* K = L0 ^ M0 of a chunk's input wires: what answers for them are made of. */
+void spx_pi_draw_answers(const spx_pi_unit *u, int relu, int chunk, size_t n, spx_block *out);
+
+/** @param u  INFER: the unit that is meant; else NULL */
+SPX_MUST_CHECK spx_status spx_pi_client_command(spx_pi_client *p, spx_pi_verb verb, uint64_t arg,
+                                                const spx_pi_unit *u);
+
+#endif
