@@ -27,8 +27,8 @@ static spx_status dataset_name(const char *group, const char *name, char out[NAM
     return n > 0 && n < NAME_BYTES ? SPX_OK : SPX_FAIL(SPX_EINVAL, "name too long: %.64s...", name);
 }
 
-/* Keeps the present file under its second name. Failing to is no reason not to write the new one.
- */
+/* Keeps the present file under its second name. Failing to is no reason not to write
+ * the new one. */
 static void link_previous(const char *path)
 {
     char prev[PATH_BYTES], fresh[PATH_BYTES];

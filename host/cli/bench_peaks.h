@@ -8,8 +8,8 @@ typedef struct spx_peaks {
     double flops; /* a second: of a wide 3x3 convolution at the stream's precision */
 } spx_peaks;
 
-/** Measures both, best of a few; some tens of milliseconds. @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE
- */
+/** Measures both, best of a few; some tens of milliseconds. @return
+ * SPX_OK, SPX_ENOMEM, SPX_EDEVICE */
 SPX_MUST_CHECK spx_status spx_measure_peaks(spx_stream *s, spx_peaks *out);
 
 #endif

@@ -157,8 +157,8 @@ static const char *find_config(int argc, char **argv)
     return found;
 }
 
-/* Splits "--name=value", "--name", "--no-name" or "-x" into an option index and its value, if any.
- */
+/* Splits "--name=value", "--name", "--no-name" or "-x" into an option index and its
+ * value, if any. */
 static spx_status match(spx_cli *cli, const char *arg, size_t *index, const char **value)
 {
     char name[64];
@@ -360,8 +360,8 @@ static int dispatch(const spx_command *const *commands, int argc, char **argv)
     return SPX_EXIT_USAGE;
 }
 
-/* A file opened while descriptor 0, 1 or 2 is closed would take its place and receive our output.
- */
+/* A file opened while descriptor 0, 1 or 2 is closed would take its place and
+ * receive our output. */
 static void occupy_standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++) {

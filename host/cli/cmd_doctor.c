@@ -22,8 +22,8 @@
 #define LINE_BYTES 512
 #define PATH_BYTES 1024
 
-/* First line of a small file that starts with prefix, without the prefix; false if there is none.
- */
+/* First line of a small file that starts with prefix, without the prefix; false if
+ * there is none. */
 static bool read_line(const char *path, const char *prefix, char line[LINE_BYTES])
 {
     const size_t n = strlen(prefix);

@@ -81,8 +81,8 @@ static void predictor_clear(predictor *p)
     spx_free(p->order);
 }
 
-/* Fills probability and order for 8-bit planes (C, height, width), padded to the network's input.
- */
+/* Fills probability and order for 8-bit planes (C, height, width), padded to
+ * the network's input. */
 static spx_status predict(predictor *p, const uint8_t *pixels, int height, int width)
 {
     const spx_input_shape *in = &p->m->spec.input;

@@ -29,8 +29,8 @@ static spx_status complain(const loader *l, const char *fmt, const char *what)
     return SPX_FAIL(SPX_EINVAL, "%s:%d: %s", l->path, l->line, text);
 }
 
-/* inih's line source. Counts lines and drops indentation, which inih would take for a continuation.
- */
+/* inih's line source. Counts lines and drops indentation, which inih would take
+ * for a continuation. */
 static char *next_line(char *out, int room, void *stream)
 {
     loader *l = stream;

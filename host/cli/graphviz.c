@@ -14,8 +14,8 @@
 
 extern char **environ; /* POSIX has no header for it */
 
-/* dot reads one temporary file and writes another: no pipe that either side could wait on for ever.
- */
+/* dot reads one temporary file and writes another: no pipe that either side could wait
+ * on for ever. */
 static spx_status run_dot(FILE *in, FILE *out)
 {
     char *const argv[] = {"dot", "-Tsvg", NULL};

@@ -33,8 +33,8 @@ struct spx_comm {
 /** The group of this process alone. @return SPX_OK, SPX_ENOMEM */
 SPX_MUST_CHECK spx_status spx_comm_self(spx_comm **out);
 
-/* Each checks its arguments (SPX_EINVAL) and calls the transport. NULL x is allowed where n is 0.
- */
+/* Each checks its arguments (SPX_EINVAL) and calls the transport. NULL x is allowed where
+ * n is 0. */
 SPX_MUST_CHECK spx_status spx_comm_sum_f32(spx_comm *c, float *x, size_t n);
 SPX_MUST_CHECK spx_status spx_comm_sum_f64(spx_comm *c, double *x, size_t n);
 SPX_MUST_CHECK spx_status spx_comm_broadcast(spx_comm *c, void *bytes, size_t n, int root);

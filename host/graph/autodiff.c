@@ -216,8 +216,8 @@ static void flush(diff *d, spx_tid t)
     d->first_pending[t] = -1;
 }
 
-/* Completes the gradient of t (written by the node being visited); SPX_NO_TENSOR if there is none.
- */
+/* Completes the gradient of t (written by the node being visited); SPX_NO_TENSOR if
+ * there is none. */
 static spx_tid complete(diff *d, spx_tid t)
 {
     spx_graph *g = d->g;

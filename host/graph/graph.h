@@ -192,8 +192,8 @@ spx_tid spx_g_global_avg_pool(spx_graph *g, spx_tid x, const char *name); /* -> 
 /** x (n, ...) flattened -> (n, outputs); creates name.weight, name.bias. */
 spx_tid spx_g_linear(spx_graph *g, spx_tid x, const char *name, int64_t outputs);
 spx_tid spx_g_softmax(spx_graph *g, spx_tid x, const char *name); /* rows of (rows, cols) */
-/** A drop-path mask (n): 1/(1-p) with probability 1-p, else 0; p, seed and step come with each run.
- */
+/** A drop-path mask (n): 1/(1-p) with probability 1-p, else 0; p, seed and step come
+ * with each run. */
 spx_tid spx_g_drop_mask(spx_graph *g, int64_t n, uint32_t key, const char *name);
 /** Mean softmax cross-entropy of logits (n, classes) against labels (n) of SPX_I32 -> (1). */
 spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float smoothing,

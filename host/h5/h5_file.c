@@ -1,5 +1,5 @@
-/* Reading. Everything a file claims (types, ranks, sizes, links) is checked before it is acted on.
- */
+/* Reading. Everything a file claims (types, ranks, sizes, links) is checked before it
+ * is acted on. */
 #define _POSIX_C_SOURCE 200809L
 #include "host/h5/h5_private.h"
 #include "kernels/base/alloc.h"

@@ -1,5 +1,5 @@
-/* Writing: the image grows in memory, so that a full disk cannot leave libhdf5 with a broken file.
- */
+/* Writing: the image grows in memory, so that a full disk cannot leave libhdf5 with
+ * a broken file. */
 #include "host/h5/h5_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"

@@ -13,11 +13,14 @@
  *
  *   CONV  out += W * in       secret weights, public geometry (kernels/nn/conv2d_ring)
  *   BIAS  out += map          secret map of out's shape; holds the rounding offset 2^(f-1) of a
- * RELU POOL  out += D_y*D_x * box sum of in, D = denominator / rows (columns) of the window inside
- *         the map: sums without padding have denominator == size, so the factor is 1
- *   PICK  out[out_first + i][y][x] += in[in_first + i][y*stride + offset][..] << shift, i <
- * channels (adding, shifting, slices, concatenations, subsampling) RELU  out = clamp(in >> shift,
- * 0, 2^bits - 1), arithmetic shift
+ *                             RELU that reads out
+ *   POOL  out += D_y*D_x * box sum of in
+ *                             D = denominator / rows (columns) of the window inside the map: sums
+ *                             without padding have denominator == size, so the factor is 1
+ *   PICK  out[out_first + i][y][x] += in[in_first + i][y*stride + offset][..] << shift
+ *                             i < channels: adding, shifting, slices, concatenations, subsampling
+ *   RELU  out = clamp(in >> shift, 0, 2^bits - 1)
+ *                             arithmetic shift
  *
  * POOL and PICK are public and linear: each party applies them to its own share. A SEGMENT is what
  * lies between values the client can mask beforehand (image, activations) and one RELU (or the

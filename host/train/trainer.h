@@ -26,8 +26,8 @@ typedef struct spx_trainer {
     spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, and maybe 2 auxiliary loss */
     const spx_layout *layout; /* the program's */
     spx_sgd_options options;
-    /* Owned, memory of the stream's device, of the layout's sizes; restored by writing into them.
-     */
+    /* Owned, memory of the stream's device, of the layout's sizes; restored by
+     * writing into them. */
     float *weights, *state, *momentum;
     float *ema_weights, *ema_state; /* NULL unless options.ema > 0 */
     float *grad;

@@ -22,8 +22,8 @@ typedef enum spx_precision {
 const char *spx_device_name(spx_device d);       /* "cpu", "cuda" */
 const char *spx_precision_name(spx_precision p); /* "tf32", "f32", "bf16" */
 
-/** Devices of a kind that this build and machine can use: 1 for the CPU, 0 without a CUDA driver.
- */
+/** Devices of a kind that this build and machine can use: 1 for the CPU, 0 without
+ * a CUDA driver. */
 int spx_device_count(spx_device d);
 
 typedef struct spx_device_info {

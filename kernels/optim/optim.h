@@ -19,8 +19,8 @@
 /** Bytes of scratch of spx_norm2, aligned to 256: zeroed before its first use, left fit for the
  * next one, which may not run at the same time. */
 size_t spx_norm2_workspace(const spx_stream *s, size_t n);
-/** *norm = sqrt(sum g[i]^2), one double; the same for the same n and thread count (CUDA: always).
- */
+/** *norm = sqrt(sum g[i]^2), one double; the same for the same n and thread
+ * count (CUDA: always). */
 SPX_MUST_CHECK spx_status spx_norm2(spx_stream *s, size_t n, const float *g, double *norm,
                                     void *workspace);
 
@@ -70,8 +70,8 @@ SPX_MUST_CHECK spx_status spx_central_difference(spx_stream *s, size_t n, const 
                                                  bool published, const float *plus,
                                                  const float *minus, float *out);
 
-/** Exponential moving average: ema = decay*ema + (1-decay)*w. Nothing changes where guard->ok is 0.
- */
+/** Exponential moving average: ema = decay*ema + (1-decay)*w. Nothing changes where
+ * guard->ok is 0. */
 SPX_MUST_CHECK spx_status spx_ema(spx_stream *s, size_t n, const float *decay,
                                   const spx_guard *guard, const float *w, float *ema);
 

@@ -250,8 +250,8 @@ static spx_status try_depth(spx_planner *p, const spx_plan_bounds *b, int64_t la
     return SPX_OK;
 }
 
-/* Says what the smallest networks within the depth bounds need; ReLUs do not depend on placement.
- */
+/* Says what the smallest networks within the depth bounds need; ReLUs do not
+ * depend on placement. */
 static spx_status refuse(spx_planner *p, const spx_plan_bounds *b)
 {
     spx_plan_choice c = {.init_channels = p->step, .layers = b->min_layers, .reduce_at = {0, 1}};

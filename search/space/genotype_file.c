@@ -25,8 +25,8 @@ spx_name_verdict spx_primitive_plain(spx_primitive *out, const char *name, size_
     return SPX_NAME_UNKNOWN;
 }
 
-/* Whether the published name carries the suffix: those of primitives that have a ReLU-bearing twin.
- */
+/* Whether the published name carries the suffix: those of primitives that have
+ * a ReLU-bearing twin. */
 static bool is_suffixed(spx_primitive p)
 {
     return p != SPX_AVG_POOL_3X3 && p != SPX_NONE;

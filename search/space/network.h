@@ -55,8 +55,8 @@ typedef struct spx_network {
     int n_cells;
 } spx_network;
 
-/** @return SPX_OK; SPX_EINVAL naming the offending number; SPX_ENOMEM. On failure *out is cleared.
- */
+/** @return SPX_OK; SPX_EINVAL naming the offending number; SPX_ENOMEM. On failure
+ * *out is cleared. */
 SPX_MUST_CHECK spx_status spx_build_supernet(spx_network *out, const spx_supernet_config *c);
 SPX_MUST_CHECK spx_status spx_build_final(spx_network *out, const spx_genotype *g,
                                           const spx_final_config *c);

@@ -1,5 +1,5 @@
-/* The supernet: stem, search cells with shared alphas, classifier. Channels double at reductions.
- */
+/* The supernet: stem, search cells with shared alphas, classifier. Channels
+ * double at reductions. */
 #include "search/space/cell.h"
 
 #include <string.h>

@@ -7,8 +7,8 @@
 
 enum { MAX_N = 1000, MAX_THREADS = 8 };
 
-/* What each run did; plain memory, so ThreadSanitizer sees whether a run is over when it returns.
- */
+/* What each run did; plain memory, so ThreadSanitizer sees whether a run is over
+ * when it returns. */
 typedef struct record {
     int visits[MAX_N];
     int worker[MAX_N];

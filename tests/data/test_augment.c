@@ -145,8 +145,8 @@ static void make_big(void)
     }
 }
 
-/* The triangle filter in double: pixel `at` of n brought to m, weight of pixel i, not yet divided.
- */
+/* The triangle filter in double: pixel `at` of n brought to m, weight of pixel i,
+ * not yet divided. */
 static double triangle(int at, int i, int n, int m)
 {
     const double scale = (double)n / m, support = scale > 1 ? scale : 1;

@@ -1,6 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
-/* golden_check itself: it says yes to what is stored and no to anything else, without falling over.
- */
+/* golden_check itself: it says yes to what is stored and no to anything else,
+ * without falling over. */
 #include "tests/support/spx_scratch.h"
 #include "tests/support/spx_test.h"
 

@@ -213,8 +213,8 @@ SPX_TEST(every_truncation_and_bit_flip_is_refused)
     spx_free(data);
 }
 
-/* Reads all that can be read, allocating what the file claims; failures are fine, crashes are not.
- */
+/* Reads all that can be read, allocating what the file claims; failures are fine,
+ * crashes are not. */
 static void read_everything(const spx_h5 *f)
 {
     spx_h5_names names;

@@ -230,8 +230,8 @@ static void keep_first(void *ctx, size_t query, size_t response, const uint64_t 
     }
 }
 
-/* The attack: first component of the response over the request's, coefficients near zero counted.
- */
+/* The attack: first component of the response over the request's, coefficients
+ * near zero counted. */
 static size_t small_coefficients(bool blinded)
 {
     static const he_case c = {"quotient",

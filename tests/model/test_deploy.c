@@ -293,8 +293,8 @@ SPX_TEST(truncated_and_flipped_files_are_refused)
     spx_scratch_remove(&s);
 }
 
-/* Copies every dataset of a file, with `word` of dataset `which` replaced, under a good checksum.
- */
+/* Copies every dataset of a file, with `word` of dataset `which` replaced, under
+ * a good checksum. */
 static void rewrite(const spx_h5 *f, const char *path, const char *which, size_t word, int32_t by)
 {
     static const char *const attr[] = {"schema", "logits"};

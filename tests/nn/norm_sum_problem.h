@@ -1,7 +1,7 @@
 #ifndef SPX_NORM_SUM_PROBLEM_H
 #define SPX_NORM_SUM_PROBLEM_H
-/* Random weighted sums of normalised terms, their reference, and bounds: for every device's test.
- */
+/* Random weighted sums of normalised terms, their reference, and bounds: for
+ * every device's test. */
 #include "tests/support/spx_fixture.h"
 
 #include "kernels/nn/norm_sum/norm_sum.h"
@@ -210,8 +210,8 @@ static inline void check_reduced(const char *what, const float *got, const float
 static inline void check_reductions(const problem *q, const grads *got, const grads *want)
 {
     const double chunk = (double)(q->d.hw < 1024 ? q->d.hw : 1024);
-    /* random-sign rounding in sums of at most 1024 (Higham and Mary 2019), the products, the result
-     */
+    /* random-sign rounding in sums of at most 1024 (Higham and Mary 2019), the
+     * products, the result */
     const double tol = (4 * sqrt(chunk) + 6) * SPX_U;
     for (int j = 0; j < q->k; j++) {
         const spx_norm_term *t = &q->term[j];

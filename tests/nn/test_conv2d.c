@@ -1,5 +1,5 @@
-/* Every implementation of the convolution against the reference, and the reference against truths.
- */
+/* Every implementation of the convolution against the reference, and the
+ * reference against truths. */
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
 #include "kernels/nn/conv2d/conv2d.h"

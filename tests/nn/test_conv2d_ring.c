@@ -27,8 +27,8 @@ static int64_t random_word(spx_rng *r)
     return (int64_t)(high << 32 | spx_rng_u32(r));
 }
 
-/* An element of the range; one in four is an end of it. An unsigned one has noise above its bits.
- */
+/* An element of the range; one in four is an end of it. An unsigned one has noise
+ * above its bits. */
 static int64_t element(spx_rng *r, spx_ring_range range)
 {
     const int64_t word = random_word(r);

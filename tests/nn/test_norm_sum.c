@@ -144,8 +144,8 @@ static void backward_body(spx_stream *s, void *ctx)
     run_backward_ref(q, &want, b->accumulate);
     check_reductions(q, &got, &want);
     for (int j = 0; j < q->k; j++) {
-        /* six roundings of parts about as large as the whole, and the reductions' own error over M
-         */
+        /* six roundings of parts about as large as the whole, and the reductions' own
+         * error over M */
         CHECK_CLOSE(got.dx[j], want.dx[j], q->all, 128 * SPX_U);
     }
     while (q->p.count > before) {
@@ -270,8 +270,8 @@ static double channel_loss(const moved *m, size_t c)
     return loss;
 }
 
-/* The derivative along a direction, by central differences, equals the gradient's product with it.
- */
+/* The derivative along a direction, by central differences, equals the gradient's
+ * product with it. */
 static void check_direction(problem *q, input which, int j, const float *grad, size_t len,
                             size_t used)
 {

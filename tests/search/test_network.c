@@ -28,8 +28,8 @@ static spx_counts count_final(const spx_final_config *c)
     return counts;
 }
 
-/* ReLUs: Sphynx (arXiv 2106.11755), the names of its networks, in units of 100 as they are quoted.
- */
+/* ReLUs: Sphynx (arXiv 2106.11755), the names of its networks, in units of 100 as
+ * they are quoted. */
 static const struct published {
     int64_t size, classes, channels, layers;
     int first, second;

@@ -1,7 +1,7 @@
 #ifndef SPX_PI_PROXY_H
 #define SPX_PI_PROXY_H
-/* A proxy between the parties, over TCP: passes frames, can cut the connection, shows each frame.
- */
+/* A proxy between the parties, over TCP: passes frames, can cut the connection,
+ * shows each frame. */
 #include "host/secure/channel/channel.h"
 #include "tests/support/spx_test.h"
 

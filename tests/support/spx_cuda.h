@@ -124,8 +124,8 @@ static inline float *cuda_floats(cuda_env *e, const float *host, size_t n)
     return (float *)cuda_copy(e, host, n * sizeof *host);
 }
 
-/* Queues a copy to the host, there after cuda_settle: waiting is what takes time under emulation.
- */
+/* Queues a copy to the host, there after cuda_settle: waiting is what takes
+ * time under emulation. */
 static inline void cuda_queue_fetch(cuda_env *e, void *host, const void *device, size_t bytes)
 {
     CHECK_OK(spx_download(e->s, host, device, bytes));

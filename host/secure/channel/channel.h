@@ -73,8 +73,8 @@ void spx_channel_close(spx_channel *c); /* NULL is a no-op */
 /** Whether it has failed or been given up: nothing more can pass. */
 bool spx_channel_broken(const spx_channel *c);
 
-/** The authenticated name of the other party (PSK identity, certificate's common name); "" plain.
- */
+/** The authenticated name of the other party (PSK identity, certificate's common
+ * name); "" plain. */
 const char *spx_channel_peer(const spx_channel *c);
 
 /** Sends a message, or its beginning: `total` payload bytes are promised, the rest follows by

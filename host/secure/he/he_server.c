@@ -238,8 +238,8 @@ static void multiply(const evaluation *e, size_t group, int prime, server_room *
     }
 }
 
-/* Adds a fresh encryption of zero to (first, second), values of one prime each, and leaves values.
- */
+/* Adds a fresh encryption of zero to (first, second), values of one prime each,
+ * and leaves values. */
 static void blind(const evaluation *e, int prime, uint64_t *first, uint64_t *second, server_room *r)
 {
     const spx_he_public *pk = e->pk;

@@ -62,15 +62,14 @@ spx_pi_sizes spx_pi_plan_segment(const spx_pi_plan *p, int segment);
 
 /** Seconds of the building blocks on one thread of this machine. */
 typedef struct spx_pi_rates {
-    double garble, evaluate; /* an AND gate */
-    double transfer;         /* an oblivious transfer, both parties together */
-    double request[SPX_PI_RATE_SETS],
-        response[SPX_PI_RATE_SETS];   /* a ciphertext: encrypting it;
-                        making it (without products) and decrypting it */
-    double product[SPX_PI_RATE_SETS]; /* a polynomial of weights: its transforms and product */
-    double mac;                       /* a multiply-add of a convolution on a share */
-    double seal, open;                /* a byte of material, to disk and back */
-    double pass;                      /* a byte between two processes of this machine */
+    double garble, evaluate;           /* an AND gate */
+    double transfer;                   /* an oblivious transfer, both parties together */
+    double request[SPX_PI_RATE_SETS];  /* encrypting a ciphertext */
+    double response[SPX_PI_RATE_SETS]; /* making one, without products, and decrypting it */
+    double product[SPX_PI_RATE_SETS];  /* a polynomial of weights: its transforms and product */
+    double mac;                        /* a multiply-add of a convolution on a share */
+    double seal, open;                 /* a byte of material, to disk and back */
+    double pass;                       /* a byte between two processes of this machine */
 } spx_pi_rates;
 
 /** Measures them, in about a second. */

@@ -105,8 +105,8 @@ typedef struct entry {
     size_t scratch_bytes;
 } entry;
 
-/* oneDNN's objects outlive every call, and its engine may be shared; one call at a time uses them.
- */
+/* oneDNN's objects outlive every call, and its engine may be shared; one call at a
+ * time uses them. */
 static struct {
     pthread_mutex_t lock;
     void (*set_threads)(int); /* of the OpenMP runtime that oneDNN brought along */

@@ -66,8 +66,8 @@ typedef struct spx_planar_dot {
     int64_t dw_stride;
 } spx_planar_dot;
 
-/** What happens to the pixels of a channel on their way: v -> max(0, (v - mean) * scale + shift).
- */
+/** What happens to the pixels of a channel on their way: v -> max(0, (v - mean) *
+ * scale + shift). */
 typedef struct spx_planar_affine {
     bool affine, relu;
     float mean, scale, shift;

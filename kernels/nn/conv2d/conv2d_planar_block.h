@@ -42,8 +42,8 @@ int spx_planar_images(const spx_planar_block *b, int64_t item, int64_t *first);
  */
 void spx_planar_clear_pack(const spx_planar_block *b, int worker);
 
-/** Channels [c0, c1) of items [i0, i1) in the form the kernels read; *distance from item to item.
- */
+/** Channels [c0, c1) of items [i0, i1) in the form the kernels read; *distance from
+ * item to item. */
 const float *spx_planar_packed(const spx_planar_block *b, int worker, const spx_conv2d_input *in,
                                int64_t i0, int64_t i1, int64_t c0, int64_t c1, int64_t *distance);
 

@@ -96,8 +96,8 @@ INLINE __m256 lane_sums(const __m256 *a, const int n)
                          _mm256_permute2f128_ps(s0, s1, 0x31));
 }
 
-/* One vector of outputs into all kb * pb sums; the fewer operands wait in registers for the others.
- */
+/* One vector of outputs into all kb * pb sums; the fewer operands wait in registers
+ * for the others. */
 INLINE void dot_step(__m256 acc[][SPX_PLANAR_MAX_PB], const float *dy, int64_t plane, __m256i mask,
                      const bool whole, const float *const *in, int64_t at, const int kb,
                      const int pb)

@@ -170,8 +170,8 @@ static void mac_all(grid_item *it, int64_t kfirst, int64_t klast)
     for (int64_t k = kfirst; k < klast; k++) {
         const int64_t k0 = spx_planar_at(&b->k, k);
         const int64_t k1 = spx_planar_at(&b->k, k + 1);
-        /* Complete after one block of input channels: all k blocks take turns in one small buffer.
-         */
+        /* Complete after one block of input channels: all k blocks take turns in
+         * one small buffer. */
         it->dst_k = b->c.parts == 1 ? k0 : 0;
         for (int64_t c = 0; c < r->t.classes; c++) {
             mac_class(it, &r->t.cls[c], k, k + 1);

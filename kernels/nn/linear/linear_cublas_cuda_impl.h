@@ -8,8 +8,8 @@
     X(Destroy)                                                                                     \
     X(Matmul)                                                                                      \
     X(MatmulAlgoGetHeuristic)                                                                      \
-    X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate)       \
-        X(MatrixLayoutDestroy) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                \
-            X(MatmulPreferenceSetAttribute)
+    X(MatmulDescCreate)                                                                            \
+    X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy)    \
+        X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)
 
 #endif

@@ -19,8 +19,8 @@ static float inverse(spx_pool2d_span s)
 
 /* ---- 3x3, padding 1, stride 1 or 2; `stride` is a constant in each call ---- */
 
-/* What every plane shares. Strip rows have a zero before and zeros behind, so all loads are whole.
- */
+/* What every plane shares. Strip rows have a zero before and zeros behind, so all
+ * loads are whole. */
 typedef struct plan3 {
     int64_t step;           /* floats from row to row of a strip */
     int64_t rows;           /* of a strip */

@@ -18,8 +18,8 @@ static inline SPX_HOST_DEVICE spx_pool2d_span spx_pool2d_window(const spx_pool2d
     return s;
 }
 
-/** Outputs (of `out`) whose window holds input i; may be empty (stride > size, or a cut-off rest).
- */
+/** Outputs (of `out`) whose window holds input i; may be empty (stride > size, or
+ * a cut-off rest). */
 static inline SPX_HOST_DEVICE spx_pool2d_span spx_pool2d_cover(const spx_pool2d_shape *d, int64_t i,
                                                                int64_t out)
 {
