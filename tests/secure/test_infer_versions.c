@@ -41,8 +41,9 @@ SPX_TEST(material_of_an_earlier_version_is_spent_and_removed)
         assert_int_equal(spx_pi_client_ready(p), 0);
         assert_int_equal(spx_pi_client_removed(p), client ? (used ? 2 : 3) : 0);
         CHECK_OK(spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
-        CHECK_OK(spx_pi_client_infer(p, fixture_image(&w.fixture, w.model), got, NULL, NULL, NULL));
-        pi_expected(&w, fixture_image(&w.fixture, w.model), want);
+        const uint8_t *image = fixture_image(&w.fixture, w.model);
+        CHECK_OK(spx_pi_client_infer(p, image, got, NULL, NULL, NULL));
+        pi_expected(&w, image, want);
         assert_memory_equal(got, want, sizeof got);
         spx_pi_client_close(p);
         pi_hang_up(&l);
