@@ -134,6 +134,58 @@ SPX_TEST(candidates_keep_the_precision_and_determinism_asked_for)
     }
 }
 
+/* Whether two names are of one engine and differ in its knobs. */
+static bool same_engine(const char *a, const char *b)
+{
+    const size_t n = strcspn(a, ",");
+    return strncmp(a, b, n + 1) == 0 && strcmp(a, b) != 0;
+}
+
+/* Bytes that a candidate's plan wants, or -1 where it cannot be made; its name must parse. */
+static int64_t workspace_of(const spx_conv2d_problem *q, const char *text)
+{
+    spx_conv2d_engine *e;
+    const spx_status st = spx_conv2d_engine_create(&e, library, q, text);
+    assert_true(st == SPX_OK || st == SPX_EUNSUPPORTED);
+    const int64_t bytes = st == SPX_OK ? (int64_t)spx_conv2d_engine_workspace(e) : -1;
+    spx_conv2d_engine_destroy(e);
+    return bytes;
+}
+
+/* An engine's defaults are not what the heuristic chose: the split of a weight gradient's sum, for
+ * one, is a knob, and takes scratch. */
+SPX_TEST(candidates_keep_the_knobs_that_the_heuristics_chose)
+{
+    SPX_UNUSED;
+    char text[SPX_CONV2D_EACH][SPX_CONV2D_TEXT];
+    for (int i = 0; i < 4 * SPX_CONV2D_PASS_COUNT; i++) {
+        const int64_t c = i % 2 == 0 ? 16 : 64, side = c == 16 ? 32 : 8, r = i / 2 % 2 == 0 ? 3 : 5;
+        const spx_conv2d_shape d = {64, c, side, side, c, r, r, 1, 1, r / 2, r / 2, 0, 0};
+        const spx_conv2d_pass pass = (spx_conv2d_pass)(i / 4);
+        int count, knobs = 0, differ = 0;
+        int64_t bytes[SPX_CONV2D_EACH];
+        spx_conv2d_plan p;
+        plan_init(&p, &d, pass, SPX_PRECISION_TF32, 0);
+        spx_conv2d_problem *q = &p.problem;
+        q->shape = p.want.shape;
+        q->x_pixel = q->y_pixel = c;
+        CHECK_OK(spx_conv2d_candidates(library, q, SPX_CONV2D_EACH, text, &count));
+        for (int j = 0; j < count; j++) {
+            knobs += strchr(text[j], ':') != NULL;
+            bytes[j] = workspace_of(q, text[j]);
+            for (int k = 0; k < j; k++) {
+                differ += same_engine(text[j], text[k]) && bytes[j] >= 0 && bytes[k] >= 0 &&
+                          bytes[j] != bytes[k];
+            }
+        }
+        if (knobs == 0 || (pass == SPX_CONV2D_BACKWARD_WEIGHTS && differ == 0)) {
+            fail_msg("%lldx%lld, %lld channels, pass %d: of %d candidates %d have knobs, %d pairs "
+                     "differ in scratch",
+                     (long long)r, (long long)r, (long long)c, (int)pass, count, knobs, differ);
+        }
+    }
+}
+
 /* Each fails with its status and a message, and leaves a plan that takes another choice. */
 SPX_TEST(texts_that_name_no_candidate_are_refused)
 {
@@ -152,6 +204,9 @@ SPX_TEST(texts_that_name_no_candidate_are_refused)
         {"packed=0,engine=99999999999999999999,knobs=", SPX_EINVAL},
         {"packed=0,engine=0,knobs=1", SPX_EINVAL},
         {"packed=0,engine=0,knobs=1:", SPX_EINVAL},
+        {"packed=0,engine=0,knobs=1:-", SPX_EINVAL},
+        {"packed=0,engine=0,knobs=1:--2", SPX_EINVAL},
+        {"packed=0,engine=0,knobs=-1:2", SPX_EINVAL},
         {"packed=0,engine=0,knobs=1:2;", SPX_EINVAL},
         {"packed=0,engine=0,knobs=1:2,", SPX_EINVAL},
         {"packed=0,engine=0,knobs=1:2 ", SPX_EINVAL},
@@ -163,9 +218,8 @@ SPX_TEST(texts_that_name_no_candidate_are_refused)
         {"packed=1,engine=0,knobs=", SPX_EUNSUPPORTED},   /* nothing to pack here */
     };
     static const char *const unfit[] = {
-        "packed=0,engine=999999,knobs=",
-        "packed=0,engine=0,knobs=2:999999",
-        "packed=0,engine=0,knobs=999999:0",
+        "packed=0,engine=999999,knobs=",     "packed=0,engine=0,knobs=2:999999",
+        "packed=0,engine=0,knobs=2:-999999", "packed=0,engine=0,knobs=999999:0",
         "packed=0,engine=0,knobs=2:1;2:1",
     };
     SPX_UNUSED;
@@ -229,6 +283,7 @@ int main(void)
         SPX_UNIT(networks_convolutions_have_candidates_in_every_pass_and_precision),
         SPX_UNIT(every_case_can_be_asked_for),
         SPX_UNIT(candidates_keep_the_precision_and_determinism_asked_for),
+        SPX_UNIT(candidates_keep_the_knobs_that_the_heuristics_chose),
         SPX_UNIT(texts_that_name_no_candidate_are_refused),
         SPX_UNIT(layouts_copy_what_the_library_cannot_read),
     };

@@ -143,6 +143,14 @@ static bool literal(const char **at, const char *text)
     return there;
 }
 
+/* Values of knobs may be negative. */
+static bool signed_number(const char **at, int64_t *out)
+{
+    const bool minus = literal(at, "-"), some = number(at, out);
+    *out = minus ? -*out : *out;
+    return some;
+}
+
 /* engine=E,knobs=T:V;T:V...; the list may be empty. */
 static bool candidate_parse(const char *text, candidate *c)
 {
@@ -153,7 +161,7 @@ static bool candidate_parse(const char *text, candidate *c)
     while (*text != '\0') {
         if ((c->knobs > 0 && !literal(&text, ";")) || c->knobs == KNOBS ||
             !number(&text, &c->knob[c->knobs].type) || !literal(&text, ":") ||
-            !number(&text, &c->knob[c->knobs].value)) {
+            !signed_number(&text, &c->knob[c->knobs].value)) {
             return false;
         }
         c->knobs++;
@@ -218,32 +226,37 @@ static bool is_compiled(spx_cudnn_bag *b, cudnnBackendDescriptor_t engine)
     return noted(notes, n, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION);
 }
 
+/* The knobs that a configuration sets; false where there is no room for them. The library must be
+ * asked with room: for none it answers 0, whatever there is. */
+static bool knobs_read(spx_cudnn_bag *b, cudnnBackendDescriptor_t config, candidate *c)
+{
+    cudnnBackendDescriptor_t knob[KNOBS];
+    for (int i = 0; i < KNOBS; i++) {
+        knob[i] = SPX_CUDNN_MAKE(b, KNOB_CHOICE);
+    }
+    const int64_t n =
+        SPX_CUDNN_GET(b, config, ENGINECFG_KNOB_CHOICES, BACKEND_DESCRIPTOR, KNOBS, knob);
+    c->knobs = n > 0 && n <= KNOBS ? (int)n : 0;
+    for (int i = 0; i < c->knobs; i++) {
+        int32_t type = 0;
+        (void)SPX_CUDNN_GET(b, knob[i], KNOB_CHOICE_KNOB_TYPE, KNOB_TYPE, 1, &type);
+        (void)SPX_CUDNN_GET(b, knob[i], KNOB_CHOICE_KNOB_VALUE, INT64, 1, &c->knob[i].value);
+        c->knob[i].type = type;
+    }
+    return b->status == SPX_OK && n <= KNOBS;
+}
+
 /* Reads a configuration that a heuristic gave. False where it is not to be taken. */
 static bool candidate_read(const spx_cudnn *lib, cudnnBackendDescriptor_t config,
                            const spx_conv2d_problem *p, candidate *c, bool *compiled)
 {
     spx_cudnn_bag b = {.lib = lib};
-    cudnnBackendDescriptor_t engine = SPX_CUDNN_MAKE(&b, ENGINE), knob[KNOBS];
+    cudnnBackendDescriptor_t engine = SPX_CUDNN_MAKE(&b, ENGINE);
     (void)SPX_CUDNN_GET(&b, config, ENGINECFG_ENGINE, BACKEND_DESCRIPTOR, 1, &engine);
     (void)SPX_CUDNN_GET(&b, engine, ENGINE_GLOBAL_INDEX, INT64, 1, &c->engine);
-    const int64_t knobs =
-        SPX_CUDNN_GET(&b, config, ENGINECFG_KNOB_CHOICES, BACKEND_DESCRIPTOR, 0, NULL);
-    bool taken = b.status == SPX_OK && knobs <= KNOBS && numerics_fit(&b, engine, p);
-    *compiled = taken && is_compiled(&b, engine);
-    c->knobs = taken ? (int)knobs : 0;
-    for (int i = 0; i < c->knobs; i++) {
-        knob[i] = SPX_CUDNN_MAKE(&b, KNOB_CHOICE);
-    }
-    if (c->knobs > 0) {
-        (void)SPX_CUDNN_GET(&b, config, ENGINECFG_KNOB_CHOICES, BACKEND_DESCRIPTOR, c->knobs, knob);
-    }
-    for (int i = 0; i < c->knobs; i++) {
-        int32_t type = 0;
-        (void)SPX_CUDNN_GET(&b, knob[i], KNOB_CHOICE_KNOB_TYPE, KNOB_TYPE, 1, &type);
-        (void)SPX_CUDNN_GET(&b, knob[i], KNOB_CHOICE_KNOB_VALUE, INT64, 1, &c->knob[i].value);
-        c->knob[i].type = type;
-    }
-    taken = taken && b.status == SPX_OK;
+    const bool fits = b.status == SPX_OK && numerics_fit(&b, engine, p);
+    *compiled = fits && is_compiled(&b, engine);
+    const bool taken = fits && knobs_read(&b, config, c);
     spx_cudnn_bag_clear(&b);
     return taken;
 }

@@ -33,7 +33,8 @@ void spx_cudnn_set(spx_cudnn_bag *b, cudnnBackendDescriptor_t d, cudnnBackendAtt
                    cudnnBackendAttributeType_t type, int64_t count, const void *values,
                    const char *name);
 void spx_cudnn_finalize(spx_cudnn_bag *b, cudnnBackendDescriptor_t d, const char *name);
-/** Elements there are; at most `most` are written to values (NULL with most = 0: only counted). */
+/** Elements there are; at most `most` are written to values. NULL with most = 0 counts the answers
+ * of ENGINEHEUR_RESULTS; ENGINECFG_KNOB_CHOICES, asked so, are 0 always. */
 int64_t spx_cudnn_get(spx_cudnn_bag *b, cudnnBackendDescriptor_t d,
                       cudnnBackendAttributeName_t attr, cudnnBackendAttributeType_t type,
                       int64_t most, void *values, const char *name);
