@@ -1,6 +1,7 @@
 #include "host/model/calibrate.h"
 
 #include "kernels/base/alloc.h"
+#include "kernels/device/device_memory.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,12 +17,15 @@ typedef struct layer {
 
 typedef struct run {
     const spx_calibrate_source *s;
+    spx_stream *stream;
     spx_program *program; /* output i: layer i's activations */
     int64_t batch;
     layer *layer;
     int n;
     spx_binding binding;
+    float *weights, *state; /* with the workspace: memory of the stream's device */
     void *workspace;
+    float *activations; /* of the largest layer, on the host */
 } run;
 
 static spx_status open_layers(run *r, spx_tid *output)
@@ -83,11 +87,11 @@ static spx_status each_batch(run *r, bool counting, int64_t done)
         r->binding.input = input;
         SPX_RETURN_IF(spx_program_run(r->program, &r->binding));
         for (int i = 0; i < r->n; i++) {
-            const float *x = spx_program_output(r->program, &r->binding, i);
+            SPX_RETURN_IF(spx_program_read(r->program, &r->binding, i, r->activations));
             if (counting) {
-                count(&r->layer[i], x, r->batch);
+                count(&r->layer[i], r->activations, r->batch);
             } else {
-                SPX_RETURN_IF(find_most(&r->layer[i], x, r->batch));
+                SPX_RETURN_IF(find_most(&r->layer[i], r->activations, r->batch));
             }
         }
         if (r->s->show != NULL) {
@@ -154,7 +158,30 @@ static spx_status make_clips(const run *r, int bits, double ***out)
     return SPX_OK;
 }
 
-static spx_status open_run(run *r, spx_stream *stream)
+/* What the program runs on. */
+static spx_status open_memory(run *r)
+{
+    const spx_calibrate_source *s = r->s;
+    const spx_layout *l = spx_program_layout(r->program);
+    void *memory = NULL;
+    size_t most = 0;
+    for (int i = 0; i < r->n; i++) {
+        const size_t n = (size_t)(r->batch * r->layer[i].channels * r->layer[i].map);
+        most = n > most ? n : most;
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, most, sizeof *r->activations));
+    r->activations = memory;
+    SPX_RETURN_IF(spx_layout_device_arena(l, r->stream, SPX_ROLE_WEIGHT, &r->weights));
+    SPX_RETURN_IF(spx_layout_device_arena(l, r->stream, SPX_ROLE_STATE, &r->state));
+    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_WEIGHT, s->weights, r->weights));
+    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_STATE, s->state, r->state));
+    SPX_RETURN_IF(
+        spx_device_alloc(r->stream, &r->workspace, spx_program_workspace_bytes(r->program)));
+    r->binding = (spx_binding){.weights = r->weights, .state = r->state, .workspace = r->workspace};
+    return SPX_OK;
+}
+
+static spx_status open_run(run *r)
 {
     spx_tid *output;
     void *memory = NULL;
@@ -165,24 +192,34 @@ static spx_status open_run(run *r, spx_stream *stream)
     spx_status st = open_layers(r, output);
     if (st == SPX_OK) {
         const spx_program_options o = {.output = output, .n_output = r->n};
-        st = spx_program_create(&r->program, r->s->graph, stream, &o);
+        st = spx_program_create(&r->program, r->s->graph, r->stream, &o);
     }
     spx_free(output);
     SPX_RETURN_IF(st);
     if (!spx_layout_equal(spx_program_layout(r->program), r->s->layout)) {
         return SPX_FAIL(SPX_EINVAL, "calibration: the weights are of another network");
     }
-    SPX_RETURN_IF(spx_alloc(&r->workspace, spx_program_workspace_bytes(r->program)));
-    r->binding = (spx_binding){.weights = r->s->weights,
-                               .state = (float *)(uintptr_t)r->s->state, /* evaluation reads */
-                               .workspace = r->workspace};
-    return SPX_OK;
+    return open_memory(r);
+}
+
+static void close_run(run *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        spx_free(r->layer[i].most);
+        spx_free(r->layer[i].counts);
+    }
+    spx_free(r->layer);
+    spx_free(r->activations);
+    spx_device_free(r->stream, r->weights);
+    spx_device_free(r->stream, r->state);
+    spx_device_free(r->stream, r->workspace);
+    spx_program_destroy(r->program);
 }
 
 spx_status spx_calibrate(double ***clip, const spx_calibrate_source *s, spx_stream *stream,
                          int activation_bits)
 {
-    run r = {.s = s};
+    run r = {.s = s, .stream = stream};
     spx_status st;
     *clip = NULL;
     for (int i = 0; i < s->graph->n_tensors; i++) {
@@ -190,17 +227,11 @@ spx_status spx_calibrate(double ***clip, const spx_calibrate_source *s, spx_stre
             r.batch = s->graph->tensor[i].dim[0];
         }
     }
-    SPX_TRY(st, open_run(&r, stream), end);
+    SPX_TRY(st, open_run(&r), end);
     SPX_TRY(st, each_batch(&r, false, 0), end);
     SPX_TRY(st, each_batch(&r, true, s->steps), end);
     st = make_clips(&r, activation_bits, clip);
 end:
-    for (int i = 0; i < r.n; i++) {
-        spx_free(r.layer[i].most);
-        spx_free(r.layer[i].counts);
-    }
-    spx_free(r.layer);
-    spx_program_destroy(r.program);
-    spx_free(r.workspace);
+    close_run(&r);
     return st;
 }

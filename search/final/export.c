@@ -2,6 +2,7 @@
 
 #include "data/loader/loader.h"
 #include "host/model/calibrate.h"
+#include "host/train/feed.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
 
@@ -15,15 +16,17 @@ typedef struct run {
     const json_t *meta;   /* of the model; NULL: random weights */
     const spx_pack *pack; /* NULL: random images */
     uint64_t seed;
-    float *random; /* [BATCH images] */
+    float *random;   /* [BATCH images] */
+    int32_t *labels; /* of those, zero */
     const spx_export_options *o;
     spx_stream *stream;
     spx_program *program;
-    float *weights, *state;
+    float *weights, *state; /* in host memory */
     spx_network net;
     spx_fold *fold;
     spx_pack as_model; /* the pack, normalised as the model is */
     spx_loader *loader;
+    spx_feed *feed;  /* of the loader's batches or of random ones */
     uint32_t *index; /* of the images, [images] */
     size_t images;
     double **clip;
@@ -87,28 +90,39 @@ static spx_status open_images(run *r)
 }
 
 /* The last batch is filled up with its first image: no matter. */
-static spx_status next_images(void *ctx, int64_t step, const float **images)
+static spx_status get_images(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
 {
     const run *r = ctx;
     spx_batch b;
-    SPX_RETURN_IF(spx_loader_get(r->loader, 0, (size_t)step, &b));
-    *images = b.images;
+    SPX_RETURN_IF(spx_loader_get(r->loader, (size_t)epoch, (size_t)step, &b));
+    *out = (spx_samples){.images = b.images, .labels = b.labels, .valid = BATCH};
     return SPX_OK;
 }
 
-static spx_status next_random(void *ctx, int64_t step, const float **images)
+static spx_status get_random(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
 {
     const run *r = ctx;
     const spx_input_shape *in = &r->spec->input;
     const int64_t map = in->rows * in->columns, n = BATCH * in->channels * map;
     spx_rng rng;
+    (void)epoch;
     spx_rng_init(&rng, r->seed, SPX_RNG_BENCH, (uint64_t)step);
     for (int64_t i = 0; i < n; i++) {
         const int64_t c = i / map % in->channels;
         r->random[i] =
             (float)(((double)(spx_rng_u32(&rng) & 255) / 255 - r->spec->mean[c]) / r->spec->std[c]);
     }
-    *images = r->random;
+    *out = (spx_samples){.images = r->random, .labels = r->labels, .valid = BATCH};
+    return SPX_OK;
+}
+
+static spx_status next_images(void *ctx, int64_t step, const float **images)
+{
+    const run *r = ctx;
+    const spx_source device = spx_feed_source(r->feed);
+    spx_samples batch;
+    SPX_RETURN_IF(device.get(device.ctx, 0, step, &batch));
+    *images = batch.images;
     return SPX_OK;
 }
 
@@ -117,17 +131,21 @@ static spx_status calibrate(run *r)
     const bool drawn = r->pack == NULL;
     const int64_t steps =
         drawn ? ((int64_t)r->images + BATCH - 1) / BATCH : (int64_t)spx_loader_steps(r->loader);
+    const spx_input_shape *in = &r->spec->input;
+    const spx_batch_shape shape = {BATCH, in->channels, in->rows, in->columns};
+    const spx_source host = {.get = drawn ? get_random : get_images, .ctx = r, .steps = steps};
     const spx_calibrate_source s = {.graph = r->net.graph,
                                     .fold = r->fold,
                                     .layout = spx_program_layout(r->program),
                                     .weights = r->weights,
                                     .state = r->state,
-                                    .next = drawn ? next_random : next_images,
+                                    .next = next_images,
                                     .ctx = r,
                                     .steps = steps,
                                     .show = show_calibration,
                                     .show_ctx = r};
     const int bits = r->o->quantise.activation_bits;
+    SPX_RETURN_IF(spx_feed_open(&r->feed, r->stream, &host, &shape));
     return spx_calibrate(&r->clip, &s, r->stream, bits > 0 ? bits : 8);
 }
 
@@ -228,9 +246,11 @@ void spx_export_report_clear(spx_export_report *r)
 
 static void run_clear(run *r)
 {
+    spx_feed_close(r->feed);
     spx_loader_close(r->loader);
     spx_free(r->index);
     spx_free(r->random);
+    spx_free(r->labels);
     spx_free(r->clip);
     spx_fold_destroy(r->fold);
     spx_network_clear(&r->net);
@@ -268,15 +288,11 @@ spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack
                       spx_stream *stream, const spx_export_options *o, spx_export_report *report)
 {
     run r = {.spec = &m->spec, .meta = m->file.meta, .pack = pack, .o = o, .stream = stream};
-    spx_model_runner runner;
     spx_status st;
     *out = NULL;
     SPX_TRY(st, open_images(&r), end);
-    SPX_TRY(st, spx_model_runner_init(&runner, stream, m, BATCH, NULL), end);
-    r.program = runner.program; /* the workspace alone is not needed */
-    r.weights = runner.weights;
-    r.state = runner.state;
-    spx_free(runner.workspace);
+    SPX_TRY(st, spx_final_eval_program(&r.program, stream, r.spec, BATCH, false, NULL), end);
+    SPX_TRY(st, spx_model_arenas(m, spx_program_layout(r.program), &r.weights, &r.state), end);
     st = export(&r, out, report);
 end:
     run_clear(&r);
@@ -303,6 +319,8 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
                        sizeof *r.random),
             end);
     r.random = memory;
+    SPX_TRY(st, spx_calloc(&memory, BATCH, sizeof *r.labels), end);
+    r.labels = memory;
     st = export(&r, out, report);
 end:
     run_clear(&r);

@@ -1,6 +1,7 @@
 #include "search/final/model.h"
 
 #include "host/train/device_arenas.h"
+#include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
 
 #include <string.h>
@@ -60,10 +61,35 @@ const char *spx_model_class(const spx_model *m, int64_t i)
     return i < 0 ? NULL : json_string_value(json_array_get(names, (size_t)i));
 }
 
+/* Where a file has the arenas that evaluation uses. */
+static void name_arenas(const spx_model *m, float *weights, float *state, spx_ckpt_arena list[2])
+{
+    const bool averaged = json_is_true(json_object_get(m->file.meta, "averaged"));
+    list[0] = (spx_ckpt_arena){averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, weights};
+    list[1] = (spx_ckpt_arena){averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, state};
+}
+
+spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, float **weights, float **state)
+{
+    spx_ckpt_arena list[2];
+    spx_status st;
+    *weights = *state = NULL;
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, weights), fail);
+    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, state), fail);
+    name_arenas(m, *weights, *state, list);
+    SPX_TRY(st, spx_ckpt_load(&m->file, l, list, 2), fail);
+    return SPX_OK;
+fail:
+    spx_free(*weights);
+    spx_free(*state);
+    *weights = *state = NULL;
+    return st;
+}
+
 spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const spx_model *m,
                                  int64_t batch, struct spx_tuning *tuning)
 {
-    const bool averaged = json_is_true(json_object_get(m->file.meta, "averaged"));
+    spx_ckpt_arena list[2];
     const spx_layout *l;
     spx_status st;
     memset(r, 0, sizeof *r);
@@ -74,13 +100,8 @@ spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const 
     SPX_TRY(st, spx_layout_device_arena(l, stream, SPX_ROLE_STATE, &r->state), fail);
     SPX_TRY(st, spx_device_alloc(stream, &r->workspace, spx_program_workspace_bytes(r->program)),
             fail);
-    {
-        const spx_ckpt_arena list[] = {
-            {averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, r->weights},
-            {averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, r->state},
-        };
-        SPX_TRY(st, spx_device_arenas_load(&m->file, l, stream, list, 2), fail);
-    }
+    name_arenas(m, r->weights, r->state, list);
+    SPX_TRY(st, spx_device_arenas_load(&m->file, l, stream, list, 2), fail);
     return SPX_OK;
 fail:
     spx_model_runner_clear(r);

@@ -38,6 +38,16 @@ void spx_model_close(spx_model *m); /* zeroed or open */
 /** Name of class i, or NULL where the file names none. */
 const char *spx_model_class(const spx_model *m, int64_t i);
 
+/**
+ * The weights and statistics that evaluation uses, in host memory whatever device is computed on,
+ * in the order of spx_layout_init. Free each with spx_free.
+ * @param l  of the network in evaluation
+ * @return SPX_OK, SPX_EFORMAT (an array is missing or of another shape), SPX_ENOMEM; after a
+ *         failure both are NULL
+ */
+SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, float **weights,
+                                           float **state);
+
 /** A model ready to evaluate batches. */
 typedef struct spx_model_runner {
     spx_stream *stream;     /* borrowed */
