@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 typedef struct values {
@@ -171,6 +172,17 @@ static spx_status report(spx_cli *cli, const serving *s)
     return SPX_OK;
 }
 
+/* The weights are what the protocol hides; a model made before files were the owner's alone still
+ * opens. */
+static void warn_if_open(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        (void)fprintf(stderr, "serve: %s: others can read these secret weights; chmod 600 it\n",
+                      path);
+    }
+}
+
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
@@ -187,6 +199,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
     co.stop = &stop;
     SPX_TRY(st, spx_deploy_read(&m, v->model), done);
+    warn_if_open(v->model);
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
     SPX_TRY(st, spx_pi_server_create(&s.server, m, vault, &so), done);
     catch_signals();

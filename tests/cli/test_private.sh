@@ -38,6 +38,7 @@ check "train" 0 "$sphynx" train --data "$pack" --out "$OUT/run" --init-channels 
     --reduce-at 0,2 --epochs 1 --max-steps 2 --batch 8 --aux-weight 0
 check "export" 0 "$sphynx" export --model "$OUT/run" -o "$model"
 key=$(printf '%064d' 7)
+umask 077 # keys that others can read are refused
 echo "alice:$key" >"$OUT/alice"
 printf 'bob:%064d\nalice:%s\n' 9 "$key" >"$OUT/keys"
 echo "alice:$(printf '%064d' 8)" >"$OUT/wrong"
@@ -76,6 +77,12 @@ check "a wrong key" 1 query --psk "$OUT/wrong" "${images[@]}"
 one_line "a wrong key"
 check "no key" 1 query "${images[@]}"
 one_line "no key"
+chmod 640 "$OUT/alice"
+check "a key that others can read" 1 query --psk "$OUT/alice" "${images[@]}"
+one_line "a key that others can read"
+has stderr 'chmod 600' "a key that others can read"
+chmod 600 "$OUT/alice"
+check "a key from a pipe" 0 query --psk <(cat "$OUT/alice") --prepare 1
 check "another model" 1 query --psk "$OUT/alice" "${images[@]}" --model-hash "$(printf '%064d' 1)"
 one_line "another model"
 has stderr 'another model' "another model"
@@ -105,7 +112,10 @@ stop
 has talk 'File too large' "the server's log"
 jq -e '.connections == 2 and .failed == 2' "$OUT/served" >"$OUT/jq" ||
     fail "serve after a full disk"
+chmod 644 "$model"
 start
+has talk 'others can read' "a model that others can read"
+chmod 600 "$model"
 check "room again" 0 query "${images[@]}"
 stop
 

@@ -5,6 +5,7 @@
 #include "tests/support/spx_scratch.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 static const spx_channel_options quick = {.timeout = 5};
 
@@ -361,6 +362,36 @@ SPX_TEST(malformed_key_files_are_refused_with_their_line)
     spx_scratch_remove(&s);
 }
 
+SPX_TEST(a_key_file_that_others_can_read_is_refused_and_a_pipe_is_not)
+{
+    SPX_UNUSED;
+    static const mode_t bad[] = {0640, 0604, 0620, 0610, 0644};
+    spx_scratch s;
+    spx_listener *l;
+    spx_channel_options o = quick;
+    char path[40];
+    int end[2];
+    assert_int_equal(spx_scratch_make(&s), 0);
+    o.security.psk_path = write_file(&s, "keys", "a:" KEY_A "\n");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(chmod(o.security.psk_path, bad[i]), 0);
+        CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:0", &o));
+        assert_non_null(strstr(spx_error_message(), "chmod 600"));
+    }
+    assert_int_equal(chmod(o.security.psk_path, 0400), 0);
+    CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &o));
+    spx_listener_close(l);
+    assert_int_equal(pipe(end), 0); /* what a shell makes of --psk <(...) */
+    assert_int_equal(write(end[1], "a:" KEY_A "\n", 67), 67);
+    assert_int_equal(close(end[1]), 0);
+    (void)snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
+    o.security.psk_path = path;
+    CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &o));
+    spx_listener_close(l);
+    (void)close(end[0]);
+    spx_scratch_remove(&s);
+}
+
 /* A certificate authority and two certificates of it, by the openssl program; 77 without it. */
 static int make_certificates(spx_scratch *s)
 {
@@ -387,6 +418,7 @@ SPX_TEST(certificates_authenticate_both_parties)
     char peer[128] = "", path[6][512];
     static const char *const name[6] = {"server.pem", "server.key", "ca.pem",
                                         "client.pem", "client.key", "mallory.pem"};
+    spx_listener *l;
     client c = {.o = quick};
     if (system("command -v openssl >/dev/null") != 0) {
         print_message("no openssl program\n");
@@ -414,11 +446,16 @@ SPX_TEST(certificates_authenticate_both_parties)
     c.o.security = (spx_channel_security){.cert = path[3], .key = path[4], .ca = path[5]};
     assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
     assert_non_null(strstr(c.message, "certificate"));
+    assert_int_equal(chmod(path[1], 0644), 0);
+    c.o.security = server;
+    CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:0", &c.o));
+    assert_non_null(strstr(spx_error_message(), "chmod 600"));
     spx_scratch_remove(&s);
 }
 
 int main(void)
 {
+    (void)umask(077); /* keys that others can read are refused */
     const struct CMUnitTest tests[] = {
         SPX_UNIT(messages_arrive_whole_and_in_order),
         SPX_UNIT(a_message_larger_than_every_buffer_arrives),
@@ -433,6 +470,7 @@ int main(void)
         SPX_UNIT(plain_conversations_work_on_the_loopback_interface_and_nowhere_else),
         SPX_UNIT(a_shared_key_authenticates_and_a_wrong_one_is_refused),
         SPX_UNIT(malformed_key_files_are_refused_with_their_line),
+        SPX_UNIT(a_key_file_that_others_can_read_is_refused_and_a_pipe_is_not),
         SPX_UNIT(certificates_authenticate_both_parties),
     };
     (void)signal(SIGPIPE, SIG_IGN); /* as main does */

@@ -668,6 +668,7 @@ int main(void)
         SPX_UNIT(one_client_is_not_served_twice_at_a_time),
         SPX_UNIT(noise_in_place_of_a_client_is_refused_without_harm),
     };
+    (void)umask(077); /* keys that others can read are refused */
     (void)signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,4 +27,15 @@ const char *spx_tls_peer(const spx_tls_session *s);
 /** After SPX_IO_FAILED: what went wrong, one line. */
 const char *spx_tls_error(spx_tls_session *s);
 
+/**
+ * Reads a file of keys; one that group or others can read is refused, as ssh does. Pipes may be
+ * read, too (--key <(...)).
+ * @param data  max + 1 bytes, wipe and free with spx_key_file_free(data, max + 1)
+ * @return SPX_OK, SPX_EINVAL (its mode), SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (over max bytes),
+ * SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_key_file_read(const char *path, size_t max, void **data,
+                                            size_t *size);
+void spx_key_file_free(void *data, size_t bytes); /* NULL is a no-op */
+
 #endif

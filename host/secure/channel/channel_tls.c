@@ -1,11 +1,10 @@
 /* TLS 1.3 with mutual authentication by a pre-shared key or by certificates, over OpenSSL. */
 #define _DEFAULT_SOURCE
 #include "host/secure/channel/channel_private.h"
-#include "kernels/base/alloc.h"
-#include "kernels/base/file.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -89,7 +88,7 @@ static spx_status load_keys(spx_tls *t, const char *path)
     void *data;
     size_t size, line = 1;
     spx_status st = SPX_OK;
-    SPX_RETURN_IF(spx_file_read(path, MAX_KEY_FILE, &data, &size));
+    SPX_RETURN_IF(spx_key_file_read(path, MAX_KEY_FILE, &data, &size));
     t->keys = calloc(MAX_KEYS, sizeof *t->keys);
     if (t->keys == NULL) {
         st = SPX_FAIL(SPX_ENOMEM, "%s: keys", path);
@@ -108,8 +107,7 @@ static spx_status load_keys(spx_tls *t, const char *path)
         st = SPX_FAIL(SPX_EFORMAT,
                       "%s: no key; write one with: echo \"me:$(openssl rand -hex 32)\"", path);
     }
-    OPENSSL_cleanse(data, size);
-    spx_free(data);
+    spx_key_file_free(data, MAX_KEY_FILE + 1);
     return st;
 }
 
@@ -154,6 +152,25 @@ static int find_key(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SESSIO
     return 1; /* unknown: *out is NULL, and the handshake fails for want of a certificate */
 }
 
+static spx_status load_private_key(spx_tls *t, const char *path)
+{
+    char text[160];
+    EVP_PKEY *key = NULL;
+    BIO *from;
+    void *data;
+    size_t size;
+    bool ok;
+    SPX_RETURN_IF(spx_key_file_read(path, MAX_KEY_FILE, &data, &size));
+    from = BIO_new_mem_buf(data, (int)size);
+    key = from != NULL ? PEM_read_bio_PrivateKey(from, NULL, NULL, NULL) : NULL;
+    ok = key != NULL && SSL_CTX_use_PrivateKey(t->ctx, key) == 1 &&
+         SSL_CTX_check_private_key(t->ctx) == 1;
+    EVP_PKEY_free(key);
+    BIO_free(from);
+    spx_key_file_free(data, MAX_KEY_FILE + 1);
+    return ok ? SPX_OK : SPX_FAIL(SPX_EFORMAT, "%s: %s", path, openssl_text(text));
+}
+
 static spx_status load_certificates(spx_tls *t, const spx_channel_security *o)
 {
     char text[160];
@@ -163,10 +180,7 @@ static spx_status load_certificates(spx_tls *t, const spx_channel_security *o)
     if (SSL_CTX_use_certificate_chain_file(t->ctx, o->cert) != 1) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s", o->cert, openssl_text(text));
     }
-    if (SSL_CTX_use_PrivateKey_file(t->ctx, o->key, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(t->ctx) != 1) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: %s", o->key, openssl_text(text));
-    }
+    SPX_RETURN_IF(load_private_key(t, o->key));
     if (SSL_CTX_load_verify_locations(t->ctx, o->ca, NULL) != 1) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s", o->ca, openssl_text(text));
     }
