@@ -5,6 +5,10 @@ foreach(script manners data networks)
   add_test(NAME cli_${script}
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_${script}.sh $<TARGET_FILE:sphynx>)
 endforeach()
+add_library(lacking_fs MODULE cli/lacking_fs.c)
+add_test(NAME cli_files
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_files.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack> $<TARGET_FILE:lacking_fs>)
 add_test(NAME cli_private
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_private.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)

@@ -287,6 +287,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
         SPX_TRY(st, parse_hash(cli, v->hash, hash), done);
     }
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
+    spx_pi_warn_unlocked(vault, v->state);
     SPX_TRY(st, spx_channel_connect(&channel, v->connect, &co), done);
     SPX_TRY(st, spx_pi_client_open(&p, channel, vault, v->hash != NULL ? hash : NULL), done);
     if (spx_pi_client_removed(p) > 0) {

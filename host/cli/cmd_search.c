@@ -120,11 +120,13 @@ static spx_status print_result(const spx_cli *cli, const spx_genotype *g, json_t
 
 static spx_status run_random(spx_cli *cli, const values *v)
 {
+    spx_run_talk talk = {0};
     spx_session s;
     spx_genotype g;
     spx_status st;
     spx_genotype_random((uint64_t)cli->seed, &g);
     SPX_RETURN_IF(spx_run_open(cli, &v->run, &s));
+    spx_session_warn(&s, spx_run_warn, &talk);
     st = spx_genotype_save(&s, &g);
     spx_session_close(&s, st);
     return st == SPX_OK ? print_result(cli, &g, json_pack("{s:b}", "random", 1)) : st;

@@ -201,6 +201,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_deploy_read(&m, v->model), done);
     warn_if_open(v->model);
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
+    spx_pi_warn_unlocked(vault, v->state);
     SPX_TRY(st, spx_pi_server_create(&s.server, m, vault, &so), done);
     catch_signals();
     SPX_TRY(st, spx_listener_open(&l, v->listen, &co), done);

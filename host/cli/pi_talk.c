@@ -1,5 +1,7 @@
 #include "host/cli/pi_talk.h"
 
+#include <stdio.h>
+
 spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v, spx_channel_options *out)
 {
     *out = (spx_channel_options){
@@ -9,6 +11,16 @@ spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v, spx_chan
         return spx_cli_usage(cli, "%s", spx_error_message());
     }
     return SPX_OK;
+}
+
+void spx_pi_warn_unlocked(const spx_vault *v, const char *folder)
+{
+    if (!spx_vault_locked(v)) {
+        (void)fprintf(stderr,
+                      "sphynx: warning: %s: the file system has no locks: take care that no other "
+                      "process uses it\n",
+                      folder);
+    }
 }
 
 json_t *spx_pi_cost_json(const spx_pi_cost *c, uint64_t n)

@@ -25,6 +25,9 @@ typedef struct spx_pi_values {
 SPX_MUST_CHECK spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v,
                                                  spx_channel_options *out);
 
+/** A word on stderr where nothing keeps a second process out of the vault. */
+void spx_pi_warn_unlocked(const spx_vault *v, const char *folder);
+
 /** {"seconds", "bytes_sent", "bytes_received", "rounds"} of 1/n of a cost; NULL: no memory. */
 json_t *spx_pi_cost_json(const spx_pi_cost *c, uint64_t n);
 

@@ -1,6 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/control/jsonl.h"
 
+#include "kernels/base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -125,7 +127,7 @@ uint64_t spx_jsonl_size(const spx_jsonl *log)
 
 spx_status spx_jsonl_sync(spx_jsonl *log)
 {
-    return fsync(log->fd) == 0 ? SPX_OK : fail_io(log, "sync");
+    return spx_file_sync(log->fd, log->path);
 }
 
 void spx_jsonl_close(spx_jsonl *log)

@@ -1,9 +1,10 @@
-#define _DEFAULT_SOURCE /* flock */
+#define _POSIX_C_SOURCE 200809L
 #include "host/control/run_dir.h"
 
 #include "host/control/build_info.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
+#include "kernels/base/lock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +22,7 @@
 struct spx_run_dir {
     char *path;
     int lock;
+    spx_lock held;
     bool resumed;
     const char *verb;
     json_t *record; /* run.json */
@@ -56,10 +57,8 @@ static spx_status take_lock(spx_run_dir *run)
     if (run->lock < 0) {
         return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
     }
-    if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) {
-            return SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
-        }
+    SPX_RETURN_IF(spx_lock_take(run->lock, path, &run->held));
+    if (run->held == SPX_LOCK_IN_USE) {
         (void)!pread(run->lock, holder, sizeof holder - 1, 0);
         holder[strcspn(holder, "\n")] = '\0';
         return SPX_FAIL(SPX_EDEVICE, "%s: in use by process %s", run->path, holder);
@@ -83,7 +82,7 @@ static bool is_leftover(const char *name)
             return true;
         }
     }
-    return false;
+    return spx_file_is_leftover(name);
 }
 
 /* Sets run->resumed if there is a run.json; refuses a folder with anything else in it. */
@@ -240,6 +239,11 @@ void spx_run_dir_discard(const spx_run_dir *run)
             (void)remove(path); /* "" is the folder, which goes only if it is empty then */
         }
     }
+}
+
+bool spx_run_dir_locked(const spx_run_dir *run)
+{
+    return run->held == SPX_LOCK_HELD;
 }
 
 bool spx_run_dir_resumed(const spx_run_dir *run)

@@ -46,6 +46,9 @@ void spx_run_dir_close(spx_run_dir *run); /* NULL is a no-op */
 /** Removes the traces of a run that never began: its files, and the folder if it is empty then. */
 void spx_run_dir_discard(const spx_run_dir *run);
 
+/** False where the file system has no locks: then nothing keeps a second process out. */
+bool spx_run_dir_locked(const spx_run_dir *run);
+
 /** Whether the folder held a run before. */
 bool spx_run_dir_resumed(const spx_run_dir *run);
 

@@ -143,6 +143,9 @@ SPX_MUST_CHECK spx_status spx_h5_add_attr(spx_h5_out *w, const char *object, con
 SPX_MUST_CHECK spx_status spx_h5_add_text(spx_h5_out *w, const char *object, const char *attr,
                                           const char *text);
 
+/** The file is to be its owner's only: written by spx_file_replace_secret. */
+void spx_h5_secret(spx_h5_out *w);
+
 /**
  * Ends the file: image and checksum replace path as spx_file_replace does. Equal contents give
  * equal bytes. w stays the caller's, to be given to spx_h5_discard.

@@ -11,6 +11,7 @@
 
 struct spx_h5_out {
     hid_t file, lcpl, dcpl, text;
+    bool secret;
 };
 
 static bool set_up(spx_h5_out *w)
@@ -45,7 +46,7 @@ spx_status spx_h5_create(spx_h5_out **out)
     *out = NULL;
     SPX_RETURN_IF(spx_alloc(&p, sizeof *w));
     w = p;
-    *w = (spx_h5_out){-1, -1, -1, -1};
+    *w = (spx_h5_out){.file = -1, .lcpl = -1, .dcpl = -1, .text = -1};
     spx_h5_quiet();
     if (!set_up(w)) {
         const spx_status st = SPX_H5_FAIL(SPX_EIO, "h5: cannot start an image in memory");
@@ -141,6 +142,11 @@ spx_status spx_h5_add_text(spx_h5_out *w, const char *object, const char *attr, 
     return write_attr(w, object, attr, w->text, w->text, H5Screate(H5S_SCALAR), &text);
 }
 
+void spx_h5_secret(spx_h5_out *w)
+{
+    w->secret = true;
+}
+
 spx_status spx_h5_commit(spx_h5_out *w, const char *path)
 {
     unsigned char trailer[SPX_H5_TRAILER_BYTES];
@@ -162,7 +168,8 @@ spx_status spx_h5_commit(spx_h5_out *w, const char *path)
     }
     if (st == SPX_OK) {
         const spx_span parts[] = {{image, (size_t)size}, {trailer, sizeof trailer}};
-        st = spx_file_replace(path, parts, 2);
+        st = w->secret ? spx_file_replace_secret(path, parts, 2)
+                       : spx_file_replace(path, parts, 2);
     }
     spx_free(image);
     return st;

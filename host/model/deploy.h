@@ -131,7 +131,8 @@ int64_t spx_deploy_relus(const spx_deploy *m);
  * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_deploy_read(spx_deploy **out, const char *path);
-/** @return SPX_OK, SPX_EINVAL (a public model), SPX_ENOMEM, SPX_EIO; path is whole or as it was */
+/** The file is its owner's only (mode 0600; one that is there is narrowed). @return SPX_OK,
+ * SPX_EINVAL (a public model), SPX_ENOMEM, SPX_EIO; path is whole or as it was */
 SPX_MUST_CHECK spx_status spx_deploy_write(const spx_deploy *m, const char *path);
 
 /** Whether path is a deployed model by its format attribute (of any schema, damaged or not). */

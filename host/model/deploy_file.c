@@ -76,6 +76,7 @@ spx_status spx_deploy_write(const spx_deploy *m, const char *path)
         return SPX_FAIL(SPX_EINVAL, "%s: a model without weights", path);
     }
     SPX_RETURN_IF(spx_h5_create(&w));
+    spx_h5_secret(w); /* the weights are what private inference keeps from the other party */
     SPX_TRY(st, spx_h5_add_text(w, "", "format", FORMAT), end);
     SPX_TRY(st, spx_h5_add_attr(w, "", "schema", SPX_H5_I32, 1, &schema), end);
     SPX_TRY(st, spx_h5_add_attr(w, "", "logits", SPX_H5_I32, 1, &logits), end);

@@ -209,6 +209,10 @@ void spx_session_warn(const spx_session *s, void (*warn)(void *ctx, const char *
     if (warn == NULL) {
         return;
     }
+    if (!spx_run_dir_locked(s->dir)) {
+        warn(ctx,
+             "the file system has no locks: take care that no other process works on this run");
+    }
     if (s->checkpoint.fallback) {
         warn(ctx, "the last checkpoint is damaged; going on from the one before it");
     }

@@ -5,100 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static spx_status write_all(int fd, const char *path, const spx_span *part)
-{
-    const char *at = part->data;
-    size_t left = part->size;
-    while (left > 0) {
-        const ssize_t n = write(fd, at, left);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return SPX_FAIL(SPX_EIO, "%s: cannot write: %s", path, strerror(errno));
-        }
-        at += n;
-        left -= (size_t)n;
-    }
-    return SPX_OK;
-}
-
-/* The rename is durable only once its folder is. */
-static spx_status sync_folder(const char *path)
-{
-    char folder[PATH_MAX] = ".";
-    const char *slash = strrchr(path, '/');
-    int fd;
-    if (slash != NULL) {
-        const size_t n = slash == path ? 1 : (size_t)(slash - path);
-        memcpy(folder, path, n);
-        folder[n] = '\0';
-    }
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return SPX_FAIL(SPX_EIO, "%s: cannot open the folder: %s", folder, strerror(errno));
-    }
-    /* Some file systems cannot sync folders and say EINVAL; there is nothing more to do there. */
-    if (fsync(fd) != 0 && errno != EINVAL) {
-        const int error = errno;
-        (void)close(fd);
-        return SPX_FAIL(SPX_EIO, "%s: cannot sync the folder: %s", folder, strerror(error));
-    }
-    (void)close(fd);
-    return SPX_OK;
-}
-
-spx_status spx_file_replace(const char *path, const spx_span *part, size_t parts)
-{
-    char temporary[PATH_MAX];
-    const int n = snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    spx_status st = SPX_OK;
-    struct stat old;
-    int fd;
-    if (n < 0 || (size_t)n >= sizeof temporary) {
-        return SPX_FAIL(SPX_EINVAL, "path of %zu bytes is too long", strlen(path));
-    }
-    /* Renaming onto a device (-o /dev/null, as root) would replace it. */
-    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode)) {
-        return SPX_FAIL(SPX_EIO, "%s: exists and is not a regular file", path);
-    }
-    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        return SPX_FAIL(SPX_EIO, "%s: cannot create: %s", temporary, strerror(errno));
-    }
-    for (size_t i = 0; i < parts; i++) {
-        SPX_TRY(st, write_all(fd, path, &part[i]), fail);
-    }
-    if (fsync(fd) != 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: cannot sync: %s", path, strerror(errno));
-        goto fail;
-    }
-    if (close(fd) != 0) {
-        fd = -1;
-        st = SPX_FAIL(SPX_EIO, "%s: cannot close: %s", path, strerror(errno));
-        goto fail;
-    }
-    fd = -1;
-    if (rename(temporary, path) != 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: cannot rename onto it: %s", path, strerror(errno));
-        goto fail;
-    }
-    return sync_folder(path);
-fail:
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    (void)unlink(temporary);
-    return st;
-}
 
 #define FIRST_ROOM ((size_t)1 << 16) /* of a stream, whose length nobody knows */
 

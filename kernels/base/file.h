@@ -1,11 +1,12 @@
 #ifndef SPX_BASE_FILE_H
 #define SPX_BASE_FILE_H
 /*
- * Files written as a whole or not at all. A file-size limit (RLIMIT_FSIZE) is reported like a full
- * disk provided that the program ignores SIGXFSZ, as main does.
+ * The one place that writes files: as a whole or not at all. A file-size limit (RLIMIT_FSIZE) is
+ * reported like a full disk provided that the program ignores SIGXFSZ, as main does.
  */
 #include "kernels/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /** Borrowed bytes. */
@@ -15,13 +16,39 @@ typedef struct spx_span {
 } spx_span;
 
 /**
- * Makes path hold the concatenation of part[0..parts): written as path + ".tmp", synced, renamed
- * over path, and the folder synced. On failure path is as it was and the temporary file is gone
- * (but where only the last step fails, path holds the new bytes and the message says so); one left
- * by a killed process is overwritten by the next call. One writer per path at a time.
+ * Makes path hold the concatenation of part[0..parts): written under a name of its own beside it
+ * (".NAME.<16 hexadecimal digits>.tmp"), synced, renamed over it, and the folder synced. Readers
+ * see the old file or the new one, whole; of several writers the last to rename wins.
+ * - A symbolic link stays: the file it means is written, also where that one is absent.
+ * - A file that is there keeps its mode, and owner and group where the process may set them (a
+ *   group that cannot be kept gets what others may). Access lists and other names of the old file
+ *   (hard links) do not follow. A new file has mode 0666 less the umask.
+ * - A pipe, a terminal or another character device (/dev/null), and the process's own descriptors
+ *   (/dev/stdout, /dev/fd/N) are written straight.
+ * - What a killed writer left beside path is removed by a later call for path, an hour after its
+ *   last write.
+ * On failure path is as it was and the temporary file is gone (but where only the last step fails,
+ * path holds the new bytes and the message says so).
  * @return SPX_OK, SPX_EINVAL (path too long), SPX_EIO (the message names the path and the reason)
  */
 SPX_MUST_CHECK spx_status spx_file_replace(const char *path, const spx_span *part, size_t parts);
+
+/**
+ * The same for what only its owner may read: weights, keys. A new file has mode 0600; one that is
+ * there loses whatever its mode allows to group and others.
+ */
+SPX_MUST_CHECK spx_status spx_file_replace_secret(const char *path, const spx_span *part,
+                                                  size_t parts);
+
+/**
+ * fsync of an open file or folder; a file system that has no such thing is no failure.
+ * @param path  for the message
+ * @return SPX_OK, SPX_EIO
+ */
+SPX_MUST_CHECK spx_status spx_file_sync(int fd, const char *path);
+
+/** Whether a folder's entry is what a killed spx_file_replace leaves (see there). */
+bool spx_file_is_leftover(const char *name);
 
 /**
  * Reads the whole of path: a regular file, or a stream (a FIFO, a pipe such as /dev/stdin or a

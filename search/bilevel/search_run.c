@@ -142,7 +142,6 @@ static spx_status restore(run *r)
     }
     r->search.alpha_steps = (uint64_t)json_integer_value(steps);
     SPX_RETURN_IF(parse_best(&r->best, json_object_get(meta, "best")));
-    spx_session_warn(r->session, r->o->warn, r->o->ctx);
     arenas(r, list);
     return spx_session_load(r->session, r->net.layout, list, N_ARENAS);
 }
@@ -372,6 +371,7 @@ spx_status spx_search_run(spx_session *session, const spx_search_options *o,
     run r = {.session = session, .o = o};
     spx_status st;
     SPX_RETURN_IF(spx_schedule_check(&o->schedule));
+    spx_session_warn(session, o->warn, o->ctx);
     SPX_TRY(st, open_data(&r), end);
     SPX_TRY(st, open_net(&r), end);
     if (spx_session_resumes(session)) {

@@ -112,7 +112,6 @@ static spx_status restore(run *r)
         r->best.epoch = epoch;
         r->best.any = true;
     }
-    spx_session_warn(r->session, r->o->warn, r->o->ctx);
     arenas(r, list);
     return spx_session_load(r->session, r->trainer.layout, list, N_ARENAS);
 }
@@ -344,6 +343,7 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
     run r = {.session = session, .o = o};
     spx_status st;
     SPX_RETURN_IF(check(o));
+    spx_session_warn(session, o->warn, o->ctx);
     SPX_TRY(st, open_run(&r), end);
     if (spx_session_resumes(session)) {
         SPX_TRY(st, restore(&r), end);

@@ -30,8 +30,11 @@ jq -e ".hash == \"$hash\" and (.exchanges | length) >= 4 and .values[0].kind == 
 check "inspect as a table" 0 "$sphynx" inspect --model "$OUT/m.h5"
 has stdout "^$relus ReLUs" "inspect as a table"
 
+[ "$(stat -c %a "$OUT/m.h5")" = 600 ] || fail "others may read the deployed weights"
+touch "$OUT/again.h5" && chmod 664 "$OUT/again.h5"
 check "export again" 0 "$sphynx" export --model "$OUT/run/model.h5" -o "$OUT/again.h5" --threads 2
 cmp "$OUT/m.h5" "$OUT/again.h5" || fail "threads change the export"
+[ "$(stat -c %a "$OUT/again.h5")" = 600 ] || fail "a mode is not narrowed"
 check "export a checkpoint, narrow" 0 "$sphynx" export --model "$OUT/run/last.h5" \
     --data "$pack" -o "$OUT/narrow.h5" --most-bits 40 --calibration 8 --threads 1 --json
 jq -e '[.relu_layers[].l] | max <= 40' "$OUT/stdout" >"$OUT/jq" ||

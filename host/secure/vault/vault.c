@@ -2,6 +2,8 @@
 #include "host/secure/vault/vault.h"
 
 #include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
+#include "kernels/base/lock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@
 struct spx_vault {
     char folder[FOLDER_BYTES]; /* for messages */
     int dir, lock;
+    spx_lock held;
     uint8_t key[KEY_BYTES], id[SPX_VAULT_ID_BYTES];
 };
 
@@ -78,7 +80,7 @@ static spx_status io_error(const spx_vault *v, const char *name)
 
 static spx_status sync_folder(const spx_vault *v)
 {
-    return fsync(v->dir) == 0 ? SPX_OK : SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
+    return spx_file_sync(v->dir, v->folder);
 }
 
 /* A new file that was never anyone else's to read, not even while it is written; what lay under
@@ -135,7 +137,10 @@ static spx_status make_file(const spx_vault *v, const char *name, uint8_t *out, 
     SPX_RETURN_IF(open_temporary(v, name, temporary, &fd));
     randombytes_buf(out, n);
     st = write_fully(fd, out, n, name);
-    if (st == SPX_OK && (fsync(fd) != 0 || renameat(v->dir, temporary, v->dir, name) != 0)) {
+    if (st == SPX_OK) {
+        st = spx_file_sync(fd, v->folder);
+    }
+    if (st == SPX_OK && renameat(v->dir, temporary, v->dir, name) != 0) {
         st = io_error(v, temporary);
     }
     (void)close(fd);
@@ -253,7 +258,8 @@ spx_status spx_vault_open(spx_vault **out, const char *folder)
         st = SPX_FAIL(SPX_EIO, "%s/.lock: %s", folder, strerror(errno));
         goto fail;
     }
-    if (flock(v->lock, LOCK_EX | LOCK_NB) != 0) {
+    SPX_TRY(st, spx_lock_take(v->lock, folder, &v->held), fail);
+    if (v->held == SPX_LOCK_IN_USE) {
         st = SPX_FAIL(SPX_EINVAL, "%s: in use by another process", folder);
         goto fail;
     }
@@ -279,6 +285,11 @@ void spx_vault_close(spx_vault *v)
         sodium_memzero(v, sizeof *v);
         free(v);
     }
+}
+
+bool spx_vault_locked(const spx_vault *v)
+{
+    return v->held == SPX_LOCK_HELD;
 }
 
 void spx_vault_destroy(const char *folder)
@@ -440,9 +451,11 @@ void spx_vault_abort(spx_vault_writer *w)
 spx_status spx_vault_commit(spx_vault_writer *w)
 {
     const spx_vault *v = w->vault;
-    spx_status st = SPX_OK;
-    if (fsync(w->s.fd) != 0 || renameat(v->dir, w->temporary, v->dir, w->name) != 0) {
+    spx_status st = spx_file_sync(w->s.fd, v->folder);
+    if (st == SPX_OK && renameat(v->dir, w->temporary, v->dir, w->name) != 0) {
         st = io_error(v, w->name);
+    }
+    if (st != SPX_OK) {
         spx_vault_abort(w);
         return st;
     }

@@ -27,6 +27,9 @@ typedef struct spx_vault spx_vault;
  */
 SPX_MUST_CHECK spx_status spx_vault_open(spx_vault **out, const char *folder);
 void spx_vault_close(spx_vault *v); /* NULL is a no-op */
+/** False where the file system has no locks: then nothing keeps a second process out, which would
+ * spend the same material. */
+bool spx_vault_locked(const spx_vault *v);
 /** Removes a vault's folder with all that is in it, as far as it is a vault's. */
 void spx_vault_destroy(const char *folder);
 /** Random, made with the vault: tells vaults apart. */

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# test_files.sh SPHYNX MAKE_PACK LACKING_FS: where the program's files go, on file systems, links
+# and names of every kind.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2 lacking_fs=$3 pack=$OUT/pack.h5
+export XDG_CACHE_HOME=$OUT/cache
+"$make_pack" "$pack" 16 96 || exit 1
+
+train=("$sphynx" train --init-channels 1 --batch 8 --threads 1 --layers 3 --reduce-at "0,2"
+    --aux-weight 0 --epochs 2)
+
+# ---- a file system without locks and syncing ----
+lacking() {
+    LD_PRELOAD="$lacking_fs" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$@"
+}
+check "train without locks" 0 lacking "${train[@]}" --data "$pack" --out "$OUT/unlocked"
+has stderr 'warning: .*no locks' "train without locks"
+check "resume without locks" 0 lacking "${train[@]}" --data "$pack" --out "$OUT/unlocked" --resume
+has stderr 'warning: .*no locks' "resume without locks"
+check "draw without locks" 0 lacking "$sphynx" search --random --out "$OUT/drawn"
+has stderr 'warning: .*no locks' "draw without locks"
+
+# ---- links, pipes and leftovers ----
+mkdir "$OUT/store"
+ln -s store/dot "$OUT/link"
+check "through a dangling link" 0 "$sphynx" inspect --genotype "$OUT/drawn/genotype.json" \
+    --dot "$OUT/link"
+[ -L "$OUT/link" ] && grep -q digraph "$OUT/store/dot" || fail "a link was not followed"
+check "onto a device" 0 "$sphynx" inspect --genotype "$OUT/drawn/genotype.json" --dot /dev/null
+[ -c /dev/null ] || fail "/dev/null was replaced"
+"$sphynx" inspect --genotype "$OUT/drawn/genotype.json" --dot >(grep -c digraph >"$OUT/piped") \
+    >"$OUT/stdout" 2>"$OUT/stderr" || fail "onto a pipe"
+for _ in $(seq 100); do [ -s "$OUT/piped" ] && break || sleep 0.05; done
+[ -s "$OUT/piped" ] || fail "nothing came through the pipe"
+[ -z "$(find "$OUT" -name '*.tmp')" ] || fail "left behind: $(find "$OUT" -name '*.tmp')"
+finish
