@@ -128,11 +128,11 @@ typedef struct server {
     char address[64];
 } server;
 
-/* `sphynx serve` for one connection; its first line tells the port. */
+/* `sphynx serve` for one connection; one of its first lines tells the port. */
 static spx_status start_server(server *s, const char *model, const char *state, const char *link)
 {
     char line[1024];
-    const char *at;
+    const char *at = NULL;
     int fd[2];
     if (pipe(fd) != 0) {
         return SPX_FAIL(SPX_EIO, "pipe: %s", strerror(errno));
@@ -151,8 +151,11 @@ static spx_status start_server(server *s, const char *model, const char *state, 
     }
     (void)close(fd[1]);
     s->talk = fdopen(fd[0], "r");
-    if (s->pid < 0 || s->talk == NULL || fgets(line, sizeof line, s->talk) == NULL ||
-        (at = strstr(line, "listening at ")) == NULL) {
+    while (s->pid >= 0 && s->talk != NULL && at == NULL &&
+           fgets(line, sizeof line, s->talk) != NULL) {
+        at = strstr(line, "listening at ");
+    }
+    if (at == NULL) {
         return SPX_FAIL(SPX_EIO, "the server did not start");
     }
     (void)snprintf(s->address, sizeof s->address, "%.60s", at + strlen("listening at "));
