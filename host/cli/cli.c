@@ -18,7 +18,7 @@
 
 spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...)
 {
-    char text[400];
+    char text[4608];
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
@@ -248,7 +248,7 @@ static spx_status check_args(spx_cli *cli)
 /* One line on stderr, whatever is in the names it quotes: control characters become '?'. */
 SPX_PRINTF(1, 2) static void talk(const char *fmt, ...)
 {
-    char text[800];
+    char text[4800]; /* a whole message of the library, and the verb */
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
@@ -292,6 +292,8 @@ static int run_command(const spx_command *c, const char *verb, int argc, char **
                        const spx_command *const *commands)
 {
     spx_cli cli = {.command = c, .verb = verb};
+    const spx_option *o;
+    void *field;
     spx_status st;
     size_t options = 0;
     int code;
@@ -305,6 +307,9 @@ static int run_command(const spx_command *c, const char *verb, int argc, char **
     code = st == SPX_OK ? SPX_EXIT_DONE : report(&cli, st);
     for (size_t i = 0; i < cli.owned_count; i++) {
         free(cli.owned[i]);
+    }
+    for (size_t i = 0; cli.values != NULL && (o = spx_option_at(&cli, i, &field)) != NULL; i++) {
+        spx_option_clear(o, field);
     }
     free(cli.owned);
     free(cli.values);

@@ -30,10 +30,10 @@ typedef enum spx_opt_type {
     SPX_OPT_DEVICE    /* spx_device_choice: auto, cpu, cuda, cuda:1 */
 } spx_opt_type;
 
-#define SPX_INT_LIST_MAX 32
+/* Numbers of an option; the parser owns them while the command runs. */
 typedef struct spx_int_list {
     size_t n;
-    int64_t v[SPX_INT_LIST_MAX];
+    int64_t *v;
 } spx_int_list;
 
 typedef struct spx_device_choice {

@@ -2,7 +2,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/run_talk.h"
 #include "kernels/base/alloc.h"
-#include "kernels/base/file.h"
+#include "kernels/base/text.h"
 #include "search/final/train_run.h"
 
 #include <stdio.h>
@@ -70,9 +70,9 @@ static const spx_option options[] = {
 static spx_status read_json(const char *path, json_t **out)
 {
     json_error_t err;
-    void *text;
+    char *text;
     size_t size;
-    SPX_RETURN_IF(spx_file_read(path, PLAN_BYTES, &text, &size));
+    SPX_RETURN_IF(spx_text_read(path, PLAN_BYTES, &text, &size));
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &err);
     spx_free(text);
     return *out != NULL ? SPX_OK

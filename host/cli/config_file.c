@@ -2,7 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/options_private.h"
 #include "kernels/base/alloc.h"
-#include "kernels/base/file.h"
+#include "kernels/base/text.h"
 
 #include <ini.h>
 #include <stdio.h>
@@ -120,14 +120,10 @@ static int on_key(void *user, const char *section, const char *name, const char 
 spx_status spx_options_load(spx_cli *cli, const char *path, const spx_command *const *commands)
 {
     loader l = {.cli = cli, .commands = commands, .path = path, .st = SPX_OK};
-    void *text;
+    char *text;
     size_t bytes;
     int bad_line;
-    SPX_RETURN_IF(spx_file_read(path, FILE_BYTES_MAX, &text, &bytes));
-    if (strlen(text) != bytes) {
-        spx_free(text);
-        return SPX_FAIL(SPX_EFORMAT, "%s: not a text file", path);
-    }
+    SPX_RETURN_IF(spx_text_read(path, FILE_BYTES_MAX, &text, &bytes));
     l.next = text;
     bad_line = ini_parse_stream(next_line, &l, on_key, &l);
     spx_free(text);

@@ -56,19 +56,21 @@ bool spx_option_find(const spx_cli *cli, const char *name, size_t *index)
 
 static spx_status bad_value(const spx_option *o, const char *text, const char *expected)
 {
-    return SPX_FAIL(SPX_EINVAL, "--%s '%s': expected %s", o->name, text, expected);
+    return SPX_FAIL(SPX_EINVAL, "--%s '%.200s%s': expected %s", o->name, text,
+                    strlen(text) > 200 ? "..." : "", expected);
 }
 
 static spx_status check_range(const spx_option *o, const char *text, double v)
 {
     if (o->min < o->max && !(v >= o->min && v <= o->max)) {
         if (isinf(o->max)) {
-            return SPX_FAIL(SPX_EINVAL, "--%s '%s': must be at least %g", o->name, text, o->min);
+            return SPX_FAIL(SPX_EINVAL, "--%s '%.200s': must be at least %g", o->name, text,
+                            o->min);
         }
         if (isinf(o->min)) {
-            return SPX_FAIL(SPX_EINVAL, "--%s '%s': must be at most %g", o->name, text, o->max);
+            return SPX_FAIL(SPX_EINVAL, "--%s '%.200s': must be at most %g", o->name, text, o->max);
         }
-        return SPX_FAIL(SPX_EINVAL, "--%s '%s': must be in %.10g..%.10g", o->name, text, o->min,
+        return SPX_FAIL(SPX_EINVAL, "--%s '%.200s': must be in %.10g..%.10g", o->name, text, o->min,
                         o->max);
     }
     return SPX_OK;
@@ -168,20 +170,34 @@ static spx_status parse_list(const spx_option *o, const char *text, spx_int_list
         o->type == SPX_OPT_SHAPE ? "sizes such as 3x32x32" : "whole numbers such as 0,5";
     const char *p = text;
     spx_int_list list = {0};
+    spx_status st = SPX_OK;
+    size_t most = 1;
+    for (const char *at = text; *at != '\0'; at++) {
+        most += *at == separator;
+    }
+    list.v = calloc(most, sizeof *list.v);
+    if (list.v == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "--%s: %zu numbers", o->name, most);
+    }
     for (;;) {
-        if (list.n == SPX_INT_LIST_MAX || !scan_int(p, &list.v[list.n], &p)) {
-            return bad_value(o, text, expected);
+        if (!scan_int(p, &list.v[list.n], &p) || (*p != '\0' && *p != separator)) {
+            st = bad_value(o, text, expected);
+            break;
         }
-        SPX_RETURN_IF(check_range(o, text, (double)list.v[list.n]));
+        SPX_TRY(st, check_range(o, text, (double)list.v[list.n]), done);
         list.n++;
-        if (*p == '\0') {
-            *out = list;
-            return SPX_OK;
-        }
-        if (*p++ != separator) {
-            return bad_value(o, text, expected);
+        if (*p++ == '\0') {
+            break;
         }
     }
+done:
+    if (st == SPX_OK) {
+        free(out->v);
+        *out = list;
+    } else {
+        free(list.v);
+    }
+    return st;
 }
 
 /* Choice i of "a|b|c": its length, and *start; 0 past the last. */
@@ -323,10 +339,22 @@ json_t *spx_option_default_json(const spx_option *o)
         int choice;
         spx_device_choice device;
     } field;
+    json_t *j = NULL;
     memset(&field, 0, sizeof field);
-    return o->def == NULL || spx_option_parse(o, o->def, &field) == SPX_OK
-               ? spx_option_json(o, &field)
-               : NULL;
+    if (o->def == NULL || spx_option_parse(o, o->def, &field) == SPX_OK) {
+        j = spx_option_json(o, &field);
+    }
+    spx_option_clear(o, &field);
+    return j;
+}
+
+void spx_option_clear(const spx_option *o, void *field)
+{
+    if (o->type == SPX_OPT_LIST || o->type == SPX_OPT_SHAPE) {
+        spx_int_list *list = field;
+        free(list->v);
+        *list = (spx_int_list){0};
+    }
 }
 
 spx_status spx_options_default(spx_cli *cli)

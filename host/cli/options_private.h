@@ -18,6 +18,9 @@ bool spx_option_find(const spx_cli *cli, const char *name, size_t *index);
  */
 SPX_MUST_CHECK spx_status spx_option_parse(const spx_option *o, const char *text, void *field);
 
+/** Frees what a value holds besides the field. */
+void spx_option_clear(const spx_option *o, void *field);
+
 /** The value as JSON; NULL when out of memory. A string never given is json_null. */
 json_t *spx_option_json(const spx_option *o, const void *field);
 

@@ -45,7 +45,8 @@ static spx_status read_some(int fd, const char *path, size_t at, void *to, size_
     }
 }
 
-static spx_status read_open(int fd, const char *path, size_t max_bytes, void **data, size_t *size)
+/* What *size counts when this fails has been read, too. */
+static spx_status read_all(int fd, const char *path, size_t max_bytes, void **data, size_t *size)
 {
     struct stat info;
     size_t room = FIRST_ROOM, got = 0, n = 0, length = 0;
@@ -70,6 +71,7 @@ static spx_status read_open(int fd, const char *path, size_t max_bytes, void **d
     for (;;) {
         SPX_RETURN_IF(read_some(fd, path, got, (char *)*data + got, room - got, &n));
         got += n;
+        *size = got;
         if (n == 0) {
             break;
         }
@@ -86,8 +88,24 @@ static spx_status read_open(int fd, const char *path, size_t max_bytes, void **d
         return SPX_FAIL(SPX_EIO, "%s: offset %zu: cannot read: the file shrank", path, got);
     }
     ((char *)*data)[got] = '\0';
-    *size = got;
     return SPX_OK;
+}
+
+spx_status spx_file_read_open(int fd, const char *name, size_t max_bytes, void **data, size_t *size)
+{
+    spx_status st;
+    *data = NULL;
+    *size = 0;
+    st = read_all(fd, name, max_bytes, data, size);
+    if (st != SPX_OK) {
+        if (*data != NULL) {
+            explicit_bzero(*data, *size); /* it may be a key */
+        }
+        spx_free(*data);
+        *data = NULL;
+        *size = 0;
+    }
+    return st;
 }
 
 spx_status spx_file_read(const char *path, size_t max_bytes, void **data, size_t *size)
@@ -100,13 +118,9 @@ spx_status spx_file_read(const char *path, size_t max_bytes, void **data, size_t
     if (fd < 0) {
         return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", path, strerror(errno));
     }
-    st = read_open(fd, standard ? "standard input" : path, max_bytes, data, size);
+    st = spx_file_read_open(fd, standard ? "standard input" : path, max_bytes, data, size);
     if (!standard) {
         (void)close(fd);
-    }
-    if (st != SPX_OK) {
-        spx_free(*data);
-        *data = NULL;
     }
     return st;
 }

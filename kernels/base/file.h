@@ -62,4 +62,8 @@ bool spx_file_is_leftover(const char *name);
 SPX_MUST_CHECK spx_status spx_file_read(const char *path, size_t max_bytes, void **data,
                                         size_t *size);
 
+/** The same from an open descriptor; name is for messages. */
+SPX_MUST_CHECK spx_status spx_file_read_open(int fd, const char *name, size_t max_bytes,
+                                             void **data, size_t *size);
+
 #endif

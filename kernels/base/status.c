@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MESSAGE_BYTES 512
+#define MESSAGE_BYTES                                                                              \
+    4608 /* a path and what is wrong with it: a cut line would lose the reason   \
+                            */
 
 static _Thread_local char message[MESSAGE_BYTES];
 static _Thread_local char origin[64];

@@ -1,6 +1,6 @@
 /* Genotypes as text: names of primitives, telling the two forms apart, files, and writing both. */
 #include "kernels/base/alloc.h"
-#include "kernels/base/file.h"
+#include "kernels/base/text.h"
 #include "search/space/genotype_private.h"
 
 #include <stdarg.h>
@@ -72,9 +72,9 @@ spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path)
         *out = spx_genotype_published;
         return SPX_OK;
     }
-    void *text;
+    char *text;
     size_t len;
-    spx_status st = spx_file_read(name_or_path, TEXT_MAX, &text, &len);
+    spx_status st = spx_text_read(name_or_path, TEXT_MAX, &text, &len);
     if (st != SPX_OK) {
         return spx_fail_context(st, "genotype");
     }

@@ -1,5 +1,6 @@
 /* The JSON form of a genotype: {"space": "sphynx", "normal": cell, "reduce": cell}, a cell an array
- * of four nodes, a node an array of two edges, an edge [primitive, state]. */
+ * of four nodes or of their eight edges, a node an array of two edges, an edge [primitive, state].
+ */
 #include "search/space/genotype_private.h"
 
 #include <jansson.h>
@@ -39,6 +40,15 @@ static spx_status parse_edge(spx_gene *out, const json_t *edge, const char *cell
 static spx_status parse_cell(spx_cell_genes *out, const json_t *root, const char *cell)
 {
     const json_t *nodes = json_object_get(root, cell);
+    if (json_array_size(nodes) == (size_t)SPX_CELL_NODES * SPX_NODE_EDGES &&
+        json_is_string(json_array_get(json_array_get(nodes, 0), 0))) {
+        for (int k = 0; k < SPX_CELL_NODES * SPX_NODE_EDGES; k++) {
+            const int i = k / SPX_NODE_EDGES, j = k % SPX_NODE_EDGES;
+            SPX_RETURN_IF(
+                parse_edge(&out->edge[i][j], json_array_get(nodes, (size_t)k), cell, i + 2, j));
+        }
+        return SPX_OK;
+    }
     if (json_array_size(nodes) != SPX_CELL_NODES) {
         return SPX_FAIL(SPX_EFORMAT, "genotype: '%s' must be an array of %d nodes", cell,
                         SPX_CELL_NODES);

@@ -2,14 +2,15 @@
  * The published text form of a genotype: a call of Genotype with Python literals, as its repr
  * prints it.
  *
- *   genotype = [NAME "="] "Genotype" "(" item {"," item} [","] ")"
+ *   genotype = ANYTHING "Genotype" "(" item {"," item} [","] ")"
  *   item     = ("normal" | "reduce") "=" cell | ("normal_concat" | "reduce_concat") "=" concat
- *   cell     = "[" node {"," node} [","] "]"          SPX_CELL_NODES nodes
+ *   cell     = "[" node {"," node} [","] "]"          SPX_CELL_NODES nodes, or their edges alone
  *   node     = "[" edge {"," edge} [","] "]"          SPX_NODE_EDGES edges; ( ) serve as well
  *   edge     = "(" STRING "," INT [","] ")"           [ ] serve as well
  *   concat   = "range" "(" "2" "," "6" ")" | "[" "2" "," "3" "," "4" "," "5" [","] "]"
  *
- * Spaces, line ends and # comments may stand between any two tokens. The text is never evaluated.
+ * Spaces, line ends and # comments may stand between any two tokens. What stands before the call, a
+ * name and "=" or a log's date and level, says nothing. The text is never evaluated.
  */
 #include "search/space/genotype_private.h"
 
@@ -196,27 +197,53 @@ static void after_member(parser *p, int member, int count, char close, const cha
     }
 }
 
+/* Whether the cell lists its edges without brackets around nodes. */
+static bool is_flat(const parser *at)
+{
+    parser p = *at;
+    skip_space(&p);
+    if (p.pos >= p.len || (p.text[p.pos] != '(' && p.text[p.pos] != '[')) {
+        return false;
+    }
+    p.pos++;
+    skip_space(&p);
+    return p.pos < p.len && (p.text[p.pos] == '\'' || p.text[p.pos] == '"');
+}
+
+static void parse_edge(parser *p, int node, spx_gene *out)
+{
+    const char close = open_bracket(p);
+    out->primitive = primitive(p);
+    expect(p, ',');
+    skip_space(p);
+    const size_t at = p->pos;
+    out->from = integer(p);
+    if (p->st == SPX_OK && out->from >= node) {
+        p->pos = at;
+        fail_at(p, SPX_EFORMAT, "node %d takes states 0 to %d, found %d", node, node - 1,
+                out->from);
+    }
+    after_member(p, 1, 2, close, "an edge");
+}
+
 static void parse_cell(parser *p, spx_cell_genes *out)
 {
     const char close_cell = open_bracket(p);
+    const bool flat = is_flat(p);
     for (int i = 0; i < SPX_CELL_NODES; i++) {
-        const char close_node = open_bracket(p);
+        const char close_node = flat ? close_cell : open_bracket(p);
         for (int j = 0; j < SPX_NODE_EDGES; j++) {
-            const char close_edge = open_bracket(p);
-            out->edge[i][j].primitive = primitive(p);
-            expect(p, ',');
-            skip_space(p);
-            const size_t at = p->pos;
-            out->edge[i][j].from = integer(p);
-            if (p->st == SPX_OK && out->edge[i][j].from >= i + 2) {
-                p->pos = at;
-                fail_at(p, SPX_EFORMAT, "node %d takes states 0 to %d, found %d", i + 2, i + 1,
-                        out->edge[i][j].from);
+            parse_edge(p, i + 2, &out->edge[i][j]);
+            if (flat) {
+                after_member(p, i * SPX_NODE_EDGES + j, SPX_CELL_NODES * SPX_NODE_EDGES, close_node,
+                             "a flat cell");
+            } else {
+                after_member(p, j, SPX_NODE_EDGES, close_node, "a node");
             }
-            after_member(p, 1, 2, close_edge, "an edge");
-            after_member(p, j, SPX_NODE_EDGES, close_node, "a node");
         }
-        after_member(p, i, SPX_CELL_NODES, close_cell, "a cell");
+        if (!flat) {
+            after_member(p, i, SPX_CELL_NODES, close_cell, "a cell");
+        }
     }
 }
 
@@ -286,17 +313,36 @@ static void parse_items(parser *p, spx_genotype *g)
     expect(p, ')');
 }
 
+/* Goes behind the first "Genotype" before a bracket, past lines of comment. */
+static bool find_call(parser *p)
+{
+    static const char name[] = "Genotype";
+    const size_t n = sizeof name - 1;
+    bool comment = false, begun = false; /* of the line */
+    for (size_t i = 0; i < p->len; i++) {
+        const char c = p->text[i];
+        comment = c != '\n' && (comment || (!begun && c == '#'));
+        begun = c != '\n' && (begun || (c != ' ' && c != '\t'));
+        if (!comment && i + n < p->len && memcmp(p->text + i, name, n) == 0 &&
+            (i == 0 || !is_word(p->text[i - 1]))) {
+            parser after = {.text = p->text, .len = p->len, .pos = i + n};
+            if (accept(&after, '(')) {
+                p->pos = i + n;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 spx_status spx_genotype_parse_text(spx_genotype *out, const char *text, size_t len)
 {
     parser p = {.text = text, .len = len};
     spx_genotype g = {0};
     char b[16];
-    size_t n;
-    const char *w = word(&p, &n);
-    if (p.st == SPX_OK && !same(w, n, "Genotype") && accept(&p, '=')) {
-        w = word(&p, &n);
-    }
-    if (p.st == SPX_OK && !same(w, n, "Genotype")) {
+    if (!find_call(&p)) {
+        size_t n;
+        const char *w = word(&p, &n);
         p.pos = (size_t)(w - text);
         fail_at(&p, SPX_EFORMAT, "expected a JSON object or Genotype(normal=[[(..., found '%.*s'",
                 n < 64 ? (int)n : 64, w);

@@ -41,19 +41,21 @@ SPX_TEST(context_goes_before_the_message_and_leaves_success_alone)
     assert_string_equal(spx_error_message(), "again: pack 7: 3 bytes");
 }
 
+#define LONGEST 4607 /* a path's 4096 and a sentence */
+
 SPX_TEST(long_messages_are_cut_not_overrun)
 {
-    char text[2000];
+    char text[9000];
     SPX_UNUSED;
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     (void)SPX_FAIL(SPX_EINVAL, "%s", text);
-    assert_int_equal(strlen(spx_error_message()), 511);
+    assert_int_equal(strlen(spx_error_message()), LONGEST);
     (void)spx_fail_context(SPX_EINVAL, "file");
-    assert_int_equal(strlen(spx_error_message()), 511);
+    assert_int_equal(strlen(spx_error_message()), LONGEST);
     assert_memory_equal(spx_error_message(), "file: xxx", 9);
     (void)spx_fail_context(SPX_EINVAL, "%s", text);
-    assert_int_equal(strlen(spx_error_message()), 511);
+    assert_int_equal(strlen(spx_error_message()), LONGEST);
 }
 
 static void *fail_elsewhere(void *arg)

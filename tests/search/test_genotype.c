@@ -114,6 +114,46 @@ SPX_TEST(a_malformed_text_is_refused_with_its_position)
     check_refused("6))", "6)) + 1", SPX_EFORMAT, "expected the end, found '+'");
 }
 
+SPX_TEST(flat_cells_are_the_same_cells)
+{
+    SPX_UNUSED;
+    static const char json[] =
+        "{\"space\": \"sphynx\", \"normal\": [[\"skip_connect\", 0], [\"skip_connect\", 1],"
+        "[\"skip_connect\", 2], [\"van_dil_conv_5x5\", 0], [\"van_conv_5x5\", 2],"
+        "[\"van_dil_conv_3x3\", 0], [\"van_conv_3x3\", 1], [\"skip_connect\", 2]],"
+        "\"reduce\": [[\"van_conv_3x3\", 0], [\"van_conv_3x3\", 1], [\"skip_connect\", 0],"
+        "[\"van_conv_3x3\", 2], [\"van_dil_conv_3x3\", 0], [\"skip_connect\", 2],"
+        "[\"van_conv_5x5\", 0], [\"skip_connect\", 4]]}";
+    static const char text[] =
+        "Genotype(normal=[('skip_connect_NR', 0), ('skip_connect_NR', 1), ('skip_connect_NR', 2), "
+        "('van_dil_conv_5x5_NR', 0), ('van_conv_5x5_NR', 2), ('van_dil_conv_3x3_NR', 0), "
+        "('van_conv_3x3_NR', 1), ('skip_connect_NR', 2)], normal_concat=range(2, 6), "
+        "reduce=[('van_conv_3x3_NR', 0), ('van_conv_3x3_NR', 1), ('skip_connect_NR', 0), "
+        "('van_conv_3x3_NR', 2), ('van_dil_conv_3x3_NR', 0), ('skip_connect_NR', 2), "
+        "('van_conv_5x5_NR', 0), ('skip_connect_NR', 4)], reduce_concat=range(2, 6))";
+    spx_genotype g;
+    CHECK_OK(parse(&g, text));
+    assert_same(&g, &spx_genotype_published);
+    CHECK_OK(parse(&g, json));
+    assert_same(&g, &spx_genotype_published);
+}
+
+SPX_TEST(a_genotype_is_found_in_a_line_of_a_log)
+{
+    SPX_UNUSED;
+    char text[4096];
+    spx_genotype g;
+    (void)snprintf(text, sizeof text, "2021-03-01 12:00:00,123 INFO epoch #3 genotype = %s",
+                   published_text);
+    CHECK_OK(parse(&g, text));
+    assert_same(&g, &spx_genotype_published);
+    (void)snprintf(text, sizeof text, "genotype = %s\ngenotype = %s", published_text,
+                   published_text);
+    CHECK_FAILS(SPX_EFORMAT, parse(&g, text)); /* which one is meant? */
+    (void)snprintf(text, sizeof text, "MyGenotype%s", strchr(published_text, '('));
+    CHECK_FAILS(SPX_EFORMAT, parse(&g, text));
+}
+
 SPX_TEST(the_relu_bearing_space_is_refused_by_name)
 {
     SPX_UNUSED;
@@ -228,6 +268,8 @@ int main(void)
         SPX_UNIT(the_json_form_survives_a_round_trip),
         SPX_UNIT(the_text_form_may_be_spaced_quoted_and_commented_freely),
         SPX_UNIT(a_malformed_text_is_refused_with_its_position),
+        SPX_UNIT(flat_cells_are_the_same_cells),
+        SPX_UNIT(a_genotype_is_found_in_a_line_of_a_log),
         SPX_UNIT(the_relu_bearing_space_is_refused_by_name),
         SPX_UNIT(no_prefix_of_a_genotype_is_one),
         SPX_UNIT(malformed_json_is_refused),

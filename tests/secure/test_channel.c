@@ -338,6 +338,31 @@ SPX_TEST(a_shared_key_authenticates_and_a_wrong_one_is_refused)
     spx_scratch_remove(&s);
 }
 
+SPX_TEST(a_key_file_may_be_long_and_come_from_another_system)
+{
+    SPX_UNUSED;
+    enum { KEYS = 5000, LINE = 80 };
+    spx_scratch s;
+    char peer[128] = "", *keys = calloc(KEYS + 1, LINE), *at = keys;
+    client c = {.o = quick};
+    assert_non_null(keys);
+    assert_int_equal(spx_scratch_make(&s), 0);
+    at += sprintf(at, "\xef\xbb\xbf");
+    for (int i = 0; i < KEYS; i++) {
+        at += sprintf(at, "%d:" KEY_A "\r\n", i);
+    }
+    (void)sprintf(at, "bob:" KEY_B "\r\n");
+    const spx_channel_security server = {.psk_path = write_file(&s, "server", keys)};
+    c.o.security.psk_path = write_file(&s, "bob",
+                                       "\xef\xbb\xbf"
+                                       "bob:" KEY_B "\r\n\r\n");
+    CHECK_OK(converse(&server, &c, peer));
+    assert_int_equal(c.st, SPX_OK);
+    assert_string_equal(peer, "bob");
+    free(keys);
+    spx_scratch_remove(&s);
+}
+
 SPX_TEST(malformed_key_files_are_refused_with_their_line)
 {
     SPX_UNUSED;
@@ -469,6 +494,7 @@ int main(void)
         SPX_UNIT(an_imitated_link_takes_at_least_its_time),
         SPX_UNIT(plain_conversations_work_on_the_loopback_interface_and_nowhere_else),
         SPX_UNIT(a_shared_key_authenticates_and_a_wrong_one_is_refused),
+        SPX_UNIT(a_key_file_may_be_long_and_come_from_another_system),
         SPX_UNIT(malformed_key_files_are_refused_with_their_line),
         SPX_UNIT(a_key_file_that_others_can_read_is_refused_and_a_pipe_is_not),
         SPX_UNIT(certificates_authenticate_both_parties),

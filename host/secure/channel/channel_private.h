@@ -30,7 +30,7 @@ const char *spx_tls_error(spx_tls_session *s);
 /**
  * Reads a file of keys; one that group or others can read is refused, as ssh does. Pipes may be
  * read, too (--key <(...)).
- * @param data  max + 1 bytes, wipe and free with spx_key_file_free(data, max + 1)
+ * @param data  *size bytes and a 0, wipe and free with spx_key_file_free(data, *size)
  * @return SPX_OK, SPX_EINVAL (its mode), SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (over max bytes),
  * SPX_ENOMEM
  */

@@ -1,6 +1,7 @@
 /* TLS 1.3 with mutual authentication by a pre-shared key or by certificates, over OpenSSL. */
 #define _DEFAULT_SOURCE
 #include "host/secure/channel/channel_private.h"
+#include "kernels/base/text.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -12,8 +13,7 @@
 #include <string.h>
 
 #define KEY_BYTES 32
-#define MAX_KEYS 4096
-#define MAX_KEY_FILE (1u << 20)
+#define MAX_KEY_FILE ((size_t)64 << 20)
 #define NAME_BYTES 128
 #define CIPHER "TLS_AES_256_GCM_SHA384"
 
@@ -86,17 +86,21 @@ static bool parse_key(const char *line, size_t n, psk *out)
 static spx_status load_keys(spx_tls *t, const char *path)
 {
     void *data;
-    size_t size, line = 1;
+    size_t size, most = 1, line = 1;
     spx_status st = SPX_OK;
     SPX_RETURN_IF(spx_key_file_read(path, MAX_KEY_FILE, &data, &size));
-    t->keys = calloc(MAX_KEYS, sizeof *t->keys);
+    SPX_TRY(st, spx_text_tidy(path, data, &size), done);
+    for (const char *p = data; *p != '\0'; p++) {
+        most += *p == '\n';
+    }
+    t->keys = calloc(most, sizeof *t->keys);
     if (t->keys == NULL) {
         st = SPX_FAIL(SPX_ENOMEM, "%s: keys", path);
     }
     for (const char *p = data, *end = p + size; st == SPX_OK && p < end; line++) {
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         const size_t n = (size_t)((stop != NULL ? stop : end) - p);
-        if (n > 0 && (t->n_keys == MAX_KEYS || !parse_key(p, n, &t->keys[t->n_keys++]))) {
+        if (n > 0 && !parse_key(p, n, &t->keys[t->n_keys++])) {
             st = SPX_FAIL(SPX_EFORMAT,
                           "%s: line %zu: expected identity:KEY, a key of 64 digits 0-9a-f", path,
                           line);
@@ -107,7 +111,8 @@ static spx_status load_keys(spx_tls *t, const char *path)
         st = SPX_FAIL(SPX_EFORMAT,
                       "%s: no key; write one with: echo \"me:$(openssl rand -hex 32)\"", path);
     }
-    spx_key_file_free(data, MAX_KEY_FILE + 1);
+done:
+    spx_key_file_free(data, size);
     return st;
 }
 
@@ -167,7 +172,7 @@ static spx_status load_private_key(spx_tls *t, const char *path)
          SSL_CTX_check_private_key(t->ctx) == 1;
     EVP_PKEY_free(key);
     BIO_free(from);
-    spx_key_file_free(data, MAX_KEY_FILE + 1);
+    spx_key_file_free(data, size);
     return ok ? SPX_OK : SPX_FAIL(SPX_EFORMAT, "%s: %s", path, openssl_text(text));
 }
 
