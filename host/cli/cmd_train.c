@@ -37,7 +37,8 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, epochs, "epochs", "N", "600", "passes over the training split", .min = 1,
             .max = 1e6),
     SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate"),
-    SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step", "cosine", "how it falls"),
+    SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step|cosine-steps", "cosine",
+            "how it falls: by epoch, or at each step (for trainings of a few epochs)"),
     SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0", "cosine: what it falls to"),
     SPX_OPT(FLOAT, values, lr_factor, "lr-factor", "X", "0.1", "step: factor at each milestone"),
     SPX_OPT(LIST, values, milestones, "milestones", "E,...", "30,60,90", "step: those epochs",
@@ -160,7 +161,9 @@ static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack,
 
 static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
 {
-    *s = (spx_schedule){.kind = v->schedule == 0 ? SPX_SCHEDULE_COSINE : SPX_SCHEDULE_STEP,
+    static const spx_schedule_kind kinds[] = {SPX_SCHEDULE_COSINE, SPX_SCHEDULE_STEP,
+                                              SPX_SCHEDULE_COSINE_STEPS};
+    *s = (spx_schedule){.kind = kinds[v->schedule],
                         .lr = v->lr,
                         .lr_min = v->lr_min,
                         .epochs = v->epochs,

@@ -13,7 +13,7 @@ spx_status spx_schedule_check(const spx_schedule *s)
     if (s->epochs < 1) {
         return SPX_FAIL(SPX_EINVAL, "schedule: %lld epochs", (long long)s->epochs);
     }
-    if (s->kind == SPX_SCHEDULE_COSINE && !(s->lr_min >= 0 && s->lr_min <= s->lr)) {
+    if (s->kind != SPX_SCHEDULE_STEP && !(s->lr_min >= 0 && s->lr_min <= s->lr)) {
         return SPX_FAIL(SPX_EINVAL, "schedule: smallest rate %g, expected 0..%g", s->lr_min, s->lr);
     }
     if (s->kind == SPX_SCHEDULE_STEP) {
@@ -33,11 +33,13 @@ spx_status spx_schedule_check(const spx_schedule *s)
     return SPX_OK;
 }
 
-float spx_schedule_lr(const spx_schedule *s, int64_t e)
+float spx_schedule_lr(const spx_schedule *s, int64_t e, int64_t done, int64_t steps)
 {
     double lr = s->lr;
-    if (s->kind == SPX_SCHEDULE_COSINE) {
-        const double turn = pi * (double)e / (double)s->epochs;
+    if (s->kind != SPX_SCHEDULE_STEP) {
+        const double part =
+            s->kind == SPX_SCHEDULE_COSINE_STEPS ? (double)done / (double)steps : 0.0;
+        const double turn = pi * ((double)e + part) / (double)s->epochs;
         return (float)(s->lr_min + 0.5 * (s->lr - s->lr_min) * (1.0 + cos(turn)));
     }
     for (int i = 0; i < s->n_milestones && s->milestone[i] <= e; i++) {

@@ -1,13 +1,14 @@
 #ifndef SPX_SCHEDULE_H
 #define SPX_SCHEDULE_H
-/* What changes from epoch to epoch: learning rate and drop-path probability. Pure functions. */
+/* What changes over a training: learning rate and drop-path probability. Pure functions. */
 #include "kernels/base/status.h"
 
 #include <stdint.h>
 
 typedef enum spx_schedule_kind {
-    SPX_SCHEDULE_COSINE, /* lr_min + (lr - lr_min)/2 * (1 + cos(pi e / epochs)) */
-    SPX_SCHEDULE_STEP    /* lr * factor^(number of milestones <= e) */
+    SPX_SCHEDULE_COSINE,      /* lr_min + (lr - lr_min)/2 * (1 + cos(pi e / epochs)) */
+    SPX_SCHEDULE_STEP,        /* lr * factor^(number of milestones <= e) */
+    SPX_SCHEDULE_COSINE_STEPS /* cosine with the fraction of e too: falls at each step */
 } spx_schedule_kind;
 
 #define SPX_SCHEDULE_MILESTONES 8
@@ -25,8 +26,10 @@ typedef struct spx_schedule {
 /** @return SPX_OK; SPX_EINVAL naming the number out of range */
 SPX_MUST_CHECK spx_status spx_schedule_check(const spx_schedule *s);
 
-/** Learning rate of epoch e, 0 <= e < epochs; it holds for the whole epoch. */
-float spx_schedule_lr(const spx_schedule *s, int64_t e);
+/** Learning rate when `done` of `steps` steps of epoch e are done, 0 <= e < epochs and
+ * 0 <= done < steps. Only SPX_SCHEDULE_COSINE_STEPS looks at done / steps: the others hold a rate
+ * for a whole epoch, as published. */
+float spx_schedule_lr(const spx_schedule *s, int64_t e, int64_t done, int64_t steps);
 
 /** Linear ramp of drop-path: p * e / epochs. */
 float spx_drop_path_ramp(double p, int64_t e, int64_t epochs);

@@ -257,7 +257,7 @@ static spx_status drain(void *ctx, spx_loop_state *s)
 static spx_status step(void *ctx, spx_loop_state *s)
 {
     run *r = ctx;
-    const float lr = spx_schedule_lr(&r->o->schedule, s->epoch);
+    const float lr = spx_schedule_lr(&r->o->schedule, s->epoch, 0, 1);
     const spx_bilevel_args a = {.xi = lr, .lr = lr, .step = (uint64_t)s->step};
     const spx_source *train_half = &r->train.source, *alpha_half = &r->alpha.source;
     spx_samples train, alpha;
@@ -295,7 +295,7 @@ static json_t *epoch_line(const run *r, const spx_loop_state *s, const spx_metri
 {
     return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "epoch",
                      (json_int_t)s->epoch, "step", (json_int_t)s->step, "lr",
-                     (double)spx_schedule_lr(&r->o->schedule, s->epoch), "train_loss",
+                     (double)spx_schedule_lr(&r->o->schedule, s->epoch, 0, 1), "train_loss",
                      spx_metrics_loss(&s->train), "train_top1", spx_metrics_top1(&s->train),
                      "val_loss", spx_metrics_loss(m), "val_top1", spx_metrics_top1(m), "skip_share",
                      c->skip_share, "none_share", c->none_share, "alpha_entropy", c->entropy,

@@ -242,11 +242,11 @@ static spx_status step(void *ctx, spx_loop_state *s)
 {
     run *r = ctx;
     const spx_train_options *o = r->o;
-    const spx_step_args a = {.lr = spx_schedule_lr(&o->schedule, s->epoch),
-                             .drop_prob =
-                                 spx_drop_path_ramp(o->drop_path, s->epoch, o->schedule.epochs),
-                             .seed = o->seed,
-                             .step = (uint64_t)s->step};
+    const spx_step_args a = {
+        .lr = spx_schedule_lr(&o->schedule, s->epoch, s->epoch_step, r->train.source.steps),
+        .drop_prob = spx_drop_path_ramp(o->drop_path, s->epoch, o->schedule.epochs),
+        .seed = o->seed,
+        .step = (uint64_t)s->step};
     spx_samples batch;
     if (!r->counting || s->epoch_step == 0) {
         SPX_RETURN_IF(spx_step_queue_count_from(&r->trainer.queue, &s->train));
@@ -262,10 +262,11 @@ static spx_status log_epoch(const run *r, const spx_loop_state *s)
     return spx_jsonl_append(
         r->session->metrics,
         json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "epoch", (json_int_t)s->epoch, "step",
-                  (json_int_t)s->step, "lr", (double)spx_schedule_lr(&r->o->schedule, s->epoch),
-                  "train_loss", spx_metrics_loss(&s->train), "train_top1",
-                  spx_metrics_top1(&s->train), "test_loss", spx_metrics_loss(&r->last), "test_top1",
-                  spx_metrics_top1(&r->last), "test_top5", spx_metrics_top5(&r->last)));
+                  (json_int_t)s->step, "lr",
+                  (double)spx_schedule_lr(&r->o->schedule, s->epoch, 0, 1), "train_loss",
+                  spx_metrics_loss(&s->train), "train_top1", spx_metrics_top1(&s->train),
+                  "test_loss", spx_metrics_loss(&r->last), "test_top1", spx_metrics_top1(&r->last),
+                  "test_top5", spx_metrics_top5(&r->last)));
 }
 
 static spx_status evaluate(run *r)
