@@ -264,8 +264,8 @@ static size_t small_coefficients(bool blinded)
     CHECK_OK(he_evaluate(h.plan, h.pk, (const int32_t *const *)h.weights, &h.server, 1, h.request,
                          h.facts->request_bytes, h.response, h.masks, NULL, keep_first, &v));
     uint64_t *a = v.first + n, *words = a + n;
-    spx_aes_key seed;
-    he_key_of(&seed, h.request);
+    spx_keystream seed;
+    he_public_stream(&seed, h.request);
     he_uniform(p, &seed, 0, 0, a, words);
     spx_ntt_forward(p->ntt[0], v.first);
     for (size_t i = 0; i < n; i++) {

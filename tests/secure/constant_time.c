@@ -73,7 +73,7 @@ static void run_aes(void)
     spx_aes_ctr(&k[4], 0, 0, out, 100);
     spx_transpose_64(words, words);
     spx_transpose_128((const uint8_t *)columns, 64, 512, out);
-    p = (spx_prg){.key = k[5]};
+    p = (spx_prg){.stream.key = k[5]};
     spx_prg_bytes(&p, (uint8_t *)out + 1, 777);
     spx_free(keys);
     spx_free(in);

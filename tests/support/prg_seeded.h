@@ -3,12 +3,24 @@
 /* Reproducible generators: only here, so that no seed can reach what is shipped. */
 #include "kernels/crypto/prg.h"
 
-/** Keys p by (seed, stream); the same draws in every run, and no reseeding after a fork. */
-static inline void spx_prg_seed(spx_prg *p, uint64_t seed, uint64_t stream)
+#include <string.h>
+
+/** The seed of (number, stream). */
+static inline spx_seed spx_seed_fixed(uint64_t number, uint64_t stream)
 {
-    const spx_block key = {{seed, stream}};
-    *p = (spx_prg){.nonce = 0, .counter = 0, .owner = 0};
-    spx_aes_expand(&p->key, &key, 1);
+    const spx_block key = {{number, stream}};
+    spx_seed s = {{0}};
+    memcpy(s.byte, &key, sizeof key);
+    return s;
+}
+
+/** Keys p by (number, stream); the same draws in every run, and no reseeding after a fork. */
+static inline void spx_prg_seed(spx_prg *p, uint64_t number, uint64_t stream)
+{
+    const spx_seed s = spx_seed_fixed(number, stream);
+    memset(p, 0, sizeof *p);
+    spx_prg_from(p, &s);
+    p->owner = 0;
 }
 
 #endif

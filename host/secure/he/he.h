@@ -152,7 +152,7 @@ uint64_t spx_he_public_returned(const spx_he_public *p);
 
 /**
  * The client's message: its shares encrypted.
- * @param prg      of errors and first components: 32 bytes are drawn, two keys of streams
+ * @param prg      of errors and first components: a seed of a stream, and one that is public
  * @param queries  independent queries in one message, >= 1
  * @param shares   [queries][input_elements] words, read modulo 2^l; inputs in order, each (c, h, w)
  * @param request  [queries * request_bytes]
@@ -168,7 +168,7 @@ SPX_MUST_CHECK spx_status spx_he_encrypt(const spx_he_plan *p, const spx_he_key 
  * @param pk       of the plan's set; its count rises by queries * returned. One call at a time
  * @param weights  [convs] pointers, each (k, c, r, s) as in the geometry; |w| <= 2^(weight_bits-1).
  *                 All are used, zero or not
- * @param prg      of masks, floods and encryptions of zero: 16 bytes are drawn, a key of streams
+ * @param prg      of masks, floods and encryptions of zero: a seed of their streams is drawn
  * @param request  [size] bytes as received; size must be queries * request_bytes
  * @param response [queries * response_bytes]
  * @param masks    [queries][output_elements]: s_u, uniform modulo 2^l; outputs in order, (c, h, w)

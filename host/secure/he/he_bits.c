@@ -92,37 +92,35 @@ void he_unpack_wide(spx_u128 *x, const uint8_t *in, size_t n, int bits)
     }
 }
 
-void he_words(const spx_aes_key *key, he_use use, uint64_t index, size_t first, uint64_t *out,
+void he_words(const spx_keystream *s, he_use use, uint64_t index, size_t first, uint64_t *out,
               size_t n)
 {
-    spx_aes_ctr(key, (uint64_t)use << 56 | index, first / 2, (spx_block *)(void *)out, (n + 1) / 2);
+    spx_keystream_blocks(s, (uint64_t)use << 56 | index, first / 2, (spx_block *)(void *)out,
+                         (n + 1) / 2);
 }
 
-void he_key_of(spx_aes_key *key, const uint8_t seed[HE_SEED_BYTES])
+void he_public_stream(spx_keystream *s, const uint8_t seed[HE_SEED_BYTES])
 {
-    spx_block b = {{0, 0}};
-    for (int i = 0; i < HE_SEED_BYTES; i++) {
-        b.w[i / 8] |= (uint64_t)seed[i] << (8 * (i % 8));
-    }
-    spx_aes_expand(key, &b, 1);
-    spx_wipe(&b, sizeof b);
+    spx_seed whole = {{0}};
+    memcpy(whole.byte, seed, HE_SEED_BYTES);
+    spx_keystream_open(s, &whole);
 }
 
-void he_key_draw(spx_aes_key *key, spx_prg *prg)
+void he_secret_stream(spx_keystream *s, spx_prg *prg)
 {
-    uint8_t seed[HE_SEED_BYTES];
-    spx_prg_bytes(prg, seed, sizeof seed);
-    he_key_of(key, seed);
-    spx_wipe(seed, sizeof seed);
+    spx_seed seed;
+    spx_seed_draw(&seed, prg);
+    spx_keystream_open(s, &seed);
+    spx_wipe(&seed, sizeof seed);
 }
 
-void he_uniform(const he_params *p, const spx_aes_key *key, uint64_t index, int prime,
+void he_uniform(const he_params *p, const spx_keystream *s, uint64_t index, int prime,
                 uint64_t *out, uint64_t *words)
 {
     const size_t n = p->set->n;
     size_t done = 0, used;
     for (size_t first = 0; done < n; first += n) {
-        he_words(key, HE_UNIFORM, index * HE_PRIMES + (uint64_t)prime, first, words, n);
+        he_words(s, HE_UNIFORM, index * HE_PRIMES + (uint64_t)prime, first, words, n);
         done += spx_sample_uniform(out + done, n - done, p->modq[prime]->q, p->set->bits[prime],
                                    words, n, &used);
     }

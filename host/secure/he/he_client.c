@@ -54,7 +54,7 @@ static spx_status with_rooms(size_t poly_n, void **rooms, size_t *bytes, spx_poo
 }
 
 /* x (coefficients) becomes x - a s, all primes, in values; a is public stream `index` of `seed`. */
-static void hide(const spx_he_key *k, const spx_aes_key *seed, uint64_t index, client_room *r)
+static void hide(const spx_he_key *k, const spx_keystream *seed, uint64_t index, client_room *r)
 {
     const he_params *p = k->params;
     const size_t n = p->set->n;
@@ -67,7 +67,8 @@ static void hide(const spx_he_key *k, const spx_aes_key *seed, uint64_t index, c
     }
 }
 
-static void draw_errors(const he_params *p, const spx_aes_key *key, uint64_t index, client_room *r)
+static void draw_errors(const he_params *p, const spx_keystream *key, uint64_t index,
+                        client_room *r)
 {
     const size_t n = p->set->n;
     he_words(key, HE_ERROR, index, 0, r->words, n);
@@ -84,10 +85,10 @@ static void fill_key(spx_he_key *k, spx_prg *prg, client_room *r)
 {
     const he_params *p = k->params;
     const size_t n = p->set->n;
-    spx_aes_key secret, public;
+    spx_keystream secret, public;
     spx_prg_bytes(prg, k->seed, sizeof k->seed);
-    he_key_of(&public, k->seed);
-    he_key_draw(&secret, prg);
+    he_public_stream(&public, k->seed);
+    he_secret_stream(&secret, prg);
     he_words(&secret, HE_SECRET, 0, 0, r->words, n);
     spx_sample_ternary(r->small, r->words, n);
     for (int i = 0; i < HE_PRIMES; i++) {
@@ -160,8 +161,8 @@ void spx_he_key_public(const spx_he_key *k, uint8_t *out)
 typedef struct encryption {
     const spx_he_plan *p;
     const spx_he_key *k;
-    spx_aes_key errors;
-    const spx_aes_key *seeds; /* [queries] */
+    spx_keystream errors;
+    const spx_keystream *seeds; /* [queries] */
     const uint64_t *shares;
     uint8_t *request;
     void *rooms;
@@ -227,18 +228,18 @@ spx_status spx_he_encrypt(const spx_he_plan *p, const spx_he_key *k, spx_prg *pr
                           const uint64_t *shares, uint8_t *request, spx_pool *pool)
 {
     encryption e = {.p = p, .k = k, .shares = shares, .request = request};
-    spx_aes_key *seeds;
+    spx_keystream *seeds;
     void *block;
     size_t bytes;
     spx_status st;
     SPX_RETURN_IF(check_set(p, k->set, queries));
     SPX_RETURN_IF(spx_calloc(&block, queries, sizeof *seeds));
     e.seeds = seeds = block;
-    he_key_draw(&e.errors, prg);
+    he_secret_stream(&e.errors, prg);
     for (size_t i = 0; i < queries; i++) {
         uint8_t *seed = request + i * p->facts.request_bytes;
         spx_prg_bytes(prg, seed, HE_SEED_BYTES);
-        he_key_of(&seeds[i], seed);
+        he_public_stream(&seeds[i], seed);
     }
     st = with_rooms(p->facts.n, &e.rooms, &bytes, pool, queries * p->facts.request_polys,
                     encrypt_polys, &e);

@@ -97,20 +97,22 @@ size_t he_wide_bytes(size_t n, int bits);
 void he_pack_wide(uint8_t *out, const spx_u128 *x, size_t n, int bits);
 void he_unpack_wide(spx_u128 *x, const uint8_t *in, size_t n, int bits);
 
-/* Uses of a stream's key; no two share counters. */
+/* Uses of a stream; no two share counters. */
 typedef enum he_use { HE_UNIFORM, HE_SECRET, HE_ERROR, HE_BLIND, HE_MASK, HE_FLOOD } he_use;
 
 /* The words at [first, first + n) of a use's stream number `index`; first even. n is rounded up to
  * even: so must be the room. */
-void he_words(const spx_aes_key *key, he_use use, uint64_t index, size_t first, uint64_t *out,
+void he_words(const spx_keystream *s, he_use use, uint64_t index, size_t first, uint64_t *out,
               size_t n);
 
 /* The public polynomial number `index` of a seed, in values; words: scratch, [n]. */
-void he_uniform(const he_params *p, const spx_aes_key *key, uint64_t index, int prime,
+void he_uniform(const he_params *p, const spx_keystream *s, uint64_t index, int prime,
                 uint64_t *out, uint64_t *words);
 
-void he_key_of(spx_aes_key *key, const uint8_t seed[HE_SEED_BYTES]);
-void he_key_draw(spx_aes_key *key, spx_prg *prg);
+/* Of what everybody sees: the seed is a key alone, as it travels. */
+void he_public_stream(spx_keystream *s, const uint8_t seed[HE_SEED_BYTES]);
+/* Of secrets: a whole seed, drawn. */
+void he_secret_stream(spx_keystream *s, spx_prg *prg);
 
 /* b of a ciphertext in a message: all primes' values; false where a residue is out of range. */
 size_t he_poly_bytes(const he_set *s);

@@ -16,7 +16,7 @@ spx_status spx_he_public_create(spx_he_public **out, int set, const uint8_t *byt
     spx_he_public *p;
     const he_params *params;
     spx_status st;
-    spx_aes_key seed;
+    spx_keystream seed;
     void *block;
     size_t n;
     *out = NULL;
@@ -36,7 +36,7 @@ spx_status spx_he_public_create(spx_he_public **out, int set, const uint8_t *byt
     SPX_TRY(st, spx_alloc(&block, (2 * HE_PRIMES + 1) * n * sizeof *p->first), fail);
     p->first = block;
     p->second = p->first + HE_PRIMES * n;
-    he_key_of(&seed, bytes);
+    he_public_stream(&seed, bytes);
     for (int i = 0; i < HE_PRIMES; i++) {
         he_uniform(params, &seed, 0, i, p->first + (size_t)i * n, p->second + HE_PRIMES * n);
     }
@@ -68,7 +68,7 @@ typedef struct evaluation {
     const spx_he_plan *p;
     const spx_he_public *pk;
     const int32_t *const *weights;
-    spx_aes_key key;
+    spx_keystream key;
     size_t queries;
     const uint8_t *request;
     uint8_t *response;
@@ -129,8 +129,8 @@ static void read_request(void *ctx, int worker, size_t begin, size_t end)
     for (size_t i = begin; i < end; i++) {
         const uint8_t *in = e->request + i / f->request_polys * f->request_bytes;
         const size_t poly = i % f->request_polys;
-        spx_aes_key seed;
-        he_key_of(&seed, in);
+        spx_keystream seed;
+        he_public_stream(&seed, in);
         for (int j = 0; j < HE_PRIMES; j++) {
             he_uniform(params, &seed, poly, j, poly_of(e, e->first, i, (size_t)j), r.words);
         }
@@ -415,7 +415,7 @@ spx_status he_evaluate(const spx_he_plan *p, spx_he_public *pk, const int32_t *c
             goto done;
         }
     }
-    he_key_draw(&e.key, prg);
+    he_secret_stream(&e.key, prg);
     run(pool, queries, draw_masks, &e);
     run(pool, p->out_groups, evaluate_groups, &e);
     spx_wipe(&e.key, sizeof e.key);

@@ -6,30 +6,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- masks and labels, from a unit's seeds ---- */
+/* ---- masks and labels, from a unit's seed ---- */
 
-/* The client's share of an image or an activation: AES-CTR, the value's number as nonce. */
+static void stream_of(spx_keystream *s, const spx_seed *unit, const char *purpose)
+{
+    spx_seed seed;
+    spx_seed_derive(&seed, unit, purpose, NULL, 0);
+    spx_keystream_open(s, &seed);
+    spx_wipe(&seed, sizeof seed);
+}
+
 void spx_pi_draw_masks(const spx_pi_unit *u, int value, size_t n, int64_t *out)
 {
-    spx_aes_key key;
+    spx_keystream s;
     spx_block block[64];
-    spx_aes_expand(&key, &u->mask_seed, 1);
+    stream_of(&s, &u->seed, "masks");
     for (size_t i = 0; i < n; i += 128) {
         const size_t k = n - i < 128 ? n - i : 128;
-        spx_aes_ctr(&key, (uint64_t)value, i / 2, block, (k + 1) / 2);
+        spx_keystream_blocks(&s, (uint64_t)value, i / 2, block, (k + 1) / 2);
         memcpy(out + i, block, k * sizeof *out);
     }
     spx_wipe(block, sizeof block);
-    spx_wipe(&key, sizeof key);
+    spx_wipe(&s, sizeof s);
 }
 
-/* K = L0 ^ M0 of a chunk's input wires: what answers for them are made of. */
 void spx_pi_draw_answers(const spx_pi_unit *u, int relu, int chunk, size_t n, spx_block *out)
 {
-    spx_aes_key key;
-    spx_aes_expand(&key, &u->label_seed, 1);
-    spx_aes_ctr(&key, (uint64_t)relu << 32 | (uint32_t)chunk, 0, out, n);
-    spx_wipe(&key, sizeof key);
+    spx_keystream s;
+    stream_of(&s, &u->seed, "labels");
+    spx_keystream_blocks(&s, (uint64_t)relu << 32 | (uint32_t)chunk, 0, out, n);
+    spx_wipe(&s, sizeof s);
 }
 
 /* ---- opening ---- */

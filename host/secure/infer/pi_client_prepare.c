@@ -9,9 +9,11 @@
 typedef struct batch {
     spx_pi_client *p;
     spx_pool *pool;
+    spx_seed seed; /* of all the client draws for it */
     spx_gc_key key;
     spx_ot_sender *ot;
     spx_he_key *he[SPX_HE_SETS];
+    spx_prg encryption; /* of the unit at work */
     spx_pi_shares shares;
     uint8_t *request, *response; /* one exchange's */
     uint64_t *words;             /* one exchange's shares */
@@ -53,6 +55,8 @@ static void batch_clear(batch *b)
     spx_ot_sender_destroy(b->ot);
     spx_pi_shares_clear(&b->shares);
     spx_wipe(&b->key, sizeof b->key);
+    spx_wipe(&b->seed, sizeof b->seed);
+    spx_prg_clear(&b->encryption);
     spx_free(b->request);
     spx_free(b->response);
     spx_pi_free_secret(b->words, b->words_bytes);
@@ -94,6 +98,16 @@ static spx_status batch_buffers(batch *b)
     return spx_pi_shares_create(&b->shares, b->p->model, b->pool);
 }
 
+/* A generator for one purpose, of a batch's or a unit's seed. */
+static void generator(spx_prg *out, const spx_seed *from, const char *purpose, const void *context,
+                      size_t n)
+{
+    spx_seed seed;
+    spx_seed_derive(&seed, from, purpose, context, n);
+    spx_prg_from(out, &seed);
+    spx_wipe(&seed, sizeof seed);
+}
+
 /* The batch's first words: who numbers what, oblivious transfers, the circuits' public start. */
 static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
 {
@@ -101,6 +115,8 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     spx_pi_allow allow;
     uint8_t session[SPX_OT_SESSION_BYTES], hello_bytes[SPX_OT_HELLO_BYTES];
     uint8_t points[SPX_OT_POINTS_BYTES], trees[SPX_OT_TREES_BYTES];
+    spx_prg coins;
+    spx_status st;
     SPX_RETURN_IF(spx_pi_client_command(p, SPX_PI_PREPARE, n, NULL));
     SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_ALLOW, &allow, sizeof allow));
     if (allow.first < p->spent || n > SPX_PI_MAX_NUMBER || allow.first > SPX_PI_MAX_NUMBER - n) {
@@ -108,31 +124,43 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
                         (unsigned long long)allow.first);
     }
     *first = allow.first;
-    spx_gc_key_draw(&b->key, &p->prg);
     spx_pi_session(spx_vault_id(p->vault), p->server, p->model->hash, allow.nonce, session);
-    SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_OT_HELLO, hello_bytes, sizeof hello_bytes));
-    SPX_RETURN_IF(spx_ot_sender_create(&b->ot, session, b->key.delta, &p->prg, hello_bytes,
-                                       sizeof hello_bytes, points));
-    SPX_RETURN_IF(spx_channel_send(p->channel, SPX_PI_OT_POINTS, points, sizeof points));
-    SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_OT_TREES, trees, sizeof trees));
-    SPX_RETURN_IF(spx_ot_sender_setup(b->ot, trees, sizeof trees));
-    return spx_channel_send(p->channel, SPX_PI_START, &b->key.start, sizeof b->key.start);
+    spx_seed_draw(&b->seed, &p->prg);
+    spx_seed_derive(&b->seed, &b->seed, "batch", session, sizeof session);
+    generator(&coins, &b->seed, "garbling", NULL, 0);
+    spx_gc_key_draw(&b->key, &coins);
+    generator(&coins, &b->seed, "transfers", NULL, 0);
+    SPX_TRY(st, spx_channel_recv(p->channel, SPX_PI_OT_HELLO, hello_bytes, sizeof hello_bytes),
+            done);
+    SPX_TRY(st,
+            spx_ot_sender_create(&b->ot, session, b->key.delta, &coins, hello_bytes,
+                                 sizeof hello_bytes, points),
+            done);
+    SPX_TRY(st, spx_channel_send(p->channel, SPX_PI_OT_POINTS, points, sizeof points), done);
+    SPX_TRY(st, spx_channel_recv(p->channel, SPX_PI_OT_TREES, trees, sizeof trees), done);
+    SPX_TRY(st, spx_ot_sender_setup(b->ot, trees, sizeof trees), done);
+    st = spx_channel_send(p->channel, SPX_PI_START, &b->key.start, sizeof b->key.start);
+done:
+    spx_prg_clear(&coins);
+    return st;
 }
 
 /* New encryption keys, and their public parts to the server. */
-static spx_status renew_keys(batch *b)
+static spx_status renew_keys(batch *b, uint64_t query)
 {
     const spx_pi_plan *plan = b->p->plan;
     void *message;
     uint8_t *at;
+    spx_prg coins;
     spx_status st = SPX_OK;
     SPX_RETURN_IF(spx_alloc(&message, plan->public_bytes));
     at = message;
+    generator(&coins, &b->seed, "encryption keys", &query, sizeof query);
     for (int set = 0; st == SPX_OK && set < SPX_HE_SETS; set++) {
         spx_he_key_destroy(b->he[set]);
         b->he[set] = NULL;
         if (plan->set_used[set]) {
-            st = spx_he_key_create(&b->he[set], set, &b->p->prg);
+            st = spx_he_key_create(&b->he[set], set, &coins);
             if (st == SPX_OK) {
                 spx_he_key_public(b->he[set], at);
                 at += spx_he_public_bytes(set);
@@ -142,6 +170,7 @@ static spx_status renew_keys(batch *b)
     if (st == SPX_OK) {
         st = spx_channel_send(b->p->channel, SPX_PI_KEYS, message, plan->public_bytes);
     }
+    spx_prg_clear(&coins);
     spx_free(message);
     return st;
 }
@@ -155,8 +184,8 @@ static spx_status send_request(batch *b, const spx_pi_exchange *x)
         memcpy(b->words + at, spx_pi_share(&b->shares, x->in[i]), n * sizeof *b->words);
         at += n;
     }
-    SPX_RETURN_IF(
-        spx_he_encrypt(x->he, b->he[x->facts->set], &b->p->prg, 1, b->words, b->request, b->pool));
+    SPX_RETURN_IF(spx_he_encrypt(x->he, b->he[x->facts->set], &b->encryption, 1, b->words,
+                                 b->request, b->pool));
     return spx_channel_send(b->p->channel, SPX_PI_REQUEST, b->request, x->facts->request_bytes);
 }
 
@@ -262,12 +291,12 @@ static spx_status prepare_one(batch *b, uint64_t number, uint64_t query)
     u.number = number;
     u.query = query;
     u.key = b->key;
-    spx_prg_bytes(&p->prg, &u.mask_seed, sizeof u.mask_seed);
-    spx_prg_bytes(&p->prg, &u.label_seed, sizeof u.label_seed);
+    spx_seed_derive(&u.seed, &b->seed, "unit", &query, sizeof query);
+    generator(&b->encryption, &u.seed, "encryptions", NULL, 0);
     memset(b->shares.word, 0, spx_deploy_total(p->model) * sizeof *b->shares.word);
     SPX_TRY(st, draw_all_masks(&u, &b->shares), done);
     if (query % spx_pi_key_queries(plan) == 0) {
-        SPX_TRY(st, renew_keys(b), done);
+        SPX_TRY(st, renew_keys(b, query), done);
     }
     SPX_TRY(st, prepare_linear(b), done);
     mark = spx_pi_mark_now(p->channel);

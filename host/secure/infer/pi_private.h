@@ -108,8 +108,8 @@ typedef struct spx_pi_unit {
     uint64_t version; /* SPX_PI_VERSION */
     uint8_t model[SPX_PI_HASH], server[SPX_PI_ID];
     uint64_t number, query; /* query: number within its batch of material */
-    spx_gc_key key;
-    spx_block mask_seed, label_seed;
+    spx_gc_key key;         /* its batch's */
+    spx_seed seed;          /* of its masks and labels */
 } spx_pi_unit;
 
 /** The end of the window of exchanges that begins at `first`: one depth, bounded responses. */

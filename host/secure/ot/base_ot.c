@@ -42,6 +42,16 @@ static void derive(const uint8_t *session, int number, const uint8_t *hello, con
     spx_wipe(&h, sizeof h);
 }
 
+void base_ot_salt(const uint8_t *hello, spx_block *salt)
+{
+    static const uint8_t domain[] = "sphynx OT trees 1";
+    crypto_generichash_state h;
+    (void)crypto_generichash_init(&h, NULL, 0, sizeof *salt);
+    (void)crypto_generichash_update(&h, domain, sizeof domain);
+    (void)crypto_generichash_update(&h, hello, POINT_BYTES);
+    (void)crypto_generichash_final(&h, (uint8_t *)salt, sizeof *salt);
+}
+
 spx_status base_ot_begin(base_sender *s, const uint8_t *session, spx_prg *prg)
 {
     if (sodium_init() < 0) {

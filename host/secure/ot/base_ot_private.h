@@ -11,6 +11,9 @@ typedef struct base_sender {
     uint8_t session[SPX_OT_SESSION_BYTES], scalar[32], hello[POINT_BYTES];
 } base_sender;
 
+/* Where the counters of a session's trees and leaves begin: public, a hash of the fresh hello. */
+void base_ot_salt(const uint8_t *hello, spx_block *salt);
+
 spx_status base_ot_begin(base_sender *s, const uint8_t *session, spx_prg *prg);
 
 /* keys[i][c] for both c; refuses what is no point. */

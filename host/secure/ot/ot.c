@@ -30,7 +30,8 @@ typedef spx_block tree_rows[LEVELS * SPX_LEAVES_BLOCKS];
 typedef struct forest {
     spx_aes_key leaf[TREES][SPX_LEAVES];
     tree_rows rows[TREES]; /* 128 rows of a slice */
-    uint64_t used;         /* blocks of each stream */
+    spx_block salt;        /* the session's */
+    uint64_t used;         /* where each leaf's stream goes on */
     bool ready;
 } forest;
 
@@ -54,10 +55,22 @@ size_t spx_ot_bytes(size_t n)
     return spx_ot_room(n) / 8 * (TREES - 1);
 }
 
-/* The two children of each of n nodes, in place: child b of node i at 2 i + b. */
-static void grow(spx_block *node, size_t n)
+static void forest_begin(forest *f, const uint8_t *hello)
 {
-    static const spx_block number[2] = {{{0, 0}}, {{1, 0}}};
+    base_ot_salt(hello, &f->salt);
+    f->used = f->salt.w[0];
+}
+
+/*
+ * The two children of each of n nodes, in place: child b of node i at 2 i + b. The sender learns
+ * one child of each node on its path, 96 a session, so their inputs are the session's, tree's and
+ * level's own: a guessed node can be held against one of them only.
+ */
+static void grow(const forest *f, int tree, spx_block *node, size_t n)
+{
+    const uint64_t place = (uint64_t)tree << 8 | n << 1;
+    const spx_block number[2] = {{{f->salt.w[0], f->salt.w[1] ^ place}},
+                                 {{f->salt.w[0], f->salt.w[1] ^ (place | 1)}}};
     spx_aes_key key;
     for (size_t i = n; i-- > 0;) {
         spx_aes_expand(&key, &node[i], 1);
@@ -89,6 +102,7 @@ spx_status spx_ot_receiver_create(spx_ot_receiver **out,
         return st;
     }
     memcpy(hello, ((spx_ot_receiver *)r)->base.hello, SPX_OT_HELLO_BYTES);
+    forest_begin(&((spx_ot_receiver *)r)->f, hello);
     *out = r;
     return SPX_OK;
 }
@@ -102,7 +116,7 @@ static void plant(forest *f, spx_block keys[BASE_OTS][2], uint8_t *trees)
         memcpy(node, keys[LEVELS * t + LEVELS - 1], 2 * sizeof *node);
         for (int bit = LEVELS - 2; bit >= 0; bit--) {
             const size_t n = (size_t)SPX_LEAVES >> (bit + 1);
-            grow(node, n);
+            grow(f, t, node, n);
             for (size_t side = 0; side < 2; side++) {
                 const spx_block sum = sum_of_every_second(node, side, 2 * n);
                 const spx_block sealed = spx_block_xor(sum, keys[LEVELS * t + bit][side]);
@@ -156,6 +170,7 @@ spx_status spx_ot_sender_create(spx_ot_sender **out, const uint8_t session[SPX_O
     SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *s));
     s = memory;
     s->delta = delta;
+    forest_begin(&s->f, hello);
     st = base_ot_choose(session, hello, choices, prg, points, s->keys);
     if (st != SPX_OK) {
         spx_ot_sender_destroy(s);
@@ -182,7 +197,7 @@ static void regrow(spx_ot_sender *s, int t, const uint8_t *sums)
         const uint64_t mask = spx_ct_mask(s->delta.w[number / 64] >> (number % 64));
         const size_t n = (size_t)SPX_LEAVES >> (bit + 1);
         spx_block sealed[2];
-        grow(node, n);
+        grow(&s->f, t, node, n);
         for (size_t i = 0; i < n; i++) { /* children change places where the path goes right */
             const spx_block left = node[2 * i], right = node[2 * i + 1];
             node[2 * i] = choose(left, right, mask);

@@ -13,8 +13,9 @@
  *
  * Extension: SoftSpoken (eprint 2022/192) with k = 4 and the repetition code: delta is 32 nibbles,
  * each the point at which a 16-leaf GGM tree (AES-128 of the node's seed) is punctured for the
- * sender. Message: 31 bits an OT. Passive security, so no consistency check: a malicious client
- * is outside the threat model.
+ * sender. What nodes and leaves encrypt begins at a hash of the hello, so that a guessed node
+ * cannot be tried on all sessions at once. Message: 31 bits an OT. Passive security, so no
+ * consistency check: a malicious client is outside the threat model.
  *
  *     receiver (evaluator)                       sender (garbler)
  *     receiver_create  --- hello, 32 B --------> sender_create
