@@ -1,5 +1,6 @@
 #define _DEFAULT_SOURCE
 #include "host/secure/channel/address_private.h"
+#include "host/secure/channel/channel.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +49,9 @@ static spx_status resolve(const char *address, bool passive, char host[HOST_BYTE
     SPX_RETURN_IF(split(address, host, port));
     hint.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0);
     rc = getaddrinfo(host, port, &hint, out);
-    return rc == 0 ? SPX_OK : SPX_FAIL(SPX_EINVAL, "address %s: %s", address, gai_strerror(rc));
+    return rc == 0 ? SPX_OK
+                   : SPX_FAIL(rc == EAI_AGAIN ? SPX_EIO : SPX_EINVAL, "address %s: %s", address,
+                              gai_strerror(rc));
 }
 
 static bool is_loopback(const struct sockaddr *a)
@@ -75,6 +78,17 @@ spx_status spx_socket_prepare(int fd)
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* not on socket pairs */
     return SPX_OK;
+}
+
+void spx_socket_name(const struct sockaddr *a, socklen_t n, char *text)
+{
+    char host[SPX_CHANNEL_ADDRESS - 10], port[PORT_BYTES];
+    text[0] = '\0';
+    if (getnameinfo(a, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) ==
+        0) {
+        (void)snprintf(text, SPX_CHANNEL_ADDRESS, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s",
+                       host, port);
+    }
 }
 
 static int bound_port(int fd)

@@ -4,6 +4,7 @@
 #include "kernels/base/status.h"
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 /** A listening, non-blocking socket; *port is the one it got, *loopback whether only this machine
  * reaches it. */
@@ -12,6 +13,8 @@ SPX_MUST_CHECK spx_status spx_socket_listen(const char *address, int *fd, int *p
 /** A connected, non-blocking socket. @param host  receives the name, at least 256 bytes */
 SPX_MUST_CHECK spx_status spx_socket_connect(const char *address, double timeout, int *fd,
                                              char *host, bool *loopback);
+/** "127.0.0.1:4000", "[::1]:4000". @param text  SPX_CHANNEL_ADDRESS bytes; "" where it has none */
+void spx_socket_name(const struct sockaddr *a, socklen_t n, char *text);
 /** Non-blocking, without delay for small messages. */
 SPX_MUST_CHECK spx_status spx_socket_prepare(int fd);
 

@@ -1,6 +1,4 @@
-#define _DEFAULT_SOURCE
-#include "host/secure/channel/channel.h"
-
+#define _GNU_SOURCE
 #include "host/secure/channel/address_private.h"
 #include "host/secure/channel/channel_private.h"
 #include "kernels/base/clock.h"
@@ -13,35 +11,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #define HEAD_BYTES SPX_CHANNEL_FRAME_BYTES
 #define TYPE_GIVE_UP 0u
-#define MAX_REASON 400
-#define BUFFER_BYTES ((size_t)1 << 18)
-#define DEFAULT_TIMEOUT 60.0
-#define SLICE_MS 200 /* between looks at the stop flag */
-
-struct spx_channel {
-    int fd;
-    spx_tls_session *tls;
-    spx_tls *owned_tls; /* of a client */
-    double timeout;
-    spx_link link;
-    const atomic_int *stop;
-    double link_free; /* when the imitated link has sent everything */
-    uint64_t send_left, recv_left;
-    bool sent_since_recv, broken;
-    spx_traffic traffic;
-    size_t out_size, in_begin, in_end;
-    unsigned char *out, *in; /* BUFFER_BYTES each */
-};
-
-struct spx_listener {
-    int fd, port;
-    spx_tls *tls;
-    spx_channel_options options;
-};
+#define MAX_LINE SPX_CHANNEL_MAX_LINE
+#define BUFFER_BYTES SPX_CHANNEL_BUFFER
+#define LEAST_RATE 1024.0 /* bytes a second of a message, beside one timeout */
+#define GRACE 1.0         /* seconds before that counts */
+#define FAREWELL 1.0      /* seconds to say why */
+#define SLICE_MS 200      /* between looks at the stop flag */
 
 static void put_u64(unsigned char *p, uint64_t v)
 {
@@ -61,20 +39,51 @@ static uint64_t get_u64(const unsigned char *p)
 
 /* ---- bytes ---- */
 
-/* Waits until the socket is ready, `until` passes, or a stop is wanted. */
-static spx_status wait_ready(const spx_channel *c, short events, double until)
+/* How long a wait may last: `quiet` is renewed by bytes, `slow` is when too few have come. */
+typedef struct pace {
+    double quiet, slow;
+} pace;
+
+static pace pace_of(const spx_channel *c, double began, double bytes)
 {
+    return (pace){.quiet = spx_seconds() + c->timeout,
+                  .slow = began + c->timeout + GRACE + bytes / LEAST_RATE};
+}
+
+/* Whether to go on at all. */
+static spx_status look(const spx_channel *c)
+{
+    const char *cut = atomic_load(&c->cut);
+    if (c->stop != NULL && atomic_load(c->stop) != 0) {
+        return SPX_FAIL(SPX_EINTERRUPTED, "stopped");
+    }
+    if (cut != NULL) {
+        return SPX_FAIL(SPX_EIO, "%s", cut);
+    }
+    if (c->open_until > 0 && spx_seconds() > c->open_until) {
+        return SPX_FAIL(SPX_EIO, "no handshake and hello within %g s", c->opening);
+    }
+    return SPX_OK;
+}
+
+/* Waits until the socket is ready, time is up, or a stop is wanted. */
+static spx_status wait_ready(spx_channel *c, short events, pace p)
+{
+    const double until = p.quiet < p.slow ? p.quiet : p.slow;
+    if (atomic_load(&c->quiet_since) == 0) {
+        atomic_store(&c->quiet_since, spx_seconds());
+    }
     for (;;) {
-        struct pollfd p = {.fd = c->fd, .events = events};
+        struct pollfd f = {.fd = c->fd, .events = events};
         const double left = until - spx_seconds();
         int rc;
-        if (c->stop != NULL && atomic_load(c->stop) != 0) {
-            return SPX_FAIL(SPX_EINTERRUPTED, "stopped while talking to the other party");
-        }
+        SPX_RETURN_IF(look(c));
         if (left <= 0) {
-            return SPX_FAIL(SPX_EIO, "the other party was silent for %g s", c->timeout);
+            return p.slow < p.quiet
+                       ? SPX_FAIL(SPX_EIO, "slow peer: less than 1 KB a second of a message")
+                       : SPX_FAIL(SPX_EIO, "silent peer: nothing heard for %g s", c->timeout);
         }
-        rc = poll(&p, 1, left * 1e3 < SLICE_MS ? (int)(left * 1e3) + 1 : SLICE_MS);
+        rc = poll(&f, 1, left * 1e3 < SLICE_MS ? (int)(left * 1e3) + 1 : SLICE_MS);
         if (rc > 0) {
             return SPX_OK;
         }
@@ -110,36 +119,98 @@ static spx_io write_some(spx_channel *c, const void *data, size_t n, size_t *put
 }
 
 /* What to do after an attempt that moved nothing. */
-static spx_status not_done(spx_channel *c, spx_io io, double until)
+static spx_status not_done(spx_channel *c, spx_io io, short also, pace p)
 {
     switch (io) {
     case SPX_IO_WANT_READ:
-        return wait_ready(c, POLLIN, until);
+        return wait_ready(c, POLLIN, p);
     case SPX_IO_WANT_WRITE:
-        return wait_ready(c, POLLOUT, until);
+        return wait_ready(c, (short)(POLLOUT | also), p);
     case SPX_IO_END:
+        c->mute = true;
         return SPX_FAIL(SPX_EIO, "the other party closed the connection");
     default:
+        c->mute = true;
         return SPX_FAIL(SPX_EIO, "TLS: %s", spx_tls_error(c->tls));
     }
 }
 
+/* Takes what the other party has sent into the buffer: a writer that is not read from learns that
+ * the reader lives, and why it left. */
+static spx_io listen_in(spx_channel *c, size_t *got)
+{
+    *got = 0;
+    if (c->in_begin == c->in_end) {
+        c->in_begin = c->in_end = 0;
+    }
+    if (c->in_end == BUFFER_BYTES) {
+        return SPX_IO_WANT_READ;
+    }
+    const spx_io io = read_some(c, c->in + c->in_end, BUFFER_BYTES - c->in_end, got);
+    c->in_end += *got;
+    return io;
+}
+
+static void printable(char *text, size_t n);
+
+/* After writing failed: the reason the other party gave, where it lies in what it sent. */
+static spx_status last_words(spx_channel *c, spx_status st)
+{
+    size_t got, at = c->in_begin;
+    while (c->in_end < BUFFER_BYTES && listen_in(c, &got) == SPX_IO_DONE) {
+    }
+    at = c->in_begin;
+    while (c->recv_left == 0 && c->in_end - at >= HEAD_BYTES) {
+        const uint64_t type = get_u64(c->in + at), n = get_u64(c->in + at + 8);
+        if (n > MAX_LINE || n > c->in_end - at - HEAD_BYTES ||
+            (type != SPX_CHANNEL_ALIVE && type != TYPE_GIVE_UP)) {
+            break;
+        }
+        if (type == TYPE_GIVE_UP) {
+            char why[MAX_LINE + 1];
+            memcpy(why, c->in + at + HEAD_BYTES, (size_t)n);
+            printable(why, (size_t)n);
+            return SPX_FAIL(SPX_EIO, "the other party gave up: %s", why);
+        }
+        at += HEAD_BYTES + (size_t)n;
+    }
+    return st;
+}
+
+static spx_status write_fails(spx_channel *c, spx_status st)
+{
+    atomic_store(&c->quiet_since, 0);
+    c->broken = c->mute = true; /* perhaps in the middle of a frame */
+    return st == SPX_EIO ? last_words(c, st) : st;
+}
+
 static spx_status write_all(spx_channel *c, const unsigned char *p, size_t n)
 {
-    double until = spx_seconds() + c->timeout;
-    while (n > 0) {
-        size_t put = 0;
-        const spx_io io = write_some(c, p, n, &put);
-        if (io == SPX_IO_DONE) {
-            p += put;
-            n -= put;
-            until = spx_seconds() + c->timeout;
-        } else {
-            const spx_status st = not_done(c, io, until);
-            if (st != SPX_OK) {
-                c->broken = true;
-                return st;
+    double began = spx_seconds();
+    pace until = pace_of(c, began, 0);
+    size_t done = 0;
+    bool lives = false;
+    while (done < n) {
+        size_t some = 0, heard = 0;
+        spx_status st = look(c);
+        spx_io io = st == SPX_OK ? write_some(c, p + done, n - done, &some) : SPX_IO_DONE;
+        if (st == SPX_OK && io == SPX_IO_WANT_WRITE) {
+            const spx_io in = c->in_end < BUFFER_BYTES ? listen_in(c, &heard) : SPX_IO_WANT_READ;
+            io = in == SPX_IO_END || in == SPX_IO_FAILED ? in : io;
+        }
+        if (st == SPX_OK && (some > 0 || heard > 0)) {
+            done += some;
+            if (heard > 0 && !lives) { /* one that is there, but takes nothing, has the deadline */
+                lives = true;
+                began += c->patience;
             }
+            until = pace_of(c, began, (double)done);
+            atomic_store(&c->quiet_since, 0);
+        } else if (st == SPX_OK) {
+            st = not_done(c, io, c->in_end < BUFFER_BYTES ? POLLIN : 0, until);
+        }
+        if (st != SPX_OK) {
+            return write_fails(c, st);
         }
     }
     return SPX_OK;
@@ -148,20 +219,25 @@ static spx_status write_all(spx_channel *c, const unsigned char *p, size_t n)
 /* Fills at least `least` of n bytes. */
 static spx_status read_least(spx_channel *c, unsigned char *p, size_t least, size_t n, size_t *got)
 {
-    double until = spx_seconds() + c->timeout;
+    pace until = pace_of(c, c->message_from, (double)c->message_bytes);
     *got = 0;
     while (*got < least) {
         size_t some = 0;
-        const spx_io io = read_some(c, p + *got, n - *got, &some);
-        if (io == SPX_IO_DONE) {
+        spx_status st = look(c);
+        if (st == SPX_OK) {
+            const spx_io io = read_some(c, p + *got, n - *got, &some);
+            st = io != SPX_IO_DONE ? not_done(c, io, 0, until) : SPX_OK;
+        }
+        if (st != SPX_OK) {
+            atomic_store(&c->quiet_since, 0);
+            c->broken = true;
+            return st;
+        }
+        if (some > 0) {
             *got += some;
-            until = spx_seconds() + c->timeout;
-        } else {
-            const spx_status st = not_done(c, io, until);
-            if (st != SPX_OK) {
-                c->broken = true;
-                return st;
-            }
+            c->message_bytes += some;
+            until = pace_of(c, c->message_from, (double)c->message_bytes);
+            atomic_store(&c->quiet_since, 0);
         }
     }
     return SPX_OK;
@@ -192,18 +268,24 @@ static spx_status read_all(spx_channel *c, unsigned char *p, size_t n)
 
 /* ---- messages ---- */
 
-spx_status spx_channel_flush(spx_channel *c)
+static spx_status flush(spx_channel *c)
 {
     const size_t n = c->out_size;
     c->out_size = 0;
     return n > 0 ? write_all(c, c->out, n) : SPX_OK;
 }
 
+spx_status spx_channel_flush(spx_channel *c)
+{
+    spx_channel_hold(c);
+    return spx_channel_release(c, flush(c));
+}
+
 static spx_status put(spx_channel *c, const void *data, size_t n)
 {
     c->traffic.sent += n;
     if (n > BUFFER_BYTES - c->out_size) {
-        SPX_RETURN_IF(spx_channel_flush(c));
+        SPX_RETURN_IF(flush(c));
     }
     if (n >= BUFFER_BYTES) {
         return write_all(c, data, n);
@@ -227,15 +309,20 @@ static uint64_t due_time(spx_channel *c, uint64_t bytes)
     return (uint64_t)((c->link_free + c->link.rtt_seconds / 2) * 1e9);
 }
 
+static void make_head(unsigned char head[HEAD_BYTES], uint32_t type, uint64_t total, uint64_t due)
+{
+    put_u64(head, type);
+    put_u64(head + 8, total);
+    put_u64(head + 16, due);
+}
+
 static spx_status put_head(spx_channel *c, uint32_t type, uint64_t total)
 {
     unsigned char head[HEAD_BYTES];
-    if (c->broken) {
+    if (c->broken && type != TYPE_GIVE_UP) {
         return SPX_FAIL(SPX_EIO, "the connection is broken");
     }
-    put_u64(head, type);
-    put_u64(head + 8, total);
-    put_u64(head + 16, due_time(c, total));
+    make_head(head, type, total, due_time(c, total));
     c->traffic.messages++;
     c->sent_since_recv = true;
     return put(c, head, sizeof head);
@@ -243,23 +330,46 @@ static spx_status put_head(spx_channel *c, uint32_t type, uint64_t total)
 
 spx_status spx_channel_send_begin(spx_channel *c, uint32_t type, uint64_t total)
 {
-    assert(type != TYPE_GIVE_UP && c->send_left == 0);
-    SPX_RETURN_IF(put_head(c, type, total));
-    c->send_left = total;
-    return SPX_OK;
+    spx_status st;
+    assert(type != TYPE_GIVE_UP && type != SPX_CHANNEL_ALIVE && c->send_left == 0);
+    spx_channel_hold(c);
+    st = put_head(c, type, total);
+    c->send_left = st == SPX_OK ? total : 0;
+    return spx_channel_release(c, st);
 }
 
 spx_status spx_channel_send_part(spx_channel *c, const void *data, size_t n)
 {
     assert(n <= c->send_left);
+    spx_channel_hold(c);
     c->send_left -= n;
-    return put(c, data, n);
+    return spx_channel_release(c, put(c, data, n));
 }
 
 spx_status spx_channel_send(spx_channel *c, uint32_t type, const void *data, size_t n)
 {
     SPX_RETURN_IF(spx_channel_send_begin(c, type, n));
     return spx_channel_send_part(c, data, n);
+}
+
+void spx_channel_beat(spx_channel *c)
+{
+    const size_t n = strlen(c->say);
+    size_t some = 0;
+    if (c->broken || c->mute || c->send_left > 0) {
+        return;
+    }
+    if (c->out_size + HEAD_BYTES + n <= BUFFER_BYTES) {
+        make_head(c->out + c->out_size, SPX_CHANNEL_ALIVE, n, 0);
+        memcpy(c->out + c->out_size + HEAD_BYTES, c->say, n);
+        c->out_size += HEAD_BYTES + n;
+        c->say[0] = '\0';
+    }
+    while (c->out_size > 0 && write_some(c, c->out, c->out_size, &some) == SPX_IO_DONE) {
+        c->out_size -= some;
+        memmove(c->out, c->out + some, c->out_size);
+    }
+    c->left_at = spx_seconds();
 }
 
 /* A line of the peer's, fit for a terminal. */
@@ -275,12 +385,33 @@ static void printable(char *text, size_t n)
 
 static spx_status gave_up(spx_channel *c, uint64_t n)
 {
-    char why[MAX_REASON + 1];
-    const size_t k = n < MAX_REASON ? (size_t)n : MAX_REASON;
+    char why[MAX_LINE + 1];
+    const size_t k = n < MAX_LINE ? (size_t)n : MAX_LINE;
     SPX_RETURN_IF(read_all(c, (unsigned char *)why, k));
     printable(why, k);
-    c->broken = true;
+    c->broken = c->mute = true;
     return SPX_FAIL(SPX_EIO, "the other party gave up: %s", why);
+}
+
+/* The other party is there, but not ready. */
+static spx_status kept_waiting(spx_channel *c, uint64_t n, double since)
+{
+    char line[MAX_LINE + 1];
+    if (n > MAX_LINE) {
+        c->broken = true;
+        return SPX_FAIL(SPX_EFORMAT, "the other party sent a sign of life of %llu bytes",
+                        (unsigned long long)n);
+    }
+    SPX_RETURN_IF(read_all(c, (unsigned char *)line, (size_t)n));
+    printable(line, (size_t)n);
+    if (n > 0 && c->notice != NULL) {
+        c->notice(c->notice_ctx, line);
+    }
+    if (spx_seconds() - since > c->patience) {
+        c->broken = true;
+        return SPX_FAIL(SPX_EIO, "busy peer: no answer within the deadline of %g s", c->patience);
+    }
+    return look(c);
 }
 
 static void wait_due(uint64_t due)
@@ -293,18 +424,32 @@ static void wait_due(uint64_t due)
     }
 }
 
-spx_status spx_channel_recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64_t *total)
+/* The next head that is no sign of life. */
+static spx_status read_head(spx_channel *c, unsigned char head[HEAD_BYTES])
+{
+    const double since = spx_seconds();
+    for (;;) {
+        c->message_from = spx_seconds();
+        c->message_bytes = 0;
+        SPX_RETURN_IF(read_all(c, head, HEAD_BYTES));
+        if (get_u64(head) != SPX_CHANNEL_ALIVE) {
+            return SPX_OK;
+        }
+        SPX_RETURN_IF(kept_waiting(c, get_u64(head + 8), since));
+    }
+}
+
+static spx_status recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64_t *total)
 {
     unsigned char head[HEAD_BYTES];
     uint64_t got;
-    assert(c->recv_left == 0 && c->send_left == 0);
     if (c->broken) {
         return SPX_FAIL(SPX_EIO, "the connection is broken");
     }
-    SPX_RETURN_IF(spx_channel_flush(c));
+    SPX_RETURN_IF(flush(c));
     c->traffic.rounds += c->sent_since_recv;
     c->sent_since_recv = false;
-    SPX_RETURN_IF(read_all(c, head, sizeof head));
+    SPX_RETURN_IF(read_head(c, head));
     got = get_u64(head);
     *total = get_u64(head + 8);
     if (got == TYPE_GIVE_UP) {
@@ -325,38 +470,60 @@ spx_status spx_channel_recv_begin(spx_channel *c, uint32_t type, uint64_t max, u
     return SPX_OK;
 }
 
+spx_status spx_channel_recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64_t *total)
+{
+    assert(c->recv_left == 0 && c->send_left == 0);
+    spx_channel_hold(c);
+    return spx_channel_release(c, recv_begin(c, type, max, total));
+}
+
 spx_status spx_channel_recv_part(spx_channel *c, void *data, size_t n)
 {
     assert(n <= c->recv_left);
+    spx_channel_hold(c);
     c->recv_left -= n;
-    return read_all(c, data, n);
+    return spx_channel_release(c, read_all(c, data, n));
 }
 
 spx_status spx_channel_recv(spx_channel *c, uint32_t type, void *data, size_t n)
 {
     uint64_t total;
-    SPX_RETURN_IF(spx_channel_recv_begin(c, type, n, &total));
-    if (total != n) {
+    spx_status st;
+    assert(c->recv_left == 0 && c->send_left == 0);
+    spx_channel_hold(c);
+    st = recv_begin(c, type, n, &total);
+    if (st == SPX_OK && total != n) {
         c->broken = true;
-        return SPX_FAIL(SPX_EFORMAT, "the other party sent %llu bytes of message %u, expected %zu",
-                        (unsigned long long)total, type, n);
+        st = SPX_FAIL(SPX_EFORMAT, "the other party sent %llu bytes of message %u, expected %zu",
+                      (unsigned long long)total, type, n);
     }
-    return spx_channel_recv_part(c, data, n);
+    if (st == SPX_OK) {
+        c->recv_left = 0;
+        st = read_all(c, data, n);
+    }
+    return spx_channel_release(c, st);
 }
 
 void spx_channel_give_up(spx_channel *c, const char *why)
 {
-    const size_t n = strlen(why) < MAX_REASON ? strlen(why) : MAX_REASON;
+    const size_t n = strlen(why) < MAX_LINE ? strlen(why) : MAX_LINE;
     char cause[512];
-    if (c->broken || c->send_left > 0) {
-        return; /* nobody listens, or in the middle of a message */
-    }
     (void)snprintf(cause, sizeof cause, "%s", spx_error_message());
-    if (put_head(c, TYPE_GIVE_UP, n) != SPX_OK || put(c, why, n) != SPX_OK ||
-        spx_channel_flush(c) != SPX_OK) {
-        (void)SPX_FAIL(SPX_EIO, "%s", cause); /* that the other is gone too tells less */
+    spx_channel_hold(c);
+    if (!c->mute && c->out != NULL && c->send_left == 0) { /* else: in the middle of a message */
+        c->stop = NULL;                                    /* this much is said however it ends */
+        c->open_until = 0;
+        atomic_store(&c->cut, NULL);
+        c->timeout = c->timeout < FAREWELL ? c->timeout : FAREWELL;
+        c->patience = 0;
+        c->told = put_head(c, TYPE_GIVE_UP, n) == SPX_OK && put(c, why, n) == SPX_OK &&
+                  flush(c) == SPX_OK;
+        if (!c->told) {
+            (void)SPX_FAIL(SPX_EIO, "%s", cause); /* that the other is gone too tells less */
+        }
     }
-    c->broken = true;
+    c->broken = c->mute = true;
+    (void)spx_channel_release(c, SPX_OK);
 }
 
 spx_traffic spx_channel_traffic(const spx_channel *c)
@@ -369,223 +536,41 @@ bool spx_channel_broken(const spx_channel *c)
     return c->broken;
 }
 
-const char *spx_channel_peer(const spx_channel *c)
+spx_status spx_channel_shake(spx_channel *c)
 {
-    return c->tls != NULL ? spx_tls_peer(c->tls) : "";
-}
-
-/* ---- opening ---- */
-
-void spx_channel_close(spx_channel *c)
-{
-    if (c == NULL) {
-        return;
-    }
-    if (c->fd >= 0 && !c->broken) {
-        (void)!spx_channel_flush(c);
-    }
-    spx_tls_session_destroy(c->tls);
-    spx_tls_destroy(c->owned_tls);
-    if (c->fd >= 0) {
-        (void)close(c->fd);
-    }
-    free(c->out);
-    free(c->in);
-    free(c);
-}
-
-/* Takes fd, also on failure. */
-static spx_status channel_create(spx_channel **out, int fd, const spx_channel_options *o)
-{
-    spx_channel *c = calloc(1, sizeof *c);
-    *out = NULL;
-    if (c == NULL) {
-        (void)close(fd);
-        return SPX_FAIL(SPX_ENOMEM, "channel");
-    }
-    c->fd = fd;
-    c->timeout = o->timeout > 0 ? o->timeout : DEFAULT_TIMEOUT;
-    c->link = o->link;
-    c->stop = o->stop;
-    c->out = malloc(BUFFER_BYTES);
-    c->in = malloc(BUFFER_BYTES);
-    if (c->out == NULL || c->in == NULL) {
-        spx_channel_close(c);
-        return SPX_FAIL(SPX_ENOMEM, "channel buffers");
-    }
-    *out = c;
-    return SPX_OK;
-}
-
-static spx_status check_exposure(const char *address, bool loopback, const spx_tls *tls,
-                                 const spx_channel_options *o)
-{
-    if (!loopback && tls == NULL) {
-        return SPX_FAIL(
-            SPX_EINVAL,
-            "%s is not on the loopback interface: give --psk, or --cert, --key and --ca", address);
-    }
-    if (!loopback && o->link.bytes_per_second > 0) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "%s is a real link: --link imitates one on the loopback interface",
-                        address);
-    }
-    return SPX_OK;
-}
-
-void spx_listener_close(spx_listener *l)
-{
-    if (l != NULL) {
-        if (l->fd >= 0) {
-            (void)close(l->fd);
-        }
-        spx_tls_destroy(l->tls);
-        free(l);
-    }
-}
-
-spx_status spx_listener_open(spx_listener **out, const char *address, const spx_channel_options *o)
-{
-    spx_status st;
-    bool loopback = false;
-    spx_listener *l = calloc(1, sizeof *l);
-    *out = NULL;
-    if (l == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "listener");
-    }
-    l->fd = -1;
-    l->options = *o;
-    SPX_TRY(st, spx_tls_create(&l->tls, &o->security, true), fail);
-    SPX_TRY(st, spx_socket_listen(address, &l->fd, &l->port, &loopback), fail);
-    SPX_TRY(st, check_exposure(address, loopback, l->tls, o), fail);
-    *out = l;
-    return SPX_OK;
-fail:
-    spx_listener_close(l);
-    return st;
-}
-
-int spx_listener_port(const spx_listener *l)
-{
-    return l->port;
-}
-
-spx_status spx_listener_accept(spx_listener *l, spx_channel **out)
-{
-    *out = NULL;
-    for (;;) {
-        struct pollfd p = {.fd = l->fd, .events = POLLIN};
-        int fd;
-        spx_status st;
-        if (l->options.stop != NULL && atomic_load(l->options.stop) != 0) {
-            return SPX_FAIL(SPX_EINTERRUPTED, "stopped while waiting for clients");
-        }
-        if (poll(&p, 1, SLICE_MS) <= 0) {
-            continue;
-        }
-        fd = accept(l->fd, NULL, NULL);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                return SPX_FAIL(SPX_EIO, "accepting a client: %s", strerror(errno));
-            }
-            continue; /* it went away again */
-        }
-        st = spx_socket_prepare(fd);
-        if (st != SPX_OK) {
-            (void)close(fd);
-            return st;
-        }
-        SPX_RETURN_IF(channel_create(out, fd, &l->options));
-        if (l->tls != NULL) {
-            st = spx_tls_session_create(&(*out)->tls, l->tls, fd, "");
-            if (st != SPX_OK) {
-                spx_channel_close(*out);
-                *out = NULL;
-            }
-        }
-        return st;
-    }
-}
-
-spx_status spx_channel_handshake(spx_channel *c)
-{
-    const double until = spx_seconds() + c->timeout;
+    const pace until = pace_of(c, spx_seconds(), 0);
     while (c->tls != NULL) {
-        const spx_io io = spx_tls_handshake(c->tls);
-        spx_status st;
+        spx_status st = look(c);
+        const spx_io io = st == SPX_OK ? spx_tls_handshake(c->tls) : SPX_IO_WANT_READ;
         if (io == SPX_IO_DONE) {
             break;
         }
-        st = not_done(c, io, until);
+        st = st == SPX_OK ? not_done(c, io, 0, until) : st;
         if (st != SPX_OK) {
-            c->broken = true;
-            return spx_fail_context(st,
-                                    "handshake (do both parties give --psk with the same key, or "
-                                    "certificates?)");
+            atomic_store(&c->quiet_since, 0);
+            c->broken = c->mute = true;
+            return st;
         }
     }
+    atomic_store(&c->quiet_since, 0);
     return SPX_OK;
 }
 
-spx_status spx_channel_connect(spx_channel **out, const char *address, const spx_channel_options *o)
+spx_status spx_channel_check(const spx_channel *c)
 {
-    char host[256];
-    spx_status st;
-    spx_tls *tls;
-    spx_channel *c = NULL;
-    bool loopback = false;
-    int fd;
-    *out = NULL;
-    SPX_RETURN_IF(spx_tls_create(&tls, &o->security, false));
-    st = spx_socket_connect(address, o->timeout > 0 ? o->timeout : DEFAULT_TIMEOUT, &fd, host,
-                            &loopback);
-    if (st == SPX_OK) {
-        st = channel_create(&c, fd, o);
-    }
-    if (st != SPX_OK) {
-        spx_tls_destroy(tls);
-        return st;
-    }
-    c->owned_tls = tls;
-    SPX_TRY(st, check_exposure(address, loopback, tls, o), fail);
-    if (tls != NULL) {
-        SPX_TRY(st, spx_tls_session_create(&c->tls, tls, fd, host), fail);
-    }
-    SPX_TRY(st, spx_channel_handshake(c), fail);
-    *out = c;
-    return SPX_OK;
-fail:
-    c->broken = true;
-    spx_channel_close(c);
-    return st;
+    struct pollfd f = {.fd = c->fd, .events = POLLRDHUP};
+    SPX_RETURN_IF(look(c));
+    return poll(&f, 1, 0) > 0 ? SPX_FAIL(SPX_EIO, "the other party closed the connection") : SPX_OK;
 }
 
-spx_status spx_channel_pair(spx_channel **a, spx_channel **b, const spx_channel_options *o)
+void spx_channel_cut(spx_channel *c, const char *why)
 {
-    int fd[2];
-    spx_status st;
-    *a = *b = NULL;
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) != 0) {
-        return SPX_FAIL(SPX_EIO, "socket pair: %s", strerror(errno));
-    }
-    st = spx_socket_prepare(fd[0]);
-    if (st == SPX_OK) {
-        st = spx_socket_prepare(fd[1]);
-    }
-    if (st != SPX_OK) {
-        (void)close(fd[0]);
-        (void)close(fd[1]);
-        return st;
-    }
-    st = channel_create(a, fd[0], o);
-    if (st != SPX_OK) {
-        (void)close(fd[1]);
-        return st;
-    }
-    st = channel_create(b, fd[1], o);
-    if (st != SPX_OK) {
-        spx_channel_close(*a);
-        *a = NULL;
-    }
-    return st;
+    atomic_store(&c->cut, why);
+    (void)shutdown(c->fd, SHUT_RD); /* wakes a reader; the owner may still say why */
+}
+
+double spx_channel_silence(const spx_channel *c)
+{
+    const double since = atomic_load(&c->quiet_since);
+    return since > 0 ? spx_seconds() - since : 0;
 }

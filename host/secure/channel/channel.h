@@ -6,10 +6,13 @@
  *
  * Frame: type u32, zero u32, payload bytes u64, due time u64 (nanoseconds of the monotonic clock; 0
  * without link emulation), little-endian, then the payload. Type 0 ends the conversation and
- * carries a line of text for the other party's user.
+ * carries a line of text for the other party's user; SPX_CHANNEL_ALIVE says that the sender still
+ * computes, or that the receiver waits in a queue, and carries no or such a line.
  *
- * A peer that vanishes, stays silent for longer than the timeout, or sends another type or length
- * than expected gives a status and one line of text, never a hang. One thread at a time.
+ * A peer that vanishes, stays silent for longer than the timeout, sends less than 1 KB a second,
+ * only says that it is alive for longer than the deadline, or sends another type or length than
+ * expected gives a status and one line of text, never a hang. One thread at a time, but for
+ * spx_channel_cut and spx_channel_silence.
  */
 #include "kernels/base/status.h"
 
@@ -32,16 +35,28 @@ SPX_MUST_CHECK spx_status spx_link_parse(const char *text, spx_link *out);
 typedef struct spx_channel_security {
     const char *psk_path;        /* lines "identity:hex" of 32-byte keys; a client's first line */
     const char *cert, *key, *ca; /* PEM files; the peer's certificate must be signed by ca */
+    const char *allow; /* a server's: names, one a line, that a client's certificate must carry one
+                          of; NULL: any that ca signed */
 } spx_channel_security;
 
 typedef struct spx_channel_options {
     spx_channel_security security;
     double timeout;         /* seconds without progress; 0: 60 */
+    double deadline;        /* seconds to wait for a message of one that is alive; 0: 3600 */
+    double wait;            /* seconds to try connecting again where nobody listens yet */
     spx_link link;          /* both parties on this machine only */
     const atomic_int *stop; /* not 0: waiting ends with SPX_EINTERRUPTED; may be NULL */
+    const atomic_int
+        *reload; /* a listener reads its key files again when it changed; may be NULL */
+    /* Told one line: to a client, what the other party says of its queue; to a listener's owner,
+     * that keys were read again. By the thread that receives or accepts. May be NULL. */
+    void (*notice)(void *ctx, const char *line);
+    void *notice_ctx;
 } spx_channel_options;
 
 #define SPX_CHANNEL_FRAME_BYTES 24 /* before each payload */
+#define SPX_CHANNEL_ALIVE 0xffffffffu
+#define SPX_CHANNEL_ADDRESS 72 /* bytes of "[v6%zone]:port" */
 
 typedef struct spx_channel spx_channel;
 typedef struct spx_listener spx_listener;
@@ -60,10 +75,12 @@ int spx_listener_port(const spx_listener *l);
  * @return SPX_OK, SPX_EINTERRUPTED (stop), SPX_EIO, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_listener_accept(spx_listener *l, spx_channel **out);
-/** The accepted side's part of TLS; nothing where plain. */
+/** The accepted side's part of TLS, and its buffers. */
 SPX_MUST_CHECK spx_status spx_channel_handshake(spx_channel *c);
+/** From now on all must be over in so many seconds, however many bytes come; 0: no such end. */
+void spx_channel_deadline(spx_channel *c, double seconds);
 
-/** Connects to "HOST:PORT" and does the handshake. */
+/** Connects to "HOST:PORT", for o->wait seconds again and again, and does the handshake. */
 SPX_MUST_CHECK spx_status spx_channel_connect(spx_channel **out, const char *address,
                                               const spx_channel_options *o);
 /** Two connected plain channels, for two threads or processes of one program. */
@@ -77,6 +94,8 @@ bool spx_channel_broken(const spx_channel *c);
 /** The authenticated name of the other party (PSK identity, certificate's common
  * name); "" plain. */
 const char *spx_channel_peer(const spx_channel *c);
+/** Whence an accepted connection came, "127.0.0.1:4000"; "" otherwise. */
+const char *spx_channel_address(const spx_channel *c);
 
 /** Sends a message, or its beginning: `total` payload bytes are promised, the rest follows by
  * spx_channel_send_part. type >= 1. @return SPX_OK, SPX_EIO, SPX_EINTERRUPTED */
@@ -95,8 +114,25 @@ SPX_MUST_CHECK spx_status spx_channel_recv_begin(spx_channel *c, uint32_t type, 
                                                  uint64_t *total);
 SPX_MUST_CHECK spx_status spx_channel_recv_part(spx_channel *c, void *data, size_t n);
 
-/** Tells the other party why this one ends, as far as it still listens. */
+/** Tells the other party why this one ends, as far as it still listens, for a second at most. */
 void spx_channel_give_up(spx_channel *c, const char *why);
+
+/** While on, the other party hears every quarter of a second (of the timeout, where that is less)
+ * that this one is there, whatever this thread computes. Where no thread can be had, it does not.
+ */
+void spx_channel_alive(spx_channel *c, bool on);
+/** A line for the other party's user, with the next sign of life. */
+void spx_channel_say(spx_channel *c, const char *line);
+/** Whether it is worth going on: SPX_OK; SPX_EIO (the other party closed, or spx_channel_cut),
+ * SPX_EINTERRUPTED. Without waiting. */
+SPX_MUST_CHECK spx_status spx_channel_check(const spx_channel *c);
+
+/** Ends what another thread does with c, soon and with this reason; the caller sees to it that c
+ * is not closed meanwhile. @param why  lives as long as the program */
+void spx_channel_cut(spx_channel *c, const char *why);
+/** Seconds for which c has been waiting for the other party without a byte; 0: it is not. From any
+ * thread, while c is not closed. */
+double spx_channel_silence(const spx_channel *c);
 
 typedef struct spx_traffic {
     uint64_t sent, received; /* bytes of frames, without TLS's own */

@@ -1,38 +1,33 @@
 /* TLS 1.3 with mutual authentication by a pre-shared key or by certificates, over OpenSSL. */
 #define _DEFAULT_SOURCE
 #include "host/secure/channel/channel_private.h"
-#include "kernels/base/text.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES 32
-#define MAX_KEY_FILE ((size_t)64 << 20)
-#define NAME_BYTES 128
 #define CIPHER "TLS_AES_256_GCM_SHA384"
 
-typedef struct psk {
-    char name[NAME_BYTES];
-    unsigned char key[KEY_BYTES];
-} psk;
-
 struct spx_tls {
+    atomic_int users; /* its owner and its sessions */
     SSL_CTX *ctx;
     bool server;
-    psk *keys;
+    spx_psk *keys;
     size_t n_keys;
+    char (*allowed)[SPX_TLS_NAME]; /* NULL: all that the CA signed */
+    size_t n_allowed;
 };
 
 struct spx_tls_session {
     SSL *ssl;
-    const spx_tls *tls;
-    char peer[NAME_BYTES];
+    spx_tls *tls;
+    char peer[SPX_TLS_NAME];
     char error[400];
 };
 
@@ -47,82 +42,22 @@ static const char *openssl_text(char text[160])
 
 void spx_tls_destroy(spx_tls *t)
 {
-    if (t == NULL) {
+    if (t == NULL || atomic_fetch_sub(&t->users, 1) > 1) {
         return;
     }
     SSL_CTX_free(t->ctx);
-    if (t->keys != NULL) {
-        OPENSSL_cleanse(t->keys, t->n_keys * sizeof *t->keys);
-    }
-    free(t->keys);
+    spx_psk_free(t->keys, t->n_keys);
+    free(t->allowed);
     free(t);
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* One line "identity:64 hexadecimal digits". */
-static bool parse_key(const char *line, size_t n, psk *out)
-{
-    const char *colon = memchr(line, ':', n);
-    const size_t name = colon != NULL ? (size_t)(colon - line) : 0;
-    if (name == 0 || name >= NAME_BYTES || n != name + 1 + 2 * (size_t)KEY_BYTES) {
-        return false;
-    }
-    memset(out, 0, sizeof *out);
-    memcpy(out->name, line, name);
-    for (size_t i = 0; i < KEY_BYTES; i++) {
-        const int high = hex_digit(colon[1 + 2 * i]), low = hex_digit(colon[2 + 2 * i]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        out->key[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
-static spx_status load_keys(spx_tls *t, const char *path)
-{
-    void *data;
-    size_t size, most = 1, line = 1;
-    spx_status st = SPX_OK;
-    SPX_RETURN_IF(spx_key_file_read(path, MAX_KEY_FILE, &data, &size));
-    SPX_TRY(st, spx_text_tidy(path, data, &size), done);
-    for (const char *p = data; *p != '\0'; p++) {
-        most += *p == '\n';
-    }
-    t->keys = calloc(most, sizeof *t->keys);
-    if (t->keys == NULL) {
-        st = SPX_FAIL(SPX_ENOMEM, "%s: keys", path);
-    }
-    for (const char *p = data, *end = p + size; st == SPX_OK && p < end; line++) {
-        const char *stop = memchr(p, '\n', (size_t)(end - p));
-        const size_t n = (size_t)((stop != NULL ? stop : end) - p);
-        if (n > 0 && !parse_key(p, n, &t->keys[t->n_keys++])) {
-            st = SPX_FAIL(SPX_EFORMAT,
-                          "%s: line %zu: expected identity:KEY, a key of 64 digits 0-9a-f", path,
-                          line);
-        }
-        p += n + 1;
-    }
-    if (st == SPX_OK && t->n_keys == 0) {
-        st = SPX_FAIL(SPX_EFORMAT,
-                      "%s: no key; write one with: echo \"me:$(openssl rand -hex 32)\"", path);
-    }
-done:
-    spx_key_file_free(data, size);
-    return st;
-}
-
 /* The session a pre-shared key stands for. */
-static SSL_SESSION *key_session(SSL *ssl, const psk *k)
+static SSL_SESSION *key_session(SSL *ssl, const unsigned char key[SPX_TLS_KEY_BYTES])
 {
     static const unsigned char id[2] = {0x13, 0x02}; /* CIPHER's number, RFC 8446 B.4 */
     const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, id);
     SSL_SESSION *s = SSL_SESSION_new();
-    if (s == NULL || cipher == NULL || !SSL_SESSION_set1_master_key(s, k->key, KEY_BYTES) ||
+    if (s == NULL || cipher == NULL || !SSL_SESSION_set1_master_key(s, key, SPX_TLS_KEY_BYTES) ||
         !SSL_SESSION_set_cipher(s, cipher) ||
         !SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION)) {
         SSL_SESSION_free(s);
@@ -135,26 +70,35 @@ static int use_key(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t 
                    SSL_SESSION **out)
 {
     const spx_tls_session *s = SSL_get_app_data(ssl);
-    const psk *k = &s->tls->keys[0];
+    const spx_psk *k = &s->tls->keys[0];
     (void)md;
     *id = (const unsigned char *)k->name;
     *id_len = strlen(k->name);
-    *out = key_session(ssl, k);
+    *out = key_session(ssl, k->key);
     return *out != NULL;
 }
 
+/* An identity that is not known gets a key that nobody has: the handshake fails as with a wrong
+ * key, and nobody learns which names there are. */
 static int find_key(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SESSION **out)
 {
     spx_tls_session *s = SSL_get_app_data(ssl);
+    unsigned char key[SPX_TLS_KEY_BYTES];
     *out = NULL;
-    for (size_t i = 0; i < s->tls->n_keys && *out == NULL; i++) {
-        const psk *k = &s->tls->keys[i];
+    if (RAND_bytes(key, sizeof key) != 1) {
+        return 0;
+    }
+    s->peer[0] = '\0';
+    for (size_t i = 0; i < s->tls->n_keys; i++) {
+        const spx_psk *k = &s->tls->keys[i];
         if (strlen(k->name) == id_len && memcmp(k->name, id, id_len) == 0) {
             (void)snprintf(s->peer, sizeof s->peer, "%s", k->name);
-            *out = key_session(ssl, k);
+            memcpy(key, k->key, sizeof key);
         }
     }
-    return 1; /* unknown: *out is NULL, and the handshake fails for want of a certificate */
+    *out = key_session(ssl, key);
+    OPENSSL_cleanse(key, sizeof key);
+    return *out != NULL;
 }
 
 static spx_status load_private_key(spx_tls *t, const char *path)
@@ -165,7 +109,7 @@ static spx_status load_private_key(spx_tls *t, const char *path)
     void *data;
     size_t size;
     bool ok;
-    SPX_RETURN_IF(spx_key_file_read(path, MAX_KEY_FILE, &data, &size));
+    SPX_RETURN_IF(spx_key_file_read(path, SPX_TLS_MAX_FILE, &data, &size));
     from = BIO_new_mem_buf(data, (int)size);
     key = from != NULL ? PEM_read_bio_PrivateKey(from, NULL, NULL, NULL) : NULL;
     ok = key != NULL && SSL_CTX_use_PrivateKey(t->ctx, key) == 1 &&
@@ -198,6 +142,12 @@ spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool ser
     spx_status st = SPX_OK;
     spx_tls *t;
     *out = NULL;
+    if (o->allow != NULL && (o->cert == NULL || !server)) {
+        return SPX_FAIL(SPX_EINVAL, "%s",
+                        o->psk_path != NULL
+                            ? "--allow is for certificates; a file of keys is its own list"
+                            : "--allow is for a server with certificates");
+    }
     if (o->psk_path == NULL && o->cert == NULL && o->key == NULL && o->ca == NULL) {
         return SPX_OK;
     }
@@ -208,6 +158,7 @@ spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool ser
     if (t == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "TLS");
     }
+    atomic_init(&t->users, 1);
     t->server = server;
     t->ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     if (t->ctx == NULL || SSL_CTX_set_min_proto_version(t->ctx, TLS1_3_VERSION) != 1 ||
@@ -215,11 +166,12 @@ spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool ser
         st = SPX_FAIL(SPX_EUNSUPPORTED, "OpenSSL offers no TLS 1.3 with " CIPHER);
         goto fail;
     }
-    SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                 SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* Records without data (key updates without end) must not keep a read from coming back. */
+    SSL_CTX_clear_mode(t->ctx, SSL_MODE_AUTO_RETRY);
     (void)SSL_CTX_set_num_tickets(t->ctx, 0); /* every connection authenticates anew */
     if (o->psk_path != NULL) {
-        SPX_TRY(st, load_keys(t, o->psk_path), fail);
+        SPX_TRY(st, spx_psk_read(&t->keys, &t->n_keys, o->psk_path), fail);
         if (server) {
             SSL_CTX_set_psk_find_session_callback(t->ctx, find_key);
         } else {
@@ -229,6 +181,9 @@ spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool ser
         }
     } else {
         SPX_TRY(st, load_certificates(t, o), fail);
+        if (o->allow != NULL) {
+            SPX_TRY(st, spx_names_read(&t->allowed, &t->n_allowed, o->allow), fail);
+        }
     }
     *out = t;
     return SPX_OK;
@@ -246,6 +201,7 @@ spx_status spx_tls_session_create(spx_tls_session **out, spx_tls *t, int fd, con
         return SPX_FAIL(SPX_ENOMEM, "TLS session");
     }
     s->tls = t;
+    (void)atomic_fetch_add(&t->users, 1);
     SSL_set_app_data(s->ssl, s);
     if (t->server) {
         SSL_set_accept_state(s->ssl);
@@ -267,14 +223,51 @@ void spx_tls_session_destroy(spx_tls_session *s)
 {
     if (s != NULL) {
         SSL_free(s->ssl);
+        spx_tls_destroy(s->tls);
         free(s);
+    }
+}
+
+/* What OpenSSL's words mean here. A refused key comes back as one of the first two alerts (RFC 8446
+ * 4.2.11: the binder does not verify). */
+static const struct {
+    int reason;
+    bool with_key; /* where pre-shared keys are in use; else with certificates */
+    const char *text;
+} meanings[] = {
+    {SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER, true, "the server refused the pre-shared key"},
+    {SSL_R_TLSV1_ALERT_DECRYPT_ERROR, true, "the server refused the pre-shared key"},
+    {SSL_R_BINDER_DOES_NOT_VERIFY, true, "an identity or a key that is not in the file of keys"},
+    {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, true, "the server does not use pre-shared keys"},
+    {SSL_R_CERTIFICATE_VERIFY_FAILED, true, "the server does not use pre-shared keys"},
+    {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, false, "the other party showed no certificate"},
+    {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, true, "the other party uses no pre-shared key"},
+};
+
+static void explain(spx_tls_session *s, unsigned long e)
+{
+    const bool with_key = s->tls->n_keys > 0;
+    const long verify = SSL_get_verify_result(s->ssl);
+    const int reason = ERR_GET_REASON(e);
+    char text[160];
+    for (size_t i = 0; ERR_GET_LIB(e) == ERR_LIB_SSL && i < sizeof meanings / sizeof meanings[0];
+         i++) {
+        if (meanings[i].reason == reason && meanings[i].with_key == with_key) {
+            (void)snprintf(s->error, sizeof s->error, "%s", meanings[i].text);
+            ERR_clear_error();
+            return;
+        }
+    }
+    (void)snprintf(s->error, sizeof s->error, "%s", openssl_text(text));
+    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verify != X509_V_OK) {
+        (void)snprintf(s->error, sizeof s->error, "%s: %s", text,
+                       X509_verify_cert_error_string(verify));
     }
 }
 
 static spx_io outcome(spx_tls_session *s, int rc)
 {
-    char text[160];
-    long verify;
+    unsigned long e;
     switch (SSL_get_error(s->ssl, rc)) {
     case SSL_ERROR_NONE:
         return SPX_IO_DONE;
@@ -287,12 +280,25 @@ static spx_io outcome(spx_tls_session *s, int rc)
     case SSL_ERROR_SYSCALL:
         return SPX_IO_END;
     default:
-        verify = SSL_get_verify_result(s->ssl);
-        (void)snprintf(s->error, sizeof s->error, "%s%s%s", openssl_text(text),
-                       verify != X509_V_OK ? ": " : "",
-                       verify != X509_V_OK ? X509_verify_cert_error_string(verify) : "");
+        e = ERR_peek_error();
+        if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
+            ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+            ERR_clear_error();
+            return SPX_IO_END;
+        }
+        explain(s, e);
         return SPX_IO_FAILED;
     }
+}
+
+static bool is_allowed(const spx_tls *t, const char *name)
+{
+    for (size_t i = 0; i < t->n_allowed; i++) {
+        if (strcmp(t->allowed[i], name) == 0) {
+            return true;
+        }
+    }
+    return t->allowed == NULL;
 }
 
 /* The common name of the peer's certificate; false where a server could not tell the client from
@@ -320,6 +326,10 @@ spx_io spx_tls_handshake(spx_tls_session *s)
             if (!name_peer(s)) {
                 (void)snprintf(s->error, sizeof s->error, "the certificate names nobody");
                 io = SPX_IO_FAILED;
+            } else if (!is_allowed(s->tls, s->peer)) {
+                (void)snprintf(s->error, sizeof s->error, "%s is not among the names allowed",
+                               s->peer);
+                io = SPX_IO_FAILED;
             }
         } else if (!SSL_session_reused(s->ssl)) {
             (void)snprintf(s->error, sizeof s->error, "the pre-shared key was not used");
@@ -339,6 +349,11 @@ spx_io spx_tls_write(spx_tls_session *s, const void *data, size_t n, size_t *put
 {
     ERR_clear_error();
     return outcome(s, SSL_write_ex(s->ssl, data, n, put));
+}
+
+bool spx_tls_is_up(const spx_tls_session *s)
+{
+    return SSL_is_init_finished(s->ssl) != 0;
 }
 
 const char *spx_tls_peer(const spx_tls_session *s)
