@@ -276,9 +276,10 @@ static spx_status print_result(const spx_cli *cli, const values *v, const result
 {
     const uint64_t n = (uint64_t)v->queries;
     json_t *j = json_pack(
-        "{s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:b}, s:s, s:o}", "relus",
+        "{s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:b}, s:s, s:o}", "relus",
         (json_int_t)r->sizes.relus, "offline", spx_pi_cost_json(&r->offline, n), "load",
-        spx_pi_cost_json(&r->load, n), "online", spx_pi_cost_json(&r->online, n), "storage_bytes",
+        spx_pi_cost_json(&r->load, n), "online", spx_pi_cost_json(&r->online, n), "answer",
+        spx_pi_answer_json(&r->load, &r->online, n), "storage_bytes",
         (json_int_t)r->sizes.server_bytes, "client_storage_bytes",
         (json_int_t)r->sizes.client_bytes, "table_bytes", (json_int_t)r->sizes.table_bytes,
         "peak_rss_bytes", (json_int_t)peak, "matches_integer_executor", r->matches, "predicted",
@@ -289,10 +290,12 @@ static spx_status print_result(const spx_cli *cli, const values *v, const result
         return spx_cli_print_json(j);
     }
     json_decref(j);
-    (void)printf("%llu ReLUs; per query: offline %.3f s, %.1f MB; online %.3f s, %.2f MB, %llu "
-                 "rounds; stored %.1f MB\nlogits %s the integer executor's\n",
+    (void)printf("%llu ReLUs; per query: offline %.3f s, %.1f MB; answer %.3f s (reading the "
+                 "material %.3f, online %.3f), %.2f MB, %llu rounds; stored %.1f MB\nlogits %s the "
+                 "integer executor's\n",
                  (unsigned long long)r->sizes.relus, r->offline.seconds / (double)n,
                  1e-6 * (double)(r->offline.sent + r->offline.received) / (double)n,
+                 (r->load.seconds + r->online.seconds) / (double)n, r->load.seconds / (double)n,
                  r->online.seconds / (double)n,
                  1e-6 * (double)(r->online.sent + r->online.received) / (double)n,
                  (unsigned long long)(r->online.rounds / n), 1e-6 * (double)r->sizes.server_bytes,

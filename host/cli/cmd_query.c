@@ -151,9 +151,10 @@ static json_t *answer(const asking *a, size_t i, const spx_deploy *m, const int6
         (void)json_array_append_new(list, json_integer((json_int_t)logits[k]));
         best = logits[k] > logits[best] ? k : best;
     }
-    j = json_pack("{s:o, s:I, s:o, s:f, s:o, s:o}", "image", spx_cli_name_json(a->name[i]), "class",
-                  (json_int_t)best, "logits", list, "logit_scale", m->logit_scale, "load",
-                  spx_pi_cost_json(load, 1), "online", spx_pi_cost_json(online, 1));
+    j = json_pack("{s:o, s:I, s:o, s:f, s:o, s:o, s:o}", "image", spx_cli_name_json(a->name[i]),
+                  "class", (json_int_t)best, "logits", list, "logit_scale", m->logit_scale, "load",
+                  spx_pi_cost_json(load, 1), "online", spx_pi_cost_json(online, 1), "answer",
+                  spx_pi_answer_json(load, online, 1));
     if (a->label[i] >= 0) {
         (void)json_object_set_new(j, "label", json_integer(a->label[i]));
     }
@@ -162,17 +163,21 @@ static json_t *answer(const asking *a, size_t i, const spx_deploy *m, const int6
 
 static void print_answer(const json_t *j)
 {
-    const json_t *online = json_object_get(j, "online"), *label = json_object_get(j, "label");
+    const json_t *online = json_object_get(j, "online"), *load = json_object_get(j, "load"),
+                 *label = json_object_get(j, "label"), *answer = json_object_get(j, "answer");
     (void)printf("%s: class %lld", json_string_value(json_object_get(j, "image")),
                  (long long)json_integer_value(json_object_get(j, "class")));
     if (label != NULL) {
         (void)printf(" (labelled %lld)", (long long)json_integer_value(label));
     }
-    (void)printf("; online %.3f s, %.2f MB, %lld rounds\n",
-                 json_real_value(json_object_get(online, "seconds")),
-                 1e-6 * (double)(json_integer_value(json_object_get(online, "bytes_sent")) +
-                                 json_integer_value(json_object_get(online, "bytes_received"))),
-                 (long long)json_integer_value(json_object_get(online, "rounds")));
+    (void)printf(
+        "; answered in %.3f s (reading the material %.3f, online %.3f), %.2f MB, %lld rounds\n",
+        json_real_value(json_object_get(answer, "seconds")),
+        json_real_value(json_object_get(load, "seconds")),
+        json_real_value(json_object_get(online, "seconds")),
+        1e-6 * (double)(json_integer_value(json_object_get(online, "bytes_sent")) +
+                        json_integer_value(json_object_get(online, "bytes_received"))),
+        (long long)json_integer_value(json_object_get(online, "rounds")));
 }
 
 /* Material for n queries; what is missing is prepared as one batch. */

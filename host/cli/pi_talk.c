@@ -31,6 +31,12 @@ json_t *spx_pi_cost_json(const spx_pi_cost *c, uint64_t n)
                      "rounds", (json_int_t)(c->rounds / k));
 }
 
+json_t *spx_pi_answer_json(const spx_pi_cost *load, const spx_pi_cost *online, uint64_t n)
+{
+    return json_pack("{s:f}", "seconds",
+                     (load->seconds + online->seconds) / (double)(n > 0 ? n : 1));
+}
+
 json_t *spx_pi_layers_json(const spx_pi_layer *layer, int n, uint64_t queries)
 {
     json_t *list = json_array();

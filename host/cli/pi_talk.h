@@ -31,6 +31,10 @@ void spx_pi_warn_unlocked(const spx_vault *v, const char *folder);
 /** {"seconds", "bytes_sent", "bytes_received", "rounds"} of 1/n of a cost; NULL: no memory. */
 json_t *spx_pi_cost_json(const spx_pi_cost *c, uint64_t n);
 
+/** {"seconds"}: what one answer keeps its user waiting for once the parties are connected and have
+ * material, of n answers that cost load and online together; NULL: no memory. */
+json_t *spx_pi_answer_json(const spx_pi_cost *load, const spx_pi_cost *online, uint64_t n);
+
 /** {"linear", "relu", "online"} per segment; NULL: no memory. */
 json_t *spx_pi_layers_json(const spx_pi_layer *layer, int n, uint64_t queries);
 

@@ -119,8 +119,10 @@ def measure_crypto(args):
 
 
 def row(name, e):
-    return "| `%s` | %d | %.3f | %.2f | %.1f | %.2f | %.1f | %.0f | %.0f | %d | %.0f |" % (
-        name, e["relus"], e["online"]["seconds"], 1e-6 * traffic(e["online"]),
+    return ("| `%s` | %d | %.3f | %.3f | %.3f | %.2f | %.1f | %.2f | %.1f "
+            "| %.0f | %.0f | %d | %.0f |") % (
+        name, e["relus"], e["load"]["seconds"] + e["online"]["seconds"], e["load"]["seconds"],
+        e["online"]["seconds"], 1e-6 * traffic(e["online"]),
         traffic(e["online"]) / e["relus"], e["offline"]["seconds"], 1e-6 * traffic(e["offline"]),
         1e-6 * e["storage_bytes"], e["table_bytes"] / e["relus"], e["online"]["rounds"],
         e["peak_rss_bytes"] / 2**20)

@@ -69,6 +69,8 @@ images=(--data "$pack" --index 0,1 --verify "$model")
 start --psk "$OUT/keys" --query-limit 5
 check "query" 0 query --psk "$OUT/alice" "${images[@]}" --json
 jq -e 'length == 2 and all(.matches_integer_executor and (.logits | length) == 4
+    and ((.answer.seconds - .load.seconds - .online.seconds) | fabs) < 1e-9
+    and .answer.seconds > .online.seconds
     and .offline.seconds > 0 and .offline.rounds > 0 and .online.rounds > 0
     and .online.bytes_sent > 0 and .online.bytes_received > 0
     and (.class as $c | .logits | max == .[$c]))' "$OUT/stdout" >"$OUT/jq" ||
