@@ -19,3 +19,6 @@ add_test(NAME cli_hostile
 add_test(NAME cli_fixtures
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_fixtures.sh $<TARGET_FILE:sphynx>
                  ${CMAKE_CURRENT_SOURCE_DIR}/fixtures)
+add_test(NAME cli_inputs
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_inputs.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)

@@ -259,10 +259,31 @@ SPX_PRINTF(1, 2) static void talk(const char *fmt, ...)
     (void)fprintf(stderr, "%s\n", text);
 }
 
+void spx_cli_talk(const spx_cli *cli, const char *fmt, ...)
+{
+    char text[4608];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    talk("sphynx %s: %s", cli->verb, text);
+}
+
+json_t *spx_cli_bad_input(spx_cli *cli, const char *name)
+{
+    spx_cli_talk(cli, "%s", spx_error_message());
+    cli->told = true;
+    return json_pack("{s:o, s:o}", "image", spx_cli_name_json(name), "error",
+                     spx_cli_name_json(spx_error_message()));
+}
+
 static int report(const spx_cli *cli, spx_status st)
 {
     const char *message =
         spx_error_message()[0] != '\0' ? spx_error_message() : spx_status_text(st);
+    if (cli->told) {
+        return st == SPX_EINTERRUPTED ? SPX_EXIT_REQUEUE : SPX_EXIT_FAILED;
+    }
     if (cli->usage_error) {
         talk("sphynx %s: %s (see 'sphynx %s --help')", cli->verb, message, cli->verb);
         return SPX_EXIT_USAGE;

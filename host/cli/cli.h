@@ -110,6 +110,7 @@ typedef struct spx_cli {
     char **owned;         /* texts read from the configuration file */
     size_t owned_count;
     bool usage_error;
+    bool told; /* spx_cli_bad_input told why the command fails */
 } spx_cli;
 
 struct spx_command {
@@ -135,6 +136,17 @@ int spx_cli_main(int argc, char **argv, const spx_command *const *commands);
 
 /** Records a usage error found by a command (two options that exclude each other): exit code 2. */
 SPX_MUST_CHECK spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);
+
+/** Writes "sphynx VERB: text" to stderr as one line, whatever is in the names it quotes. */
+void spx_cli_talk(const spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);
+
+/**
+ * One input of several failed: tells the failure now, so that the others can be answered; a failure
+ * that the command returns is then not told again. Clear cli->told to have a later one told.
+ * @return {"image": name, "error": message}, what its place in a list of answers holds; NULL: no
+ * memory
+ */
+json_t *spx_cli_bad_input(spx_cli *cli, const char *name);
 
 /** Whether the option was given on the command line or in the configuration file. */
 bool spx_cli_given(const spx_cli *cli, const char *name);

@@ -1,8 +1,8 @@
 /* sphynx predict: what a model sees in single images. */
 #include "data/augment/augment.h"
-#include "data/image/image.h"
 #include "data/pack/pack.h"
 #include "host/cli/commands.h"
+#include "host/cli/picture_talk.h"
 #include "host/train/feed.h"
 #include "host/train/metrics.h"
 #include "kernels/base/alloc.h"
@@ -155,11 +155,12 @@ static void print_answer(const predictor *p, const json_t *j)
     }
 }
 
-static spx_status predict_file(predictor *p, const char *path, const values *v, json_t *answers)
+static spx_status predict_file(spx_cli *cli, predictor *p, const char *path, const values *v,
+                               json_t *answers)
 {
     spx_image image;
     spx_status st;
-    SPX_RETURN_IF(spx_image_read(&image, path, (int)p->m->spec.input.channels));
+    SPX_RETURN_IF(spx_picture_read(cli, &image, path, (int)p->m->spec.input.channels));
     st = spx_fail_context(predict(p, image.pixels, image.height, image.width), "%s", path);
     spx_image_clear(&image);
     if (st == SPX_OK) {
@@ -213,14 +214,22 @@ static spx_status run(spx_cli *cli, const void *options_values)
         SPX_TRY(st, predict_packed(&p, v, answers), end);
     }
     for (size_t k = 0; k < cli->arg_count; k++) {
-        SPX_TRY(st, predict_file(&p, cli->args[k], v, answers), end);
+        const spx_status one = predict_file(cli, &p, cli->args[k], v, answers);
+        if (one != SPX_OK) {
+            (void)json_array_append_new(answers, spx_cli_bad_input(cli, cli->args[k]));
+            st = one;
+        }
     }
     if (cli->json) {
-        st = spx_cli_print_json(json_incref(answers));
+        const spx_status printed = spx_cli_print_json(json_incref(answers));
+        cli->told = cli->told && printed == SPX_OK;
+        st = printed != SPX_OK ? printed : st;
     } else {
         json_array_foreach(answers, i, row)
         {
-            print_answer(&p, row);
+            if (json_object_get(row, "error") == NULL) {
+                print_answer(&p, row);
+            }
         }
     }
 end:
@@ -237,5 +246,5 @@ const spx_command spx_cmd_predict = {.name = "predict",
                                          "sphynx predict --model runs/train/model.h5 shoe.png",
                                      .options = options,
                                      .values_size = sizeof(values),
-                                     .max_args = 10000,
+                                     .max_args = SIZE_MAX,
                                      .run = run};

@@ -1,8 +1,9 @@
 /* sphynx query: asks a server about images that it does not get to see. */
-#include "data/image/image.h"
+#define _POSIX_C_SOURCE 200809L
 #include "data/pack/pack.h"
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
+#include "host/cli/picture_talk.h"
 #include "host/cli/progress.h"
 #include "kernels/base/alloc.h"
 
@@ -41,15 +42,23 @@ typedef struct asking {
     const spx_deploy_value *shape;
     size_t n, pixels;
     uint8_t *image; /* [n][pixels] */
-    char (*name)[160];
+    char **name;
     int *label; /* -1: not known */
+    json_t *
+        *failed; /* what stands for an answer where the image cannot be asked about, else NULL */
+    size_t n_failed;
     spx_pack *pack;
 } asking;
 
 static void asking_clear(asking *a)
 {
+    for (size_t i = 0; i < a->n && a->name != NULL && a->failed != NULL; i++) {
+        free(a->name[i]);
+        json_decref(a->failed[i]);
+    }
     spx_free(a->image);
     free(a->name);
+    free(a->failed);
     free(a->label);
     spx_pack_close(a->pack);
 }
@@ -61,7 +70,10 @@ static spx_status place(asking *a, size_t i, const char *name, const uint8_t *fr
     const spx_deploy_value *s = a->shape;
     uint8_t *to = a->image + i * a->pixels;
     const int64_t top = (s->h - h) / 2, left = (s->w - w) / 2;
-    (void)snprintf(a->name[i], sizeof a->name[i], "%s", name);
+    a->name[i] = strdup(name);
+    if (a->name[i] == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "%s", name);
+    }
     if (c != s->c || h > s->h || w > s->w) {
         return SPX_FAIL(SPX_EINVAL,
                         "%s: %dx%dx%d; the model takes %lld channels of up to %lldx%lld", name, c,
@@ -75,11 +87,11 @@ static spx_status place(asking *a, size_t i, const char *name, const uint8_t *fr
     return SPX_OK;
 }
 
-static spx_status take_file(asking *a, size_t i, const char *path)
+static spx_status take_file(const spx_cli *cli, asking *a, size_t i, const char *path)
 {
     spx_image image;
     spx_status st;
-    SPX_RETURN_IF(spx_image_read(&image, path, (int)a->shape->c));
+    SPX_RETURN_IF(spx_picture_read(cli, &image, path, (int)a->shape->c));
     st = place(a, i, path, image.pixels, image.channels, image.height, image.width);
     spx_image_clear(&image);
     return st;
@@ -101,7 +113,16 @@ static spx_status take_packed(asking *a, size_t i, const char *path, int64_t ind
                  p->channels, p->height, p->width);
 }
 
-static spx_status take_images(asking *a, const spx_cli *cli, const values *v, const spx_deploy *m)
+/* Keeps what goes wrong with one image, so that the others are asked about. */
+static void keep(spx_cli *cli, asking *a, size_t i, const char *name, spx_status st)
+{
+    if (st != SPX_OK) {
+        a->failed[i] = spx_cli_bad_input(cli, name);
+        a->n_failed++;
+    }
+}
+
+static spx_status take_images(asking *a, spx_cli *cli, const values *v, const spx_deploy *m)
 {
     size_t at = 0;
     void *image;
@@ -111,23 +132,27 @@ static spx_status take_images(asking *a, const spx_cli *cli, const values *v, co
     SPX_RETURN_IF(spx_calloc(&image, a->n, a->pixels));
     a->image = image;
     a->name = calloc(a->n, sizeof *a->name);
+    a->failed = calloc(a->n, sizeof *a->failed);
     a->label = malloc(a->n * sizeof *a->label);
-    if (a->name == NULL || a->label == NULL) {
+    if (a->name == NULL || a->failed == NULL || a->label == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%zu images", a->n);
     }
     for (size_t i = 0; i < a->n; i++) {
         a->label[i] = -1;
     }
     if (v->image != NULL) {
-        SPX_RETURN_IF(take_file(a, at++, v->image));
+        keep(cli, a, at, v->image, take_file(cli, a, at, v->image));
+        at++;
     }
-    for (size_t i = 0; i < cli->arg_count; i++) {
-        SPX_RETURN_IF(take_file(a, at++, cli->args[i]));
+    for (size_t i = 0; i < cli->arg_count; i++, at++) {
+        keep(cli, a, at, cli->args[i], take_file(cli, a, at, cli->args[i]));
     }
     if (v->data != NULL) {
         SPX_RETURN_IF(spx_pack_open(&a->pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TEST)));
-        for (size_t i = 0; i < v->index.n; i++) {
-            SPX_RETURN_IF(take_packed(a, at++, v->data, v->index.v[i]));
+        for (size_t i = 0; i < v->index.n; i++, at++) {
+            char name[64];
+            (void)snprintf(name, sizeof name, "test image %lld", (long long)v->index.v[i]);
+            keep(cli, a, at, name, take_packed(a, at, v->data, v->index.v[i]));
         }
     }
     return SPX_OK;
@@ -237,14 +262,22 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *a
     void *logits = NULL;
     spx_status st;
     SPX_TRY(st, take_images(&a, cli, v, m), done);
+    cli->told = false; /* what fails from here on is something else */
     SPX_TRY(st, spx_calloc(&logits, spx_deploy_count(m, m->logits), sizeof(int64_t)), done);
-    wanted = v->prepare > 0 ? (uint64_t)v->prepare : a.n;
+    wanted = v->prepare > 0 ? (uint64_t)v->prepare : a.n - a.n_failed;
     SPX_TRY(st, prepare(cli, p, wanted, &offline, &made), done);
     for (size_t i = 0; i < a.n; i++) {
         spx_pi_cost load = {0}, online = {0};
         json_t *j;
-        SPX_TRY(st, spx_pi_client_infer(p, a.image + i * a.pixels, logits, &load, &online, NULL),
-                done);
+        if (a.failed[i] != NULL) {
+            (void)json_array_append(answers, a.failed[i]);
+            continue;
+        }
+        st = spx_pi_client_infer(p, a.image + i * a.pixels, logits, &load, &online, NULL);
+        if (st != SPX_OK) {
+            (void)json_array_append_new(answers, spx_cli_bad_input(cli, a.name[i]));
+            goto done;
+        }
         j = answer(&a, i, m, logits, &load, &online);
         (void)json_object_set_new(j, "offline", spx_pi_cost_json(&offline, made));
         (void)json_array_append_new(answers, j);
@@ -255,6 +288,10 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *a
         if (v->verify != NULL) {
             SPX_TRY(st, verify(v->verify, m, a.image + i * a.pixels, logits, j), done);
         }
+    }
+    if (a.n_failed > 0) {
+        cli->told = true;
+        st = SPX_FAIL(SPX_EINVAL, "%zu of %zu images were not asked about", a.n_failed, a.n);
     }
 done:
     spx_free(logits);
@@ -326,5 +363,5 @@ const spx_command spx_cmd_query = {
     .example = "sphynx query --connect localhost:7465 --data fashion.h5 --index 0,1",
     .options = options,
     .values_size = sizeof(values),
-    .max_args = 10000,
+    .max_args = SIZE_MAX,
     .run = run};

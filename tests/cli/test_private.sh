@@ -119,6 +119,12 @@ start
 has talk 'others can read' "a model that others can read"
 chmod 600 "$model"
 check "room again" 0 query "${images[@]}"
+echo "no picture" >"$OUT/bad.png"
+check "bad ones of many" 1 query --data "$pack" --index 999,0 "$OUT/bad.png" --json
+jq -e 'length == 3 and (.[0].error | test("PNG")) and (.[1].error | test("no image 999"))
+    and .[1].image == "test image 999" and (.[2].logits | length) == 4' "$OUT/stdout" >"$OUT/jq" ||
+    fail "bad ones of many: not the others' answers"
+[ "$(wc -l <"$OUT/stderr")" -eq 2 ] || fail "bad ones of many: not one line for each"
 stop
 
 check "plain off the loopback interface" 1 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
