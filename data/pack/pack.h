@@ -16,6 +16,7 @@
 #define SPX_PACK_MAX_CHANNELS 4
 #define SPX_PACK_MAX_SIDE 1024
 #define SPX_PACK_MAX_CLASSES 10000
+#define SPX_PACK_HASH_CHARS 65
 
 typedef enum spx_split { SPX_SPLIT_TRAIN, SPX_SPLIT_TEST, SPX_SPLIT_COUNT } spx_split;
 
@@ -38,6 +39,7 @@ typedef struct spx_pack {
     char *class_names, *coarse_names; /* one name a line; coarse_names may be NULL */
     char *sources;                    /* lines "<sha256>  <file name>" */
     double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
+    char hash[SPX_PACK_HASH_CHARS]; /* of the file it was opened from; "" where it was built */
     spx_pack_split split[SPX_SPLIT_COUNT];
 } spx_pack;
 

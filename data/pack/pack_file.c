@@ -226,6 +226,7 @@ spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load)
     *out = NULL;
     SPX_TRY(st, spx_h5_open(&f, path, SPX_H5_CHECKED), fail);
     SPX_TRY(st, spx_pack_new(&p), fail);
+    spx_h5_digest(f, p->hash);
     SPX_TRY(st, read_all(f, p, load), fail);
     spx_h5_close(f);
     *out = p;

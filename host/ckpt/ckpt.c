@@ -4,6 +4,7 @@
 #include "kernels/base/alloc.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,13 +65,59 @@ end:
     return st;
 }
 
-static spx_status add_arena(spx_h5_out *w, const spx_layout *l, const spx_ckpt_arena *a)
+/* "[1][0][2]" of element i, for messages */
+static void index_text(int rank, const int64_t *dim, size_t i, char *out, size_t room)
+{
+    int64_t at[SPX_H5_MAX_RANK];
+    size_t used = 0;
+    for (int k = rank - 1; k >= 0; k--) {
+        at[k] = (int64_t)(i % (size_t)dim[k]);
+        i /= (size_t)dim[k];
+    }
+    out[0] = '\0';
+    for (int k = 0; k < rank && used < room; k++) {
+        const int n = snprintf(out + used, room - used, "[%lld]", (long long)at[k]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+spx_status spx_array_check(const char *file, const char *name, int rank, const int64_t *dim,
+                           const float *x)
+{
+    const bool variance = ends_with(name, "running_var");
+    size_t n = 1;
+    for (int k = 0; k < rank; k++) {
+        n *= (size_t)dim[k];
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i]) || (variance && x[i] < 0)) {
+            char at[SPX_H5_MAX_RANK * 24];
+            index_text(rank, dim, i, at, sizeof at);
+            return SPX_FAIL(SPX_EFORMAT, "%s: %s%s is %g, expected %s", file, name, at,
+                            (double)x[i],
+                            isfinite(x[i]) ? "a variance of at least 0" : "a finite number");
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status add_arena(spx_h5_out *w, const char *path, const spx_layout *l,
+                            const spx_ckpt_arena *a)
 {
     char name[NAME_BYTES];
     for (int i = 0; i < l->n; i++) {
         const spx_layout_entry *e = &l->entry[i];
         if (e->role == a->role) {
             SPX_RETURN_IF(dataset_name(a->group, e->name, name));
+            if (spx_array_check(path, name, e->rank, e->dim, a->data + e->offset) != SPX_OK) {
+                return spx_fail_context(SPX_ENUMERIC, "not written");
+            }
             SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_F32, e->rank, e->dim, a->data + e->offset));
         }
     }
@@ -86,7 +133,7 @@ spx_status spx_ckpt_save(const char *path, const json_t *meta, const spx_layout 
     SPX_TRY(st, add_meta(w, meta), end);
     for (size_t i = 0; i < n; i++) {
         if (arena[i].data != NULL) {
-            SPX_TRY(st, add_arena(w, l, &arena[i]), end);
+            SPX_TRY(st, add_arena(w, path, l, &arena[i]), end);
         }
     }
     if (keep_previous) {
@@ -216,7 +263,8 @@ static spx_status load_entry(const spx_h5 *f, const spx_layout_entry *e, const c
         return SPX_FAIL(SPX_EFORMAT, "%s: %s is %s, the network needs %s", spx_h5_name(f), name,
                         found, wanted);
     }
-    return spx_h5_read(f, name, SPX_H5_F32, arena + e->offset, info.count);
+    SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_F32, arena + e->offset, info.count));
+    return spx_array_check(spx_h5_name(f), name, e->rank, e->dim, arena + e->offset);
 }
 
 spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l, const spx_ckpt_arena *arena,

@@ -30,7 +30,8 @@ typedef struct spx_ckpt_arena {
  * Writes a checkpoint over path.
  * @param meta  an object with a string "kind"; borrowed
  * @param keep_previous  the file it replaces stays as path + ".prev"
- * @return SPX_OK, SPX_EINVAL (meta), SPX_ENOMEM, SPX_EIO (path holds what it held)
+ * @return SPX_OK, SPX_EINVAL (meta), SPX_ENUMERIC (numbers that loading would refuse), SPX_ENOMEM,
+ *         SPX_EIO (path holds what it held)
  */
 SPX_MUST_CHECK spx_status spx_ckpt_save(const char *path, const json_t *meta, const spx_layout *l,
                                         const spx_ckpt_arena *arena, size_t n, bool keep_previous);
@@ -58,7 +59,8 @@ const char *spx_ckpt_kind(const spx_ckpt *c);
 
 /**
  * Fills arenas from an open checkpoint; gaps of the arenas stay as they are.
- * @return SPX_OK; SPX_EFORMAT naming the first array that is missing or has another shape
+ * @return SPX_OK; SPX_EFORMAT naming the first array that is missing, has another shape, or holds
+ *         what spx_array_check refuses
  */
 SPX_MUST_CHECK spx_status spx_ckpt_load(const spx_ckpt *c, const spx_layout *l,
                                         const spx_ckpt_arena *arena, size_t n);
@@ -66,5 +68,16 @@ SPX_MUST_CHECK spx_status spx_ckpt_load(const spx_ckpt *c, const spx_layout *l,
 /** spx_ckpt_load of any HDF5 file with groups of named arrays, such as published weights. */
 SPX_MUST_CHECK spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l,
                                           const spx_ckpt_arena *arena, size_t n);
+
+/**
+ * Whether an array holds numbers to compute with: all finite; and none negative where it is called
+ * running_var, whose root is taken.
+ * @param file, name  for messages
+ * @param dim         [rank], 0 <= rank <= SPX_H5_MAX_RANK
+ * @param x           product of dim elements
+ * @return SPX_OK; SPX_EFORMAT naming the array and the index of the first that is not
+ */
+SPX_MUST_CHECK spx_status spx_array_check(const char *file, const char *name, int rank,
+                                          const int64_t *dim, const float *x);
 
 #endif

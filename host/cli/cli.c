@@ -71,7 +71,7 @@ spx_status spx_cli_print_json(json_t *object)
 {
     int failed;
     if (object == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "JSON");
+        return SPX_FAIL(SPX_ENUMERIC, "no JSON: a number that is not finite, or no memory");
     }
     failed = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(object);

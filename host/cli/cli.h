@@ -162,7 +162,11 @@ SPX_MUST_CHECK spx_status spx_cli_stream_options(spx_cli *cli, spx_stream_option
 /** Opens that stream; the caller destroys it. Statuses of the above and of spx_stream_open. */
 SPX_MUST_CHECK spx_status spx_cli_stream(spx_cli *cli, spx_stream **out);
 
-/** Writes object to stdout with a newline and releases it. @return SPX_OK, SPX_ENOMEM, SPX_EIO */
+/**
+ * Writes object to stdout with a newline and releases it.
+ * @param object  NULL is what jansson makes of a number that is not finite, and without memory
+ * @return SPX_OK, SPX_ENUMERIC (NULL), SPX_EIO
+ */
 SPX_MUST_CHECK spx_status spx_cli_print_json(json_t *object);
 
 /** A name as JSON: bytes that are no UTF-8 become '?', which JSON cannot hold. NULL: no memory. */

@@ -1,6 +1,7 @@
 /* sphynx eval: accuracy of a model on a data set. */
 #include "data/loader/device_source.h"
 #include "host/cli/commands.h"
+#include "host/cli/preprocess_talk.h"
 #include "host/cli/progress.h"
 #include "host/graph/tuning.h"
 #include "host/model/deploy.h"
@@ -16,6 +17,7 @@ typedef struct values {
     const char *model, *data;
     int split, executor;
     int64_t batch;
+    bool allow_changed;
 } values;
 
 static const spx_option options[] = {
@@ -27,19 +29,13 @@ static const spx_option options[] = {
     SPX_OPT(ENUM, values, executor, "executor", "auto|float|integer", "auto",
             "integer: a deployed model as private inference computes it"),
     SPX_OPT(INT, values, batch, "batch", "N", "256", "images at a time", .min = 1, .max = 65536),
+    SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
 /* The images must be of the model's kind, and are normalised as it was trained. */
 static spx_status fit(const spx_model *m, spx_pack *pack, const values *v)
 {
-    if (pack->classes != m->spec.classes || pack->channels != m->spec.input.channels ||
-        pack->height > m->spec.input.rows || pack->width > m->spec.input.columns) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "%s: %d classes of %dx%dx%d images; the model takes %lld of %lldx%lldx%lld",
-                        v->data, pack->classes, pack->channels, pack->height, pack->width,
-                        (long long)m->spec.classes, (long long)m->spec.input.channels,
-                        (long long)m->spec.input.rows, (long long)m->spec.input.columns);
-    }
+    SPX_RETURN_IF(spx_talk_fit(&m->images, v->model, pack, v->data, v->allow_changed));
     memcpy(pack->mean, m->spec.mean, sizeof pack->mean);
     memcpy(pack->std, m->spec.std, sizeof pack->std);
     return SPX_OK;
@@ -99,16 +95,12 @@ static spx_status print_result(const spx_cli *cli, const spx_metrics *m)
 
 static spx_status fit_deployed(const spx_deploy *m, const spx_pack *pack, const values *v)
 {
-    const spx_deploy_value *in = &m->value[0];
-    const int64_t classes = m->value[m->logits].c;
-    if (pack->classes != classes || pack->channels != in->c || pack->height > in->h ||
-        pack->width > in->w) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "%s: %d classes of %dx%dx%d images; the model takes %lld of %lldx%lldx%lld",
-                        v->data, pack->classes, pack->channels, pack->height, pack->width,
-                        (long long)classes, (long long)in->c, (long long)in->h, (long long)in->w);
-    }
-    return SPX_OK;
+    spx_preprocess takes;
+    spx_status st;
+    SPX_RETURN_IF(spx_fail_context(spx_preprocess_of_deployed(&takes, m), "%s", v->model));
+    st = spx_talk_fit(&takes, v->model, pack, v->data, v->allow_changed);
+    spx_preprocess_clear(&takes);
+    return st;
 }
 
 /* n <= batch images from `first` on. */

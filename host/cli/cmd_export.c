@@ -1,6 +1,7 @@
 /* sphynx export: a trained network becomes the integers that two parties evaluate privately. */
 #include "host/cli/commands.h"
 #include "host/cli/deploy_talk.h"
+#include "host/cli/preprocess_talk.h"
 #include "host/cli/progress.h"
 #include "search/final/export.h"
 
@@ -11,6 +12,7 @@
 typedef struct values {
     const char *model, *out, *data;
     int64_t calibration, weight_bits, activation_bits, most_bits;
+    bool allow_changed;
 } values;
 
 static const spx_option options[] = {
@@ -29,6 +31,7 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, most_bits, "most-bits", "N", "58",
             "bits a ReLU reads at most; weights that would need more lose bits", .min = 16,
             .max = 62),
+    SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
 /* The model of a run's folder, or its checkpoint where it is not finished; a file is itself. */
@@ -149,6 +152,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_model_open(&m, path), end);
     SPX_TRY(st, data_path(v, &m, &data), end);
     SPX_TRY(st, spx_pack_open(&pack, data, SPX_PACK_LOAD(SPX_SPLIT_TRAIN)), end);
+    SPX_TRY(st, spx_talk_fit(&m.images, path, pack, data, v->allow_changed), end);
     SPX_TRY(st, spx_cli_stream(cli, &stream), end);
     st = spx_export(&deployed, &m, pack, stream, &o, &report);
     if (t.phase != NULL) {

@@ -5,21 +5,30 @@
 #include "kernels/base/alloc.h"
 #include "search/final/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct values {
     spx_net_values net;
-    const char *out, *data;
+    const char *out, *data, *mean, *std;
+    bool raw;
+    spx_int_list image;
 } values;
 
 static const spx_option options[] = {
     SPX_OPT(STRING, values, out, "out", "FILE", NULL, "the model to write",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
-    SPX_OPT(
-        STRING, values, data, "data", "FILE", NULL,
-        "pack whose normalisation and class names the model gets; default: images come normalised"),
+    SPX_OPT(STRING, values, data, "data", "FILE", NULL,
+            "pack it was trained on: size, normalisation and class names of the model's images"),
+    SPX_OPT(STRING, values, mean, "mean", "X,...", NULL,
+            "subtracted from pixels as 0..1, for each channel"),
+    SPX_OPT(STRING, values, std, "std", "X,...", NULL, "what the rest is divided by"),
+    SPX_OPT(FLAG, values, raw, "raw", NULL, "false", "pixels as 0..1 were not normalised"),
+    SPX_OPT(SHAPE, values, image, "image", "HxW", NULL,
+            "size of images before padding; default: that of --data, or the network's input",
+            .min = 1, .max = 4096),
     SPX_NET_OPTIONS(values, net),
     {0}};
 
@@ -91,39 +100,94 @@ static spx_status read_attributes(spx_cli *cli, const spx_h5 *f, spx_genotype *g
     return st;
 }
 
-/* Mean, deviation and class names of --data; without it, 0 and 1. */
-static spx_status read_pack(const char *path, spx_final_spec *s, json_t *about)
+/* ---- how its images were made ready ---- */
+
+/* "0.5,0.5,0.5": a number for each channel */
+static spx_status parse_reals(spx_cli *cli, const char *option, const char *text, int64_t channels,
+                              bool positive, double *out)
+{
+    const char *at = text;
+    for (int64_t c = 0; c < channels; c++) {
+        char *end;
+        out[c] = strtod(at, &end);
+        if (end == at || !isfinite(out[c]) || (positive && !(out[c] > 0)) ||
+            *end != (c < channels - 1 ? ',' : '\0')) {
+            return spx_cli_usage(cli, "--%s takes %lld %s numbers with commas between, not '%s'",
+                                 option, (long long)channels, positive ? "positive" : "finite",
+                                 text);
+        }
+        at = end + 1;
+    }
+    return SPX_OK;
+}
+
+/* What only a person or the data set can know. */
+static spx_status check_said(spx_cli *cli, const values *v)
+{
+    if ((v->mean != NULL) != (v->std != NULL) || (v->raw && v->mean != NULL)) {
+        return spx_cli_usage(cli, "either --mean with --std, or --raw");
+    }
+    return v->data != NULL || v->mean != NULL || v->raw
+               ? SPX_OK
+               : spx_cli_usage(cli,
+                               "how were the images normalised? --data PACK, --mean and --std, "
+                               "or --raw where they were not (pixels as 0..1)");
+}
+
+/* Size, class names and normalisation of --data, which --mean or --raw overrule. */
+static spx_status read_pack(const values *v, spx_final_spec *s, spx_preprocess *images)
 {
     spx_pack *p;
-    for (int i = 0; i < 4; i++) {
+    spx_status st;
+    SPX_RETURN_IF(spx_pack_open(&p, v->data, 0));
+    SPX_TRY(st, spx_preprocess_of_pack(images, p), end);
+    if (p->channels != s->input.channels || p->classes != s->classes || p->height > s->input.rows ||
+        p->width > s->input.columns) {
+        st = SPX_FAIL(SPX_EINVAL,
+                      "%s: %d classes of %dx%dx%d images; the network takes %lld of %lldx%lldx%lld",
+                      v->data, p->classes, p->channels, p->height, p->width, (long long)s->classes,
+                      (long long)s->input.channels, (long long)s->input.rows,
+                      (long long)s->input.columns);
+    }
+    memcpy(s->mean, p->mean, sizeof p->mean);
+    memcpy(s->std, p->std, sizeof p->std);
+end:
+    spx_pack_close(p);
+    return st;
+}
+
+static spx_status read_size(spx_cli *cli, const values *v, const spx_final_spec *s,
+                            spx_preprocess *images)
+{
+    const spx_int_list *l = &v->image;
+    if (l->n == 0 && images->height > 0) {
+        return SPX_OK; /* the pack's */
+    }
+    if (l->n != 0 && (l->n != 2 || l->v[0] > s->input.rows || l->v[1] > s->input.columns)) {
+        return spx_cli_usage(cli, "--image takes HxW, at most the network's %lldx%lld",
+                             (long long)s->input.rows, (long long)s->input.columns);
+    }
+    images->height = (int)(l->n == 2 ? l->v[0] : s->input.rows);
+    images->width = (int)(l->n == 2 ? l->v[1] : s->input.columns);
+    return SPX_OK;
+}
+
+static spx_status preprocessing(spx_cli *cli, const values *v, spx_final_spec *s,
+                                spx_preprocess *images)
+{
+    if (v->data != NULL) {
+        SPX_RETURN_IF(read_pack(v, s, images));
+    }
+    SPX_RETURN_IF(read_size(cli, v, s, images));
+    if (v->mean != NULL) {
+        SPX_RETURN_IF(parse_reals(cli, "mean", v->mean, s->input.channels, false, s->mean));
+        return parse_reals(cli, "std", v->std, s->input.channels, true, s->std);
+    }
+    for (int i = 0; v->raw && i < SPX_PACK_MAX_CHANNELS; i++) {
         s->mean[i] = 0;
         s->std[i] = 1;
     }
-    if (path == NULL) {
-        return SPX_OK;
-    }
-    SPX_RETURN_IF(spx_pack_open(&p, path, 0));
-    spx_status st = SPX_OK;
-    if (p->channels != s->input.channels || p->classes != s->classes) {
-        st = SPX_FAIL(SPX_EINVAL, "%s: %d channels and %d classes; the network has %lld and %lld",
-                      path, p->channels, p->classes, (long long)s->input.channels,
-                      (long long)s->classes);
-    } else {
-        json_t *names = json_array();
-        for (int k = 0; k < p->classes; k++) {
-            size_t n = 0;
-            const char *name = spx_pack_class(p, k, &n);
-            (void)json_array_append_new(names, json_stringn(name, n));
-        }
-        memcpy(s->mean, p->mean, sizeof p->mean);
-        memcpy(s->std, p->std, sizeof p->std);
-        if (json_object_set_new(about, "classes", names) != 0 ||
-            json_object_set_new(about, "dataset", json_string(p->dataset)) != 0) {
-            st = SPX_FAIL(SPX_ENOMEM, "import: description");
-        }
-    }
-    spx_pack_close(p);
-    return st;
+    return SPX_OK;
 }
 
 /* Every array is one of the network's: else the description is of another network. */
@@ -159,7 +223,7 @@ static spx_status load(const spx_h5 *f, const spx_layout *l, float *weights, flo
 }
 
 static spx_status convert(spx_cli *cli, const spx_h5 *f, const spx_final_spec *s,
-                          const json_t *about, const char *out)
+                          const spx_preprocess *images, const char *out)
 {
     const bool auxiliary =
         spx_h5_has(f, "param/aux_head.linear.weight") || spx_h5_has(f, "aux_head.linear.weight");
@@ -173,7 +237,7 @@ static spx_status convert(spx_cli *cli, const spx_h5 *f, const spx_final_spec *s
     SPX_TRY(st, spx_calloc(&weights, (size_t)l->floats[SPX_ROLE_WEIGHT], sizeof(float)), done);
     SPX_TRY(st, spx_calloc(&state, (size_t)l->floats[SPX_ROLE_STATE], sizeof(float)), done);
     SPX_TRY(st, load(f, l, weights, state), done);
-    st = spx_model_save(out, s, about, l, weights, state);
+    st = spx_model_save(out, s, images, NULL, l, weights, state);
 done:
     spx_free(weights);
     spx_free(state);
@@ -201,14 +265,15 @@ static spx_status run(spx_cli *cli, const void *options_values)
     const values *v = options_values;
     spx_h5 *f = NULL;
     spx_final_spec s;
+    spx_preprocess images = {0};
     spx_counts n;
-    json_t *about = json_object();
     spx_status st;
+    SPX_RETURN_IF(check_said(cli, v));
     SPX_TRY(st, spx_h5_open(&f, cli->args[0], SPX_H5_FOREIGN), done);
     SPX_TRY(st, describe(cli, f, v, &s), done);
-    SPX_TRY(st, read_pack(v->data, &s, about), done);
+    SPX_TRY(st, preprocessing(cli, v, &s, &images), done);
     SPX_TRY(st, spx_final_count(&s, false, &n), done);
-    SPX_TRY(st, convert(cli, f, &s, about, v->out), done);
+    SPX_TRY(st, convert(cli, f, &s, &images, v->out), done);
     if (cli->json) {
         st = spx_cli_print_json(json_pack(
             "{s:o, s:I, s:I, s:I}", "model", spx_cli_name_json(v->out), "relus",
@@ -218,7 +283,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
                      (long long)n.relus);
     }
 done:
-    json_decref(about);
+    spx_preprocess_clear(&images);
     spx_h5_close(f);
     return st;
 }

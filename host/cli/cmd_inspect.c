@@ -3,6 +3,7 @@
 #include "host/cli/deploy_talk.h"
 #include "host/cli/graphviz.h"
 #include "host/cli/net_talk.h"
+#include "host/cli/preprocess_talk.h"
 #include "kernels/base/file.h"
 #include "search/final/model.h"
 #include "search/space/draw.h"
@@ -25,7 +26,9 @@ static const spx_option options[] = {
             .flags = SPX_OPT_TRANSIENT),
     {0}};
 
-static spx_status of_model(spx_cli *cli, const char *path, spx_genotype *g, spx_final_config *c)
+/* images: to be cleared */
+static spx_status of_model(spx_cli *cli, const char *path, spx_genotype *g, spx_final_config *c,
+                           spx_preprocess *images)
 {
     static const char *const excluded[] = {"genotype",  "init-channels", "layers",
                                            "reduce-at", "input",         "classes"};
@@ -44,6 +47,8 @@ static spx_status of_model(spx_cli *cli, const char *path, spx_genotype *g, spx_
                             .layers = m.spec.layers,
                             .n_reduce = m.spec.n_reduce};
     memcpy(c->reduce_at, m.spec.reduce_at, sizeof c->reduce_at);
+    *images = m.images; /* taken over */
+    m.images = (spx_preprocess){0};
     spx_model_close(&m);
     return SPX_OK;
 }
@@ -66,14 +71,18 @@ static spx_status draw(const values *v, const spx_genotype *g)
     return st;
 }
 
-static spx_status print_json(const spx_audit *a, const spx_final_config *c)
+static spx_status print_json(const spx_audit *a, const spx_final_config *c,
+                             const spx_preprocess *images)
 {
     json_t *o =
         json_pack("{s:I, s:I, s:I, s:I, s:o}", "relus", (json_int_t)a->total.relus, "params",
                   (json_int_t)a->total.params, "params_aux", (json_int_t)a->total.params_aux,
                   "macs", (json_int_t)a->total.macs, "layers", spx_audit_json(a));
     json_t *net = spx_net_json(c);
-    const bool bad = o == NULL || net == NULL || json_object_update_missing(o, net) != 0;
+    bool bad = o == NULL || net == NULL || json_object_update_missing(o, net) != 0;
+    if (!bad && images->channels > 0) {
+        bad = json_object_set_new(o, "preprocessing", spx_preprocess_json(images)) != 0;
+    }
     json_decref(net);
     if (bad) {
         json_decref(o);
@@ -89,12 +98,19 @@ static spx_status inspect_deployed(spx_cli *cli, const values *v)
     if (v->svg != NULL || v->dot != NULL) {
         return spx_cli_usage(cli, "a deployed model has no cells to draw");
     }
+    spx_preprocess images = {0};
     SPX_RETURN_IF(spx_deploy_read(&m, v->model));
+    SPX_TRY(st, spx_fail_context(spx_preprocess_of_deployed(&images, m), "%s", v->model), end);
     if (cli->json) {
-        st = spx_cli_print_json(spx_deploy_json(m));
+        json_t *j = spx_deploy_json(m);
+        (void)json_object_set_new(j, "preprocessing", spx_preprocess_json(&images));
+        st = spx_cli_print_json(j);
     } else {
         spx_deploy_print(m);
+        spx_preprocess_print(&images);
     }
+end:
+    spx_preprocess_clear(&images);
     spx_deploy_destroy(m);
     return st;
 }
@@ -108,17 +124,27 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_genotype g;
     spx_final_config c;
     spx_audit audit;
-    SPX_RETURN_IF(v->model != NULL ? of_model(cli, v->model, &g, &c)
-                                   : spx_net_config(cli, &v->net, &g, &c));
-    SPX_RETURN_IF(spx_net_audit(&audit, &g, &c));
+    spx_preprocess images = {0};
+    spx_status st;
+    SPX_TRY(st,
+            v->model != NULL ? of_model(cli, v->model, &g, &c, &images)
+                             : spx_net_config(cli, &v->net, &g, &c),
+            end);
+    SPX_TRY(st, spx_net_audit(&audit, &g, &c), end);
     if (v->dot != NULL || v->svg != NULL) {
-        SPX_RETURN_IF(draw(v, &g));
+        SPX_TRY(st, draw(v, &g), end);
     }
     if (cli->json) {
-        return print_json(&audit, &c);
+        st = print_json(&audit, &c, &images);
+        goto end;
     }
     spx_audit_print(&audit);
-    return SPX_OK;
+    if (images.channels > 0) {
+        spx_preprocess_print(&images);
+    }
+end:
+    spx_preprocess_clear(&images);
+    return st;
 }
 
 const spx_command spx_cmd_inspect = {

@@ -3,17 +3,20 @@
 #include "data/pack/pack.h"
 #include "host/cli/commands.h"
 #include "host/cli/picture_talk.h"
+#include "host/cli/preprocess_talk.h"
 #include "host/train/feed.h"
 #include "host/train/metrics.h"
 #include "kernels/base/alloc.h"
 #include "search/final/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 typedef struct values {
     const char *model, *data;
     int64_t index, top;
+    bool resize, allow_changed;
 } values;
 
 static const spx_option options[] = {
@@ -24,6 +27,8 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, index, "index", "I", "0", "which image of that split, from 0", .min = 0,
             .max = 4294967295.0),
     SPX_OPT(INT, values, top, "top", "N", "5", "classes to print", .min = 1, .max = 10000),
+    SPX_RESIZE_OPTION(values, resize),
+    SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
 /* One network and the buffers a prediction needs. */
@@ -33,7 +38,8 @@ typedef struct predictor {
     spx_model_runner runner;
     spx_feed *feed;
     spx_normalise normalise;
-    float *image; /* (C, rows, columns) */
+    uint8_t *picture; /* (C, rows, columns) */
+    float *image;     /* the same, normalised */
     float *probability;
     int64_t *order; /* classes, the most probable first */
 } predictor;
@@ -63,6 +69,8 @@ static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
     SPX_RETURN_IF(
         spx_calloc(&memory, (size_t)(in->channels * in->rows * in->columns), sizeof(float)));
     p->image = memory;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(in->channels * in->rows * in->columns), 1));
+    p->picture = memory;
     SPX_RETURN_IF(spx_feed_open(&p->feed, p->stream, &host, &shape));
     SPX_RETURN_IF(spx_calloc(&memory, classes, sizeof(float)));
     p->probability = memory;
@@ -76,35 +84,22 @@ static void predictor_clear(predictor *p)
     spx_model_runner_clear(&p->runner);
     spx_feed_close(p->feed);
     spx_stream_destroy(p->stream);
+    spx_free(p->picture);
     spx_free(p->image);
     spx_free(p->probability);
     spx_free(p->order);
 }
 
-/* Fills probability and order for 8-bit planes (C, height, width), padded to
- * the network's input. */
-static spx_status predict(predictor *p, const uint8_t *pixels, int height, int width)
+/* Classes by falling probability. Weights are finite, but what they add up to need not be. */
+static spx_status rank(predictor *p)
 {
-    const spx_input_shape *in = &p->m->spec.input;
-    const spx_augment none = {0};
-    const spx_augment_draw draw = {0};
-    const spx_augment_shape shape = {(int)in->channels, height,           width,
-                                     (int)in->rows,     (int)in->columns, false};
     const int64_t classes = p->m->spec.classes;
-    const void *input[2] = {NULL, NULL};
-    spx_binding b = spx_model_runner_binding(&p->runner);
-    spx_source device = spx_feed_source(p->feed);
-    spx_samples samples;
-    if (height > in->rows || width > in->columns) {
-        return SPX_FAIL(SPX_EINVAL, "an image of %dx%d pixels; the model takes up to %lldx%lld",
-                        height, width, (long long)in->rows, (long long)in->columns);
+    for (int64_t k = 0; k < classes; k++) {
+        if (!isfinite(p->probability[k])) {
+            return SPX_FAIL(SPX_ENUMERIC, "the model's logit of class %lld is %g: no answer",
+                            (long long)k, (double)p->probability[k]);
+        }
     }
-    spx_augment_apply(&none, &draw, &p->normalise, &shape, pixels, p->image);
-    SPX_RETURN_IF(device.get(device.ctx, 0, 0, &samples));
-    input[0] = samples.images;
-    b.input = input;
-    SPX_RETURN_IF(spx_program_run(p->runner.program, &b));
-    SPX_RETURN_IF(spx_program_read(p->runner.program, &b, 0, p->probability)); /* logits */
     spx_probabilities(classes, p->probability, p->probability);
     for (int64_t k = 0; k < classes; k++) { /* insertion: few classes, equal ones by index */
         int64_t at = k;
@@ -116,34 +111,69 @@ static spx_status predict(predictor *p, const uint8_t *pixels, int height, int w
     return SPX_OK;
 }
 
+/* Fills probability and order for 8-bit planes (C, height, width). */
+static spx_status predict(predictor *p, const uint8_t *pixels, int height, int width, bool resize)
+{
+    const spx_input_shape *in = &p->m->spec.input;
+    const spx_augment none = {0};
+    const spx_augment_draw draw = {0};
+    const int rows = (int)in->rows, columns = (int)in->columns;
+    const spx_augment_shape shape = {(int)in->channels, rows, columns, rows, columns, false};
+    const void *input[2] = {NULL, NULL};
+    spx_binding b = spx_model_runner_binding(&p->runner);
+    spx_source device = spx_feed_source(p->feed);
+    spx_samples samples;
+    SPX_RETURN_IF(spx_preprocess_picture(&p->m->images, height, width, pixels, resize, p->picture));
+    spx_augment_apply(&none, &draw, &p->normalise, &shape, p->picture, p->image);
+    SPX_RETURN_IF(device.get(device.ctx, 0, 0, &samples));
+    input[0] = samples.images;
+    b.input = input;
+    SPX_RETURN_IF(spx_program_run(p->runner.program, &b));
+    SPX_RETURN_IF(spx_program_read(p->runner.program, &b, 0, p->probability)); /* logits */
+    return rank(p);
+}
+
 /* label: the true class, or -1 where it is not known. */
 static json_t *answer(const predictor *p, const char *name, int64_t top, int label)
 {
     json_t *list = json_array();
     json_t *j;
-    for (int64_t i = 0; i < top && i < p->m->spec.classes; i++) {
+    int64_t i = 0;
+    for (; i < top && i < p->m->spec.classes; i++) {
         const int64_t k = p->order[i];
-        const char *class = spx_model_class(p->m, k);
         (void)json_array_append_new(list, json_pack("{s:I, s:s, s:f}", "class", (json_int_t)k,
-                                                    "name", class != NULL ? class : "",
+                                                    "name", spx_preprocess_class(&p->m->images, k),
                                                     "probability", (double)p->probability[k]));
+    }
+    if (json_array_size(list) != (size_t)i) { /* an answer has all its classes, or is none */
+        json_decref(list);
+        return NULL;
     }
     j = json_pack("{s:o, s:o}", "image", spx_cli_name_json(name), "classes", list);
     if (label >= 0) {
         (void)json_object_set_new(j, "label", json_integer(label));
+        (void)json_object_set_new(j, "label_name",
+                                  json_string(spx_preprocess_class(&p->m->images, label)));
     }
     return j;
 }
 
-static void print_answer(const predictor *p, const json_t *j)
+static spx_status add_answer(const predictor *p, json_t *answers, const char *name, int64_t top,
+                             int label)
+{
+    return json_array_append_new(answers, answer(p, name, top, label)) == 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_ENOMEM, "%s: answer", name);
+}
+
+static void print_answer(const json_t *j)
 {
     const json_t *label = json_object_get(j, "label"), *row;
     size_t i;
     (void)printf("%s", json_string_value(json_object_get(j, "image")));
     if (label != NULL) {
-        const char *name = spx_model_class(p->m, json_integer_value(label));
         (void)printf(" (labelled %lld %s)", (long long)json_integer_value(label),
-                     name != NULL ? name : "");
+                     json_string_value(json_object_get(j, "label_name")));
     }
     (void)printf("\n");
     json_array_foreach(json_object_get(j, "classes"), i, row)
@@ -161,12 +191,10 @@ static spx_status predict_file(spx_cli *cli, predictor *p, const char *path, con
     spx_image image;
     spx_status st;
     SPX_RETURN_IF(spx_picture_read(cli, &image, path, (int)p->m->spec.input.channels));
-    st = spx_fail_context(predict(p, image.pixels, image.height, image.width), "%s", path);
+    st = spx_fail_context(predict(p, image.pixels, image.height, image.width, v->resize), "%s",
+                          path);
     spx_image_clear(&image);
-    if (st == SPX_OK) {
-        (void)json_array_append_new(answers, answer(p, path, v->top, -1));
-    }
-    return st;
+    return st == SPX_OK ? add_answer(p, answers, path, v->top, -1) : st;
 }
 
 static spx_status predict_packed(predictor *p, const values *v, json_t *answers)
@@ -181,15 +209,15 @@ static spx_status predict_packed(predictor *p, const values *v, json_t *answers)
     if (v->index >= (int64_t)s->count) {
         st = SPX_FAIL(SPX_EINVAL, "%s: no image %lld: the test split has %zu, from 0", v->data,
                       (long long)v->index, s->count);
-    } else if (pack->channels != p->m->spec.input.channels) {
-        st = SPX_FAIL(SPX_EINVAL, "%s: images of %d channels; the model takes %lld", v->data,
-                      pack->channels, (long long)p->m->spec.input.channels);
     } else {
-        const size_t pixels = (size_t)(pack->channels * pack->height * pack->width);
-        st = predict(p, s->images + (size_t)v->index * pixels, pack->height, pack->width);
+        st = spx_talk_fit(&p->m->images, v->model, pack, v->data, v->allow_changed);
     }
     if (st == SPX_OK) {
-        (void)json_array_append_new(answers, answer(p, name, v->top, s->labels[v->index]));
+        const size_t pixels = (size_t)(pack->channels * pack->height * pack->width);
+        st = predict(p, s->images + (size_t)v->index * pixels, pack->height, pack->width, false);
+    }
+    if (st == SPX_OK) {
+        st = add_answer(p, answers, name, v->top, s->labels[v->index]);
     }
     spx_pack_close(pack);
     return st;
@@ -213,6 +241,9 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (v->data != NULL) {
         SPX_TRY(st, predict_packed(&p, v, answers), end);
     }
+    if (cli->arg_count > 0 && !v->resize) {
+        spx_talk_unknown_size(&m.images, v->model);
+    }
     for (size_t k = 0; k < cli->arg_count; k++) {
         const spx_status one = predict_file(cli, &p, cli->args[k], v, answers);
         if (one != SPX_OK) {
@@ -228,7 +259,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
         json_array_foreach(answers, i, row)
         {
             if (json_object_get(row, "error") == NULL) {
-                print_answer(&p, row);
+                print_answer(row);
             }
         }
     }

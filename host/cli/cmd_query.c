@@ -4,6 +4,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
 #include "host/cli/picture_talk.h"
+#include "host/cli/preprocess_talk.h"
 #include "host/cli/progress.h"
 #include "kernels/base/alloc.h"
 
@@ -17,6 +18,7 @@ typedef struct values {
     const char *connect, *image, *data, *state, *hash, *verify;
     spx_int_list index;
     int64_t prepare;
+    bool resize, allow_changed;
 } values;
 
 static const spx_option options[] = {
@@ -34,12 +36,15 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, hash, "model-hash", "HEX", NULL, "accept only the model of this hash"),
     SPX_OPT(STRING, values, verify, "verify", "FILE", NULL,
             "for tests: hold each answer against the integer executor of this deployed model"),
+    SPX_RESIZE_OPTION(values, resize),
+    SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     SPX_PI_OPTIONS(values, pi),
     {0}};
 
 /* Images to ask about, in the model's shape. */
 typedef struct asking {
-    const spx_deploy_value *shape;
+    spx_preprocess takes; /* what the model says it takes */
+    bool resize;
     size_t n, pixels;
     uint8_t *image; /* [n][pixels] */
     char **name;
@@ -56,6 +61,7 @@ static void asking_clear(asking *a)
         free(a->name[i]);
         json_decref(a->failed[i]);
     }
+    spx_preprocess_clear(&a->takes);
     spx_free(a->image);
     free(a->name);
     free(a->failed);
@@ -63,36 +69,23 @@ static void asking_clear(asking *a)
     spx_pack_close(a->pack);
 }
 
-/* Lays an image in the middle of black. */
-static spx_status place(asking *a, size_t i, const char *name, const uint8_t *from, int c, int h,
-                        int w)
+static spx_status place(asking *a, size_t i, const char *name, const uint8_t *from, int h, int w)
 {
-    const spx_deploy_value *s = a->shape;
-    uint8_t *to = a->image + i * a->pixels;
-    const int64_t top = (s->h - h) / 2, left = (s->w - w) / 2;
     a->name[i] = strdup(name);
     if (a->name[i] == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%s", name);
     }
-    if (c != s->c || h > s->h || w > s->w) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "%s: %dx%dx%d; the model takes %lld channels of up to %lldx%lld", name, c,
-                        h, w, (long long)s->c, (long long)s->h, (long long)s->w);
-    }
-    for (int64_t k = 0; k < c; k++) {
-        for (int64_t y = 0; y < h; y++) {
-            memcpy(to + (k * s->h + top + y) * s->w + left, from + (k * h + y) * w, (size_t)w);
-        }
-    }
-    return SPX_OK;
+    return spx_fail_context(
+        spx_preprocess_picture(&a->takes, h, w, from, a->resize, a->image + i * a->pixels), "%s",
+        name);
 }
 
 static spx_status take_file(const spx_cli *cli, asking *a, size_t i, const char *path)
 {
     spx_image image;
     spx_status st;
-    SPX_RETURN_IF(spx_picture_read(cli, &image, path, (int)a->shape->c));
-    st = place(a, i, path, image.pixels, image.channels, image.height, image.width);
+    SPX_RETURN_IF(spx_picture_read(cli, &image, path, a->takes.channels));
+    st = place(a, i, path, image.pixels, image.height, image.width);
     spx_image_clear(&image);
     return st;
 }
@@ -110,7 +103,7 @@ static spx_status take_packed(asking *a, size_t i, const char *path, int64_t ind
     a->label[i] = s->labels[index];
     return place(a, i, name,
                  s->images + (size_t)index * (size_t)(p->channels * p->height * p->width),
-                 p->channels, p->height, p->width);
+                 p->height, p->width);
 }
 
 /* Keeps what goes wrong with one image, so that the others are asked about. */
@@ -126,7 +119,8 @@ static spx_status take_images(asking *a, spx_cli *cli, const values *v, const sp
 {
     size_t at = 0;
     void *image;
-    a->shape = &m->value[0];
+    SPX_RETURN_IF(spx_preprocess_of_deployed(&a->takes, m));
+    a->resize = v->resize;
     a->pixels = spx_deploy_count(m, 0);
     a->n = cli->arg_count + (v->image != NULL) + (v->data != NULL ? v->index.n : 0);
     SPX_RETURN_IF(spx_calloc(&image, a->n, a->pixels));
@@ -140,6 +134,9 @@ static spx_status take_images(asking *a, spx_cli *cli, const values *v, const sp
     for (size_t i = 0; i < a->n; i++) {
         a->label[i] = -1;
     }
+    if (a->n > v->index.n * (v->data != NULL) && !v->resize) {
+        spx_talk_unknown_size(&a->takes, "the served model");
+    }
     if (v->image != NULL) {
         keep(cli, a, at, v->image, take_file(cli, a, at, v->image));
         at++;
@@ -149,6 +146,8 @@ static spx_status take_images(asking *a, spx_cli *cli, const values *v, const sp
     }
     if (v->data != NULL) {
         SPX_RETURN_IF(spx_pack_open(&a->pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TEST)));
+        SPX_RETURN_IF(
+            spx_talk_fit(&a->takes, "the served model", a->pack, v->data, v->allow_changed));
         for (size_t i = 0; i < v->index.n; i++, at++) {
             char name[64];
             (void)snprintf(name, sizeof name, "test image %lld", (long long)v->index.v[i]);
@@ -176,12 +175,15 @@ static json_t *answer(const asking *a, size_t i, const spx_deploy *m, const int6
         (void)json_array_append_new(list, json_integer((json_int_t)logits[k]));
         best = logits[k] > logits[best] ? k : best;
     }
-    j = json_pack("{s:o, s:I, s:o, s:f, s:o, s:o, s:o}", "image", spx_cli_name_json(a->name[i]),
-                  "class", (json_int_t)best, "logits", list, "logit_scale", m->logit_scale, "load",
-                  spx_pi_cost_json(load, 1), "online", spx_pi_cost_json(online, 1), "answer",
-                  spx_pi_answer_json(load, online, 1));
+    j = json_pack("{s:o, s:I, s:s, s:o, s:f, s:o, s:o, s:o}", "image",
+                  spx_cli_name_json(a->name[i]), "class", (json_int_t)best, "name",
+                  spx_preprocess_class(&a->takes, (int64_t)best), "logits", list, "logit_scale",
+                  m->logit_scale, "load", spx_pi_cost_json(load, 1), "online",
+                  spx_pi_cost_json(online, 1), "answer", spx_pi_answer_json(load, online, 1));
     if (a->label[i] >= 0) {
         (void)json_object_set_new(j, "label", json_integer(a->label[i]));
+        (void)json_object_set_new(j, "label_name",
+                                  json_string(spx_preprocess_class(&a->takes, a->label[i])));
     }
     return j;
 }
@@ -190,10 +192,12 @@ static void print_answer(const json_t *j)
 {
     const json_t *online = json_object_get(j, "online"), *load = json_object_get(j, "load"),
                  *label = json_object_get(j, "label"), *answer = json_object_get(j, "answer");
-    (void)printf("%s: class %lld", json_string_value(json_object_get(j, "image")),
-                 (long long)json_integer_value(json_object_get(j, "class")));
+    (void)printf("%s: class %lld %s", json_string_value(json_object_get(j, "image")),
+                 (long long)json_integer_value(json_object_get(j, "class")),
+                 json_string_value(json_object_get(j, "name")));
     if (label != NULL) {
-        (void)printf(" (labelled %lld)", (long long)json_integer_value(label));
+        (void)printf(" (labelled %lld %s)", (long long)json_integer_value(label),
+                     json_string_value(json_object_get(j, "label_name")));
     }
     (void)printf(
         "; answered in %.3f s (reading the material %.3f, online %.3f), %.2f MB, %lld rounds\n",
@@ -280,7 +284,10 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *a
         }
         j = answer(&a, i, m, logits, &load, &online);
         (void)json_object_set_new(j, "offline", spx_pi_cost_json(&offline, made));
-        (void)json_array_append_new(answers, j);
+        if (json_array_append_new(answers, j) != 0) {
+            st = SPX_FAIL(SPX_ENOMEM, "%s: answer", a.name[i]);
+            goto done;
+        }
         if (!cli->json) {
             print_answer(j); /* at once: what is answered is spent */
             (void)fflush(stdout);

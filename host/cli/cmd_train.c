@@ -1,5 +1,6 @@
 /* sphynx train: train a final network. */
 #include "host/cli/commands.h"
+#include "host/cli/preprocess_talk.h"
 #include "host/cli/run_talk.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/text.h"
@@ -15,7 +16,7 @@ typedef struct values {
     int schedule;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema;
-    bool flip;
+    bool flip, allow_changed;
 } values;
 
 static const spx_option options[] = {
@@ -64,6 +65,7 @@ static const spx_option options[] = {
             .max = 1e6),
     SPX_OPT(STRING, values, init_from, "init-from", "FILE", NULL,
             "begin with the weights of a model"),
+    SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
 #define PLAN_BYTES ((size_t)1 << 20)
@@ -197,6 +199,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
         .log_every = v->run.log_every,
         .eval_every = v->eval_every,
         .init_from = v->init_from,
+        .allow_changed = v->allow_changed,
         .show = spx_run_show,
         .warn = spx_run_warn};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->schedule));

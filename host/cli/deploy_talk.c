@@ -74,7 +74,7 @@ json_t *spx_deploy_json(const spx_deploy *m)
     }
     json_t *about = json_loads(m->about, 0, NULL);
     return json_pack("{s:i, s:s, s:I, s:f, s:i, s:I, s:f, s:o, s:o, s:o, s:o}", "schema",
-                     SPX_DEPLOY_SCHEMA, "hash", hash, "relus", (json_int_t)spx_deploy_relus(m),
+                     spx_deploy_schema(m), "hash", hash, "relus", (json_int_t)spx_deploy_relus(m),
                      "mean_l", mean_width(m), "depth", m->max_depth, "classes",
                      (json_int_t)spx_deploy_count(m, m->logits), "logit_scale", m->logit_scale,
                      "relu_layers", layers_json(m), "exchanges", exchanges_json(m), "values",

@@ -21,6 +21,7 @@
 struct spx_h5 {
     hid_t file, lapl;
     size_t bytes; /* of the file */
+    unsigned char digest[SPX_H5_DIGEST_BYTES];
     char name[];
 };
 
@@ -158,7 +159,8 @@ static spx_status open_with(spx_h5 *f, const char *target, hid_t fapl)
     return SPX_OK;
 }
 
-static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes)
+static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes,
+                             unsigned char digest[SPX_H5_DIGEST_BYTES])
 {
     struct stat info;
     spx_status st;
@@ -172,7 +174,7 @@ static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes
         st = SPX_FAIL(SPX_EFORMAT, "%s: a folder; expected a file", path);
     } else {
         *bytes = (size_t)info.st_size;
-        st = spx_h5_trailer_check(path, fd, NULL, *bytes, trust);
+        st = spx_h5_trailer_check(path, fd, NULL, *bytes, trust, digest);
     }
     (void)close(fd);
     return st;
@@ -182,12 +184,14 @@ spx_status spx_h5_open_image(spx_h5 **out, const char *name, const void *data, s
                              spx_h5_trust trust)
 {
     char unique[32]; /* libhdf5 tells files in memory apart by name */
+    unsigned char digest[SPX_H5_DIGEST_BYTES];
     spx_h5 *f = NULL;
     hid_t fapl;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_h5_trailer_check(name, -1, data, size, trust));
+    SPX_RETURN_IF(spx_h5_trailer_check(name, -1, data, size, trust, digest));
     SPX_TRY(st, allocate(&f, name, size), fail);
+    memcpy(f->digest, digest, sizeof digest);
     fapl = H5Pcreate(H5P_FILE_ACCESS);
     /* libhdf5 takes the image as const in effect, though its prototype does not say so. */
     if (fapl < 0 || H5Pset_fapl_core(fapl, 1 << 16, false) < 0 ||
@@ -227,6 +231,7 @@ static spx_status open_stream(spx_h5 **out, const char *path, spx_h5_trust trust
 
 spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
 {
+    unsigned char digest[SPX_H5_DIGEST_BYTES];
     spx_h5 *f = NULL;
     size_t bytes = 0;
     spx_status st;
@@ -234,8 +239,9 @@ spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
     if (is_stream(path)) {
         return open_stream(out, path, trust);
     }
-    SPX_RETURN_IF(check_path(path, trust, &bytes));
+    SPX_RETURN_IF(check_path(path, trust, &bytes, digest));
     SPX_TRY(st, allocate(&f, path, bytes), fail);
+    memcpy(f->digest, digest, sizeof digest);
     SPX_TRY(st, open_with(f, path, H5Pcreate(H5P_FILE_ACCESS)), fail);
     *out = f;
     return SPX_OK;
@@ -261,6 +267,16 @@ void spx_h5_close(spx_h5 *f)
 const char *spx_h5_name(const spx_h5 *f)
 {
     return f->name;
+}
+
+void spx_h5_digest(const spx_h5 *f, char hex[SPX_H5_DIGEST_CHARS])
+{
+    static const unsigned char none[SPX_H5_DIGEST_BYTES];
+    const bool any = memcmp(f->digest, none, sizeof none) != 0;
+    hex[0] = '\0';
+    for (size_t i = 0; any && i < sizeof f->digest; i++) {
+        (void)snprintf(hex + 2 * i, 3, "%02x", f->digest[i]);
+    }
 }
 
 /* ---- datasets ---- */

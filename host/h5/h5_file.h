@@ -63,6 +63,10 @@ void spx_h5_close(spx_h5 *f); /* NULL is a no-op */
 /** The path or name given at opening; owned by f. */
 const char *spx_h5_name(const spx_h5 *f);
 
+/** The file's verified BLAKE2b-256 in hexadecimal: what its content is known by; "" without one. */
+#define SPX_H5_DIGEST_CHARS 65
+void spx_h5_digest(const spx_h5 *f, char hex[SPX_H5_DIGEST_CHARS]);
+
 /** True if a dataset of that name exists (false for groups). */
 bool spx_h5_has(const spx_h5 *f, const char *name);
 

@@ -6,6 +6,7 @@
 #include <hdf5.h>
 
 #define SPX_H5_TRAILER_BYTES 64
+#define SPX_H5_DIGEST_BYTES 32
 
 /**
  * Silences libhdf5 for the calling thread (a threadsafe build keeps this per thread, so every entry
@@ -29,9 +30,11 @@ SPX_MUST_CHECK spx_status spx_h5_trailer_make(const void *image, size_t size,
 /**
  * Verifies the checksum of an open file or (fd < 0) of bytes in memory.
  * @param size  bytes with the trailer
+ * @param digest  receives the checksum; zero where there is none
  * @return SPX_OK, SPX_EIO, SPX_EFORMAT
  */
 SPX_MUST_CHECK spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *data,
-                                               size_t size, spx_h5_trust trust);
+                                               size_t size, spx_h5_trust trust,
+                                               unsigned char digest[SPX_H5_DIGEST_BYTES]);
 
 #endif

@@ -83,13 +83,14 @@ spx_status spx_h5_trailer_make(const void *image, size_t size,
 }
 
 spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *data, size_t size,
-                                spx_h5_trust trust)
+                                spx_h5_trust trust, unsigned char sum[SPX_H5_DIGEST_BYTES])
 {
     static const unsigned char zeros[SPX_H5_TRAILER_BYTES - ZERO_AT];
     const source s = {name, fd, data};
     unsigned char trailer[SPX_H5_TRAILER_BYTES] = {0}, found[DIGEST_BYTES];
     const size_t image = size >= sizeof trailer ? size - sizeof trailer : 0;
     uint64_t length = 0;
+    memset(sum, 0, SPX_H5_DIGEST_BYTES);
     if (size >= sizeof trailer) {
         SPX_RETURN_IF(source_read(&s, image, trailer, sizeof trailer));
     }
@@ -116,5 +117,6 @@ spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *d
                         "is damaged",
                         name, image);
     }
+    memcpy(sum, found, sizeof found);
     return SPX_OK;
 }

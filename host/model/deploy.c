@@ -88,6 +88,11 @@ size_t spx_deploy_total(const spx_deploy *m)
     return spx_deploy_begin(m, m->n_values);
 }
 
+int spx_deploy_schema(const spx_deploy *m)
+{
+    return m->preprocessing[0] != '\0' ? SPX_DEPLOY_SCHEMA : 1;
+}
+
 int64_t spx_deploy_relus(const spx_deploy *m)
 {
     int64_t n = 0;
@@ -238,7 +243,8 @@ static void hash_words(crypto_generichash_state *s, const void *words, size_t n,
 static void make_hash(spx_deploy *m)
 {
     crypto_generichash_state s;
-    const int32_t head[] = {SPX_DEPLOY_SCHEMA, m->n_values, m->n_ops, m->logits};
+    const size_t public_text = strlen(m->preprocessing);
+    const int32_t head[] = {spx_deploy_schema(m), m->n_values, m->n_ops, m->logits};
     (void)crypto_generichash_init(&s, NULL, 0, sizeof m->hash);
     hash_words(&s, head, 4, sizeof head[0]);
     hash_words(&s, &m->logit_scale, 1, sizeof m->logit_scale);
@@ -260,6 +266,10 @@ static void make_hash(spx_deploy *m)
         }
     }
     (void)crypto_generichash_update(&s, (const unsigned char *)m->about, strlen(m->about));
+    if (public_text > 0) { /* with a zero in front, which no text holds */
+        (void)crypto_generichash_update(&s, (const unsigned char *)"", 1);
+        (void)crypto_generichash_update(&s, (const unsigned char *)m->preprocessing, public_text);
+    }
     (void)crypto_generichash_final(&s, m->hash, sizeof m->hash);
     sodium_memzero(&s, sizeof s);
 }
@@ -300,6 +310,7 @@ static spx_status copy_secrets(spx_deploy *m, const spx_deploy_draft *d)
 static spx_status copy_structure(spx_deploy *m, const spx_deploy_draft *d)
 {
     const char *about = d->about != NULL && m->has_weights ? d->about : "{}";
+    const char *preprocessing = d->preprocessing != NULL ? d->preprocessing : "";
     void *memory = NULL;
     SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *m->value));
     m->value = memory;
@@ -323,6 +334,8 @@ static spx_status copy_structure(spx_deploy *m, const spx_deploy_draft *d)
     m->relu = memory;
     SPX_RETURN_IF(copy_block(about, strlen(about) + 1, 1, &memory));
     m->about = memory;
+    SPX_RETURN_IF(copy_block(preprocessing, strlen(preprocessing) + 1, 1, &memory));
+    m->preprocessing = memory;
     m->logits = d->logits;
     m->logit_scale = d->logit_scale;
     return SPX_OK;
@@ -388,6 +401,7 @@ void spx_deploy_destroy(spx_deploy *m)
     spx_free(m->relu);
     spx_free(m->exchange);
     spx_free(m->memory);
+    spx_free(m->preprocessing);
     spx_free(m->about);
     spx_free(m);
 }

@@ -36,7 +36,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPX_DEPLOY_SCHEMA 1
+#define SPX_DEPLOY_SCHEMA 2 /* 1: files of 0.1.0, without preprocessing */
+#define SPX_DEPLOY_MAX_PREPROCESSING ((size_t)1 << 20) /* bytes */
 #define SPX_DEPLOY_HASH_BYTES 32
 #define SPX_DEPLOY_MAX_VALUES 4096
 #define SPX_DEPLOY_MAX_OPS 16384
@@ -107,7 +108,9 @@ typedef struct spx_deploy {
     spx_deploy_exchange *exchange; /* [n_exchanges], by segment, then depth */
     int n_exchanges;
     int max_depth;
-    bool has_weights; /* false: a public model, as the client holds it */
+    bool has_weights;    /* false: a public model, as the client holds it */
+    char *preprocessing; /* JSON object, public: what images it takes and what its answers are
+                            called (data/preprocess); "" where the file does not say (schema 1) */
     char *about; /* JSON object of the exporter (network, classes, ...); "{}" in a public model */
     unsigned char hash[SPX_DEPLOY_HASH_BYTES]; /* BLAKE2b-256 of the content; a public model carries
                                                   that of the whole one */
@@ -116,6 +119,8 @@ typedef struct spx_deploy {
 
 void spx_deploy_destroy(spx_deploy *m); /* wipes secrets; NULL is a no-op */
 
+/** The schema of its file: 1 without preprocessing, as 0.1.0 wrote it, so that its hash stays. */
+int spx_deploy_schema(const spx_deploy *m);
 /** Elements of value v. */
 size_t spx_deploy_count(const spx_deploy *m, int v);
 /** Elements of all values together, and where value v begins among them. */
@@ -139,7 +144,8 @@ SPX_MUST_CHECK spx_status spx_deploy_write(const spx_deploy *m, const char *path
 bool spx_deploy_is_file(const char *path);
 
 /**
- * The public part (values, ops without weights and biases, hash) as bytes, for the client.
+ * The public part (values, ops without weights and biases, hash, preprocessing) as bytes, for the
+ * client.
  * @param data  receives *size bytes; free with spx_free
  */
 SPX_MUST_CHECK spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *size);

@@ -13,7 +13,8 @@ typedef struct spx_deploy_draft {
     int n_values, n_ops;
     int logits;
     double logit_scale;
-    const char *about; /* NULL: "{}" */
+    const char *preprocessing; /* NULL: "" */
+    const char *about;         /* NULL: "{}" */
 } spx_deploy_draft;
 
 /**

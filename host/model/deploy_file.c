@@ -3,7 +3,8 @@
  *   /         attributes format = "sphynx-deployed", schema, logits, logit_scale
  *   /values   i32 (n, 5), /ops i32 (n, 15): rows as in deploy_private.h
  *   /weights/I  i32 [k][c][size][size] of CONV op I;  /bias/I  i64 [c][h][w] of BIAS op I
- *   /about    u8 [n]: JSON;  /hash u8 [32]
+ *   /about    u8 [n]: JSON;  /preprocessing u8 [n]: JSON, public; absent in schema 1
+ *   /hash     u8 [32]
  */
 #include "host/h5/h5_file.h"
 #include "host/model/deploy_private.h"
@@ -68,7 +69,8 @@ static spx_status add_secrets(spx_h5_out *w, const spx_deploy *m)
 
 spx_status spx_deploy_write(const spx_deploy *m, const char *path)
 {
-    const int32_t schema = SPX_DEPLOY_SCHEMA, logits = m->logits;
+    const int64_t text = (int64_t)strlen(m->preprocessing);
+    const int32_t schema = spx_deploy_schema(m), logits = m->logits;
     const int64_t about = (int64_t)strlen(m->about), hash = sizeof m->hash;
     spx_h5_out *w;
     spx_status st;
@@ -83,6 +85,9 @@ spx_status spx_deploy_write(const spx_deploy *m, const char *path)
     SPX_TRY(st, spx_h5_add_attr(w, "", "logit_scale", SPX_H5_F64, 1, &m->logit_scale), end);
     SPX_TRY(st, spx_h5_add(w, "hash", SPX_H5_U8, 1, &hash, m->hash), end);
     SPX_TRY(st, spx_h5_add(w, "about", SPX_H5_U8, 1, &about, m->about), end);
+    if (text > 0) {
+        SPX_TRY(st, spx_h5_add(w, "preprocessing", SPX_H5_U8, 1, &text, m->preprocessing), end);
+    }
     SPX_TRY(st, add_tables(w, m), end);
     SPX_TRY(st, add_secrets(w, m), end);
     st = spx_h5_commit(w, path);
@@ -98,7 +103,7 @@ typedef struct parts {
     spx_deploy_draft d;
     spx_deploy_value *value;
     spx_deploy_op *op;
-    char *about;
+    char *about, *preprocessing;
 } parts;
 
 static void parts_clear(parts *p)
@@ -111,6 +116,7 @@ static void parts_clear(parts *p)
     spx_free(p->value);
     spx_free(p->op);
     spx_free(p->about);
+    spx_free(p->preprocessing);
 }
 
 static spx_status parts_alloc(parts *p, int64_t n_values, int64_t n_ops)
@@ -219,30 +225,46 @@ static spx_status read_secrets(const spx_h5 *f, parts *p)
     return SPX_OK;
 }
 
-static spx_status read_about(const spx_h5 *f, parts *p)
+static bool is_object(const char *text, size_t bytes)
 {
-    spx_h5_info info;
-    json_t *j;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_h5_stat(f, "about", &info));
-    if (info.count > MAX_ABOUT) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: about: %zu bytes", spx_h5_name(f), info.count);
-    }
-    SPX_RETURN_IF(spx_calloc(&memory, info.count + 1, 1));
-    p->about = memory;
-    p->d.about = p->about;
-    SPX_RETURN_IF(spx_h5_read(f, "about", SPX_H5_U8, memory, info.count));
-    j = strlen(p->about) == info.count ? json_loads(p->about, 0, NULL) : NULL;
+    json_t *j = strlen(text) == bytes ? json_loads(text, 0, NULL) : NULL;
     const bool object = json_is_object(j);
     json_decref(j);
-    return object ? SPX_OK
-                  : SPX_FAIL(SPX_EFORMAT, "%s: about: a JSON object expected", spx_h5_name(f));
+    return object;
 }
 
-static spx_status check_head(const spx_h5 *f)
+/* A JSON object as text; *out is the caller's, also on failure. */
+static spx_status read_object(const spx_h5 *f, const char *name, size_t max, char **out)
+{
+    spx_h5_info info;
+    void *memory = NULL;
+    SPX_RETURN_IF(spx_h5_stat(f, name, &info));
+    if (info.count > max) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s: %zu bytes", spx_h5_name(f), name, info.count);
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, info.count + 1, 1));
+    *out = memory;
+    SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_U8, memory, info.count));
+    return is_object(*out, info.count)
+               ? SPX_OK
+               : SPX_FAIL(SPX_EFORMAT, "%s: %s: a JSON object expected", spx_h5_name(f), name);
+}
+
+static spx_status read_texts(const spx_h5 *f, parts *p, int schema)
+{
+    SPX_RETURN_IF(read_object(f, "about", MAX_ABOUT, &p->about));
+    p->d.about = p->about;
+    if (schema > 1) {
+        SPX_RETURN_IF(
+            read_object(f, "preprocessing", SPX_DEPLOY_MAX_PREPROCESSING, &p->preprocessing));
+        p->d.preprocessing = p->preprocessing;
+    }
+    return SPX_OK;
+}
+
+static spx_status check_head(const spx_h5 *f, int32_t *schema)
 {
     char *format = NULL;
-    int32_t schema = 0;
     spx_status st = spx_h5_read_text(f, "", "format", &format);
     if (st != SPX_OK || strcmp(format, FORMAT) != 0) {
         st = SPX_FAIL(SPX_EFORMAT, "%s: not a deployed model (sphynx export makes one)",
@@ -250,24 +272,25 @@ static spx_status check_head(const spx_h5 *f)
     }
     spx_free(format);
     SPX_RETURN_IF(st);
-    SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I32, &schema, 1, NULL));
-    return schema == SPX_DEPLOY_SCHEMA
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I32, schema, 1, NULL));
+    return *schema >= 1 && *schema <= SPX_DEPLOY_SCHEMA
                ? SPX_OK
-               : SPX_FAIL(SPX_EFORMAT, "%s: deployed model of schema %d, this program reads %d",
-                          spx_h5_name(f), (int)schema, SPX_DEPLOY_SCHEMA);
+               : SPX_FAIL(SPX_EFORMAT,
+                          "%s: deployed model of schema %d, this program reads 1 to %d",
+                          spx_h5_name(f), (int)*schema, SPX_DEPLOY_SCHEMA);
 }
 
 static spx_status read_parts(const spx_h5 *f, parts *p, unsigned char *hash)
 {
-    int32_t logits = 0;
-    SPX_RETURN_IF(check_head(f));
+    int32_t logits = 0, schema = 0;
+    SPX_RETURN_IF(check_head(f, &schema));
     SPX_RETURN_IF(spx_h5_read_attr(f, "", "logits", SPX_H5_I32, &logits, 1, NULL));
     SPX_RETURN_IF(spx_h5_read_attr(f, "", "logit_scale", SPX_H5_F64, &p->d.logit_scale, 1, NULL));
     SPX_RETURN_IF(spx_h5_read(f, "hash", SPX_H5_U8, hash, SPX_DEPLOY_HASH_BYTES));
     SPX_RETURN_IF(read_tables(f, p));
     p->d.logits = logits;
     SPX_RETURN_IF(spx_fail_context(spx_deploy_check(&p->d, false), "%s", spx_h5_name(f)));
-    SPX_RETURN_IF(read_about(f, p));
+    SPX_RETURN_IF(read_texts(f, p, schema));
     return read_secrets(f, p);
 }
 
@@ -307,10 +330,11 @@ bool spx_deploy_is_file(const char *path)
 
 /* ---- the public part as bytes ---- */
 
-#define MAGIC "SPXPUB01"
+#define MAGIC "SPXPUB02"
 
 enum {
-    HEAD_BYTES = 8 + 3 * 4 + 8 + SPX_DEPLOY_HASH_BYTES, /* magic, counts and logits, scale, hash */
+    /* magic, counts and logits, scale, bytes of preprocessing (which ends the message), hash */
+    HEAD_BYTES = 8 + 3 * 4 + 8 + 4 + SPX_DEPLOY_HASH_BYTES,
     VALUE_BYTES = 4 * SPX_DEPLOY_VALUE_FIELDS,
     OP_BYTES = 4 * SPX_DEPLOY_OP_FIELDS
 };
@@ -353,8 +377,9 @@ static const unsigned char *get_row(const unsigned char *from, int32_t *row, int
 spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *size)
 {
     int32_t row[SPX_DEPLOY_OP_FIELDS];
+    const size_t text = strlen(m->preprocessing);
     uint64_t scale;
-    *size = HEAD_BYTES + (size_t)m->n_values * VALUE_BYTES + (size_t)m->n_ops * OP_BYTES;
+    *size = HEAD_BYTES + (size_t)m->n_values * VALUE_BYTES + (size_t)m->n_ops * OP_BYTES + text;
     SPX_RETURN_IF(spx_alloc(data, *size));
     unsigned char *to = *data;
     memcpy(to, MAGIC, 8);
@@ -364,6 +389,7 @@ spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *si
     memcpy(&scale, &m->logit_scale, sizeof scale);
     to = put_u32(to, (uint32_t)scale);
     to = put_u32(to, (uint32_t)(scale >> 32));
+    to = put_u32(to, (uint32_t)text);
     memcpy(to, m->hash, sizeof m->hash);
     to += sizeof m->hash;
     for (int v = 0; v < m->n_values; v++) {
@@ -374,24 +400,41 @@ spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *si
         spx_deploy_op_row(&m->op[i], row);
         to = put_row(to, row, SPX_DEPLOY_OP_FIELDS);
     }
+    memcpy(to, m->preprocessing, text);
     return SPX_OK;
+}
+
+/* From a peer: an object of a bounded size, or nothing. */
+static spx_status decode_text(const unsigned char *from, size_t size, parts *p)
+{
+    void *memory = NULL;
+    if (size == 0) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_calloc(&memory, size + 1, 1));
+    p->preprocessing = memory;
+    p->d.preprocessing = p->preprocessing;
+    memcpy(p->preprocessing, from, size);
+    return is_object(p->preprocessing, size)
+               ? SPX_OK
+               : SPX_FAIL(SPX_EFORMAT, "public model: preprocessing: a JSON object expected");
 }
 
 static spx_status decode(const unsigned char *data, size_t size, parts *p, unsigned char *hash)
 {
     int32_t row[SPX_DEPLOY_OP_FIELDS];
-    uint32_t n_values, n_ops, logits, low, high;
+    uint32_t n_values, n_ops, logits, low, high, text;
     const unsigned char *from = data;
     if (size < HEAD_BYTES || memcmp(from, MAGIC, 8) != 0) {
         return SPX_FAIL(SPX_EFORMAT, "public model: malformed beginning");
     }
     from = get_u32(get_u32(get_u32(from + 8, &n_values), &n_ops), &logits);
-    from = get_u32(get_u32(from, &low), &high);
+    from = get_u32(get_u32(get_u32(from, &low), &high), &text);
     memcpy(hash, from, SPX_DEPLOY_HASH_BYTES);
     from += SPX_DEPLOY_HASH_BYTES;
     SPX_RETURN_IF(parts_alloc(p, n_values, n_ops));
-    if (size != HEAD_BYTES + (size_t)n_values * VALUE_BYTES + (size_t)n_ops * OP_BYTES ||
-        logits >= n_values) {
+    if (size != HEAD_BYTES + (size_t)n_values * VALUE_BYTES + (size_t)n_ops * OP_BYTES + text ||
+        text > SPX_DEPLOY_MAX_PREPROCESSING || logits >= n_values) {
         return SPX_FAIL(SPX_EFORMAT, "public model: %zu bytes for %u values and %u ops", size,
                         n_values, n_ops);
     }
@@ -406,7 +449,7 @@ static spx_status decode(const unsigned char *data, size_t size, parts *p, unsig
         from = get_row(from, row, SPX_DEPLOY_OP_FIELDS);
         spx_deploy_op_parse(row, &p->op[i]);
     }
-    return SPX_OK;
+    return decode_text(from, text, p);
 }
 
 spx_status spx_deploy_decode_public(spx_deploy **out, const void *data, size_t size)

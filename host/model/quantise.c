@@ -217,6 +217,7 @@ spx_status spx_quantise(spx_deploy **out, const spx_fold *f, const double *const
     }
     {
         spx_deploy_draft d = spx_quantised_draft(&q);
+        d.preprocessing = o.preprocessing;
         d.about = o.about;
         st = spx_deploy_create(out, &d, NULL);
     }

@@ -21,7 +21,8 @@ typedef struct spx_quantise_options {
     int most_bits;       /* l of no ReLU or logit exceeds this, 16..62; 0: 58. Where it would, that
                             segment's weights lose bits */
     double most_macs;    /* multiply-adds for proving one value's width; 0: 5e11 */
-    const char *about;   /* JSON object kept in the model; NULL: "{}" */
+    const char *preprocessing; /* JSON object, public, kept in the model; NULL: "" */
+    const char *about;         /* JSON object kept in the model; NULL: "{}" */
     /** Told after each step of proving; may be NULL. */
     void (*show)(void *ctx, int64_t done, int64_t total, const char *note);
     void *ctx;

@@ -13,8 +13,9 @@
 
 typedef struct run {
     const spx_final_spec *spec;
-    const json_t *meta;   /* of the model; NULL: random weights */
-    const spx_pack *pack; /* NULL: random images */
+    const json_t *meta;          /* of the model; NULL: random weights */
+    const spx_preprocess *takes; /* of the model; NULL: random weights */
+    const spx_pack *pack;        /* NULL: random images */
     uint64_t seed;
     float *random;   /* [BATCH images] */
     int32_t *labels; /* of those, zero */
@@ -30,8 +31,8 @@ typedef struct run {
     uint32_t *index; /* of the images, [images] */
     size_t images;
     double **clip;
-    json_t *about;
-    char *text;
+    json_t *about, *preprocessing;
+    char *text, *public_text;
 } run;
 
 static void show_calibration(void *ctx, int64_t done, int64_t total)
@@ -173,7 +174,7 @@ static spx_status fold(run *r)
 /* What the deployed file says of its origin. */
 static spx_status describe(run *r)
 {
-    static const char *const kept[] = {"network", "classes", "dataset", "top1", "commit"};
+    static const char *const kept[] = {"network", "top1", "commit"};
     r->about = json_object();
     for (size_t i = 0; r->meta != NULL && i < sizeof kept / sizeof kept[0]; i++) {
         json_t *j = json_object_get(r->meta, kept[i]);
@@ -182,7 +183,17 @@ static spx_status describe(run *r)
         }
     }
     r->text = json_dumps(r->about, JSON_COMPACT | JSON_SORT_KEYS);
-    return r->text != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "export: description");
+    if (r->takes != NULL) {
+        r->preprocessing = spx_preprocess_json(r->takes);
+        r->public_text = json_dumps(r->preprocessing, JSON_COMPACT | JSON_SORT_KEYS);
+    }
+    if (r->text == NULL || (r->takes != NULL && r->public_text == NULL)) {
+        return SPX_FAIL(SPX_ENOMEM, "export: description");
+    }
+    return r->public_text == NULL || strlen(r->public_text) <= SPX_DEPLOY_MAX_PREPROCESSING
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "export: names of classes of %zu bytes, at most %zu are kept",
+                          strlen(r->public_text), SPX_DEPLOY_MAX_PREPROCESSING);
 }
 
 /* The share of every activation's elements that are at the top, over the calibration images. */
@@ -230,6 +241,7 @@ static spx_status quantise(run *r, spx_deploy **out, spx_export_report *report)
     report->saturated = memory;
     report->images = (int64_t)r->images;
     q.about = r->text;
+    q.preprocessing = r->public_text;
     q.show = show_quantisation;
     q.ctx = r;
     SPX_RETURN_IF(spx_quantise(out, r->fold, (const double *const *)r->clip, &q,
@@ -258,7 +270,9 @@ static void run_clear(run *r)
     spx_free(r->weights);
     spx_free(r->state);
     json_decref(r->about);
+    json_decref(r->preprocessing);
     free(r->text);
+    free(r->public_text);
 }
 
 /* From weights and images to the model; leaves r cleared. */
@@ -287,7 +301,12 @@ end:
 spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack,
                       spx_stream *stream, const spx_export_options *o, spx_export_report *report)
 {
-    run r = {.spec = &m->spec, .meta = m->file.meta, .pack = pack, .o = o, .stream = stream};
+    run r = {.spec = &m->spec,
+             .meta = m->file.meta,
+             .takes = &m->images,
+             .pack = pack,
+             .o = o,
+             .stream = stream};
     spx_status st;
     *out = NULL;
     SPX_TRY(st, open_images(&r), end);

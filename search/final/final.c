@@ -2,6 +2,7 @@
 
 #include "host/train/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,7 +109,8 @@ json_t *spx_final_spec_json(const spx_final_spec *f)
                      reals(f->mean, f->input.channels), "std", reals(f->std, f->input.channels));
 }
 
-static spx_status parse_reals(const json_t *a, const char *name, int64_t n, double *out)
+static spx_status parse_reals(const json_t *a, const char *name, int64_t n, bool positive,
+                              double *out)
 {
     if (json_array_size(a) != (size_t)n) {
         return SPX_FAIL(SPX_EFORMAT, "network description: %s: %lld numbers expected", name,
@@ -119,6 +121,10 @@ static spx_status parse_reals(const json_t *a, const char *name, int64_t n, doub
             return SPX_FAIL(SPX_EFORMAT, "network description: %s: a number expected", name);
         }
         out[i] = json_number_value(json_array_get(a, i));
+        if (!isfinite(out[i]) || (positive && !(out[i] > 0))) {
+            return SPX_FAIL(SPX_EFORMAT, "network description: %s: %g, a %s number expected", name,
+                            out[i], positive ? "positive" : "finite");
+        }
     }
     return SPX_OK;
 }
@@ -174,7 +180,7 @@ spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
     f->init_channels = channels;
     f->layers = layers;
     SPX_RETURN_IF(parse_reduce(at, f));
-    SPX_RETURN_IF(parse_reals(mean, "mean", c, f->mean));
-    SPX_RETURN_IF(parse_reals(std, "std", c, f->std));
+    SPX_RETURN_IF(parse_reals(mean, "mean", c, false, f->mean));
+    SPX_RETURN_IF(parse_reals(std, "std", c, true, f->std));
     return parse_genotype(genotype, &f->genotype);
 }

@@ -6,14 +6,29 @@
 
 #include <string.h>
 
-spx_status spx_model_save(const char *path, const spx_final_spec *f, const json_t *about,
-                          const spx_layout *l, const float *weights, const float *state)
+json_t *spx_model_describe(const spx_final_spec *f, const spx_preprocess *images)
+{
+    spx_preprocess p = *images; /* a view: the names stay the caller's */
+    p.channels = (int)f->input.channels;
+    p.rows = (int)f->input.rows;
+    p.columns = (int)f->input.columns;
+    p.classes = (int)f->classes;
+    p.normalised = true;
+    memcpy(p.mean, f->mean, sizeof p.mean);
+    memcpy(p.std, f->std, sizeof p.std);
+    return json_pack("{s:o, s:o}", "network", spx_final_spec_json(f), "preprocessing",
+                     spx_preprocess_json(&p));
+}
+
+spx_status spx_model_save(const char *path, const spx_final_spec *f, const spx_preprocess *images,
+                          const json_t *about, const spx_layout *l, const float *weights,
+                          const float *state)
 {
     const spx_ckpt_arena list[] = {
         {"param", SPX_ROLE_WEIGHT, (float *)(uintptr_t)weights}, /* saving only reads */
         {"buffer", SPX_ROLE_STATE, (float *)(uintptr_t)state},
     };
-    json_t *meta = json_pack("{s:o}", "network", spx_final_spec_json(f));
+    json_t *meta = spx_model_describe(f, images);
     spx_status st;
     if (meta == NULL ||
         (about != NULL && json_object_update(meta, (json_t *)(uintptr_t)about) != 0) ||
@@ -24,6 +39,20 @@ spx_status spx_model_save(const char *path, const spx_final_spec *f, const json_
     }
     json_decref(meta);
     return st;
+}
+
+/* The description says some things twice, for the network and for the images. */
+static spx_status read_images(spx_model *m)
+{
+    const spx_final_spec *s = &m->spec;
+    const spx_preprocess *p = &m->images;
+    const size_t bytes = (size_t)s->input.channels * sizeof s->mean[0];
+    SPX_RETURN_IF(spx_preprocess_of_meta(&m->images, m->file.meta));
+    return p->channels == s->input.channels && p->rows == s->input.rows &&
+                   p->columns == s->input.columns && p->classes == s->classes && p->normalised &&
+                   memcmp(p->mean, s->mean, bytes) == 0 && memcmp(p->std, s->std, bytes) == 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_EFORMAT, "preprocessing: not that of its network");
 }
 
 spx_status spx_model_open(spx_model *out, const char *path)
@@ -43,6 +72,7 @@ spx_status spx_model_open(spx_model *out, const char *path)
                 spx_final_spec_parse(&out->spec, json_object_get(out->file.meta, "network")), "%s",
                 path),
             fail);
+    SPX_TRY(st, spx_fail_context(read_images(out), "%s", path), fail);
     return SPX_OK;
 fail:
     spx_model_close(out);
@@ -52,13 +82,8 @@ fail:
 void spx_model_close(spx_model *m)
 {
     spx_ckpt_close(&m->file);
+    spx_preprocess_clear(&m->images);
     memset(m, 0, sizeof *m);
-}
-
-const char *spx_model_class(const spx_model *m, int64_t i)
-{
-    const json_t *names = json_object_get(m->file.meta, "classes");
-    return i < 0 ? NULL : json_string_value(json_array_get(names, (size_t)i));
 }
 
 /* Where a file has the arenas that evaluation uses. */

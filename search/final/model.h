@@ -5,26 +5,37 @@
  * format). A checkpoint of training reads as a model too: of its averaged weights where it keeps
  * them.
  *
- * The description ("meta") holds "kind": "model", "network" (spx_final_spec) and what else the
- * writer knows: "classes" (names), "dataset", "top1", "step", "commit", "config".
+ * The description ("meta") holds "kind": "model", "network" (spx_final_spec), "preprocessing"
+ * (spx_preprocess) and what else the writer knows: "top1", "step", "commit", "config". Files of
+ * 0.1.0 have "classes" (names) and "dataset" in place of "preprocessing".
  */
+#include "data/preprocess/preprocess.h"
 #include "host/ckpt/ckpt.h"
 #include "search/final/final.h"
 
 /**
+ * {"network", "preprocessing"}: what every model and checkpoint says; NULL when out of memory.
+ * @param images  its size, names, data set and hash; the rest is f's
+ */
+json_t *spx_model_describe(const spx_final_spec *f, const spx_preprocess *images);
+
+/**
  * Writes a model over path.
+ * @param images  as in spx_model_describe
  * @param l      layout of a program of the network; its entries are written, an auxiliary head's
  * too
  * @param about  an object merged into the description; borrowed; may be NULL
- * @return SPX_OK, SPX_ENOMEM, SPX_EIO
+ * @return SPX_OK, SPX_ENUMERIC (weights that are not finite), SPX_ENOMEM, SPX_EIO
  */
 SPX_MUST_CHECK spx_status spx_model_save(const char *path, const spx_final_spec *f,
-                                         const json_t *about, const spx_layout *l,
-                                         const float *weights, const float *state);
+                                         const spx_preprocess *images, const json_t *about,
+                                         const spx_layout *l, const float *weights,
+                                         const float *state);
 
 typedef struct spx_model {
     spx_ckpt file;
     spx_final_spec spec;
+    spx_preprocess images; /* agrees with spec */
 } spx_model;
 
 /**
@@ -34,9 +45,6 @@ typedef struct spx_model {
  */
 SPX_MUST_CHECK spx_status spx_model_open(spx_model *out, const char *path);
 void spx_model_close(spx_model *m); /* zeroed or open */
-
-/** Name of class i, or NULL where the file names none. */
-const char *spx_model_class(const spx_model *m, int64_t i);
 
 /**
  * The weights and statistics that evaluation uses, in host memory whatever device is computed on,

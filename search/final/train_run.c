@@ -31,6 +31,7 @@ typedef struct run {
     way train, test;
     spx_program *train_program, *eval_program;
     spx_trainer trainer;
+    spx_preprocess images; /* of the pack */
     spx_loop loop;
     bool counting; /* the metrics of this epoch are on the device */
     best best;
@@ -83,6 +84,7 @@ static spx_status open_run(run *r)
 {
     const spx_train_options *o = r->o;
     spx_session *s = r->session;
+    SPX_RETURN_IF(spx_preprocess_of_pack(&r->images, o->pack));
     SPX_RETURN_IF(open_way(r, SPX_SPLIT_TRAIN, &r->train));
     SPX_RETURN_IF(open_way(r, SPX_SPLIT_TEST, &r->test));
     SPX_RETURN_IF(spx_final_train_program(&r->train_program, s->stream, &o->spec, o->batch,
@@ -120,12 +122,19 @@ static spx_status init_from(run *r, const char *path)
 {
     const spx_trainer *t = &r->trainer;
     const int64_t *n = t->layout->floats;
+    const spx_preprocess_rules rules = {.any_size = true,
+                                        .allow_changed = r->o->allow_changed,
+                                        .warn = r->o->warn,
+                                        .ctx = r->o->ctx};
     spx_ckpt_arena list[N_ARENAS];
     spx_model m;
     spx_status st;
     arenas(r, list);
     SPX_RETURN_IF(spx_model_open(&m, path));
-    st = spx_device_arenas_load(&m.file, t->layout, t->stream, list, 2); /* param, buffer */
+    st = spx_preprocess_fit(&m.images, path, &r->images, "the pack", &rules);
+    if (st == SPX_OK) {
+        st = spx_device_arenas_load(&m.file, t->layout, t->stream, list, 2); /* param, buffer */
+    }
     spx_model_close(&m);
     if (st != SPX_OK || t->ema_weights == NULL) {
         return st;
@@ -138,25 +147,11 @@ static spx_status init_from(run *r, const char *path)
 
 /* ---- saving ---- */
 
-/* What both models and checkpoints say about the network and its data. */
-static json_t *about(const run *r)
-{
-    const spx_pack *p = r->o->pack;
-    json_t *names = json_array();
-    for (int k = 0; k < p->classes; k++) {
-        size_t n = 0;
-        const char *name = spx_pack_class(p, k, &n);
-        (void)json_array_append_new(names, json_stringn(name, n));
-    }
-    return json_pack("{s:o, s:o, s:s}", "network", spx_final_spec_json(&r->o->spec), "classes",
-                     names, "dataset", p->dataset);
-}
-
 static spx_status save(void *ctx, const spx_loop_state *state)
 {
     run *r = ctx;
     spx_ckpt_arena list[N_ARENAS];
-    json_t *extra = about(r);
+    json_t *extra = spx_model_describe(&r->o->spec, &r->images);
     if (extra != NULL) {
         (void)json_object_set_new(extra, "averaged", json_boolean(r->o->sgd.ema > 0));
         (void)json_object_set_new(
@@ -172,7 +167,7 @@ static spx_status save(void *ctx, const spx_loop_state *state)
 static spx_status save_model(const run *r, const char *name, const spx_loop_state *s, double top1)
 {
     char path[4096];
-    json_t *j = about(r);
+    json_t *j = json_object();
     const spx_layout *l = r->trainer.layout;
     spx_ckpt_arena device[2], host[2];
     spx_binding b;
@@ -186,7 +181,7 @@ static spx_status save_model(const run *r, const char *name, const spx_loop_stat
     device[0] = (spx_ckpt_arena){"param", SPX_ROLE_WEIGHT, (float *)(uintptr_t)b.weights};
     device[1] = (spx_ckpt_arena){"buffer", SPX_ROLE_STATE, b.state};
     SPX_TRY(st, spx_host_twins(l, r->trainer.stream, device, 2, true, host), end);
-    st = spx_model_save(path, &r->o->spec, j, l, host[0].data, host[1].data);
+    st = spx_model_save(path, &r->o->spec, &r->images, j, l, host[0].data, host[1].data);
     spx_host_twins_free(r->trainer.stream, host, 2);
 end:
     json_decref(j);
@@ -325,6 +320,7 @@ static void run_clear(run *r)
     spx_program_destroy(r->eval_program);
     close_way(&r->train);
     close_way(&r->test);
+    spx_preprocess_clear(&r->images);
 }
 
 static spx_status check(const spx_train_options *o)

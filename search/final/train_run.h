@@ -30,6 +30,7 @@ typedef struct spx_train_options {
     int64_t log_every;             /* steps; 0: no such lines */
     int64_t eval_every;            /* epochs, >= 1; the last one is always evaluated */
     const char *init_from;         /* model whose weights begin a new run; or NULL */
+    bool allow_changed;            /* init_from may be of other names, normalisation or data */
     /** Told after every step; may be NULL. */
     void (*show)(void *ctx, int64_t done, int64_t total, const char *note);
     /** Told what a person should know; may be NULL. */

@@ -291,6 +291,51 @@ SPX_TEST(a_description_without_a_kind_is_not_saved)
     json_decref(meta);
 }
 
+/* On the way out the old file stays; on the way in no arena may be trusted. */
+SPX_TEST(numbers_that_nothing_can_be_computed_with_are_named_by_array_and_index)
+{
+    static const struct {
+        float value;
+        const char *name, *says;
+    } bad[] = {{NAN, "w.weight", "w.weight[1][0][2] is nan"},
+               {INFINITY, "w.weight", "w.weight[1][0][2] is inf"},
+               {-INFINITY, "w.bias", "w.bias[1][0][2] is -inf"},
+               {-1e-9f, "bn.running_var", "bn.running_var[1][0][2] is -1e-09, expected a variance"},
+               {-1, "bn.running_mean", NULL},
+               {0, "bn.running_var", NULL}};
+    const char *path = spx_scratch_path(&scratch, "numbers.h5");
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        static const int64_t dim[] = {2, 1, 3};
+        spx_layout_entry entry = {.role = SPX_ROLE_WEIGHT, .rank = 3, .dim = {2, 1, 3}, .count = 6};
+        const spx_layout l = {.entry = &entry, .n = 1, .floats = {[SPX_ROLE_WEIGHT] = 6}};
+        float x[6] = {1, 2, 3, 4, 5, bad[i].value}, y[6];
+        const spx_ckpt_arena from = {"param", SPX_ROLE_WEIGHT, x}, to = {"", SPX_ROLE_WEIGHT, y};
+        json_t *meta = json_pack("{s:s}", "kind", "model");
+        const spx_status wanted = bad[i].says != NULL ? SPX_EFORMAT : SPX_OK;
+        spx_h5_out *w;
+        spx_h5 *f;
+        entry.name = bad[i].name;
+        if (wanted == SPX_OK) {
+            CHECK_OK(spx_ckpt_save(path, meta, &l, &from, 1, false));
+        } else {
+            CHECK_FAILS(SPX_ENUMERIC, spx_ckpt_save(path, meta, &l, &from, 1, false));
+            assert_non_null(strstr(spx_error_message(), bad[i].says));
+            assert_int_equal(access(path, F_OK), -1);
+        }
+        json_decref(meta);
+        CHECK_OK(spx_h5_create(&w)); /* another program's file */
+        CHECK_OK(spx_h5_add(w, bad[i].name, SPX_H5_F32, 3, dim, x));
+        CHECK_OK(spx_h5_commit(w, path));
+        spx_h5_discard(w);
+        CHECK_OK(spx_h5_open(&f, path, SPX_H5_FOREIGN));
+        assert_int_equal(spx_arrays_load(f, &l, &to, 1), wanted);
+        assert_true(wanted == SPX_OK || strstr(spx_error_message(), bad[i].says) != NULL);
+        spx_h5_close(f);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +348,7 @@ int main(void)
         SPX_UNIT(a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing_behind),
         SPX_UNIT(files_of_another_format_schema_or_description_are_refused),
         SPX_UNIT(a_description_without_a_kind_is_not_saved),
+        SPX_UNIT(numbers_that_nothing_can_be_computed_with_are_named_by_array_and_index),
     };
     int failed;
     if (spx_scratch_make(&scratch) != 0) {

@@ -1,11 +1,12 @@
 /*
- * make_pack FILE SIDE IMAGES: a pack of SIDE x SIDE one-channel images in four classes, a bright
- * spot in one of the quarters under noise. Small enough for tests that run the whole program many
- * times.
+ * make_pack FILE SIDE IMAGES [DATASET]: a pack of SIDE x SIDE one-channel images in four classes, a
+ * bright spot in one of the quarters under noise. Small enough for tests that run the whole program
+ * many times.
  */
 #include "data/pack/pack.h"
 #include "kernels/base/rng.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,8 @@ static int make_split(spx_pack_split *s, int side, size_t images, uint64_t key)
 int main(int argc, char **argv)
 {
     static char names[] = "north-west\nnorth-east\nsouth-west\nsouth-east", sources[] = "";
-    const int side = argc == 4 ? atoi(argv[2]) : 0, images = argc == 4 ? atoi(argv[3]) : 0;
+    const bool called_well = argc == 4 || argc == 5;
+    const int side = called_well ? atoi(argv[2]) : 0, images = called_well ? atoi(argv[3]) : 0;
     spx_pack p = {.dataset = "spots",
                   .channels = 1,
                   .height = side,
@@ -53,8 +55,11 @@ int main(int argc, char **argv)
                   .sources = sources,
                   .mean = {0.3},
                   .std = {0.2}};
+    if (argc == 5) {
+        (void)snprintf(p.dataset, sizeof p.dataset, "%s", argv[4]);
+    }
     if (side < 8 || side > 64 || images < 8) {
-        (void)fprintf(stderr, "usage: make_pack FILE SIDE IMAGES\n");
+        (void)fprintf(stderr, "usage: make_pack FILE SIDE IMAGES [DATASET]\n");
         return 2;
     }
     if (make_split(&p.split[SPX_SPLIT_TRAIN], side, (size_t)images, 0) != 0 ||

@@ -13,9 +13,9 @@ top1=$(jq .top1 "$OUT/stdout")
 
 # The pack is the run's own; one image of 24 may tip over.
 check "export" 0 "$sphynx" export --model "$OUT/run" -o "$OUT/m.h5" --threads 1 --json
-jq -e ".relus == $relus and .schema == 1 and (.hash | length) == 64 and .classes == 4 and
+jq -e ".relus == $relus and .schema == 2 and (.hash | length) == 64 and .classes == 4 and
        (.relu_layers | length) == 3 and ([.relu_layers[].l] | max) <= 58 and
-       ([.segments[].composed] | all) and .about.dataset == \"spots\" and
+       ([.segments[].composed] | all) and
        .calibration_images == 96" "$OUT/stdout" >"$OUT/jq" || fail "export: $(cat "$OUT/stdout")"
 hash=$(jq -r .hash "$OUT/stdout")
 for executor in auto integer; do
@@ -25,7 +25,11 @@ for executor in auto integer; do
         fail "eval $executor: $(cat "$OUT/stdout"), float $top1"
 done
 check "inspect" 0 "$sphynx" inspect --model "$OUT/m.h5" --json
-jq -e ".hash == \"$hash\" and (.exchanges | length) >= 4 and .values[0].kind == \"image\"" \
+jq -e ".preprocessing == {channels: 1, size: [16, 16], input: [16, 16], mean: [0.3], std: [0.2],
+        classes: 4, names: [\"north-west\", \"north-east\", \"south-west\", \"south-east\"],
+        dataset: \"spots\", data_hash: .preprocessing.data_hash} and
+       (.preprocessing.data_hash | length) == 64 and .hash == \"$hash\" and
+       (.exchanges | length) >= 4 and .values[0].kind == \"image\"" \
     "$OUT/stdout" >"$OUT/jq" || fail "inspect: $(cat "$OUT/stdout")"
 check "inspect as a table" 0 "$sphynx" inspect --model "$OUT/m.h5"
 has stdout "^$relus ReLUs" "inspect as a table"
@@ -68,4 +72,31 @@ refused "a cut file" 1 'cut.h5' "$sphynx" eval --executor integer --model "$OUT/
     --data "$pack"
 refused "images of another size" 1 'the model takes' "$sphynx" eval --model "$OUT/m.h5" \
     --data "$OUT/big.h5"
+
+# ---- data of another origin: refused naming both, taken where a user says so ----
+"$make_pack" "$OUT/other.h5" 16 96 dots
+for model in run/model.h5 m.h5; do
+    refused "$model on another data set" 1 'is dots, the model.s is spots.*--allow-changed' \
+        "$sphynx" eval --model "$OUT/$model" --data "$OUT/other.h5"
+    check "$model all the same" 0 "$sphynx" eval --model "$OUT/$model" --data "$OUT/other.h5" \
+        --allow-changed
+    has stderr 'warning: .*dots' "$model all the same"
+done
+refused "calibrating on another data set" 1 'dots' "$sphynx" export --model "$OUT/run" \
+    --data "$OUT/other.h5" -o "$OUT/refused.h5" --threads 1
+refused "predicting of another data set" 1 'dots' "$sphynx" predict --model "$OUT/run/model.h5" \
+    --data "$OUT/other.h5"
+train() {
+    "$sphynx" train --data "$OUT/other.h5" --init-from "$OUT/run/model.h5" --out "$OUT/tuned" \
+        --init-channels 2 --layers 3 --reduce-at "0,2" --batch 8 --epochs 1 --aux-weight 0 "$@"
+}
+check "tuning on another data set" 1 train
+has stderr 'dots.*spots' "tuning on another data set"
+[ ! -e "$OUT/tuned" ] || fail "tuning on another data set: left a folder"
+check "tuning all the same" 0 train --allow-changed
+has stderr 'warning: .*dots' "tuning all the same"
+"$make_pack" "$OUT/more.h5" 16 128
+check "another pack of the same data set" 0 "$sphynx" eval --model "$OUT/m.h5" \
+    --data "$OUT/more.h5"
+has stderr 'not the pack' "another pack of the same data set"
 finish

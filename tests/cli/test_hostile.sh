@@ -7,7 +7,7 @@ cd "$OUT" || exit 1
 export XDG_CACHE_HOME=$OUT/cache
 
 "$make_pack" pack.h5 16 96 || exit 1
-check "import" 0 "$sphynx" import "$weights" -o model.h5
+check "import" 0 "$sphynx" import "$weights" --raw -o model.h5
 head -c 5000 model.h5 >cut.h5
 { head -c 5000 model.h5 && printf 'not what stood here' && tail -c +5020 model.h5; } >changed.h5
 mkdir folder work
@@ -74,9 +74,9 @@ refused 1 'data: not UTF-8' search --random --data $'\377.h5' --out work/run
 base64 -d >work/$'\375.png' <<'PNG'
 iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==
 PNG
-check "predict" 0 "$sphynx" predict --model model.h5 work/$'\375.png' --json
+check "predict" 0 "$sphynx" predict --model model.h5 --resize work/$'\375.png' --json
 jq -e '.[0].image == "work/?.png" and (.[0].classes | length) == 5' stdout >jq || fail "predict"
-check "import" 0 "$sphynx" import "$weights" -o work/$'\376.h5' --json
+check "import" 0 "$sphynx" import "$weights" --raw -o work/$'\376.h5' --json
 jq -e '.model == "work/?.h5"' stdout >jq || fail "import: $(cat stdout)"
 rm work/* jq
 
@@ -113,14 +113,14 @@ refused 1 'expected format' eval --model model.h5 --data model.h5
 refused 1 'no checkpoint or model' eval --model pack.h5 --data pack.h5
 refused 1 'the model takes' eval --model model.h5 --data pack.h5
 refused 1 'PNG' predict --model model.h5 pack.h5
-refused 1 'no such parameter' import pack.h5 -o work/other.h5
-refused 1 'HDF5' import section.ini -o work/other.h5
-refused 1 'HDF5' import cut.h5 -o work/other.h5
+refused 1 'no such parameter' import pack.h5 --raw -o work/other.h5
+refused 1 'HDF5' import section.ini --raw -o work/other.h5
+refused 1 'HDF5' import cut.h5 --raw -o work/other.h5
 refused 1 'train-images' data pack mnist pack.h5 -o work/other.h5
 
 # ---- places that cannot be written ----
 for place in folder absent/file; do
-    refused 1 "$place" import "$weights" -o "$place"
+    refused 1 "$place" import "$weights" --raw -o "$place"
     refused 1 "$place" inspect --dot "$place"
     refused 1 "$place" data preview pack.h5 -o "$place"
 done
@@ -129,7 +129,7 @@ refused 1 'pack.h5' search --random --out pack.h5
 refused 1 'pack.h5' search --random --out pack.h5/run
 # Files of 512 bytes at most: the disk is as good as full.
 full_disk() (ulimit -f 1 && exec "$@")
-check "import to a full disk" 1 full_disk "$sphynx" import "$weights" -o work/other.h5
+check "import to a full disk" 1 full_disk "$sphynx" import "$weights" --raw -o work/other.h5
 one_line "import to a full disk"
 check "search on a full disk" 1 full_disk "$sphynx" search --random --out work/run
 one_line "search on a full disk"

@@ -45,11 +45,11 @@ SPX_TEST(a_description_comes_back_from_json_as_it_was)
 SPX_TEST(malformed_descriptions_are_refused)
 {
     static const char *const changes[][2] = {
-        {"input", "[3, 32]"},       {"input", "[9, 32, 32]"}, {"input", "7"},
-        {"classes", "\"x\""},       {"layers", "null"},       {"reduce_at", "[0, 1, 2, 3, 4]"},
-        {"reduce_at", "[-1]"},      {"reduce_at", "[1.5]"},   {"reduce_at", "3"},
-        {"genotype", "[]"},         {"genotype", "null"},     {"mean", "[0.1]"},
-        {"std", "[0.1, 0.2, \"\"]"}};
+        {"input", "[3, 32]"},        {"input", "[9, 32, 32]"}, {"input", "7"},
+        {"classes", "\"x\""},        {"layers", "null"},       {"reduce_at", "[0, 1, 2, 3, 4]"},
+        {"reduce_at", "[-1]"},       {"reduce_at", "[1.5]"},   {"reduce_at", "3"},
+        {"genotype", "[]"},          {"genotype", "null"},     {"mean", "[0.1]"},
+        {"std", "[0.1, 0.2, \"\"]"}, {"std", "[0.1, 0, 0.2]"}, {"std", "[0.1, -1, 0.2]"}};
     const spx_final_spec f = small();
     spx_final_spec back;
     SPX_UNUSED;
@@ -117,7 +117,9 @@ static void write_model(const char *path, const images *x, float *logits)
     spx_model_runner r = {.stream = stream};
     spx_ckpt_arena device[2] = {{NULL, SPX_ROLE_WEIGHT, NULL}, {NULL, SPX_ROLE_STATE, NULL}};
     spx_ckpt_arena host[2];
-    json_t *about = json_pack("{s:[s, s]}", "classes", "ant", "bee");
+    json_t *about = json_pack("{s:f}", "top1", 0.5);
+    char ant[] = "ant", bee[] = "bee", *names[CLASSES] = {ant, bee, ant, bee, ant};
+    const spx_preprocess shown = {.height = 28, .width = 30, .name = names, .dataset = "animals"};
     CHECK_OK(spx_final_eval_program(&r.program, stream, &f, BATCH, true, NULL));
     l = spx_program_layout(r.program);
     CHECK_OK(spx_layout_device_arena(l, stream, SPX_ROLE_WEIGHT, &r.weights));
@@ -127,7 +129,7 @@ static void write_model(const char *path, const images *x, float *logits)
     device[0].data = r.weights;
     device[1].data = r.state;
     CHECK_OK(spx_host_twins(l, stream, device, 2, true, host));
-    CHECK_OK(spx_model_save(path, &f, about, l, host[0].data, host[1].data));
+    CHECK_OK(spx_model_save(path, &f, &shown, about, l, host[0].data, host[1].data));
     spx_host_twins_free(stream, host, 2);
     run_model(&r, x, logits);
     json_decref(about);
@@ -145,9 +147,12 @@ SPX_TEST(a_model_read_back_without_its_auxiliary_head_computes_the_same)
     make_images(&x);
     write_model(path, &x, want);
     CHECK_OK(spx_model_open(&m, path));
-    assert_string_equal(spx_model_class(&m, 1), "bee");
-    assert_null(spx_model_class(&m, 2));
-    assert_null(spx_model_class(&m, -1));
+    assert_string_equal(spx_preprocess_class(&m.images, 1), "bee");
+    assert_string_equal(spx_preprocess_class(&m.images, CLASSES), "");
+    assert_string_equal(spx_preprocess_class(&m.images, -1), "");
+    assert_true(m.images.height == 28 && m.images.width == 30 && m.images.rows == 32);
+    assert_string_equal(m.images.dataset, "animals");
+    assert_memory_equal(m.images.std, m.spec.std, 3 * sizeof(double));
     CHECK_OK(spx_model_runner_init(&r, stream, &m, BATCH, NULL));
     run_model(&r, &x, got);
     /* Elsewhere each program measures which algorithms it takes, and these add in other orders: a
@@ -172,7 +177,8 @@ SPX_TEST(a_description_that_does_not_fit_the_arrays_is_refused)
     CHECK_OK(spx_calloc(&weights, (size_t)spx_program_layout(p)->floats[SPX_ROLE_WEIGHT], 4));
     CHECK_OK(spx_calloc(&state, (size_t)spx_program_layout(p)->floats[SPX_ROLE_STATE], 4));
     f.layers = 4; /* one cell more than there are arrays for */
-    CHECK_OK(spx_model_save(path, &f, NULL, spx_program_layout(p), weights, state));
+    CHECK_OK(spx_model_save(path, &f, &(spx_preprocess){0}, NULL, spx_program_layout(p), weights,
+                            state));
     CHECK_OK(spx_model_open(&m, path));
     CHECK_FAILS(SPX_EFORMAT, spx_model_runner_init(&r, stream, &m, 1, NULL));
     assert_non_null(strstr(spx_error_message(), "param/"));

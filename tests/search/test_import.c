@@ -12,7 +12,7 @@
 
 static const char source[] = GOLDEN_DIR "/aug_tiny.h5";
 
-/* The exit code of sphynx import SOURCE -o OUT and up to three more words. */
+/* The exit code of sphynx import SOURCE -o OUT --raw and up to three more words. */
 static int import(const char *from, const char *out, const char *a, const char *b, const char *c)
 {
     const pid_t child = fork();
@@ -21,7 +21,8 @@ static int import(const char *from, const char *out, const char *a, const char *
         if (freopen("/dev/null", "w", stdout) != NULL && /* a sanitizer's verdict is no plain 1 */
             freopen("/dev/null", "w", stderr) != NULL &&
             setenv("ASAN_OPTIONS", "exitcode=99", 1) == 0) {
-            (void)execl(SPHYNX, "sphynx", "import", from, "-o", out, a, b, c, (char *)NULL);
+            (void)execl(SPHYNX, "sphynx", "import", from, "-o", out, "--raw", a, b, c,
+                        (char *)NULL);
         }
         _exit(99);
     }

@@ -1,0 +1,87 @@
+#ifndef SPX_PREPROCESS_H
+#define SPX_PREPROCESS_H
+/*
+ * What images a model takes and what its answers are called: size, layout, normalisation, classes,
+ * and the data set they come from. It stands in every model, checkpoint and deployed model, where
+ * it is public; a pack has one too. So the two can be compared wherever they meet, and a picture
+ * can be made into what the network reads.
+ *
+ * As JSON: {"channels", "size": [height, width] | null, "input": [rows, columns] | null,
+ * "mean": [...] | null, "std": [...] | null, "classes", "names": [...] | null,
+ * "dataset": text | null, "data_hash": text | null}; null where it is not known.
+ */
+#include "data/pack/pack.h"
+#include "host/model/deploy.h"
+
+#include <jansson.h>
+
+typedef struct spx_preprocess {
+    int channels;
+    int height, width; /* of images as they are stored; 0: not known */
+    int rows, columns; /* of the network's input, at least as large: images are centred on black; 0:
+                          of a pack, which knows no network */
+    bool normalised;   /* mean and std are known */
+    double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS]; /* of pixels as 0..1 */
+    int classes;
+    char **name;                         /* [classes], UTF-8 without control characters; owned;
+                                            NULL: not known */
+    char dataset[32];                    /* "": not known */
+    char data_hash[SPX_PACK_HASH_CHARS]; /* of the pack; "": not known */
+} spx_preprocess;
+
+void spx_preprocess_clear(spx_preprocess *p); /* zeroed or filled */
+
+/** Of a pack. @return SPX_OK, SPX_EFORMAT (a class name that JSON or a terminal cannot show),
+ * SPX_ENOMEM */
+SPX_MUST_CHECK spx_status spx_preprocess_of_pack(spx_preprocess *out, const spx_pack *pack);
+
+/**
+ * Of the description of a model, checkpoint or deployed model: its "preprocessing", or, in files of
+ * 0.1.0, what "network", "classes" and "dataset" say of it.
+ * @return SPX_OK, SPX_EFORMAT naming the field, SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_preprocess_of_meta(spx_preprocess *out, const json_t *meta);
+
+/** Of a deployed model, public ones too; not trusted: it must agree with the model's shapes. */
+SPX_MUST_CHECK spx_status spx_preprocess_of_deployed(spx_preprocess *out, const spx_deploy *m);
+
+/** NULL when out of memory. */
+json_t *spx_preprocess_json(const spx_preprocess *p);
+
+/** Name of class i, or "" where it is not known. */
+const char *spx_preprocess_class(const spx_preprocess *p, int64_t i);
+
+/** How spx_preprocess_fit treats what differs. */
+typedef struct spx_preprocess_rules {
+    bool any_size;      /* sizes may differ: weights are taken, not images shown */
+    bool allow_changed; /* tell of other names, normalisation or data set instead of refusing */
+    void (*warn)(void *ctx, const char *text); /* may be NULL */
+    void *ctx;
+} spx_preprocess_rules;
+
+/**
+ * Whether images of `data` are what `model` takes. Channels, size and number of classes must agree:
+ * the size is the stored one, or the network's input; where a model's is not known, at most that.
+ * Names of classes, normalisation and data set must agree as far as both are known, unless
+ * allow_changed says so. Another pack of the same data set is told of, not refused.
+ * @param model_name, data_name  files, for messages
+ * @return SPX_OK; SPX_EINVAL naming both values
+ */
+SPX_MUST_CHECK spx_status spx_preprocess_fit(const spx_preprocess *model, const char *model_name,
+                                             const spx_preprocess *data, const char *data_name,
+                                             const spx_preprocess_rules *rules);
+
+/**
+ * A picture as the network reads it, before normalisation. One of the stored size is centred on
+ * black, one of the network's input is taken as it is; where the stored size is not known, smaller
+ * ones are centred on black.
+ * @param resize  any other: the largest middle part of the stored size's ratio is scaled to it, by
+ *                the filter of data/augment/resize.h; false: refused
+ * @param pixels  (channels, height, width)
+ * @param out     (channels, rows, columns); no overlap
+ * @return SPX_OK, SPX_EINVAL (another size; a side above SPX_RESIZE_MAX), SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_preprocess_picture(const spx_preprocess *p, int height, int width,
+                                                 const uint8_t *pixels, bool resize, uint8_t *out);
+
+#endif
