@@ -22,7 +22,7 @@ typedef enum spx_opt_type {
     SPX_OPT_INT,      /* int64_t, decimal */
     SPX_OPT_FLOAT,    /* double, finite */
     SPX_OPT_SIZE,     /* uint64_t bytes: 4096, 64K, 16M, 2G (powers of 1024) */
-    SPX_OPT_TIME,     /* double seconds: 90, 90s, 15m, 2h, 1d */
+    SPX_OPT_TIME,     /* double seconds: 90, 90s, 15m, 2h, 1d, 01:30:00, 1-12:00:00 */
     SPX_OPT_STRING,   /* const char *, valid while the command runs; NULL when not given */
     SPX_OPT_LIST,     /* spx_int_list: 0,5 */
     SPX_OPT_SHAPE,    /* spx_int_list: 3x32x32 */
@@ -44,6 +44,7 @@ typedef struct spx_device_choice {
 
 enum {
     SPX_OPT_REQUIRED = 1, /* a usage error when absent */
+    SPX_OPT_PATH = 4,     /* a text that names a file: recorded from the root */
     SPX_OPT_TRANSIENT = 2 /* left out of the resolved configuration (where output goes, --json) */
 };
 
@@ -175,12 +176,14 @@ json_t *spx_cli_name_json(const char *name);
 /**
  * All options with their final values, for a run directory. The text can be read back by --config.
  * @param text  NUL-terminated, freed by the caller with free
- * @return SPX_OK, SPX_ENOMEM, SPX_EINVAL (a string that no INI file or JSON can hold)
+ * @return SPX_OK, SPX_ENOMEM, SPX_EINVAL (a string that is not UTF-8)
  */
 SPX_MUST_CHECK spx_status spx_cli_resolved_ini(const spx_cli *cli, char **text);
 /** The same as a JSON object (numbers, booleans, arrays); NULL when out of memory, or refused as
  * above. */
 json_t *spx_cli_resolved_json(const spx_cli *cli);
+/** Likewise, with files named as they were given. */
+json_t *spx_cli_typed_json(const spx_cli *cli);
 /** Likewise, with the values that options have when they are not given. */
 json_t *spx_cli_default_json(const spx_cli *cli);
 

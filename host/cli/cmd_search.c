@@ -16,7 +16,7 @@ typedef struct values {
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to search on"),
+    SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to search on", .flags = SPX_OPT_PATH),
     SPX_RUN_OPTIONS(values),
     SPX_OPT(INT, values, order, "order", "1|2", "2", "order of the alphas' gradient", .min = 1,
             .max = 2),
@@ -49,7 +49,7 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, validate_images, "validate-images", "N", "0",
             "images of a validation; 0: the whole half", .min = 0, .max = 1e9),
     SPX_OPT(STRING, values, init_from, "init-from", "FILE", NULL,
-            "begin with the weights and alphas of a checkpoint"),
+            "begin with the weights and alphas of a checkpoint", .flags = SPX_OPT_PATH),
     {0}};
 
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_search_options *o)

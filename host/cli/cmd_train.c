@@ -21,12 +21,12 @@ typedef struct values {
 
 static const spx_option options[] = {
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to train and evaluate on",
-            .flags = SPX_OPT_REQUIRED),
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_PATH),
     SPX_RUN_OPTIONS(values),
     SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
-            "published, or a file in JSON or the published text form"),
+            "published, or a file in JSON or the published text form", .flags = SPX_OPT_PATH),
     SPX_OPT(STRING, values, plan, "plan", "FILE", NULL,
-            "what sphynx plan --json printed; in place of the next three"),
+            "what sphynx plan --json printed; in place of the next three", .flags = SPX_OPT_PATH),
     SPX_OPT(INT, values, init_channels, "init-channels", "C", "5", "initial channels", .min = 1,
             .max = 4096),
     SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1, .max = SPX_MAX_LAYERS),
@@ -64,8 +64,7 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
             .max = 1e6),
     SPX_OPT(STRING, values, init_from, "init-from", "FILE", NULL,
-            "begin with the weights of a model"),
-    SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
+            "begin with the weights of a model", .flags = SPX_OPT_PATH),
     {0}};
 
 #define PLAN_BYTES ((size_t)1 << 20)

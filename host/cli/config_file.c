@@ -1,25 +1,25 @@
-/* The --config file and the resolved configuration: INI in, INI and JSON out. */
+/* The --config file and the resolved configuration: INI in, INI and JSON out. Lines may be of any
+ * length, and a text in quotes holds anything that JSON does. */
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/options_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/text.h"
 
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_BYTES_MAX ((size_t)1 << 20)
-#define LINE_BYTES_MAX ((size_t)190) /* inih cuts lines at 200, silently */
+#define BLANKS " \t\r\v\f"
 
-/* One load: the text being read, where inih is in it, and the first failure. */
+/* One load. */
 typedef struct loader {
     spx_cli *cli;
     const spx_command *const *commands;
     const char *path;
-    const char *next;
     int line;
-    spx_status st;
+    bool applies; /* the section's keys are for the running verb */
 } loader;
 
 static spx_status complain(const loader *l, const char *fmt, const char *what)
@@ -27,27 +27,6 @@ static spx_status complain(const loader *l, const char *fmt, const char *what)
     char text[256];
     (void)snprintf(text, sizeof text, fmt, what);
     return SPX_FAIL(SPX_EINVAL, "%s:%d: %s", l->path, l->line, text);
-}
-
-/* inih's line source. Counts lines and drops indentation, which inih would take
- * for a continuation. */
-static char *next_line(char *out, int room, void *stream)
-{
-    loader *l = stream;
-    size_t n = strcspn(l->next, "\n"), indent = strspn(l->next, " \t\r");
-    if (*l->next == '\0' || l->st != SPX_OK) {
-        return NULL;
-    }
-    l->line++;
-    if (n > LINE_BYTES_MAX || n + 1 > (size_t)room) {
-        l->st = complain(l, "line longer than %s bytes", "190");
-        return NULL;
-    }
-    indent = indent < n ? indent : n;
-    memcpy(out, l->next + indent, n - indent);
-    out[n - indent] = '\0';
-    l->next += n + (l->next[n] == '\n');
-    return out;
 }
 
 /* Whether a section is named like a command that can be run ("plan", "data pack"). */
@@ -65,15 +44,12 @@ static bool names_command(const spx_command *const *commands, const char *sectio
 }
 
 /* Whether keys of this section are for the running verb; an unknown section is an error. */
-static bool section_applies(loader *l, const char *section)
+static spx_status enter_section(loader *l, const char *section)
 {
-    if (section[0] == '\0' || strcmp(section, l->cli->verb) == 0) {
-        return true;
-    }
-    if (!names_command(l->commands, section)) {
-        l->st = complain(l, "section [%s] names no command", section);
-    }
-    return false;
+    l->applies = section[0] == '\0' || strcmp(section, l->cli->verb) == 0;
+    return l->applies || names_command(l->commands, section)
+               ? SPX_OK
+               : complain(l, "section [%s] names no command", section);
 }
 
 static spx_status keep_text(spx_cli *cli, const char *text, const char **kept)
@@ -92,52 +68,148 @@ static spx_status keep_text(spx_cli *cli, const char *text, const char **kept)
     return SPX_OK;
 }
 
-/* inih's callback; 1 goes on. Failures are kept in l->st, the first one wins. */
-static int on_key(void *user, const char *section, const char *name, const char *value)
+/* Takes one pair; the value's copy lives as long as the command. */
+static spx_status take(loader *l, const char *name, const char *value)
 {
-    loader *l = user;
     const spx_option *o;
     const char *kept = NULL;
     void *field;
     size_t index;
-    if (l->st != SPX_OK || !section_applies(l, section)) {
-        return 1;
+    if (!l->applies) {
+        return SPX_OK;
     }
     if (!spx_option_find(l->cli, name, &index) || strcmp(name, "config") == 0 ||
         strcmp(name, "help") == 0) {
-        l->st = complain(l, "unknown key '%s'", name);
-        return 1;
+        return complain(l, "unknown key '%s'", name);
     }
     o = spx_option_at(l->cli, index, &field);
-    l->st = keep_text(l->cli, value, &kept);
-    if (l->st == SPX_OK && spx_option_parse(o, kept, field) != SPX_OK) {
-        l->st = spx_fail_context(SPX_EINVAL, "%s:%d", l->path, l->line);
-    }
+    SPX_RETURN_IF(keep_text(l->cli, value, &kept));
     l->cli->given[index] = 1;
-    return 1;
+    return spx_option_parse(o, kept, field) == SPX_OK
+               ? SPX_OK
+               : spx_fail_context(SPX_EINVAL, "%s:%d", l->path, l->line);
+}
+
+/* Cuts blanks at the end; the text's length. */
+static size_t trim(char *text)
+{
+    size_t n = strlen(text);
+    while (n > 0 && strchr(BLANKS, text[n - 1]) != NULL) {
+        n--;
+    }
+    text[n] = '\0';
+    return n;
+}
+
+/* Cuts a comment: a semicolon behind a blank. */
+static void cut_comment(char *text)
+{
+    for (char *at = strchr(text, ';'); at != NULL; at = strchr(at + 1, ';')) {
+        if (at == text || strchr(BLANKS, at[-1]) != NULL) {
+            *at = '\0';
+            return;
+        }
+    }
+}
+
+/* Takes a value in quotes, written as a JSON string. */
+static spx_status take_quoted(loader *l, const char *name, const char *text)
+{
+    json_error_t error;
+    json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, &error);
+    const char *rest = value != NULL ? text + error.position : "x";
+    spx_status st;
+    rest += strspn(rest, BLANKS);
+    st = *rest == '\0' || *rest == ';'
+             ? take(l, name, json_string_value(value))
+             : complain(l, "%s: expected a text in quotes, as JSON writes it", name);
+    json_decref(value);
+    return st;
+}
+
+/* One line, which is cut up in place. */
+static spx_status take_line(loader *l, char *line)
+{
+    char *end;
+    line += strspn(line, BLANKS);
+    if (*line == '\0' || *line == '#' || *line == ';') {
+        return SPX_OK;
+    }
+    end = line + strcspn(line, *line == '[' ? "]" : "=:");
+    if (*end == '\0') {
+        return complain(l, "expected %s", "'name = value'");
+    }
+    *end++ = '\0';
+    if (*line == '[') {
+        return enter_section(l, line + 1);
+    }
+    (void)trim(line);
+    end += strspn(end, BLANKS);
+    if (*end == '"') {
+        return take_quoted(l, line, end);
+    }
+    cut_comment(end);
+    (void)trim(end);
+    return take(l, line, end);
+}
+
+static spx_status take_lines(loader *l, char *text)
+{
+    char *next;
+    for (; text != NULL; text = next) {
+        next = strchr(text, '\n');
+        if (next != NULL) {
+            *next++ = '\0';
+        }
+        l->line++;
+        SPX_RETURN_IF(take_line(l, text));
+    }
+    return SPX_OK;
 }
 
 spx_status spx_options_load(spx_cli *cli, const char *path, const spx_command *const *commands)
 {
-    loader l = {.cli = cli, .commands = commands, .path = path, .st = SPX_OK};
+    loader l = {.cli = cli, .commands = commands, .path = path, .applies = true};
     char *text;
     size_t bytes;
-    int bad_line;
+    spx_status st;
     SPX_RETURN_IF(spx_text_read(path, FILE_BYTES_MAX, &text, &bytes));
-    l.next = text;
-    bad_line = ini_parse_stream(next_line, &l, on_key, &l);
+    st = take_lines(&l, text);
     spx_free(text);
-    if (l.st == SPX_OK && bad_line != 0) {
-        l.line = bad_line;
-        l.st = complain(&l, "expected %s", "'name = value'");
-    }
-    if (l.st == SPX_EINVAL) {
+    if (st == SPX_EINVAL) {
         cli->usage_error = true;
     }
-    return l.st;
+    return st;
 }
 
-static json_t *options_json(const spx_cli *cli, bool defaults)
+/* ---- resolved ---- */
+
+/* A file's path from the root, so that a record can be read elsewhere; NULL: no memory. */
+static json_t *absolute(const spx_option *o, const char *path)
+{
+    char *folder = NULL;
+    json_t *j;
+    if (path[0] == '/' || path[0] == '\0' || strcmp(path, "-") == 0 ||
+        (o->def != NULL && strcmp(path, o->def) == 0)) { /* a name, "published" */
+        return json_string(path);
+    }
+    folder = getcwd(NULL, 0);
+    j = folder != NULL ? json_sprintf("%s/%s", folder, path) : json_string(path);
+    free(folder);
+    return j;
+}
+
+/* An option's value as JSON; whole: files by their paths from the root. */
+static json_t *value_of(const spx_option *o, const void *field, bool whole)
+{
+    const char *const *text = field;
+    return whole && (o->flags & SPX_OPT_PATH) != 0 && *text != NULL ? absolute(o, *text)
+                                                                    : spx_option_json(o, field);
+}
+
+typedef enum which { RESOLVED, TYPED, DEFAULTS } which;
+
+static json_t *options_json(const spx_cli *cli, which w)
 {
     json_t *object = json_object();
     const spx_option *o;
@@ -145,8 +217,8 @@ static json_t *options_json(const spx_cli *cli, bool defaults)
     for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
         if ((o->flags & SPX_OPT_TRANSIENT) == 0 &&
             json_object_set_new(object, o->name,
-                                defaults ? spx_option_default_json(o)
-                                         : spx_option_json(o, field)) != 0) {
+                                w == DEFAULTS ? spx_option_default_json(o)
+                                              : value_of(o, field, w == RESOLVED)) != 0) {
             json_decref(object);
             return NULL;
         }
@@ -156,12 +228,17 @@ static json_t *options_json(const spx_cli *cli, bool defaults)
 
 json_t *spx_cli_resolved_json(const spx_cli *cli)
 {
-    return options_json(cli, false);
+    return options_json(cli, RESOLVED);
+}
+
+json_t *spx_cli_typed_json(const spx_cli *cli)
+{
+    return options_json(cli, TYPED);
 }
 
 json_t *spx_cli_default_json(const spx_cli *cli)
 {
-    return options_json(cli, true);
+    return options_json(cli, DEFAULTS);
 }
 
 /* The shortest decimal that reads back to the same number. */
@@ -177,19 +254,33 @@ static void print_real(FILE *out, double v)
     (void)fputs(text, out);
 }
 
-/* Whether inih reads "name = text" back as it was. */
-static bool fits_a_line(const char *name, const char *text)
+/* Whether "name = text" is read back as it was; else it is put in quotes. */
+static bool is_plain(const char *text)
 {
-    static const char blanks[] = " \t\v\f";
     const size_t n = strlen(text);
-    return strpbrk(text, "\n\r;") == NULL && strlen(name) + 3 + n <= LINE_BYTES_MAX &&
-           (n == 0 || (strchr(blanks, text[0]) == NULL && strchr(blanks, text[n - 1]) == NULL));
+    for (size_t i = 0; i < n; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == ';') {
+            return false;
+        }
+    }
+    return n == 0 || (text[0] != '"' && text[0] != ' ' && text[n - 1] != ' ');
+}
+
+static void print_text(FILE *out, const json_t *value)
+{
+    char *quoted;
+    if (is_plain(json_string_value(value))) {
+        (void)fputs(json_string_value(value), out);
+    } else {
+        quoted = json_dumps(value, JSON_ENCODE_ANY);
+        (void)fputs(quoted != NULL ? quoted : "", out);
+        free(quoted);
+    }
 }
 
 /* Writes one value the way --config reads it. */
-static spx_status print_value(FILE *out, const spx_option *o, const json_t *value)
+static void print_value(FILE *out, const spx_option *o, const json_t *value)
 {
-    const char *text = json_string_value(value);
     if (json_is_boolean(value)) {
         (void)fputs(json_is_true(value) ? "true" : "false", out);
     } else if (json_is_integer(value)) {
@@ -205,15 +296,8 @@ static spx_status print_value(FILE *out, const spx_option *o, const json_t *valu
                           (long long)json_integer_value(json_array_get(value, i)));
         }
     } else {
-        if (!fits_a_line(o->name, text)) {
-            return SPX_FAIL(SPX_EINVAL,
-                            "--%s: a text with ';' or a line break, with blanks around it, or of "
-                            "over %zu bytes cannot be kept in a configuration file",
-                            o->name, LINE_BYTES_MAX - 3 - strlen(o->name));
-        }
-        (void)fputs(text, out);
+        print_text(out, value);
     }
-    return SPX_OK;
 }
 
 /* Unset strings and lists have no INI form: the default is to leave them out. */
@@ -239,12 +323,12 @@ spx_status spx_cli_resolved_ini(const spx_cli *cli, char **text)
         if ((o->flags & SPX_OPT_TRANSIENT) != 0) {
             continue;
         }
-        value = spx_option_json(o, field);
+        value = value_of(o, field, true);
         if (value == NULL) {
             st = SPX_FAIL(SPX_EINVAL, "--%s: not UTF-8 text, as a run's record has to be", o->name);
         } else if (has_value(value)) {
             (void)fprintf(out, "%s = ", o->name);
-            st = print_value(out, o, value);
+            print_value(out, o, value);
             (void)fputc('\n', out);
         }
         json_decref(value);

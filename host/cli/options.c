@@ -135,11 +135,44 @@ static spx_status parse_size(const spx_option *o, const char *text, uint64_t *ou
     return check_range(o, text, v);
 }
 
+/* "M:S", "H:M:S", "D-H", "D-H:M", "D-H:M:S", as Slurm writes times, into seconds. */
+static bool scan_clock(const char *text, double *out)
+{
+    static const int64_t scales[] = {3600, 60, 1};
+    int64_t field[3] = {0, 0, 0}, days = 0;
+    size_t n = 0;
+    const char *at = text, *end;
+    const bool has_days = scan_int(at, &days, &end) && *end == '-';
+    if (has_days) {
+        at = end + 1;
+    } else {
+        days = 0;
+    }
+    for (;; at = end + 1) {
+        if (n == 3 || !scan_int(at, &field[n], &end) || field[n] < 0 || field[n] > 1000000 ||
+            (n > 0 && field[n] > 59)) {
+            return false;
+        }
+        n++;
+        if (*end != ':') {
+            break;
+        }
+    }
+    if (*end != '\0' || days < 0 || days > 1000000 || (!has_days && n < 2)) {
+        return false;
+    }
+    *out = 86400.0 * (double)days;
+    for (size_t i = 0; i < n; i++) { /* two fields alone are minutes and seconds */
+        *out += (double)(field[i] * scales[i + (!has_days && n == 2 ? 1 : 0)]);
+    }
+    return true;
+}
+
 static spx_status parse_time(const spx_option *o, const char *text, double *out)
 {
     static const double scales[] = {1, 60, 3600, 86400};
-    if (!scan_scaled(text, "smhd", scales, out)) {
-        return bad_value(o, text, "a time, such as 90, 15m or 2h");
+    if (!scan_clock(text, out) && !scan_scaled(text, "smhd", scales, out)) {
+        return bad_value(o, text, "a time, such as 90, 15m, 2h or 01:30:00");
     }
     return check_range(o, text, *out);
 }

@@ -27,7 +27,7 @@ typedef struct spx_run_values {
         SPX_OPT(INT, STRUCT, run.log_every, "log-every", "N", "50",                                \
                 "steps between lines of the log; 0: one per epoch", .min = 0, .max = 1e15),        \
         SPX_OPT(TIME, STRUCT, run.time_limit, "time-limit", "TIME", "0",                           \
-                "save and exit with 75 after so long (90, 15m, 2h); 0: no limit", .min = 0,        \
+                "save and exit with 75 after so long (90, 15m, 01:30:00); 0: no limit", .min = 0,  \
                 .max = 1e9)
 
 /** Opens the session of a command; options that resuming may change are those above and --data. */

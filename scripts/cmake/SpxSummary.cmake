@@ -29,7 +29,7 @@ if(BUILD_TESTING AND CMOCKA_FOUND)
 endif()
 message(STATUS "sphynx ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_C_COMPILER_ID} "
                "${CMAKE_C_COMPILER_VERSION}, sanitizers: ${SPX_SANITIZE}")
-message(STATUS "  HDF5 ${HDF5_VERSION}, jansson ${JANSSON_VERSION}, inih ${INIH_VERSION}, "
+message(STATUS "  HDF5 ${HDF5_VERSION}, jansson ${JANSSON_VERSION}, "
                "libsodium ${SODIUM_VERSION}, "
                "OpenSSL ${OPENSSL_VERSION}, zlib ${ZLIB_VERSION}, libpng ${PNG_VERSION}")
 message(STATUS "  oneDNN: ${onednn}")

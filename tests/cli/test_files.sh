@@ -32,5 +32,20 @@ check "onto a device" 0 "$sphynx" inspect --genotype "$OUT/drawn/genotype.json" 
     >"$OUT/stdout" 2>"$OUT/stderr" || fail "onto a pipe"
 for _ in $(seq 100); do [ -s "$OUT/piped" ] && break || sleep 0.05; done
 [ -s "$OUT/piped" ] || fail "nothing came through the pipe"
+# ---- names of every kind, in a run's record too ----
+odd="$OUT/$(printf 'd%.0s' {1..190})/a ;b #c \"d\" e"
+mkdir -p "$odd"
+cp "$pack" "$odd/p.h5"
+check "train on an odd name" 0 "${train[@]}" --data "$odd/p.h5" --out "$odd/run"
+check "resume it by its record" 0 "$sphynx" train --config "$odd/run/config.ini" --resume \
+    --out "$odd/run"
+# Recorded from the root: found from another folder.
+(cd "$OUT" && check "train on a relative name" 0 "${train[@]}" --data pack.h5 --out "$OUT/relative" &&
+    [ "$failures" -eq 0 ]) || fail "a relative name"
+check "export from elsewhere" 0 "$sphynx" export --model "$OUT/relative" -o "$OUT/deployed.h5" \
+    --threads 1
+check "a config elsewhere" 0 "$sphynx" train --config "$OUT/relative/config.ini" --resume \
+    --out "$OUT/relative"
+
 [ -z "$(find "$OUT" -name '*.tmp')" ] || fail "left behind: $(find "$OUT" -name '*.tmp')"
 finish

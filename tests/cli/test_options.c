@@ -8,7 +8,7 @@ typedef struct values {
     int64_t number, bounded;
     double real, seconds;
     uint64_t bytes;
-    const char *text;
+    const char *text, *file;
     spx_int_list list, shape;
     int choice;
 } values;
@@ -21,6 +21,7 @@ static const spx_option options[] = {
     SPX_OPT(TIME, values, seconds, "time", "T", "0", "a time"),
     SPX_OPT(SIZE, values, bytes, "size", "B", "4K", "a size"),
     SPX_OPT(STRING, values, text, "text", "S", NULL, "a text", .letter = 'o'),
+    SPX_OPT(STRING, values, file, "file", "F", "none", "a file, or none", .flags = SPX_OPT_PATH),
     SPX_OPT(LIST, values, list, "list", "I,J", NULL, "a list", .min = 0, .max = 100),
     SPX_OPT(SHAPE, values, shape, "shape", "CxHxW", "3x32x32", "a shape"),
     SPX_OPT(ENUM, values, choice, "choice", "red|green|blue", "green", "a choice"),
@@ -115,18 +116,34 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Splits line at blanks and runs it as "sphynx line". */
-static int run_line(const char *line)
+static char program[] = "sphynx";
+
+static void forget(void)
 {
-    static char program[] = "sphynx";
-    char copy[1024];
-    char *argv[32] = {program};
-    int argc = 1;
-    (void)snprintf(copy, sizeof copy, "%s", line);
     free(seen.ini);
     json_decref(seen.resolved);
     json_decref(seen.defaults);
     memset(&seen, 0, sizeof seen);
+}
+
+/* Runs "sphynx probe --text TEXT". */
+static int run_text(const char *text)
+{
+    char copy[2048], verb[] = "probe", option[] = "--text";
+    char *argv[] = {program, verb, option, copy};
+    (void)snprintf(copy, sizeof copy, "%s", text);
+    forget();
+    return spx_cli_main(4, argv, commands);
+}
+
+/* Splits line at blanks and runs it as "sphynx line". */
+static int run_line(const char *line)
+{
+    char copy[1024];
+    char *argv[32] = {program};
+    int argc = 1;
+    (void)snprintf(copy, sizeof copy, "%s", line);
+    forget();
     for (char *p = strtok(copy, " "); p != NULL; p = strtok(NULL, " ")) {
         argv[argc++] = p;
     }
@@ -211,6 +228,24 @@ SPX_TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag)
     assert_false(seen.v.flag);
 }
 
+SPX_TEST(times_are_read_as_schedulers_write_them)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *text;
+        double seconds;
+    } cases[] = {{"90", 90},       {"1.5h", 5400},        {"90m", 5400},
+                 {"2d", 172800},   {"01:30:00", 5400},    {"100:00:01", 360001},
+                 {"90:00", 5400},  {"1-00:00:00", 86400}, {"2-03:04:05", 183845},
+                 {"1-12", 129600}, {"0-00:30", 1800}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "probe --time %s", cases[i].text);
+        assert_int_equal(run_line(line), 0);
+        assert_true(seen.v.seconds == cases[i].seconds);
+    }
+}
+
 SPX_TEST(two_dashes_end_the_options)
 {
     SPX_UNUSED;
@@ -257,6 +292,13 @@ SPX_TEST(bad_usage_exits_2_and_runs_nothing)
         "probe --time -1",
         "probe --time 1w",
         "probe --time 1hh",
+        "probe --time 1:60",
+        "probe --time 1:2:3:4",
+        "probe --time 1-",
+        "probe --time 1-2-3",
+        "probe --time :5",
+        "probe --time 1:5s",
+        "probe --time 1:+5",
         "probe --size 1.5",
         "probe --size -1K",
         "probe --size 99999999999999999999",
@@ -339,10 +381,10 @@ SPX_TEST(a_bad_configuration_names_file_and_line)
     } cases[] = {
         {"number = 1\nnothing = 2\n", "c.ini:2: "},
         {"\n\nnumber = x\n", "c.ini:3: "},
-        {"number = 1\n[nothing]\nnumber = 2\n", "c.ini:3: "},
-        {"[group]\nnumber = 2\n", "c.ini:2: "}, /* cannot be run: whose keys would these be? */
-        {"[group stop]\nx = 1\n[group nothing]\nx = 2\n", "c.ini:4: "},
-        {"[probe nothing]\nnumber = 2\n", "c.ini:2: "},
+        {"number = 1\n[nothing]\nnumber = 2\n", "c.ini:2: "},
+        {"[group]\nnumber = 2\n", "c.ini:1: "}, /* cannot be run: whose keys would these be? */
+        {"[group stop]\nx = 1\n[group nothing]\nx = 2\n", "c.ini:3: "},
+        {"[probe nothing]\nnumber = 2\n", "c.ini:1: "},
         {"number\n", "c.ini:1: "},
         {"[probe\nnumber = 1\n", "c.ini:1: "},
         {"config = other.ini\n", "c.ini:1: "},
@@ -357,15 +399,38 @@ SPX_TEST(a_bad_configuration_names_file_and_line)
     }
 }
 
-SPX_TEST(long_lines_and_binary_files_are_refused_rather_than_cut)
+SPX_TEST(a_binary_file_is_no_configuration)
 {
     SPX_UNUSED;
-    char text[512] = "text = ";
-    memset(text + 7, 'a', 300);
-    assert_int_equal(run_with_config(text, ""), SPX_EXIT_USAGE);
     assert_int_equal(run_line("probe --config /nonexistent"), SPX_EXIT_FAILED);
     assert_int_equal(run_line("probe --config /proc/self/exe"), SPX_EXIT_FAILED);
     assert_int_equal(seen.runs, 0);
+}
+
+/* The comments, blanks and quotes of an INI file. */
+SPX_TEST(lines_are_read_as_they_are_meant)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *text, *value;
+    } cases[] = {
+        {"text = a b ; comment\n", "a b"},
+        {"text: a;b\n", "a;b"}, /* no blank before it */
+        {"text=#5\n", "#5"},
+        {"\xEF\xBB\xBFtext = a\r\n", "a"},
+        {"text = \"a ;b\" ; comment\n", "a ;b"},
+        {"text = \" \\\"\\n\\u00e4 \"", " \"\n\xc3\xa4 "},
+        {"text = a=b:c\n", "a=b:c"},
+    };
+    static const char *const bad[] = {"text = \"a", "text = \"a\" b", "text = \"\\x\""};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(run_with_config(cases[i].text, ""), 0);
+        assert_string_equal(seen.text, cases[i].value);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(run_with_config(bad[i], ""), SPX_EXIT_USAGE);
+        assert_non_null(strstr(spx_error_message(), "c.ini:1: "));
+    }
 }
 
 SPX_TEST(the_resolved_configuration_reads_back_to_the_same)
@@ -385,16 +450,46 @@ SPX_TEST(the_resolved_configuration_reads_back_to_the_same)
     assert_true(json_equal(first, seen.resolved));
     assert_string_equal(ini, seen.ini);
     json_decref(first);
-    char line[256] = "probe --text ";
-    memset(line + 13, 'a', 183); /* "text = " and this are the longest line */
-    assert_int_equal(run_line(line), 0);
-    (void)snprintf(ini, sizeof ini, "%s", seen.ini);
-    assert_int_equal(run_with_config(ini, ""), 0);
-    assert_string_equal(ini, seen.ini);
-    line[13 + 183] = 'a';
-    assert_int_equal(run_line(line), SPX_EXIT_FAILED);
-    /* an INI file would read "a ;b" back as "a" */
-    assert_int_equal(run_line("probe --text a;b"), SPX_EXIT_FAILED);
+}
+
+SPX_TEST(every_text_is_kept_in_the_configuration)
+{
+    SPX_UNUSED;
+    static const char *const texts[] = {"a;b",     "a ;b",    "#a",        "\"a\"",
+                                        " a ",     "a\nb",    "\t[probe]", "\xc3\xa4 = \\",
+                                        "a \"b\"", "a = b:c", ""};
+    char ini[4096], longest[1500];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    for (size_t i = 0; i <= sizeof texts / sizeof texts[0]; i++) {
+        const char *text = i < sizeof texts / sizeof texts[0] ? texts[i] : longest;
+        json_t *first;
+        assert_int_equal(run_text(text), 0);
+        (void)snprintf(ini, sizeof ini, "%s", seen.ini);
+        first = json_incref(seen.resolved);
+        assert_string_equal(json_string_value(json_object_get(first, "text")), text);
+        assert_int_equal(run_with_config(ini, ""), 0);
+        assert_true(json_equal(first, seen.resolved));
+        json_decref(first);
+    }
+    assert_int_equal(run_text("\xff"), SPX_EXIT_FAILED); /* not UTF-8 */
+}
+
+SPX_TEST(files_are_recorded_from_the_root)
+{
+    SPX_UNUSED;
+    char here[1024], want[1100];
+    assert_non_null(getcwd(here, sizeof here));
+    (void)snprintf(want, sizeof want, "%s/a/b.h5", here);
+    assert_int_equal(run_line("probe --file a/b.h5"), 0);
+    assert_string_equal(json_string_value(json_object_get(seen.resolved, "file")), want);
+    assert_non_null(strstr(seen.ini, want));
+    assert_int_equal(run_line("probe --file /a/b.h5"), 0);
+    assert_string_equal(json_string_value(json_object_get(seen.resolved, "file")), "/a/b.h5");
+    assert_int_equal(run_line("probe --file -"), 0);
+    assert_string_equal(json_string_value(json_object_get(seen.resolved, "file")), "-");
+    assert_int_equal(run_line("probe"), 0); /* a default is a name */
+    assert_string_equal(json_string_value(json_object_get(seen.resolved, "file")), "none");
 }
 
 SPX_TEST(a_device_is_read_and_written_back)
@@ -442,13 +537,17 @@ int main(void)
         TEST(every_type_and_every_way_of_writing_it_is_read),
         TEST(lists_are_as_long_as_what_is_given),
         TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag),
+        TEST(times_are_read_as_schedulers_write_them),
         TEST(two_dashes_end_the_options),
         TEST(bad_usage_exits_2_and_runs_nothing),
         TEST(exit_codes_tell_failure_from_requeue),
         TEST(help_is_data_and_runs_nothing),
         TEST(the_command_line_wins_over_the_file_and_the_file_over_defaults),
         TEST(a_bad_configuration_names_file_and_line),
-        TEST(long_lines_and_binary_files_are_refused_rather_than_cut),
+        TEST(a_binary_file_is_no_configuration),
+        TEST(lines_are_read_as_they_are_meant),
+        TEST(every_text_is_kept_in_the_configuration),
+        TEST(files_are_recorded_from_the_root),
         TEST(the_resolved_configuration_reads_back_to_the_same),
         TEST(a_device_is_read_and_written_back),
         TEST(stream_options_follow_the_command_line_and_refuse_absent_devices),
