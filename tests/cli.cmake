@@ -9,6 +9,9 @@ add_library(lacking_fs MODULE cli/lacking_fs.c)
 add_test(NAME cli_files
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_files.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack> $<TARGET_FILE:lacking_fs>)
+add_test(NAME cli_resume
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_resume.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)
 add_test(NAME cli_private
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_private.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)

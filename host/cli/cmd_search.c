@@ -125,7 +125,7 @@ static spx_status run_random(spx_cli *cli, const values *v)
     spx_genotype g;
     spx_status st;
     spx_genotype_random((uint64_t)cli->seed, &g);
-    SPX_RETURN_IF(spx_run_open(cli, &v->run, &s));
+    SPX_RETURN_IF(spx_run_open(cli, &v->run, json_object(), &s));
     spx_session_warn(&s, spx_run_warn, &talk);
     st = spx_genotype_save(&s, &g);
     spx_session_close(&s, st);
@@ -137,7 +137,13 @@ static spx_status search(spx_cli *cli, const values *v, const spx_search_options
 {
     spx_session s;
     spx_status st;
-    SPX_RETURN_IF(spx_run_open(cli, &v->run, &s));
+    json_t *inputs = json_pack("{s:s}", "data", o->pack->hash);
+    st = spx_run_add_file(inputs, "init-from", v->init_from, v->run.resume);
+    if (st != SPX_OK) {
+        json_decref(inputs);
+        return st;
+    }
+    SPX_RETURN_IF(spx_run_open(cli, &v->run, inputs, &s));
     st = spx_search_run(&s, o, r);
     spx_session_close(&s, st);
     return st;

@@ -7,6 +7,7 @@
 #include "search/final/train_run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct values {
@@ -16,7 +17,7 @@ typedef struct values {
     int schedule;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema;
-    bool flip, allow_changed;
+    bool flip;
 } values;
 
 static const spx_option options[] = {
@@ -198,11 +199,40 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
         .log_every = v->run.log_every,
         .eval_every = v->eval_every,
         .init_from = v->init_from,
-        .allow_changed = v->allow_changed,
+        .allow_changed = v->run.allow_changed,
         .show = spx_run_show,
         .warn = spx_run_warn};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->schedule));
     return fill_spec(cli, v, pack, &o->spec);
+}
+
+/* What the run is begun with; see spx_run_open. */
+static spx_status inputs_of(const values *v, const spx_train_options *o, json_t **out)
+{
+    const spx_final_spec *f = &o->spec;
+    char *genotype = spx_genotype_json(&f->genotype);
+    json_t *j = json_pack("{s:s, s:o?}", "data", o->pack->hash, "genotype",
+                          genotype != NULL ? json_loads(genotype, 0, NULL) : NULL);
+    json_t *at = json_array();
+    spx_status st;
+    free(genotype);
+    for (int i = 0; i < f->n_reduce; i++) {
+        (void)json_array_append_new(at, json_integer(f->reduce_at[i]));
+    }
+    if (v->plan != NULL) {
+        (void)json_object_set_new(j, "plan",
+                                  json_pack("{s:I, s:I, s:O}", "init_channels",
+                                            (json_int_t)f->init_channels, "layers",
+                                            (json_int_t)f->layers, "reduce_at", at));
+    }
+    json_decref(at);
+    st = spx_run_add_file(j, "init-from", v->init_from, v->run.resume);
+    if (st != SPX_OK) {
+        json_decref(j);
+        j = NULL;
+    }
+    *out = j;
+    return st;
 }
 
 static spx_status print_result(const spx_cli *cli, const char *folder, const spx_train_result *r)
@@ -233,11 +263,13 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_train_result r;
     spx_session s = {0};
     spx_pack *pack = NULL;
+    json_t *inputs;
     spx_status st;
     SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD_ALL), end);
     SPX_TRY(st, fill(cli, v, pack, &o), end);
     o.ctx = &talk;
-    SPX_TRY(st, spx_run_open(cli, &v->run, &s), end);
+    SPX_TRY(st, inputs_of(v, &o, &inputs), end);
+    SPX_TRY(st, spx_run_open(cli, &v->run, inputs, &s), end);
     st = spx_train_run(&s, &o, &r);
     spx_run_talk_end(&talk);
 end:

@@ -1,8 +1,27 @@
 #include "host/cli/run_talk.h"
 
+#include "host/h5/h5_file.h"
+
 #include <stdlib.h>
 
-spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s)
+spx_status spx_run_add_file(json_t *inputs, const char *name, const char *path, bool resume)
+{
+    char hex[SPX_H5_DIGEST_CHARS];
+    spx_status st;
+    if (path == NULL) {
+        return SPX_OK;
+    }
+    st = spx_h5_file_digest(path, hex);
+    if (st == SPX_ENOTFOUND && resume) {
+        return SPX_OK;
+    }
+    if (st == SPX_OK && json_object_set_new(inputs, name, json_string(hex)) != 0) {
+        st = SPX_FAIL(SPX_ENOMEM, "%s", path);
+    }
+    return st;
+}
+
+spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, json_t *inputs, spx_session *s)
 {
     static const char *const changeable[] = {"data",          "max-steps",  "save-every",
                                              "log-every",     "time-limit", "threads",
@@ -10,6 +29,8 @@ spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s)
     spx_session_options o = {.path = v->out,
                              .resume = v->resume,
                              .verb = cli->verb,
+                             .inputs = inputs,
+                             .allow_changed = v->allow_changed,
                              .changeable = changeable,
                              .time_limit = v->time_limit};
     char *ini = NULL;
@@ -18,12 +39,16 @@ spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s)
     SPX_TRY(st, spx_cli_resolved_ini(cli, &ini), end); /* first: it says what cannot be kept */
     o.ini = ini;
     o.config = spx_cli_resolved_json(cli);
+    o.typed = spx_cli_typed_json(cli);
     o.defaults = spx_cli_default_json(cli);
-    st = o.config != NULL && o.defaults != NULL ? spx_session_open(s, &o)
-                                                : SPX_FAIL(SPX_ENOMEM, "configuration");
+    st = inputs != NULL && o.config != NULL && o.typed != NULL && o.defaults != NULL
+             ? spx_session_open(s, &o)
+             : SPX_FAIL(SPX_ENOMEM, "configuration");
 end:
     json_decref(o.config); /* the session keeps its own reference */
+    json_decref(o.typed);
     json_decref(o.defaults);
+    json_decref(inputs);
     free(ini);
     return st;
 }

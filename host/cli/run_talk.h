@@ -10,7 +10,7 @@
 /** Options of every such command; a row each in its table. */
 typedef struct spx_run_values {
     const char *out;
-    bool resume;
+    bool resume, allow_changed;
     int64_t max_steps, save_every, log_every;
     double time_limit;
 } spx_run_values;
@@ -20,6 +20,9 @@ typedef struct spx_run_values {
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT),                                        \
         SPX_OPT(FLAG, STRUCT, run.resume, "resume", NULL, "false",                                 \
                 "go on with the run in that folder, if there is one", .flags = SPX_OPT_TRANSIENT), \
+        SPX_OPT(FLAG, STRUCT, run.allow_changed, "allow-changed", NULL, "false",                   \
+                "resume, or begin --init-from, although the contents of files differ",             \
+                .flags = SPX_OPT_TRANSIENT),                                                       \
         SPX_OPT(INT, STRUCT, run.max_steps, "max-steps", "N", "0",                                 \
                 "end after so many steps in all; 0: no limit", .min = 0, .max = 1e15),             \
         SPX_OPT(INT, STRUCT, run.save_every, "save-every", "N", "500",                             \
@@ -30,8 +33,20 @@ typedef struct spx_run_values {
                 "save and exit with 75 after so long (90, 15m, 01:30:00); 0: no limit", .min = 0,  \
                 .max = 1e9)
 
-/** Opens the session of a command; options that resuming may change are those above and --data. */
-SPX_MUST_CHECK spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, spx_session *s);
+/**
+ * Opens the session of a command; options that resuming may change are those above.
+ * @param inputs  contents of the files that options name (see session.h); released, NULL is
+ *                SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, json_t *inputs,
+                                       spx_session *s);
+
+/**
+ * Adds the file that a new run begins with to inputs; path NULL adds nothing, as does a file that is
+ * gone when a run is resumed, which has no need of it any more.
+ */
+SPX_MUST_CHECK spx_status spx_run_add_file(json_t *inputs, const char *name, const char *path,
+                                           bool resume);
 
 /** State of the talk; zeroed before use. */
 typedef struct spx_run_talk {

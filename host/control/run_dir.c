@@ -128,24 +128,30 @@ static spx_status read_record(spx_run_dir *run)
     return SPX_OK;
 }
 
-static spx_status add_session(spx_run_dir *run, json_t *config, const char *device)
+static spx_status add_session(spx_run_dir *run, json_t *config, json_t *inputs, const char *device)
 {
     char when[32] = "";
     const time_t now = time(NULL);
     struct tm utc;
-    json_t *session;
+    json_t *session, *known;
     if (gmtime_r(&now, &utc) != NULL) {
         (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     }
     if (run->record == NULL) {
-        run->record =
-            json_pack("{s:s, s:O, s:[]}", "verb", run->verb, "config", config, "sessions");
+        run->record = json_pack("{s:s, s:O, s:{}, s:[]}", "verb", run->verb, "config", config,
+                                "inputs", "sessions");
     }
-    session = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "began", when, "version",
+    known = json_object_get(run->record, "inputs");
+    if (known == NULL) {
+        known = json_object();
+        (void)json_object_set_new(run->record, "inputs", known);
+    }
+    session = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O}", "began", when, "version",
                         spx_build_version(), "commit", spx_build_commit(), "compiler",
                         spx_build_compiler(), "build", spx_build_type(), "device", device, "config",
-                        config);
-    if (json_array_append_new(json_object_get(run->record, "sessions"), session) != 0) {
+                        config, "inputs", inputs);
+    if (known == NULL || json_object_update(known, inputs) != 0 ||
+        json_array_append_new(json_object_get(run->record, "sessions"), session) != 0) {
         return SPX_FAIL(SPX_ENOMEM, "%s", run->path);
     }
     return SPX_OK;
@@ -205,9 +211,10 @@ spx_status spx_run_dir_open(spx_run_dir **out, const char *path, bool resume, co
     return SPX_OK;
 }
 
-spx_status spx_run_dir_record(spx_run_dir *run, const char *ini, json_t *config, const char *device)
+spx_status spx_run_dir_record(spx_run_dir *run, const char *ini, json_t *config, json_t *inputs,
+                              const char *device)
 {
-    spx_status st = add_session(run, config, device);
+    spx_status st = add_session(run, config, inputs, device);
     if (st == SPX_OK) {
         st = write_texts(run, ini);
     }
@@ -254,6 +261,11 @@ bool spx_run_dir_resumed(const spx_run_dir *run)
 const json_t *spx_run_dir_first_config(const spx_run_dir *run)
 {
     return json_object_get(run->record, "config");
+}
+
+const json_t *spx_run_dir_inputs(const spx_run_dir *run)
+{
+    return json_object_get(run->record, "inputs");
 }
 
 spx_status spx_run_dir_path(const spx_run_dir *run, const char *name, char *path, size_t room)

@@ -3,8 +3,8 @@
 /*
  * The folder of one search or training run:
  * - config.ini: the resolved options, readable by --config
- * - run.json: verb, the same options, and one entry per session: when, version, commit,
- *   compiler, device
+ * - run.json: verb, the same options, what the run was begun with ("inputs": contents, not names),
+ *   and one entry per session: when, version, commit, compiler, device
  * - metrics.jsonl: one line per report
  * - lock: held while a process works here
  *
@@ -35,11 +35,12 @@ SPX_MUST_CHECK spx_status spx_run_dir_open(spx_run_dir **out, const char *path, 
  * no traces.
  * @param ini     resolved options as text, borrowed
  * @param config  the same as an object, borrowed
+ * @param inputs  by name, what tells the contents apart; borrowed; added to those that are recorded
  * @param device  where the session works, "cpu"
  * @return SPX_OK, SPX_EIO, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_run_dir_record(spx_run_dir *run, const char *ini, json_t *config,
-                                             const char *device);
+                                             json_t *inputs, const char *device);
 
 void spx_run_dir_close(spx_run_dir *run); /* NULL is a no-op */
 
@@ -55,6 +56,10 @@ bool spx_run_dir_resumed(const spx_run_dir *run);
 /** The options of the first session, to refuse a resume that changes what may not change; borrowed;
  * NULL before a new run is recorded. */
 const json_t *spx_run_dir_first_config(const spx_run_dir *run);
+
+/** What the run was begun with, as recorded; borrowed; NULL of a new run and of one begun before
+ * version 0.2. */
+const json_t *spx_run_dir_inputs(const spx_run_dir *run);
 
 /** "path/name". @return SPX_OK, SPX_EINVAL (longer than room) */
 SPX_MUST_CHECK spx_status spx_run_dir_path(const spx_run_dir *run, const char *name, char *path,

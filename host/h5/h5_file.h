@@ -67,6 +67,12 @@ const char *spx_h5_name(const spx_h5 *f);
 #define SPX_H5_DIGEST_CHARS 65
 void spx_h5_digest(const spx_h5 *f, char hex[SPX_H5_DIGEST_CHARS]);
 
+/**
+ * The same of a closed file, as its trailer says it: nothing else is read, nothing verified.
+ * @return SPX_OK (hex is "" where there is no checksum), SPX_ENOTFOUND, SPX_EIO
+ */
+SPX_MUST_CHECK spx_status spx_h5_file_digest(const char *path, char hex[SPX_H5_DIGEST_CHARS]);
+
 /** True if a dataset of that name exists (false for groups). */
 bool spx_h5_has(const spx_h5 *f, const char *name);
 

@@ -4,8 +4,10 @@
 #include "kernels/base/alloc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAGIC "SPXSUM01"
@@ -119,4 +121,27 @@ spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *d
     }
     memcpy(sum, found, sizeof found);
     return SPX_OK;
+}
+
+spx_status spx_h5_file_digest(const char *path, char hex[SPX_H5_DIGEST_CHARS])
+{
+    unsigned char trailer[SPX_H5_TRAILER_BYTES] = {0};
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const source s = {path, fd, NULL};
+    spx_status st = SPX_OK;
+    hex[0] = '\0';
+    if (fd < 0) {
+        return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", path, strerror(errno));
+    }
+    if (fstat(fd, &info) != 0) {
+        st = SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
+    } else if (S_ISREG(info.st_mode) && info.st_size >= (off_t)sizeof trailer) {
+        st = source_read(&s, (size_t)info.st_size - sizeof trailer, trailer, sizeof trailer);
+    }
+    (void)close(fd);
+    if (st == SPX_OK && memcmp(trailer, MAGIC, LENGTH_AT) == 0) {
+        (void)sodium_bin2hex(hex, SPX_H5_DIGEST_CHARS, trailer + DIGEST_AT, DIGEST_BYTES);
+    }
+    return st;
 }

@@ -30,6 +30,14 @@ static void value_text(const json_t *v, char *out, size_t room)
     free(text);
 }
 
+/* Whether the content that an option names is known of the run and of this session: then its name
+ * does not matter. */
+static bool content_known(const spx_session *s, const spx_session_options *o, const char *key)
+{
+    return json_object_get(spx_run_dir_inputs(s->dir), key) != NULL &&
+           json_object_get(o->inputs, key) != NULL;
+}
+
 /* A run's options are part of its numbers: all but the changeable ones must stay. */
 static spx_status check_options(const spx_session *s, const spx_session_options *o)
 {
@@ -40,7 +48,8 @@ static spx_status check_options(const spx_session *s, const spx_session_options 
     {
         const json_t *before = json_object_get(first, key);
         before = before != NULL ? before : json_object_get(o->defaults, key);
-        if (!listed(o->changeable, key) && !json_equal(value, before)) {
+        if (!listed(o->changeable, key) && !content_known(s, o, key) &&
+            !json_equal(value, before) && !json_equal(json_object_get(o->typed, key), before)) {
             char was[64], is[64];
             value_text(before, was, sizeof was);
             value_text(value, is, sizeof is);
@@ -48,6 +57,25 @@ static spx_status check_options(const spx_session *s, const spx_session_options 
                             "%s: the run began with --%s %s, not %s; --config %s/config.ini keeps "
                             "its options",
                             o->path, key, was, is, o->path);
+        }
+    }
+    return SPX_OK;
+}
+
+/* The numbers of a run are those of what it was begun with; known: what was recorded of that. */
+static spx_status check_inputs(const spx_session_options *o, const json_t *known)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(o->inputs, key, value)
+    {
+        const json_t *before = json_object_get(known, key);
+        if (before != NULL && !json_equal(value, before) && !o->allow_changed) {
+            const char *name = json_string_value(json_object_get(o->typed, key));
+            return SPX_FAIL(SPX_EINVAL,
+                            "%s: the run began with another --%s: the content of %s has changed; "
+                            "give what it began with, or --allow-changed to go on with this",
+                            o->path, key, name != NULL ? name : "it");
         }
     }
     return SPX_OK;
@@ -63,7 +91,8 @@ static spx_status parse_tuning(spx_session *s)
 }
 
 /* Opens last.h5 where there is one and takes over what it says. */
-static spx_status resume(spx_session *s, int *threads, uint64_t *metrics_bytes)
+static spx_status resume(spx_session *s, const spx_session_options *o, int *threads,
+                         uint64_t *metrics_bytes)
 {
     char path[PATH_BYTES];
     const json_t *meta;
@@ -85,7 +114,12 @@ static spx_status resume(spx_session *s, int *threads, uint64_t *metrics_bytes)
     if (count < 1 || count > SPX_POOL_MAX_THREADS) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %lld threads", path, (long long)count);
     }
-    *threads = (int)count;
+    if (*threads == 0) {
+        *threads = (int)count;
+    } else if (*threads != (int)count) {
+        s->old_threads = (int)count;
+    }
+    SPX_RETURN_IF(check_inputs(o, json_object_get(meta, "inputs")));
     SPX_RETURN_IF(spx_fail_context(parse_tuning(s), "%s", path));
     return spx_fail_context(spx_loop_state_parse(&s->state, json_object_get(meta, "progress")),
                             "%s", path);
@@ -107,6 +141,7 @@ spx_status spx_session_open(spx_session *s, const spx_session_options *o)
     memset(s, 0, sizeof *s);
     s->verb = o->verb;
     s->config = json_incref(o->config);
+    s->inputs = json_incref(o->inputs);
     s->deadline = spx_deadline_in(o->time_limit);
     SPX_TRY(st, spx_interrupt_install(), fail);
     SPX_TRY(st, spx_tuning_create(&s->tuning), fail);
@@ -114,12 +149,13 @@ spx_status spx_session_open(spx_session *s, const spx_session_options *o)
     SPX_TRY(st, spx_run_dir_open(&s->dir, o->path, o->resume, o->verb), fail);
     if (spx_run_dir_resumed(s->dir)) {
         SPX_TRY(st, check_options(s, o), fail);
-        SPX_TRY(st, resume(s, &stream.threads, &metrics_bytes), fail);
+        SPX_TRY(st, check_inputs(o, spx_run_dir_inputs(s->dir)), fail);
+        SPX_TRY(st, resume(s, o, &stream.threads, &metrics_bytes), fail);
     }
     SPX_TRY(st, spx_stream_open(&s->stream, &stream), fail);
     spx_device_text(s->stream, s->device, sizeof s->device);
     s->moved = is_moved(s);
-    SPX_TRY(st, spx_run_dir_record(s->dir, o->ini, o->config, s->device), fail);
+    SPX_TRY(st, spx_run_dir_record(s->dir, o->ini, o->config, o->inputs, s->device), fail);
     SPX_TRY(st, spx_run_dir_metrics(s->dir, metrics_bytes, &s->metrics), fail);
     return SPX_OK;
 fail:
@@ -139,6 +175,7 @@ void spx_session_close(spx_session *s, spx_status st)
     spx_tuning_destroy(s->tuning);
     spx_stream_destroy(s->stream);
     json_decref(s->config);
+    json_decref(s->inputs);
     memset(s, 0, sizeof *s);
 }
 
@@ -164,11 +201,11 @@ spx_status spx_session_load(spx_session *s, const spx_layout *l, const spx_ckpt_
 static json_t *describe(const spx_session *s, const spx_loop_state *state, json_t *extra)
 {
     char *tuning = spx_tuning_text(s->tuning);
-    json_t *j = json_pack("{s:s, s:o, s:I, s:i, s:s, s:s, s:s, s:O}", "kind", s->verb, "progress",
-                          spx_loop_state_json(state), "metrics_bytes",
-                          (json_int_t)spx_jsonl_size(s->metrics), "threads",
-                          spx_stream_threads(s->stream), "tuning", tuning != NULL ? tuning : "",
-                          "device", s->device, "commit", spx_build_commit(), "config", s->config);
+    json_t *j = json_pack(
+        "{s:s, s:o, s:I, s:i, s:s, s:s, s:s, s:O, s:O}", "kind", s->verb, "progress",
+        spx_loop_state_json(state), "metrics_bytes", (json_int_t)spx_jsonl_size(s->metrics),
+        "threads", spx_stream_threads(s->stream), "tuning", tuning != NULL ? tuning : "", "device",
+        s->device, "commit", spx_build_commit(), "config", s->config, "inputs", s->inputs);
     if (tuning == NULL || extra == NULL || json_object_update(j, extra) != 0) {
         json_decref(j);
         j = NULL;
@@ -215,6 +252,14 @@ void spx_session_warn(const spx_session *s, void (*warn)(void *ctx, const char *
     }
     if (s->checkpoint.fallback) {
         warn(ctx, "the last checkpoint is damaged; going on from the one before it");
+    }
+    if (s->old_threads != 0) {
+        char text[128];
+        (void)snprintf(text, sizeof text,
+                       "the checkpoint is of %d threads; going on with %d, the last bits will "
+                       "differ",
+                       s->old_threads, spx_stream_threads(s->stream));
+        warn(ctx, text);
     }
     if (s->moved) {
         char text[256];

@@ -7,8 +7,8 @@
  * The checkpoint is last.h5 in the run's folder. Its description holds, beside what the run adds:
  * "kind" (the verb), "progress" (spx_loop_state), "metrics_bytes" (length of metrics.jsonl, so that
  * lines after it are dropped on resuming), "threads" and "tuning" (choices that decide the order of
- * additions, without which a resumed run would differ in the last bits), "device", "commit" and
- * "config". Arenas are written as the layout orders them, whatever the device: a run may go on on
+ * additions, without which a resumed run would differ in the last bits), "device", "commit",
+ * "config" and "inputs". Arenas are written as the layout orders them, whatever the device: a run may go on on
  * another one.
  */
 #include "host/ckpt/ckpt.h"
@@ -22,22 +22,27 @@ typedef struct spx_session_options {
     bool resume;      /* go on with the run that is there; without one, begin it */
     const char *verb; /* "search", "train" */
     const char *ini;  /* resolved options, as text and as an object; borrowed */
-    json_t *config;
+    json_t *config;   /* files by their paths from the root */
+    json_t *typed;    /* files as they were given, which is how version 0.1 recorded them */
+    json_t *inputs; /* contents of the files that options name, by the options' names: a digest, or
+                       the content itself where it is small */
+    bool allow_changed; /* go on with other contents than the run was begun with */
     json_t *defaults; /* an object too: of options that a run began without, before they existed */
     const char *const *changeable; /* options a resumed run may change; NULL-terminated */
-    spx_stream_options stream;     /* threads: of a new run; a resumed one keeps its own */
+    spx_stream_options stream;     /* threads: 0 of a resumed run are those of its checkpoint */
     double time_limit;             /* seconds of this session; 0: none */
 } spx_session_options;
 
 typedef struct spx_session {
     const char *verb;
-    json_t *config; /* owned reference */
+    json_t *config, *inputs; /* owned references */
     spx_run_dir *dir;
     spx_jsonl *metrics;
     spx_ckpt checkpoint; /* the one resumed from; file NULL where there is none */
     spx_deadline deadline;
     spx_stream *stream;
     char device[160];     /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3" */
+    int old_threads;      /* of the checkpoint, where this session has others; 0: the same */
     bool moved;           /* the checkpoint is of another device: bits differ from here on */
     spx_tuning *tuning;   /* the checkpoint's choices, and the cache's where it has none */
     spx_loop_state state; /* where to go on; zero for a new run */
@@ -45,8 +50,8 @@ typedef struct spx_session {
 
 /**
  * Opens folder, checkpoint (its predecessor where it is damaged), log and stream.
- * @return SPX_OK; SPX_EINVAL (the folder is refused, an option differs from the run's, the run is
- * of another verb); what the files give. On failure *s is cleared
+ * @return SPX_OK; SPX_EINVAL (the folder is refused, an option or a file's content differs from
+ * the run's, the run is of another verb); what the files give. On failure *s is cleared
  */
 SPX_MUST_CHECK spx_status spx_session_open(spx_session *s, const spx_session_options *o);
 /**

@@ -9,7 +9,7 @@
 
 static spx_scratch temp;
 static char folder[256];
-static json_t *config;
+static json_t *config, *inputs;
 
 static int setup(void **state)
 {
@@ -17,13 +17,15 @@ static int setup(void **state)
     assert_int_equal(spx_scratch_make(&temp), 0);
     (void)snprintf(folder, sizeof folder, "%s", spx_scratch_path(&temp, "deep/er/run"));
     config = json_pack("{s:i}", "epochs", 3);
-    return config == NULL;
+    inputs = json_pack("{s:s}", "data", "1234");
+    return config == NULL || inputs == NULL;
 }
 
 static int teardown(void **state)
 {
     (void)state;
     json_decref(config);
+    json_decref(inputs);
     spx_scratch_remove(&temp);
     return 0;
 }
@@ -32,7 +34,7 @@ static spx_status open_run(spx_run_dir **run, bool resume, const char *verb)
 {
     spx_status st = spx_run_dir_open(run, folder, resume, verb);
     if (st == SPX_OK) {
-        st = spx_run_dir_record(*run, "[train]\nepochs = 3\n", config, "abacus:0");
+        st = spx_run_dir_record(*run, "[train]\nepochs = 3\n", config, inputs, "abacus:0");
     }
     return st;
 }
@@ -98,6 +100,24 @@ SPX_TEST(every_session_is_recorded_and_the_first_options_are_kept)
     record = json_load_file(path, 0, NULL);
     assert_int_equal(json_array_size(json_object_get(record, "sessions")), 2);
     json_decref(record);
+}
+
+SPX_TEST(inputs_are_recorded_and_later_ones_are_added)
+{
+    SPX_UNUSED;
+    spx_run_dir *run;
+    const json_t *known;
+    CHECK_OK(open_run(&run, false, "train"));
+    spx_run_dir_close(run);
+    (void)json_object_clear(inputs);
+    (void)json_object_set_new(inputs, "genotype", json_string("56"));
+    CHECK_OK(open_run(&run, true, "train"));
+    spx_run_dir_close(run);
+    CHECK_OK(spx_run_dir_open(&run, folder, true, "train"));
+    known = spx_run_dir_inputs(run);
+    assert_string_equal(json_string_value(json_object_get(known, "data")), "1234");
+    assert_string_equal(json_string_value(json_object_get(known, "genotype")), "56");
+    spx_run_dir_close(run);
 }
 
 SPX_TEST(what_is_not_recorded_leaves_the_run_as_it_was)
@@ -211,6 +231,7 @@ int main(void)
         TEST(a_new_run_records_its_options_and_its_commit),
         TEST(an_existing_run_is_not_overwritten_unless_resumed),
         TEST(every_session_is_recorded_and_the_first_options_are_kept),
+        TEST(inputs_are_recorded_and_later_ones_are_added),
         TEST(what_is_not_recorded_leaves_the_run_as_it_was),
         TEST(a_foreign_folder_is_refused_and_left_as_it_was),
         TEST(what_a_killed_creation_left_does_not_block_a_new_run),
