@@ -8,8 +8,8 @@
  * "kind" (the verb), "progress" (spx_loop_state), "metrics_bytes" (length of metrics.jsonl, so that
  * lines after it are dropped on resuming), "threads" and "tuning" (choices that decide the order of
  * additions, without which a resumed run would differ in the last bits), "device", "commit",
- * "config" and "inputs". Arenas are written as the layout orders them, whatever the device: a run may go on on
- * another one.
+ * "config" and "inputs". Arenas are written as the layout orders them, whatever the device: a run
+ * may go on on another one.
  */
 #include "host/ckpt/ckpt.h"
 #include "host/control/interrupt.h"

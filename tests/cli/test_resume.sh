@@ -69,7 +69,8 @@ sed -i -e '/^ "inputs": {$/,/^ },$/d' -e 's|^  "genotype": .*,|  "genotype": "mo
 jq -e '(has("inputs") | not) and .config.genotype == "moved/g.json"' run/run.json >jq.out ||
     fail "no older run"
 rm run/last.h5 run/last.h5.prev
-check "an older run, other names" 1 "${train[@]}" --data pack.h5 --genotype g.json --resume --out run
+check "an older run, other names" 1 "${train[@]}" --data pack.h5 --genotype g.json --resume \
+    --out run
 has stderr 'began with --genotype "moved/g.json"' "an older run, other names"
 check "an older run" 0 "${train[@]}" --data pack.h5 --genotype moved/g.json --resume \
     --max-steps 1 --out run
