@@ -49,7 +49,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** log2 of the coefficients a server returns under one public key; then it wants a new key. */
+/**
+ * log2 of the coefficients a server returns under one public key; then it wants a new key. The
+ * distance 2^-40 is of one key's life. What it hides, the weights, outlives keys: over N
+ * coefficients of one model, to whomever they went, it is 2^-40 sqrt(N / 2^26). With 10^5
+ * coefficients a query that is 2^-34.7 after 10^6 queries and 2^-30 after 7 * 10^8. Seven bits more
+ * of flood would keep 2^-40 up to N = 2^40; they are not spent: parameter set 0 would lose as many
+ * bits of l, and the next costs twice the bytes and time.
+ */
 #define SPX_HE_KEY_LIFE 26
 
 /** A value of c channels of h rows and w columns, row-major; vectors have h = w = 1. */
