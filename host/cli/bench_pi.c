@@ -11,6 +11,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/rng.h"
+#include "kernels/crypto/secret_memory.h"
 #include "search/final/export.h"
 
 #include <errno.h>
@@ -314,6 +315,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     uint64_t peak;
     spx_link link;
     spx_status st;
+    spx_secret_guard();
     if (v->link != NULL && spx_link_parse(v->link, &link) != SPX_OK) {
         return spx_cli_usage(cli, "%s", spx_error_message());
     }

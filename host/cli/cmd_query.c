@@ -7,6 +7,8 @@
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/progress.h"
 #include "kernels/base/alloc.h"
+#include "kernels/crypto/ct.h"
+#include "kernels/crypto/secret_memory.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -62,6 +64,9 @@ static void asking_clear(asking *a)
         json_decref(a->failed[i]);
     }
     spx_preprocess_clear(&a->takes);
+    if (a->image != NULL) {
+        spx_wipe(a->image, a->n * a->pixels);
+    }
     spx_free(a->image);
     free(a->name);
     free(a->failed);
@@ -86,6 +91,7 @@ static spx_status take_file(const spx_cli *cli, asking *a, size_t i, const char 
     spx_status st;
     SPX_RETURN_IF(spx_picture_read(cli, &image, path, a->takes.channels));
     st = place(a, i, path, image.pixels, image.height, image.width);
+    spx_wipe(image.pixels, (size_t)image.channels * (size_t)image.height * (size_t)image.width);
     spx_image_clear(&image);
     return st;
 }
@@ -252,6 +258,9 @@ static spx_status verify(const char *path, const spx_deploy *served, const uint8
     }
     (void)json_object_set_new(answer_json, "matches_integer_executor", json_true());
 done:
+    if (want != NULL) {
+        spx_wipe(want, bytes);
+    }
     spx_free(want);
     spx_deploy_destroy(m);
     return st;
@@ -301,6 +310,9 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *a
         st = SPX_FAIL(SPX_EINVAL, "%zu of %zu images were not asked about", a.n_failed, a.n);
     }
 done:
+    if (logits != NULL) {
+        spx_wipe(logits, spx_deploy_count(m, m->logits) * sizeof(int64_t));
+    }
     spx_free(logits);
     asking_clear(&a);
     return st;
@@ -327,6 +339,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_pi_client *p = NULL;
     json_t *answers = json_array();
     spx_status st;
+    spx_secret_guard();
     SPX_TRY(st, spx_pi_channel_options(cli, &v->pi, &co), done);
     if (v->image == NULL && v->data == NULL && cli->arg_count == 0 && v->prepare == 0) {
         st = spx_cli_usage(cli, "nothing to ask: give --image, --data or --prepare");

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
+#include "kernels/crypto/secret_memory.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -196,6 +197,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_deploy *m = NULL;
     spx_vault *vault = NULL;
     spx_status st;
+    spx_secret_guard();
     SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
     co.stop = &stop;
     SPX_TRY(st, spx_deploy_read(&m, v->model), done);

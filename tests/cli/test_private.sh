@@ -67,6 +67,8 @@ query() { "$sphynx" query --connect "127.0.0.1:$port" --state "$OUT/client" --ti
 images=(--data "$pack" --index 0,1 --verify "$model")
 
 start --psk "$OUT/keys" --query-limit 5
+grep -q '^Max core file size *0 *0 ' "/proc/$server/limits" ||
+    fail "the server's secrets could reach a core dump"
 check "query" 0 query --psk "$OUT/alice" "${images[@]}" --json
 jq -e 'length == 2 and all(.matches_integer_executor and (.logits | length) == 4
     and ((.answer.seconds - .load.seconds - .online.seconds) | fabs) < 1e-9

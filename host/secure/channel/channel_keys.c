@@ -4,6 +4,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/text.h"
+#include "kernels/crypto/secret_memory.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -134,7 +135,7 @@ static spx_status check_doubles(const spx_psk *keys, size_t n, const char *path)
 
 spx_status spx_psk_read(spx_psk **keys, size_t *n, const char *path)
 {
-    void *data, *list;
+    void *data, *list, *kept = NULL;
     size_t size;
     spx_status st;
     *keys = NULL;
@@ -148,20 +149,23 @@ spx_status spx_psk_read(spx_psk **keys, size_t *n, const char *path)
     if (st == SPX_OK) {
         st = check_doubles(list, *n, path);
     }
-    if (st != SPX_OK) {
-        spx_psk_free(list, *n);
-        return st;
+    if (st == SPX_OK) {
+        st = spx_secret_alloc(&kept, *n * sizeof **keys);
     }
-    *keys = list;
-    return SPX_OK;
+    if (st == SPX_OK) {
+        memcpy(kept, list, *n * sizeof **keys);
+    }
+    if (list != NULL) {
+        OPENSSL_cleanse(list, *n * sizeof **keys);
+    }
+    free(list);
+    *keys = kept;
+    return st;
 }
 
-void spx_psk_free(spx_psk *keys, size_t n)
+void spx_psk_free(spx_psk *keys)
 {
-    if (keys != NULL) {
-        OPENSSL_cleanse(keys, n * sizeof *keys);
-    }
-    free(keys);
+    spx_secret_free(keys);
 }
 
 spx_status spx_names_read(char (**names)[SPX_TLS_NAME], size_t *n, const char *path)

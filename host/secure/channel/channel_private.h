@@ -104,7 +104,7 @@ void spx_key_file_free(void *data, size_t bytes); /* NULL is a no-op */
 /** Reads lines "identity:KEY". @param keys  *n of them, wiped and freed by spx_psk_free. @return
  * SPX_OK, SPX_EFORMAT (the message names the line), what reading the file gives */
 SPX_MUST_CHECK spx_status spx_psk_read(spx_psk **keys, size_t *n, const char *path);
-void spx_psk_free(spx_psk *keys, size_t n);
+void spx_psk_free(spx_psk *keys); /* NULL is a no-op */
 /** Reads names, one a line. @param names  *n of them, as one block for free */
 SPX_MUST_CHECK spx_status spx_names_read(char (**names)[SPX_TLS_NAME], size_t *n, const char *path);
 

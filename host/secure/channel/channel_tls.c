@@ -46,7 +46,7 @@ void spx_tls_destroy(spx_tls *t)
         return;
     }
     SSL_CTX_free(t->ctx);
-    spx_psk_free(t->keys, t->n_keys);
+    spx_psk_free(t->keys);
     free(t->allowed);
     free(t);
 }

@@ -4,6 +4,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/ct.h"
 #include "kernels/crypto/sampler.h"
+#include "kernels/crypto/secret_memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +122,7 @@ spx_status spx_he_key_create(spx_he_key **out, int set, spx_prg *prg)
     }
     k->params = p;
     k->set = set;
-    SPX_TRY(st, spx_alloc(&block, 2 * HE_PRIMES * n * sizeof *k->second), fail);
+    SPX_TRY(st, spx_secret_alloc(&block, 2 * HE_PRIMES * n * sizeof *k->second), fail);
     k->minus_secret = block;
     k->second = k->minus_secret + HE_PRIMES * n;
     SPX_TRY(st, spx_alloc(&block, room_bytes(n)), fail);
@@ -139,10 +140,7 @@ fail:
 void spx_he_key_destroy(spx_he_key *k)
 {
     if (k != NULL) {
-        if (k->minus_secret != NULL) {
-            spx_wipe(k->minus_secret, 2 * HE_PRIMES * k->params->set->n * sizeof *k->second);
-        }
-        spx_free(k->minus_secret);
+        spx_secret_free(k->minus_secret);
         free(k);
     }
 }

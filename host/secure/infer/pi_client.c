@@ -2,8 +2,8 @@
 #include "host/secure/infer/pi_client_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/ct.h"
+#include "kernels/crypto/secret_memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- masks and labels, from a unit's seed ---- */
@@ -172,11 +172,11 @@ spx_status spx_pi_client_open(spx_pi_client **out, spx_channel *c, spx_vault *v,
                               const unsigned char *hash)
 {
     spx_status st;
-    spx_pi_client *p = calloc(1, sizeof *p);
+    spx_pi_client *p;
+    void *memory;
     *out = NULL;
-    if (p == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "client");
-    }
+    SPX_RETURN_IF(spx_secret_alloc(&memory, sizeof *p));
+    p = memory;
     p->channel = c;
     p->vault = v;
     SPX_TRY(st, spx_prg_init(&p->prg), fail);
@@ -213,8 +213,7 @@ void spx_pi_client_close(spx_pi_client *p)
     }
     spx_pi_plan_destroy(p->plan);
     spx_deploy_destroy(p->model);
-    spx_prg_clear(&p->prg);
-    free(p);
+    spx_secret_free(p);
 }
 
 const spx_deploy *spx_pi_client_model(const spx_pi_client *p)
@@ -353,7 +352,8 @@ static spx_status run_online(spx_pi_client *p, const spx_pi_unit *u, const uint8
         d_bytes = plan->relu[i].wires / 8 > d_bytes ? plan->relu[i].wires / 8 : d_bytes;
         wires = c.wires > wires ? c.wires : wires;
     }
-    SPX_TRY(st, spx_alloc(&d, d_bytes > most ? d_bytes : most), done);
+    d_bytes = d_bytes > most ? d_bytes : most;
+    SPX_TRY(st, spx_alloc(&d, d_bytes), done);
     SPX_TRY(st, spx_alloc(&answer, wires * sizeof(spx_block)), done);
     SPX_TRY(st, send_image(p, u, image), done);
     for (int i = 0; i < plan->n_relus; i++) {
@@ -369,7 +369,7 @@ static spx_status run_online(spx_pi_client *p, const spx_pi_unit *u, const uint8
     }
     spx_pi_mark_add(p->channel, &mark, layer != NULL ? &layer[plan->n_relus].online : NULL);
 done:
-    spx_free(d);
+    spx_pi_free_secret(d, d_bytes);
     spx_free(answer);
     return st;
 }
@@ -378,16 +378,15 @@ spx_status spx_pi_client_infer(spx_pi_client *p, const uint8_t *image, int64_t *
                                spx_pi_cost *load, spx_pi_cost *online, spx_pi_layer *layer)
 {
     spx_pi_mark mark = spx_pi_mark_now(p->channel);
-    spx_pi_unit u;
-    spx_status st = claim(p, &u, logits);
+    spx_status st = claim(p, &p->unit, logits);
     spx_pi_mark_add(p->channel, &mark, load);
     if (st == SPX_OK) {
-        st = run_online(p, &u, image, logits, layer);
+        st = run_online(p, &p->unit, image, logits, layer);
         spx_pi_mark_add(p->channel, &mark, online);
     }
     if (st != SPX_OK && st != SPX_ENOTFOUND) {
         spx_channel_give_up(p->channel, "the client could not go on with the query");
     }
-    spx_wipe(&u, sizeof u);
+    spx_wipe(&p->unit, sizeof p->unit);
     return st;
 }

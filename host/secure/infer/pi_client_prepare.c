@@ -2,10 +2,11 @@
 #include "host/secure/infer/pi_client_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/ct.h"
+#include "kernels/crypto/secret_memory.h"
 
 #include <string.h>
 
-/* What preparing a batch keeps from query to query. */
+/* What preparing a batch keeps from query to query; in memory for secrets. */
 typedef struct batch {
     spx_pi_client *p;
     spx_pool *pool;
@@ -13,7 +14,7 @@ typedef struct batch {
     spx_gc_key key;
     spx_ot_sender *ot;
     spx_he_key *he[SPX_HE_SETS];
-    spx_prg encryption; /* of the unit at work */
+    spx_prg encryption, coins; /* of the unit at work; of what is drawn once */
     spx_pi_shares shares;
     uint8_t *request, *response; /* one exchange's */
     uint64_t *words;             /* one exchange's shares */
@@ -47,21 +48,19 @@ static void apply_public(const spx_pi_shares *s, int depth)
     }
 }
 
-static void batch_clear(batch *b)
+static void batch_destroy(batch *b)
 {
     for (int set = 0; set < SPX_HE_SETS; set++) {
         spx_he_key_destroy(b->he[set]);
     }
     spx_ot_sender_destroy(b->ot);
     spx_pi_shares_clear(&b->shares);
-    spx_wipe(&b->key, sizeof b->key);
-    spx_wipe(&b->seed, sizeof b->seed);
-    spx_prg_clear(&b->encryption);
     spx_free(b->request);
     spx_free(b->response);
     spx_pi_free_secret(b->words, b->words_bytes);
     spx_pi_free_secret(b->zero, b->zero_bytes);
     spx_free(b->message);
+    spx_secret_free(b);
 }
 
 static spx_status batch_buffers(batch *b)
@@ -115,7 +114,6 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     spx_pi_allow allow;
     uint8_t session[SPX_OT_SESSION_BYTES], hello_bytes[SPX_OT_HELLO_BYTES];
     uint8_t points[SPX_OT_POINTS_BYTES], trees[SPX_OT_TREES_BYTES];
-    spx_prg coins;
     spx_status st;
     SPX_RETURN_IF(spx_pi_client_command(p, SPX_PI_PREPARE, n, NULL));
     SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_ALLOW, &allow, sizeof allow));
@@ -127,13 +125,13 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     spx_pi_session(spx_vault_id(p->vault), p->server, p->model->hash, allow.nonce, session);
     spx_seed_draw(&b->seed, &p->prg);
     spx_seed_derive(&b->seed, &b->seed, "batch", session, sizeof session);
-    generator(&coins, &b->seed, "garbling", NULL, 0);
-    spx_gc_key_draw(&b->key, &coins);
-    generator(&coins, &b->seed, "transfers", NULL, 0);
+    generator(&b->coins, &b->seed, "garbling", NULL, 0);
+    spx_gc_key_draw(&b->key, &b->coins);
+    generator(&b->coins, &b->seed, "transfers", NULL, 0);
     SPX_TRY(st, spx_channel_recv(p->channel, SPX_PI_OT_HELLO, hello_bytes, sizeof hello_bytes),
             done);
     SPX_TRY(st,
-            spx_ot_sender_create(&b->ot, session, b->key.delta, &coins, hello_bytes,
+            spx_ot_sender_create(&b->ot, session, b->key.delta, &b->coins, hello_bytes,
                                  sizeof hello_bytes, points),
             done);
     SPX_TRY(st, spx_channel_send(p->channel, SPX_PI_OT_POINTS, points, sizeof points), done);
@@ -141,7 +139,7 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     SPX_TRY(st, spx_ot_sender_setup(b->ot, trees, sizeof trees), done);
     st = spx_channel_send(p->channel, SPX_PI_START, &b->key.start, sizeof b->key.start);
 done:
-    spx_prg_clear(&coins);
+    spx_prg_clear(&b->coins);
     return st;
 }
 
@@ -151,16 +149,15 @@ static spx_status renew_keys(batch *b, uint64_t query)
     const spx_pi_plan *plan = b->p->plan;
     void *message;
     uint8_t *at;
-    spx_prg coins;
     spx_status st = SPX_OK;
     SPX_RETURN_IF(spx_alloc(&message, plan->public_bytes));
     at = message;
-    generator(&coins, &b->seed, "encryption keys", &query, sizeof query);
+    generator(&b->coins, &b->seed, "encryption keys", &query, sizeof query);
     for (int set = 0; st == SPX_OK && set < SPX_HE_SETS; set++) {
         spx_he_key_destroy(b->he[set]);
         b->he[set] = NULL;
         if (plan->set_used[set]) {
-            st = spx_he_key_create(&b->he[set], set, &coins);
+            st = spx_he_key_create(&b->he[set], set, &b->coins);
             if (st == SPX_OK) {
                 spx_he_key_public(b->he[set], at);
                 at += spx_he_public_bytes(set);
@@ -170,7 +167,7 @@ static spx_status renew_keys(batch *b, uint64_t query)
     if (st == SPX_OK) {
         st = spx_channel_send(b->p->channel, SPX_PI_KEYS, message, plan->public_bytes);
     }
-    spx_prg_clear(&coins);
+    spx_prg_clear(&b->coins);
     spx_free(message);
     return st;
 }
@@ -280,21 +277,21 @@ static spx_status prepare_one(batch *b, uint64_t number, uint64_t query)
 {
     spx_pi_client *p = b->p;
     const spx_pi_plan *plan = p->plan;
-    spx_pi_unit u;
+    spx_pi_unit *u = &p->unit;
     spx_pi_mark mark;
     uint64_t stored;
     spx_status st;
-    memset(&u, 0, sizeof u);
-    memcpy(u.model, p->model->hash, SPX_PI_HASH);
-    memcpy(u.server, p->server, SPX_PI_ID);
-    u.version = SPX_PI_VERSION;
-    u.number = number;
-    u.query = query;
-    u.key = b->key;
-    spx_seed_derive(&u.seed, &b->seed, "unit", &query, sizeof query);
-    generator(&b->encryption, &u.seed, "encryptions", NULL, 0);
+    memset(u, 0, sizeof *u);
+    memcpy(u->model, p->model->hash, SPX_PI_HASH);
+    memcpy(u->server, p->server, SPX_PI_ID);
+    u->version = SPX_PI_VERSION;
+    u->number = number;
+    u->query = query;
+    u->key = b->key;
+    spx_seed_derive(&u->seed, &b->seed, "unit", &query, sizeof query);
+    generator(&b->encryption, &u->seed, "encryptions", NULL, 0);
     memset(b->shares.word, 0, spx_deploy_total(p->model) * sizeof *b->shares.word);
-    SPX_TRY(st, draw_all_masks(&u, &b->shares), done);
+    SPX_TRY(st, draw_all_masks(u, &b->shares), done);
     if (query % spx_pi_key_queries(plan) == 0) {
         SPX_TRY(st, renew_keys(b, query), done);
     }
@@ -302,7 +299,7 @@ static spx_status prepare_one(batch *b, uint64_t number, uint64_t query)
     mark = spx_pi_mark_now(p->channel);
     for (int i = 0; i < plan->n_relus; i++) {
         for (int k = 0; k < plan->relu[i].chunks; k++) {
-            SPX_TRY(st, garble_chunk(b, &u, i, k), done);
+            SPX_TRY(st, garble_chunk(b, u, i, k), done);
         }
         spx_pi_mark_add(p->channel, &mark, b->layer != NULL ? &b->layer[i].relu : NULL);
     }
@@ -312,9 +309,9 @@ static spx_status prepare_one(batch *b, uint64_t number, uint64_t query)
                       (unsigned long long)stored, (unsigned long long)number);
         goto done;
     }
-    st = store(b, &u);
+    st = store(b, u);
 done:
-    spx_wipe(&u, sizeof u);
+    spx_wipe(u, sizeof *u);
     return st;
 }
 
@@ -322,29 +319,34 @@ spx_status spx_pi_client_prepare(spx_pi_client *p, uint64_t n, spx_pool *pool,
                                  spx_pi_progress progress, void *ctx, spx_pi_cost *cost,
                                  spx_pi_layer *layer)
 {
-    batch b = {.p = p, .pool = pool, .layer = layer};
+    batch *b;
+    void *memory;
     spx_pi_mark mark = spx_pi_mark_now(p->channel);
     uint64_t first = 0;
     spx_status st;
     if (n == 0 || n >= (uint64_t)1 << 32) {
         return SPX_FAIL(SPX_EINVAL, "preparing %llu queries: 1 to 2^32 - 1", (unsigned long long)n);
     }
-    SPX_TRY(st, batch_buffers(&b), done);
-    SPX_TRY(st, batch_begin(&b, n, &first), done);
+    SPX_TRY(st, spx_secret_alloc(&memory, sizeof *b), none);
+    b = memory;
+    *b = (batch){.p = p, .pool = pool, .layer = layer};
+    SPX_TRY(st, batch_buffers(b), done);
+    SPX_TRY(st, batch_begin(b, n, &first), done);
     for (uint64_t i = 0; i < n; i++) {
         if (progress != NULL) {
             progress(ctx, "preparing", i, n);
         }
-        SPX_TRY(st, prepare_one(&b, first + i, i), done);
+        SPX_TRY(st, prepare_one(b, first + i, i), done);
     }
     if (progress != NULL) {
         progress(ctx, "preparing", n, n);
     }
 done:
+    batch_destroy(b);
+none:
     if (st != SPX_OK) {
         spx_channel_give_up(p->channel, "the client could not go on preparing");
     }
     spx_pi_mark_add(p->channel, &mark, cost);
-    batch_clear(&b);
     return st;
 }

@@ -11,6 +11,7 @@ struct spx_pi_client {
     uint64_t spent;   /* first number not spent, as both parties agreed */
     uint64_t removed; /* units of an earlier version, when this connection was opened */
     spx_prg prg;
+    spx_pi_unit unit; /* that is being made or spent */
 };
 
 /* The client's share of an image or an activation, drawn from its unit's seed. */

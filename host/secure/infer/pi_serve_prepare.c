@@ -171,10 +171,10 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     *first = t->ledger.next;
     t->ledger.next += n; /* never given out again, whatever becomes of the batch */
     SPX_RETURN_IF(spx_pi_ledger_put(t));
-    spx_prg_bytes(&t->prg, allow.nonce, sizeof allow.nonce);
+    spx_prg_bytes(t->prg, allow.nonce, sizeof allow.nonce);
     spx_pi_session(t->client, spx_vault_id(t->s->vault), t->s->model->hash, allow.nonce, session);
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_ALLOW, &allow, sizeof allow));
-    SPX_RETURN_IF(spx_ot_receiver_create(&b->ot, session, &t->prg, hello));
+    SPX_RETURN_IF(spx_ot_receiver_create(&b->ot, session, t->prg, hello));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_OT_HELLO, hello, sizeof hello));
     SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_OT_POINTS, points, sizeof points));
     SPX_RETURN_IF(spx_ot_receiver_setup(b->ot, points, sizeof points, trees));
@@ -213,7 +213,7 @@ static spx_status evaluate(batch *b, const spx_pi_exchange *x, uint8_t *response
     }
     st = spx_channel_recv(b->t->channel, SPX_PI_REQUEST, b->request, bytes);
     if (st == SPX_OK) {
-        st = spx_he_evaluate(x->he, b->pk[x->facts->set], weights, &b->t->prg, 1, b->request, bytes,
+        st = spx_he_evaluate(x->he, b->pk[x->facts->set], weights, b->t->prg, 1, b->request, bytes,
                              response, b->masks + x->mask, NULL);
     }
     free(weights);

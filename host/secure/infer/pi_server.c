@@ -1,6 +1,7 @@
 /* A server's clients: who may come, what is spent, what is kept. */
 #include "host/secure/infer/pi_server_private.h"
 #include "kernels/base/alloc.h"
+#include "kernels/crypto/secret_memory.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -226,9 +227,12 @@ static spx_status converse(spx_pi_session_state *t)
 spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
 {
     spx_pi_session_state t = {.s = s, .channel = c, .served = out};
+    void *memory;
     spx_status st;
     memset(out, 0, sizeof *out);
-    SPX_TRY(st, spx_prg_init(&t.prg), done);
+    SPX_TRY(st, spx_secret_alloc(&memory, sizeof *t.prg), done);
+    t.prg = memory;
+    SPX_TRY(st, spx_prg_init(t.prg), done);
     SPX_TRY(st, greet(&t), done);
     SPX_TRY(st, enter(&t), done);
     st = converse(&t);
@@ -240,6 +244,6 @@ done:
                                    ? spx_error_message()
                                    : "the server cannot go on; its log says why");
     }
-    spx_prg_clear(&t.prg);
+    spx_secret_free(t.prg);
     return st;
 }

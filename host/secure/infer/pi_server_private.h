@@ -32,7 +32,7 @@ typedef struct spx_pi_session_state {
     spx_channel *channel;
     uint8_t client[SPX_PI_ID];
     spx_pi_ledger ledger;
-    spx_prg prg;
+    spx_prg *prg; /* in memory for secrets */
     spx_pi_served *served;
 } spx_pi_session_state;
 

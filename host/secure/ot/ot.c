@@ -9,9 +9,9 @@
 #include "host/secure/ot/ot.h"
 
 #include "host/secure/ot/base_ot_private.h"
-#include "kernels/base/alloc.h"
 #include "kernels/crypto/crypto_kernels.h"
 #include "kernels/crypto/ct.h"
+#include "kernels/crypto/secret_memory.h"
 #include "kernels/crypto/transpose.h"
 
 #include <stdbool.h>
@@ -95,7 +95,7 @@ spx_status spx_ot_receiver_create(spx_ot_receiver **out,
     void *r;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_calloc(&r, 1, sizeof(spx_ot_receiver)));
+    SPX_RETURN_IF(spx_secret_alloc(&r, sizeof(spx_ot_receiver)));
     st = base_ot_begin(&((spx_ot_receiver *)r)->base, session, prg);
     if (st != SPX_OK) {
         spx_ot_receiver_destroy(r);
@@ -167,7 +167,7 @@ spx_status spx_ot_sender_create(spx_ot_sender **out, const uint8_t session[SPX_O
         return SPX_FAIL(SPX_EFORMAT, "oblivious transfer: %zu bytes of hello, expected %d", n_hello,
                         SPX_OT_HELLO_BYTES);
     }
-    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *s));
+    SPX_RETURN_IF(spx_secret_alloc(&memory, sizeof *s));
     s = memory;
     s->delta = delta;
     forest_begin(&s->f, hello);
@@ -338,16 +338,10 @@ void spx_ot_xor(size_t n, const spx_block *a, const spx_block *b, spx_block *out
 
 void spx_ot_sender_destroy(spx_ot_sender *s)
 {
-    if (s != NULL) {
-        spx_wipe(s, sizeof *s);
-        spx_free(s);
-    }
+    spx_secret_free(s);
 }
 
 void spx_ot_receiver_destroy(spx_ot_receiver *r)
 {
-    if (r != NULL) {
-        spx_wipe(r, sizeof *r);
-        spx_free(r);
-    }
+    spx_secret_free(r);
 }

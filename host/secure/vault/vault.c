@@ -4,6 +4,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/lock.h"
+#include "kernels/crypto/secret_memory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -238,14 +239,13 @@ spx_status spx_vault_open(spx_vault **out, const char *folder)
 {
     spx_status st;
     spx_vault *v;
+    void *memory;
     *out = NULL;
     if (sodium_init() < 0) {
         return SPX_FAIL(SPX_EDEVICE, "libsodium cannot start: no source of randomness");
     }
-    v = calloc(1, sizeof *v);
-    if (v == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "vault");
-    }
+    SPX_RETURN_IF(spx_secret_alloc(&memory, sizeof *v));
+    v = memory;
     v->dir = v->lock = -1;
     if (strlen(folder) >= sizeof v->folder) {
         st = SPX_FAIL(SPX_EINVAL, "%.60s...: the path is too long", folder);
@@ -282,8 +282,7 @@ void spx_vault_close(spx_vault *v)
         if (v->dir >= 0) {
             (void)close(v->dir);
         }
-        sodium_memzero(v, sizeof *v);
-        free(v);
+        spx_secret_free(v);
     }
 }
 
