@@ -72,7 +72,18 @@ void spx_pack_close(spx_pack *p)
     spx_free(p);
 }
 
-static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src)
+/* Own data is normalised by its own moments; a channel without deviation is only shifted. */
+static void take_moments(spx_pack *p)
+{
+    const spx_split split = p->split[SPX_SPLIT_TRAIN].count > 0 ? SPX_SPLIT_TRAIN : SPX_SPLIT_TEST;
+    spx_pack_moments(p, split, p->mean, p->std);
+    for (int c = 0; c < p->channels; c++) {
+        p->std[c] = p->std[c] < 1e-6 ? 1 : p->std[c];
+    }
+}
+
+static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src,
+                       const spx_pack_build_options *o)
 {
     (void)snprintf(p->dataset, sizeof p->dataset, "%s", kind->name);
     p->channels = kind->channels;
@@ -81,15 +92,23 @@ static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src)
     p->coarse_classes = kind->coarse_classes;
     memcpy(p->mean, kind->mean, sizeof p->mean);
     memcpy(p->std, kind->std, sizeof p->std);
-    SPX_RETURN_IF(spx_pack_copy_text(&p->class_names, kind->class_names));
+    if (kind->class_names != NULL) {
+        SPX_RETURN_IF(spx_pack_copy_text(&p->class_names, kind->class_names));
+    }
     if (kind->coarse_names != NULL) {
         SPX_RETURN_IF(spx_pack_copy_text(&p->coarse_names, kind->coarse_names));
     }
-    return kind->read(p, src);
+    SPX_RETURN_IF(kind->read(p, src, o));
+    if (!(kind->std[0] > 0)) {
+        take_moments(p);
+    }
+    return SPX_OK;
 }
 
-spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src)
+spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src,
+                          const spx_pack_build_options *o)
 {
+    static const spx_pack_build_options usual = {.held_out = 0.1, .seed = 1};
     const spx_pack_kind *kind = spx_pack_kinds;
     spx_pack *p = NULL;
     spx_status st;
@@ -98,12 +117,10 @@ spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src)
         kind++;
     }
     if (kind->name == NULL) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "unknown data set '%s', expected mnist, fashion-mnist, cifar10 or cifar100",
-                        dataset);
+        return SPX_FAIL(SPX_EINVAL, "unknown data set '%.64s'", dataset);
     }
     SPX_TRY(st, spx_pack_new(&p), fail);
-    SPX_TRY(st, fill(p, kind, src), fail);
+    SPX_TRY(st, fill(p, kind, src, o != NULL ? o : &usual), fail);
     *out = p;
     return SPX_OK;
 fail:

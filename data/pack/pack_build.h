@@ -1,22 +1,35 @@
 #ifndef SPX_PACK_BUILD_H
 #define SPX_PACK_BUILD_H
-/* Reads data sets in the form their authors publish. */
+/* Reads data sets in the forms in which they are published, and own ones. */
 #include "data/pack/pack.h"
 
-/** The known data sets' names: "mnist", "fashion-mnist", "cifar10", "cifar100", then NULL. */
+/** The kinds of data sets, by name, then NULL; the last two are own pictures and own arrays. */
 const char *spx_pack_known(size_t i);
 
+/** What a build may be told. */
+typedef struct spx_pack_build_options {
+    double
+        held_out;  /* share of each class that becomes the test split, where none is given; 0..1 */
+    uint64_t seed; /* which ones */
+} spx_pack_build_options;
+
 /**
- * Reads a published data set. Every count, size, label and compressed stream is checked; a message
- * names the file, the offset in its (uncompressed) bytes and what was expected there.
+ * Reads a data set. Every count, size, label and compressed stream is checked; a message names the
+ * file, the offset in its (uncompressed) bytes and what was expected there; where files are missing
+ * it says what was looked for and what is there.
  * @param out      owned by the caller: spx_pack_close
  * @param dataset  a name of spx_pack_known
- * @param src      mnist, fashion-mnist: the folder with the four IDX files, each plain or .gz.
- *                 cifar10, cifar100: the folder with the binary version's files, or one of its .bin
- * files, which gives that split alone
+ * @param src      mnist, fashion-mnist, emnist-*: the folder with the four IDX files, each plain or
+ *                 .gz, or the root that torchvision keeps it under.
+ *                 cifar10, cifar100: the folder with the files of the binary or the python version,
+ *                 or a root of that; or one .bin file, which gives that split alone.
+ *                 folder: one folder a class with PNG files of one size, in train/ and test/ (or
+ *                 val/), or of one level. npz: a file with arrays x_train, y_train, x_test, y_test
+ * @param o        may be NULL: a tenth, seed 1
  * @return SPX_OK, SPX_EINVAL (unknown data set), SPX_ENOTFOUND (a file is missing), SPX_EIO,
  * SPX_EFORMAT, SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src);
+SPX_MUST_CHECK spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src,
+                                         const spx_pack_build_options *o);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The IDX form of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist): big-endian u32 magic
+ * The IDX form of MNIST and its kin (http://yann.lecun.com/exdb/mnist; EMNIST: Cohen and others,
+ * arXiv 1702.05373, whose letters count from 1): big-endian u32 magic
  * (type 8 = u8, then the rank), the dimensions, then the bytes.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -73,6 +74,7 @@ done:
 static spx_status read_labels(spx_pack *p, spx_split split, const char *path)
 {
     spx_pack_split *to = &p->split[split];
+    const int first = strcmp(p->dataset, "emnist-letters") == 0 ? 1 : 0;
     void *bytes = NULL;
     spx_source s;
     uint32_t count = 0;
@@ -88,12 +90,14 @@ static spx_status read_labels(spx_pack *p, spx_split split, const char *path)
     SPX_TRY(st, spx_source_read(&s, bytes, count), done);
     SPX_TRY(st, spx_source_end(&s), done);
     for (size_t i = 0; i < count; i++) {
-        to->labels[i] = ((const uint8_t *)bytes)[i];
-        if (to->labels[i] >= p->classes) {
-            st = SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: label %d, expected 0 to %d", path, 8 + i,
-                          to->labels[i], p->classes - 1);
+        const int label = ((const uint8_t *)bytes)[i];
+        if (label < first || label >= first + p->classes) {
+            st = SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: label %d, expected %d to %d%s", path, 8 + i,
+                          label, first, first + p->classes - 1,
+                          strcmp(p->dataset, "mnist") == 0 ? " (or is it a set of EMNIST?)" : "");
             goto done;
         }
+        to->labels[i] = (uint16_t)(label - first);
     }
 done:
     spx_free(bytes);
@@ -102,30 +106,98 @@ done:
 }
 
 /* The file under either spelling in circulation, plain or compressed. */
-static spx_status find(const char *folder, const char *prefix, const char *what, int rank,
-                       char path[PATH_MAX])
+static bool find(const char *folder, const char *prefix, const char *what, int rank,
+                 char path[PATH_MAX])
 {
     static const char *const forms[] = {"-", "-", ".", "."}, *const ends[] = {"", ".gz", "", ".gz"};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         const int n = snprintf(path, PATH_MAX, "%s/%s-%s%sidx%d-ubyte%s", folder, prefix, what,
                                forms[i], rank, ends[i]);
         if (n > 0 && n < PATH_MAX && access(path, F_OK) == 0) {
-            return SPX_OK;
+            return true;
         }
     }
-    return SPX_FAIL(SPX_ENOTFOUND, "%s: expected %s-%s-idx%d-ubyte, plain or .gz, in this folder",
-                    folder, prefix, what, rank);
+    return false;
 }
 
-spx_status spx_pack_read_idx(spx_pack *p, const char *src)
+/* The folder below src that has the training images: src, or where torchvision keeps them. */
+static bool find_folder(const char *src, const char *const *below, const char *prefix,
+                        char folder[PATH_MAX])
+{
+    char path[PATH_MAX];
+    for (; *below != NULL; below++) {
+        if (spx_path_join(folder, src, *below) && find(folder, prefix, "images", 3, path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static spx_status read_files(spx_pack *p, const char *src, const char *const *below,
+                             const char *const prefix[SPX_SPLIT_COUNT])
+{
+    static const char *const what[] = {"images", "labels"};
+    char folder[PATH_MAX], path[PATH_MAX], wanted[160];
+    const bool found = find_folder(src, below, prefix[SPX_SPLIT_TRAIN], folder);
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        for (int k = 0; k < 2; k++) {
+            const int rank = k == 0 ? 3 : 1;
+            if (!found || !find(folder, prefix[s], what[k], rank, path)) {
+                (void)snprintf(wanted, sizeof wanted,
+                               "%s-%s-idx%d-ubyte, plain or .gz, here, in raw or in %s", prefix[s],
+                               what[k], rank, below[2]);
+                return spx_pack_not_found(found ? folder : src, wanted);
+            }
+            SPX_RETURN_IF(k == 0 ? read_images(p, (spx_split)s, path)
+                                 : read_labels(p, (spx_split)s, path));
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_pack_read_idx(spx_pack *p, const char *src, const spx_pack_build_options *o)
 {
     static const char *const prefix[SPX_SPLIT_COUNT] = {"train", "t10k"};
-    char path[PATH_MAX];
+    static const char *const digits[] = {".", "raw", "MNIST/raw", NULL};
+    static const char *const fashion[] = {".", "raw", "FashionMNIST/raw", NULL};
+    (void)o;
+    return read_files(p, src, strcmp(p->dataset, "mnist") == 0 ? digits : fashion, prefix);
+}
+
+/* Images of EMNIST lie on their side, as its authors' MATLAB had them: rows and columns change
+ * places. */
+static void stand_up(spx_pack *p, spx_split split)
+{
+    const size_t side = (size_t)p->height;
+    for (size_t i = 0; i < p->split[split].count; i++) {
+        uint8_t *image = p->split[split].images + i * side * side;
+        for (size_t y = 0; y < side; y++) {
+            for (size_t x = y + 1; x < side; x++) {
+                const uint8_t v = image[y * side + x];
+                image[y * side + x] = image[x * side + y];
+                image[x * side + y] = v;
+            }
+        }
+    }
+}
+
+spx_status spx_pack_read_emnist(spx_pack *p, const char *src, const spx_pack_build_options *o)
+{
+    static const char *const below[] = {".", "raw", "EMNIST/raw", "gzip", "EMNIST/raw/gzip", NULL};
+    static const char *const renamed[SPX_SPLIT_COUNT] = {"train", "t10k"}; /* for MNIST's readers */
+    char name[SPX_SPLIT_COUNT][48], folder[PATH_MAX];
+    const char *const prefix[SPX_SPLIT_COUNT] = {name[0], name[1]};
+    (void)o;
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
-        SPX_RETURN_IF(find(src, prefix[s], "images", 3, path));
-        SPX_RETURN_IF(read_images(p, (spx_split)s, path));
-        SPX_RETURN_IF(find(src, prefix[s], "labels", 1, path));
-        SPX_RETURN_IF(read_labels(p, (spx_split)s, path));
+        (void)snprintf(name[s], sizeof name[s], "%s-%s", p->dataset, spx_split_name((spx_split)s));
+    }
+    SPX_RETURN_IF(read_files(p, src, below,
+                             !find_folder(src, below, prefix[0], folder) &&
+                                     find_folder(src, below, renamed[0], folder)
+                                 ? renamed
+                                 : prefix));
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        stand_up(p, (spx_split)s);
     }
     return SPX_OK;
 }

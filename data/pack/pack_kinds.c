@@ -30,9 +30,28 @@ static const char cifar100_coarse_names[] =
     "large_omnivores_and_herbivores\nmedium_mammals\nnon-insect_invertebrates\npeople\nreptiles\n"
     "small_mammals\ntrees\nvehicles_1\nvehicles_2";
 
+/* EMNIST's classes; "merge" sets leave out small letters that look like their capitals. */
+#define DIGITS "0\n1\n2\n3\n4\n5\n6\n7\n8\n9"
+#define CAPITALS "A\nB\nC\nD\nE\nF\nG\nH\nI\nJ\nK\nL\nM\nN\nO\nP\nQ\nR\nS\nT\nU\nV\nW\nX\nY\nZ"
+#define SMALL "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nu\nv\nw\nx\ny\nz"
+static const char class_names_62[] = DIGITS "\n" CAPITALS "\n" SMALL;
+static const char class_names_47[] = DIGITS "\n" CAPITALS "\na\nb\nd\ne\nf\ng\nh\nn\nq\nr\nt";
+static const char letter_names[] = CAPITALS;
+
+#define EMNIST_ROW(name, classes, names)                                                           \
+    {                                                                                              \
+        name, 1, 28, classes, 0, names, NULL, {0}, {0}, spx_pack_read_emnist                       \
+    }
+
 const spx_pack_kind spx_pack_kinds[] = {
     {"mnist", 1, 28, 10, 0, digit_names, NULL, {.1307}, {.3081}, spx_pack_read_idx},
     {"fashion-mnist", 1, 28, 10, 0, fashion_names, NULL, {.2860}, {.3530}, spx_pack_read_idx},
+    EMNIST_ROW("emnist-balanced", 47, class_names_47),
+    EMNIST_ROW("emnist-bymerge", 47, class_names_47),
+    EMNIST_ROW("emnist-byclass", 62, class_names_62),
+    EMNIST_ROW("emnist-letters", 26, letter_names),
+    EMNIST_ROW("emnist-digits", 10, digit_names),
+    EMNIST_ROW("emnist-mnist", 10, digit_names),
     {"cifar10",
      3,
      32,
@@ -53,6 +72,8 @@ const spx_pack_kind spx_pack_kinds[] = {
      {.5071, .4867, .4408},
      {.2675, .2565, .2761},
      spx_pack_read_cifar},
+    {.name = "folder", .read = spx_pack_read_folder}, /* own pictures: a folder a class */
+    {.name = "npz", .read = spx_pack_read_npz},       /* own arrays */
     {.name = NULL},
 };
 

@@ -1,11 +1,23 @@
 #ifndef SPX_PACK_PRIVATE_H
 #define SPX_PACK_PRIVATE_H
 /* Shared by the readers of this folder. */
-#include "data/pack/pack.h"
+#include "data/pack/pack_build.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <zlib.h>
+
+/* ---- folders ---- */
+
+/** Names in a folder but for hidden ones, by rising bytes; free both with spx_names_free. */
+SPX_MUST_CHECK spx_status spx_names_of_folder(const char *folder, char ***names, size_t *n);
+void spx_names_free(char **names, size_t n);
+
+/** SPX_ENOTFOUND: what was looked for in src and what is there instead. */
+SPX_MUST_CHECK spx_status spx_pack_not_found(const char *src, const char *wanted);
+
+/** folder/name (folder where name is ".") in PATH_MAX bytes; false where that is too long. */
+bool spx_path_join(char *path, const char *folder, const char *name);
 
 /* ---- a source file: plain or gzip, read in order ---- */
 
@@ -31,20 +43,41 @@ SPX_MUST_CHECK spx_status spx_source_read(spx_source *s, void *dst, size_t n);
 SPX_MUST_CHECK spx_status spx_source_end(spx_source *s);
 void spx_source_close(spx_source *s);
 
+/* ---- a dictionary that Python pickled ---- */
+
+typedef struct spx_pickle spx_pickle;
+
+/** Takes a pickle apart without executing anything. @param bytes  borrowed until spx_pickle_close
+ * @return SPX_OK, SPX_EFORMAT (anything that CIFAR's files do not hold), SPX_ENOMEM */
+SPX_MUST_CHECK spx_status spx_pickle_open(spx_pickle **out, const char *path, const void *bytes,
+                                          size_t size);
+void spx_pickle_close(spx_pickle *p); /* NULL is a no-op */
+
+/** The array of u8 (rows, columns) under key; data lies in the pickle's bytes. */
+SPX_MUST_CHECK spx_status spx_pickle_bytes(const spx_pickle *p, const char *key, size_t columns,
+                                           size_t *rows, const uint8_t **data);
+/** The list of n labels under key, each < classes. */
+SPX_MUST_CHECK spx_status spx_pickle_labels(const spx_pickle *p, const char *key, size_t n,
+                                            int classes, uint16_t *labels);
+
 /* ---- readers ---- */
 
-/** What a published data set is known to be. */
+/** What a data set is known to be. Zero and NULL where its files say it: channels, side, classes,
+ * their names; std[0] 0 where the moments of what is packed are taken. */
 typedef struct spx_pack_kind {
     const char *name;
     int channels, side, classes, coarse_classes;
     const char *class_names, *coarse_names; /* one a line */
     double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
-    /** Fills p->split; name, shape and classes are set. */
-    spx_status (*read)(spx_pack *p, const char *src);
+    /** Fills p->split, and what the row leaves open; the rest of the description is set. */
+    spx_status (*read)(spx_pack *p, const char *src, const spx_pack_build_options *o);
 } spx_pack_kind;
 
-spx_status spx_pack_read_idx(spx_pack *p, const char *src);
-spx_status spx_pack_read_cifar(spx_pack *p, const char *src);
+spx_status spx_pack_read_idx(spx_pack *p, const char *src, const spx_pack_build_options *o);
+spx_status spx_pack_read_emnist(spx_pack *p, const char *src, const spx_pack_build_options *o);
+spx_status spx_pack_read_cifar(spx_pack *p, const char *src, const spx_pack_build_options *o);
+spx_status spx_pack_read_folder(spx_pack *p, const char *src, const spx_pack_build_options *o);
+spx_status spx_pack_read_npz(spx_pack *p, const char *src, const spx_pack_build_options *o);
 
 /** The table of known data sets; ends with a row without a name. */
 extern const spx_pack_kind spx_pack_kinds[];

@@ -61,6 +61,23 @@ size_t spx_source_limit(const spx_source *s)
     return s->gzip ? MAX_DEFLATE_RATIO * (size_t)s->z.avail_in : s->raw_size - s->at;
 }
 
+/* At the end of a member: goes to the next one. Zeros at the end are padding, as of a tape. */
+static spx_status next_member(spx_source *s)
+{
+    const unsigned char *rest = s->z.next_in;
+    const size_t left = s->z.avail_in;
+    size_t zeros = 0;
+    if (left >= 2 && rest[0] == 0x1f && rest[1] == 0x8b) {
+        return inflateReset(&s->z) == Z_OK ? SPX_OK : SPX_FAIL(SPX_EFORMAT, "%s: zlib", s->path);
+    }
+    while (zeros < left && rest[zeros] == 0) {
+        zeros++;
+    }
+    s->z.avail_in = zeros == left ? 0 : s->z.avail_in;
+    s->ended = true;
+    return SPX_OK;
+}
+
 /* Inflates up to n bytes; *got less than n only at the stream's end. */
 static spx_status inflate_some(spx_source *s, unsigned char *dst, size_t n, size_t *got)
 {
@@ -74,7 +91,7 @@ static spx_status inflate_some(spx_source *s, unsigned char *dst, size_t n, size
         *got += step - s->z.avail_out;
         s->at += step - s->z.avail_out;
         if (r == Z_STREAM_END) {
-            s->ended = true;
+            SPX_RETURN_IF(next_member(s));
         } else if (r != Z_OK) {
             return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: expected compressed data, found %s",
                             s->path, s->at,

@@ -10,6 +10,7 @@
 
 typedef struct values {
     const char *output;
+    double held_out;
     int64_t columns;
     int split;
 } values;
@@ -157,9 +158,21 @@ static spx_status print_text(const spx_pack *p, const char *path)
 
 /* ---- sub-commands ---- */
 
+/* "mnist, fashion-mnist, ..." */
+static void list_known(char *text, size_t room)
+{
+    size_t used = 0;
+    for (size_t i = 0; spx_pack_known(i) != NULL && used < room; i++) {
+        used += (size_t)snprintf(text + used, room - used, "%s%s", i > 0 ? ", " : "",
+                                 spx_pack_known(i));
+    }
+}
+
 static spx_status run_pack(spx_cli *cli, const void *given)
 {
     const values *v = given;
+    const spx_pack_build_options o = {.held_out = v->held_out, .seed = (uint64_t)cli->seed};
+    char expected[512];
     spx_pack *p = NULL;
     size_t known = 0;
     spx_status st;
@@ -167,12 +180,11 @@ static spx_status run_pack(spx_cli *cli, const void *given)
         known++;
     }
     if (spx_pack_known(known) == NULL) {
-        return spx_cli_usage(cli,
-                             "unknown data set '%s', expected mnist, fashion-mnist, cifar10 or "
-                             "cifar100",
-                             cli->args[0]);
+        list_known(expected, sizeof expected);
+        return spx_cli_usage(cli, "unknown data set '%.64s', expected one of %s", cli->args[0],
+                             expected);
     }
-    SPX_TRY(st, spx_pack_build(&p, cli->args[0], cli->args[1]), done);
+    SPX_TRY(st, spx_pack_build(&p, cli->args[0], cli->args[1], &o), done);
     SPX_TRY(st, spx_pack_write(p, v->output), done);
     if (cli->json) {
         st = print_json(p);
@@ -308,6 +320,9 @@ done:
 static const spx_option pack_options[] = {
     SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the pack to write (.h5)",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+    SPX_OPT(FLOAT, values, held_out, "held-out", "SHARE", "0.1",
+            "of each class's pictures, to test on where there is no folder test; --seed draws them",
+            .min = 0, .max = 0.9),
     {0}};
 
 static const spx_option preview_options[] = {
@@ -319,8 +334,12 @@ static const spx_option preview_options[] = {
 
 static const spx_command cmd_pack = {
     .name = "pack",
-    .args = "mnist|fashion-mnist|cifar10|cifar100 SRC",
-    .summary = "Packs a published data set (its folder of IDX or binary files) into one file.",
+    .args = "KIND SRC",
+    .summary =
+        "Packs a data set into one file. KIND: mnist, fashion-mnist, emnist-balanced (-bymerge, "
+        "-byclass,\n-letters, -digits, -mnist), cifar10, cifar100 (binary or python version), "
+        "folder (own pictures: a\nfolder a class, in train/ and test/ or not), npz (own arrays "
+        "x_train, y_train, x_test, y_test).",
     .example = "sphynx data pack fashion-mnist /usr/share/datasets/fashion-mnist -o fashion.h5",
     .options = pack_options,
     .values_size = sizeof(values),

@@ -38,6 +38,15 @@ check "pack without output" 2 "$sphynx" data pack mnist "$src"
 one_line "pack without output"
 check "unknown set" 2 "$sphynx" data pack imagenet "$src" -o "$OUT/x.h5"
 one_line "unknown set"
+has stderr 'mnist, fashion-mnist, .*folder, npz' "unknown set"
+mkdir -p "$OUT/own/left" "$OUT/own/right"
+for i in 1 2 3 4; do cp "$OUT/grid.png" "$OUT/own/left/$i.png"; done
+for i in 1 2 3 4; do cp "$OUT/grid.png" "$OUT/own/right/$i.png"; done
+check "own pictures" 0 "$sphynx" data pack folder "$OUT/own" -o "$OUT/own.h5" --held-out 0.25
+has stdout 'folder, 6 train \+ 2 test images of 1x302x92, 2 classes' "own pictures"
+check "own pictures" 0 "$sphynx" data info "$OUT/own.h5"
+has stdout ' 1 right +3 +1$' "own pictures"
+check "own pictures checked" 0 "$sphynx" data check "$OUT/own.h5"
 check "empty folder" 1 "$sphynx" data pack cifar10 "$src" -o "$OUT/x.h5"
 one_line "empty folder"
 has stderr 'data_batch_1.bin' "empty folder"

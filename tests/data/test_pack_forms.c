@@ -1,0 +1,644 @@
+/* The forms a data set may come in: torchvision's folders, EMNIST, CIFAR's pickles, gzip as tools
+ * write it, own pictures, own arrays. */
+#define _POSIX_C_SOURCE 200809L
+#include "data/image/image.h"
+#include "data/pack/pack_build.h"
+#include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
+#include "kernels/base/rng.h"
+#include "tests/support/spx_scratch.h"
+#include "tests/support/spx_test.h"
+
+#include <sys/stat.h>
+#include <zlib.h>
+
+enum { SIDE = 28, IMAGE = SIDE * SIDE, PIXELS = 3 * 32 * 32 };
+
+#define BYTES(text) text, sizeof text - 1 /* of a literal, zeros and all */
+
+static spx_scratch scratch;
+
+static void empty_folder(void)
+{
+    spx_scratch_remove(&scratch);
+    assert_int_equal(spx_scratch_make(&scratch), 0);
+}
+
+/* scratch/name, its folders made. */
+static const char *place(const char *name)
+{
+    const char *path = spx_scratch_path(&scratch, name);
+    char folder[600];
+    for (const char *slash = strchr(path + strlen(scratch.folder) + 1, '/'); slash != NULL;
+         slash = strchr(slash + 1, '/')) {
+        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+        (void)mkdir(folder, 0777);
+    }
+    return path;
+}
+
+/* Bytes being put together. */
+typedef struct buffer {
+    uint8_t *bytes;
+    size_t n, room;
+} buffer;
+
+static void put(buffer *b, const void *data, size_t n)
+{
+    if (b->n + n > b->room) {
+        b->room = 2 * (b->n + n);
+        b->bytes = realloc(b->bytes, b->room);
+        assert_non_null(b->bytes);
+    }
+    memcpy(b->bytes + b->n, data, n);
+    b->n += n;
+}
+
+static void put_number(buffer *b, uint64_t v, size_t n, bool big)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t byte = (uint8_t)(v >> 8 * (big ? n - 1 - i : i));
+        put(b, &byte, 1);
+    }
+}
+
+static void put_text(buffer *b, const char *text)
+{
+    put(b, text, strlen(text));
+}
+
+static void save(buffer *b, const char *name)
+{
+    assert_int_equal(spx_scratch_write(place(name), b->bytes, b->n), 0);
+    free(b->bytes);
+    *b = (buffer){0};
+}
+
+static void check_refused(const char *kind, const char *src, const char *expect)
+{
+    spx_pack *p;
+    const spx_status st = spx_pack_build(&p, kind, src, NULL);
+    assert_null(p);
+    if (st == SPX_OK || strstr(spx_error_message(), expect) == NULL) {
+        fail_msg("%s: %s: '%s', expected '%s'", kind, spx_status_text(st), spx_error_message(),
+                 expect);
+    }
+}
+
+/* ---- IDX ---- */
+
+/* n images whose pixel (y, x) is 8 y + x, with labels first, first + 1, ... of `classes`. */
+static void write_idx(const char *folder, const char *prefix, int n, int first, int classes)
+{
+    buffer images = {0}, labels = {0};
+    char name[200];
+    put_number(&images, 0x803, 4, true);
+    put_number(&images, (uint64_t)n, 4, true);
+    put_number(&images, SIDE, 4, true);
+    put_number(&images, SIDE, 4, true);
+    put_number(&labels, 0x801, 4, true);
+    put_number(&labels, (uint64_t)n, 4, true);
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < IMAGE; j++) {
+            put_number(&images, (uint64_t)(8 * (j / SIDE) + j % SIDE), 1, true);
+        }
+        put_number(&labels, (uint64_t)(first + i % classes), 1, true);
+    }
+    (void)snprintf(name, sizeof name, "%s%s-images-idx3-ubyte", folder, prefix);
+    save(&images, name);
+    (void)snprintf(name, sizeof name, "%s%s-labels-idx1-ubyte", folder, prefix);
+    save(&labels, name);
+}
+
+SPX_TEST(a_root_of_torchvision_is_searched)
+{
+    SPX_UNUSED;
+    static const char *const folders[] = {"", "raw/", "MNIST/raw/"};
+    for (size_t i = 0; i < 3; i++) {
+        spx_pack *p;
+        empty_folder();
+        write_idx(folders[i], "train", 10, 0, 10);
+        write_idx(folders[i], "t10k", 10, 0, 10);
+        CHECK_OK(spx_pack_build(&p, "mnist", scratch.folder, NULL));
+        assert_int_equal(p->split[SPX_SPLIT_TEST].count, 10);
+        spx_pack_close(p);
+    }
+    check_refused("fashion-mnist", scratch.folder,
+                  "looked for train-images-idx3-ubyte, plain or "
+                  ".gz, here, in raw or in FashionMNIST/raw; "
+                  "found MNIST");
+    check_refused("cifar10", scratch.folder, "cifar-10-batches-py; found MNIST");
+    check_refused("folder", spx_scratch_path(&scratch, "absent"), "found no such folder");
+}
+
+SPX_TEST(images_of_emnist_stand_upright_and_letters_count_from_zero)
+{
+    SPX_UNUSED;
+    static const char *const prefixes[] = {"emnist-letters-train", "emnist-letters-test"};
+    size_t length;
+    spx_pack *p;
+    empty_folder();
+    write_idx("EMNIST/raw/", prefixes[0], 52, 1, 26);
+    write_idx("EMNIST/raw/", prefixes[1], 26, 1, 26);
+    CHECK_OK(spx_pack_build(&p, "emnist-letters", scratch.folder, NULL));
+    assert_int_equal(p->classes, 26);
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[0], 0);
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[25], 25);
+    assert_int_equal(spx_pack_class(p, 1, &length)[0], 'B');
+    for (int j = 0; j < IMAGE; j++) { /* rows and columns have changed places */
+        assert_int_equal(p->split[SPX_SPLIT_TEST].images[3 * IMAGE + j],
+                         (8 * (j % SIDE) + j / SIDE) & 0xff);
+    }
+    spx_pack_close(p);
+    check_refused("emnist-digits", scratch.folder, "looked for emnist-digits-train-images");
+}
+
+SPX_TEST(gzip_of_several_members_and_with_padding_is_read)
+{
+    SPX_UNUSED;
+    static const uint8_t zeros[512];
+    const char *plain, *packed;
+    char other[600];
+    uint8_t *bytes;
+    void *data;
+    size_t n;
+    spx_pack *p;
+    empty_folder();
+    write_idx("", "train", 10, 0, 10);
+    write_idx("", "t10k", 10, 0, 10);
+    plain = spx_scratch_path(&scratch, "train-images-idx3-ubyte");
+    packed = spx_scratch_path(&scratch, "train-images-idx3-ubyte.gz");
+    CHECK_OK(spx_file_read(plain, 1 << 20, &data, &n));
+    bytes = data;
+    for (size_t at = 0, step = 1000; at < n; at += step) { /* appending begins a new member */
+        gzFile f = gzopen(packed, "ab");
+        assert_non_null(f);
+        (void)gzwrite(f, bytes + at, (unsigned)(n - at < step ? n - at : step));
+        assert_int_equal(gzclose(f), Z_OK);
+    }
+    assert_int_equal(unlink(plain), 0);
+    CHECK_OK(spx_pack_build(&p, "mnist", scratch.folder, NULL));
+    assert_memory_equal(p->split[SPX_SPLIT_TRAIN].images, bytes + 16, 10 * IMAGE);
+    spx_pack_close(p);
+    spx_free(data);
+    CHECK_OK(spx_file_read(packed, 1 << 20, &data, &n));
+    bytes = calloc(1, n + sizeof zeros);
+    assert_non_null(bytes);
+    memcpy(bytes, data, n);
+    assert_int_equal(spx_scratch_write(packed, bytes, n + sizeof zeros), 0);
+    CHECK_OK(spx_pack_build(&p, "mnist", scratch.folder, NULL));
+    spx_pack_close(p);
+    assert_int_equal(spx_scratch_write(packed, bytes, n - 9), 0);
+    (void)snprintf(other, sizeof other, "%s", scratch.folder);
+    check_refused("mnist", other, "found the end of the file");
+    free(bytes);
+    spx_free(data);
+}
+
+/* ---- CIFAR's pickles ---- */
+
+static void pickle_string(buffer *b, const char *text) /* SHORT_BINSTRING, BINPUT */
+{
+    put_text(b, "U");
+    put_number(b, strlen(text), 1, false);
+    put_text(b, text);
+    put(b, BYTES("q\1"));
+}
+
+/* A batch as cPickle writes it in protocol 2: {'data': ndarray (n, 3072), key: [label, ...]}. */
+static void pickle_batch(buffer *b, size_t n, const char *const *keys, const int *classes)
+{
+    put(b, BYTES("\x80\2}q\1("));
+    for (; *keys != NULL; keys++, classes++) {
+        pickle_string(b, *keys);
+        put_text(b, "](");
+        for (size_t i = 0; i < n; i++) {
+            put_text(b, "K");
+            put_number(b, i % (size_t)*classes, 1, false);
+        }
+        put_text(b, "e");
+    }
+    pickle_string(b, "data");
+    put_text(b, "cnumpy.core.multiarray\n_reconstruct\nq\2cnumpy\nndarray\nq\3");
+    put(b, BYTES("K\0\x85U\1b\x87Rq\4(K\1M"));
+    put_number(b, n, 2, false);
+    put(b, BYTES("M\0\x0c\x86"
+                 "cnumpy\ndtype\nq\5U\2u1K\0K\1\x87Rq\6(K\3U\1|NNNJ\xff\xff\xff\xff"
+                 "J\xff\xff\xff\xffK\0tb\x89T"));
+    put_number(b, n * PIXELS, 4, false);
+    for (size_t i = 0; i < n * PIXELS; i++) {
+        put_number(b, i % 251, 1, false);
+    }
+    put_text(b, "tbu.");
+}
+
+static const char *const ten_keys[] = {"labels", NULL};
+static const int ten_classes[] = {10};
+
+static void write_cifar10(const char *folder)
+{
+    buffer b = {0};
+    char name[100];
+    for (size_t i = 1; i <= 5; i++) {
+        pickle_batch(&b, 2 * i, ten_keys, ten_classes);
+        (void)snprintf(name, sizeof name, "%sdata_batch_%zu", folder, i);
+        save(&b, name);
+    }
+    pickle_batch(&b, 4, ten_keys, ten_classes);
+    (void)snprintf(name, sizeof name, "%stest_batch", folder);
+    save(&b, name);
+}
+
+SPX_TEST(the_python_version_of_cifar_is_read)
+{
+    SPX_UNUSED;
+    static const char *const folders[] = {"", "cifar-10-batches-py/"};
+    static const char *const keys[] = {"fine_labels", "coarse_labels", NULL};
+    static const int classes[] = {100, 20};
+    buffer b = {0};
+    spx_pack *p;
+    for (size_t k = 0; k < 2; k++) {
+        empty_folder();
+        write_cifar10(folders[k]);
+        CHECK_OK(spx_pack_build(&p, "cifar10", scratch.folder, NULL));
+        assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, 30);
+        assert_int_equal(p->split[SPX_SPLIT_TEST].count, 4);
+        assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[2 + 3], 3); /* the second file's fourth */
+        assert_int_equal(p->split[SPX_SPLIT_TRAIN].images[2 * PIXELS + 5000], 5000 % 251);
+        spx_pack_close(p);
+    }
+    pickle_batch(&b, 40, keys, classes);
+    save(&b, "cifar-100-python/train");
+    pickle_batch(&b, 3, keys, classes);
+    save(&b, "cifar-100-python/test");
+    CHECK_OK(spx_pack_build(&p, "cifar100", scratch.folder, NULL));
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[39], 39);
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].coarse[39], 19);
+    spx_pack_close(p);
+}
+
+SPX_TEST(a_hostile_pickle_is_refused_and_nothing_in_it_runs)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *expect;
+    } cases[] = {
+        {BYTES("\x80\2cos\nsystem\nU\4true\x85R."), "a use of os.system"},
+        {BYTES("\x80\4\x8c\2os\x8c\6system\x93\x8c\4true\x85R."), "a use of os.system"},
+        {BYTES("\x80\2ibuiltins\neval\n."), "opcode 0x69"},
+        {BYTES("\x80\2}."), "expected 'data'"},
+        {BYTES("\x80\2N."), "no dictionary"},
+        {BYTES("\x80\2"), "the end"},
+        {BYTES(""), "the end"},
+        {BYTES("."), "no dictionary"},
+        {BYTES("a"), "items without"},
+        {BYTES("s"), "items without"},
+        {BYTES("e"), "no mark"},
+        {BYTES("t"), "no mark"},
+        {BYTES("\x87"), "an empty stack"},
+        {BYTES("R"), "an empty stack"},
+        {BYTES("b"), "an empty stack"},
+        {BYTES("\x93"), "an empty stack"},
+        {BYTES("("), "the end"},
+        {BYTES("q\1"), "a memo"},
+        {BYTES("h\1"), "a memo"},
+        {BYTES("}r\xff\xff\xff\xff."), "a memo"},
+        {BYTES("X\xff\xff\xff\xff"), "longer than the file"},
+        {BYTES("cnumpy\nndarray"), "the end"},
+        {BYTES("cnumpy\nndarray\n)R."), "a call"},
+        {BYTES("]]a](e."), "no dictionary"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        empty_folder();
+        write_cifar10("");
+        assert_int_equal(spx_scratch_write(spx_scratch_path(&scratch, "data_batch_1"),
+                                           cases[i].bytes, cases[i].n),
+                         0);
+        check_refused("cifar10", scratch.folder, cases[i].expect);
+    }
+}
+
+SPX_TEST(whatever_a_pickle_holds_is_read_or_refused)
+{
+    SPX_UNUSED;
+    buffer b = {0};
+    spx_rng rng;
+    spx_pack *p;
+    int refused = 0;
+    empty_folder();
+    write_cifar10("");
+    pickle_batch(&b, 2, ten_keys, ten_classes);
+    spx_rng_init(&rng, 7, SPX_RNG_TEST, 0);
+    for (int i = 0; i < 200; i++) {
+        const size_t at = spx_rng_below(&rng, 250), end = i % 3 == 0 ? b.n - at : b.n;
+        const uint8_t old = b.bytes[at];
+        spx_status st;
+        b.bytes[at] = (uint8_t)spx_rng_below(&rng, 256);
+        assert_int_equal(
+            spx_scratch_write(spx_scratch_path(&scratch, "data_batch_1"), b.bytes, end), 0);
+        st = spx_pack_build(&p, "cifar10", scratch.folder, NULL);
+        assert_true((st == SPX_OK) == (p != NULL));
+        refused += st != SPX_OK;
+        spx_pack_close(p);
+        b.bytes[at] = old;
+    }
+    assert_true(refused > 60);
+    free(b.bytes);
+}
+
+/* ---- own pictures ---- */
+
+static void picture(const char *name, int channels, int side, int value)
+{
+    spx_image image;
+    CHECK_OK(spx_image_create(&image, channels, side, side));
+    memset(image.pixels, value, (size_t)(channels * side * side));
+    if (channels == 3) {
+        image.pixels[0] = (uint8_t)(value ^ 1); /* else it is grey */
+    }
+    CHECK_OK(spx_image_write(&image, place(name)));
+    spx_image_clear(&image);
+}
+
+static void pictures(const char *folder, const char *const *classes, int n, int channels)
+{
+    char name[200];
+    for (int k = 0; classes[k] != NULL; k++) {
+        for (int i = 0; i < n; i++) {
+            (void)snprintf(name, sizeof name, "%s%s/p%02d.png", folder, classes[k], i);
+            picture(name, channels, 12, 20 * k + i);
+        }
+    }
+}
+
+static const char *const animals[] = {"ant", "bee", "cow", NULL};
+
+SPX_TEST(folders_of_pictures_become_classes)
+{
+    SPX_UNUSED;
+    spx_pack *p;
+    empty_folder();
+    pictures("train/", animals, 4, 3);
+    pictures("val/", animals, 2, 1);
+    CHECK_OK(spx_pack_build(&p, "folder", scratch.folder, NULL));
+    assert_string_equal(p->class_names, "ant\nbee\ncow");
+    assert_int_equal(p->classes, 3);
+    assert_int_equal(p->channels, 3);
+    assert_int_equal(p->height, 12);
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, 12);
+    assert_int_equal(p->split[SPX_SPLIT_TEST].count, 6);
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[11], 2);
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].images[11 * 432 + 5], 43);
+    assert_true(p->std[0] > 0 && p->mean[0] > 0);
+    CHECK_OK(spx_pack_write(p, spx_scratch_path(&scratch, "own.h5")));
+    spx_pack_close(p);
+    CHECK_OK(spx_pack_open(&p, spx_scratch_path(&scratch, "own.h5"), SPX_PACK_LOAD_ALL));
+    spx_pack_close(p);
+}
+
+SPX_TEST(a_share_of_each_class_is_held_out_by_the_seed)
+{
+    SPX_UNUSED;
+    spx_pack_build_options o = {.held_out = 0.25, .seed = 3};
+    spx_pack *p, *q;
+    size_t counts[3];
+    empty_folder();
+    pictures("", animals, 8, 1);
+    CHECK_OK(spx_pack_build(&p, "folder", scratch.folder, &o));
+    assert_int_equal(p->channels, 1);
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, 18);
+    spx_pack_histogram(p, SPX_SPLIT_TEST, counts);
+    assert_true(counts[0] == 2 && counts[1] == 2 && counts[2] == 2);
+    CHECK_OK(spx_pack_build(&q, "folder", scratch.folder, &o));
+    assert_memory_equal(p->split[SPX_SPLIT_TEST].images, q->split[SPX_SPLIT_TEST].images, 6 * 144);
+    spx_pack_close(q);
+    o.seed = 4;
+    CHECK_OK(spx_pack_build(&q, "folder", scratch.folder, &o));
+    assert_memory_not_equal(p->split[SPX_SPLIT_TEST].images, q->split[SPX_SPLIT_TEST].images,
+                            6 * 144);
+    spx_pack_close(q);
+    spx_pack_close(p);
+}
+
+SPX_TEST(folders_that_are_no_classes_are_refused_with_the_file)
+{
+    SPX_UNUSED;
+    static const char *const others[] = {"ant", "bee", "dog", NULL};
+    empty_folder();
+    check_refused("folder", scratch.folder, "0 classes");
+    pictures("train/", animals, 2, 1);
+    check_refused("folder", scratch.folder, "looked for test, val or valid beside train");
+    pictures("test/", others, 2, 1);
+    check_refused("folder", scratch.folder, "dog");
+    empty_folder();
+    pictures("", animals, 2, 1);
+    picture("bee/q.png", 1, 13, 0);
+    check_refused("folder", scratch.folder, "bee/q.png: 13x13 pixels, others have 12x12");
+    assert_int_equal(spx_scratch_write(place("bee/q.png"), "\xff\xd8\xff\xe0", 4), 0);
+    check_refused("folder", scratch.folder, "JPEG");
+    assert_int_equal(unlink(place("bee/q.png")), 0);
+    assert_int_equal(spx_scratch_write(place("bee/list.txt"), "x", 1), 0);
+    check_refused("folder", scratch.folder, "bee/list.txt");
+    assert_int_equal(unlink(place("bee/list.txt")), 0);
+    (void)place("none/x");
+    check_refused("folder", scratch.folder, "none: a class without pictures");
+}
+
+/* ---- own arrays ---- */
+
+typedef struct member {
+    const char *name, *descr, *shape;
+    const void *data;
+    size_t n;
+} member;
+
+/* A ZIP archive of .npy files; deflated where asked. */
+static void write_npz(const char *name, const member *m, size_t members, bool deflated)
+{
+    buffer zip = {0}, directory = {0};
+    size_t at;
+    for (size_t i = 0; i < members; i++) {
+        buffer npy = {0}, packed = {0};
+        char header[200];
+        uint32_t sum;
+        const size_t local = zip.n;
+        (void)snprintf(header, sizeof header,
+                       "{'descr': '%s', 'fortran_order': False, 'shape': %s, }\n", m[i].descr,
+                       m[i].shape);
+        put(&npy, "\x93NUMPY\1\0", 8);
+        put_number(&npy, strlen(header), 2, false);
+        put_text(&npy, header);
+        put(&npy, m[i].data, m[i].n);
+        sum = (uint32_t)crc32(0, npy.bytes, (uInt)npy.n);
+        if (deflated) {
+            z_stream z = {0};
+            packed.bytes = malloc(packed.room = npy.n + 1000);
+            assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+            z.next_in = npy.bytes, z.avail_in = (uInt)npy.n;
+            z.next_out = packed.bytes, z.avail_out = (uInt)packed.room;
+            assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+            packed.n = z.total_out;
+            (void)deflateEnd(&z);
+        } else {
+            put(&packed, npy.bytes, npy.n);
+        }
+        for (int d = 0; d < 2; d++) { /* the local header, then the directory's entry */
+            buffer *to = d == 0 ? &zip : &directory;
+            put_number(to, d == 0 ? 0x04034b50 : 0x02014b50, 4, false);
+            put_number(to, 20, d == 0 ? 2 : 4, false);
+            put_number(to, 0, 2, false);
+            put_number(to, deflated ? 8 : 0, 2, false);
+            put_number(to, 0, 4, false);
+            put_number(to, sum, 4, false);
+            put_number(to, packed.n, 4, false);
+            put_number(to, npy.n, 4, false);
+            put_number(to, strlen(m[i].name) + 4, 2, false);
+            put_number(to, 0, 2, false);
+            if (d == 1) {
+                put_number(to, 0, 2 + 2 + 2 + 4, false);
+                put_number(to, local, 4, false);
+            }
+            put_text(to, m[i].name);
+            put_text(to, ".npy");
+        }
+        put(&zip, packed.bytes, packed.n);
+        free(npy.bytes);
+        free(packed.bytes);
+    }
+    at = zip.n;
+    put(&zip, directory.bytes, directory.n);
+    put_number(&zip, 0x06054b50, 4, false);
+    put_number(&zip, 0, 4, false);
+    put_number(&zip, members, 2, false);
+    put_number(&zip, members, 2, false);
+    put_number(&zip, directory.n, 4, false);
+    put_number(&zip, at, 4, false);
+    put_number(&zip, 0, 2, false);
+    free(directory.bytes);
+    save(&zip, name);
+}
+
+static const uint8_t pixels[2 * 2 * 2 * 3] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                              12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23};
+static const uint8_t wide_labels[16] = {4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0};
+static const uint8_t byte_labels[2] = {1, 0};
+
+SPX_TEST(arrays_of_numpy_are_read_stored_and_deflated)
+{
+    SPX_UNUSED;
+    static const member arrays[] = {{"x_train", "|u1", "(2, 2, 2, 3)", pixels, 24},
+                                    {"y_train", "<i8", "(2,)", wide_labels, 16},
+                                    {"x_test", "|u1", "(2, 2, 2, 3)", pixels, 24},
+                                    {"y_test", "|u1", "(2, 1)", byte_labels, 2}};
+    static const uint8_t first[12] = {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11};
+    for (int deflated = 0; deflated < 2; deflated++) {
+        spx_pack *p;
+        empty_folder();
+        write_npz("a.npz", arrays, 4, deflated == 1);
+        CHECK_OK(spx_pack_build(&p, "npz", spx_scratch_path(&scratch, "a.npz"), NULL));
+        assert_int_equal(p->classes, 5);
+        assert_string_equal(p->class_names, "0\n1\n2\n3\n4");
+        assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[0], 4);
+        assert_int_equal(p->split[SPX_SPLIT_TEST].labels[0], 1);
+        assert_memory_equal(p->split[SPX_SPLIT_TRAIN].images, first, 12); /* NHWC to NCHW */
+        spx_pack_close(p);
+    }
+}
+
+SPX_TEST(arrays_of_other_shapes_and_types_are_refused)
+{
+    SPX_UNUSED;
+    static const struct {
+        int which;
+        member m;
+        const char *expect;
+    } cases[] = {
+        {0, {"x_train", "<f4", "(2, 3)", pixels, 24}, "images of u8"},
+        {0, {"x_train", "|u1", "(2, 3, 2, 2)", pixels, 23}, "its shape says 24"},
+        {0, {"x_train", "|u1", "(0, 2, 2)", pixels, 0}, "at least 1"},
+        {0, {"x_train", "|u1", "(2, 2, 6)", pixels, 24}, NULL},
+        {0, {"x_train", "|u1", "(99999999999, 2, 2)", pixels, 24}, "expected an array"},
+        {0, {"x_train", "|O", "(2, 2, 6)", pixels, 24}, "expected an array"},
+        {1, {"y_train", "<i8", "(1,)", wide_labels, 8}, "2 whole numbers"},
+        {1, {"y_train", "|i1", "(2,)", "\xff\0", 2}, "image 0: expected a label"},
+        {1, {"labels", "|u1", "(2,)", byte_labels, 2}, "no array y_train"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        member arrays[] = {{"x_train", "|u1", "(2, 2, 6)", pixels, 24},
+                           {"y_train", "<i8", "(2,)", wide_labels, 16},
+                           {"x_test", "|u1", "(2, 2, 6)", pixels, 24},
+                           {"y_test", "|u1", "(2,)", byte_labels, 2}};
+        spx_pack *p;
+        empty_folder();
+        arrays[cases[i].which] = cases[i].m;
+        write_npz("a.npz", arrays, 4, false);
+        if (cases[i].expect == NULL) {
+            CHECK_OK(spx_pack_build(&p, "npz", spx_scratch_path(&scratch, "a.npz"), NULL));
+            spx_pack_close(p);
+        } else {
+            check_refused("npz", spx_scratch_path(&scratch, "a.npz"), cases[i].expect);
+        }
+    }
+}
+
+SPX_TEST(whatever_an_archive_holds_is_read_or_refused)
+{
+    SPX_UNUSED;
+    static const member arrays[] = {{"x_train", "|u1", "(2, 2, 6)", pixels, 24},
+                                    {"y_train", "<i8", "(2,)", wide_labels, 16},
+                                    {"x_test", "|u1", "(2, 2, 6)", pixels, 24},
+                                    {"y_test", "|u1", "(2,)", byte_labels, 2}};
+    for (int deflated = 0; deflated < 2; deflated++) {
+        const char *path;
+        uint8_t *bytes;
+        void *data;
+        spx_rng rng;
+        size_t n;
+        empty_folder();
+        write_npz("a.npz", arrays, 4, deflated == 1);
+        path = spx_scratch_path(&scratch, "a.npz");
+        CHECK_OK(spx_file_read(path, 1 << 20, &data, &n));
+        bytes = data;
+        spx_rng_init(&rng, 8, SPX_RNG_TEST, (uint64_t)deflated);
+        for (int i = 0; i < 150; i++) {
+            const size_t at = spx_rng_below(&rng, (uint32_t)n), end = i % 4 == 0 ? at : n;
+            const uint8_t old = bytes[at];
+            spx_pack *p;
+            spx_status st;
+            bytes[at] = (uint8_t)spx_rng_below(&rng, 256);
+            assert_int_equal(spx_scratch_write(path, bytes, end), 0);
+            st = spx_pack_build(&p, "npz", path, NULL);
+            assert_true((st == SPX_OK) == (p != NULL));
+            spx_pack_close(p);
+            bytes[at] = old;
+        }
+        spx_free(data);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(a_root_of_torchvision_is_searched),
+        SPX_UNIT(images_of_emnist_stand_upright_and_letters_count_from_zero),
+        SPX_UNIT(gzip_of_several_members_and_with_padding_is_read),
+        SPX_UNIT(the_python_version_of_cifar_is_read),
+        SPX_UNIT(a_hostile_pickle_is_refused_and_nothing_in_it_runs),
+        SPX_UNIT(whatever_a_pickle_holds_is_read_or_refused),
+        SPX_UNIT(folders_of_pictures_become_classes),
+        SPX_UNIT(a_share_of_each_class_is_held_out_by_the_seed),
+        SPX_UNIT(folders_that_are_no_classes_are_refused_with_the_file),
+        SPX_UNIT(arrays_of_numpy_are_read_stored_and_deflated),
+        SPX_UNIT(arrays_of_other_shapes_and_types_are_refused),
+        SPX_UNIT(whatever_an_archive_holds_is_read_or_refused),
+    };
+    int failed;
+    if (spx_scratch_make(&scratch) != 0) {
+        return 1;
+    }
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    spx_scratch_remove(&scratch);
+    return failed;
+}
