@@ -233,8 +233,7 @@ const char *spx_ckpt_kind(const spx_ckpt *c)
     return json_string_value(json_object_get(c->meta, "kind"));
 }
 
-/* "4x3x3x3", for messages */
-static void shape_text(int rank, const int64_t *dim, char *out, size_t room)
+void spx_shape_text(int rank, const int64_t *dim, char *out, size_t room)
 {
     size_t used = 0;
     out[0] = '\0';
@@ -258,8 +257,8 @@ static spx_status load_entry(const spx_h5 *f, const spx_layout_entry *e, const c
     if (info.rank != e->rank ||
         memcmp(info.dims, e->dim, (size_t)e->rank * sizeof e->dim[0]) != 0) {
         char found[96], wanted[96];
-        shape_text(info.rank, info.dims, found, sizeof found);
-        shape_text(e->rank, e->dim, wanted, sizeof wanted);
+        spx_shape_text(info.rank, info.dims, found, sizeof found);
+        spx_shape_text(e->rank, e->dim, wanted, sizeof wanted);
         return SPX_FAIL(SPX_EFORMAT, "%s: %s is %s, the network needs %s", spx_h5_name(f), name,
                         found, wanted);
     }

@@ -69,6 +69,9 @@ SPX_MUST_CHECK spx_status spx_ckpt_load(const spx_ckpt *c, const spx_layout *l,
 SPX_MUST_CHECK spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l,
                                           const spx_ckpt_arena *arena, size_t n);
 
+/** "4x3x3x3", for messages. */
+void spx_shape_text(int rank, const int64_t *dim, char *out, size_t room);
+
 /**
  * Whether an array holds numbers to compute with: all finite; and none negative where it is called
  * running_var, whose root is taken.

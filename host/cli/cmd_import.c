@@ -1,5 +1,6 @@
 /* sphynx import: published weights become a model. */
 #include "data/pack/pack.h"
+#include "host/ckpt/weights.h"
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "kernels/base/alloc.h"
@@ -32,17 +33,34 @@ static const spx_option options[] = {
     SPX_NET_OPTIONS(values, net),
     {0}};
 
-/* One attribute of the file in place of an option that was not given. */
-static spx_status from_attribute(spx_cli *cli, const spx_h5 *f, const char *attr,
-                                 const char *option, int64_t *out)
+/* What the file says of its network, in place of an option that was not given; else NULL. */
+static spx_status read_text(spx_cli *cli, const spx_weights *w, const char *key, const char *option,
+                            char **out)
 {
-    return spx_cli_given(cli, option) || !spx_h5_has_attr(f, "", attr)
-               ? SPX_OK
-               : spx_h5_read_attr(f, "", attr, SPX_H5_I64, out, 1, NULL);
+    *out = NULL;
+    return spx_cli_given(cli, option) ? SPX_OK : spx_weights_about(w, key, out);
+}
+
+static spx_status read_number(spx_cli *cli, const spx_weights *w, const char *key,
+                              const char *option, int64_t *out)
+{
+    spx_status st = SPX_OK;
+    char *text, *end;
+    SPX_RETURN_IF(read_text(cli, w, key, option, &text));
+    if (text != NULL) {
+        const long long v = strtoll(text, &end, 10);
+        if (end == text || *end != '\0' || v < 1 || v > 1000000) {
+            st = SPX_FAIL(SPX_EFORMAT, "%s: %s: '%.40s', a number of 1 to 1000000 expected",
+                          spx_weights_name(w), key, text);
+        }
+        *out = v;
+    }
+    spx_free(text);
+    return st;
 }
 
 /* "[0, 5]" */
-static spx_status parse_cells(const spx_h5 *f, const char *text, spx_final_config *c)
+static spx_status parse_cells(const spx_weights *w, const char *text, spx_final_config *c)
 {
     const char *at = text + (text[0] == '[');
     char *end;
@@ -60,41 +78,32 @@ static spx_status parse_cells(const spx_h5 *f, const char *text, spx_final_confi
         }
     }
     return SPX_FAIL(SPX_EFORMAT, "%s: attribute reduce_loc: not a list of cells: %.40s",
-                    spx_h5_name(f), text);
-}
-
-static spx_status read_text(spx_cli *cli, const spx_h5 *f, const char *attr, const char *option,
-                            char **out)
-{
-    *out = NULL;
-    return spx_cli_given(cli, option) || !spx_h5_has_attr(f, "", attr)
-               ? SPX_OK
-               : spx_h5_read_text(f, "", attr, out);
+                    spx_weights_name(w), text);
 }
 
 /* What the file says of its network, where the command line does not. */
-static spx_status read_attributes(spx_cli *cli, const spx_h5 *f, spx_genotype *g,
+static spx_status read_attributes(spx_cli *cli, const spx_weights *w, spx_genotype *g,
                                   spx_final_config *c)
 {
     char *text;
     spx_status st = SPX_OK;
     int64_t size = c->input.rows;
-    SPX_RETURN_IF(from_attribute(cli, f, "init_channels", "init-channels", &c->init_channels));
-    SPX_RETURN_IF(from_attribute(cli, f, "layers", "layers", &c->layers));
-    SPX_RETURN_IF(from_attribute(cli, f, "n_classes", "classes", &c->classes));
-    SPX_RETURN_IF(from_attribute(cli, f, "size", "input", &size));
+    SPX_RETURN_IF(read_number(cli, w, "init_channels", "init-channels", &c->init_channels));
+    SPX_RETURN_IF(read_number(cli, w, "layers", "layers", &c->layers));
+    SPX_RETURN_IF(read_number(cli, w, "n_classes", "classes", &c->classes));
+    SPX_RETURN_IF(read_number(cli, w, "size", "input", &size));
     if (!spx_cli_given(cli, "input")) {
         c->input.rows = c->input.columns = size;
     }
-    SPX_RETURN_IF(read_text(cli, f, "genotype", "genotype", &text));
+    SPX_RETURN_IF(read_text(cli, w, "genotype", "genotype", &text));
     if (text != NULL) {
         st = spx_genotype_parse(g, text, strlen(text));
         spx_free(text);
         SPX_RETURN_IF(st);
     }
-    SPX_RETURN_IF(read_text(cli, f, "reduce_loc", "reduce-at", &text));
+    SPX_RETURN_IF(read_text(cli, w, "reduce_loc", "reduce-at", &text));
     if (text != NULL) {
-        st = parse_cells(f, text, c);
+        st = parse_cells(w, text, c);
         spx_free(text);
     }
     return st;
@@ -190,43 +199,24 @@ static spx_status preprocessing(spx_cli *cli, const values *v, spx_final_spec *s
     return SPX_OK;
 }
 
-/* Every array is one of the network's: else the description is of another network. */
-static spx_status check_names(const spx_h5 *f, const char *group, const spx_layout *l)
+/* How the file was understood, where that is not as it stands. */
+static void say(const spx_weights *w)
 {
-    static const char counter[] = "num_batches_tracked"; /* PyTorch's, of no use here */
-    spx_h5_names names;
-    spx_status st = SPX_OK;
-    SPX_RETURN_IF(spx_h5_list(f, group, &names));
-    for (size_t i = 0; i < names.count && st == SPX_OK; i++) {
-        const char *dot = strrchr(names.name[i], '.');
-        if ((dot == NULL || strcmp(dot + 1, counter) != 0) &&
-            spx_layout_find(l, names.name[i]) == NULL) {
-            st = SPX_FAIL(SPX_EFORMAT, "%s: %s%s%s: the network has no such parameter",
-                          spx_h5_name(f), group, group[0] != '\0' ? "/" : "", names.name[i]);
-        }
+    const size_t elsewhere = spx_weights_elsewhere(w);
+    if (spx_weights_prefix(w)[0] != '\0' && strcmp(spx_weights_prefix(w), "param/") != 0) {
+        (void)fprintf(stderr, "import: parameters are called \"%s...\": that is dropped\n",
+                      spx_weights_prefix(w));
     }
-    spx_h5_names_clear(&names);
-    return st;
+    if (elsewhere > 0) {
+        (void)fprintf(stderr, "import: %zu arrays outside \"%s\" are left alone\n", elsewhere,
+                      spx_weights_prefix(w));
+    }
 }
 
-/* Arrays lie in the groups param and buffer, or all at the root. */
-static spx_status load(const spx_h5 *f, const spx_layout *l, float *weights, float *state)
-{
-    const bool grouped = spx_h5_has(f, "param/linear.weight");
-    const spx_ckpt_arena list[] = {{grouped ? "param" : "", SPX_ROLE_WEIGHT, weights},
-                                   {grouped ? "buffer" : "", SPX_ROLE_STATE, state}};
-    SPX_RETURN_IF(check_names(f, list[0].group, l));
-    if (grouped) {
-        SPX_RETURN_IF(check_names(f, list[1].group, l));
-    }
-    return spx_arrays_load(f, l, list, 2);
-}
-
-static spx_status convert(spx_cli *cli, const spx_h5 *f, const spx_final_spec *s,
+static spx_status convert(spx_cli *cli, const spx_weights *w, const spx_final_spec *s,
                           const spx_preprocess *images, const char *out)
 {
-    const bool auxiliary =
-        spx_h5_has(f, "param/aux_head.linear.weight") || spx_h5_has(f, "aux_head.linear.weight");
+    const bool auxiliary = spx_weights_has(w, "aux_head.linear.weight");
     spx_stream *stream = NULL;
     spx_program *p = NULL; /* for its layout */
     void *weights = NULL, *state = NULL;
@@ -236,7 +226,7 @@ static spx_status convert(spx_cli *cli, const spx_h5 *f, const spx_final_spec *s
     const spx_layout *l = spx_program_layout(p);
     SPX_TRY(st, spx_calloc(&weights, (size_t)l->floats[SPX_ROLE_WEIGHT], sizeof(float)), done);
     SPX_TRY(st, spx_calloc(&state, (size_t)l->floats[SPX_ROLE_STATE], sizeof(float)), done);
-    SPX_TRY(st, load(f, l, weights, state), done);
+    SPX_TRY(st, spx_weights_load(w, l, weights, state), done);
     st = spx_model_save(out, s, images, NULL, l, weights, state);
 done:
     spx_free(weights);
@@ -246,12 +236,12 @@ done:
     return st;
 }
 
-static spx_status describe(spx_cli *cli, const spx_h5 *f, const values *v, spx_final_spec *s)
+static spx_status describe(spx_cli *cli, const spx_weights *w, const values *v, spx_final_spec *s)
 {
     spx_final_config c;
     spx_genotype g;
     SPX_RETURN_IF(spx_net_config(cli, &v->net, &g, &c));
-    SPX_RETURN_IF(read_attributes(cli, f, &g, &c));
+    SPX_RETURN_IF(read_attributes(cli, w, &g, &c));
     *s = spx_net_spec(&g, &c);
     if (s->input.channels > 4) {
         return SPX_FAIL(SPX_EINVAL, "images of at most 4 channels, not %lld",
@@ -263,17 +253,19 @@ static spx_status describe(spx_cli *cli, const spx_h5 *f, const values *v, spx_f
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
-    spx_h5 *f = NULL;
+    spx_weights *w = NULL;
     spx_final_spec s;
     spx_preprocess images = {0};
     spx_counts n;
     spx_status st;
     SPX_RETURN_IF(check_said(cli, v));
-    SPX_TRY(st, spx_h5_open(&f, cli->args[0], SPX_H5_FOREIGN), done);
-    SPX_TRY(st, describe(cli, f, v, &s), done);
+    SPX_TRY(st, spx_weights_open(&w, cli->args[0]), done);
+    SPX_TRY(st, describe(cli, w, v, &s), done);
     SPX_TRY(st, preprocessing(cli, v, &s, &images), done);
     SPX_TRY(st, spx_final_count(&s, false, &n), done);
-    SPX_TRY(st, convert(cli, f, &s, &images, v->out), done);
+    SPX_TRY(st, spx_weights_find(w), done);
+    SPX_TRY(st, convert(cli, w, &s, &images, v->out), done);
+    say(w);
     if (cli->json) {
         st = spx_cli_print_json(json_pack(
             "{s:o, s:I, s:I, s:I}", "model", spx_cli_name_json(v->out), "relus",
@@ -284,15 +276,15 @@ static spx_status run(spx_cli *cli, const void *options_values)
     }
 done:
     spx_preprocess_clear(&images);
-    spx_h5_close(f);
+    spx_weights_close(w);
     return st;
 }
 
 const spx_command spx_cmd_import = {
     .name = "import",
     .args = "WEIGHTS",
-    .summary = "Makes a model of published weights: HDF5 with PyTorch's parameter names.",
-    .example = "sphynx import weights.h5 --out model.h5 --init-channels 5 --layers 10 "
+    .summary = "Makes a model of weights under PyTorch's parameter names, in safetensors or HDF5.",
+    .example = "sphynx import weights.safetensors --out model.h5 --init-channels 5 --layers 10 "
                "--reduce-at 0,5 --input 3x32x32 --classes 100 --data cifar100.h5",
     .options = options,
     .values_size = sizeof(values),

@@ -66,6 +66,7 @@ hid_t spx_h5_memory_type(spx_h5_type type)
         return H5T_NATIVE_FLOAT;
     case SPX_H5_F64:
         return H5T_NATIVE_DOUBLE;
+    case SPX_H5_F16:
     case SPX_H5_OTHER:
         break;
     }
@@ -87,6 +88,7 @@ hid_t spx_h5_disk_type(spx_h5_type type, bool big_endian)
         return big_endian ? H5T_IEEE_F32BE : H5T_IEEE_F32LE;
     case SPX_H5_F64:
         return big_endian ? H5T_IEEE_F64BE : H5T_IEEE_F64LE;
+    case SPX_H5_F16:
     case SPX_H5_OTHER:
         break;
     }
@@ -101,6 +103,9 @@ static spx_h5_type type_of(hid_t stored)
             return (spx_h5_type)t;
         }
     }
+    if (H5Tget_class(stored) == H5T_FLOAT && H5Tget_size(stored) == 2) {
+        return SPX_H5_F16; /* libhdf5 converts by the fields' own description */
+    }
     return SPX_H5_OTHER;
 }
 
@@ -110,7 +115,7 @@ static bool converts(spx_h5_type stored, spx_h5_type as)
     if (as <= SPX_H5_I64) {
         return stored <= as;
     }
-    return stored >= SPX_H5_F32 && stored <= SPX_H5_F64;
+    return as != SPX_H5_F16 && stored >= SPX_H5_F16 && stored <= SPX_H5_F64;
 }
 
 /* ---- opening ---- */

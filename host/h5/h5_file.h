@@ -24,9 +24,10 @@ typedef enum spx_h5_type {
     SPX_H5_U16,
     SPX_H5_I32,
     SPX_H5_I64,
+    SPX_H5_F16, /* 16 bits (IEEE half, bfloat16): read as f32 or f64, not written */
     SPX_H5_F32,
     SPX_H5_F64,
-    SPX_H5_OTHER /* stored type without a row above (strings, structs, half floats); not readable */
+    SPX_H5_OTHER /* stored type without a row above (strings, structs); not readable */
 } spx_h5_type;
 
 /** What a dataset is. A scalar has rank 0 and count 1. */

@@ -77,7 +77,8 @@ spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int ran
     size_t bytes = 1;
     hid_t space, id = -1;
     spx_status st = SPX_OK;
-    if ((unsigned)type >= SPX_H5_OTHER || rank < 0 || rank > SPX_H5_MAX_RANK || name[0] == '\0') {
+    if ((unsigned)type >= SPX_H5_OTHER || type == SPX_H5_F16 || rank < 0 ||
+        rank > SPX_H5_MAX_RANK || name[0] == '\0') {
         return SPX_FAIL(SPX_EINVAL, "h5 add '%s': type %d, rank %d", name, (int)type, rank);
     }
     for (int i = 0; i < rank; i++) {
@@ -128,7 +129,7 @@ spx_status spx_h5_add_attr(spx_h5_out *w, const char *object, const char *attr, 
                            size_t count, const void *data)
 {
     const hsize_t extent = count;
-    if ((unsigned)type >= SPX_H5_OTHER || count == 0) {
+    if ((unsigned)type >= SPX_H5_OTHER || type == SPX_H5_F16 || count == 0) {
         return SPX_FAIL(SPX_EINVAL, "h5 attribute '%s': type %d, %zu values", attr, (int)type,
                         count);
     }
@@ -168,8 +169,7 @@ spx_status spx_h5_commit(spx_h5_out *w, const char *path)
     }
     if (st == SPX_OK) {
         const spx_span parts[] = {{image, (size_t)size}, {trailer, sizeof trailer}};
-        st = w->secret ? spx_file_replace_secret(path, parts, 2)
-                       : spx_file_replace(path, parts, 2);
+        st = w->secret ? spx_file_replace_secret(path, parts, 2) : spx_file_replace(path, parts, 2);
     }
     spx_free(image);
     return st;

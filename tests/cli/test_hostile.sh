@@ -29,6 +29,14 @@ refused() {
 }
 
 # ---- words ----
+refused 2 'how were the images normalised' import "$weights" -o work/other.h5
+refused 2 'mean with --std' import "$weights" -o work/other.h5 --mean 0.5,0.5,0.5
+refused 2 'mean with --std' import "$weights" -o work/other.h5 --mean 0,0,0 --std 1,1,1 --raw
+for mean in 0.5 0.5,0.5,x 0.5,0.5,inf nan,0,0 0,0,0,0 ''; do
+    refused 2 '3 finite numbers' import "$weights" -o work/other.h5 --mean "$mean" --std 1,1,1
+done
+refused 2 '3 positive numbers' import "$weights" -o work/other.h5 --mean 0,0,0 --std 1,0,1
+refused 2 'HxW' import "$weights" -o work/other.h5 --raw --image 33x32
 refused 2 'unknown command' --config x
 refused 2 'unknown command' help nothing
 refused 2 'which command' bench
