@@ -4,9 +4,8 @@ spx_test(test_tuning SOURCES graph/test_tuning.c LINK spx_graph)
 spx_test(test_program_cuda SOURCES graph/test_program_cuda.c LINK spx_graph)
 if(SPX_CUDA_EMULATED) # threads, blocks and lanes in other orders
   foreach(order reverse 11)
-    foreach(name test_program test_program_cuda)
-      add_test(NAME ${name}_${order} COMMAND ${name})
-      set_tests_properties(${name}_${order} PROPERTIES ENVIRONMENT SPX_EMULATION_ORDER=${order})
-    endforeach()
+    add_test(NAME test_program_cuda_${order} COMMAND test_program_cuda)
+    set_tests_properties(test_program_cuda_${order} PROPERTIES
+                         ENVIRONMENT SPX_EMULATION_ORDER=${order})
   endforeach()
 endif()

@@ -7,6 +7,9 @@
  */
 #include "kernels/nn/conv2d/conv2d.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* n, c, h, w, k, r, s, stride, dilation, pad_begin, pad_end, (p, q) */
 static const spx_conv2d_shape conv2d_cases[] = {
     /* one pixel, one channel, smallest everything */
@@ -163,5 +166,20 @@ static const conv2d_network_case conv2d_network_cases[] = {
     {"single 5x5 c20 16x16", CONV(1, 20, 16, 20, 5, 1, 1), false},
 };
 #define CONV2D_NETWORK_CASES (sizeof conv2d_network_cases / sizeof conv2d_network_cases[0])
+
+/* Whether no case before i takes the same way through the code: filter, stride, dilation, ReLU, and
+ * whether channels fill blocks of 16. */
+static inline bool conv2d_network_case_is_first(size_t i)
+{
+    const conv2d_network_case *a = &conv2d_network_cases[i];
+    for (size_t j = 0; j < i; j++) {
+        const conv2d_network_case *b = &conv2d_network_cases[j];
+        if (a->d.r == b->d.r && a->d.stride == b->d.stride && a->d.dilation == b->d.dilation &&
+            a->relu == b->relu && (a->d.c % 16 == 0) == (b->d.c % 16 == 0)) {
+            return false;
+        }
+    }
+    return true;
+}
 
 #endif

@@ -269,6 +269,10 @@ SPX_TEST(every_algorithm_agrees_with_the_reference_on_every_case)
         CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, threads));
         for (size_t i = 0; i < CONV2D_CASES * VARIANTS; i++) {
             operands o;
+            if (!spx_test_whole_tables() &&
+                (threads != 2 || i % VARIANTS != i / VARIANTS % VARIANTS)) {
+                continue;
+            }
             if (threads != 2 && i % VARIANTS != (i / VARIANTS + (size_t)threads) % VARIANTS) {
                 continue; /* every variant with two threads, one of them with one and three */
             }
@@ -288,6 +292,9 @@ SPX_TEST(every_algorithm_agrees_with_the_reference_at_the_networks_sizes)
     for (size_t i = 0; i < CONV2D_NETWORK_CASES; i++) {
         spx_conv2d_shape d = conv2d_network_cases[i].d;
         operands o;
+        if (!spx_test_whole_tables() && !conv2d_network_case_is_first(i)) {
+            continue;
+        }
         d.n = 1;
         operands_init(&o, &d, &variants[i % VARIANTS]);
         check_algos(s, &o, i, false);
@@ -320,7 +327,7 @@ SPX_TEST(own_results_do_not_depend_on_threads_or_the_run)
     for (int i = 0; i < 3; i++) {
         CHECK_OK(spx_stream_create(&s[i], SPX_DEVICE_CPU, i + 1));
     }
-    for (size_t i = 0; i < CONV2D_CASES; i++) {
+    for (size_t i = 0; i < CONV2D_CASES; i += spx_test_whole_tables() ? 1 : 5) {
         operands o;
         operands_init(&o, &conv2d_cases[i], &variants[1]);
         for (int pass = 0; pass < SPX_CONV2D_PASS_COUNT; pass++) {

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,9 +18,24 @@
 
 #include "kernels/base/status.h"
 
+#include <stdlib.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SPX_SANITIZED true
+#else
+#define SPX_SANITIZED false
+#endif
+
 #define SPX_TEST(name) static void name(void **spx_unused_state)
 #define SPX_UNIT(name) cmocka_unit_test(name)
 #define SPX_UNUSED (void)spx_unused_state
+
+/* Whether tables of cases are to be gone through whole. Under a sanitizer, which looks at how
+ * memory is used and not at numbers, one shape a code path will do, unless SPX_TEST_FULL is set. */
+static inline bool spx_test_whole_tables(void)
+{
+    return !SPX_SANITIZED || getenv("SPX_TEST_FULL") != NULL;
+}
 
 /* Fails with the engine's message unless expr is SPX_OK. */
 #define CHECK_OK(expr)                                                                             \
