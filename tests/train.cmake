@@ -16,6 +16,8 @@ add_executable(make_pack cli/make_pack.c)
 target_link_libraries(make_pack PRIVATE spx_flags spx_pack)
 add_test(NAME cli_runs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_runs.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
+add_test(NAME cli_verbs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_verbs.sh
+         $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 add_test(NAME kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/kill_resume.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 set_tests_properties(kill_resume PROPERTIES LABELS slow)
