@@ -10,6 +10,7 @@
 #include "host/train/device_text.h"
 #include "host/train/feed.h"
 #include "host/train/trainer.h"
+#include "host/train/tuning_cache.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/cpu.h"
@@ -200,6 +201,7 @@ static spx_status bench_begin(bench *b, spx_cli *cli, const values *v)
     SPX_RETURN_IF(spx_cli_stream(cli, &b->stream));
     if (v->tune) {
         SPX_RETURN_IF(spx_tuning_create(&b->tuning));
+        spx_tuning_cache_load(b->tuning);
     }
     return SPX_OK;
 }
@@ -341,6 +343,9 @@ static spx_status bench_run(bench *b, spx_cli *cli)
         return SPX_FAIL(SPX_ENOMEM, "bench: %lld times", (long long)blocks);
     }
     b->timed = blocks * block;
+    if (b->tuning != NULL) {
+        spx_tuning_cache_store(b->tuning); /* the programs are made */
+    }
     SPX_TRY(st, warmup > 0 ? run_block(b, warmup, &unused) : SPX_OK, end);
     SPX_TRY(st, v->profile ? begin_profile(b) : SPX_OK, end);
     for (int64_t i = 0; i < blocks; i++) {

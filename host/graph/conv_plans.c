@@ -52,8 +52,8 @@ static bool same_want(const spx_conv2d_cuda_want *a, const spx_conv2d_cuda_want 
 {
     return memcmp(&a->shape, &b->shape, sizeof a->shape) == 0 && a->pass == b->pass &&
            a->accumulate == b->accumulate && a->bias == b->bias && a->reference == b->reference &&
-           a->x_pixel == b->x_pixel && a->y_pixel == b->y_pixel && a->x_first == b->x_first &&
-           a->y_first == b->y_first;
+           a->unmeasured == b->unmeasured && a->x_pixel == b->x_pixel && a->y_pixel == b->y_pixel &&
+           a->x_first == b->x_first && a->y_first == b->y_first;
 }
 
 /* A plan in use; a node's stream lives, so equal addresses are the same stream. */
@@ -73,24 +73,40 @@ static spx_shared_plan *find_plan(spx_tuning *t, const spx_stream *s,
     return NULL;
 }
 
+/* A device, its name one word. Asking takes a millisecond, a network has hundreds of plans: the
+ * last answer is kept. */
+static spx_status describe(spx_tuning *t, int index, const spx_device_info **out)
+{
+    *out = &t->device;
+    if (t->described && t->device_index == index) {
+        return SPX_OK;
+    }
+    t->described = false;
+    SPX_RETURN_IF(spx_device_describe(SPX_DEVICE_CUDA, index, &t->device));
+    for (char *c = t->device.name; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') {
+            *c = '_';
+        }
+    }
+    t->device_index = index;
+    t->described = true;
+    return SPX_OK;
+}
+
 /* A line of the table up to its choice. */
-static spx_status key_of(char out[KEY_BYTES], const spx_stream *s, const spx_conv2d_cuda_want *want)
+static spx_status key_of(spx_tuning *t, char out[KEY_BYTES], const spx_stream *s,
+                         const spx_conv2d_cuda_want *want)
 {
     const spx_conv2d_shape *d = &want->shape;
     const int64_t number[] = {d->n,          d->c,          d->h,         d->w,
                               d->k,          d->r,          d->s,         d->stride,
                               d->dilation,   d->pad_begin,  d->pad_end,   want->x_pixel,
                               want->y_pixel, want->x_first, want->y_first};
-    spx_device_info info;
+    const spx_device_info *info;
     int n;
-    SPX_RETURN_IF(spx_device_describe(SPX_DEVICE_CUDA, spx_stream_index(s), &info));
-    for (char *c = info.name; *c != '\0'; c++) {
-        if (*c <= ' ' || *c > '~') {
-            *c = '_';
-        }
-    }
+    SPX_RETURN_IF(describe(t, spx_stream_index(s), &info));
     n = snprintf(out, KEY_BYTES, "cuda %s %d %d %s %d %d %d %d",
-                 info.name[0] != '\0' ? info.name : "_", info.driver, info.runtime,
+                 info->name[0] != '\0' ? info->name : "_", info->driver, info->runtime,
                  spx_precision_name(spx_stream_precision(s)), (int)spx_stream_deterministic(s),
                  (int)want->pass, (int)want->accumulate, (int)want->bias);
     for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
@@ -103,10 +119,10 @@ static spx_status create_plan(spx_tuning *t, spx_stream *s, const spx_conv2d_cud
                               spx_conv2d_plan **out)
 {
     char key[KEY_BYTES];
-    if (want->reference) {
-        return spx_conv2d_plan_create(out, s, want, NULL); /* the only way: nothing to keep */
+    if (want->reference || want->unmeasured) {
+        return spx_conv2d_plan_create(out, s, want, NULL); /* nothing to keep */
     }
-    SPX_RETURN_IF(key_of(key, s, want));
+    SPX_RETURN_IF(key_of(t, key, s, want));
     const char *kept = spx_tuning_cuda_find(t, key);
     SPX_RETURN_IF(spx_conv2d_plan_create(out, s, want, kept));
     const char *choice = spx_conv2d_plan_choice(*out);

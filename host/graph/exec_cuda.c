@@ -308,11 +308,14 @@ static spx_status run_fill(const spx_exec *e, int i)
 
 /* ---- deciding ---- */
 
-static spx_status make_plan(spx_exec *e, struct spx_tuning *tuning, bool reference, int i)
+static spx_status make_plan(spx_exec *e, struct spx_tuning *tuning, const spx_program_options *o,
+                            int i)
 {
     const spx_graph *g = e->g;
     const spx_node *nd = &g->node[i];
-    spx_conv2d_cuda_want want = {.accumulate = nd->accumulate[0], .reference = reference};
+    spx_conv2d_cuda_want want = {.accumulate = nd->accumulate[0],
+                                 .reference = o->reference,
+                                 .unmeasured = o->tuning == NULL};
     spx_tid x = nd->in[0], y = nd->out[0];
     SPX_RETURN_IF(spx_exec_conv_shape(g, nd, &want.shape, &want.pass));
     switch (want.pass) {
@@ -418,7 +421,7 @@ static spx_status choose(spx_exec *e, const spx_program_options *o)
     for (int i = 0; i < e->g->n_nodes && st == SPX_OK; i++) {
         const spx_node *nd = &e->g->node[i];
         if (spx_op_is_conv(nd->op)) {
-            st = make_plan(e, tuning, o->reference, i);
+            st = make_plan(e, tuning, o, i);
         } else {
             e->need[i] = scratch_of(e->g, nd);
         }

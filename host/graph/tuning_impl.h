@@ -22,6 +22,9 @@ struct spx_tuning {
     struct spx_shared_plan **plan; /* made so far */
     int n_cpu, cap_cpu, n_cuda, cap_cuda, n_plans, cap_plans;
     int measured;
+    bool described; /* device is that of this index */
+    int device_index;
+    spx_device_info device;
 };
 
 /** The choice kept for a key, or NULL. */

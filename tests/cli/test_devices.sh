@@ -14,6 +14,7 @@ if ! "$sphynx" bench eval "${tiny[@]}" --layers 3 --reduce-at 0,2 --input 1x8x8 
 fi
 jq -e '(.device | startswith("cuda:0 ")) and .precision == "tf32" and .device_bytes_peak > 0' \
     "$OUT/stdout" >"$OUT/jq" || fail "bench: $(cat "$OUT/stdout")"
+cat "$XDG_CACHE_HOME"/sphynx/tuning-*.txt | grep -q '^cuda ' || fail "bench keeps no choices"
 
 common=(--data "$pack" "${tiny[@]}" --precision f32 --no-flip --log-every 1
     --deterministic)

@@ -229,6 +229,22 @@ spx_status spx_conv2d_plan_list(spx_conv2d_plan *p, const spx_conv2d_library *l,
     return SPX_OK;
 }
 
+spx_status spx_conv2d_plan_first(spx_conv2d_plan *p, const spx_conv2d_library *l)
+{
+    spx_conv2d_choices *c = malloc(sizeof *c);
+    if (c == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "conv2d: candidates");
+    }
+    spx_status st = spx_conv2d_plan_list(p, l, c);
+    bool made = false;
+    for (int i = 0; st == SPX_OK && !made && i < c->count; i++) {
+        made = spx_conv2d_plan_take(p, l, c->text[i]) == SPX_OK;
+    }
+    free(c);
+    return st != SPX_OK || made ? st
+                                : SPX_FAIL(SPX_EUNSUPPORTED, "conv2d: nothing runs this shape");
+}
+
 /* --- Plans ------------------------------------------------------------------------------------ */
 
 static spx_status check_pixel(const char *what, int64_t rows, int64_t c, int64_t pixel,
@@ -292,7 +308,7 @@ static spx_status choose(spx_conv2d_plan *p, spx_stream *s, const char *choice)
     if (choice != NULL && spx_conv2d_plan_take(p, l, choice) == SPX_OK) {
         return SPX_OK;
     }
-    return spx_conv2d_plan_measure(p, s, l);
+    return p->want.unmeasured ? spx_conv2d_plan_first(p, l) : spx_conv2d_plan_measure(p, s, l);
 }
 
 spx_status spx_conv2d_plan_create(spx_conv2d_plan **out, spx_stream *s,

@@ -23,6 +23,7 @@ typedef struct spx_conv2d_cuda_want {
     bool accumulate;          /* the result is added to the output */
     bool bias;                /* forward: bias is added; backward weights: dbias is wanted */
     bool reference;           /* own direct kernels: products and sums in f32 */
+    bool unmeasured;          /* without a choice: the first candidate that can be made */
     int64_t x_pixel, y_pixel; /* pixel strides of the operands in the input's and the output's place
                                  (backward: dx and dy) */
     int64_t x_first, y_first; /* their first channels in a pixel, 0 where they are no slices */
@@ -31,8 +32,8 @@ typedef struct spx_conv2d_cuda_want {
 /**
  * Makes a plan. Without `choice` the library's candidates and the own kernels are measured on the
  * spot (not while the stream is recording: SPX_EINVAL) on scratch of its own, and the fastest is
- * taken; deterministic streams take only candidates that are. A plan made from a choice is not run:
- * run it once before recording, which loads its code.
+ * taken; deterministic streams take only candidates that are. A plan made from a choice or
+ * unmeasured is not run: run it once before recording, which loads its code.
  * @param choice  text from spx_conv2d_plan_choice of the same want, library and device; NULL or
  *                one that no longer fits: measured
  * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM, SPX_EUNSUPPORTED (too large), SPX_EDEVICE (also: the

@@ -55,9 +55,13 @@ SPX_MUST_CHECK spx_status spx_conv2d_window_copy(spx_stream *s, const spx_conv2d
 /* --- The library (conv2d_cudnn.c; conv2d_cudnn_none.c in builds without it) ------------------- */
 
 #define SPX_CONV2D_TEXT 192 /* bytes of a candidate's name with its zero */
-/* Most scratch that a candidate may want: as much as its activations have, within these. */
+/* Most scratch that a candidate may want: as much as its activations have, within these. The split
+ * sums of weight gradients want more than small maps have: a device of more than
+ * SPX_CONV2D_LARGE_DEVICE bytes has it for every lane. */
 #define SPX_CONV2D_SCRATCH_MIN ((int64_t)32 << 20)
+#define SPX_CONV2D_SCRATCH_MIN_LARGE ((int64_t)128 << 20)
 #define SPX_CONV2D_SCRATCH_MAX ((int64_t)256 << 20)
+#define SPX_CONV2D_LARGE_DEVICE ((size_t)16 << 30)
 
 /** The library on one stream, made at first use and owned by the stream. */
 typedef struct spx_conv2d_library spx_conv2d_library;

@@ -39,13 +39,15 @@ void spx_conv2d_library_close(void *library)
     }
 }
 
-static spx_status library_make(const spx_cudnn *lib, spx_conv2d_library **out)
+static spx_status library_make(const spx_cudnn *lib, size_t memory, spx_conv2d_library **out)
 {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "conv2d: cuDNN");
     }
     (*out)->lib = lib;
+    (*out)->scratch =
+        memory > SPX_CONV2D_LARGE_DEVICE ? SPX_CONV2D_SCRATCH_MIN_LARGE : SPX_CONV2D_SCRATCH_MIN;
     return SPX_OK;
 }
 
@@ -53,9 +55,11 @@ static spx_status library_open(spx_stream *s, void **out)
 {
     const spx_cudnn *lib;
     spx_conv2d_library *l;
+    spx_device_info info;
     *out = NULL;
     SPX_RETURN_IF(spx_cudnn_find(&lib));
-    SPX_RETURN_IF(library_make(lib, &l));
+    SPX_RETURN_IF(spx_device_describe(SPX_DEVICE_CUDA, spx_stream_index(s), &info));
+    SPX_RETURN_IF(library_make(lib, info.memory_bytes, &l));
     (void)spx_cuda_stream(s); /* its device becomes the thread's, which the handle is made for */
     const spx_status st = spx_cudnn_status(lib, "opening", "", lib->Create(&l->handle));
     if (st != SPX_OK) {
@@ -80,7 +84,7 @@ spx_status spx_conv2d_library_of(spx_stream *s, spx_conv2d_library **out)
     return SPX_OK;
 }
 
-spx_status spx_conv2d_library_for(const char *json, spx_conv2d_library **out)
+spx_status spx_conv2d_library_for(const char *json, size_t memory, spx_conv2d_library **out)
 {
     *out = NULL;
 #if CUDNN_VERSION >= 90800
@@ -88,7 +92,7 @@ spx_status spx_conv2d_library_for(const char *json, spx_conv2d_library **out)
     spx_conv2d_library *l;
     SPX_RETURN_IF(spx_cudnn_find(&lib));
     if (lib != NULL && lib->version >= 90800) {
-        SPX_RETURN_IF(library_make(lib, &l));
+        SPX_RETURN_IF(library_make(lib, memory, &l));
         spx_cudnn_bag b = {.lib = lib};
         l->properties = SPX_CUDNN_MAKE(&b, DEVICEPROP); /* the library's from here on */
         SPX_CUDNN_SET(&b, l->properties, DEVICEPROP_JSON_REPRESENTATION, CHAR,
@@ -103,6 +107,7 @@ spx_status spx_conv2d_library_for(const char *json, spx_conv2d_library **out)
     }
 #else
     (void)json;
+    (void)memory;
 #endif
     return SPX_FAIL(SPX_EUNSUPPORTED, "cuDNN: describing a device wants 9.8");
 }
@@ -371,12 +376,12 @@ static cudnnBackendDescriptor_t configure(spx_cudnn_bag *b, const spx_conv2d_lib
     return config;
 }
 
-static int64_t most_scratch(const spx_conv2d_problem *p)
+static int64_t most_scratch(const spx_conv2d_library *l, const spx_conv2d_problem *p)
 {
     const spx_conv2d_shape *d = &p->shape;
     const int64_t elements = d->n * (d->h * d->w * d->c + d->p * d->q * d->k);
     const int64_t bytes = elements * (int64_t)spx_type_bytes(p->type);
-    return bytes < SPX_CONV2D_SCRATCH_MIN   ? SPX_CONV2D_SCRATCH_MIN
+    return bytes < l->scratch               ? l->scratch
            : bytes > SPX_CONV2D_SCRATCH_MAX ? SPX_CONV2D_SCRATCH_MAX
                                             : bytes;
 }
@@ -410,7 +415,7 @@ spx_status spx_conv2d_engine_create(spx_conv2d_engine **out, const spx_conv2d_li
 #endif
     spx_cudnn_finalize(b, e->plan, "EXECUTION_PLAN");
     (void)SPX_CUDNN_GET(b, e->plan, EXECUTION_PLAN_WORKSPACE_SIZE, INT64, 1, &workspace);
-    if (b->status == SPX_OK && (workspace < 0 || workspace > most_scratch(p))) {
+    if (b->status == SPX_OK && (workspace < 0 || workspace > most_scratch(l, p))) {
         b->status = SPX_FAIL(SPX_EUNSUPPORTED, "cuDNN: %s wants %lld bytes of scratch", text,
                              (long long)workspace);
     }

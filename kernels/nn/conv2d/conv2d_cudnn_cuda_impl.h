@@ -8,11 +8,14 @@ struct spx_conv2d_library {
     const spx_cudnn *lib;
     cudnnHandle_t handle;                /* of a stream's device, or */
     cudnnBackendDescriptor_t properties; /* of a device that need not be there */
+    int64_t scratch;                     /* bytes that a candidate may always want */
 };
 
 /** Chooses and finalises for a device described in cuDNN's own JSON, without one: candidates and
- * engines can be asked for, not run. cuDNN 9.8 or newer. Close with spx_conv2d_library_close. */
-SPX_MUST_CHECK spx_status spx_conv2d_library_for(const char *json, spx_conv2d_library **out);
+ * engines can be asked for, not run. cuDNN 9.8 or newer. Close with spx_conv2d_library_close.
+ * @param memory  bytes of the device */
+SPX_MUST_CHECK spx_status spx_conv2d_library_for(const char *json, size_t memory,
+                                                 spx_conv2d_library **out);
 void spx_conv2d_library_close(void *library); /* NULL is a no-op */
 
 /* Descriptors of one operation, destroyed together. The first failure stays in `status` and makes

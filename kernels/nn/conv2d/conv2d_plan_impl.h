@@ -34,6 +34,8 @@ SPX_MUST_CHECK spx_status spx_conv2d_plan_list(spx_conv2d_plan *p, const spx_con
  * be NULL. */
 SPX_MUST_CHECK spx_status spx_conv2d_plan_take(spx_conv2d_plan *p, const spx_conv2d_library *l,
                                                const char *choice);
+/** Makes p the first of its list that can be made; none is run. l may be NULL. */
+SPX_MUST_CHECK spx_status spx_conv2d_plan_first(spx_conv2d_plan *p, const spx_conv2d_library *l);
 /** Makes p the fastest of its list (conv2d_measure_cuda.c). */
 SPX_MUST_CHECK spx_status spx_conv2d_plan_measure(spx_conv2d_plan *p, spx_stream *s,
                                                   const spx_conv2d_library *l);
