@@ -37,15 +37,20 @@ elseif(SPX_CUDA)
 endif()
 
 if(SPX_HAVE_CUDA AND NOT SPX_CUDA_ARCHITECTURES)
-  # Machine code for each generation this nvcc knows, and PTX of the last for what comes after it.
+  # Machine code for each generation this nvcc knows, and PTX for what comes after it: of the last,
+  # and of 9.0, whose PTX serves generations between it and the last.
   execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE known)
   foreach(arch 75 80 86 89 90 100 120)
     if(known MATCHES "sm_${arch}\n")
       list(APPEND SPX_CUDA_ARCHITECTURES ${arch}-real)
       set(last ${arch})
+      if(arch EQUAL 90)
+        list(APPEND SPX_CUDA_ARCHITECTURES 90-virtual)
+      endif()
     endif()
   endforeach()
   list(APPEND SPX_CUDA_ARCHITECTURES ${last}-virtual)
+  list(REMOVE_DUPLICATES SPX_CUDA_ARCHITECTURES)
 endif()
 
 # spx_cuda_sources(TARGET file.cu...): adds them to a room where CUDA is built, which then has
