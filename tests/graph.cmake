@@ -8,4 +8,6 @@ if(SPX_CUDA_EMULATED) # threads, blocks and lanes in other orders
     set_tests_properties(test_program_cuda_${order} PROPERTIES
                          ENVIRONMENT SPX_EMULATION_ORDER=${order})
   endforeach()
+  add_test(NAME test_program_one_lane COMMAND test_program)
+  set_tests_properties(test_program_one_lane PROPERTIES ENVIRONMENT SPX_LANES=1)
 endif()

@@ -9,7 +9,14 @@ add_executable(bench_conv2d_ring nn/bench_conv2d_ring.c)
 target_link_libraries(bench_conv2d_ring PRIVATE spx_flags spx_nn_light)
 # The same ops on CUDA; 77 without a device.
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
-  foreach(op linear loss norm_sum pool2d relu small)
+  foreach(op linear loss norm_sum pool2d relu small reduction_stress)
     spx_test(test_${op}_cuda SOURCES nn/test_${op}_cuda.c LINK spx_nn_light)
+  endforeach()
+endif()
+if(SPX_CUDA_EMULATED) # new memory is NaN: no op may count on zeros
+  foreach(op linear loss norm_sum pool2d relu small optim)
+    add_test(NAME test_${op}_cuda_poisoned COMMAND test_${op}_cuda)
+    set_tests_properties(test_${op}_cuda_poisoned PROPERTIES ENVIRONMENT SPX_POISON=ff
+                         SKIP_RETURN_CODE 77 LABELS slow)
   endforeach()
 endif()

@@ -5,8 +5,9 @@
 
 #include <stddef.h>
 
-/** Zeroed bytes of device memory, aligned to 256 (CPU: SPX_ALIGN); *out is NULL on failure and for
- * 0 bytes. Waits for the device. @return SPX_OK, SPX_ENOMEM (saying how much there is) */
+/** Zeroed bytes of device memory (SPX_POISON, for tools: README.md), aligned to 256 (CPU:
+ * SPX_ALIGN); *out is NULL on failure and for 0 bytes. Waits for the device.
+ * @return SPX_OK, SPX_ENOMEM (saying how much there is) */
 SPX_MUST_CHECK spx_status spx_device_alloc(spx_stream *s, void **out, size_t bytes);
 void spx_device_free(spx_stream *s, void *p); /* waits for the stream; NULL is a no-op */
 

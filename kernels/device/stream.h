@@ -97,7 +97,8 @@ SPX_MUST_CHECK spx_status spx_stream_library(spx_stream *s, spx_stream_part part
  * the current one. The caller orders lanes by events. On the CPU there is one lane.
  */
 #define SPX_LANES_MAX 8
-int spx_stream_lanes(const spx_stream *s); /* 1 on the CPU, SPX_LANES_MAX on CUDA */
+/* 1 on the CPU; SPX_LANES_MAX on CUDA, or what SPX_LANES in the environment says */
+int spx_stream_lanes(const spx_stream *s);
 void spx_stream_set_lane(spx_stream *s, int lane);
 int spx_stream_lane(const spx_stream *s);
 

@@ -50,7 +50,7 @@ struct spx_stream {
     const spx_device_ops *ops;
     spx_stream_options options; /* as asked, precision and threads resolved */
     spx_pool *pool;
-    int lane;
+    int lane, lanes;
     bool recording;
     const char *label; /* NULL: none */
     spx_block *held;   /* by spx_device_alloc; few, and never asked for inside a step */

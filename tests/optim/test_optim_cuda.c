@@ -42,6 +42,7 @@ static void open_sides(sides *t)
         t->guard[d] = memory(s, sizeof(spx_guard));
         t->norm[d] = memory(s, sizeof(double));
         t->space[d] = memory(s, spx_norm2_workspace(s, MOST));
+        CHECK_OK(spx_device_zero(s, t->space[d], spx_norm2_workspace(s, MOST)));
         CHECK_OK(spx_upload(s, t->scalars[d], &v, sizeof v));
     }
     t->back = pile_bytes(&t->p, (MOST + 1) * sizeof(float));
