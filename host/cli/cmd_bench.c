@@ -72,7 +72,8 @@ typedef struct bench {
                 .max = 1e6),                                                                       \
         SPX_OPT(FLAG, values, tune, "tune", NULL, "true", "choose algorithms by measurement"),     \
         SPX_OPT(FLAG, values, profile, "profile", NULL, "false",                                   \
-                "add the time of each kind of op, and the device's peaks")
+                "add the time of each kind of op (on a GPU launching it included), and the "       \
+                "device's peaks")
 
 static int by_value(const void *a, const void *b)
 {

@@ -150,7 +150,8 @@ typedef struct spx_op_profile {
 
 /**
  * From now on runs are timed node by node, one node at a time (on CUDA between events, with a wait
- * at the end of each run; not while recording); sums start at zero.
+ * at the end of each run; not while recording); sums start at zero. On CUDA short nodes show what
+ * the host takes to launch them: kernels in replays are what scripts/gpu-check traces.
  * @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_program_profile_begin(spx_program *p);

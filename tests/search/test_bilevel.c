@@ -14,6 +14,7 @@
 
 static const char *folder;
 static spx_device device;
+static spx_precision precision = SPX_PRECISION_F32; /* of setup's streams */
 
 /* A search at the golden files' starting point, with both steps' batches. */
 typedef struct fixture {
@@ -122,8 +123,7 @@ static void setup(fixture *x, bool second_order, unsigned passes)
     x->xi = attr_f64(x->step, "xi");
     x->lr = attr_f64(x->step, "w_lr");
     CHECK_OK(spx_stream_open(
-        &x->stream,
-        &(spx_stream_options){.device = device, .threads = 2, .precision = SPX_PRECISION_F32}));
+        &x->stream, &(spx_stream_options){.device = device, .threads = 2, .precision = precision}));
     CHECK_OK(spx_supernet_init(&x->net, x->stream, &c, passes, NULL));
     CHECK_OK(spx_bilevel_init(&x->b, &x->net, &o, 1));
     {
@@ -297,6 +297,38 @@ static void read_hessian(const fixture *x, float *host)
     CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_ARCH, x->b.hessian, host));
 }
 
+/* The differences move weights by little: what is left of them where products are rounded is told,
+ * not judged. Nothing bounds it but that it is a number. */
+SPX_TEST(the_hessian_is_a_number_at_every_precision)
+{
+    float hessian[SPX_PRECISION_COUNT][256], eps;
+    SPX_UNUSED;
+    if (device == SPX_DEVICE_CPU) {
+        skip(); /* it has one */
+    }
+    for (int p = SPX_PRECISION_COUNT - 1; p >= 0; p--) {
+        fixture x;
+        precision = (spx_precision)p;
+        setup(&x, true, SPX_PASSES_SECOND_ORDER);
+        const spx_ckpt_arena v = {"dw_val_at_virtual", SPX_ROLE_WEIGHT, x.b.weight_grad};
+        const size_t n = (size_t)x.net.layout->floats[SPX_ROLE_ARCH];
+        assert_true(n <= 256);
+        memset(hessian[p], 0, sizeof hessian[p]);
+        load(&x, x.step, &v, 1);
+        CHECK_OK(spx_h5_read(x.step, "eps", SPX_H5_F32, &eps, 1));
+        CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
+        read_hessian(&x, hessian[p]);
+        teardown(&x);
+    }
+    precision = SPX_PRECISION_F32;
+    for (int p = 0; p < SPX_PRECISION_COUNT; p++) {
+        const double far = spx_relative_error(hessian[p], hessian[SPX_PRECISION_F32], 256);
+        (void)printf("hessian at %s: %.3g from that at f32\n", spx_precision_name((spx_precision)p),
+                     far);
+        assert_true(isfinite(far));
+    }
+}
+
 SPX_TEST(published_hessian_multiplies_by_eps_where_the_right_one_divides)
 {
     const float eps = 0.125f; /* a power of two: the ratio of both forms, eps^2, is exact */
@@ -423,6 +455,7 @@ int main(int argc, char **argv)
         SPX_UNIT(two_second_order_steps_follow_the_published_computation),
         SPX_UNIT(first_order_gradient_is_the_validation_gradient_at_the_present_weights),
         SPX_UNIT(hessian_in_isolation_agrees_to_1e_4),
+        SPX_UNIT(the_hessian_is_a_number_at_every_precision),
         SPX_UNIT(published_hessian_multiplies_by_eps_where_the_right_one_divides),
         SPX_UNIT(a_loss_that_is_not_finite_stops_the_step_before_the_weights_change),
         SPX_UNIT(replayed_steps_give_the_bits_of_those_that_are_not),
