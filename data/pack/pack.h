@@ -64,6 +64,9 @@ SPX_MUST_CHECK spx_status spx_pack_write(const spx_pack *p, const char *path);
  * range. */
 const char *spx_pack_class(const spx_pack *p, int i, size_t *length);
 
+/** Pixels of a side of a published data set's images, by the name packs give it; 0: another set. */
+int spx_pack_published_side(const char *dataset);
+
 /** counts[k] = images of split with label k. @param counts [classes] */
 void spx_pack_histogram(const spx_pack *p, spx_split split, size_t *counts);
 

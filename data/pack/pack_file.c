@@ -56,6 +56,19 @@ static spx_status write_all(spx_h5_out *w, const spx_pack *p)
     return SPX_OK;
 }
 
+/* What nothing can be normalised by neither enters a pack nor leaves one. */
+static spx_status check_moments(const char *path, const spx_pack *p)
+{
+    for (int c = 0; c < p->channels; c++) {
+        if (!isfinite(p->mean[c]) || !isfinite(p->std[c]) || !(p->std[c] > 0)) {
+            return SPX_FAIL(SPX_EFORMAT,
+                            "%s: channel %d: mean %g, std %g, expected finite and std > 0", path, c,
+                            p->mean[c], p->std[c]);
+        }
+    }
+    return SPX_OK;
+}
+
 spx_status spx_pack_write(const spx_pack *p, const char *path)
 {
     spx_h5_out *w = NULL;
@@ -63,6 +76,7 @@ spx_status spx_pack_write(const spx_pack *p, const char *path)
     if (p->split[SPX_SPLIT_TRAIN].images == NULL && p->split[SPX_SPLIT_TEST].images == NULL) {
         return SPX_FAIL(SPX_EINVAL, "%s: a pack without images", path);
     }
+    SPX_RETURN_IF(check_moments(path, p));
     SPX_TRY(st, spx_h5_create(&w), done);
     SPX_TRY(st, write_all(w, p), done);
     st = spx_h5_commit(w, path);
@@ -117,14 +131,7 @@ static spx_status read_moments(const spx_h5 *f, spx_pack *p)
     const size_t n = (size_t)p->channels;
     SPX_RETURN_IF(spx_h5_read_attr(f, "", "mean", SPX_H5_F64, p->mean, n, NULL));
     SPX_RETURN_IF(spx_h5_read_attr(f, "", "std", SPX_H5_F64, p->std, n, NULL));
-    for (size_t c = 0; c < n; c++) {
-        if (!isfinite(p->mean[c]) || !isfinite(p->std[c]) || !(p->std[c] > 0)) {
-            return SPX_FAIL(SPX_EFORMAT,
-                            "%s: channel %zu: mean %g, std %g, expected finite and std > 0",
-                            spx_h5_name(f), c, p->mean[c], p->std[c]);
-        }
-    }
-    return SPX_OK;
+    return check_moments(spx_h5_name(f), p);
 }
 
 static spx_status read_description(const spx_h5 *f, spx_pack *p)

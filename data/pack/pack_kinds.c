@@ -2,6 +2,8 @@
 #include "data/pack/pack_build.h"
 #include "data/pack/pack_private.h"
 
+#include <string.h>
+
 static const char digit_names[] = "0\n1\n2\n3\n4\n5\n6\n7\n8\n9";
 
 static const char fashion_names[] = "T-shirt/top\nTrouser\nPullover\nDress\nCoat\nSandal\nShirt\n"
@@ -80,4 +82,13 @@ const spx_pack_kind spx_pack_kinds[] = {
 const char *spx_pack_known(size_t i)
 {
     return i < sizeof spx_pack_kinds / sizeof *spx_pack_kinds ? spx_pack_kinds[i].name : NULL;
+}
+
+int spx_pack_published_side(const char *dataset)
+{
+    const spx_pack_kind *k = spx_pack_kinds;
+    while (k->name != NULL && strcmp(k->name, dataset) != 0) {
+        k++;
+    }
+    return k->side; /* 0 at the end */
 }

@@ -231,12 +231,18 @@ spx_status spx_preprocess_of_pack(spx_preprocess *out, const spx_pack *pack)
     return spx_fail_context(take(out, j), "pack");
 }
 
-/* Of 0.1.0: the stored size is not known. */
+/* Of 0.1.0: the stored size is known by the data set's name alone, if it is a published one. */
 static json_t *of_old_meta(const json_t *meta)
 {
     json_t *network = json_object_get(meta, "network"), *j = json_object();
     const json_t *input = json_object_get(network, "input");
     json_t *names = json_object_get(meta, "classes");
+    const char *dataset = json_string_value(json_object_get(meta, "dataset"));
+    const int side = dataset != NULL ? spx_pack_published_side(dataset) : 0;
+    if (side > 0 && side <= json_integer_value(json_array_get(input, 1)) &&
+        side <= json_integer_value(json_array_get(input, 2))) {
+        (void)json_object_set_new(j, "size", pair(side, side));
+    }
     (void)json_object_set(j, "channels", json_array_get(input, 0));
     (void)json_object_set_new(
         j, "input", json_pack("[O,O]", json_array_get(input, 1), json_array_get(input, 2)));

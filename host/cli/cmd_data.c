@@ -66,10 +66,11 @@ static json_t *names(const spx_pack *p)
 /* NULL when out of memory or where a name is not UTF-8. */
 static json_t *report(const spx_pack *p)
 {
-    json_t *all = json_pack("{s:s, s:[iii], s:i, s:o, s:o, s:o, s:s}", "dataset", p->dataset,
-                            "shape", p->channels, p->height, p->width, "classes", p->classes,
-                            "class_names", names(p), "mean", reals(p->mean, p->channels), "std",
-                            reals(p->std, p->channels), "sources", p->sources);
+    json_t *all =
+        json_pack("{s:s, s:s, s:[iii], s:i, s:o, s:o, s:o, s:s}", "dataset", p->dataset, "hash",
+                  p->hash, "shape", p->channels, p->height, p->width, "classes", p->classes,
+                  "class_names", names(p), "mean", reals(p->mean, p->channels), "std",
+                  reals(p->std, p->channels), "sources", p->sources);
     for (int s = 0; s < SPX_SPLIT_COUNT && all != NULL; s++) {
         if (has(p, s) && json_object_set_new(all, spx_split_name((spx_split)s),
                                              about_split(p, (spx_split)s)) != 0) {
@@ -143,6 +144,7 @@ static spx_status print_text(const spx_pack *p, const char *path)
 {
     double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
     print_summary(p, path);
+    (void)printf("hash %s\n", p->hash);
     print_moments("normalised by", p->mean, p->std, p->channels);
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
         if (has(p, s)) {

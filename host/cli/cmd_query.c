@@ -198,9 +198,10 @@ static void print_answer(const json_t *j)
 {
     const json_t *online = json_object_get(j, "online"), *load = json_object_get(j, "load"),
                  *label = json_object_get(j, "label"), *answer = json_object_get(j, "answer");
-    (void)printf("%s: class %lld %s", json_string_value(json_object_get(j, "image")),
+    const char *name = json_string_value(json_object_get(j, "name"));
+    (void)printf("%s: class %lld%s%s", json_string_value(json_object_get(j, "image")),
                  (long long)json_integer_value(json_object_get(j, "class")),
-                 json_string_value(json_object_get(j, "name")));
+                 name[0] != '\0' ? " " : "", name);
     if (label != NULL) {
         (void)printf(" (labelled %lld %s)", (long long)json_integer_value(label),
                      json_string_value(json_object_get(j, "label_name")));

@@ -33,6 +33,16 @@ jq -e ".preprocessing == {channels: 1, size: [16, 16], input: [16, 16], mean: [0
     "$OUT/stdout" >"$OUT/jq" || fail "inspect: $(cat "$OUT/stdout")"
 check "inspect as a table" 0 "$sphynx" inspect --model "$OUT/m.h5"
 has stdout "^$relus ReLUs" "inspect as a table"
+has stdout '^images   1x16x16; mean 0.3; std 0.2$' "inspect as a table"
+check "inspect a model" 0 "$sphynx" inspect --model "$OUT/run/model.h5"
+has stdout '^classes  4: north-west, north-east, south-west, south-east$' "inspect a model"
+check "inspect a pack" 0 "$sphynx" data info "$pack" --json
+hash_of_pack=$(jq -r .hash "$OUT/stdout")
+for file in model last; do
+    check "inspect $file.h5" 0 "$sphynx" inspect --model "$OUT/run/$file.h5" --json
+    jq -e ".preprocessing.data_hash == \"$hash_of_pack\" and .preprocessing.size == [16, 16]" \
+        "$OUT/stdout" >"$OUT/jq" || fail "inspect $file.h5: $(cat "$OUT/stdout")"
+done
 
 [ "$(stat -c %a "$OUT/m.h5")" = 600 ] || fail "others may read the deployed weights"
 touch "$OUT/again.h5" && chmod 664 "$OUT/again.h5"
@@ -72,6 +82,13 @@ refused "a cut file" 1 'cut.h5' "$sphynx" eval --executor integer --model "$OUT/
     --data "$pack"
 refused "images of another size" 1 'the model takes' "$sphynx" eval --model "$OUT/m.h5" \
     --data "$OUT/big.h5"
+
+# ---- pictures of another size: refused, or scaled where a user says so ----
+check "a picture" 0 "$sphynx" data preview "$pack" -o "$OUT/grid.png"
+refused "a picture of another size" 1 'the model takes 16x16 .--resize' "$sphynx" predict \
+    --model "$OUT/run/model.h5" "$OUT/grid.png"
+check "a picture scaled" 0 "$sphynx" predict --model "$OUT/run/model.h5" "$OUT/grid.png" --resize
+has stdout '[0-9] (north|south)-(west|east)$' "a picture scaled"
 
 # ---- data of another origin: refused naming both, taken where a user says so ----
 "$make_pack" "$OUT/other.h5" 16 96 dots

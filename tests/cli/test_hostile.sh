@@ -63,7 +63,7 @@ refused 2 'a number' train --data pack.h5 --out work/run --lr nan
 refused 2 '1 <= A <= B' plan --frontier 9:5:1
 refused 2 '--frontier' plan --frontier 99999999999999999999
 refused 2 'index' predict --model model.h5 --index 3 picture.png
-refused 2 'section.ini:4' plan --relu-budget 9999 --config section.ini
+refused 2 'section.ini:3' plan --relu-budget 9999 --config section.ini
 refused 2 'value.ini:1' inspect --config value.ini
 refused 1 'not a text file' inspect --config binary.ini
 
@@ -74,7 +74,8 @@ refused 2 'unknown command' $'\r\n'
 refused 2 'unknown option' inspect $'--two\nlines'
 
 for name in 'a;b' $'a\nb' ' a' "$(printf '%190s' x | tr ' ' x)"; do
-    refused 1 'configuration file' search --random --data "$name" --out work/run
+    check "a run of such a name" 0 "$sphynx" search --random --data "$name" --out work/run
+    rm -r work/run
 done
 refused 1 'data: not UTF-8' search --random --data $'\377.h5' --out work/run
 

@@ -75,7 +75,9 @@ jq -e 'length == 2 and all(.matches_integer_executor and (.logits | length) == 4
     and .answer.seconds > .online.seconds
     and .offline.seconds > 0 and .offline.rounds > 0 and .online.rounds > 0
     and .online.bytes_sent > 0 and .online.bytes_received > 0
-    and (.class as $c | .logits | max == .[$c]))' "$OUT/stdout" >"$OUT/jq" ||
+    and (.class as $c | .logits | max == .[$c])
+    and (["north-west", "north-east", "south-west", "south-east"] as $names
+         | .name == $names[.class] and .label_name == $names[.label]))' "$OUT/stdout" >"$OUT/jq" ||
     fail "query: not the promised JSON"
 check "a wrong key" 1 query --psk "$OUT/wrong" "${images[@]}"
 one_line "a wrong key"

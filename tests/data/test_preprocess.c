@@ -156,6 +156,16 @@ SPX_TEST(files_of_the_first_version_tell_what_they_know)
     assert_string_equal(spx_preprocess_class(&p, 1), "b");
     assert_string_equal(p.dataset, "x");
     spx_preprocess_clear(&p);
+    assert_int_equal(json_object_set_new(meta, "dataset", json_string("mnist")), 0);
+    CHECK_OK(spx_preprocess_of_meta(&p, meta));
+    assert_int_equal(p.height, 0); /* 28 pixels do not fit this network */
+    spx_preprocess_clear(&p);
+    assert_int_equal(json_object_set_new(json_object_get(meta, "network"), "input",
+                                         json_pack("[i,i,i]", 1, 32, 32)),
+                     0);
+    CHECK_OK(spx_preprocess_of_meta(&p, meta));
+    assert_true(p.height == 28 && p.width == 28 && p.rows == 32);
+    spx_preprocess_clear(&p);
     json_decref(meta);
 }
 
