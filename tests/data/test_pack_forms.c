@@ -497,7 +497,8 @@ static void write_npz(const char *name, const member *m, size_t members, bool de
             put_number(to, strlen(m[i].name) + 4, 2, false);
             put_number(to, 0, 2, false);
             if (d == 1) {
-                put_number(to, 0, 2 + 2 + 2 + 4, false);
+                put_number(to, 0, 6, false);
+                put_number(to, 0, 4, false);
                 put_number(to, local, 4, false);
             }
             put_text(to, m[i].name);
