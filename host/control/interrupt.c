@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -15,8 +16,11 @@ static const struct {
     int flags;
 } watched[] = {
     {SIGINT, "SIGINT", (int)SA_RESETHAND}, /* the second one finds the default action: it kills */
-    {SIGTERM, "SIGTERM", 0},
+    {SIGTERM, "SIGTERM", 0},               /* kill, and a scheduler whose patience ends */
+    {SIGHUP, "SIGHUP", 0},                 /* the terminal is gone; nohup has it ignored */
+    {SIGUSR1, "SIGUSR1", 0},               /* schedulers, ahead of a job's end */
     {SIGUSR2, "SIGUSR2", 0},
+    {SIGXCPU, "SIGXCPU", 0}, /* the soft limit of processor time */
 };
 
 /* Signals belong to the process, so this is the one piece of global state a handler can reach. Any
@@ -29,10 +33,20 @@ static void on_signal(int number)
     (void)atomic_compare_exchange_strong(&received, &none, number);
 }
 
+/* Whoever began the program with SIGHUP ignored wants it to outlive the terminal. */
+static bool stays_ignored(int number)
+{
+    struct sigaction now;
+    return number == SIGHUP && sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 spx_status spx_interrupt_install(void)
 {
     for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++) {
         struct sigaction action;
+        if (stays_ignored(watched[i].signal)) {
+            continue;
+        }
         memset(&action, 0, sizeof action);
         action.sa_handler = on_signal;
         action.sa_flags = SA_RESTART | watched[i].flags;
@@ -41,6 +55,11 @@ spx_status spx_interrupt_install(void)
         }
     }
     return SPX_OK;
+}
+
+const atomic_int *spx_interrupt_flag(void)
+{
+    return &received;
 }
 
 int spx_interrupt_signal(void)

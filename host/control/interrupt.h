@@ -3,15 +3,19 @@
 /* When a long command should stop at the next safe point: a signal came, or its time is up. */
 #include "kernels/base/status.h"
 
+#include <stdatomic.h>
+
 /**
- * From now on SIGINT, SIGTERM and SIGUSR2 only set a flag (Slurm sends the last two before a job's
- * end). A second SIGINT kills: the way out of a command that does not come to a safe point.
+ * From now on SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU only set a flag: people,
+ * terminals and schedulers ask with these that a program end in order. SIGHUP stays ignored where it
+ * was (nohup). A second SIGINT kills: the way out of a command that does not come to a safe point.
  * @return SPX_OK, SPX_EIO
  */
 SPX_MUST_CHECK spx_status spx_interrupt_install(void);
 
-/** The first signal that came, 0 if none. */
+/** The first signal that came, 0 if none; the flag itself, for those who wait on it. */
 int spx_interrupt_signal(void);
+const atomic_int *spx_interrupt_flag(void);
 
 /** Forgets the signal; for tests. */
 void spx_interrupt_clear(void);

@@ -83,4 +83,28 @@ has stderr 'checkpoint is of 1 threads; going on with 2' "other threads"
 check "its own threads" 0 "${train[@]}" --data pack.h5 --genotype moved/g.json --resume \
     --max-steps 3 --threads 0 --out run
 ! grep -q threads stderr || fail "its own threads: a word about them"
+
+# ---- what schedulers and terminals send: a checkpoint, and 75 ----
+stopped() { # SIGNAL NAME COMMAND...
+    local signal=$1 name=$2 code=0 pid i
+    shift 2
+    "$@" --log-every 1 --out "$name" >stdout 2>stderr &
+    pid=$!
+    for ((i = 0; i < 600; i++)); do
+        [ ! -s "$name/metrics.jsonl" ] || break
+        sleep 0.1
+    done
+    kill "-$signal" $pid
+    wait $pid || code=$?
+    [ $code -eq 75 ] || fail "$name: exit code $code after SIG$signal"
+    has stderr "stopped by SIG$signal" "$name"
+    [ -s "$name/last.h5" ] || fail "$name: no checkpoint"
+}
+for signal in TERM HUP USR1 USR2 XCPU; do
+    stopped $signal "stopped-$signal" "${train[@]}" --data pack.h5 --epochs 100000
+done
+stopped USR1 stopped-search "${search[@]}" --data pack.h5 --epochs 100000
+check "go on after it" 75 "${train[@]}" --data pack.h5 --epochs 100000 --resume \
+    --out stopped-USR1 --time-limit 00:00:01
+has stderr 'time limit' "go on after it"
 finish

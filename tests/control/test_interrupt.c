@@ -14,7 +14,8 @@ SPX_TEST(signals_only_set_a_flag_and_the_check_names_them)
     static const struct {
         int signal;
         const char *name;
-    } cases[] = {{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGUSR2, "SIGUSR2"}};
+    } cases[] = {{SIGINT, "SIGINT"},   {SIGTERM, "SIGTERM"}, {SIGHUP, "SIGHUP"},
+                 {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGXCPU, "SIGXCPU"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         spx_interrupt_clear();
         CHECK_OK(spx_interrupt_install());
@@ -34,6 +35,22 @@ SPX_TEST(the_first_signal_is_the_one_reported)
     assert_int_equal(raise(SIGTERM), 0);
     assert_int_equal(raise(SIGUSR2), 0);
     assert_int_equal(spx_interrupt_signal(), SIGTERM);
+}
+
+SPX_TEST(a_hangup_that_was_ignored_stays_ignored)
+{
+    SPX_UNUSED;
+    int status;
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)signal(SIGHUP, SIG_IGN);
+        spx_interrupt_clear();
+        _exit(spx_interrupt_install() == SPX_OK && raise(SIGHUP) == 0 && spx_interrupt_signal() == 0
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 SPX_TEST(a_second_sigint_kills)
@@ -72,6 +89,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(signals_only_set_a_flag_and_the_check_names_them),
         SPX_UNIT(the_first_signal_is_the_one_reported),
+        SPX_UNIT(a_hangup_that_was_ignored_stays_ignored),
         SPX_UNIT(a_second_sigint_kills),
         SPX_UNIT(a_deadline_passes_and_zero_never_does),
     };
