@@ -398,9 +398,20 @@ static void occupy_standard_descriptors(void)
     }
 }
 
+/* Grows the stack now: where a limit of the address space forbids it later, the program would die
+ * of a signal in the midst of its work. */
+static void grow_stack(void)
+{
+    volatile char room[1 << 20];
+    for (size_t i = sizeof room; i > 0; i -= 1024) {
+        room[i - 1] = 0;
+    }
+}
+
 int spx_cli_main(int argc, char **argv, const spx_command *const *commands)
 {
     int code;
+    grow_stack();
     occupy_standard_descriptors();
     (void)signal(SIGXFSZ, SIG_IGN); /* a full disk is an error to report, not a reason to die */
     (void)signal(SIGPIPE, SIG_IGN); /* likewise a peer that is gone */

@@ -7,8 +7,9 @@
 
 /**
  * From now on SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU only set a flag: people,
- * terminals and schedulers ask with these that a program end in order. SIGHUP stays ignored where it
- * was (nohup). A second SIGINT kills: the way out of a command that does not come to a safe point.
+ * terminals and schedulers ask with these that a program end in order. SIGHUP stays ignored where
+ * it was (nohup). A second SIGINT kills: the way out of a command that does not come to a safe
+ * point.
  * @return SPX_OK, SPX_EIO
  */
 SPX_MUST_CHECK spx_status spx_interrupt_install(void);

@@ -136,7 +136,7 @@ static spx_status allocate(spx_h5 **out, const char *name, size_t bytes)
     *out = p;
     memcpy((*out)->name, name, n);
     (*out)->bytes = bytes;
-    (*out)->file = -1;
+    (*out)->file = (*out)->lapl = -1;
     spx_h5_quiet();
     (*out)->lapl = H5Pcreate(H5P_LINK_ACCESS);
     if ((*out)->lapl < 0 || H5Pset_elink_cb((*out)->lapl, refuse_link, NULL) < 0) {
@@ -195,6 +195,8 @@ spx_status spx_h5_open_image(spx_h5 **out, const char *name, const void *data, s
     spx_status st;
     *out = NULL;
     SPX_RETURN_IF(spx_h5_trailer_check(name, -1, data, size, trust, digest));
+    SPX_RETURN_IF(
+        spx_memory_room(name, size < SIZE_MAX / 4 ? 3 * size : size)); /* it copies twice */
     SPX_TRY(st, allocate(&f, name, size), fail);
     memcpy(f->digest, digest, sizeof digest);
     fapl = H5Pcreate(H5P_FILE_ACCESS);
@@ -245,6 +247,7 @@ spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
         return open_stream(out, path, trust);
     }
     SPX_RETURN_IF(check_path(path, trust, &bytes, digest));
+    SPX_RETURN_IF(spx_memory_room(path, 0));
     SPX_TRY(st, allocate(&f, path, bytes), fail);
     memcpy(f->digest, digest, sizeof digest);
     SPX_TRY(st, open_with(f, path, H5Pcreate(H5P_FILE_ACCESS)), fail);
@@ -409,6 +412,9 @@ spx_status spx_h5_read(const spx_h5 *f, const char *name, spx_h5_type as, void *
     }
     if (st == SPX_OK && !converts(info.type, as)) {
         st = SPX_FAIL(SPX_EFORMAT, "%s: '%s' has an unexpected element type", f->name, name);
+    }
+    if (st == SPX_OK) { /* a chunk that is unpacked may be as large as the whole */
+        st = spx_memory_room(f->name, count * H5Tget_size(spx_h5_memory_type(as)));
     }
     if (st == SPX_OK && count > 0 &&
         H5Dread(id, spx_h5_memory_type(as), H5S_ALL, H5S_ALL, H5P_DEFAULT, dst) < 0) {

@@ -11,6 +11,7 @@
 
 struct spx_h5_out {
     hid_t file, lcpl, dcpl, text;
+    size_t bytes; /* of the data added */
     bool secret;
 };
 
@@ -41,6 +42,7 @@ static bool set_up(spx_h5_out *w)
 
 spx_status spx_h5_create(spx_h5_out **out)
 {
+    spx_status st;
     void *p;
     spx_h5_out *w;
     *out = NULL;
@@ -48,8 +50,11 @@ spx_status spx_h5_create(spx_h5_out **out)
     w = p;
     *w = (spx_h5_out){.file = -1, .lcpl = -1, .dcpl = -1, .text = -1};
     spx_h5_quiet();
-    if (!set_up(w)) {
-        const spx_status st = SPX_H5_FAIL(SPX_EIO, "h5: cannot start an image in memory");
+    st = spx_memory_room("h5", GROWTH_BYTES);
+    if (st == SPX_OK && !set_up(w)) {
+        st = SPX_H5_FAIL(SPX_EIO, "h5: cannot start an image in memory");
+    }
+    if (st != SPX_OK) {
         spx_h5_discard(w);
         return st;
     }
@@ -87,6 +92,12 @@ spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int ran
         }
         extent[i] = (hsize_t)dims[i];
     }
+    if (bytes > SIZE_MAX / 16) {
+        return SPX_FAIL(SPX_EINVAL, "h5 add '%s': absurd size", name);
+    }
+    bytes *= H5Tget_size(spx_h5_memory_type(type));
+    SPX_RETURN_IF(spx_memory_room(name, w->bytes + bytes + GROWTH_BYTES));
+    w->bytes += bytes;
     spx_h5_quiet();
     space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, extent, NULL);
     if (space >= 0) {
@@ -110,7 +121,11 @@ static spx_status write_attr(spx_h5_out *w, const char *object, const char *attr
                              hid_t memory, hid_t space, const void *data)
 {
     hid_t id = -1;
-    spx_status st = SPX_OK;
+    spx_status st = spx_memory_room(attr, 0);
+    if (st != SPX_OK) {
+        (void)H5Sclose(space);
+        return st;
+    }
     spx_h5_quiet();
     if (space >= 0) {
         id = H5Acreate_by_name(w->file, object[0] != '\0' ? object : "/", attr, disk, space,
@@ -154,6 +169,7 @@ spx_status spx_h5_commit(spx_h5_out *w, const char *path)
     ssize_t size = -1;
     void *image = NULL;
     spx_status st;
+    SPX_RETURN_IF(spx_memory_room(path, w->bytes));
     spx_h5_quiet();
     if (H5Fflush(w->file, H5F_SCOPE_GLOBAL) >= 0) {
         size = H5Fget_file_image(w->file, NULL, 0);

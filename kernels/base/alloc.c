@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
+#define LIBRARY_RESERVE ((size_t)16 << 20) /* caches, conversion buffers, generated code */
 
 spx_status spx_alloc(void **out, size_t bytes)
 {
@@ -49,6 +50,21 @@ spx_status spx_calloc(void **out, size_t n, size_t size)
 void spx_free(void *p)
 {
     free(p);
+}
+
+spx_status spx_memory_room(const char *who, size_t bytes)
+{
+    void *probe = MAP_FAILED;
+    if (bytes < SIZE_MAX - LIBRARY_RESERVE) {
+        bytes += LIBRARY_RESERVE;
+        probe = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    if (probe == MAP_FAILED) {
+        return SPX_FAIL(SPX_ENOMEM, "%s: out of memory: up to %zu MiB more are needed", who,
+                        bytes >> 20);
+    }
+    (void)munmap(probe, bytes);
+    return SPX_OK;
 }
 
 size_t spx_memory_physical(void)

@@ -22,6 +22,15 @@ SPX_MUST_CHECK spx_status spx_calloc(void **out, size_t n, size_t size);
 /** Frees a block of spx_alloc or spx_calloc; NULL is a no-op. */
 void spx_free(void *p);
 
+/**
+ * To be asked before a library is called that does not survive an allocation that fails under a
+ * limit of the address space (ulimit -v), as libhdf5 and oneDNN do not: maps bytes and 16 MiB for
+ * what the call needs beside them, and lets go of them.
+ * @param who  for the message
+ * @return SPX_OK, SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_memory_room(const char *who, size_t bytes);
+
 /** Bytes of memory this machine has; 0 where it does not say. */
 size_t spx_memory_physical(void);
 

@@ -68,6 +68,16 @@ SPX_TEST(products_that_overflow_are_reported)
     assert_false(spx_mul_i64(1, -1, &i));
 }
 
+SPX_TEST(room_is_asked_for_and_let_go)
+{
+    SPX_UNUSED;
+    CHECK_OK(spx_memory_room("x", 0));
+    CHECK_OK(spx_memory_room("x", (size_t)1 << 20));
+    CHECK_FAILS(SPX_ENOMEM, spx_memory_room("x.h5", SIZE_MAX / 4));
+    assert_non_null(strstr(spx_error_message(), "x.h5: out of memory"));
+    CHECK_FAILS(SPX_ENOMEM, spx_memory_room("x", SIZE_MAX));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -75,6 +85,7 @@ int main(void)
         SPX_UNIT(calloc_gives_zeros),
         SPX_UNIT(impossible_sizes_fail_and_clear_the_pointer),
         SPX_UNIT(products_that_overflow_are_reported),
+        SPX_UNIT(room_is_asked_for_and_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

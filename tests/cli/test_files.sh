@@ -48,5 +48,23 @@ check "export from elsewhere" 0 "$sphynx" export --model "$OUT/relative" -o "$OU
 check "a config elsewhere" 0 "$sphynx" train --config "$OUT/relative/config.ini" --resume \
     --out "$OUT/relative"
 
+# ---- near the limit of the address space: a clear line, and the older checkpoint whole ----
+little() (ulimit -c 0 && ulimit -v "$1" && shift && exec "$@")
+if little 600000 "$sphynx" --version >"$OUT/stdout" 2>"$OUT/stderr"; then # else: a sanitizer's
+    cp -r "$OUT/unlocked" "$OUT/base"
+    for ((kib = 90000; kib < 150000; kib += 6100)); do
+        code=0
+        rm -rf "$OUT/little" && cp -r "$OUT/base" "$OUT/little"
+        little $kib "${train[@]}" --data "$pack" --out "$OUT/little" --resume >"$OUT/stdout" \
+            2>"$OUT/stderr" || code=$?
+        case $code in
+        0) ;;
+        1) [ -s "$OUT/stderr" ] || fail "$kib KiB: no word" ;;
+        *) fail "$kib KiB: exit code $code" ;;
+        esac
+        cmp "$OUT/base/last.h5" "$OUT/little/last.h5" || fail "$kib KiB: another checkpoint"
+    done
+fi
+
 [ -z "$(find "$OUT" -name '*.tmp')" ] || fail "left behind: $(find "$OUT" -name '*.tmp')"
 finish

@@ -250,7 +250,8 @@ static entry *find(const key *k)
             e = &lib.entries[i];
         }
     }
-    if (e == NULL && k->d.pad_begin >= 0 && k->d.pad_end >= 0 && lib_ready()) {
+    if (e == NULL && k->d.pad_begin >= 0 && k->d.pad_end >= 0 &&
+        spx_memory_room("oneDNN", 0) == SPX_OK && lib_ready()) {
         e = &lib.entries[lib.next++ % CACHE];
         entry_clear(e);
         entry_init(e, k);
