@@ -18,8 +18,9 @@
  * rotations (Cheetah, eprint 2022/207, section 4.1). Ternary secrets, centred binomial errors of
  * variance 10.5. Requests are secret-key encryptions whose first component is a seed.
  *
- * Security: every set lies inside the table of homomorphicencryption.org (Security Standard, 2018,
- * table 1, ternary secrets, classical attacks, 128 bits: n = 4096: log2 q <= 109, n = 8192: 218).
+ * Security: every set lies inside the bounds for ternary secrets, classical attacks, 128 bits of
+ * "Security Guidelines for Implementing Homomorphic Encryption" (eprint 2024/463: n = 4096:
+ * log2 q <= 106, n = 8192: 214).
  * The server sees encryptions only. The client, who knows the secret key, sees of each response
  * the decryption and the noise; that hides the weights because each response
  *   - has a fresh public-key encryption of zero added at full q, so its first component is new
@@ -95,7 +96,7 @@ typedef struct spx_he_geometry {
 
 /** Parameter sets; keys belong to one. Largest l at weight_bits 8 and T = 576 in brackets. */
 #define SPX_HE_SETS                                                                                \
-    3 /* 0: n 4096, 109 bits (40); 1: n 8192, 120 bits (51); 2: n 8192, 138 (64)                   \
+    3 /* 0: n 4096, 106 bits (37); 1: n 8192, 120 bits (51); 2: n 8192, 138 (64)                   \
        */
 
 /** What a plan comes to; the audit of its noise in bits. */

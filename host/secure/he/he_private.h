@@ -203,7 +203,7 @@ static inline uint64_t he_encode(const spx_he_plan *p, int i, uint64_t m)
 }
 
 /* x mod q for a small signed x, |x| < q */
-static inline uint64_t he_small(int8_t x, uint64_t q)
+static inline uint64_t he_small(int32_t x, uint64_t q)
 {
     const uint64_t y = (uint64_t)(int64_t)x;
     return y + (q & (0 - (y >> 63)));

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK ((size_t)8) /* weight polynomials between sums: they stay in the second cache */
+#define CHUNK ((size_t)4) /* weight polynomials between sums: 256 KB stay in the second cache */
 
 spx_status spx_he_public_create(spx_he_public **out, int set, const uint8_t *bytes, size_t size,
                                 uint64_t returned)
@@ -166,8 +166,8 @@ static void overlap(size_t group, size_t per, size_t first, size_t count, size_t
 }
 
 /* Adds convolution i's weights between two groups to a polynomial of residues. */
-static void add_weights(const evaluation *e, int i, size_t out_group, size_t in_group,
-                        const spx_modq *q, uint64_t *x)
+static void add_weights(const evaluation *e, int i, size_t out_group, size_t in_group, uint64_t q,
+                        uint64_t *x)
 {
     const spx_he_plan *p = e->p;
     const spx_he_conv *c = &p->conv[i];
@@ -190,9 +190,9 @@ static void add_weights(const evaluation *e, int i, size_t out_group, size_t in_
             const size_t at = ((per_in - 1 - a) * per_out + b) * block;
             for (size_t t = taps.first; t < taps.first + taps.count; t++) {
                 const size_t k = at + p->tap[t].at; /* beyond n it returns with the other sign */
-                const uint64_t v = spx_modq_from_signed(w[p->tap[t].weight], q);
+                const uint64_t v = he_small(w[p->tap[t].weight], q); /* 30 bits at most */
                 uint64_t *y = &x[k & (n - 1)];
-                *y = k < n ? spx_modq_add(*y, v, q->q) : spx_modq_sub(*y, v, q->q);
+                *y = k < n ? spx_modq_add(*y, v, q) : spx_modq_sub(*y, v, q);
             }
         }
     }
@@ -204,7 +204,7 @@ static void encode_weights(const evaluation *e, size_t out_group, size_t in_grou
     const he_params *params = e->p->params;
     memset(x, 0, e->p->facts.n * sizeof *x);
     for (int i = 0; i < e->p->convs; i++) {
-        add_weights(e, i, out_group, in_group, params->modq[prime], x);
+        add_weights(e, i, out_group, in_group, params->modq[prime]->q, x);
     }
     spx_ntt_forward(params->ntt[prime], x);
 }
