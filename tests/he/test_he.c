@@ -1,6 +1,7 @@
 #include "tests/he/he_cases.h"
 
 #include "host/secure/he/he_private.h"
+#include "kernels/crypto/sampler.h"
 
 static bool holds(const he_case *c)
 {
@@ -378,6 +379,29 @@ SPX_TEST(numbers_of_every_width_survive_packing)
     }
 }
 
+/* scripts/security/lattice estimates these; tests/secure/lattice.sh pins what it reads to them. */
+SPX_TEST(parameter_sets_are_those_whose_security_was_estimated)
+{
+    static const struct {
+        size_t n;
+        int bits;
+    } estimated[] = {{4096, 106}, {8192, 120}, {8192, 138}};
+    SPX_UNUSED;
+    assert_int_equal(SPX_CBD_ETA, 21);
+    assert_true(SPX_CBD_VARIANCE == 10.5);
+    assert_int_equal(SPX_HE_SETS, sizeof estimated / sizeof estimated[0]);
+    for (int set = 0; set < SPX_HE_SETS; set++) {
+        const he_params *p;
+        double log_q = 0;
+        CHECK_OK(he_params_get(&p, set));
+        for (int i = 0; i < HE_PRIMES; i++) {
+            log_q += log2((double)p->modq[i]->q);
+        }
+        assert_int_equal(p->set->n, estimated[set].n);
+        assert_true(log_q <= estimated[set].bits && log_q > estimated[set].bits - 0.001);
+    }
+}
+
 SPX_TEST(parameter_sets_are_inside_the_security_bounds_and_lift_and_round_exactly)
 {
     spx_rng r;
@@ -425,6 +449,7 @@ int main(void)
         SPX_UNIT(budgets_that_do_not_hold_and_strides_without_a_common_splitting_are_refused),
         SPX_UNIT(geometries_beyond_reason_are_refused),
         SPX_UNIT(numbers_of_every_width_survive_packing),
+        SPX_UNIT(parameter_sets_are_those_whose_security_was_estimated),
         SPX_UNIT(parameter_sets_are_inside_the_security_bounds_and_lift_and_round_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@
  *
  * Security: every set lies inside the bounds for ternary secrets, classical attacks, 128 bits of
  * "Security Guidelines for Implementing Homomorphic Encryption" (eprint 2024/463: n = 4096:
- * log2 q <= 106, n = 8192: 214).
+ * log2 q <= 106, n = 8192: 214); scripts/security/lattice says 129, 242 and 207 bits.
  * The server sees encryptions only. The client, who knows the secret key, sees of each response
  * the decryption and the noise; that hides the weights because each response
  *   - has a fresh public-key encryption of zero added at full q, so its first component is new
