@@ -196,6 +196,21 @@ static spx_status parse_int(const spx_option *o, const char *text, int64_t *out)
     return check_range(o, text, (double)*out);
 }
 
+/* Goes past what may stand between two numbers: the separator, with blanks around it in a list, or
+ * the end of a line there, as of $(cat file). False where there is none. */
+static bool skip_separator(char separator, const char **at)
+{
+    const size_t blanks = separator == ',' ? strspn(*at, " \t\r\n") : 0;
+    const bool line = memchr(*at, '\n', blanks) != NULL;
+    *at += blanks;
+    if (**at == separator) {
+        *at += 1;
+        *at += separator == ',' ? strspn(*at, " \t\r\n") : 0;
+        return true;
+    }
+    return line || **at == '\0';
+}
+
 static spx_status parse_list(const spx_option *o, const char *text, spx_int_list *out)
 {
     const char separator = o->type == SPX_OPT_SHAPE ? 'x' : ',';
@@ -206,21 +221,30 @@ static spx_status parse_list(const spx_option *o, const char *text, spx_int_list
     spx_status st = SPX_OK;
     size_t most = 1;
     for (const char *at = text; *at != '\0'; at++) {
-        most += *at == separator;
+        most += *at == separator || *at == '\n';
     }
     list.v = calloc(most, sizeof *list.v);
     if (list.v == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "--%s: %zu numbers", o->name, most);
     }
     for (;;) {
-        if (!scan_int(p, &list.v[list.n], &p) || (*p != '\0' && *p != separator)) {
+        const char *end;
+        if (!scan_int(p, &list.v[list.n], &end)) {
             st = bad_value(o, text, expected);
             break;
         }
         SPX_TRY(st, check_range(o, text, (double)list.v[list.n]), done);
         list.n++;
-        if (*p++ == '\0') {
+        if (*end == '\0') {
             break;
+        }
+        p = end;
+        if (!skip_separator(separator, &p)) {
+            st = bad_value(o, text, expected);
+            break;
+        }
+        if (*p == '\0' && strchr(end, separator) == NULL) {
+            break; /* the file's last line end */
         }
     }
 done:

@@ -220,6 +220,30 @@ SPX_TEST(lists_are_as_long_as_what_is_given)
     free(line);
 }
 
+SPX_TEST(a_list_may_be_spaced_or_come_from_a_file)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *text;
+        size_t n; /* 0: refused */
+    } cases[] = {{"--list=0, 5,\t7", 3}, {"--list=0\n5\n7\n", 3}, {"--list=0,5\r\n7\r\n", 3},
+                 {"--list=0 5", 0},      {"--list= 0", 0},        {"--list=0, ", 0},
+                 {"--list=0,\n", 0},     {"--list=\n", 0},        {"--shape=1x 2x3", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char verb[] = "probe", text[40], *argv[] = {program, verb, text};
+        int code;
+        (void)snprintf(text, sizeof text, "%s", cases[i].text);
+        free(seen.ini);
+        json_decref(seen.resolved);
+        json_decref(seen.defaults);
+        memset(&seen, 0, sizeof seen);
+        code = spx_cli_main(3, argv, commands);
+        if (code != (cases[i].n > 0 ? 0 : SPX_EXIT_USAGE) || seen.v.list.n != cases[i].n) {
+            fail_msg("case %zu: exit code %d, %zu numbers", i, code, seen.v.list.n);
+        }
+    }
+}
+
 SPX_TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag)
 {
     SPX_UNUSED;
@@ -536,6 +560,7 @@ int main(void)
         TEST(defaults_are_what_a_command_without_options_resolves_to),
         TEST(every_type_and_every_way_of_writing_it_is_read),
         TEST(lists_are_as_long_as_what_is_given),
+        TEST(a_list_may_be_spaced_or_come_from_a_file),
         TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag),
         TEST(times_are_read_as_schedulers_write_them),
         TEST(two_dashes_end_the_options),
