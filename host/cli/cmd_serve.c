@@ -2,8 +2,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
+#include "kernels/base/alloc.h"
 #include "kernels/crypto/secret_memory.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,11 +14,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct values {
     spx_pi_values pi;
     const char *model, *listen, *state;
-    uint64_t quota;
+    uint64_t quota, memory;
+    bool clean;
     int64_t query_limit, batch_limit, clients, connections;
     double expire;
 } values;
@@ -29,13 +33,21 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, state, "state", "DIR", "serve-state",
             "where prepared material lies, encrypted"),
     SPX_OPT(SIZE, values, quota, "quota", "BYTES", "16G",
-            "material one client may hold here; 0: no limit", .min = 0, .max = 1e18),
+            "material that one name (one client, where none authenticates) may hold here; 0: no "
+            "limit",
+            .min = 0, .max = 1e18),
+    SPX_OPT(SIZE, values, memory, "memory", "BYTES", "0",
+            "what the server may take of memory; 0: a quarter of the machine's", .min = 0,
+            .max = 1e18),
     SPX_OPT(INT, values, query_limit, "query-limit", "N", "0",
-            "queries one client may ever make; 0: no limit", .min = 0, .max = 1e15),
+            "queries one name may ever prepare; 0: no limit", .min = 0, .max = 1e15),
     SPX_OPT(INT, values, batch_limit, "batch-limit", "N", "1000",
             "queries prepared at a time at most", .min = 1, .max = 1e9),
-    SPX_OPT(TIME, values, expire, "expire", "TIME", "0", "remove material that is older; 0: never",
-            .min = 0, .max = 1e9),
+    SPX_OPT(TIME, values, expire, "expire", "TIME", "0",
+            "remove material that is older, by the time the server has run; 0: never", .min = 0,
+            .max = 1e9),
+    SPX_OPT(FLAG, values, clean, "clean", NULL, "false",
+            "remove material of other models from the state folder"),
     SPX_OPT(INT, values, clients, "clients", "N", "64", "clients served at a time", .min = 1,
             .max = 256),
     SPX_OPT(INT, values, connections, "connections", "N", "0",
@@ -83,6 +95,13 @@ static void *serve_one(void *arg)
                   (unsigned long long)c->number, done.client[0] != '\0' ? done.client : "unknown",
                   (unsigned long long)done.prepared, (unsigned long long)done.answered,
                   st != SPX_OK ? "; ended: " : "", why);
+    if (done.ever_prepared > 100 + 10 * done.ever_answered) {
+        (void)fprintf(stderr,
+                      "serve: connection %llu: %llu prepared and %llu answered, ever: preparing "
+                      "alone can tell of the weights\n",
+                      (unsigned long long)c->number, (unsigned long long)done.ever_prepared,
+                      (unsigned long long)done.ever_answered);
+    }
     s->prepared += done.prepared;
     s->answered += done.answered;
     s->failed += st != SPX_OK;
@@ -184,13 +203,41 @@ static void warn_if_open(const char *path)
     }
 }
 
+/* What clients' work may take of --memory: the rest is what the program holds already, and a little
+ * for each connection. */
+static size_t for_clients(const values *v)
+{
+    const size_t physical = spx_memory_physical(),
+                 all = v->memory > 0 ? (size_t)v->memory : physical / 4,
+                 each = (size_t)v->clients * ((size_t)1 << 20);
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f != NULL) {
+        pages = fscanf(f, "%*s %ld", &pages) == 1 ? pages : 0;
+        (void)fclose(f);
+    }
+    const size_t own = (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + each;
+    return all == 0 ? 0 : all > own ? all - own : 1;
+}
+
+static void tell_of_others(const values *v, spx_pi_others o)
+{
+    if (o.units > 0) {
+        (void)fprintf(stderr, "serve: %s: %llu units (%llu MB) of other models %s\n", v->state,
+                      (unsigned long long)o.units, (unsigned long long)(o.bytes >> 20),
+                      v->clean ? "removed" : "lie there; --clean removes them");
+    }
+}
+
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
-    const spx_pi_server_options so = {.quota_bytes = v->quota,
-                                      .query_limit = (uint64_t)v->query_limit,
-                                      .batch_limit = (uint64_t)v->batch_limit,
-                                      .expire_seconds = v->expire};
+    spx_pi_server_options so = {.quota_bytes = v->quota,
+                                .query_limit = (uint64_t)v->query_limit,
+                                .batch_limit = (uint64_t)v->batch_limit,
+                                .expire_seconds = v->expire,
+                                .name_sessions = (int)(v->clients + 1) / 2,
+                                .remove_others = v->clean};
     serving s = {.lock = PTHREAD_MUTEX_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
     spx_channel_options co;
     spx_listener *l = NULL;
@@ -198,13 +245,18 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_vault *vault = NULL;
     spx_status st;
     spx_secret_guard();
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 18); /* what is freed goes back, whatever was before */
+#endif
     SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
     co.stop = &stop;
     SPX_TRY(st, spx_deploy_read(&m, v->model), done);
     warn_if_open(v->model);
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
     spx_pi_warn_unlocked(vault, v->state);
+    so.memory_bytes = for_clients(v);
     SPX_TRY(st, spx_pi_server_create(&s.server, m, vault, &so), done);
+    tell_of_others(v, spx_pi_server_others(s.server));
     catch_signals();
     SPX_TRY(st, spx_listener_open(&l, v->listen, &co), done);
     (void)fprintf(stderr, "serve: %s, listening at %.*s:%d\n", v->model,

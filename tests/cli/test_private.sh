@@ -66,7 +66,7 @@ stop() {
 query() { "$sphynx" query --connect "127.0.0.1:$port" --state "$OUT/client" --timeout 10 "$@"; }
 images=(--data "$pack" --index 0,1 --verify "$model")
 
-start --psk "$OUT/keys" --query-limit 5
+start --psk "$OUT/keys" --query-limit 6
 grep -q '^Max core file size *0 *0 ' "/proc/$server/limits" ||
     fail "the server's secrets could reach a core dump"
 check "query" 0 query --psk "$OUT/alice" "${images[@]}" --json
@@ -88,19 +88,23 @@ check "a key that others can read" 1 query --psk "$OUT/alice" "${images[@]}"
 one_line "a key that others can read"
 has stderr 'chmod 600' "a key that others can read"
 chmod 600 "$OUT/alice"
-check "a key from a pipe" 0 query --psk <(cat "$OUT/alice") --prepare 1
+check "a key from a pipe" 0 query --psk <(cat "$OUT/alice") --prepare 1 # the third
 check "another model" 1 query --psk "$OUT/alice" "${images[@]}" --model-hash "$(printf '%064d' 1)"
 one_line "another model"
 has stderr 'another model' "another model"
 check "nothing to ask" 2 query --psk "$OUT/alice"
 check "an image that is not there" 1 query --psk "$OUT/alice" --data "$pack" --index 999
 one_line "an image that is not there"
-check "the server goes on" 0 query --psk "$OUT/alice" "${images[@]}"
-check "more queries than allowed" 1 query --psk "$OUT/alice" "${images[@]}"
-has stderr 'queries' "more queries than allowed"
-has stdout '^test image 0: class' "an answer that was paid for is printed"
+check "the server goes on" 0 query --psk "$OUT/alice" "${images[@]}" # one ready, one more
+check "more queries than allowed" 1 query --psk "$OUT/alice" --prepare 3
+has stderr 'may prepare 2 more of its 6 queries, not 3' "more queries than allowed"
+check "as many as allowed" 0 query --psk "$OUT/alice" "${images[@]}"
+check "not one more, from another state folder" 1 query --psk "$OUT/alice" --prepare 1 \
+    --state "$OUT/new"
+has stderr '0 more of its 6' "not one more, from another state folder"
+check "nor to prepare" 1 query --psk "$OUT/alice" --prepare 1
 stop
-jq -e '.answered == 5 and .failed >= 4' "$OUT/served" >"$OUT/jq" ||
+jq -e '.answered == 6 and .failed >= 4' "$OUT/served" >"$OUT/jq" ||
     fail "serve: not the promised JSON"
 
 # A full disk at the server: the client hears of it, nothing half-made stays, the server goes on.
@@ -131,6 +135,10 @@ jq -e 'length == 3 and (.[0].error | test("PNG")) and (.[1].error | test("no ima
 [ "$(wc -l <"$OUT/stderr")" -eq 2 ] || fail "bad ones of many: not one line for each"
 stop
 
+check "too little memory" 1 "$sphynx" serve --model "$model" --listen 127.0.0.1:0 \
+    --state "$OUT/server" --memory 1M
+one_line "too little memory"
+has stderr 'give more memory' "too little memory"
 check "plain off the loopback interface" 1 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
     --state "$OUT/server"
 one_line "plain off the loopback interface"

@@ -365,28 +365,6 @@ SPX_TEST(quotas_and_limits_are_told_to_the_client)
     }
 }
 
-SPX_TEST(a_client_gets_no_more_queries_than_its_limit)
-{
-    SPX_UNUSED;
-    const spx_pi_server_options o = {.query_limit = 2};
-    pi_world w;
-    pi_link l;
-    spx_pi_client *p;
-    int64_t logits[CLASSES];
-    pi_begin(&w, 11, &o);
-    spx_vault *v = pi_vault(&w, "client");
-    prepare_and_ask(&w, v, 3, 2);
-    pi_dial(&l, &w);
-    CHECK_OK(spx_pi_client_open(&p, l.client, v, NULL));
-    CHECK_FAILS(SPX_EIO, spx_pi_client_infer(p, fixture_image(&w.fixture, w.model), logits, NULL,
-                                             NULL, NULL));
-    assert_non_null(strstr(spx_error_message(), "has had its 2 queries"));
-    spx_pi_client_close(p);
-    pi_hang_up(&l);
-    spx_vault_close(v);
-    pi_end(&w);
-}
-
 SPX_TEST(a_server_keeps_the_names_of_its_files_to_itself)
 {
     SPX_UNUSED;
@@ -410,130 +388,6 @@ SPX_TEST(a_server_keeps_the_names_of_its_files_to_itself)
     assert_non_null(strstr(l.message, name)); /* its own user is told */
     spx_vault_close(v);
     assert_int_equal(rmdir(in_the_way), 0);
-    pi_end(&w);
-}
-
-SPX_TEST(old_material_goes_whoever_it_belongs_to)
-{
-    SPX_UNUSED;
-    const spx_pi_server_options o = {.expire_seconds = 0.5};
-    const struct timespec second = {.tv_sec = 1, .tv_nsec = 100000000}; /* ages are in seconds */
-    pi_world w;
-    pi_link l;
-    spx_pi_client *p;
-    int64_t logits[CLASSES];
-    pi_begin(&w, 17, &o);
-    spx_vault *gone = pi_vault(&w, "gone"), *v = pi_vault(&w, "client");
-    prepare_and_ask(&w, gone, 1, 0);
-    (void)nanosleep(&second, NULL);
-    prepare_and_ask(&w, v, 1, 1);
-    pi_dial(&l, &w);
-    CHECK_OK(spx_pi_client_open(&p, l.client, gone, NULL));
-    CHECK_FAILS(SPX_ENOTFOUND, spx_pi_client_infer(p, fixture_image(&w.fixture, w.model), logits,
-                                                   NULL, NULL, NULL));
-    spx_pi_client_close(p);
-    pi_hang_up(&l);
-    spx_vault_close(gone);
-    spx_vault_close(v);
-    pi_end(&w);
-}
-
-typedef struct customer_dial {
-    const spx_channel_options *options;
-    const char *address;
-    spx_channel *channel;
-    pthread_t thread;
-} customer_dial;
-
-static void *run_dial(void *arg)
-{
-    customer_dial *d = arg;
-    if (spx_channel_connect(&d->channel, d->address, d->options) != SPX_OK) {
-        d->channel = NULL;
-    }
-    return NULL;
-}
-
-/* A file of keys, "name:key" for each letter of who. */
-static void write_keys(pi_world *w, const char *name, const char *who, char path[600])
-{
-    FILE *keys;
-    (void)snprintf(path, 600, "%s", spx_scratch_path(&w->scratch, name));
-    keys = fopen(path, "w");
-    assert_non_null(keys);
-    for (; *who != '\0'; who++) {
-        (void)fprintf(keys, "%c:%064d\n", *who, *who);
-    }
-    assert_int_equal(fclose(keys), 0);
-}
-
-/* One connection by TCP, the client with its own keys; SPX_OK or how it ended. */
-static spx_status ask_by_name(pi_world *w, spx_vault *v, const char *keys)
-{
-    spx_listener *l;
-    spx_pi_client *p = NULL;
-    pi_link link = {.w = w};
-    char address[64];
-    int64_t logits[CLASSES];
-    spx_status st;
-    CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &w->channel));
-    (void)snprintf(address, sizeof address, "127.0.0.1:%d", spx_listener_port(l));
-    spx_channel_options own = w->channel;
-    customer_dial dial = {.options = &own, .address = address};
-    own.security.psk_path = keys;
-    assert_int_equal(pthread_create(&dial.thread, NULL, run_dial, &dial), 0);
-    CHECK_OK(spx_listener_accept(l, &link.server));
-    CHECK_OK(spx_channel_handshake(link.server));
-    assert_int_equal(pthread_join(dial.thread, NULL), 0);
-    link.client = dial.channel;
-    assert_non_null(link.client);
-    assert_int_equal(pthread_create(&link.thread, NULL, pi_serve_thread, &link), 0);
-    st = spx_pi_client_open(&p, link.client, v, NULL);
-    if (st == SPX_OK) {
-        CHECK_OK(spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
-        st = spx_pi_client_infer(p, fixture_image(&w->fixture, w->model), logits, NULL, NULL, NULL);
-    }
-    spx_pi_client_close(p);
-    pi_hang_up(&link);
-    spx_listener_close(l);
-    return st;
-}
-
-SPX_TEST(an_identity_serves_only_who_came_with_it_first)
-{
-    SPX_UNUSED;
-    char alice[600], bob[600], both[600];
-    pi_world w;
-    pi_begin(&w, 20, NULL);
-    write_keys(&w, "alice", "a", alice);
-    write_keys(&w, "bob", "b", bob);
-    write_keys(&w, "both", "ab", both);
-    w.channel.security.psk_path = both;
-    spx_vault *v = pi_vault(&w, "client");
-    CHECK_OK(ask_by_name(&w, v, alice));
-    CHECK_FAILS(SPX_EIO, ask_by_name(&w, v, bob)); /* who has a copy of alice's vault */
-    assert_non_null(strstr(spx_error_message(), "another identity"));
-    CHECK_OK(ask_by_name(&w, v, alice));
-    spx_vault_close(v);
-    pi_end(&w);
-}
-
-SPX_TEST(a_limit_counts_who_authenticates_not_what_identity_it_makes_up)
-{
-    SPX_UNUSED;
-    const spx_pi_server_options o = {.query_limit = 2};
-    char file[600];
-    pi_world w;
-    pi_begin(&w, 18, &o);
-    write_keys(&w, "keys", "a", file);
-    w.channel.security.psk_path = file;
-    for (int i = 0; i < 3; i++) { /* each time a new vault, so a new identity */
-        char name[16];
-        (void)snprintf(name, sizeof name, "client%d", i);
-        spx_vault *v = pi_vault(&w, name);
-        assert_int_equal(ask_by_name(&w, v, file), i < 2 ? SPX_OK : SPX_EIO);
-        spx_vault_close(v);
-    }
     pi_end(&w);
 }
 
@@ -659,11 +513,7 @@ int main(void)
         SPX_UNIT(two_units_of_one_number_are_not_taken_for_one),
         SPX_UNIT(a_connection_cut_at_any_message_ends_both_sides_and_the_server_lives_on),
         SPX_UNIT(quotas_and_limits_are_told_to_the_client),
-        SPX_UNIT(a_client_gets_no_more_queries_than_its_limit),
         SPX_UNIT(a_server_keeps_the_names_of_its_files_to_itself),
-        SPX_UNIT(old_material_goes_whoever_it_belongs_to),
-        SPX_UNIT(an_identity_serves_only_who_came_with_it_first),
-        SPX_UNIT(a_limit_counts_who_authenticates_not_what_identity_it_makes_up),
         SPX_UNIT(clients_are_served_at_the_same_time_each_bit_exact),
         SPX_UNIT(one_client_is_not_served_twice_at_a_time),
         SPX_UNIT(noise_in_place_of_a_client_is_refused_without_harm),

@@ -87,23 +87,40 @@ spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_
 /* ---- the server ---- */
 
 typedef struct spx_pi_server_options {
-    uint64_t quota_bytes;  /* material of one client at rest; 0: no limit */
-    uint64_t query_limit;  /* queries of one name that authenticates (of one client where none
-                              does), ever, of this model; 0: no limit */
+    /* Of one name that authenticates, of one client where none does: */
+    uint64_t quota_bytes; /* material at rest; 0: no limit */
+    uint64_t query_limit; /* queries prepared, ever, of this model; 0: no limit */
+    uint64_t identities;  /* state folders that prepare; 0: 64, which is the most */
+    int name_sessions;    /* connections at a time, where names authenticate; 0: no limit */
+
     uint64_t batch_limit;  /* queries of one preparation; 0: 1000 */
-    double expire_seconds; /* anyone's material older is removed when one prepares; 0: never */
+    double expire_seconds; /* material that is older, by the time for which the server has run, is
+                              removed when one prepares, whosever it is; 0: never */
+    size_t memory_bytes;   /* what all clients' work may take together; 0: no limit */
+    bool remove_others;    /* remove material of other models at the start */
 } spx_pi_server_options;
 
 typedef struct spx_pi_server spx_pi_server;
 
-/** @param m, v  borrowed while the server lives */
+/** @param m, v  borrowed while the server lives
+ * @return SPX_OK; SPX_EINVAL (m is a public part; memory_bytes is too little for one client: the
+ * message says how much is wanted); SPX_EUNSUPPORTED; SPX_ENOMEM; what the vault gives */
 SPX_MUST_CHECK spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m,
                                                spx_vault *v, const spx_pi_server_options *o);
 void spx_pi_server_destroy(spx_pi_server *s); /* NULL is a no-op; no connection may be left */
 
+/** Material of other models that lay in the vault at the start (remove_others: removed now). */
+typedef struct spx_pi_others {
+    uint64_t units, bytes;
+} spx_pi_others;
+spx_pi_others spx_pi_server_others(const spx_pi_server *s);
+
 /** What one connection came to. */
 typedef struct spx_pi_served {
     uint64_t prepared, answered;
+    uint64_t ever_prepared, ever_answered;   /* of all that is counted with this client; prepared:
+                                              begun. Far more prepared than answered is what a
+                                              client does that reads weights out of preparation */
     char client[2 * SPX_VAULT_ID_BYTES + 1]; /* hexadecimal; "" before it said */
 } spx_pi_served;
 

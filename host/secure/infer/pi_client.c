@@ -86,7 +86,7 @@ static spx_status look(void *ctx, const char *name, uint64_t bytes)
 static spx_status scan_units(spx_pi_client *p, scan *s)
 {
     char prefix[SPX_PI_NAME];
-    spx_pi_name(prefix, 'u', p->server, p->model->hash, -1);
+    spx_pi_name(prefix, 'u', p->home, p->model->hash, -1);
     do {
         *s = (scan){.p = p, .least = -1, .most = -1};
         SPX_RETURN_IF(spx_vault_list(p->vault, prefix, look, s));
@@ -100,7 +100,7 @@ static spx_status scan_units(spx_pi_client *p, scan *s)
 static spx_status put_spent(spx_pi_client *p, uint64_t spent)
 {
     char name[SPX_PI_NAME];
-    spx_pi_name(name, 's', p->server, p->model->hash, -1);
+    spx_pi_name(name, 's', p->home, p->model->hash, -1);
     SPX_RETURN_IF(spx_pi_record_put(p->vault, name, &spent, sizeof spent));
     p->spent = spent;
     return SPX_OK;
@@ -114,7 +114,7 @@ static spx_status own_spent(spx_pi_client *p)
     char name[SPX_PI_NAME];
     uint64_t version = 0;
     scan s;
-    spx_pi_name(name, 's', p->server, p->model->hash, -1);
+    spx_pi_name(name, 's', p->home, p->model->hash, -1);
     p->spent = 0;
     const spx_status st = spx_pi_record_get(p->vault, name, &p->spent, sizeof p->spent, &version);
     if (st == SPX_OK && version == SPX_PI_VERSION) {
@@ -163,6 +163,7 @@ static spx_status hello(spx_pi_client *p, const unsigned char *hash)
                         (unsigned long long)w.spent);
     }
     memcpy(p->server, w.server, SPX_PI_ID);
+    spx_pi_owner(p->server, spx_channel_peer(p->channel), p->home);
     SPX_RETURN_IF(receive_model(p, &w));
     SPX_RETURN_IF(spx_pi_plan_create(&p->plan, p->model));
     return agree(p, &w);
@@ -255,7 +256,7 @@ static spx_status load_unit(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
     if (s.least < 0) {
         return SPX_FAIL(SPX_ENOTFOUND, "no material is ready: prepare some first");
     }
-    spx_pi_name(name, 'u', p->server, m->hash, s.least);
+    spx_pi_name(name, 'u', p->home, m->hash, s.least);
     SPX_RETURN_IF(spx_vault_reader_open(&r, p->vault, name));
     st = spx_vault_read(r, u, sizeof *u);
     if (st == SPX_OK) {
@@ -275,7 +276,7 @@ static spx_status spend(spx_pi_client *p, const spx_pi_unit *u)
 {
     char name[SPX_PI_NAME];
     SPX_RETURN_IF(put_spent(p, u->number + 1));
-    spx_pi_name(name, 'u', p->server, p->model->hash, (int64_t)u->number);
+    spx_pi_name(name, 'u', p->home, p->model->hash, (int64_t)u->number);
     return spx_vault_remove(p->vault, name);
 }
 

@@ -259,7 +259,7 @@ static spx_status store(batch *b, const spx_pi_unit *u)
     char name[SPX_PI_NAME];
     spx_vault_writer *w;
     spx_status st;
-    spx_pi_name(name, 'u', b->p->server, m->hash, (int64_t)u->number);
+    spx_pi_name(name, 'u', b->p->home, m->hash, (int64_t)u->number);
     SPX_RETURN_IF(spx_vault_writer_open(&w, b->p->vault, name));
     st = spx_vault_write(w, u, sizeof *u);
     if (st == SPX_OK) {

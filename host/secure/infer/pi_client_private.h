@@ -8,8 +8,9 @@ struct spx_pi_client {
     spx_deploy *model;
     spx_pi_plan *plan;
     uint8_t server[SPX_PI_ID];
-    uint64_t spent;   /* first number not spent, as both parties agreed */
-    uint64_t removed; /* units of an earlier version, when this connection was opened */
+    uint8_t home[SPX_PI_ID]; /* and it with the name that authenticates: whose material is whose */
+    uint64_t spent;          /* first number not spent, as both parties agreed */
+    uint64_t removed;        /* units of an earlier version, when this connection was opened */
     spx_prg prg;
     spx_pi_unit unit; /* that is being made or spent */
 };

@@ -460,6 +460,16 @@ void spx_pi_name(char name[SPX_PI_NAME], char prefix, const uint8_t id[SPX_PI_ID
                    what, (long long)number);
 }
 
+void spx_pi_owner(const uint8_t id[SPX_PI_ID], const char *peer, uint8_t out[SPX_PI_ID])
+{
+    if (peer[0] == '\0') {
+        memcpy(out, id, SPX_PI_ID);
+    } else { /* keyed, so that no name is taken for another's beginning */
+        (void)crypto_generichash(out, SPX_PI_ID, (const unsigned char *)peer, strlen(peer), id,
+                                 SPX_PI_ID);
+    }
+}
+
 int64_t spx_pi_name_number(const char *name)
 {
     const size_t n = strlen(name), head = 2 + 2 * SPX_PI_ID + 1 + 2 * 8;

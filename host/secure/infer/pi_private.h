@@ -155,11 +155,14 @@ int64_t spx_pi_signed(uint64_t x, int bits);
 #define SPX_PI_NAME 101
 void spx_pi_name(char name[SPX_PI_NAME], char prefix, const uint8_t id[SPX_PI_ID],
                  const uint8_t model[SPX_PI_HASH], int64_t number);
+/** Whose material is whose: an id together with the name that authenticates; the id alone where
+ * that is "". So material made under one name is never another's. */
+void spx_pi_owner(const uint8_t id[SPX_PI_ID], const char *peer, uint8_t out[SPX_PI_ID]);
 /** The number at the end of a unit's name, -1 where there is none. */
 int64_t spx_pi_name_number(const char *name);
 
 /**
- * Small records, at most 1024 bytes, with the version of the protocol that wrote them.
+ * Small records, at most 4096 bytes, with the version of the protocol that wrote them.
  * @param version  SPX_PI_VERSION, or that of an earlier program
  * @return what spx_vault_put and spx_vault_get do
  */

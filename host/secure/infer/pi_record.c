@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define MOST_BYTES ((size_t)1024)
+#define MOST_BYTES ((size_t)4096)
 #define FIRST_VERSION 2 /* whose records did not say: data alone */
 
 typedef struct record {

@@ -15,6 +15,7 @@ typedef struct query {
     uint8_t *d;        /* corrections of a layer */
     spx_block *labels; /* of a chunk */
     size_t labels_bytes;
+    size_t memory; /* of the server's budget */
 } query;
 
 static void query_clear(query *q)
@@ -28,28 +29,66 @@ static void query_clear(query *q)
     spx_free(q->d);
 }
 
-static spx_status query_buffers(query *q)
+/* Of a query's buffers, in the order of query_buffers. */
+enum { BUFFERS = 4 };
+static void buffer_sizes(const spx_pi_plan *p, size_t bytes[BUFFERS])
 {
-    const spx_pi_plan *p = q->t->s->plan;
     size_t wires = 0, d = spx_deploy_count(p->model, 0) * p->share_bytes;
-    void *m[4] = {NULL};
-    spx_status st = SPX_OK;
     for (int i = 0; i < p->n_relus; i++) {
         const spx_pi_chunk c = spx_pi_chunk_of(&p->relu[i], 0);
         wires = c.wires > wires ? c.wires : wires;
         d = p->relu[i].wires / 8 > d ? p->relu[i].wires / 8 : d;
     }
-    q->labels_bytes = wires * sizeof(spx_block);
-    const size_t bytes[4] = {p->masks * sizeof(uint64_t), p->choices, d, q->labels_bytes};
-    for (int i = 0; i < 4 && st == SPX_OK; i++) {
+    const size_t all[BUFFERS] = {p->masks * sizeof(uint64_t), p->choices, d,
+                                 wires * sizeof(spx_block)};
+    memcpy(bytes, all, sizeof all);
+}
+
+/* The shares take as much again for what an op needs beside them. */
+void spx_pi_query_bytes(spx_pi_server *s)
+{
+    const spx_pi_plan *p = s->plan;
+    size_t bytes[BUFFERS];
+    buffer_sizes(p, bytes);
+    s->query_bytes = 2 * spx_deploy_total(p->model) * sizeof(int64_t);
+    for (int i = 0; i < BUFFERS; i++) {
+        s->query_bytes += bytes[i];
+    }
+    for (int i = 0; i < p->n_relus; i++) {
+        const spx_pi_chunk c = spx_pi_chunk_of(&p->relu[i], 0);
+        const size_t n = c.wires * sizeof(spx_block) + c.table_bytes;
+        s->piece_bytes = n > s->piece_bytes ? n : s->piece_bytes;
+    }
+}
+
+static spx_status query_buffers(query *q)
+{
+    const spx_pi_plan *p = q->t->s->plan;
+    size_t bytes[BUFFERS];
+    void *m[BUFFERS] = {NULL};
+    spx_status st = SPX_OK;
+    buffer_sizes(p, bytes);
+    for (int i = 0; i < BUFFERS && st == SPX_OK; i++) {
         st = spx_alloc(&m[i], bytes[i]);
     }
     q->masks = m[0];
     q->choices = m[1];
     q->d = m[2];
     q->labels = m[3];
+    q->labels_bytes = bytes[3];
     SPX_RETURN_IF(st);
     return spx_pi_shares_create(&q->shares, p->model, NULL);
+}
+
+/* Before anything is spent: who gets none keeps the unit. */
+static spx_status take_memory(query *q)
+{
+    spx_pi_server *s = q->t->s;
+    const size_t unit = (size_t)s->plan->sizes.server_bytes,
+                 ahead = unit < SPX_PI_AHEAD ? unit : SPX_PI_AHEAD, least = 2 * s->piece_bytes;
+    return spx_pi_budget_take(&s->budget, s->query_bytes + least,
+                              s->query_bytes + (ahead > least ? ahead : least), SPX_PI_WAIT,
+                              &q->memory);
 }
 
 /* The server's shares of linear values begin as its masks. */
@@ -149,60 +188,16 @@ static spx_status run_online(query *q)
     return send_logits(q);
 }
 
-/* Queries answered to one name. */
-typedef struct tally {
-    const spx_pi_session_state *t;
-    uint64_t answered;
-    char own[SPX_PI_NAME];
-} tally;
-
-static spx_status add_answered(void *ctx, const char *name, uint64_t bytes)
-{
-    tally *all = ctx;
-    const size_t model = 2 + 2 * SPX_PI_ID; /* where a ledger's name says which */
-    spx_pi_ledger other;
-    uint64_t version;
-    (void)bytes;
-    if (strcmp(name, all->own) != 0 && strlen(name) > model &&
-        strcmp(name + model, all->own + model) == 0 &&
-        spx_pi_record_get(all->t->s->vault, name, &other, sizeof other, &version) == SPX_OK &&
-        strncmp(other.peer, all->t->ledger.peer, sizeof other.peer) == 0) {
-        all->answered += other.answered;
-    }
-    return SPX_OK;
-}
-
-/* Whoever authenticates is counted by name, under whatever identities it comes; the server's lock
- * is held, so that it cannot come twice at a time either. */
-static spx_status check_limit(spx_pi_session_state *t)
-{
-    const spx_pi_server *s = t->s;
-    const uint64_t limit = s->options.query_limit;
-    tally all = {.t = t, .answered = t->ledger.answered};
-    if (limit > 0 && t->ledger.peer[0] != '\0') {
-        spx_pi_name(all.own, 'l', t->client, s->model->hash, -1);
-        SPX_RETURN_IF(spx_vault_list(s->vault, "l-", add_answered, &all));
-    }
-    return limit == 0 || all.answered < limit
-               ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL, "this client has had its %llu queries",
-                          (unsigned long long)limit);
-}
-
 /* Records all up to `number` as spent, durably. */
 static spx_status spend(spx_pi_session_state *t, uint64_t number, bool answered)
 {
-    spx_status st;
-    (void)pthread_mutex_lock(&t->s->lock);
-    st = answered ? check_limit(t) : SPX_OK;
-    if (st == SPX_OK) {
-        t->ledger.spent = number + 1;
-        t->ledger.next = t->ledger.spent > t->ledger.next ? t->ledger.spent : t->ledger.next;
-        t->ledger.answered += answered;
-        st = spx_pi_ledger_put(t);
+    if (answered) {
+        SPX_RETURN_IF(spx_pi_account_answer(t));
     }
-    (void)pthread_mutex_unlock(&t->s->lock);
-    return st;
+    t->ledger.spent = number + 1;
+    t->ledger.next = t->ledger.spent > t->ledger.next ? t->ledger.spent : t->ledger.next;
+    t->ledger.answered += answered;
+    return spx_pi_ledger_put(t);
 }
 
 /* Whether the unit is there; it is marked spent, durably, and its file removed. One that was never
@@ -219,7 +214,8 @@ static spx_status claim(query *q, uint64_t number, spx_block start, uint64_t *re
         return SPX_FAIL(SPX_EINVAL, "unit %llu is spent, or cannot be", (unsigned long long)number);
     }
     spx_pi_name(name, 't', t->client, s->model->hash, (int64_t)number);
-    st = spx_pi_ahead_open(&q->unit, s->plan, s->vault, name, &q->head, q->masks, q->choices);
+    st = spx_pi_ahead_open(&q->unit, s->plan, s->vault, name, &q->head, q->masks, q->choices,
+                           q->memory - s->query_bytes);
     same = st == SPX_OK && memcmp(&q->head.start, &start, sizeof start) == 0;
     SPX_RETURN_IF(spend(t, number, same));
     SPX_RETURN_IF(spx_vault_remove(s->vault, name));
@@ -242,6 +238,7 @@ spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number, spx_bloc
     query q = {.t = t};
     uint64_t ready;
     spx_status st;
+    SPX_TRY(st, take_memory(&q), done);
     SPX_TRY(st, query_buffers(&q), done);
     SPX_TRY(st, claim(&q, number, start, &ready), done);
     if (ready == 1) {
@@ -255,5 +252,6 @@ spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number, spx_bloc
     }
 done:
     query_clear(&q);
+    spx_pi_budget_give(&t->s->budget, q.memory);
     return st;
 }

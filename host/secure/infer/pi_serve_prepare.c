@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* What preparing a batch keeps from query to query. */
 typedef struct batch {
@@ -46,12 +45,11 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static spx_status batch_buffers(batch *b)
+/* Of a batch's buffers, in the order of batch_buffers. */
+enum { BUFFERS = 8 };
+static size_t buffer_sizes(const spx_pi_plan *p, size_t bytes[BUFFERS])
 {
-    const spx_pi_plan *p = b->t->s->plan;
     size_t request = 0, responses = 0, room = 0, message = 0;
-    void *m[8] = {NULL};
-    spx_status st = SPX_OK;
     for (int first = 0, end; first < p->n_exchanges; first = end) {
         size_t window = 0;
         end = spx_pi_window_end(p, first);
@@ -66,16 +64,37 @@ static spx_status batch_buffers(batch *b)
         room = larger(room, spx_ot_room(c.wires));
         message = larger(message, larger(spx_ot_bytes(c.wires), c.table_bytes));
     }
-    b->room = room;
-    const size_t bytes[8] = {p->public_bytes,
-                             request,
-                             responses,
-                             p->masks * sizeof(uint64_t),
-                             p->choices,
-                             room / 8,
-                             room * sizeof(spx_block),
-                             message};
-    for (int i = 0; i < 8 && st == SPX_OK; i++) {
+    const size_t all[BUFFERS] = {p->public_bytes,
+                                 request,
+                                 responses,
+                                 p->masks * sizeof(uint64_t),
+                                 p->choices,
+                                 room / 8,
+                                 room * sizeof(spx_block),
+                                 message};
+    memcpy(bytes, all, sizeof all);
+    return room;
+}
+
+/* Evaluating takes about four times a request beside the buffers: ciphertexts unpacked, and sums
+ * at both primes. */
+void spx_pi_prepare_bytes(spx_pi_server *s)
+{
+    size_t bytes[BUFFERS];
+    (void)buffer_sizes(s->plan, bytes);
+    s->prepare_bytes = 4 * bytes[1];
+    for (int i = 0; i < BUFFERS; i++) {
+        s->prepare_bytes += bytes[i];
+    }
+}
+
+static spx_status batch_buffers(batch *b)
+{
+    size_t bytes[BUFFERS];
+    void *m[BUFFERS] = {NULL};
+    spx_status st = SPX_OK;
+    b->room = buffer_sizes(b->t->s->plan, bytes);
+    for (int i = 0; i < BUFFERS && st == SPX_OK; i++) {
         st = spx_alloc(&m[i], bytes[i]);
     }
     b->keys_message = m[0];
@@ -91,49 +110,16 @@ static spx_status batch_buffers(batch *b)
 
 /* ---- whether there is room ---- */
 
-/* Removes a unit that is too old; whose it is does not matter: a client may never come back. */
-static spx_status expire(void *ctx, const char *name, uint64_t bytes)
+static uint64_t unit_bytes(const spx_pi_server *s)
 {
-    const spx_pi_server *s = ctx;
-    spx_vault_reader *r;
-    spx_pi_unit_head head;
-    bool old = false;
-    (void)bytes;
-    if (spx_pi_name_number(name) >= 0 && spx_vault_reader_open(&r, s->vault, name) == SPX_OK) {
-        const spx_status st = spx_vault_read(r, &head, sizeof head);
-        old = st == SPX_EFORMAT || /* damaged, or of a version whose heads were shorter */
-              (st == SPX_OK &&
-               (head.version != SPX_PI_VERSION ||
-                difftime(time(NULL), (time_t)head.created) > s->options.expire_seconds));
-        spx_vault_reader_close(r);
-    }
-    return old ? spx_vault_remove(s->vault, name) : SPX_OK;
-}
-
-static spx_status weigh(void *ctx, const char *name, uint64_t bytes)
-{
-    uint64_t *held = ctx;
-    *held += spx_pi_name_number(name) >= 0 ? bytes : 0;
-    return SPX_OK;
-}
-
-static spx_status holdings(spx_pi_session_state *t, uint64_t *bytes)
-{
-    char prefix[SPX_PI_NAME];
-    *bytes = 0;
-    if (t->s->options.expire_seconds > 0) {
-        SPX_RETURN_IF(spx_vault_list(t->s->vault, "t-", expire, t->s));
-    }
-    spx_pi_name(prefix, 't', t->client, t->s->model->hash, -1);
-    return spx_vault_list(t->s->vault, prefix, weigh, bytes);
+    return s->plan->sizes.server_bytes + 65536;
 }
 
 static spx_status check_room(spx_pi_session_state *t, uint64_t n)
 {
     const spx_pi_server_options *o = &t->s->options;
-    const uint64_t unit = t->s->plan->sizes.server_bytes + 65536,
-                   limit = o->batch_limit > 0 ? o->batch_limit : 1000;
-    uint64_t held, left;
+    const uint64_t unit = unit_bytes(t->s), limit = o->batch_limit > 0 ? o->batch_limit : 1000;
+    uint64_t left;
     if (n < 1 || n > limit) {
         return SPX_FAIL(SPX_EINVAL, "%llu queries at a time: 1 to %llu are allowed",
                         (unsigned long long)n, (unsigned long long)limit);
@@ -141,21 +127,11 @@ static spx_status check_room(spx_pi_session_state *t, uint64_t n)
     if (t->ledger.next > SPX_PI_MAX_NUMBER - n) {
         return SPX_FAIL(SPX_EINVAL, "this client has used up its numbers");
     }
-    SPX_RETURN_IF(holdings(t, &held));
-    if (o->quota_bytes > 0 && held + n * unit > o->quota_bytes) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "material for %llu queries takes %llu MB, this client may hold %llu MB "
-                        "and holds %llu",
-                        (unsigned long long)n, (unsigned long long)(n * unit >> 20),
-                        (unsigned long long)(o->quota_bytes >> 20),
-                        (unsigned long long)(held >> 20));
-    }
     SPX_RETURN_IF(spx_vault_free_bytes(t->s->vault, &left));
     if (n * unit > left) {
         return SPX_FAIL(SPX_EINVAL,
-                        "material for %llu queries takes %llu MB, the server's disk has %llu",
-                        (unsigned long long)n, (unsigned long long)(n * unit >> 20),
-                        (unsigned long long)(left >> 20));
+                        "material for %llu queries takes %llu MB, the server's disk has less",
+                        (unsigned long long)n, (unsigned long long)(n * unit >> 20));
     }
     return SPX_OK;
 }
@@ -172,7 +148,7 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     t->ledger.next += n; /* never given out again, whatever becomes of the batch */
     SPX_RETURN_IF(spx_pi_ledger_put(t));
     spx_prg_bytes(t->prg, allow.nonce, sizeof allow.nonce);
-    spx_pi_session(t->client, spx_vault_id(t->s->vault), t->s->model->hash, allow.nonce, session);
+    spx_pi_session(t->said, spx_vault_id(t->s->vault), t->s->model->hash, allow.nonce, session);
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_ALLOW, &allow, sizeof allow));
     SPX_RETURN_IF(spx_ot_receiver_create(&b->ot, session, t->prg, hello));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_OT_HELLO, hello, sizeof hello));
@@ -283,7 +259,7 @@ static spx_status serve_one(batch *b, uint64_t number, uint64_t query)
     head.version = SPX_PI_VERSION;
     head.number = number;
     head.query = query;
-    head.created = (int64_t)time(NULL);
+    head.made_ms = spx_pi_server_age(t->s);
     head.start = b->start;
     if (query % spx_pi_key_queries(t->s->plan) == 0) {
         SPX_RETURN_IF(receive_keys(b));
@@ -302,18 +278,36 @@ static spx_status serve_one(batch *b, uint64_t number, uint64_t query)
     return SPX_OK;
 }
 
-spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n)
+static spx_status serve_batch(spx_pi_session_state *t, uint64_t n, uint64_t *begun)
 {
     batch b = {.t = t};
     uint64_t first = 0;
     spx_status st;
-    SPX_TRY(st, check_room(t, n), done);
     SPX_TRY(st, batch_buffers(&b), done);
     SPX_TRY(st, batch_begin(&b, n, &first), done);
-    for (uint64_t i = 0; i < n; i++) {
+    while (*begun < n) {
+        const uint64_t i = (*begun)++; /* what is sent of it may tell of weights: it counts */
         SPX_TRY(st, serve_one(&b, first + i, i), done);
     }
 done:
     batch_clear(&b);
+    return st;
+}
+
+spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n)
+{
+    const size_t memory = t->s->prepare_bytes;
+    uint64_t begun = 0;
+    size_t got;
+    spx_status st;
+    SPX_RETURN_IF(spx_pi_server_expire(t->s));
+    SPX_RETURN_IF(check_room(t, n));
+    SPX_RETURN_IF(spx_pi_budget_take(&t->s->budget, memory, memory, SPX_PI_WAIT, &got));
+    st = spx_pi_account_allow(t, n, n * unit_bytes(t->s));
+    if (st == SPX_OK) {
+        st = serve_batch(t, n, &begun);
+        spx_pi_account_settle(t, n - begun, n * unit_bytes(t->s));
+    }
+    spx_pi_budget_give(&t->s->budget, got);
     return st;
 }

@@ -8,6 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One client's work must fit, whatever others do. */
+static spx_status plan_memory(spx_pi_server *s)
+{
+    const size_t all = s->options.memory_bytes;
+    spx_pi_prepare_bytes(s);
+    spx_pi_query_bytes(s);
+    const size_t query = s->query_bytes + 2 * s->piece_bytes,
+                 least = s->prepare_bytes > query ? s->prepare_bytes : query;
+    SPX_RETURN_IF(spx_pi_budget_init(&s->budget, all));
+    return all == 0 || least <= all
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "one client of this model takes %zu MB beside what the server holds "
+                          "itself, all may take %zu MB together: give more memory",
+                          (least >> 20) + 1, all >> 20);
+}
+
+spx_pi_others spx_pi_server_others(const spx_pi_server *s)
+{
+    return s->others;
+}
+
 spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m, spx_vault *v,
                                 const spx_pi_server_options *o)
 {
@@ -18,7 +40,8 @@ spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m, spx_va
         return SPX_FAIL(SPX_EINVAL, "a server needs the whole model, this is its public part");
     }
     s = calloc(1, sizeof *s);
-    if (s == NULL || pthread_mutex_init(&s->lock, NULL) != 0) {
+    if (s == NULL || pthread_mutex_init(&s->lock, NULL) != 0 ||
+        pthread_mutex_init(&s->record, NULL) != 0 || pthread_mutex_init(&s->sweep, NULL) != 0) {
         free(s);
         return SPX_FAIL(SPX_ENOMEM, "server");
     }
@@ -27,6 +50,8 @@ spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m, spx_va
     s->options = *o;
     SPX_TRY(st, spx_pi_plan_create(&s->plan, m), fail);
     SPX_TRY(st, spx_deploy_encode_public(m, &s->public_data, &s->public_bytes), fail);
+    SPX_TRY(st, plan_memory(s), fail);
+    SPX_TRY(st, spx_pi_server_survey(s), fail);
     *out = s;
     return SPX_OK;
 fail:
@@ -37,9 +62,15 @@ fail:
 void spx_pi_server_destroy(spx_pi_server *s)
 {
     if (s != NULL) {
+        if (s->started > 0) {
+            (void)!spx_pi_server_save(s); /* how long it has run */
+        }
+        spx_pi_budget_clear(&s->budget);
         spx_pi_plan_destroy(s->plan);
         spx_free(s->public_data);
         (void)pthread_mutex_destroy(&s->lock);
+        (void)pthread_mutex_destroy(&s->record);
+        (void)pthread_mutex_destroy(&s->sweep);
         free(s);
     }
 }
@@ -85,10 +116,12 @@ spx_status spx_pi_ledger_put(spx_pi_session_state *t)
 {
     char name[SPX_PI_NAME];
     spx_pi_name(name, 'l', t->client, t->s->model->hash, -1);
+    t->known = true;
     return spx_pi_record_put(t->s->vault, name, &t->ledger, sizeof t->ledger);
 }
 
-/* The client's ledger; the name it authenticates with must be the one it first came with. */
+/* The client's ledger. One that is not known, or not any more, is not written because somebody
+ * came, but when numbers are given out: and those lie above all that it may hold. */
 static spx_status ledger_get(spx_pi_session_state *t)
 {
     const char *peer = spx_channel_peer(t->channel);
@@ -99,10 +132,12 @@ static spx_status ledger_get(spx_pi_session_state *t)
     st = spx_pi_record_get(t->s->vault, name, &t->ledger, sizeof t->ledger, &version);
     if (st == SPX_ENOTFOUND) {
         memset(&t->ledger, 0, sizeof t->ledger);
+        t->ledger.spent = t->ledger.next = spx_pi_server_floor(t->s);
         (void)snprintf(t->ledger.peer, sizeof t->ledger.peer, "%s", peer);
         return SPX_OK;
     }
     SPX_RETURN_IF(st);
+    t->known = true;
     if (strncmp(t->ledger.peer, peer, sizeof t->ledger.peer - 1) != 0) {
         return SPX_FAIL(SPX_EINVAL, "this client's material belongs to another identity");
     }
@@ -113,36 +148,21 @@ static spx_status ledger_get(spx_pi_session_state *t)
     return SPX_OK;
 }
 
-typedef struct stale {
-    const spx_pi_session_state *t;
-    char name[SPX_PI_NAME];
-} stale;
-
-static spx_status look(void *ctx, const char *name, uint64_t bytes)
+static spx_status remove_if_spent(void *ctx, const char *name, uint64_t bytes)
 {
-    stale *s = ctx;
+    const spx_pi_session_state *t = ctx;
     const int64_t number = spx_pi_name_number(name);
     (void)bytes;
-    if (number >= 0 && (uint64_t)number < s->t->ledger.spent) {
-        memcpy(s->name, name, strlen(name) + 1);
-    }
-    return SPX_OK;
+    return number >= 0 && (uint64_t)number < t->ledger.spent ? spx_vault_remove(t->s->vault, name)
+                                                             : SPX_OK;
 }
 
 /* Removes units that are spent. */
 static spx_status remove_stale(spx_pi_session_state *t)
 {
     char prefix[SPX_PI_NAME];
-    stale s = {.t = t};
     spx_pi_name(prefix, 't', t->client, t->s->model->hash, -1);
-    do {
-        s.name[0] = '\0';
-        SPX_RETURN_IF(spx_vault_list(t->s->vault, prefix, look, &s));
-        if (s.name[0] != '\0') {
-            SPX_RETURN_IF(spx_vault_remove(t->s->vault, s.name));
-        }
-    } while (s.name[0] != '\0');
-    return SPX_OK;
+    return spx_vault_list(t->s->vault, prefix, remove_if_spent, t);
 }
 
 /* ---- a conversation ---- */
@@ -171,8 +191,9 @@ static spx_status greet(spx_pi_session_state *t)
     if (!all_zero(h.model, SPX_PI_HASH) && memcmp(h.model, m->hash, SPX_PI_HASH) != 0) {
         return SPX_FAIL(SPX_EINVAL, "another model is served here than the one asked for");
     }
-    memcpy(t->client, h.client, SPX_PI_ID);
-    (void)sodium_bin2hex(t->served->client, sizeof t->served->client, t->client, SPX_PI_ID);
+    memcpy(t->said, h.client, SPX_PI_ID);
+    spx_pi_owner(t->said, spx_channel_peer(t->channel), t->client);
+    (void)sodium_bin2hex(t->served->client, sizeof t->served->client, t->said, SPX_PI_ID);
     return SPX_OK;
 }
 
@@ -196,7 +217,9 @@ static spx_status welcome(spx_pi_session_state *t)
     if (theirs > t->ledger.spent) { /* this vault was put back to an earlier state */
         t->ledger.spent = theirs;
         t->ledger.next = theirs > t->ledger.next ? theirs : t->ledger.next;
-        SPX_RETURN_IF(spx_pi_ledger_put(t));
+        if (t->known) {
+            SPX_RETURN_IF(spx_pi_ledger_put(t));
+        }
     }
     return remove_stale(t);
 }
@@ -235,7 +258,11 @@ spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
     SPX_TRY(st, spx_prg_init(t.prg), done);
     SPX_TRY(st, greet(&t), done);
     SPX_TRY(st, enter(&t), done);
-    st = converse(&t);
+    st = spx_pi_account_enter(&t);
+    if (st == SPX_OK) {
+        st = converse(&t);
+        spx_pi_account_leave(&t);
+    }
     leave(&t);
 done:
     if (st != SPX_OK) {

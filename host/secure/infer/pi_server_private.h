@@ -1,5 +1,6 @@
 #ifndef SPX_PI_SERVER_PRIVATE_H
 #define SPX_PI_SERVER_PRIVATE_H
+#include "host/secure/infer/pi_budget_private.h"
 #include "host/secure/infer/pi_unit_private.h"
 
 #include <pthread.h>
@@ -9,10 +10,39 @@ typedef struct spx_pi_ledger {
     uint64_t spent;    /* first number not spent */
     uint64_t next;     /* first number never given out */
     uint64_t answered; /* queries, ever */
-    char peer[128];    /* the authenticated name the client first came with */
+    char peer[128];    /* the authenticated name the client came with */
 } spx_pi_ledger;
 
 #define SPX_PI_MAX_ACTIVE 256
+#define SPX_PI_IDENTITIES 64
+#define SPX_PI_WAIT 10.0 /* seconds for which a client waits for memory that others hold */
+
+/* A client that has prepared, and when it last came (of the server's age). */
+typedef struct spx_pi_identity {
+    uint8_t client[SPX_PI_ID];
+    uint64_t seen_ms;
+} spx_pi_identity;
+
+/* What a server remembers of who authenticates (of a client, where nobody does) and a model, a
+ * record in its vault. It is written when numbers are given out, never because somebody came. */
+typedef struct spx_pi_tally {
+    uint64_t named;    /* somebody authenticated: kept for good */
+    uint64_t given;    /* numbers, ever; of a batch that broke off, those that were begun */
+    uint64_t answered; /* queries, ever */
+    uint64_t n;
+    spx_pi_identity identity[SPX_PI_IDENTITIES];
+} spx_pi_tally;
+
+/* A tally while somebody of it is here. */
+typedef struct spx_pi_account {
+    struct spx_pi_account *next;
+    uint8_t key[SPX_PI_ID];
+    int uses;             /* under the server's lock */
+    pthread_mutex_t lock; /* of what follows; held while the tally is written, others are not */
+    bool loaded, dirty;
+    spx_pi_tally tally;
+    uint64_t being_made; /* bytes of preparations going on */
+} spx_pi_account;
 
 struct spx_pi_server {
     const spx_deploy *model;
@@ -21,7 +51,20 @@ struct spx_pi_server {
     spx_pi_server_options options;
     void *public_data; /* the public model */
     size_t public_bytes;
-    pthread_mutex_t lock;                         /* of `active` */
+    spx_pi_others others;
+    spx_pi_budget budget;
+    size_t prepare_bytes, query_bytes, piece_bytes; /* what a phase takes; the largest chunk */
+
+    pthread_mutex_t record; /* of what follows; no session waits for it but to prepare */
+    uint64_t given;         /* numbers, to all clients together */
+    uint64_t reserved, floor, age_before, saved_ms; /* see pi_account.c */
+    double started;
+
+    pthread_mutex_t sweep; /* held while old material is looked for */
+    double swept;
+
+    pthread_mutex_t lock; /* of `accounts` and `active`; never held over files */
+    spx_pi_account *accounts;
     uint8_t active[SPX_PI_MAX_ACTIVE][SPX_PI_ID]; /* clients being served */
     int n_active;
 };
@@ -30,13 +73,49 @@ struct spx_pi_server {
 typedef struct spx_pi_session_state {
     spx_pi_server *s;
     spx_channel *channel;
-    uint8_t client[SPX_PI_ID];
+    uint8_t said[SPX_PI_ID]; /* the id that the client states */
+    uint8_t
+        client[SPX_PI_ID]; /* and it with the name that authenticates: whose material is whose */
+    spx_pi_account *account;
     spx_pi_ledger ledger;
     spx_prg *prg; /* in memory for secrets */
+    bool known; /* the ledger is in the vault */
     spx_pi_served *served;
 } spx_pi_session_state;
 
 SPX_MUST_CHECK spx_status spx_pi_ledger_put(spx_pi_session_state *t);
+
+/** The server's own record: what numbers are given out, and its age. @param fresh  there is none */
+SPX_MUST_CHECK spx_status spx_pi_server_load(spx_pi_server *s, bool *fresh);
+SPX_MUST_CHECK spx_status spx_pi_server_save(spx_pi_server *s);
+/** Milliseconds for which it has run, in all its lives: no clock that somebody sets. */
+uint64_t spx_pi_server_age(const spx_pi_server *s);
+/** Where a client that it does not know begins: above whatever it may have had once. */
+uint64_t spx_pi_server_floor(spx_pi_server *s);
+/** Removes material and clients that are too old; at most one thread at a time, the others go on. */
+SPX_MUST_CHECK spx_status spx_pi_server_expire(spx_pi_server *s);
+/** At the start: loads the record, takes over an earlier program's, counts other models' units. */
+SPX_MUST_CHECK spx_status spx_pi_server_survey(spx_pi_server *s);
+
+/** Who is counted together: all of one name; a client alone where nobody has one ("" ). */
+void spx_pi_account_key(const char *peer, const uint8_t client[SPX_PI_ID], uint8_t key[SPX_PI_ID]);
+/** Opens the session's account, if its name has not its share of connections already. */
+SPX_MUST_CHECK spx_status spx_pi_account_enter(spx_pi_session_state *t);
+void spx_pi_account_leave(spx_pi_session_state *t);
+/** n numbers and material of so many bytes, if limit, quota and identities allow; recorded. */
+SPX_MUST_CHECK spx_status spx_pi_account_allow(spx_pi_session_state *t, uint64_t n, uint64_t bytes);
+/** The end of a batch, of which so many units were not begun. @param bytes  as allowed */
+void spx_pi_account_settle(spx_pi_session_state *t, uint64_t unused, uint64_t bytes);
+/** Counts an answer, if the limit allows. */
+SPX_MUST_CHECK spx_status spx_pi_account_answer(spx_pi_session_state *t);
+/** Set what a phase takes of memory, from the plan. */
+void spx_pi_prepare_bytes(spx_pi_server *s);
+void spx_pi_query_bytes(spx_pi_server *s);
+/** What an earlier program counted. */
+SPX_MUST_CHECK spx_status spx_pi_account_adopt(spx_pi_server *s, const uint8_t key[SPX_PI_ID],
+                                               const uint8_t model[SPX_PI_HASH],
+                                               const uint8_t client[SPX_PI_ID],
+                                               const spx_pi_ledger *old);
 /** PREPARE and INFER, after their command. */
 SPX_MUST_CHECK spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n);
 SPX_MUST_CHECK spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number,

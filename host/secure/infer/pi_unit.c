@@ -18,7 +18,7 @@ struct spx_pi_ahead {
     spx_vault_reader *reader;
     piece *piece; /* of every chunk of the unit; data NULL: not read yet, or used */
     int n_pieces, read, used;
-    size_t held; /* bytes in memory */
+    size_t held, most; /* bytes in memory, and how many may be */
     bool started, stop, failed;
     spx_status st;
     char error[512];
@@ -29,7 +29,7 @@ struct spx_pi_ahead {
 
 static size_t room_for(const spx_pi_ahead *a)
 {
-    return a->held < SPX_PI_AHEAD || a->read == a->used;
+    return a->held == 0 || (a->held <= a->most && a->piece[a->read].bytes <= a->most - a->held);
 }
 
 static spx_status read_piece(spx_pi_ahead *a, piece *p)
@@ -130,7 +130,7 @@ done:
 
 spx_status spx_pi_ahead_open(spx_pi_ahead **out, const spx_pi_plan *p, spx_vault *v,
                              const char *name, spx_pi_unit_head *head, uint64_t *masks,
-                             uint8_t *choices)
+                             uint8_t *choices, size_t most)
 {
     spx_status st;
     spx_pi_ahead *a = calloc(1, sizeof *a);
@@ -139,6 +139,7 @@ spx_status spx_pi_ahead_open(spx_pi_ahead **out, const spx_pi_plan *p, spx_vault
         return SPX_FAIL(SPX_ENOMEM, "material");
     }
     a->plan = p;
+    a->most = most;
     if (pthread_mutex_init(&a->lock, NULL) != 0 || pthread_cond_init(&a->changed, NULL) != 0) {
         free(a);
         return SPX_FAIL(SPX_ENOMEM, "a lock");

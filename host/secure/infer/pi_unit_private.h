@@ -11,23 +11,24 @@ typedef struct spx_pi_unit_head {
     uint64_t version; /* SPX_PI_VERSION */
     uint8_t model[SPX_PI_HASH], client[SPX_PI_ID];
     uint64_t number, query; /* query: number within its batch */
-    int64_t created;        /* seconds since 1970 */
+    uint64_t made_ms;       /* of the server's age */
     spx_block start;        /* of the circuits' keys */
 } spx_pi_unit_head;
 
-/** Bytes read ahead at most. */
+/** Bytes read ahead at most, where there is memory. */
 #define SPX_PI_AHEAD ((size_t)256 << 20)
 
 typedef struct spx_pi_ahead spx_pi_ahead;
 
 /**
  * Opens a unit and begins to read; returns once head, masks and choices are there and either all is
- * read or SPX_PI_AHEAD bytes are. The file may be removed at once.
+ * read or `most` bytes are. The file may be removed at once.
+ * @param most    bytes held at a time; a chunk that is larger is held alone
  * @param masks   [plan->masks]; @param choices [plan->choices]
  */
 SPX_MUST_CHECK spx_status spx_pi_ahead_open(spx_pi_ahead **out, const spx_pi_plan *p, spx_vault *v,
                                             const char *name, spx_pi_unit_head *head,
-                                            uint64_t *masks, uint8_t *choices);
+                                            uint64_t *masks, uint8_t *choices, size_t most);
 /** The next chunk, in order; the pointers hold until the next call. */
 SPX_MUST_CHECK spx_status spx_pi_ahead_next(spx_pi_ahead *a, const spx_block **keys,
                                             const uint8_t **tables);

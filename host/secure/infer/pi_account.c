@@ -1,0 +1,475 @@
+/* What the server's clients may still have, counted by the name that authenticates. */
+#include "host/secure/infer/pi_server_private.h"
+#include "kernels/base/clock.h"
+
+#include <limits.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD "server"
+#define STEP ((uint64_t)1 << 20) /* numbers that are reserved on disk at a time */
+#define SAVE_MS 60000
+
+/* What the vault keeps of the server itself. */
+typedef struct server_record {
+    uint64_t reserved; /* no number from here on was given out */
+    uint64_t floor;    /* where clients that the server does not know begin */
+    uint64_t age_ms;
+} server_record;
+
+void spx_pi_account_key(const char *peer, const uint8_t client[SPX_PI_ID], uint8_t key[SPX_PI_ID])
+{
+    if (peer[0] == '\0') {
+        memcpy(key, client, SPX_PI_ID);
+    } else {
+        (void)crypto_generichash(key, SPX_PI_ID, (const unsigned char *)peer, strlen(peer), NULL,
+                                 0);
+    }
+}
+
+/* ---- the server's own record ---- */
+
+uint64_t spx_pi_server_age(const spx_pi_server *s)
+{
+    return s->age_before + (uint64_t)((spx_seconds() - s->started) * 1e3);
+}
+
+/* Durably; `floor` and `reserved` are never put back. */
+static spx_status save(spx_pi_server *s, uint64_t reserved, uint64_t floor)
+{
+    const server_record r = {.reserved = reserved, .floor = floor, .age_ms = spx_pi_server_age(s)};
+    SPX_RETURN_IF(spx_pi_record_put(s->vault, RECORD, &r, sizeof r));
+    s->reserved = reserved;
+    s->floor = floor;
+    s->saved_ms = r.age_ms;
+    return SPX_OK;
+}
+
+spx_status spx_pi_server_load(spx_pi_server *s, bool *fresh)
+{
+    server_record r = {0};
+    uint64_t version;
+    const spx_status st = spx_pi_record_get(s->vault, RECORD, &r, sizeof r, &version);
+    *fresh = st == SPX_ENOTFOUND;
+    if (st != SPX_OK && !*fresh) {
+        return st;
+    }
+    s->started = spx_seconds();
+    s->age_before = r.age_ms;
+    s->saved_ms = r.age_ms;
+    s->reserved = r.reserved;
+    s->given = r.reserved;
+    s->floor = r.floor;
+    return SPX_OK;
+}
+
+spx_status spx_pi_server_save(spx_pi_server *s)
+{
+    spx_status st;
+    (void)pthread_mutex_lock(&s->record);
+    st = save(s, s->reserved, s->floor);
+    (void)pthread_mutex_unlock(&s->record);
+    return st;
+}
+
+/* Counts n numbers of whomever; on disk in steps, and with them how old the server is. */
+static spx_status count_numbers(spx_pi_server *s, uint64_t n)
+{
+    spx_status st = SPX_OK;
+    (void)pthread_mutex_lock(&s->record);
+    s->given += n;
+    if (s->given > s->reserved) {
+        st = save(s, (s->given / STEP + 1) * STEP, s->floor);
+    } else if (spx_pi_server_age(s) - s->saved_ms > SAVE_MS) {
+        st = save(s, s->reserved, s->floor);
+    }
+    (void)pthread_mutex_unlock(&s->record);
+    return st;
+}
+
+/* From now on clients that the server does not know begin above every number ever given out. */
+static spx_status raise_floor(spx_pi_server *s)
+{
+    spx_status st = SPX_OK;
+    (void)pthread_mutex_lock(&s->record);
+    if (s->floor < s->reserved) {
+        st = save(s, s->reserved, s->reserved);
+        s->given = s->reserved;
+    }
+    (void)pthread_mutex_unlock(&s->record);
+    return st;
+}
+
+uint64_t spx_pi_server_floor(spx_pi_server *s)
+{
+    uint64_t floor;
+    (void)pthread_mutex_lock(&s->record);
+    floor = s->floor;
+    (void)pthread_mutex_unlock(&s->record);
+    return floor;
+}
+
+/* ---- accounts in use ---- */
+
+static spx_status tally_put(spx_pi_server *s, const spx_pi_account *a)
+{
+    char name[SPX_PI_NAME];
+    spx_pi_name(name, 'a', a->key, s->model->hash, -1);
+    return spx_pi_record_put(s->vault, name, &a->tally, sizeof a->tally);
+}
+
+/* The account of this key, which is not let go of before release(). @param most  uses at a time */
+static spx_status acquire(spx_pi_server *s, const uint8_t key[SPX_PI_ID], int most,
+                          spx_pi_account **out)
+{
+    spx_pi_account *a;
+    char name[SPX_PI_NAME];
+    uint64_t version;
+    spx_status st = SPX_OK;
+    (void)pthread_mutex_lock(&s->lock);
+    for (a = s->accounts; a != NULL && memcmp(a->key, key, SPX_PI_ID) != 0; a = a->next) {
+    }
+    if (a == NULL && (a = calloc(1, sizeof *a)) != NULL) {
+        memcpy(a->key, key, SPX_PI_ID);
+        (void)pthread_mutex_init(&a->lock, NULL);
+        a->next = s->accounts;
+        s->accounts = a;
+    }
+    if (a == NULL) {
+        st = SPX_FAIL(SPX_ENOMEM, "an account");
+    } else if (a->uses >= most) {
+        st = SPX_FAIL(SPX_EINVAL, "this name has %d connections already, which is its share",
+                      a->uses);
+    } else {
+        a->uses++;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    SPX_RETURN_IF(st);
+    *out = a;
+    (void)pthread_mutex_lock(&a->lock); /* reading waits for nobody but this account's own */
+    if (!a->loaded) {
+        spx_pi_name(name, 'a', key, s->model->hash, -1);
+        st = spx_pi_record_get(s->vault, name, &a->tally, sizeof a->tally, &version);
+        if (st == SPX_ENOTFOUND) {
+            memset(&a->tally, 0, sizeof a->tally);
+            st = SPX_OK;
+        }
+        a->loaded = st == SPX_OK;
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
+static void release(spx_pi_server *s, spx_pi_account *a)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    if (--a->uses == 0) {
+        spx_pi_account **at = &s->accounts;
+        while (*at != a) {
+            at = &(*at)->next;
+        }
+        *at = a->next;
+        (void)pthread_mutex_destroy(&a->lock);
+        free(a);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static spx_pi_identity *identity_of(spx_pi_tally *y, const uint8_t client[SPX_PI_ID])
+{
+    for (uint64_t i = 0; i < y->n && i < SPX_PI_IDENTITIES; i++) {
+        if (memcmp(y->identity[i].client, client, SPX_PI_ID) == 0) {
+            return &y->identity[i];
+        }
+    }
+    return NULL;
+}
+
+spx_status spx_pi_account_enter(spx_pi_session_state *t)
+{
+    const char *peer = spx_channel_peer(t->channel);
+    const int most = t->s->options.name_sessions;
+    uint8_t key[SPX_PI_ID];
+    spx_pi_account *a = NULL;
+    spx_status st;
+    spx_pi_account_key(peer, t->client, key);
+    st = acquire(t->s, key, peer[0] != '\0' && most > 0 ? most : SPX_PI_MAX_ACTIVE + 1, &a);
+    if (st != SPX_OK) {
+        if (a != NULL) {
+            release(t->s, a);
+        }
+        return st;
+    }
+    (void)pthread_mutex_lock(&a->lock);
+    a->tally.named = peer[0] != '\0';
+    spx_pi_identity *mine = identity_of(&a->tally, t->client);
+    if (mine != NULL) {
+        mine->seen_ms = spx_pi_server_age(t->s);
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    t->account = a;
+    return SPX_OK;
+}
+
+void spx_pi_account_leave(spx_pi_session_state *t)
+{
+    spx_pi_account *a = t->account;
+    if (a == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&a->lock);
+    t->served->ever_prepared = a->tally.given;
+    t->served->ever_answered = a->tally.answered;
+    if (a->dirty && identity_of(&a->tally, t->client) != NULL && tally_put(t->s, a) == SPX_OK) {
+        a->dirty = false;
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    release(t->s, a);
+    t->account = NULL;
+}
+
+/* ---- what a preparation may have ---- */
+
+typedef struct weighing {
+    spx_pi_tally *tally;
+    uint64_t held;
+} weighing;
+
+static spx_status weigh(void *ctx, const char *name, uint64_t bytes)
+{
+    weighing *w = ctx;
+    uint8_t client[SPX_PI_ID];
+    size_t n;
+    if (spx_pi_name_number(name) >= 0 &&
+        sodium_hex2bin(client, sizeof client, name + 2, 2 * sizeof client, NULL, &n, NULL) == 0 &&
+        identity_of(w->tally, client) != NULL) {
+        w->held += bytes;
+    }
+    return SPX_OK;
+}
+
+static spx_status check_quota(const spx_pi_session_state *t, uint64_t n, uint64_t bytes)
+{
+    spx_pi_account *a = t->account;
+    const uint64_t quota = t->s->options.quota_bytes;
+    weighing w = {.tally = &a->tally, .held = a->being_made};
+    if (quota == 0) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_vault_list(t->s->vault, "t-", weigh, &w));
+    return w.held + bytes <= quota
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "material for %llu queries takes %llu MB, this client may hold %llu MB "
+                          "and holds %llu",
+                          (unsigned long long)n, (unsigned long long)(bytes >> 20),
+                          (unsigned long long)(quota >> 20), (unsigned long long)(w.held >> 20));
+}
+
+/* A number counts from the moment it is given out: it is while a unit is made that a client which
+ * deviates can learn weights, whether or not it ever asks. */
+static spx_status check_limit(const spx_pi_session_state *t, uint64_t n)
+{
+    const spx_pi_tally *y = &t->account->tally;
+    const uint64_t limit = t->s->options.query_limit,
+                   used = y->given > y->answered ? y->given : y->answered,
+                   left = used < limit ? limit - used : 0;
+    return limit == 0 || n <= left
+               ? SPX_OK
+               : SPX_FAIL(
+                     SPX_EINVAL, "this client may prepare %llu more of its %llu queries, not %llu",
+                     (unsigned long long)left, (unsigned long long)limit, (unsigned long long)n);
+}
+
+static spx_status enlist(spx_pi_session_state *t)
+{
+    spx_pi_tally *y = &t->account->tally;
+    const uint64_t o = t->s->options.identities,
+                   most = o > 0 && o < SPX_PI_IDENTITIES ? o : SPX_PI_IDENTITIES;
+    if (identity_of(y, t->client) != NULL) {
+        return SPX_OK;
+    }
+    if (y->n >= most) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "this name has prepared with %llu state folders already, which is all it "
+                        "may: use one of them",
+                        (unsigned long long)most);
+    }
+    memcpy(y->identity[y->n].client, t->client, SPX_PI_ID);
+    y->n++;
+    return SPX_OK;
+}
+
+static spx_status allow(spx_pi_session_state *t, uint64_t n, uint64_t bytes)
+{
+    spx_pi_account *a = t->account;
+    const spx_pi_tally before = a->tally;
+    spx_status st;
+    SPX_TRY(st, check_limit(t, n), fail);
+    SPX_TRY(st, enlist(t), fail);
+    SPX_TRY(st, check_quota(t, n, bytes), fail);
+    a->tally.given += n;
+    identity_of(&a->tally, t->client)->seen_ms = spx_pi_server_age(t->s);
+    SPX_TRY(st, tally_put(t->s, a), fail);
+    a->being_made += bytes;
+    return SPX_OK;
+fail:
+    a->tally = before;
+    return st;
+}
+
+spx_status spx_pi_account_allow(spx_pi_session_state *t, uint64_t n, uint64_t bytes)
+{
+    spx_status st;
+    SPX_RETURN_IF(count_numbers(t->s, n));
+    (void)pthread_mutex_lock(&t->account->lock);
+    st = allow(t, n, bytes);
+    (void)pthread_mutex_unlock(&t->account->lock);
+    return st;
+}
+
+void spx_pi_account_settle(spx_pi_session_state *t, uint64_t unused, uint64_t bytes)
+{
+    spx_pi_account *a = t->account;
+    (void)pthread_mutex_lock(&a->lock);
+    a->being_made -= bytes;
+    a->tally.given -= unused;
+    a->dirty = a->dirty || unused > 0;
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+spx_status spx_pi_account_answer(spx_pi_session_state *t)
+{
+    spx_pi_account *a = t->account;
+    const uint64_t limit = t->s->options.query_limit;
+    spx_status st = SPX_OK;
+    (void)pthread_mutex_lock(&a->lock);
+    if (limit > 0 && a->tally.answered >= limit) {
+        st =
+            SPX_FAIL(SPX_EINVAL, "this client has had its %llu queries", (unsigned long long)limit);
+    } else {
+        a->tally.answered++;
+        a->dirty = true;
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
+spx_status spx_pi_account_adopt(spx_pi_server *s, const uint8_t key[SPX_PI_ID],
+                                const uint8_t model[SPX_PI_HASH], const uint8_t client[SPX_PI_ID],
+                                const spx_pi_ledger *old)
+{
+    spx_pi_tally y = {0};
+    char name[SPX_PI_NAME];
+    uint64_t version;
+    spx_status st;
+    spx_pi_name(name, 'a', key, model, -1);
+    st = spx_pi_record_get(s->vault, name, &y, sizeof y, &version);
+    if (st != SPX_OK && st != SPX_ENOTFOUND) {
+        return st;
+    }
+    y.named = old->peer[0] != '\0';
+    y.given += old->next;
+    y.answered += old->answered;
+    if (!y.named && y.n == 0) {
+        memcpy(y.identity[y.n++].client, client, SPX_PI_ID);
+    }
+    s->given = old->next > s->given ? old->next : s->given;
+    s->reserved = (s->given / STEP + 1) * STEP;
+    s->floor = s->given = s->reserved;
+    return spx_pi_record_put(s->vault, name, &y, sizeof y);
+}
+
+/* ---- what is old ---- */
+
+/* Drops an account's identities that were not seen for twice as long as material is kept, so that
+ * none of theirs is left. What a client of them holds still is below the floor: spent. */
+static spx_status prune(spx_pi_server *s, spx_pi_account *a)
+{
+    const uint64_t now = spx_pi_server_age(s), keep = (uint64_t)(2e3 * s->options.expire_seconds);
+    spx_pi_tally *y = &a->tally;
+    char name[SPX_PI_NAME];
+    const uint64_t before = y->n;
+    for (uint64_t i = y->n; i-- > 0;) {
+        const spx_pi_identity it = y->identity[i];
+        if (now < it.seen_ms || now - it.seen_ms <= keep) {
+            continue;
+        }
+        SPX_RETURN_IF(raise_floor(s));
+        spx_pi_name(name, 'l', it.client, s->model->hash, -1);
+        SPX_RETURN_IF(spx_vault_remove(s->vault, name));
+        y->identity[i] = y->identity[--y->n];
+    }
+    if (y->n == before) {
+        return SPX_OK;
+    }
+    spx_pi_name(name, 'a', a->key, s->model->hash, -1);
+    return y->n == 0 && !y->named ? spx_vault_remove(s->vault, name) : tally_put(s, a);
+}
+
+static spx_status look_at_account(void *ctx, const char *name, uint64_t bytes)
+{
+    spx_pi_server *s = ctx;
+    char own[SPX_PI_NAME];
+    uint8_t key[SPX_PI_ID];
+    spx_pi_account *a = NULL;
+    size_t n;
+    spx_status st;
+    (void)bytes;
+    if (sodium_hex2bin(key, sizeof key, name + 2, 2 * sizeof key, NULL, &n, NULL) != 0 ||
+        n != sizeof key) {
+        return SPX_OK;
+    }
+    spx_pi_name(own, 'a', key, s->model->hash, -1);
+    if (strcmp(own, name) != 0) {
+        return SPX_OK; /* of another model */
+    }
+    st = acquire(s, key, INT_MAX, &a);
+    if (st == SPX_OK) {
+        (void)pthread_mutex_lock(&a->lock);
+        st = prune(s, a);
+        (void)pthread_mutex_unlock(&a->lock);
+    }
+    if (a != NULL) {
+        release(s, a);
+    }
+    return st;
+}
+
+/* Removes a unit that is too old; whose it is does not matter: a client may never come back. */
+static spx_status expire(void *ctx, const char *name, uint64_t bytes)
+{
+    const spx_pi_server *s = ctx;
+    const uint64_t now = spx_pi_server_age(s), keep = (uint64_t)(1e3 * s->options.expire_seconds);
+    spx_vault_reader *r;
+    spx_pi_unit_head head;
+    bool old = false;
+    (void)bytes;
+    if (spx_pi_name_number(name) >= 0 && spx_vault_reader_open(&r, s->vault, name) == SPX_OK) {
+        const spx_status st = spx_vault_read(r, &head, sizeof head);
+        old = st == SPX_EFORMAT || /* damaged, or of a version whose heads were shorter */
+              (st == SPX_OK && (head.version != SPX_PI_VERSION ||
+                                (now > head.made_ms && now - head.made_ms > keep)));
+        spx_vault_reader_close(r);
+    }
+    return old ? spx_vault_remove(s->vault, name) : SPX_OK;
+}
+
+spx_status spx_pi_server_expire(spx_pi_server *s)
+{
+    const double every = s->options.expire_seconds / 16;
+    spx_status st = SPX_OK;
+    if (s->options.expire_seconds <= 0 || pthread_mutex_trylock(&s->sweep) != 0) {
+        return SPX_OK; /* somebody is at it */
+    }
+    if (s->swept == 0 || spx_seconds() - s->swept > every) {
+        s->swept = spx_seconds();
+        st = spx_vault_list(s->vault, "t-", expire, s);
+        if (st == SPX_OK) {
+            st = spx_vault_list(s->vault, "a-", look_at_account, s);
+        }
+    }
+    (void)pthread_mutex_unlock(&s->sweep);
+    return st;
+}

@@ -1,0 +1,578 @@
+/* What a server's clients may have, counted by who authenticates; memory; what is cleaned. */
+#define _DEFAULT_SOURCE
+#include "host/secure/infer/pi_server_private.h"
+#include "tests/secure/pi_fixture.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#define CLASSES 10
+
+/* ---- a client by TCP, with keys of its own ---- */
+
+typedef struct customer {
+    pi_link link;
+    spx_listener *listener;
+    spx_channel_options own;
+    char address[64];
+    spx_pi_client *p; /* NULL: refused, or gone */
+    pthread_t thread;
+} customer;
+
+/* A file of keys, "name:key" for each letter of who. */
+static void write_keys(pi_world *w, const char *name, const char *who, char path[600])
+{
+    FILE *keys;
+    (void)snprintf(path, 600, "%s", spx_scratch_path(&w->scratch, name));
+    keys = fopen(path, "w");
+    assert_non_null(keys);
+    for (; *who != '\0'; who++) {
+        (void)fprintf(keys, "%c:%064d\n", *who, *who);
+    }
+    assert_int_equal(fclose(keys), 0);
+}
+
+static void *run_dial(void *arg)
+{
+    customer *c = arg;
+    if (spx_channel_connect(&c->link.client, c->address, &c->own) != SPX_OK) {
+        c->link.client = NULL;
+    }
+    return NULL;
+}
+
+/* @param keys  NULL: plain */
+static spx_status come(customer *c, pi_world *w, spx_vault *v, const char *keys)
+{
+    spx_channel_options server = w->channel;
+    memset(c, 0, sizeof *c);
+    c->link.w = w;
+    c->own = w->channel;
+    c->own.security.psk_path = keys;
+    server.security.psk_path = keys != NULL ? w->channel.security.psk_path : NULL;
+    CHECK_OK(spx_listener_open(&c->listener, "127.0.0.1:0", &server));
+    (void)snprintf(c->address, sizeof c->address, "127.0.0.1:%d", spx_listener_port(c->listener));
+    assert_int_equal(pthread_create(&c->thread, NULL, run_dial, c), 0);
+    CHECK_OK(spx_listener_accept(c->listener, &c->link.server));
+    CHECK_OK(spx_channel_handshake(c->link.server));
+    assert_int_equal(pthread_join(c->thread, NULL), 0);
+    assert_non_null(c->link.client);
+    assert_int_equal(pthread_create(&c->link.thread, NULL, pi_serve_thread, &c->link), 0);
+    return spx_pi_client_open(&c->p, c->link.client, v, NULL);
+}
+
+static void go(customer *c)
+{
+    spx_pi_client_close(c->p);
+    pi_hang_up(&c->link);
+    spx_listener_close(c->listener);
+}
+
+static spx_status prepare(customer *c, uint64_t n)
+{
+    return spx_pi_client_prepare(c->p, n, NULL, NULL, NULL, NULL, NULL);
+}
+
+/* One query; its logits, if it has any, must be the specification's. */
+static spx_status ask(customer *c)
+{
+    const uint8_t *image = fixture_image(&c->link.w->fixture, c->link.w->model);
+    int64_t got[CLASSES], want[CLASSES];
+    const spx_status st = spx_pi_client_infer(c->p, image, got, NULL, NULL, NULL);
+    if (st == SPX_OK) {
+        pi_expected(c->link.w, image, want);
+        assert_memory_equal(got, want, sizeof got);
+    }
+    return st;
+}
+
+/* Files of the server's vault that begin so. */
+static int files(const pi_world *w, const char *prefix)
+{
+    char path[700];
+    int n = 0;
+    (void)snprintf(path, sizeof path, "%s/server", w->scratch.folder);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        n += e->d_name[0] != '.' && strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    }
+    (void)closedir(d);
+    return n;
+}
+
+/* A world whose server knows the keys of a and b. */
+static void begin_with_keys(pi_world *w, uint64_t seed, const spx_pi_server_options *o, char a[600],
+                            char b[600])
+{
+    static char both[600];
+    pi_begin(w, seed, o);
+    write_keys(w, "a", "a", a);
+    write_keys(w, "b", "b", b);
+    write_keys(w, "both", "ab", both);
+    w->channel.security.psk_path = both;
+}
+
+/* ---- limits ---- */
+
+SPX_TEST(a_limit_counts_what_is_prepared)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.query_limit = 2};
+    pi_world w;
+    customer c;
+    pi_begin(&w, 11, &o);
+    spx_vault *v = pi_vault(&w, "client");
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_FAILS(SPX_EIO, prepare(&c, 3));
+    assert_non_null(strstr(spx_error_message(), "may prepare 2 more of its 2 queries, not 3"));
+    go(&c);
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 2));
+    CHECK_OK(ask(&c));
+    CHECK_OK(ask(&c));
+    go(&c);
+    assert_int_equal(c.link.served.ever_prepared, 2);
+    assert_int_equal(c.link.served.ever_answered, 2);
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_FAILS(SPX_EIO, prepare(&c, 1)); /* it is preparing that tells of the weights */
+    assert_non_null(strstr(spx_error_message(), "0 more"));
+    go(&c);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* Leaves in the middle of preparing its second unit of four. */
+static void leave_early(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    (void)what;
+    (void)total;
+    if (done == 1) {
+        spx_channel_give_up(ctx, "enough");
+    }
+}
+
+SPX_TEST(units_that_were_begun_count_and_those_never_begun_do_not)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.query_limit = 4};
+    pi_world w;
+    customer c;
+    pi_begin(&w, 12, &o);
+    spx_vault *v = pi_vault(&w, "client");
+    CHECK_OK(come(&c, &w, v, NULL));
+    assert_int_not_equal(
+        spx_pi_client_prepare(c.p, 4, NULL, leave_early, c.link.client, NULL, NULL), SPX_OK);
+    go(&c);
+    assert_int_equal(c.link.served.ever_prepared, 2);
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_FAILS(SPX_EIO, prepare(&c, 3));
+    assert_non_null(strstr(spx_error_message(), "2 more of its 4"));
+    go(&c);
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 2));
+    CHECK_OK(ask(&c));
+    go(&c);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+SPX_TEST(limit_and_quota_are_those_of_a_name_whatever_identity_it_makes_up)
+{
+    SPX_UNUSED;
+    for (int i = 0; i < 2; i++) {
+        spx_pi_server_options o = {.query_limit = i == 0 ? 2 : 0};
+        char a[600], b[600];
+        pi_world w;
+        customer c;
+        begin_with_keys(&w, 18, NULL, a, b);
+        spx_pi_server_destroy(w.server);
+        if (i == 1) { /* room for two units and no third */
+            spx_pi_plan *p;
+            CHECK_OK(spx_pi_plan_create(&p, w.model));
+            o.quota_bytes = 5 * (spx_pi_plan_sizes(p)->server_bytes + 65536) / 2;
+            spx_pi_plan_destroy(p);
+        }
+        CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
+        for (int k = 0; k < 3; k++) { /* each time a new vault, so a new identity */
+            char name[16];
+            (void)snprintf(name, sizeof name, "client%d", k);
+            spx_vault *v = pi_vault(&w, name);
+            CHECK_OK(come(&c, &w, v, a));
+            const spx_status st = prepare(&c, 1);
+            assert_int_equal(st, k < 2 ? SPX_OK : SPX_EIO);
+            assert_true(k < 2 ||
+                        strstr(spx_error_message(), i == 0 ? "0 more" : "may hold") != NULL);
+            go(&c);
+            spx_vault_close(v);
+        }
+        spx_vault *v = pi_vault(&w, "another");
+        CHECK_OK(come(&c, &w, v, b)); /* another's are its own */
+        CHECK_OK(prepare(&c, 2));
+        go(&c);
+        spx_vault_close(v);
+        pi_end(&w);
+    }
+}
+
+SPX_TEST(a_name_has_so_many_state_folders_and_connections)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.identities = 2, .name_sessions = 2};
+    char a[600], b[600];
+    pi_world w;
+    customer c[3];
+    spx_vault *v[3];
+    begin_with_keys(&w, 19, &o, a, b);
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "client%d", i);
+        v[i] = pi_vault(&w, name);
+    }
+    CHECK_OK(come(&c[0], &w, v[0], a));
+    CHECK_OK(come(&c[1], &w, v[1], a));
+    CHECK_FAILS(SPX_EIO, come(&c[2], &w, v[2], a));
+    assert_non_null(strstr(spx_error_message(), "2 connections already"));
+    go(&c[2]);
+    CHECK_OK(come(&c[2], &w, v[2], b));
+    go(&c[2]);
+    CHECK_OK(prepare(&c[0], 1));
+    CHECK_OK(prepare(&c[1], 1));
+    go(&c[0]);
+    CHECK_OK(come(&c[2], &w, v[2], a));
+    CHECK_FAILS(SPX_EIO, prepare(&c[2], 1));
+    assert_non_null(strstr(spx_error_message(), "2 state folders"));
+    go(&c[2]);
+    CHECK_OK(prepare(&c[1], 1));
+    go(&c[1]);
+    for (int i = 0; i < 3; i++) {
+        spx_vault_close(v[i]);
+    }
+    pi_end(&w);
+}
+
+/* ---- whose material is whose ---- */
+
+SPX_TEST(material_is_kept_for_each_name_and_for_none)
+{
+    SPX_UNUSED;
+    char a[600], b[600];
+    const char *as[3];
+    pi_world w;
+    customer c;
+    begin_with_keys(&w, 20, NULL, a, b);
+    spx_vault *v = pi_vault(&w, "client"); /* b has a copy of it, say */
+    as[0] = NULL;                          /* plain at first, then with keys */
+    as[1] = a;
+    as[2] = b;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 3; i++) {
+            CHECK_OK(come(&c, &w, v, as[i]));
+            assert_int_equal(spx_pi_client_ready(c.p), round == 0 ? 0 : 1);
+            if (round == 0) {
+                CHECK_OK(prepare(&c, 2));
+            }
+            CHECK_OK(ask(&c));
+            go(&c);
+        }
+    }
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* ---- what strangers leave, and what a query costs ---- */
+
+SPX_TEST(who_only_comes_leaves_no_file)
+{
+    SPX_UNUSED;
+    pi_world w;
+    pi_begin(&w, 21, NULL);
+    const int before = files(&w, "");
+    for (int i = 0; i < 20; i++) {
+        spx_pi_hello h = {.magic = SPX_PI_MAGIC, .version = SPX_PI_VERSION};
+        const spx_pi_command bye = {.verb = SPX_PI_BYE};
+        const uint64_t spent = 1 + (uint64_t)i; /* what made a ledger once */
+        spx_pi_welcome welcome;
+        pi_link l;
+        void *model;
+        h.client[0] = (uint8_t)i;
+        pi_dial(&l, &w);
+        CHECK_OK(spx_channel_send(l.client, SPX_PI_HELLO, &h, sizeof h));
+        CHECK_OK(spx_channel_recv(l.client, SPX_PI_WELCOME, &welcome, sizeof welcome));
+        model = malloc(welcome.model_bytes);
+        assert_non_null(model);
+        CHECK_OK(spx_channel_recv(l.client, SPX_PI_MODEL, model, welcome.model_bytes));
+        free(model);
+        CHECK_OK(spx_channel_send(l.client, SPX_PI_STATE, &spent, sizeof spent));
+        CHECK_OK(spx_channel_send(l.client, SPX_PI_COMMAND, &bye, sizeof bye));
+        CHECK_OK(spx_channel_flush(l.client));
+        pi_hang_up(&l);
+        assert_int_equal(l.st, SPX_OK);
+    }
+    assert_int_equal(files(&w, ""), before);
+    pi_end(&w);
+}
+
+/* A query with a limit reads two files, its ledger and its unit, whoever else has an account: so
+ * damage in all the others' is not even noticed. */
+SPX_TEST(a_query_looks_at_no_other_clients_files)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.query_limit = 1000};
+    char a[600], b[600];
+    pi_world w;
+    customer c;
+    begin_with_keys(&w, 22, &o, a, b);
+    spx_vault *v = pi_vault(&w, "client");
+    for (int i = 0; i < 300; i++) {
+        char name[SPX_PI_NAME];
+        uint8_t id[SPX_PI_ID] = {(uint8_t)i, (uint8_t)(i >> 8), 9};
+        const char kind[] = {'l', 'a'};
+        for (size_t k = 0; k < sizeof kind; k++) {
+            char path[800];
+            spx_pi_name(name, kind[k], id, w.model->hash, -1);
+            (void)snprintf(path, sizeof path, "%s/server/%s", w.scratch.folder, name);
+            assert_int_equal(mkfifo(path, 0600), 0); /* who opened it would fail */
+        }
+    }
+    CHECK_OK(come(&c, &w, v, a));
+    CHECK_OK(prepare(&c, 2));
+    CHECK_OK(ask(&c));
+    CHECK_OK(ask(&c));
+    go(&c);
+    assert_int_equal(c.link.st, SPX_OK);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* ---- what is cleaned ---- */
+
+static void pause_ms(long ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
+SPX_TEST(old_material_and_old_clients_go_and_no_number_comes_again)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.expire_seconds = 0.2};
+    pi_world w;
+    customer c;
+    spx_pi_ledger now;
+    uint64_t version;
+    char name[SPX_PI_NAME];
+    pi_begin(&w, 17, &o);
+    spx_vault *gone = pi_vault(&w, "gone"), *v = pi_vault(&w, "client");
+    CHECK_OK(come(&c, &w, gone, NULL));
+    CHECK_OK(prepare(&c, 2));
+    go(&c);
+    assert_int_equal(files(&w, "l-"), 1);
+    pause_ms(1000);
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 1)); /* whoever prepares sweeps */
+    CHECK_OK(ask(&c));
+    go(&c);
+    assert_int_equal(files(&w, "t-"), 0);
+    assert_int_equal(files(&w, "l-"), 1);
+    assert_int_equal(files(&w, "a-"), 1);
+    CHECK_OK(come(&c, &w, gone, NULL));
+    assert_int_equal(spx_pi_client_ready(c.p), 0); /* told that its two are spent */
+    CHECK_OK(prepare(&c, 1));
+    spx_pi_name(name, 'l', spx_vault_id(gone), w.model->hash, -1);
+    CHECK_OK(spx_pi_record_get(w.server_vault, name, &now, sizeof now, &version));
+    assert_true(now.next > 2); /* above all there ever was */
+    CHECK_OK(ask(&c));
+    go(&c);
+    spx_vault_close(gone);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* Age is the time for which the server has run, across its lives: the machine's clock is not
+ * asked, so that setting it forward removes nothing. */
+SPX_TEST(age_is_counted_in_the_servers_own_time)
+{
+    SPX_UNUSED;
+    pi_world w;
+    uint64_t before;
+    bool fresh;
+    const spx_pi_server_options o = {.expire_seconds = 3600};
+    pi_begin(&w, 23, &o);
+    pause_ms(60);
+    before = spx_pi_server_age(w.server);
+    assert_in_range(before, 50, 600000);
+    spx_pi_server_destroy(w.server);
+    pause_ms(60); /* it does not run */
+    CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
+    assert_true(spx_pi_server_age(w.server) >= before);
+    CHECK_OK(spx_pi_server_load(w.server, &fresh));
+    assert_false(fresh);
+    pi_end(&w);
+}
+
+SPX_TEST(material_of_another_model_is_counted_and_removed_by_a_word)
+{
+    SPX_UNUSED;
+    spx_pi_server_options o = {0};
+    char name[SPX_PI_NAME];
+    uint8_t other[SPX_PI_HASH];
+    pi_world w;
+    customer c;
+    pi_begin(&w, 24, NULL);
+    spx_vault *v = pi_vault(&w, "client");
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 1));
+    go(&c);
+    memcpy(other, w.model->hash, sizeof other);
+    other[0] ^= 1;
+    for (int i = 0; i < 3; i++) {
+        spx_pi_name(name, 't', spx_vault_id(v), other, i);
+        CHECK_OK(spx_vault_put(w.server_vault, name, "unit", 4));
+    }
+    for (int i = 0; i < 3; i++) {
+        o.remove_others = i == 1;
+        spx_pi_server_destroy(w.server);
+        CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
+        assert_int_equal(spx_pi_server_others(w.server).units, i < 2 ? 3 : 0);
+        assert_int_equal(files(&w, "t-"), i < 1 ? 4 : 1);
+    }
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(ask(&c));
+    go(&c);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* Ledgers of the program before names and ids were counted together. */
+SPX_TEST(what_an_earlier_program_counted_goes_on_counting)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.query_limit = 5};
+    const spx_pi_ledger old = {.spent = 2, .next = 3, .answered = 1, .peer = "a"};
+    char a[600], b[600], name[SPX_PI_NAME];
+    pi_world w;
+    customer c;
+    begin_with_keys(&w, 25, NULL, a, b);
+    spx_vault *v = pi_vault(&w, "client");
+    spx_pi_server_destroy(w.server);
+    CHECK_OK(spx_vault_remove(w.server_vault, "server"));
+    spx_pi_name(name, 'l', spx_vault_id(v), w.model->hash, -1);
+    CHECK_OK(spx_vault_put(w.server_vault, name, &old, sizeof old));
+    spx_pi_name(name, 't', spx_vault_id(v), w.model->hash, 2);
+    CHECK_OK(spx_vault_put(w.server_vault, name, "unit", 4));
+    CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
+    assert_int_equal(files(&w, "t-"), 0);
+    assert_int_equal(files(&w, "l-"), 0);
+    CHECK_OK(come(&c, &w, v, a));
+    CHECK_FAILS(SPX_EIO, prepare(&c, 3));
+    assert_non_null(strstr(spx_error_message(), "2 more of its 5"));
+    go(&c);
+    CHECK_OK(come(&c, &w, v, a));
+    CHECK_OK(prepare(&c, 2));
+    CHECK_OK(ask(&c));
+    go(&c);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* ---- memory ---- */
+
+SPX_TEST(memory_is_given_in_line_less_the_less_there_is)
+{
+    SPX_UNUSED;
+    spx_pi_budget b;
+    size_t got[40], sum = 0;
+    int n = 0;
+    CHECK_OK(spx_pi_budget_init(&b, 1000));
+    while (n < 40 && spx_pi_budget_take(&b, 50, 400, 0, &got[n]) == SPX_OK) {
+        assert_in_range(got[n], 50, 250);
+        assert_true(n == 0 || got[n] <= got[n - 1]);
+        sum += got[n++];
+    }
+    assert_in_range(n, 6, 20);
+    assert_in_range(sum, 951, 1000);
+    assert_non_null(strstr(spx_error_message(), "memory is taken"));
+    spx_pi_budget_give(&b, got[0]);
+    CHECK_OK(spx_pi_budget_take(&b, 50, 400, 0, &got[0]));
+    for (int i = 0; i < n; i++) {
+        spx_pi_budget_give(&b, got[i]);
+    }
+    assert_int_equal(b.left, 1000);
+    spx_pi_budget_clear(&b);
+}
+
+/* Stops in the middle of a query, right after READY. */
+static void stall(customer *c, pi_world *w, spx_vault *v, uint64_t *ready)
+{
+    spx_pi_command ask_for = {.verb = SPX_PI_INFER};
+    spx_vault_reader *r;
+    spx_pi_unit u;
+    char name[SPX_PI_NAME];
+    CHECK_OK(come(c, w, v, NULL));
+    CHECK_OK(prepare(c, 1));
+    spx_pi_name(name, 'u', spx_vault_id(w->server_vault), w->model->hash, 0);
+    CHECK_OK(spx_vault_reader_open(&r, v, name));
+    CHECK_OK(spx_vault_read(r, &u, sizeof u));
+    spx_vault_reader_close(r);
+    ask_for.arg = u.number;
+    ask_for.start = u.key.start;
+    CHECK_OK(spx_channel_send(c->link.client, SPX_PI_COMMAND, &ask_for, sizeof ask_for));
+    CHECK_OK(spx_channel_recv(c->link.client, SPX_PI_READY, ready, sizeof *ready));
+}
+
+SPX_TEST(clients_that_stall_hold_no_more_memory_than_there_is)
+{
+    SPX_UNUSED;
+    enum { CLIENTS = 4 };
+    spx_pi_server_options o = {.memory_bytes = 1};
+    customer c[CLIENTS];
+    spx_vault *v[CLIENTS];
+    pi_world w;
+    size_t least;
+    pi_begin(&w, 26, NULL);
+    least = w.server->query_bytes + 2 * w.server->piece_bytes;
+    least = least > w.server->prepare_bytes ? least : w.server->prepare_bytes;
+    spx_pi_server_destroy(w.server);
+    CHECK_FAILS(SPX_EINVAL, spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
+    assert_non_null(strstr(spx_error_message(), "give more memory"));
+    o.memory_bytes = CLIENTS * least;
+    CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
+    for (int i = 0; i < CLIENTS; i++) {
+        char name[16];
+        uint64_t ready = 0;
+        (void)snprintf(name, sizeof name, "client%d", i);
+        v[i] = pi_vault(&w, name);
+        stall(&c[i], &w, v[i], &ready);
+        assert_int_equal(ready, 1);
+        assert_true(w.server->budget.left < o.memory_bytes);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        go(&c[i]);
+        spx_vault_close(v[i]);
+    }
+    assert_int_equal(w.server->budget.left, o.memory_bytes); /* all came back */
+    pi_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(a_limit_counts_what_is_prepared),
+        SPX_UNIT(units_that_were_begun_count_and_those_never_begun_do_not),
+        SPX_UNIT(limit_and_quota_are_those_of_a_name_whatever_identity_it_makes_up),
+        SPX_UNIT(a_name_has_so_many_state_folders_and_connections),
+        SPX_UNIT(material_is_kept_for_each_name_and_for_none),
+        SPX_UNIT(who_only_comes_leaves_no_file),
+        SPX_UNIT(a_query_looks_at_no_other_clients_files),
+        SPX_UNIT(old_material_and_old_clients_go_and_no_number_comes_again),
+        SPX_UNIT(age_is_counted_in_the_servers_own_time),
+        SPX_UNIT(material_of_another_model_is_counted_and_removed_by_a_word),
+        SPX_UNIT(what_an_earlier_program_counted_goes_on_counting),
+        SPX_UNIT(memory_is_given_in_line_less_the_less_there_is),
+        SPX_UNIT(clients_that_stall_hold_no_more_memory_than_there_is),
+    };
+    (void)umask(077); /* keys that others can read are refused */
+    (void)signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
