@@ -165,42 +165,65 @@ static void derive_depths(spx_deploy *m, int *conv_depth)
     }
 }
 
-/* Collects one exchange into list, which has room; returns where the list ends. */
-static int *collect_exchange(spx_deploy *m, spx_deploy_exchange *e, const int *conv_depth,
-                             int *list)
+/* A value that convolutions write or such a convolution, with where its exchange stands. */
+typedef struct placed {
+    int segment, depth, index;
+} placed;
+
+static int by_place(const void *a, const void *b)
 {
-    unsigned char seen[SPX_DEPLOY_MAX_VALUES] = {0};
-    int *out = list;
-    e->out = out;
-    for (int v = 0; v < m->n_values; v++) {
-        if (conv_depth[v] == e->depth && m->value[v].segment == e->segment) {
-            *list++ = v;
-        }
-    }
-    e->n_out = (int)(list - out);
-    e->conv = list;
-    for (int i = 0; i < m->n_ops; i++) {
-        const spx_deploy_op *op = &m->op[i];
-        if (op->kind == SPX_DEPLOY_CONV && conv_depth[op->out] == e->depth &&
-            m->value[op->out].segment == e->segment) {
-            *list++ = i;
-            seen[op->in] = 1;
-        }
-    }
-    e->n_conv = (int)(list - e->conv);
-    e->in = list;
-    for (int v = 0; v < m->n_values; v++) {
-        if (seen[v]) {
-            *list++ = v;
-        }
-    }
-    e->n_in = (int)(list - e->in);
-    return list;
+    const placed *x = a, *y = b;
+    const int order[] = {x->segment - y->segment, x->depth - y->depth, x->index - y->index};
+    return order[0] != 0 ? order[0] : order[1] != 0 ? order[1] : order[2];
 }
 
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static bool together(const placed *a, const placed *b)
+{
+    return a->segment == b->segment && a->depth == b->depth;
+}
+
+/* Collects one exchange, whose outputs and convolutions stand at the head of value and conv, into
+ * list, which has room; returns where the list ends. */
+static int *collect_exchange(const spx_deploy *m, spx_deploy_exchange *e, const placed **value,
+                             const placed *values_end, const placed **conv, const placed *convs_end,
+                             int *list)
+{
+    const placed *first = *value;
+    *e = (spx_deploy_exchange){.segment = first->segment, .depth = first->depth, .out = list};
+    for (; *value < values_end && together(*value, first); ++*value) {
+        *list++ = (*value)->index;
+        e->n_out++;
+    }
+    e->conv = list;
+    for (; *conv < convs_end && together(*conv, first); ++*conv) {
+        *list++ = (*conv)->index;
+        e->n_conv++;
+    }
+    e->in = list;
+    for (int i = 0; i < e->n_conv; i++) {
+        list[i] = m->op[e->conv[i]].in;
+    }
+    qsort(list, (size_t)e->n_conv, sizeof *list, by_number);
+    for (int i = 0; i < e->n_conv; i++) {
+        if (e->n_in == 0 || list[e->n_in - 1] != list[i]) {
+            list[e->n_in++] = list[i];
+        }
+    }
+    return list + e->n_in;
+}
+
+/* Sorting brings together what belongs to one exchange: a model has up to thousands of segments,
+ * depths and ops, and a walk over all of them for each exchange would keep a client busy for
+ * minutes with a model that a hostile server made up. */
 static spx_status derive_exchanges(spx_deploy *m, const int *conv_depth)
 {
     void *memory = NULL;
+    placed *place, *end;
     /* Every op is in at most one list of convolutions, every value in one of outputs; the inputs
      * of an exchange are no more than its convolutions. */
     SPX_RETURN_IF(spx_calloc(&memory, (size_t)(2 * m->n_ops + m->n_values), sizeof(int)));
@@ -208,15 +231,27 @@ static spx_status derive_exchanges(spx_deploy *m, const int *conv_depth)
     int *list = memory;
     SPX_RETURN_IF(spx_calloc(&memory, (size_t)m->n_values, sizeof *m->exchange));
     m->exchange = memory;
-    for (int segment = 0; segment < m->n_segments; segment++) {
-        for (int depth = 1; depth <= m->max_depth; depth++) {
-            spx_deploy_exchange e = {.segment = segment, .depth = depth};
-            list = collect_exchange(m, &e, conv_depth, list);
-            if (e.n_conv > 0) {
-                m->exchange[m->n_exchanges++] = e;
-            }
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(m->n_ops + m->n_values), sizeof *place));
+    place = end = memory;
+    for (int v = 0; v < m->n_values; v++) {
+        if (conv_depth[v] > 0) {
+            *end++ = (placed){m->value[v].segment, conv_depth[v], v};
         }
     }
+    placed *conv = end;
+    for (int i = 0; i < m->n_ops; i++) {
+        const int out = m->op[i].out;
+        if (m->op[i].kind == SPX_DEPLOY_CONV) {
+            *end++ = (placed){m->value[out].segment, conv_depth[out], i};
+        }
+    }
+    qsort(place, (size_t)(conv - place), sizeof *place, by_place);
+    qsort(conv, (size_t)(end - conv), sizeof *conv, by_place);
+    const placed *value = place, *next = conv;
+    while (value < conv) {
+        list = collect_exchange(m, &m->exchange[m->n_exchanges++], &value, conv, &next, end, list);
+    }
+    spx_free(memory);
     return SPX_OK;
 }
 

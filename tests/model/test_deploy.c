@@ -421,6 +421,64 @@ SPX_TEST(hostile_public_parts_are_refused_or_harmless)
     fixture_clear(&f);
 }
 
+/* As many segments, depths and ops as the format has room for, all of one element: a walk over the
+ * ops for each pair of them would take minutes, and the alarm ends the test. */
+SPX_TEST(the_largest_legal_structure_is_derived_at_once)
+{
+    SPX_UNUSED;
+    enum { RELUS = 1020, DEEP = 2040, OPS = 16000 };
+    const unsigned char hash[SPX_DEPLOY_HASH_BYTES] = {1};
+    spx_deploy_value *value = calloc(SPX_DEPLOY_MAX_VALUES, sizeof *value);
+    spx_deploy_op *op = calloc(SPX_DEPLOY_MAX_OPS, sizeof *op);
+    spx_deploy_draft d = {.value = value, .op = op, .logit_scale = 1};
+    spx_deploy *m;
+    assert_true(value != NULL && op != NULL);
+    for (int v = 0; v <= 2 * RELUS + DEEP; v++) {
+        const bool active = v > 0 && v <= 2 * RELUS && v % 2 == 0;
+        value[v] = (spx_deploy_value){.kind = v == 0   ? SPX_DEPLOY_IMAGE
+                                              : active ? SPX_DEPLOY_ACTIVATION
+                                                       : SPX_DEPLOY_LINEAR,
+                                      .c = 1,
+                                      .h = 1,
+                                      .w = 1,
+                                      .bits = active || v == 0 ? 8 : 16};
+        if (v > 0) {
+            op[d.n_ops++] = active ? (spx_deploy_op){.kind = SPX_DEPLOY_RELU,
+                                                     .in = v - 1,
+                                                     .out = v,
+                                                     .shift = 4,
+                                                     .bits = 8,
+                                                     .width = 16}
+                                   : (spx_deploy_op){.kind = SPX_DEPLOY_CONV,
+                                                     .in = v - 1,
+                                                     .out = v,
+                                                     .size = 1,
+                                                     .stride = 1,
+                                                     .dilation = 1,
+                                                     .width = 8};
+        }
+    }
+    d.n_values = 2 * RELUS + DEEP + 1;
+    d.logits = d.n_values - 1;
+    for (const spx_deploy_op last = op[d.n_ops - 1]; d.n_ops < OPS; d.n_ops++) {
+        op[d.n_ops] = last;
+        op[d.n_ops].in = d.n_ops % (2 * RELUS);
+    }
+    (void)alarm(60);
+    CHECK_OK(spx_deploy_create(&m, &d, hash));
+    (void)alarm(0);
+    assert_int_equal(m->n_exchanges, RELUS + DEEP);
+    assert_int_equal(m->max_depth, DEEP);
+    int convs = 0;
+    for (int i = 0; i < m->n_exchanges; i++) {
+        convs += m->exchange[i].n_conv;
+    }
+    assert_int_equal(convs, OPS - RELUS);
+    spx_deploy_destroy(m);
+    free(value);
+    free(op);
+}
+
 SPX_TEST(drafts_that_are_no_models_are_refused)
 {
     SPX_UNUSED;
@@ -476,6 +534,7 @@ int main(void)
         SPX_UNIT(forged_files_are_refused),
         SPX_UNIT(the_public_part_has_the_structure_and_no_weights),
         SPX_UNIT(hostile_public_parts_are_refused_or_harmless),
+        SPX_UNIT(the_largest_legal_structure_is_derived_at_once),
         SPX_UNIT(drafts_that_are_no_models_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
