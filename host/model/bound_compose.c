@@ -103,7 +103,11 @@ static bool cut_alike(const segment *s, int axis, const span *a, int64_t at_a, c
         if (!takes_part(s, op) || step[op->out] == 0) {
             continue;
         }
-        step[op->in] = step[op->out] * op->stride;
+        const int64_t steps = step[op->out] * op->stride;
+        if (step[op->in] != 0 && step[op->in] != steps) {
+            return false; /* read in two strides at once: no move brings one onto the other */
+        }
+        step[op->in] = steps;
         const span *x = &a[op->in], *y = &b[op->in];
         const int64_t move = (at_b - at_a) * step[op->in];
         if (x->begin + move != y->begin || x->end + move != y->end) {
