@@ -79,20 +79,20 @@ typedef struct spx_pi_session_state {
     spx_pi_account *account;
     spx_pi_ledger ledger;
     spx_prg *prg; /* in memory for secrets */
-    bool known; /* the ledger is in the vault */
+    bool known;   /* the ledger is in the vault */
     spx_pi_served *served;
 } spx_pi_session_state;
 
 SPX_MUST_CHECK spx_status spx_pi_ledger_put(spx_pi_session_state *t);
 
-/** The server's own record: what numbers are given out, and its age. @param fresh  there is none */
+/** The server's own record: numbers given out, and its age. @param fresh  there is none */
 SPX_MUST_CHECK spx_status spx_pi_server_load(spx_pi_server *s, bool *fresh);
 SPX_MUST_CHECK spx_status spx_pi_server_save(spx_pi_server *s);
 /** Milliseconds for which it has run, in all its lives: no clock that somebody sets. */
 uint64_t spx_pi_server_age(const spx_pi_server *s);
 /** Where a client that it does not know begins: above whatever it may have had once. */
 uint64_t spx_pi_server_floor(spx_pi_server *s);
-/** Removes material and clients that are too old; at most one thread at a time, the others go on. */
+/** Removes material and clients that are too old; one thread at a time, the others go on. */
 SPX_MUST_CHECK spx_status spx_pi_server_expire(spx_pi_server *s);
 /** At the start: loads the record, takes over an earlier program's, counts other models' units. */
 SPX_MUST_CHECK spx_status spx_pi_server_survey(spx_pi_server *s);
