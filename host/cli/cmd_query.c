@@ -203,8 +203,9 @@ static void print_answer(const json_t *j)
                  (long long)json_integer_value(json_object_get(j, "class")),
                  name[0] != '\0' ? " " : "", name);
     if (label != NULL) {
-        (void)printf(" (labelled %lld %s)", (long long)json_integer_value(label),
-                     json_string_value(json_object_get(j, "label_name")));
+        const char *true_name = json_string_value(json_object_get(j, "label_name"));
+        (void)printf(" (labelled %lld%s%s)", (long long)json_integer_value(label),
+                     true_name[0] != '\0' ? " " : "", true_name);
     }
     (void)printf(
         "; answered in %.3f s (reading the material %.3f, online %.3f), %.2f MB, %lld rounds\n",
