@@ -21,8 +21,9 @@ typedef struct values {
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, model, "model", "FILE", NULL,
-            "model, checkpoint of training, or deployed model", .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(STRING, values, model, "model", "RUN|FILE", NULL,
+            "folder of a training, model, checkpoint of training, or deployed model",
+            .flags = SPX_OPT_REQUIRED),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to evaluate on",
             .flags = SPX_OPT_REQUIRED),
     SPX_OPT(ENUM, values, split, "split", "test|train", "test", "which images"),

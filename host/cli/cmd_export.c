@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct values {
     const char *model, *out, *data;
@@ -34,36 +34,20 @@ static const spx_option options[] = {
     SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
-/* The model of a run's folder, or its checkpoint where it is not finished; a file is itself. */
-static spx_status model_path(const char *given, char *path, size_t room)
-{
-    static const char *const names[] = {"/model.h5", "/last.h5"};
-    struct stat s;
-    if (strlen(given) + 16 > room) {
-        return SPX_FAIL(SPX_EINVAL, "%.80s...: the path is too long", given);
-    }
-    (void)snprintf(path, room, "%s", given);
-    if (stat(given, &s) != 0 || !S_ISDIR(s.st_mode)) {
-        return SPX_OK;
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        (void)snprintf(path, room, "%s%s", given, names[i]);
-        if (stat(path, &s) == 0) {
-            return SPX_OK;
-        }
-    }
-    return SPX_FAIL(SPX_ENOTFOUND, "%s: no model.h5 and no last.h5 in this folder", given);
-}
-
 static spx_status data_path(const values *v, const spx_model *m, const char **path)
 {
     *path =
         v->data != NULL
             ? v->data
             : json_string_value(json_object_get(json_object_get(m->file.meta, "config"), "data"));
-    return *path != NULL
-               ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL, "%s does not say what it was trained on: --data", v->model);
+    if (*path == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "%s does not say what it was trained on: --data", v->model);
+    }
+    if (access(*path, F_OK) != 0) {
+        return SPX_FAIL(SPX_ENOTFOUND, "%s was trained on %s, which is not there%s: give --data",
+                        v->model, *path, (*path)[0] != '/' ? ", seen from the present folder" : "");
+    }
+    return SPX_OK;
 }
 
 /* ---- progress ---- */
@@ -148,7 +132,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
                                   .images = v->calibration,
                                   .show = show,
                                   .ctx = &t};
-    SPX_TRY(st, model_path(v->model, path, sizeof path), end);
+    SPX_TRY(st, spx_model_path(v->model, path, sizeof path), end);
     SPX_TRY(st, spx_model_open(&m, path), end);
     SPX_TRY(st, data_path(v, &m, &data), end);
     SPX_TRY(st, spx_pack_open(&pack, data, SPX_PACK_LOAD(SPX_SPLIT_TRAIN)), end);

@@ -17,7 +17,7 @@ typedef struct values {
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, model, "model", "FILE", NULL,
+    SPX_OPT(STRING, values, model, "model", "RUN|FILE", NULL,
             "the network of a model or checkpoint, in place of the next six; or a deployed model"),
     SPX_NET_OPTIONS(values, net),
     SPX_OPT(STRING, values, svg, "svg", "FILE", NULL, "draw the cells (needs Graphviz)",

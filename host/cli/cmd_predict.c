@@ -20,8 +20,8 @@ typedef struct values {
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, model, "model", "FILE", NULL, "model, or checkpoint of training",
-            .flags = SPX_OPT_REQUIRED),
+    SPX_OPT(STRING, values, model, "model", "RUN|FILE", NULL,
+            "folder of a training, model, or checkpoint of training", .flags = SPX_OPT_REQUIRED),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL,
             "take the image from the test split of a pack"),
     SPX_OPT(INT, values, index, "index", "I", "0", "which image of that split, from 0", .min = 0,

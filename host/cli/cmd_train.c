@@ -4,6 +4,7 @@
 #include "host/cli/run_talk.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/text.h"
+#include "search/final/model.h"
 #include "search/final/train_run.h"
 
 #include <stdio.h>
@@ -214,6 +215,7 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
     json_t *j = json_pack("{s:s, s:o?}", "data", o->pack->hash, "genotype",
                           genotype != NULL ? json_loads(genotype, 0, NULL) : NULL);
     json_t *at = json_array();
+    char init[4096];
     spx_status st;
     free(genotype);
     for (int i = 0; i < f->n_reduce; i++) {
@@ -226,7 +228,10 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
                                             (json_int_t)f->layers, "reduce_at", at));
     }
     json_decref(at);
-    st = spx_run_add_file(j, "init-from", v->init_from, v->run.resume);
+    st = v->init_from != NULL ? spx_model_path(v->init_from, init, sizeof init) : SPX_OK;
+    if (st == SPX_OK) {
+        st = spx_run_add_file(j, "init-from", v->init_from != NULL ? init : NULL, v->run.resume);
+    }
     if (st != SPX_OK) {
         json_decref(j);
         j = NULL;

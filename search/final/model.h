@@ -39,11 +39,17 @@ typedef struct spx_model {
 } spx_model;
 
 /**
- * Opens a model or a checkpoint of training.
+ * Where the model is: a folder stands for model.h5 in it, or last.h5 where a run is not finished.
+ * @return SPX_OK, SPX_EINVAL (longer than room), SPX_ENOTFOUND (a folder with neither)
+ */
+SPX_MUST_CHECK spx_status spx_model_path(const char *given, char *path, size_t room);
+
+/**
+ * Opens a model or a checkpoint of training, or those of a run's folder (spx_model_path).
  * @return SPX_OK; SPX_EFORMAT (damaged, of another kind, a malformed description); SPX_ENOTFOUND,
  *         SPX_EIO, SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_model_open(spx_model *out, const char *path);
+SPX_MUST_CHECK spx_status spx_model_open(spx_model *out, const char *given);
 void spx_model_close(spx_model *m); /* zeroed or open */
 
 /**

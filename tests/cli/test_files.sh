@@ -45,6 +45,15 @@ check "train on a relative name" 0 "${train[@]}" --data pack.h5 --out "$OUT/rela
 cd / || exit 1
 check "export from elsewhere" 0 "$sphynx" export --model "$OUT/relative" -o "$OUT/deployed.h5" \
     --threads 1
+for verb in "eval --data $pack" "predict --data $pack --index 0" inspect; do
+    # shellcheck disable=SC2086
+    check "$verb of a run's folder" 0 "$sphynx" $verb --model "$OUT/relative"
+done
+mv "$pack" "$OUT/gone.h5"
+check "export without the data" 1 "$sphynx" export --model "$OUT/relative" -o "$OUT/none.h5"
+one_line "export without the data"
+has stderr "trained on $pack, which is not there: give --data" "export without the data"
+mv "$OUT/gone.h5" "$pack"
 check "a config elsewhere" 0 "$sphynx" train --config "$OUT/relative/config.ini" --resume \
     --out "$OUT/relative"
 
