@@ -1,8 +1,9 @@
 /*
  * Damaged conversations, models and files: both parties, at every message, answer with a status and
- * a line, and the server goes on with the next client. The damage follows from fixed seeds; how
- * much of it, from SPX_FUZZ_SECONDS (default 4), shared by the tests here. Nothing is asserted
- * about time.
+ * a line, and the server goes on with the next client. The damage follows from the seeds in
+ * `corpus`, then from a seed that is another in every run: it is printed, and SPX_FUZZ_SEED repeats
+ * it. How much damage there is, SPX_FUZZ_SECONDS says (default 4), shared by the tests here.
+ * Nothing is asserted about time.
  */
 #define _DEFAULT_SOURCE
 #include "host/secure/infer/pi_private.h"
@@ -13,10 +14,15 @@
 #include "tests/secure/pi_proxy.h"
 
 #include <limits.h>
+#include <unistd.h>
 
 #define CLASSES 2
 #define MOST_FRAMES 128
 #define LEAST_ROUNDS 20
+
+/* A seed that once made a test fail is added here, and stays. */
+static const uint64_t corpus[] = {1};
+#define CORPUS (sizeof corpus / sizeof corpus[0])
 
 /* One frame of the honest conversation. */
 typedef struct frame {
@@ -35,6 +41,7 @@ typedef struct fuzz {
     pi_world w;
     recording r;
     spx_rng rng;
+    uint64_t stream;        /* of the generator: of this test */
     spx_listener *listener; /* whose connections wait as long as w.channel says */
     uint64_t number;        /* of the unit in play */
     double until;
@@ -125,12 +132,38 @@ static void be_honest(fuzz *z, recording *r)
     spx_vault_close(v);
 }
 
-static void begin(fuzz *z, uint64_t seed, double share)
+static uint64_t fresh_seed; /* of this run */
+
+static int choose_seed(void **state)
+{
+    const char *text = getenv("SPX_FUZZ_SEED");
+    (void)state;
+    if (text != NULL) {
+        fresh_seed = strtoull(text, NULL, 10);
+    } else {
+        assert_int_equal(getentropy(&fresh_seed, sizeof fresh_seed), 0);
+    }
+    (void)fprintf(stderr, "SPX_FUZZ_SEED=%llu repeats this run\n", (unsigned long long)fresh_seed);
+    return 0;
+}
+
+/* Whether round i is to be: so many of every seed at least, then of the fresh one until time is up.
+ * Each test has a stream of its own of every seed. */
+static bool another(fuzz *z, size_t i, size_t rounds)
+{
+    if (i % rounds == 0 && i / rounds <= CORPUS) {
+        const uint64_t seed = i / rounds < CORPUS ? corpus[i / rounds] : fresh_seed;
+        spx_rng_init(&z->rng, seed, SPX_RNG_TEST, z->stream);
+    }
+    return i < rounds * (CORPUS + 1) || spx_seconds() < z->until;
+}
+
+static void begin(fuzz *z, uint64_t stream, double share)
 {
     const spx_pi_server_options none = {0};
     const char *seconds = getenv("SPX_FUZZ_SECONDS");
     memset(z, 0, sizeof *z);
-    spx_rng_init(&z->rng, seed, SPX_RNG_TEST, 32);
+    z->stream = 32 + stream;
     z->until = spx_seconds() + share * (seconds != NULL ? atof(seconds) : 4);
     assert_int_equal(spx_scratch_make(&z->w.scratch), 0);
     z->w.channel.timeout = 20;
@@ -314,7 +347,7 @@ SPX_TEST(a_server_survives_damage_at_every_message)
     SPX_UNUSED;
     fuzz z;
     begin(&z, 1, 0.35);
-    for (int i = 0; i < LEAST_ROUNDS || spx_seconds() < z.until; i++) {
+    for (int i = 0; another(&z, (size_t)i, LEAST_ROUNDS); i++) {
         /* A few are played as they are: those must be answered, else the rest shows little. */
         const int bad = i % 16 == 0 ? -1 : any_frame(&z, true);
         set_patience(&z, bad < 0);
@@ -364,7 +397,7 @@ SPX_TEST(a_client_survives_damage_at_every_message)
     begin(&z, 2, 0.35);
     spx_vault *v = pi_vault(&z.w, "client");
     pi_proxy_begin(&x, 0, 0);
-    for (int i = 0; i < LEAST_ROUNDS || spx_seconds() < z.until; i++) {
+    for (int i = 0; another(&z, (size_t)i, LEAST_ROUNDS); i++) {
         impostor server = {.z = &z, .listening = x.listening};
         spx_channel *c;
         char address[64];
@@ -400,7 +433,7 @@ SPX_TEST(a_damaged_public_model_is_refused_or_is_a_model)
     begin(&z, 3, 0.15);
     spx_deploy *rich = fixture_model(&f, 3); /* every kind of op */
     CHECK_OK(spx_deploy_encode_public(rich, &honest, &size));
-    for (int i = 0; i < 2000 || spx_seconds() < z.until; i++) {
+    for (int i = 0; another(&z, (size_t)i, 2000); i++) {
         const size_t n = below(&z, 8) == 0 ? below(&z, size) : size;
         unsigned char *data = malloc(n + 1); /* so that a sanitizer sees what lies behind */
         spx_deploy *m = NULL;
@@ -512,7 +545,7 @@ SPX_TEST(a_damaged_file_is_noticed_and_the_server_lives_on)
     static const char *const prefix[] = {"t-", "u-", "l-", "t-"};
     fuzz z;
     begin(&z, 4, 0.15);
-    for (int i = 0; i < 8 || spx_seconds() < z.until; i++) {
+    for (int i = 0; another(&z, (size_t)i, 8); i++) {
         ask_after_damage(&z, i, prefix[i % 4]);
     }
     end(&z);
@@ -527,5 +560,5 @@ int main(void)
         SPX_UNIT(a_damaged_file_is_noticed_and_the_server_lives_on),
     };
     (void)signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, choose_seed, NULL);
 }
