@@ -1,6 +1,7 @@
 /*
  * usage: constant_time CASE   (under valgrind; constant_time.sh runs them all)
- * Runs one piece of code on secrets that are marked undefined. The case "leak" branches on one on
+ * Runs one piece of code on secrets that are marked undefined, the generator's key among them: all
+ * that is drawn is a secret until it is sent. The cases "leak" and "leak_drawn" branch on one on
  * purpose, to show that such a branch is found.
  */
 #include "host/secure/gc/gc.h"
@@ -10,6 +11,7 @@
 #include "kernels/crypto/ct.h"
 #include "kernels/crypto/sampler.h"
 #include "kernels/crypto/transpose.h"
+#include "kernels/nn/conv2d_ring/conv2d_ring.c" /* to reach its packed weights */
 #include "tests/secure/secret.h"
 
 #include <stdio.h>
@@ -50,6 +52,14 @@ static void run_leak(void)
     spx_free(x);
 }
 
+/* What is drawn from the generator is a secret without being marked. */
+static void run_leak_drawn(void)
+{
+    if (spx_prg_u64(&prg) % 3 == 0) {
+        (void)puts("a branch");
+    }
+}
+
 static void run_ct(void)
 {
     uint64_t *x = secret(4 * sizeof *x), y = 0;
@@ -82,7 +92,10 @@ static void run_aes(void)
     spx_free(columns);
 }
 
-/* Both sides; the session, which goes into each key, makes every key a secret. */
+/*
+ * Both sides; the session, which goes into each key, makes every key a secret. What is drawn is
+ * not: scalars of the base transfers go to libsodium, which asks whether a product is zero.
+ */
 static void run_ot(void)
 {
     uint8_t *session = secret(SPX_OT_SESSION_BYTES), *choices = secret(spx_ot_room(OTS) / 8);
@@ -93,9 +106,11 @@ static void run_ot(void)
     spx_ot_sender *s;
     spx_ot_receiver *r;
     delta->w[0] |= 1; /* which is no secret */
+    SPX_PUBLIC(&prg.stream, sizeof prg.stream);
     check(spx_ot_receiver_create(&r, session, &prg, hello));
+    SPX_PUBLIC(hello, sizeof hello); /* what is sent is public from there on */
     check(spx_ot_sender_create(&s, session, *delta, &prg, hello, sizeof hello, points));
-    SPX_PUBLIC(points, sizeof points); /* what is sent is public from there on */
+    SPX_PUBLIC(points, sizeof points);
     check(spx_ot_receiver_setup(r, points, sizeof points, trees));
     check(spx_ot_sender_setup(s, trees, sizeof trees));
     check(spx_ot_receiver_extend(r, OTS, choices, m, message));
@@ -148,6 +163,22 @@ static void run_samplers(void)
     spx_free(words);
 }
 
+/*
+ * In the place of he_uniform, by the linker: it draws the polynomials of seeds that travel in
+ * messages, by rejection. The seeds come from the generator and are public from birth.
+ */
+void __real_he_uniform(const he_params *p, const spx_keystream *key, uint64_t index, int prime,
+                       uint64_t *out, uint64_t *words);
+void __wrap_he_uniform(const he_params *p, const spx_keystream *key, uint64_t index, int prime,
+                       uint64_t *out, uint64_t *words);
+void __wrap_he_uniform(const he_params *p, const spx_keystream *key, uint64_t index, int prime,
+                       uint64_t *out, uint64_t *words)
+{
+    spx_keystream seed = *key;
+    SPX_PUBLIC(&seed, sizeof seed);
+    __real_he_uniform(p, &seed, index, prime, out, words);
+}
+
 /* One exchange of two convolutions that share an output, with stride; what is sent is public. */
 static void run_he(void)
 {
@@ -174,6 +205,7 @@ static void run_he(void)
     }
     check(spx_he_key_create(&k, f->set, &prg));
     spx_he_key_public(k, message);
+    SPX_PUBLIC(message, bytes);
     check(spx_he_public_create(&pk, f->set, message, bytes, 0));
     SPX_SECRET(k->minus_secret, HE_PRIMES * f->n * sizeof *k->minus_secret);
     check(spx_he_encrypt(p, k, &prg, 1, shares, request, NULL));
@@ -193,15 +225,42 @@ static void run_he(void)
     spx_free(message);
 }
 
+/* A party's own linear map: secret weights on its share. */
+static void run_ring(void)
+{
+    static const spx_conv2d_ring_shape shape = {3, 9, 9, 5, 5, 5, 3, 2, 1, 1};
+    const spx_ring_range range = {37, false};
+    int64_t *x = secret(3 * 81 * sizeof *x), *y = secret(5 * 25 * sizeof *y);
+    static const int32_t w[135] = {127, -128, 5};
+    spx_conv2d_ring *f;
+    void *scratch;
+    /* The bits of the largest weight are public and are asked for: marked once they are packed. */
+    check(spx_conv2d_ring_create(&f, &shape, w));
+    SPX_SECRET(f->w, f->w_bytes);
+    check(spx_alloc(&scratch, spx_conv2d_ring_scratch(f, range)));
+    spx_conv2d_ring_run(f, x, range, y, scratch, NULL);
+    spx_conv2d_ring_destroy(f);
+    spx_free(scratch);
+    spx_free(x);
+    spx_free(y);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {{"leak", run_leak}, {"ct", run_ct}, {"aes", run_aes},
-                 {"ot", run_ot},     {"gc", run_gc}, {"samplers", run_samplers},
-                 {"he", run_he}};
+    } cases[] = {{"leak", run_leak},
+                 {"leak_drawn", run_leak_drawn},
+                 {"ct", run_ct},
+                 {"aes", run_aes},
+                 {"ot", run_ot},
+                 {"gc", run_gc},
+                 {"samplers", run_samplers},
+                 {"he", run_he},
+                 {"ring", run_ring}};
     check(spx_prg_init(&prg));
+    SPX_SECRET(&prg.stream, sizeof prg.stream);
     for (size_t i = 0; argc == 2 && i < sizeof cases / sizeof *cases; i++) {
         if (strcmp(argv[1], cases[i].name) == 0) {
             cases[i].run();
