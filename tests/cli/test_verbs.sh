@@ -45,7 +45,9 @@ bench pi         | NET --input 3x16x16 --classes 4'
 table=$(sed -e ':again' -e '/\\$/{N;s/ *\\\n */ /;b again' -e '}' <<<"$table")
 
 # listed VERB...: what its help lists below "commands:"
-listed() { "$sphynx" "$@" --help | awk '/^$/ {on = 0} on {print $1} /^commands:/ {on = 1}'; }
+listed() {
+    "$sphynx" "$@" --help | awk '/^$/ {on = 0} on && /^  [a-z]/ {print $1} /^commands:/ {on = 1}'
+}
 for verb in $(listed); do
     below=$(listed "$verb")
     if [ -z "$below" ]; then echo "$verb"; fi
