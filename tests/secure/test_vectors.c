@@ -144,12 +144,11 @@ SPX_TEST(circuits)
 SPX_TEST(encryptions)
 {
     static const struct {
-        int set, bits;
+        int set;
         const char *digest;
-    } known[] = {{0, 109, "675452f64cebe92d9a4c2f19da84e1f2"},
-                 {0, 106, "61527c6d1576753484b69cda8b6d3f44"},
-                 {1, 120, "49bae8d1d2c91879bc3bc13d6f631658"},
-                 {2, 138, "f837c31baac9c317296b8c4a47fb8b46"}};
+    } known[] = {{0, "61527c6d1576753484b69cda8b6d3f44"},
+                 {1, "49bae8d1d2c91879bc3bc13d6f631658"},
+                 {2, "f837c31baac9c317296b8c4a47fb8b46"}};
     SPX_UNUSED;
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
         const he_case c = {"3x3",
@@ -169,9 +168,6 @@ SPX_TEST(encryptions)
                              .dilation = 1,
                              .pad_top = 1,
                              .pad_left = 1}}};
-        if (he_set_bits(&he_sets[known[k].set]) != known[k].bits) {
-            continue;
-        }
         FOR_EACH_SET(i)
         {
             uint8_t *message = he_room(spx_he_public_bytes(c.set));
@@ -301,21 +297,14 @@ static void converse(heard *out, uint64_t server)
 
 SPX_TEST(a_whole_conversation)
 {
-    static const struct {
-        int bits; /* of parameter set 0 */
-        const char *to_server, *to_client;
-    } known[] = {{109, "25e36d82521581e4c3a9c3d850ca0fc7", "214b884fa3a3e02a53197f048d140706"},
-                 {106, "ec1535a0a71d709e741e5c56a004adcf", "8d59e7a3926176fbd5eafcf8c8c0af93"}};
     static const char *const ends[] = {"portable", "avx512vl"};
     SPX_UNUSED;
-    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
-        for (size_t i = 0; he_set_bits(&he_sets[0]) == known[k].bits && i < 2; i++) {
-            heard h;
-            assert_int_equal(setenv("SPHYNX_ISA", ends[i], 1), 0);
-            converse(&h, 10);
-            must_be(&h.to_server, "what the client sends", known[k].to_server);
-            must_be(&h.to_client, "what the server sends", known[k].to_client);
-        }
+    for (size_t i = 0; i < 2; i++) {
+        heard h;
+        assert_int_equal(setenv("SPHYNX_ISA", ends[i], 1), 0);
+        converse(&h, 10);
+        must_be(&h.to_server, "what the client sends", "ec1535a0a71d709e741e5c56a004adcf");
+        must_be(&h.to_client, "what the server sends", "8d59e7a3926176fbd5eafcf8c8c0af93");
     }
     unsetenv("SPHYNX_ISA");
 }
