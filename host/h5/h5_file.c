@@ -165,7 +165,7 @@ static spx_status open_with(spx_h5 *f, const char *target, hid_t fapl)
 }
 
 static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes,
-                             unsigned char digest[SPX_H5_DIGEST_BYTES])
+                             unsigned char digest[SPX_H5_DIGEST_BYTES], int *opened)
 {
     struct stat info;
     spx_status st;
@@ -181,7 +181,11 @@ static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes
         *bytes = (size_t)info.st_size;
         st = spx_h5_trailer_check(path, fd, NULL, *bytes, trust, digest);
     }
-    (void)close(fd);
+    if (st != SPX_OK) {
+        (void)close(fd);
+        return st;
+    }
+    *opened = fd;
     return st;
 }
 
@@ -241,19 +245,26 @@ spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
     unsigned char digest[SPX_H5_DIGEST_BYTES];
     spx_h5 *f = NULL;
     size_t bytes = 0;
+    char same[32];
+    int fd = -1;
     spx_status st;
     *out = NULL;
     if (is_stream(path)) {
         return open_stream(out, path, trust);
     }
-    SPX_RETURN_IF(check_path(path, trust, &bytes, digest));
-    SPX_RETURN_IF(spx_memory_room(path, 0));
+    SPX_RETURN_IF(check_path(path, trust, &bytes, digest, &fd));
+    SPX_TRY(st, spx_memory_room(path, 0), fail);
     SPX_TRY(st, allocate(&f, path, bytes), fail);
+    /* The file that was checked, though another may have been renamed onto the path since. */
+    (void)snprintf(same, sizeof same, "/proc/self/fd/%d", fd);
     memcpy(f->digest, digest, sizeof digest);
-    SPX_TRY(st, open_with(f, path, H5Pcreate(H5P_FILE_ACCESS)), fail);
+    SPX_TRY(st, open_with(f, access(same, R_OK) == 0 ? same : path, H5Pcreate(H5P_FILE_ACCESS)),
+            fail);
+    (void)close(fd);
     *out = f;
     return SPX_OK;
 fail:
+    (void)close(fd);
     spx_h5_close(f);
     return st;
 }

@@ -32,6 +32,18 @@ check "onto a device" 0 "$sphynx" inspect --genotype "$OUT/drawn/genotype.json" 
     >"$OUT/stdout" 2>"$OUT/stderr" || fail "onto a pipe"
 for _ in $(seq 100); do [ -s "$OUT/piped" ] && break || sleep 0.05; done
 [ -s "$OUT/piped" ] || fail "nothing came through the pipe"
+# ---- readers see a whole file while others write it ----
+for images in 96 400; do
+    (for _ in $(seq 40); do "$make_pack" "$OUT/shared.h5" 16 $images || echo bad; done) \
+        >>"$OUT/writers" 2>&1 &
+done
+for _ in $(seq 60); do
+    [ ! -e "$OUT/shared.h5" ] || check "reading what is written" 0 "$sphynx" data check \
+        "$OUT/shared.h5"
+done
+wait
+[ ! -s "$OUT/writers" ] || fail "writers: $(head -2 "$OUT/writers")"
+
 # ---- names of every kind, in a run's record too ----
 odd="$OUT/$(printf 'd%.0s' {1..190})/a ;b #c \"d\" e"
 mkdir -p "$odd"
