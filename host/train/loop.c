@@ -32,10 +32,19 @@ static spx_status drain(const spx_loop *l, spx_loop_state *s)
     return l->drain != NULL ? l->drain(l->ctx, s) : SPX_OK;
 }
 
+/* Running statistics may overflow in a step whose loss is finite: only who reads them sees that. */
+static spx_status name_divergence(const spx_loop_state *s, spx_status st)
+{
+    return st == SPX_ENUMERIC
+               ? spx_fail_context(st, "step %lld: diverged, try a lower learning rate",
+                                  (long long)s->step)
+               : st;
+}
+
 static spx_status save(const spx_loop *l, spx_loop_state *s)
 {
     SPX_RETURN_IF(drain(l, s));
-    return l->save(l->ctx, s);
+    return name_divergence(s, l->save(l->ctx, s));
 }
 
 /* Saves, then says why the run stops (keeping a failure to save, which matters more). */
@@ -75,7 +84,7 @@ static spx_status end_epoch(const spx_loop *l, spx_loop_state *s)
     spx_status st;
     SPX_RETURN_IF(drain(l, s));
     st = l->end_epoch(l->ctx, s);
-    return st == SPX_EINTERRUPTED ? interrupted(l, s) : st;
+    return st == SPX_EINTERRUPTED ? interrupted(l, s) : name_divergence(s, st);
 }
 
 spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s)

@@ -16,7 +16,7 @@ typedef struct sim {
     uint64_t saved_value;
     json_t *saved;
     int saves;
-    spx_status step_fails;
+    spx_status step_fails, end_fails, save_fails;
 } sim;
 
 static void fold(sim *s, uint64_t x)
@@ -44,6 +44,9 @@ static spx_status sim_end(void *ctx, const spx_loop_state *st)
         s->refuse_end = false;
         return SPX_FAIL(SPX_EINTERRUPTED, "not now");
     }
+    if (s->end_fails != SPX_OK) {
+        return SPX_FAIL(s->end_fails, "the loss is nan");
+    }
     memcpy(&bits, &st->train.loss, sizeof bits);
     fold(s, bits + (uint64_t)st->train.images);
     s->ends++;
@@ -53,6 +56,9 @@ static spx_status sim_end(void *ctx, const spx_loop_state *st)
 static spx_status sim_save(void *ctx, const spx_loop_state *st)
 {
     sim *s = ctx;
+    if (s->save_fails != SPX_OK) {
+        return SPX_FAIL(s->save_fails, "a variance is inf");
+    }
     json_decref(s->saved);
     s->saved = spx_loop_state_json(st);
     s->saved_value = s->value;
@@ -161,6 +167,28 @@ SPX_TEST(a_failing_step_ends_the_run_and_saves_nothing_after_it)
     assert_int_equal(s.saves, 0);
 }
 
+SPX_TEST(a_divergence_seen_in_saving_or_at_an_epochs_end_is_told_with_its_step)
+{
+    sim save = {.stop_at = -1, .save_fails = SPX_ENUMERIC};
+    sim end = {.stop_at = -1, .end_fails = SPX_ENUMERIC};
+    sim disk = {.stop_at = -1, .save_fails = SPX_EIO};
+    spx_loop l = make_loop(&save);
+    spx_loop_state st = {0};
+    SPX_UNUSED;
+    CHECK_FAILS(SPX_ENUMERIC, spx_loop_run(&l, &st));
+    assert_non_null(strstr(spx_error_message(), "step 2: diverged"));
+    assert_non_null(strstr(spx_error_message(), "a variance is inf"));
+    l = make_loop(&end);
+    st = (spx_loop_state){0};
+    CHECK_FAILS(SPX_ENUMERIC, spx_loop_run(&l, &st));
+    assert_non_null(strstr(spx_error_message(), "step 5: diverged"));
+    json_decref(end.saved);
+    l = make_loop(&disk);
+    st = (spx_loop_state){0};
+    CHECK_FAILS(SPX_EIO, spx_loop_run(&l, &st)); /* any other failure stays as it is */
+    assert_null(strstr(spx_error_message(), "diverged"));
+}
+
 SPX_TEST(states_outside_the_run_are_refused)
 {
     sim s = {.stop_at = -1};
@@ -191,6 +219,7 @@ int main(void)
         SPX_UNIT(interrupted_in_the_end_of_an_epoch_it_is_done_once_after_resuming),
         SPX_UNIT(cut_by_max_steps_and_continued_a_run_ends_the_same),
         SPX_UNIT(a_failing_step_ends_the_run_and_saves_nothing_after_it),
+        SPX_UNIT(a_divergence_seen_in_saving_or_at_an_epochs_end_is_told_with_its_step),
         SPX_UNIT(states_outside_the_run_are_refused),
         SPX_UNIT(a_state_without_a_field_is_refused),
     };
