@@ -15,7 +15,10 @@ add_test(NAME cli_resume
 add_test(NAME cli_private
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_private.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
-set_tests_properties(cli_private PROPERTIES LABELS slow)
+add_test(NAME cli_crowd
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_crowd.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)
+set_tests_properties(cli_private cli_crowd PROPERTIES LABELS slow)
 add_test(NAME cli_hostile
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_hostile.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack> ${CMAKE_CURRENT_SOURCE_DIR}/golden/aug_tiny.h5)

@@ -21,6 +21,7 @@ typedef struct values {
     spx_int_list index;
     int64_t prepare;
     bool resize, allow_changed;
+    double wait;
 } values;
 
 static const spx_option options[] = {
@@ -40,6 +41,8 @@ static const spx_option options[] = {
             "for tests: hold each answer against the integer executor of this deployed model"),
     SPX_RESIZE_OPTION(values, resize),
     SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
+    SPX_OPT(TIME, values, wait, "wait", "TIME", "0",
+            "try for so long to connect to a server that is not up yet", .min = 0, .max = 1e7),
     SPX_PI_OPTIONS(values, pi),
     {0}};
 
@@ -331,6 +334,13 @@ static spx_status parse_hash(spx_cli *cli, const char *text, unsigned char *hash
     return SPX_OK;
 }
 
+/* What the server says of its queue. */
+static void on_notice(void *ctx, const char *line)
+{
+    (void)ctx;
+    (void)fprintf(stderr, "query: %s\n", line);
+}
+
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
@@ -343,6 +353,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_status st;
     spx_secret_guard();
     SPX_TRY(st, spx_pi_channel_options(cli, &v->pi, &co), done);
+    co.wait = v->wait;
+    co.notice = on_notice;
     if (v->image == NULL && v->data == NULL && cli->arg_count == 0 && v->prepare == 0) {
         st = spx_cli_usage(cli, "nothing to ask: give --image, --data or --prepare");
         goto done;

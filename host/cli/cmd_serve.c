@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
+#include "host/cli/strangers.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/secret_memory.h"
 
@@ -22,7 +23,8 @@ typedef struct values {
     uint64_t quota, memory;
     bool clean;
     int64_t query_limit, batch_limit, clients, connections;
-    double expire;
+    double expire, handshake;
+    const char *allow;
 } values;
 
 static const spx_option options[] = {
@@ -48,88 +50,172 @@ static const spx_option options[] = {
             .max = 1e9),
     SPX_OPT(FLAG, values, clean, "clean", NULL, "false",
             "remove material of other models from the state folder"),
-    SPX_OPT(INT, values, clients, "clients", "N", "64", "clients served at a time", .min = 1,
+    SPX_OPT(INT, values, clients, "clients", "N", "64",
+            "clients served at a time, three quarters of them of one name; others wait", .min = 1,
             .max = 256),
+    SPX_OPT(TIME, values, handshake, "handshake-timeout", "TIME", "10",
+            "what a connection has from its first byte to its hello", .min = 0.001, .max = 3600),
+    SPX_OPT(STRING, values, allow, "allow", "FILE", NULL,
+            "with --ca: names of clients that may come, one a line"),
     SPX_OPT(INT, values, connections, "connections", "N", "0",
             "end after so many connections; 0: go on", .min = 0, .max = 1e15),
     SPX_PI_OPTIONS(values, pi),
     {0}};
 
-static atomic_int stop; /* set by SIGINT and SIGTERM */
+static atomic_int stop;   /* set by SIGINT and SIGTERM */
+static atomic_int reload; /* counts SIGHUPs, as is custom: keys are read again */
 
 static void on_signal(int number)
 {
-    (void)number;
-    atomic_store(&stop, 1);
+    if (number == SIGHUP) {
+        (void)atomic_fetch_add(&reload, 1);
+    } else {
+        atomic_store(&stop, 1);
+    }
 }
 
 /* The server and what its threads add up. */
 typedef struct serving {
     spx_pi_server *server;
+    double handshake;
+    spx_strangers strangers;
     pthread_mutex_t lock;
     pthread_cond_t left;
-    int active;
+    int threads;
     uint64_t connections, failed, prepared, answered;
+    time_t second; /* whose lines about strangers are counted */
+    int lines, hushed;
 } serving;
 
 typedef struct connection {
     serving *s;
     spx_channel *channel;
-    uint64_t number;
 } connection;
+
+#define LINES_A_SECOND 20 /* about strangers, who could else fill a disk */
+
+/* A line of the log; s->lock is held, or nobody else is there. */
+static void say(serving *s, bool stranger, const char *line)
+{
+    const time_t now = time(NULL);
+    struct tm t;
+    char when[32] = "";
+    if (now != s->second) {
+        s->second = now;
+        s->lines = 0;
+    }
+    if (stranger && ++s->lines > LINES_A_SECOND) {
+        s->hushed++;
+        return;
+    }
+    if (gmtime_r(&now, &t) != NULL) {
+        (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &t);
+    }
+    if (s->hushed > 0) {
+        (void)fprintf(stderr, "serve: %s %d more refused\n", when, s->hushed);
+        s->hushed = 0;
+    }
+    (void)fprintf(stderr, "serve: %s %s\n", when, line);
+}
+
+static void on_notice(void *ctx, const char *line)
+{
+    serving *s = ctx;
+    (void)pthread_mutex_lock(&s->lock);
+    say(s, false, line);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* A peer's name, fit for a log. */
+static void put_name(char out[160], const char *name)
+{
+    size_t i = 0;
+    for (; name[i] != '\0' && i < 159; i++) {
+        out[i] = name[i] > ' ' && name[i] <= '~' ? name[i] : '?';
+    }
+    out[i] = '\0';
+}
+
+static void log_end(serving *s, const spx_channel *c, const spx_pi_served *done, spx_status st,
+                    const char *why)
+{
+    const bool client = done->client[0] != '\0';
+    char line[1024], name[160], number[16];
+    put_name(name, spx_channel_peer(c));
+    (void)snprintf(number, sizeof number, "%.8s", done->client);
+    if (client) {
+        (void)snprintf(line, sizeof line, "%s %s client %s: %llu prepared, %llu answered%s%s",
+                       spx_channel_address(c), name[0] != '\0' ? name : "-", number,
+                       (unsigned long long)done->prepared, (unsigned long long)done->answered,
+                       st != SPX_OK ? "; ended: " : "", why);
+    } else {
+        (void)snprintf(line, sizeof line, "%s %s refused: %s", spx_channel_address(c),
+                       name[0] != '\0' ? name : "-", why);
+    }
+    say(s, !client, line);
+}
 
 static void *serve_one(void *arg)
 {
     connection *c = arg;
     serving *s = c->s;
+    spx_channel *channel = c->channel;
     spx_pi_served done = {0};
     char why[512];
-    spx_status st = spx_channel_handshake(c->channel);
+    spx_status st;
+    free(c);
+    st = spx_channel_handshake(channel);
     if (st == SPX_OK) {
-        st = spx_pi_serve(s->server, c->channel, &done);
+        st = spx_pi_hear(s->server, channel, &done);
+    }
+    spx_strangers_leave(&s->strangers, channel);
+    if (st == SPX_OK) {
+        st = spx_pi_serve_heard(s->server, channel, &done);
     }
     (void)snprintf(why, sizeof why, "%s", st != SPX_OK ? spx_error_message() : "");
-    spx_channel_close(c->channel); /* before this thread counts as gone, and the program ends */
     (void)pthread_mutex_lock(&s->lock);
-    (void)fprintf(stderr, "serve: connection %llu: client %.8s, %llu prepared, %llu answered%s%s\n",
-                  (unsigned long long)c->number, done.client[0] != '\0' ? done.client : "unknown",
-                  (unsigned long long)done.prepared, (unsigned long long)done.answered,
-                  st != SPX_OK ? "; ended: " : "", why);
+    log_end(s, channel, &done, st, why);
     if (done.ever_prepared > 100 + 10 * done.ever_answered) {
-        (void)fprintf(stderr,
-                      "serve: connection %llu: %llu prepared and %llu answered, ever: preparing "
-                      "alone can tell of the weights\n",
-                      (unsigned long long)c->number, (unsigned long long)done.ever_prepared,
-                      (unsigned long long)done.ever_answered);
+        (void)snprintf(why, sizeof why,
+                       "client %.8s: %llu prepared and %llu answered, ever: preparing alone can "
+                       "tell of the weights",
+                       done.client, (unsigned long long)done.ever_prepared,
+                       (unsigned long long)done.ever_answered);
+        say(s, false, why);
     }
     s->prepared += done.prepared;
     s->answered += done.answered;
     s->failed += st != SPX_OK;
-    s->active--;
+    (void)pthread_mutex_unlock(&s->lock);
+    spx_channel_close(channel); /* before this thread counts as gone, and the program ends */
+    (void)pthread_mutex_lock(&s->lock);
+    s->threads--;
     (void)pthread_cond_signal(&s->left);
     (void)pthread_mutex_unlock(&s->lock);
-    free(c);
     return NULL;
 }
 
-/* Takes the channel, also on failure. */
+/* Takes the channel, also on failure: it is closed without a word, which could block. */
 static spx_status start_one(serving *s, spx_channel *channel)
 {
     pthread_attr_t detached;
     pthread_t thread;
     bool started = false;
     connection *c = calloc(1, sizeof *c);
+    s->connections++;
     if (c != NULL && pthread_attr_init(&detached) == 0) {
-        *c = (connection){.s = s, .channel = channel, .number = ++s->connections};
+        *c = (connection){.s = s, .channel = channel};
         (void)pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+        spx_channel_deadline(channel, s->handshake);
+        spx_strangers_join(&s->strangers, channel);
         (void)pthread_mutex_lock(&s->lock);
         started = pthread_create(&thread, &detached, serve_one, c) == 0;
-        s->active += started;
+        s->threads += started;
         (void)pthread_mutex_unlock(&s->lock);
         (void)pthread_attr_destroy(&detached);
     }
     if (!started) {
-        spx_channel_give_up(channel, "the server has no room for another client");
+        spx_strangers_leave(&s->strangers, channel);
         spx_channel_close(channel);
         free(c);
         return SPX_FAIL(SPX_ENOMEM, "a thread for a client");
@@ -137,10 +223,10 @@ static spx_status start_one(serving *s, spx_channel *channel)
     return SPX_OK;
 }
 
-static void wait_below(serving *s, int64_t clients)
+static void wait_for_threads(serving *s)
 {
     (void)pthread_mutex_lock(&s->lock);
-    while (s->active >= clients) {
+    while (s->threads > 0) {
         (void)pthread_cond_wait(&s->left, &s->lock);
     }
     (void)pthread_mutex_unlock(&s->lock);
@@ -152,7 +238,6 @@ static spx_status accept_clients(serving *s, spx_listener *l, const values *v)
     spx_status st = SPX_OK;
     while (v->connections == 0 || s->connections < (uint64_t)v->connections) {
         spx_channel *channel;
-        wait_below(s, v->clients);
         st = spx_listener_accept(l, &channel);
         if (st == SPX_OK) {
             st = start_one(s, channel);
@@ -162,20 +247,24 @@ static spx_status accept_clients(serving *s, spx_listener *l, const values *v)
             break;
         }
         if (st != SPX_OK) {
-            (void)fprintf(stderr, "serve: %s\n", spx_error_message());
+            on_notice(s, spx_error_message());
             (void)nanosleep(&pause, NULL); /* no file to be had, say: not at once again */
             st = SPX_OK;
         }
     }
-    wait_below(s, 1);
+    wait_for_threads(s);
     return st;
 }
 
-static void catch_signals(void)
+static void catch_signals(bool keys)
 {
     const struct sigaction once = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     (void)sigaction(SIGINT, &once, NULL); /* a second one kills */
     (void)sigaction(SIGTERM, &once, NULL);
+    if (keys) {
+        const struct sigaction each = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        (void)sigaction(SIGHUP, &each, NULL);
+    }
 }
 
 static spx_status report(spx_cli *cli, const serving *s)
@@ -236,9 +325,12 @@ static spx_status run(spx_cli *cli, const void *options_values)
                                 .query_limit = (uint64_t)v->query_limit,
                                 .batch_limit = (uint64_t)v->batch_limit,
                                 .expire_seconds = v->expire,
-                                .name_sessions = (int)(v->clients + 1) / 2,
+                                .clients = (int)v->clients,
                                 .remove_others = v->clean};
-    serving s = {.lock = PTHREAD_MUTEX_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
+    serving s = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                 .left = PTHREAD_COND_INITIALIZER,
+                 .strangers = {.lock = PTHREAD_MUTEX_INITIALIZER},
+                 .handshake = v->handshake};
     spx_channel_options co;
     spx_listener *l = NULL;
     spx_deploy *m = NULL;
@@ -250,6 +342,10 @@ static spx_status run(spx_cli *cli, const void *options_values)
 #endif
     SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
     co.stop = &stop;
+    co.reload = &reload;
+    co.notice = on_notice;
+    co.notice_ctx = &s;
+    co.security.allow = v->allow;
     SPX_TRY(st, spx_deploy_read(&m, v->model), done);
     warn_if_open(v->model);
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
@@ -257,7 +353,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     so.memory_bytes = for_clients(v);
     SPX_TRY(st, spx_pi_server_create(&s.server, m, vault, &so), done);
     tell_of_others(v, spx_pi_server_others(s.server));
-    catch_signals();
+    catch_signals(v->pi.psk != NULL || v->pi.cert != NULL);
     SPX_TRY(st, spx_listener_open(&l, v->listen, &co), done);
     (void)fprintf(stderr, "serve: %s, listening at %.*s:%d\n", v->model,
                   (int)(strrchr(v->listen, ':') - v->listen), v->listen, spx_listener_port(l));

@@ -6,7 +6,8 @@ spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v, spx_chan
 {
     *out = (spx_channel_options){
         .security = {.psk_path = v->psk, .cert = v->cert, .key = v->key, .ca = v->ca},
-        .timeout = v->timeout};
+        .timeout = v->timeout,
+        .deadline = v->deadline};
     if (v->link != NULL && spx_link_parse(v->link, &out->link) != SPX_OK) {
         return spx_cli_usage(cli, "%s", spx_error_message());
     }

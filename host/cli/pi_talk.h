@@ -6,7 +6,7 @@
 
 typedef struct spx_pi_values {
     const char *psk, *cert, *key, *ca, *link;
-    double timeout;
+    double timeout, deadline;
 } spx_pi_values;
 
 #define SPX_PI_OPTIONS(STRUCT, FIELD)                                                              \
@@ -18,6 +18,9 @@ typedef struct spx_pi_values {
                 "who must have signed the other party's certificate, PEM"),                        \
         SPX_OPT(TIME, STRUCT, FIELD.timeout, "timeout", "TIME", "60",                              \
                 "give up when the other party is silent for so long", .min = 0.001, .max = 86400), \
+        SPX_OPT(TIME, STRUCT, FIELD.deadline, "deadline", "TIME", "1h",                            \
+                "give up when the other party only says for so long that it is busy",              \
+                .min = 0.001, .max = 1e7),                                                         \
         SPX_OPT(STRING, STRUCT, FIELD.link, "link", "L", NULL,                                     \
                 "imitate lan, wan or RATE,RTT (100Mbps,20ms); loopback only, both parties")
 

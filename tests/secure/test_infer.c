@@ -454,7 +454,7 @@ SPX_TEST(clients_are_served_at_the_same_time_each_bit_exact)
     pi_end(&w);
 }
 
-SPX_TEST(one_client_is_not_served_twice_at_a_time)
+SPX_TEST(a_newer_connection_of_a_client_takes_the_place_of_its_older)
 {
     SPX_UNUSED;
     pi_world w;
@@ -462,14 +462,22 @@ SPX_TEST(one_client_is_not_served_twice_at_a_time)
     spx_pi_client *p, *q;
     pi_begin(&w, 13, NULL);
     spx_vault *v = pi_vault(&w, "client");
-    pi_dial(&l, &w);
+    pi_dial(&l, &w); /* whose line died: it says nothing more, and does not close */
     CHECK_OK(spx_pi_client_open(&p, l.client, v, NULL));
     pi_dial(&second, &w);
-    CHECK_FAILS(SPX_EIO, spx_pi_client_open(&q, second.client, v, NULL));
-    assert_non_null(strstr(spx_error_message(), "served already"));
-    pi_hang_up(&second);
+    CHECK_OK(spx_pi_client_open(&q, second.client, v, NULL));
+    CHECK_OK(spx_pi_client_prepare(q, 1, NULL, NULL, NULL, NULL, NULL));
+    ask(&w, q, NULL);
+    assert_int_equal(pthread_join(l.thread, NULL), 0);
+    assert_int_equal(l.st, SPX_EIO);
+    assert_non_null(strstr(l.message, "newer connection"));
+    CHECK_FAILS(SPX_EIO, spx_pi_client_prepare(p, 1, NULL, NULL, NULL, NULL, NULL));
+    assert_non_null(strstr(spx_error_message(), "newer connection")); /* it is told */
     spx_pi_client_close(p);
-    pi_hang_up(&l);
+    spx_channel_close(l.client);
+    spx_pi_client_close(q);
+    pi_hang_up(&second);
+    assert_int_equal(second.st, SPX_OK);
     spx_vault_close(v);
     pi_end(&w);
 }
@@ -515,7 +523,7 @@ int main(void)
         SPX_UNIT(quotas_and_limits_are_told_to_the_client),
         SPX_UNIT(a_server_keeps_the_names_of_its_files_to_itself),
         SPX_UNIT(clients_are_served_at_the_same_time_each_bit_exact),
-        SPX_UNIT(one_client_is_not_served_twice_at_a_time),
+        SPX_UNIT(a_newer_connection_of_a_client_takes_the_place_of_its_older),
         SPX_UNIT(noise_in_place_of_a_client_is_refused_without_harm),
     };
     (void)umask(077); /* keys that others can read are refused */

@@ -556,11 +556,19 @@ spx_status spx_channel_shake(spx_channel *c)
     return SPX_OK;
 }
 
-spx_status spx_channel_check(const spx_channel *c)
+spx_status spx_channel_check(spx_channel *c)
 {
     struct pollfd f = {.fd = c->fd, .events = POLLRDHUP};
-    SPX_RETURN_IF(look(c));
-    return poll(&f, 1, 0) > 0 ? SPX_FAIL(SPX_EIO, "the other party closed the connection") : SPX_OK;
+    spx_status st = look(c);
+    if (st == SPX_OK && poll(&f, 1, 0) > 0) {
+        st = SPX_FAIL(SPX_EIO, "the other party closed the connection");
+    }
+    if (st != SPX_OK) {
+        spx_channel_hold(c); /* the pulse reads it */
+        c->broken = true;
+        (void)spx_channel_release(c, st);
+    }
+    return st;
 }
 
 void spx_channel_cut(spx_channel *c, const char *why)

@@ -124,8 +124,8 @@ void spx_channel_alive(spx_channel *c, bool on);
 /** A line for the other party's user, with the next sign of life. */
 void spx_channel_say(spx_channel *c, const char *line);
 /** Whether it is worth going on: SPX_OK; SPX_EIO (the other party closed, or spx_channel_cut),
- * SPX_EINTERRUPTED. Without waiting. */
-SPX_MUST_CHECK spx_status spx_channel_check(const spx_channel *c);
+ * SPX_EINTERRUPTED; not so: it is broken. Without waiting. */
+SPX_MUST_CHECK spx_status spx_channel_check(spx_channel *c);
 
 /** Ends what another thread does with c, soon and with this reason; the caller sees to it that c
  * is not closed meanwhile. @param why  lives as long as the program */

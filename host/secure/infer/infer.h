@@ -98,6 +98,8 @@ typedef struct spx_pi_server_options {
                               removed when one prepares, whosever it is; 0: never */
     size_t memory_bytes;   /* what all clients' work may take together; 0: no limit */
     bool remove_others;    /* remove material of other models at the start */
+    int clients;           /* served at a time, the others wait; 0: 256 */
+    int evaluations; /* computing at a time, the others wait; 0: as many as there are processors */
 } spx_pi_server_options;
 
 typedef struct spx_pi_server spx_pi_server;
@@ -122,12 +124,23 @@ typedef struct spx_pi_served {
                                               begun. Far more prepared than answered is what a
                                               client does that reads weights out of preparation */
     char client[2 * SPX_VAULT_ID_BYTES + 1]; /* hexadecimal; "" before it said */
+    uint8_t id[SPX_VAULT_ID_BYTES];          /* the same */
 } spx_pi_served;
 
 /**
- * Serves a client until it leaves. Any number of threads, a channel each. On failure the client has
- * been told as far as it listens, and what was begun is cleaned up.
+ * Waits for the client's HELLO; from then on it is a client, and spx_channel_deadline's end is
+ * lifted. On failure it has been told as far as it listens.
  */
+SPX_MUST_CHECK spx_status spx_pi_hear(spx_pi_server *s, spx_channel *c, spx_pi_served *out);
+/**
+ * Serves a client that said HELLO, until it leaves; waits for a place first. A connection that is
+ * silent for a second while others wait may lose its place, and the older of two connections of
+ * one client does. Any number of threads, a channel each. On failure the client has been told as
+ * far as it listens, and what was begun is cleaned up.
+ * @param out  as spx_pi_hear left it
+ */
+SPX_MUST_CHECK spx_status spx_pi_serve_heard(spx_pi_server *s, spx_channel *c, spx_pi_served *out);
+/** Both. */
 SPX_MUST_CHECK spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out);
 
 /* ---- the client ---- */
@@ -135,7 +148,8 @@ SPX_MUST_CHECK spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_
 typedef struct spx_pi_client spx_pi_client;
 
 /**
- * Says hello, receives the public model, agrees on what is spent.
+ * Says hello, receives the public model, agrees on what is spent. From then on the server keeps
+ * this client's place, and hears that it is there, until it is closed: do not keep one idle.
  * @param c, v  borrowed while the client lives
  * @param hash  the model that is wanted; NULL: whichever is served
  * @return SPX_OK; SPX_EINVAL (another model is served); what the channel gives; SPX_EFORMAT

@@ -194,7 +194,7 @@ spx_status spx_pi_account_enter(spx_pi_session_state *t)
     spx_pi_account *a = NULL;
     spx_status st;
     spx_pi_account_key(peer, t->client, key);
-    st = acquire(t->s, key, peer[0] != '\0' && most > 0 ? most : SPX_PI_MAX_ACTIVE + 1, &a);
+    st = acquire(t->s, key, peer[0] != '\0' && most > 0 ? most : 256 + 1, &a);
     if (st != SPX_OK) {
         if (a != NULL) {
             release(t->s, a);

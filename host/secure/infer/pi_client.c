@@ -162,6 +162,8 @@ static spx_status hello(spx_pi_client *p, const unsigned char *hash)
         return SPX_FAIL(SPX_EFORMAT, "the server claims that %llu units are spent",
                         (unsigned long long)w.spent);
     }
+    spx_channel_alive(p->channel,
+                      true); /* for as long as it is open: whatever is computed between */
     memcpy(p->server, w.server, SPX_PI_ID);
     spx_pi_owner(p->server, spx_channel_peer(p->channel), p->home);
     SPX_RETURN_IF(receive_model(p, &w));
@@ -186,8 +188,9 @@ spx_status spx_pi_client_open(spx_pi_client **out, spx_channel *c, spx_vault *v,
     return SPX_OK;
 fail:
     /* What the server did is told; what failed here may name the client's files. */
-    spx_channel_give_up(c, st == SPX_EINVAL || st == SPX_EFORMAT ? spx_error_message()
-                                                                 : "the client cannot go on");
+    spx_channel_give_up(c, st == SPX_EINVAL || st == SPX_EFORMAT || spx_channel_broken(c)
+                               ? spx_error_message()
+                               : "the client cannot go on");
     spx_pi_client_close(p);
     return st;
 }
@@ -207,6 +210,7 @@ void spx_pi_client_close(spx_pi_client *p)
     if (p == NULL) {
         return;
     }
+    spx_channel_alive(p->channel, false);
     /* Not where it failed before: the reason must stay the message of the thread. */
     if (p->plan != NULL && !spx_channel_broken(p->channel) &&
         spx_pi_client_command(p, SPX_PI_BYE, 0, NULL) == SPX_OK) {
@@ -386,7 +390,9 @@ spx_status spx_pi_client_infer(spx_pi_client *p, const uint8_t *image, int64_t *
         spx_pi_mark_add(p->channel, &mark, online);
     }
     if (st != SPX_OK && st != SPX_ENOTFOUND) {
-        spx_channel_give_up(p->channel, "the client could not go on with the query");
+        spx_channel_give_up(p->channel, spx_channel_broken(p->channel)
+                                            ? spx_error_message()
+                                            : "the client could not go on with the query");
     }
     spx_wipe(&p->unit, sizeof p->unit);
     return st;

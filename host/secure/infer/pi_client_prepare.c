@@ -345,7 +345,9 @@ done:
     batch_destroy(b);
 none:
     if (st != SPX_OK) {
-        spx_channel_give_up(p->channel, "the client could not go on preparing");
+        spx_channel_give_up(p->channel, spx_channel_broken(p->channel)
+                                            ? spx_error_message()
+                                            : "the client could not go on preparing");
     }
     spx_pi_mark_add(p->channel, &mark, cost);
     return st;

@@ -151,8 +151,9 @@ static spx_status run_relu(query *q, int relu)
         SPX_RETURN_IF(
             spx_channel_recv(q->t->channel, SPX_PI_LABELS, q->labels, c.wires * sizeof *q->labels));
         spx_ot_xor(c.wires, q->labels, keys, q->labels);
-        SPX_RETURN_IF(
-            spx_gc_evaluate(&g, q->head.start, q->labels, tables, c.table_bytes, out + c.first));
+        SPX_RETURN_IF(IN_TURN(
+            q->t, true,
+            spx_gc_evaluate(&g, q->head.start, q->labels, tables, c.table_bytes, out + c.first)));
     }
     return SPX_OK;
 }
@@ -181,8 +182,10 @@ static spx_status run_online(query *q)
         if (op->kind == SPX_DEPLOY_RELU) {
             SPX_RETURN_IF(run_relu(q, relu++));
         } else {
+            SPX_RETURN_IF(spx_pi_turn(q->t, true));
             spx_deploy_apply(m, i, op->in >= 0 ? spx_pi_share(&q->shares, op->in) : NULL,
                              spx_pi_share(&q->shares, op->out), q->shares.scratch, NULL);
+            SPX_RETURN_IF(spx_pi_turn_end(q->t, SPX_OK));
         }
     }
     return send_logits(q);

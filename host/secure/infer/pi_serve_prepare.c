@@ -150,10 +150,10 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     spx_prg_bytes(t->prg, allow.nonce, sizeof allow.nonce);
     spx_pi_session(t->said, spx_vault_id(t->s->vault), t->s->model->hash, allow.nonce, session);
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_ALLOW, &allow, sizeof allow));
-    SPX_RETURN_IF(spx_ot_receiver_create(&b->ot, session, t->prg, hello));
+    SPX_RETURN_IF(IN_TURN(t, false, spx_ot_receiver_create(&b->ot, session, t->prg, hello)));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_OT_HELLO, hello, sizeof hello));
     SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_OT_POINTS, points, sizeof points));
-    SPX_RETURN_IF(spx_ot_receiver_setup(b->ot, points, sizeof points, trees));
+    SPX_RETURN_IF(IN_TURN(t, false, spx_ot_receiver_setup(b->ot, points, sizeof points, trees)));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_OT_TREES, trees, sizeof trees));
     return spx_channel_recv(t->channel, SPX_PI_START, &b->start, sizeof b->start);
 }
@@ -189,8 +189,9 @@ static spx_status evaluate(batch *b, const spx_pi_exchange *x, uint8_t *response
     }
     st = spx_channel_recv(b->t->channel, SPX_PI_REQUEST, b->request, bytes);
     if (st == SPX_OK) {
-        st = spx_he_evaluate(x->he, b->pk[x->facts->set], weights, b->t->prg, 1, b->request, bytes,
-                             response, b->masks + x->mask, NULL);
+        st = IN_TURN(b->t, false,
+                     spx_he_evaluate(x->he, b->pk[x->facts->set], weights, b->t->prg, 1, b->request,
+                                     bytes, response, b->masks + x->mask, NULL));
     }
     free(weights);
     return st;
@@ -221,7 +222,8 @@ static spx_status receive_chunk(batch *b, spx_vault_writer *w, const spx_pi_chun
                                 uint8_t *choices)
 {
     spx_channel *channel = b->t->channel;
-    SPX_RETURN_IF(spx_ot_receiver_extend(b->ot, c->wires, b->drawn, b->keys, b->message));
+    SPX_RETURN_IF(IN_TURN(b->t, false,
+                          spx_ot_receiver_extend(b->ot, c->wires, b->drawn, b->keys, b->message)));
     memcpy(choices, b->drawn, c->wires / 8);
     SPX_RETURN_IF(spx_channel_send(channel, SPX_PI_EXTEND, b->message, spx_ot_bytes(c->wires)));
     SPX_RETURN_IF(spx_channel_recv(channel, SPX_PI_TABLES, b->message, c->table_bytes));

@@ -48,6 +48,7 @@ spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m, spx_va
     s->model = m;
     s->vault = v;
     s->options = *o;
+    SPX_TRY(st, spx_pi_queue_init(&s->queue, o), fail);
     SPX_TRY(st, spx_pi_plan_create(&s->plan, m), fail);
     SPX_TRY(st, spx_deploy_encode_public(m, &s->public_data, &s->public_bytes), fail);
     SPX_TRY(st, plan_memory(s), fail);
@@ -68,46 +69,12 @@ void spx_pi_server_destroy(spx_pi_server *s)
         spx_pi_budget_clear(&s->budget);
         spx_pi_plan_destroy(s->plan);
         spx_free(s->public_data);
+        spx_pi_queue_clear(&s->queue);
         (void)pthread_mutex_destroy(&s->lock);
         (void)pthread_mutex_destroy(&s->record);
         (void)pthread_mutex_destroy(&s->sweep);
         free(s);
     }
-}
-
-/* ---- one connection per client ---- */
-
-static spx_status enter(spx_pi_session_state *t)
-{
-    spx_pi_server *s = t->s;
-    spx_status st = SPX_OK;
-    (void)pthread_mutex_lock(&s->lock);
-    for (int i = 0; i < s->n_active && st == SPX_OK; i++) {
-        if (memcmp(s->active[i], t->client, SPX_PI_ID) == 0) {
-            st = SPX_FAIL(SPX_EINVAL, "this client is being served already");
-        }
-    }
-    if (st == SPX_OK && s->n_active == SPX_PI_MAX_ACTIVE) {
-        st = SPX_FAIL(SPX_EINVAL, "the server is busy with %d clients", SPX_PI_MAX_ACTIVE);
-    }
-    if (st == SPX_OK) {
-        memcpy(s->active[s->n_active++], t->client, SPX_PI_ID);
-    }
-    (void)pthread_mutex_unlock(&s->lock);
-    return st;
-}
-
-static void leave(spx_pi_session_state *t)
-{
-    spx_pi_server *s = t->s;
-    (void)pthread_mutex_lock(&s->lock);
-    for (int i = 0; i < s->n_active; i++) {
-        if (memcmp(s->active[i], t->client, SPX_PI_ID) == 0) {
-            memmove(s->active[i], s->active[--s->n_active], SPX_PI_ID);
-            break;
-        }
-    }
-    (void)pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- the ledger ---- */
@@ -176,11 +143,11 @@ static bool all_zero(const uint8_t *p, size_t n)
     return any == 0;
 }
 
-static spx_status greet(spx_pi_session_state *t)
+static spx_status greet(const spx_pi_server *s, spx_channel *c, spx_pi_served *out)
 {
-    const spx_deploy *m = t->s->model;
+    const spx_deploy *m = s->model;
     spx_pi_hello h;
-    SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_HELLO, &h, sizeof h));
+    SPX_RETURN_IF(spx_channel_recv(c, SPX_PI_HELLO, &h, sizeof h));
     if (h.magic != SPX_PI_MAGIC) {
         return SPX_FAIL(SPX_EFORMAT, "this is not the protocol of private inference");
     }
@@ -191,9 +158,8 @@ static spx_status greet(spx_pi_session_state *t)
     if (!all_zero(h.model, SPX_PI_HASH) && memcmp(h.model, m->hash, SPX_PI_HASH) != 0) {
         return SPX_FAIL(SPX_EINVAL, "another model is served here than the one asked for");
     }
-    memcpy(t->said, h.client, SPX_PI_ID);
-    spx_pi_owner(t->said, spx_channel_peer(t->channel), t->client);
-    (void)sodium_bin2hex(t->served->client, sizeof t->served->client, t->said, SPX_PI_ID);
+    memcpy(out->id, h.client, SPX_PI_ID);
+    (void)sodium_bin2hex(out->client, sizeof out->client, h.client, SPX_PI_ID);
     return SPX_OK;
 }
 
@@ -247,30 +213,56 @@ static spx_status converse(spx_pi_session_state *t)
     }
 }
 
-spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
+/* What the client did or asked is told, and why it was cut off; what failed here may name the
+ * server's files. */
+static spx_status part(spx_channel *c, spx_status st)
+{
+    if (st != SPX_OK) {
+        spx_channel_give_up(c, st == SPX_EINVAL || st == SPX_EFORMAT || spx_channel_broken(c)
+                                   ? spx_error_message()
+                                   : "the server cannot go on; its log says why");
+    }
+    return st;
+}
+
+spx_status spx_pi_hear(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
+{
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    st = greet(s, c, out);
+    if (st == SPX_OK) {
+        spx_channel_deadline(c, 0);
+    }
+    return part(c, st);
+}
+
+spx_status spx_pi_serve_heard(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
 {
     spx_pi_session_state t = {.s = s, .channel = c, .served = out};
     void *memory;
     spx_status st;
-    memset(out, 0, sizeof *out);
+    memcpy(t.said, out->id, SPX_PI_ID);
+    spx_pi_owner(t.said, spx_channel_peer(c), t.client);
+    spx_channel_alive(c, true);
     SPX_TRY(st, spx_secret_alloc(&memory, sizeof *t.prg), done);
     t.prg = memory;
     SPX_TRY(st, spx_prg_init(t.prg), done);
-    SPX_TRY(st, greet(&t), done);
-    SPX_TRY(st, enter(&t), done);
+    SPX_TRY(st, spx_pi_enter(&t), done);
     st = spx_pi_account_enter(&t);
     if (st == SPX_OK) {
         st = converse(&t);
         spx_pi_account_leave(&t);
     }
-    leave(&t);
+    spx_pi_leave(&t);
 done:
-    if (st != SPX_OK) {
-        /* What the client did or asked is told; what failed here may name the server's files. */
-        spx_channel_give_up(c, st == SPX_EINVAL || st == SPX_EFORMAT
-                                   ? spx_error_message()
-                                   : "the server cannot go on; its log says why");
-    }
+    st = part(c, st);
+    spx_channel_alive(c, false);
     spx_secret_free(t.prg);
     return st;
+}
+
+spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
+{
+    SPX_RETURN_IF(spx_pi_hear(s, c, out));
+    return spx_pi_serve_heard(s, c, out);
 }

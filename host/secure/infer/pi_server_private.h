@@ -13,7 +13,6 @@ typedef struct spx_pi_ledger {
     char peer[128];    /* the authenticated name the client came with */
 } spx_pi_ledger;
 
-#define SPX_PI_MAX_ACTIVE 256
 #define SPX_PI_IDENTITIES 64
 #define SPX_PI_WAIT 10.0 /* seconds for which a client waits for memory that others hold */
 
@@ -43,6 +42,15 @@ typedef struct spx_pi_account {
     spx_pi_tally tally;
     uint64_t being_made; /* bytes of preparations going on */
 } spx_pi_account;
+/* Connections that said HELLO, in order of arrival, and the evaluations that run (pi_queue.c). */
+typedef struct spx_pi_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    bool made;
+    int places, turns, busy; /* clients served at a time; evaluations at a time, and now */
+    uint64_t tickets;
+    struct spx_pi_session_state *first;
+} spx_pi_queue;
 
 struct spx_pi_server {
     const spx_deploy *model;
@@ -63,10 +71,9 @@ struct spx_pi_server {
     pthread_mutex_t sweep; /* held while old material is looked for */
     double swept;
 
-    pthread_mutex_t lock; /* of `accounts` and `active`; never held over files */
+    pthread_mutex_t lock; /* of `accounts`; never held over files */
     spx_pi_account *accounts;
-    uint8_t active[SPX_PI_MAX_ACTIVE][SPX_PI_ID]; /* clients being served */
-    int n_active;
+    spx_pi_queue queue;
 };
 
 /* One connection. */
@@ -81,7 +88,26 @@ typedef struct spx_pi_session_state {
     spx_prg *prg; /* in memory for secrets */
     bool known;   /* the ledger is in the vault */
     spx_pi_served *served;
+    /* under the queue's lock */
+    struct spx_pi_session_state *next;
+    bool inside, held_up; /* has a place; cannot have one, even if there is one */
+    bool online;
+    uint64_t ticket; /* waits for a turn; 0: does not */
 } spx_pi_session_state;
+
+SPX_MUST_CHECK spx_status spx_pi_queue_init(spx_pi_queue *q, const spx_pi_server_options *o);
+void spx_pi_queue_clear(spx_pi_queue *q);
+/** Waits for a place; an older connection of the same client loses its own. @return SPX_OK (leave
+ * afterwards), SPX_EINVAL (the client is told why), what spx_channel_check gives */
+SPX_MUST_CHECK spx_status spx_pi_enter(spx_pi_session_state *t);
+void spx_pi_leave(spx_pi_session_state *t);
+/** Waits for a turn to compute, first come, first served, but online phases first. Nothing may be
+ * received while one has it. @return SPX_OK (end it afterwards), what spx_channel_check gives */
+SPX_MUST_CHECK spx_status spx_pi_turn(spx_pi_session_state *t, bool online);
+spx_status spx_pi_turn_end(spx_pi_session_state *t, spx_status st); /* returns st */
+/* What expr comes to, within a turn of t's. */
+#define IN_TURN(t, online, expr)                                                                   \
+    (spx_pi_turn((t), (online)) != SPX_OK ? SPX_EIO : spx_pi_turn_end((t), (expr)))
 
 SPX_MUST_CHECK spx_status spx_pi_ledger_put(spx_pi_session_state *t);
 
