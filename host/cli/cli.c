@@ -220,7 +220,7 @@ static spx_status parse_args(spx_cli *cli, int argc, char **argv)
             cli->usage_error = true;
             return SPX_EINVAL;
         }
-        cli->given[index] = 1;
+        cli->given[index] = SPX_GIVEN_TYPED;
     }
     cli->args = (const char *const *)argv;
     return SPX_OK;
@@ -242,7 +242,7 @@ static spx_status check_args(spx_cli *cli)
     if (cli->arg_count > c->max_args) {
         return spx_cli_usage(cli, "unexpected operand '%s'", cli->args[c->max_args]);
     }
-    return SPX_OK;
+    return spx_options_check_needs(cli);
 }
 
 /* One line on stderr, whatever is in the names it quotes: control characters become '?'. */

@@ -64,6 +64,19 @@ typedef struct spx_option {
     char letter;    /* short form, 0 for none */
 } spx_option;
 
+/**
+ * Options that mean nothing unless a condition holds. One that is typed all the same is a usage
+ * error; a configuration file may hold it, since it serves a whole project.
+ */
+typedef struct spx_need {
+    const char *options; /* names with blanks between; after '^': all of the command's but these */
+    /**
+     * Alternatives with '|' between: "data" is set (not absent, false, 0 or empty), "schedule=step"
+     * has that value, "operands" are there, "operands=folder" begin so. After '!': none holds.
+     */
+    const char *condition;
+} spx_need;
+
 /* Field types by option type; SPX_OPT refuses to compile where the field has another one. */
 #define SPX_CTYPE_FLAG bool
 #define SPX_CTYPE_INT int64_t
@@ -107,7 +120,7 @@ typedef struct spx_cli {
     bool help;
     /* Private to cli.c and options.c. */
     void *values;
-    unsigned char *given; /* per option, commons first */
+    unsigned char *given; /* per option, commons first: from where */
     char **owned;         /* texts read from the configuration file */
     size_t owned_count;
     bool usage_error;
@@ -120,6 +133,7 @@ struct spx_command {
     const char *summary;       /* one line */
     const char *example;       /* one whole command line */
     const spx_option *options; /* or NULL */
+    const spx_need *needs;     /* or NULL; ends with {0} */
     size_t values_size;        /* sizeof the values struct the options point into */
     size_t min_args, max_args; /* operands */
     /**

@@ -327,6 +327,8 @@ static const spx_option pack_options[] = {
             .min = 0, .max = 0.9),
     {0}};
 
+static const spx_need pack_needs[] = {{"held-out", "operands=folder"}, {0}};
+
 static const spx_option preview_options[] = {
     SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the picture to write (.png)",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
@@ -344,6 +346,7 @@ static const spx_command cmd_pack = {
         "x_train, y_train, x_test, y_test).",
     .example = "sphynx data pack fashion-mnist /usr/share/datasets/fashion-mnist -o fashion.h5",
     .options = pack_options,
+    .needs = pack_needs,
     .values_size = sizeof(values),
     .min_args = 2,
     .max_args = 2,

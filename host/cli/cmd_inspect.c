@@ -26,17 +26,13 @@ static const spx_option options[] = {
             .flags = SPX_OPT_TRANSIENT),
     {0}};
 
+static const spx_need needs[] = {
+    {"genotype init-channels layers reduce-at input classes", "!model"}, {0}};
+
 /* images: to be cleared */
-static spx_status of_model(spx_cli *cli, const char *path, spx_genotype *g, spx_final_config *c,
+static spx_status of_model(const char *path, spx_genotype *g, spx_final_config *c,
                            spx_preprocess *images)
 {
-    static const char *const excluded[] = {"genotype",  "init-channels", "layers",
-                                           "reduce-at", "input",         "classes"};
-    for (size_t i = 0; i < sizeof excluded / sizeof excluded[0]; i++) {
-        if (spx_cli_given(cli, excluded[i])) {
-            return spx_cli_usage(cli, "--model already says --%s", excluded[i]);
-        }
-    }
     spx_model m;
     SPX_RETURN_IF(spx_model_open(&m, path));
     *g = m.spec.genotype;
@@ -127,7 +123,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_preprocess images = {0};
     spx_status st;
     SPX_TRY(st,
-            v->model != NULL ? of_model(cli, v->model, &g, &c, &images)
+            v->model != NULL ? of_model(v->model, &g, &c, &images)
                              : spx_net_config(cli, &v->net, &g, &c),
             end);
     SPX_TRY(st, spx_net_audit(&audit, &g, &c), end);
@@ -153,6 +149,7 @@ const spx_command spx_cmd_inspect = {
     .example = "sphynx inspect --init-channels 5 --layers 10 --reduce-at 0,5 --input 3x32x32 "
                "--classes 100 --svg cells.svg",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .run = run,
 };

@@ -31,6 +31,9 @@ static const spx_option options[] = {
     SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
+static const spx_need needs[] = {
+    {"data", "!operands"}, {"index allow-changed", "data"}, {"resize", "operands"}, {0}};
+
 /* One network and the buffers a prediction needs. */
 typedef struct predictor {
     const spx_model *m;
@@ -231,14 +234,13 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_model m = {0};
     spx_status st;
     size_t i;
-    if ((v->data != NULL) == (cli->arg_count > 0) ||
-        (v->data == NULL && spx_cli_given(cli, "index"))) {
+    if (v->data == NULL && cli->arg_count == 0) {
         json_decref(answers);
         return spx_cli_usage(cli, "either image files or --data with --index");
     }
     SPX_TRY(st, spx_model_open(&m, v->model), end);
     SPX_TRY(st, predictor_init(&p, cli, &m), end);
-    if (v->data != NULL) {
+    if (cli->arg_count == 0) {
         SPX_TRY(st, predict_packed(&p, v, answers), end);
     }
     if (cli->arg_count > 0 && !v->resize) {
@@ -276,6 +278,7 @@ const spx_command spx_cmd_predict = {.name = "predict",
                                      .example =
                                          "sphynx predict --model runs/train/model.h5 shoe.png",
                                      .options = options,
+                                     .needs = needs,
                                      .values_size = sizeof(values),
                                      .max_args = SIZE_MAX,
                                      .run = run};

@@ -46,6 +46,11 @@ static const spx_option options[] = {
     SPX_PI_OPTIONS(values, pi),
     {0}};
 
+static const spx_need needs[] = {{"index allow-changed", "data"},
+                                 {"resize", "image|operands"},
+                                 {"verify", "image|data|operands"},
+                                 {0}};
+
 /* Images to ask about, in the model's shape. */
 typedef struct asking {
     spx_preprocess takes; /* what the model says it takes */
@@ -396,6 +401,7 @@ const spx_command spx_cmd_query = {
     .summary = "Asks a server about images without showing them to it.",
     .example = "sphynx query --connect localhost:7465 --data fashion.h5 --index 0,1",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .max_args = SIZE_MAX,
     .run = run};

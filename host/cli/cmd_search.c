@@ -52,6 +52,11 @@ static const spx_option options[] = {
             "begin with the weights and alphas of a checkpoint", .flags = SPX_OPT_PATH),
     {0}};
 
+static const spx_need needs[] = {{"^ random out resume allow-changed", "!random"},
+                                 {"published-hessian", "order=2"},
+                                 {"allow-changed", "resume"},
+                                 {0}};
+
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_search_options *o)
 {
     *o = (spx_search_options){
@@ -186,5 +191,6 @@ const spx_command spx_cmd_search = {
     .summary = "Searches a genotype: weights and alphas in turns, on two halves of a training set.",
     .example = "sphynx search --data cifar10.h5 --init-channels 16 --layers 8 --out runs/search",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .run = run};

@@ -69,6 +69,12 @@ static const spx_option options[] = {
             "begin with the weights of a model", .flags = SPX_OPT_PATH),
     {0}};
 
+static const spx_need needs[] = {{"milestones lr-factor", "schedule=step"},
+                                 {"lr-min", "schedule=cosine|schedule=cosine-steps"},
+                                 {"init-channels layers reduce-at", "!plan"},
+                                 {"allow-changed", "resume|init-from"},
+                                 {0}};
+
 #define PLAN_BYTES ((size_t)1 << 20)
 
 static spx_status read_json(const char *path, json_t **out)
@@ -131,10 +137,6 @@ static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
     int64_t relus = 0;
     spx_status st;
     if (v->plan != NULL) {
-        if (spx_cli_given(cli, "init-channels") || spx_cli_given(cli, "layers") ||
-            spx_cli_given(cli, "reduce-at")) {
-            return spx_cli_usage(cli, "--plan already gives channels, layers and reductions");
-        }
         SPX_RETURN_IF(read_json(v->plan, &plan));
         st = parse_plan(v->plan, plan, f, &relus);
         json_decref(plan);
@@ -289,5 +291,6 @@ const spx_command spx_cmd_train = {
     .example = "sphynx train --data cifar100.h5 --genotype runs/search/genotype.json "
                "--init-channels 5 --layers 10 --reduce-at 0,5 --out runs/train",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .run = run};

@@ -84,7 +84,7 @@ static spx_status take(loader *l, const char *name, const char *value)
     }
     o = spx_option_at(l->cli, index, &field);
     SPX_RETURN_IF(keep_text(l->cli, value, &kept));
-    l->cli->given[index] = 1;
+    l->cli->given[index] = SPX_GIVEN_CONFIG;
     return spx_option_parse(o, kept, field) == SPX_OK
                ? SPX_OK
                : spx_fail_context(SPX_EINVAL, "%s:%d", l->path, l->line);

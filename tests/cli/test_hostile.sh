@@ -74,10 +74,14 @@ refused 2 'unknown command' $'\r\n'
 refused 2 'unknown option' inspect $'--two\nlines'
 
 for name in 'a;b' $'a\nb' ' a' "$(printf '%190s' x | tr ' ' x)"; do
-    check "a run of such a name" 0 "$sphynx" search --random --data "$name" --out work/run
-    rm -r work/run
+    jq -nr --arg name "$name" '"data = \($name | tojson)"' >work/name.ini
+    check "a run of such a name" 0 "$sphynx" search --random --config work/name.ini --out work/run
+    grep -q "^data = " work/run/config.ini || fail "a run of such a name records it"
+    rm -r work/*
 done
-refused 1 'data: not UTF-8' search --random --data $'\377.h5' --out work/run
+cp pack.h5 work/$'\377.h5'
+refused 1 'data: not UTF-8' search --data work/$'\377.h5' --out work/run
+rm work/*
 
 # What JSON cannot hold of a name it shows as '?'.
 base64 -d >work/$'\375.png' <<'PNG'
@@ -106,7 +110,7 @@ refused 1 'sides of' data preview pack.h5 -o work/grid.png --columns 1000
 
 # ---- files that are not what they should be ----
 for file in folder /dev/zero; do
-    refused 1 'a (folder|device); expected a file' inspect --model "$file"
+    refused 1 'a device; expected a file|no model.h5' inspect --model "$file"
     refused 1 'a (folder|device); expected a file' inspect --genotype "$file"
     refused 1 'a (folder|device); expected a file' inspect --config "$file"
     refused 1 'a (folder|device); expected a file' data check "$file"

@@ -37,6 +37,45 @@ one_line "no command"
 check "unknown command" 2 "$sphynx" dance
 one_line "unknown command"
 
+# An option that means nothing beside the others is refused, and says what it needs: EXPECTED|LINE.
+# A configuration file may hold it, since it serves a whole project.
+no=$OUT/absent
+while IFS='|' read -r expected line; do
+    read -ra words <<<"${line//@/$no}"
+    check "$line" 2 "$sphynx" "${words[@]}"
+    one_line "$line"
+    has stderr "$expected" "$line"
+done <<'END'
+order means nothing with --random|search --random --out @ --order 1
+data means nothing with --random|search --random --out @ --data @
+max-steps means nothing with --random|search --random --out @ --max-steps 3
+published-hessian needs --order 2|search --data @ --out @ --order 1 --published-hessian
+allow-changed needs --resume |search --data @ --out @ --allow-changed
+milestones needs --schedule step|train --data @ --out @ --milestones 3
+lr-factor needs --schedule step|train --data @ --out @ --schedule cosine-steps --lr-factor 0.1
+lr-min needs --schedule cosine or --sch|train --data @ --out @ --schedule step --lr-min 0
+layers means nothing with --plan|train --data @ --out @ --plan @ --layers 3
+allow-changed needs --resume or --init-from|train --data @ --out @ --allow-changed
+index needs --data|query --connect localhost:1 --index 3 a.png
+allow-changed needs --data|query --connect localhost:1 --allow-changed a.png
+resize needs --image or .IMAGE.png|query --connect localhost:1 --data @ --resize
+verify needs --image or --data or .IMAGE|query --connect localhost:1 --prepare 3 --verify @
+data means nothing with .IMAGE.png|predict --model @ --data @ a.png
+index needs --data|predict --model @ --index 3 a.png
+resize needs .IMAGE.png|predict --model @ --data @ --resize
+classes means nothing with --model|inspect --model @ --classes 3
+held-out needs operands folder|data pack mnist @ -o @ --held-out 0.2
+END
+printf 'milestones = 3\nlr-factor = 0.5\nallow-changed = true\n' >"$OUT/project.ini"
+check "needs of a configuration" 1 "$sphynx" train --data "$no" --out "$no" \
+    --config "$OUT/project.ini"
+has stderr 'absent: No such file' "needs of a configuration"
+printf 'data = x.h5\norder = 1\npublished-hessian = true\n' >"$OUT/project.ini"
+check "needs of a configuration" 0 "$sphynx" search --random --out "$OUT/run" \
+    --config "$OUT/project.ini"
+check "a flag switched off" 1 "$sphynx" search --data "$no" --out "$no" --order 1 \
+    --no-published-hessian
+
 check "doctor" 0 "$sphynx" doctor --json
 has stdout '"isa": "(portable|avx2|avx512vl)"' "doctor --json"
 SPHYNX_ISA=portable check "doctor, portable" 0 "$sphynx" doctor --json

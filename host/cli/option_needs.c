@@ -1,0 +1,123 @@
+/* Which options mean nothing without, or beside, another: spx_command.needs. */
+#include "host/cli/options_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Whether the word is one of the list's, which stand between blanks. */
+static bool lists(const char *list, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *at = list + strspn(list, "^ "); *at != '\0'; at += strspn(at, " ")) {
+        const size_t length = strcspn(at, " ");
+        if (length == n && memcmp(at, word, n) == 0) {
+            return true;
+        }
+        at += length;
+    }
+    return false;
+}
+
+/* How a value would be typed, in `room` bytes or where it lies; NULL for what is not set: absent,
+ * off, 0 or empty. The first operand for "operands". */
+static const char *typed(const spx_cli *cli, const char *name, char *text, size_t room)
+{
+    void *field;
+    size_t index;
+    json_t *value;
+    bool is_set;
+    if (strcmp(name, "operands") == 0) {
+        return cli->arg_count > 0 ? cli->args[0] : NULL;
+    }
+    if (!spx_option_find(cli, name, &index)) {
+        assert(!"a need names no option");
+        return NULL;
+    }
+    const spx_option *o = spx_option_at(cli, index, &field);
+    if (o->type == SPX_OPT_STRING) { /* JSON holds only UTF-8 */
+        return *(const char *const *)field;
+    }
+    value = spx_option_json(o, field);
+    is_set = json_is_string(value) || json_is_true(value) || json_array_size(value) > 0 ||
+             (json_is_number(value) && json_number_value(value) != 0);
+    if (json_is_string(value)) {
+        (void)snprintf(text, room, "%s", json_string_value(value));
+    } else {
+        (void)snprintf(text, room, "%lld", (long long)json_integer_value(value));
+    }
+    json_decref(value);
+    return is_set ? text : NULL;
+}
+
+/* One alternative, n bytes: "option" or "option=value". */
+static bool holds_one(const spx_cli *cli, const char *condition, size_t n)
+{
+    char name[64], room[64];
+    const char *equals = memchr(condition, '=', n), *text;
+    const size_t length = equals != NULL ? (size_t)(equals - condition) : n;
+    (void)snprintf(name, sizeof name, "%.*s", (int)length, condition);
+    text = typed(cli, name, room, sizeof room);
+    return text != NULL && (equals == NULL || (strlen(text) == n - length - 1 &&
+                                               memcmp(text, equals + 1, n - length - 1) == 0));
+}
+
+static bool holds(const spx_cli *cli, const char *condition)
+{
+    const bool none = condition[0] == '!';
+    const char *at = condition + none;
+    for (;; at++) {
+        const size_t n = strcspn(at, "|");
+        if (holds_one(cli, at, n)) {
+            return !none;
+        }
+        at += n;
+        if (*at == '\0') {
+            return none;
+        }
+    }
+}
+
+/* "schedule=cosine|operands" as a user writes it: "--schedule cosine or IMAGE.png". */
+static void tell(const spx_cli *cli, const char *condition, char *text, size_t room)
+{
+    size_t used = 0;
+    for (const char *at = condition + (condition[0] == '!'); *at != '\0' && used < room;) {
+        const size_t n = strcspn(at, "|"), length = strcspn(at, "|=");
+        const bool operands = length == 8 && memcmp(at, "operands", length) == 0;
+        used += operands && length == n
+                    ? (size_t)snprintf(text + used, room - used, "%s%s", used > 0 ? " or " : "",
+                                       cli->command->args)
+                    : (size_t)snprintf(text + used, room - used, "%s%s%.*s%s%.*s",
+                                       used > 0 ? " or " : "", operands ? "" : "--", (int)length,
+                                       at, length < n ? " " : "",
+                                       length < n ? (int)(n - length - 1) : 0, at + length + 1);
+        at += n + (at[n] == '|');
+    }
+}
+
+spx_status spx_options_check_needs(spx_cli *cli)
+{
+    const spx_option *o;
+    void *field;
+    size_t first = 0; /* commons belong to every command */
+    while (spx_common_options[first].name != NULL) {
+        first++;
+    }
+    for (const spx_need *need = cli->command->needs; need != NULL && need->options != NULL;
+         need++) {
+        const bool but = need->options[0] == '^';
+        const bool met = holds(cli, need->condition);
+        for (size_t i = first; !met && (o = spx_option_at(cli, i, &field)) != NULL; i++) {
+            const bool off = o->type == SPX_OPT_FLAG && !*(const bool *)field;
+            if (cli->given[i] == SPX_GIVEN_TYPED && !off && lists(need->options, o->name) != but) {
+                char what[256];
+                tell(cli, need->condition, what, sizeof what);
+                return spx_cli_usage(cli, "--%s %s %s", o->name,
+                                     need->condition[0] == '!' ? "means nothing with" : "needs",
+                                     what);
+            }
+        }
+    }
+    return SPX_OK;
+}
