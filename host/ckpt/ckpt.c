@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L /* link */
+#define _POSIX_C_SOURCE 200809L /* link, S_ISDIR */
 #include "host/ckpt/ckpt.h"
 
 #include "kernels/base/alloc.h"
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char format_name[] = "sphynx-model";
@@ -172,15 +173,18 @@ static spx_status check_format(const spx_h5 *f)
 {
     int64_t schema = 0;
     char *format = NULL;
-    bool ours;
+    bool ours, deployed;
     if (!spx_h5_has_attr(f, "", "format")) {
         return SPX_FAIL(SPX_EFORMAT, "%s: no checkpoint or model of sphynx", spx_h5_name(f));
     }
     SPX_RETURN_IF(spx_h5_read_text(f, "", "format", &format));
     ours = strcmp(format, format_name) == 0;
+    deployed = strcmp(format, "sphynx-deployed") == 0;
     spx_free(format);
     if (!ours) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: no checkpoint or model of sphynx", spx_h5_name(f));
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s", spx_h5_name(f),
+                        deployed ? "a deployed model; what it was exported from is wanted here"
+                                 : "no checkpoint or model of sphynx");
     }
     SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I64, &schema, 1, NULL));
     if (schema != SPX_CKPT_SCHEMA) {
@@ -190,11 +194,38 @@ static spx_status check_format(const spx_h5 *f)
     return SPX_OK;
 }
 
+spx_status spx_ckpt_path(const char *given, char *path, size_t room)
+{
+    static const char *const names[] = {"/model.h5", "/last.h5"};
+    struct stat s;
+    if (strlen(given) + 16 > room) {
+        return SPX_FAIL(SPX_EINVAL, "%.80s...: the path is too long", given);
+    }
+    (void)snprintf(path, room, "%s", given);
+    if (stat(given, &s) != 0 || !S_ISDIR(s.st_mode)) {
+        return SPX_OK;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(path, room, "%s%s", given, names[i]);
+        if (stat(path, &s) == 0) {
+            return SPX_OK;
+        }
+    }
+    return SPX_FAIL(SPX_ENOTFOUND, "%s: no model.h5 and no last.h5 in this folder", given);
+}
+
 spx_status spx_ckpt_open(spx_ckpt *out, const char *path)
 {
-    spx_status st;
+    spx_h5 *f;
     memset(out, 0, sizeof *out);
-    SPX_RETURN_IF(spx_h5_open(&out->file, path, SPX_H5_CHECKED));
+    SPX_RETURN_IF(spx_h5_open(&f, path, SPX_H5_CHECKED));
+    return spx_ckpt_take(out, f);
+}
+
+spx_status spx_ckpt_take(spx_ckpt *out, spx_h5 *file)
+{
+    spx_status st;
+    *out = (spx_ckpt){.file = file};
     SPX_TRY(st, check_format(out->file), fail);
     SPX_TRY(st, read_meta(out), fail);
     return SPX_OK;

@@ -43,10 +43,19 @@ typedef struct spx_ckpt {
 } spx_ckpt;
 
 /**
+ * Where a model or checkpoint is: a folder stands for model.h5 in it, or last.h5 where its run is
+ * not finished, or was a search.
+ * @return SPX_OK, SPX_EINVAL (longer than room), SPX_ENOTFOUND (a folder with neither)
+ */
+SPX_MUST_CHECK spx_status spx_ckpt_path(const char *given, char *path, size_t room);
+
+/**
  * Opens path, its checksum verified before it is parsed.
  * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT (checksum, format, schema, meta), SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_ckpt_open(spx_ckpt *out, const char *path);
+/** The same of an open file, which is taken over, also on failure. */
+SPX_MUST_CHECK spx_status spx_ckpt_take(spx_ckpt *out, spx_h5 *file);
 /**
  * The same for going on with a run: where path is missing or damaged, path + ".prev" is opened, and
  * a damaged file is renamed to path + ".damaged", so that the next save keeps the good one.

@@ -153,46 +153,25 @@ end:
     return st;
 }
 
-static spx_status run_deployed(spx_cli *cli, const values *v, spx_split split)
+static spx_status run_deployed(spx_cli *cli, const values *v, const spx_deploy *m, spx_pack *pack,
+                               spx_split split, spx_metrics *out)
 {
-    spx_deploy *m = NULL;
-    spx_pack *pack = NULL;
-    spx_metrics metrics;
-    spx_status st;
-    SPX_TRY(st, spx_deploy_read(&m, v->model), end);
-    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD(split)), end);
-    SPX_TRY(st, fit_deployed(m, pack, v), end);
-    SPX_TRY(st, evaluate_deployed(cli, m, pack, &pack->split[split], (size_t)v->batch, &metrics),
-            end);
-    st = print_result(cli, &metrics);
-end:
-    spx_pack_close(pack);
-    spx_deploy_destroy(m);
-    return st;
+    SPX_RETURN_IF(fit_deployed(m, pack, v));
+    return evaluate_deployed(cli, m, pack, &pack->split[split], (size_t)v->batch, out);
 }
 
 /* ---- float models ---- */
 
-static spx_status run_float(spx_cli *cli, const values *v, spx_split split)
+static spx_status run_float(spx_cli *cli, const values *v, const spx_model *m, spx_pack *pack,
+                            spx_split split, spx_metrics *out)
 {
-    spx_model m = {0};
-    spx_pack *pack = NULL;
+    const int64_t images = (int64_t)pack->split[split].count;
     evaluation e = {0};
-    spx_metrics metrics;
-    int64_t batch = v->batch;
     spx_status st;
-    SPX_TRY(st, spx_model_open(&m, v->model), end);
-    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD(split)), end);
-    SPX_TRY(st, fit(&m, pack, v), end);
-    if (batch > (int64_t)pack->split[split].count) {
-        batch = (int64_t)pack->split[split].count; /* rows beyond would be computed for nothing */
-    }
-    SPX_TRY(st, evaluate(&e, cli, &m, pack, split, batch, &metrics), end);
-    st = print_result(cli, &metrics);
-end:
+    SPX_RETURN_IF(fit(m, pack, v));
+    /* rows beyond would be computed for nothing */
+    st = evaluate(&e, cli, m, pack, split, v->batch > images ? images : v->batch, out);
     evaluation_clear(&e);
-    spx_pack_close(pack);
-    spx_model_close(&m);
     return st;
 }
 
@@ -201,9 +180,27 @@ static spx_status run(spx_cli *cli, const void *options_values)
     enum { AUTO, FLOAT, INTEGER };
     const values *v = options_values;
     const spx_split split = v->split == 0 ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
-    const bool deployed = v->executor != FLOAT && spx_deploy_is_file(v->model);
-    return deployed || v->executor == INTEGER ? run_deployed(cli, v, split)
-                                              : run_float(cli, v, split);
+    spx_model m = {0};
+    spx_deploy *deployed = NULL;
+    spx_pack *pack = NULL;
+    spx_metrics metrics;
+    spx_status st;
+    SPX_TRY(st,
+            v->executor == AUTO    ? spx_model_open_any(&m, &deployed, v->model)
+            : v->executor == FLOAT ? spx_model_open(&m, v->model)
+                                   : spx_deploy_read(&deployed, v->model),
+            end);
+    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD(split)), end);
+    SPX_TRY(st,
+            deployed != NULL ? run_deployed(cli, v, deployed, pack, split, &metrics)
+                             : run_float(cli, v, &m, pack, split, &metrics),
+            end);
+    st = print_result(cli, &metrics);
+end:
+    spx_pack_close(pack);
+    spx_deploy_destroy(deployed);
+    spx_model_close(&m);
+    return st;
 }
 
 const spx_command spx_cmd_eval = {

@@ -132,7 +132,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
                                   .images = v->calibration,
                                   .show = show,
                                   .ctx = &t};
-    SPX_TRY(st, spx_model_path(v->model, path, sizeof path), end);
+    SPX_TRY(st, spx_ckpt_path(v->model, path, sizeof path), end);
     SPX_TRY(st, spx_model_open(&m, path), end);
     SPX_TRY(st, data_path(v, &m, &data), end);
     SPX_TRY(st, spx_pack_open(&pack, data, SPX_PACK_LOAD(SPX_SPLIT_TRAIN)), end);

@@ -29,24 +29,20 @@ static const spx_option options[] = {
 static const spx_need needs[] = {
     {"genotype init-channels layers reduce-at input classes", "!model"}, {0}};
 
-/* images: to be cleared */
-static spx_status of_model(const char *path, spx_genotype *g, spx_final_config *c,
-                           spx_preprocess *images)
+/* images: taken over from m */
+static void of_model(spx_model *m, spx_genotype *g, spx_final_config *c, spx_preprocess *images)
 {
-    spx_model m;
-    SPX_RETURN_IF(spx_model_open(&m, path));
-    *g = m.spec.genotype;
+    const spx_final_spec *s = &m->spec;
+    *g = s->genotype;
     *c = (spx_final_config){.batch = 1,
-                            .input = m.spec.input,
-                            .classes = m.spec.classes,
-                            .init_channels = m.spec.init_channels,
-                            .layers = m.spec.layers,
-                            .n_reduce = m.spec.n_reduce};
-    memcpy(c->reduce_at, m.spec.reduce_at, sizeof c->reduce_at);
-    *images = m.images; /* taken over */
-    m.images = (spx_preprocess){0};
-    spx_model_close(&m);
-    return SPX_OK;
+                            .input = s->input,
+                            .classes = s->classes,
+                            .init_channels = s->init_channels,
+                            .layers = s->layers,
+                            .n_reduce = s->n_reduce};
+    memcpy(c->reduce_at, s->reduce_at, sizeof c->reduce_at);
+    *images = m->images;
+    m->images = (spx_preprocess){0};
 }
 
 static spx_status draw(const values *v, const spx_genotype *g)
@@ -87,16 +83,14 @@ static spx_status print_json(const spx_audit *a, const spx_final_config *c,
     return spx_cli_print_json(o);
 }
 
-static spx_status inspect_deployed(spx_cli *cli, const values *v)
+static spx_status inspect_deployed(spx_cli *cli, const values *v, const spx_deploy *m)
 {
-    spx_deploy *m;
+    spx_preprocess images = {0};
     spx_status st = SPX_OK;
     if (v->svg != NULL || v->dot != NULL) {
         return spx_cli_usage(cli, "a deployed model has no cells to draw");
     }
-    spx_preprocess images = {0};
-    SPX_RETURN_IF(spx_deploy_read(&m, v->model));
-    SPX_TRY(st, spx_fail_context(spx_preprocess_of_deployed(&images, m), "%s", v->model), end);
+    SPX_RETURN_IF(spx_fail_context(spx_preprocess_of_deployed(&images, m), "%s", v->model));
     if (cli->json) {
         json_t *j = spx_deploy_json(m);
         (void)json_object_set_new(j, "preprocessing", spx_preprocess_json(&images));
@@ -105,41 +99,54 @@ static spx_status inspect_deployed(spx_cli *cli, const values *v)
         spx_deploy_print(m);
         spx_preprocess_print(&images);
     }
-end:
     spx_preprocess_clear(&images);
-    spx_deploy_destroy(m);
     return st;
+}
+
+static spx_status inspect_net(const spx_cli *cli, const values *v, const spx_genotype *g,
+                              spx_final_config *c, const spx_preprocess *images)
+{
+    spx_audit audit;
+    SPX_RETURN_IF(spx_net_audit(&audit, g, c));
+    if (v->dot != NULL || v->svg != NULL) {
+        SPX_RETURN_IF(draw(v, g));
+    }
+    if (cli->json) {
+        return print_json(&audit, c, images);
+    }
+    spx_audit_print(&audit);
+    if (images->channels > 0) {
+        spx_preprocess_print(images);
+    }
+    return SPX_OK;
 }
 
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
-    if (v->model != NULL && spx_deploy_is_file(v->model)) {
-        return inspect_deployed(cli, v);
-    }
     spx_genotype g;
     spx_final_config c;
-    spx_audit audit;
     spx_preprocess images = {0};
+    spx_model m = {0};
+    spx_deploy *deployed = NULL;
     spx_status st;
-    SPX_TRY(st,
-            v->model != NULL ? of_model(v->model, &g, &c, &images)
-                             : spx_net_config(cli, &v->net, &g, &c),
-            end);
-    SPX_TRY(st, spx_net_audit(&audit, &g, &c), end);
-    if (v->dot != NULL || v->svg != NULL) {
-        SPX_TRY(st, draw(v, &g), end);
+    if (v->model != NULL) {
+        SPX_RETURN_IF(spx_model_open_any(&m, &deployed, v->model));
     }
-    if (cli->json) {
-        st = print_json(&audit, &c, &images);
-        goto end;
+    if (deployed != NULL) {
+        st = inspect_deployed(cli, v, deployed);
+        spx_deploy_destroy(deployed);
+        return st;
     }
-    spx_audit_print(&audit);
-    if (images.channels > 0) {
-        spx_preprocess_print(&images);
+    if (v->model != NULL) {
+        of_model(&m, &g, &c, &images);
+    } else {
+        SPX_TRY(st, spx_net_config(cli, &v->net, &g, &c), end);
     }
+    st = inspect_net(cli, v, &g, &c, &images);
 end:
     spx_preprocess_clear(&images);
+    spx_model_close(&m);
     return st;
 }
 

@@ -248,35 +248,30 @@ static spx_status prepare(spx_cli *cli, spx_pi_client *p, uint64_t n, spx_pi_cos
 }
 
 /* Whether the logits are those of the whole model; it must be the one that is served. */
-static spx_status verify(const char *path, const spx_deploy *served, const uint8_t *image,
-                         const int64_t *logits, json_t *answer_json)
+static spx_status verify(const spx_deploy *whole, const spx_deploy *served, const char *path,
+                         const uint8_t *image, const int64_t *logits, json_t *answer_json)
 {
     const size_t bytes = spx_deploy_count(served, served->logits) * sizeof(int64_t);
-    spx_deploy *m = NULL;
     void *want = NULL;
     spx_status st;
-    SPX_TRY(st, spx_deploy_read(&m, path), done);
-    if (memcmp(m->hash, served->hash, SPX_DEPLOY_HASH_BYTES) != 0) {
-        st = SPX_FAIL(SPX_EINVAL, "%s is not the model that is served", path);
-        goto done;
+    if (memcmp(whole->hash, served->hash, SPX_DEPLOY_HASH_BYTES) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "%s is not the model that is served", path);
     }
-    SPX_TRY(st, spx_alloc(&want, bytes), done);
-    SPX_TRY(st, spx_deploy_run_integer(m, NULL, 1, image, want), done);
-    if (memcmp(want, logits, bytes) != 0) {
+    SPX_RETURN_IF(spx_alloc(&want, bytes));
+    st = spx_deploy_run_integer(whole, NULL, 1, image, want);
+    if (st == SPX_OK && memcmp(want, logits, bytes) != 0) {
         st = SPX_FAIL(SPX_ENUMERIC, "the private logits are not the integer executor's");
-        goto done;
     }
-    (void)json_object_set_new(answer_json, "matches_integer_executor", json_true());
-done:
-    if (want != NULL) {
-        spx_wipe(want, bytes);
+    if (st == SPX_OK) {
+        (void)json_object_set_new(answer_json, "matches_integer_executor", json_true());
     }
+    spx_wipe(want, bytes);
     spx_free(want);
-    spx_deploy_destroy(m);
     return st;
 }
 
-static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *answers)
+static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, const spx_deploy *whole,
+                      json_t *answers)
 {
     const spx_deploy *m = spx_pi_client_model(p);
     spx_pi_cost offline = {0};
@@ -311,8 +306,8 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, json_t *a
             print_answer(j); /* at once: what is answered is spent */
             (void)fflush(stdout);
         }
-        if (v->verify != NULL) {
-            SPX_TRY(st, verify(v->verify, m, a.image + i * a.pixels, logits, j), done);
+        if (whole != NULL) {
+            SPX_TRY(st, verify(whole, m, v->verify, a.image + i * a.pixels, logits, j), done);
         }
     }
     if (a.n_failed > 0) {
@@ -354,6 +349,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_channel *channel = NULL;
     spx_vault *vault = NULL;
     spx_pi_client *p = NULL;
+    spx_deploy *whole = NULL;
     json_t *answers = json_array();
     spx_status st;
     spx_secret_guard();
@@ -367,6 +363,9 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (v->hash != NULL) {
         SPX_TRY(st, parse_hash(cli, v->hash, hash), done);
     }
+    if (v->verify != NULL) {
+        SPX_TRY(st, spx_deploy_read(&whole, v->verify), done); /* before anything is spent */
+    }
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
     spx_pi_warn_unlocked(vault, v->state);
     SPX_TRY(st, spx_channel_connect(&channel, v->connect, &co), done);
@@ -377,7 +376,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
                       "make new with query --prepare N\n",
                       (unsigned long long)spx_pi_client_removed(p));
     }
-    st = ask(cli, v, p, answers);
+    st = ask(cli, v, p, whole, answers);
     if (cli->json && (st == SPX_OK || json_array_size(answers) > 0)) {
         /* Answers were paid for: they are printed even where a later one failed. */
         const spx_status printed = spx_cli_print_json(json_incref(answers));
@@ -391,6 +390,7 @@ done:
     spx_pi_client_close(p);
     spx_channel_close(channel);
     spx_vault_close(vault);
+    spx_deploy_destroy(whole);
     json_decref(answers);
     return st;
 }

@@ -48,8 +48,9 @@ static const spx_option options[] = {
             .max = 1024),
     SPX_OPT(INT, values, validate_images, "validate-images", "N", "0",
             "images of a validation; 0: the whole half", .min = 0, .max = 1e9),
-    SPX_OPT(STRING, values, init_from, "init-from", "FILE", NULL,
-            "begin with the weights and alphas of a checkpoint", .flags = SPX_OPT_PATH),
+    SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
+            "begin with the weights and alphas of a search or its checkpoint",
+            .flags = SPX_OPT_PATH),
     {0}};
 
 static const spx_need needs[] = {{"^ random out resume allow-changed", "!random"},

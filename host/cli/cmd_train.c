@@ -65,8 +65,8 @@ static const spx_option options[] = {
             .max = 1024),
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
             .max = 1e6),
-    SPX_OPT(STRING, values, init_from, "init-from", "FILE", NULL,
-            "begin with the weights of a model", .flags = SPX_OPT_PATH),
+    SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
+            "begin with the weights of a training or model", .flags = SPX_OPT_PATH),
     {0}};
 
 static const spx_need needs[] = {{"milestones lr-factor", "schedule=step"},
@@ -217,7 +217,6 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
     json_t *j = json_pack("{s:s, s:o?}", "data", o->pack->hash, "genotype",
                           genotype != NULL ? json_loads(genotype, 0, NULL) : NULL);
     json_t *at = json_array();
-    char init[4096];
     spx_status st;
     free(genotype);
     for (int i = 0; i < f->n_reduce; i++) {
@@ -230,10 +229,7 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
                                             (json_int_t)f->layers, "reduce_at", at));
     }
     json_decref(at);
-    st = v->init_from != NULL ? spx_model_path(v->init_from, init, sizeof init) : SPX_OK;
-    if (st == SPX_OK) {
-        st = spx_run_add_file(j, "init-from", v->init_from != NULL ? init : NULL, v->run.resume);
-    }
+    st = spx_run_add_file(j, "init-from", v->init_from, v->run.resume);
     if (st != SPX_OK) {
         json_decref(j);
         j = NULL;

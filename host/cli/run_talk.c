@@ -1,17 +1,18 @@
 #include "host/cli/run_talk.h"
 
-#include "host/h5/h5_file.h"
+#include "host/ckpt/ckpt.h"
 
 #include <stdlib.h>
 
 spx_status spx_run_add_file(json_t *inputs, const char *name, const char *path, bool resume)
 {
-    char hex[SPX_H5_DIGEST_CHARS];
+    char hex[SPX_H5_DIGEST_CHARS], file[4096];
     spx_status st;
     if (path == NULL) {
         return SPX_OK;
     }
-    st = spx_h5_file_digest(path, hex);
+    st = spx_ckpt_path(path, file, sizeof file);
+    st = st == SPX_OK ? spx_h5_file_digest(file, hex) : st;
     if (st == SPX_ENOTFOUND && resume) {
         return SPX_OK;
     }

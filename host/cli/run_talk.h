@@ -42,8 +42,8 @@ SPX_MUST_CHECK spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, js
                                        spx_session *s);
 
 /**
- * Adds the file that a new run begins with to inputs; path NULL adds nothing, as does a file that
- * is gone when a run is resumed, which has no need of it any more.
+ * Adds the file that a new run begins with, or that of a run's folder, to inputs; path NULL adds
+ * nothing, as does a file that is gone when a run is resumed, which has no need of it any more.
  */
 SPX_MUST_CHECK spx_status spx_run_add_file(json_t *inputs, const char *name, const char *path,
                                            bool resume);

@@ -36,6 +36,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct spx_h5; /* host/h5/h5_file.h */
+
 #define SPX_DEPLOY_SCHEMA 2 /* 1: files of 0.1.0, without preprocessing */
 #define SPX_DEPLOY_MAX_PREPROCESSING ((size_t)1 << 20) /* bytes */
 #define SPX_DEPLOY_HASH_BYTES 32
@@ -140,8 +142,10 @@ SPX_MUST_CHECK spx_status spx_deploy_read(spx_deploy **out, const char *path);
  * SPX_EINVAL (a public model), SPX_ENOMEM, SPX_EIO; path is whole or as it was */
 SPX_MUST_CHECK spx_status spx_deploy_write(const spx_deploy *m, const char *path);
 
-/** Whether path is a deployed model by its format attribute (of any schema, damaged or not). */
-bool spx_deploy_is_file(const char *path);
+/** Whether an open file is a deployed model by its format attribute (of any schema). */
+bool spx_deploy_is(const struct spx_h5 *f);
+/** spx_deploy_read of such a file, which stays the caller's. */
+SPX_MUST_CHECK spx_status spx_deploy_read_open(spx_deploy **out, const struct spx_h5 *f);
 
 /**
  * The public part (values, ops without weights and biases, hash, preprocessing) as bytes, for the

@@ -6,6 +6,7 @@
  *   /about    u8 [n]: JSON;  /preprocessing u8 [n]: JSON, public; absent in schema 1
  *   /hash     u8 [32]
  */
+#define _POSIX_C_SOURCE 200809L /* S_ISDIR */
 #include "host/h5/h5_file.h"
 #include "host/model/deploy_private.h"
 
@@ -14,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FORMAT "sphynx-deployed"
+#define MAKE_ONE "make one of a training: sphynx export --model %s -o deployed.h5"
 #define MAX_ABOUT ((size_t)1 << 22)
 
 /* ---- writing ---- */
@@ -266,7 +269,10 @@ static spx_status check_head(const spx_h5 *f, int32_t *schema)
 {
     char *format = NULL;
     spx_status st = spx_h5_read_text(f, "", "format", &format);
-    if (st != SPX_OK || strcmp(format, FORMAT) != 0) {
+    if (st == SPX_OK && strcmp(format, "sphynx-model") == 0) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: not a deployed model; " MAKE_ONE, spx_h5_name(f),
+                      spx_h5_name(f));
+    } else if (st != SPX_OK || strcmp(format, FORMAT) != 0) {
         st = SPX_FAIL(SPX_EFORMAT, "%s: not a deployed model (sphynx export makes one)",
                       spx_h5_name(f));
     }
@@ -296,35 +302,44 @@ static spx_status read_parts(const spx_h5 *f, parts *p, unsigned char *hash)
 
 spx_status spx_deploy_read(spx_deploy **out, const char *path)
 {
-    unsigned char hash[SPX_DEPLOY_HASH_BYTES];
-    parts p = {0};
-    spx_h5 *f = NULL;
+    struct stat s;
+    spx_h5 *f;
     spx_status st;
     *out = NULL;
-    SPX_TRY(st, spx_h5_open(&f, path, SPX_H5_CHECKED), end);
+    if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) {
+        return SPX_FAIL(SPX_EINVAL, "%s: a folder, not a deployed model; " MAKE_ONE, path, path);
+    }
+    SPX_RETURN_IF(spx_h5_open(&f, path, SPX_H5_CHECKED));
+    st = spx_deploy_read_open(out, f);
+    spx_h5_close(f);
+    return st;
+}
+
+spx_status spx_deploy_read_open(spx_deploy **out, const spx_h5 *f)
+{
+    unsigned char hash[SPX_DEPLOY_HASH_BYTES];
+    parts p = {0};
+    spx_status st;
+    *out = NULL;
     SPX_TRY(st, read_parts(f, &p, hash), end);
-    SPX_TRY(st, spx_fail_context(spx_deploy_create(out, &p.d, NULL), "%s", path), end);
+    SPX_TRY(st, spx_fail_context(spx_deploy_create(out, &p.d, NULL), "%s", spx_h5_name(f)), end);
     if (memcmp(hash, (*out)->hash, sizeof hash) != 0) {
-        st = SPX_FAIL(SPX_EFORMAT, "%s: the model's hash does not match its content", path);
+        st = SPX_FAIL(SPX_EFORMAT, "%s: the model's hash does not match its content",
+                      spx_h5_name(f));
         spx_deploy_destroy(*out);
         *out = NULL;
     }
 end:
     parts_clear(&p);
-    spx_h5_close(f);
     return st;
 }
 
-bool spx_deploy_is_file(const char *path)
+bool spx_deploy_is(const spx_h5 *f)
 {
-    spx_h5 *f;
     char *format = NULL;
-    bool is = false;
-    if (spx_h5_open(&f, path, SPX_H5_CHECKED) == SPX_OK) {
-        is = spx_h5_read_text(f, "", "format", &format) == SPX_OK && strcmp(format, FORMAT) == 0;
-        spx_free(format);
-        spx_h5_close(f);
-    }
+    const bool is =
+        spx_h5_read_text(f, "", "format", &format) == SPX_OK && strcmp(format, FORMAT) == 0;
+    spx_free(format);
     return is;
 }
 

@@ -146,12 +146,14 @@ static spx_status restore(run *r)
     return spx_session_load(r->session, r->net.layout, list, N_ARENAS);
 }
 
-static spx_status init_from(run *r, const char *path)
+static spx_status init_from(run *r, const char *given)
 {
     spx_ckpt_arena list[N_ARENAS];
+    char path[4096];
     spx_ckpt c;
     spx_status st;
     arenas(r, list);
+    SPX_RETURN_IF(spx_ckpt_path(given, path, sizeof path));
     SPX_RETURN_IF(spx_ckpt_open(&c, path));
     /* param, param, buffer */
     st = spx_device_arenas_load(&c, r->net.layout, r->net.stream, list, 3);

@@ -1,13 +1,10 @@
-#define _POSIX_C_SOURCE 200809L /* S_ISDIR */
 #include "search/final/model.h"
 
 #include "host/train/device_arenas.h"
 #include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 json_t *spx_model_describe(const spx_final_spec *f, const spx_preprocess *images)
 {
@@ -58,34 +55,12 @@ static spx_status read_images(spx_model *m)
                : SPX_FAIL(SPX_EFORMAT, "preprocessing: not that of its network");
 }
 
-spx_status spx_model_path(const char *given, char *path, size_t room)
+/* Takes f, also on failure. */
+static spx_status take(spx_model *out, spx_h5 *f, const char *path)
 {
-    static const char *const names[] = {"/model.h5", "/last.h5"};
-    struct stat s;
-    if (strlen(given) + 16 > room) {
-        return SPX_FAIL(SPX_EINVAL, "%.80s...: the path is too long", given);
-    }
-    (void)snprintf(path, room, "%s", given);
-    if (stat(given, &s) != 0 || !S_ISDIR(s.st_mode)) {
-        return SPX_OK;
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        (void)snprintf(path, room, "%s%s", given, names[i]);
-        if (stat(path, &s) == 0) {
-            return SPX_OK;
-        }
-    }
-    return SPX_FAIL(SPX_ENOTFOUND, "%s: no model.h5 and no last.h5 in this folder", given);
-}
-
-spx_status spx_model_open(spx_model *out, const char *given)
-{
-    char path[4096];
     const char *kind;
     spx_status st;
-    memset(out, 0, sizeof *out);
-    SPX_RETURN_IF(spx_model_path(given, path, sizeof path));
-    SPX_TRY(st, spx_ckpt_open(&out->file, path), fail);
+    SPX_TRY(st, spx_ckpt_take(&out->file, f), fail);
     kind = spx_ckpt_kind(&out->file);
     if (strcmp(kind, "model") != 0 && strcmp(kind, "train") != 0) {
         SPX_TRY(st,
@@ -102,6 +77,33 @@ spx_status spx_model_open(spx_model *out, const char *given)
 fail:
     spx_model_close(out);
     return st;
+}
+
+spx_status spx_model_open_any(spx_model *out, spx_deploy **deployed, const char *given)
+{
+    char path[4096];
+    spx_h5 *f;
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    *deployed = NULL;
+    SPX_RETURN_IF(spx_ckpt_path(given, path, sizeof path));
+    SPX_RETURN_IF(spx_h5_open(&f, path, SPX_H5_CHECKED));
+    if (!spx_deploy_is(f)) {
+        return take(out, f, path);
+    }
+    st = spx_deploy_read_open(deployed, f);
+    spx_h5_close(f);
+    return st;
+}
+
+spx_status spx_model_open(spx_model *out, const char *given)
+{
+    char path[4096];
+    spx_h5 *f;
+    memset(out, 0, sizeof *out);
+    SPX_RETURN_IF(spx_ckpt_path(given, path, sizeof path));
+    SPX_RETURN_IF(spx_h5_open(&f, path, SPX_H5_CHECKED));
+    return take(out, f, path);
 }
 
 void spx_model_close(spx_model *m)

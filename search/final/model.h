@@ -11,6 +11,7 @@
  */
 #include "data/preprocess/preprocess.h"
 #include "host/ckpt/ckpt.h"
+#include "host/model/deploy.h"
 #include "search/final/final.h"
 
 /**
@@ -39,17 +40,17 @@ typedef struct spx_model {
 } spx_model;
 
 /**
- * Where the model is: a folder stands for model.h5 in it, or last.h5 where a run is not finished.
- * @return SPX_OK, SPX_EINVAL (longer than room), SPX_ENOTFOUND (a folder with neither)
- */
-SPX_MUST_CHECK spx_status spx_model_path(const char *given, char *path, size_t room);
-
-/**
- * Opens a model or a checkpoint of training, or those of a run's folder (spx_model_path).
+ * Opens a model or a checkpoint of training, or those of a run's folder (spx_ckpt_path).
  * @return SPX_OK; SPX_EFORMAT (damaged, of another kind, a malformed description); SPX_ENOTFOUND,
  *         SPX_EIO, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_model_open(spx_model *out, const char *given);
+/**
+ * Opens it, or a deployed model, whichever the path holds; it is read once, so it may be a stream.
+ * @param deployed  NULL where it is a model; else the caller's, and out is empty
+ */
+SPX_MUST_CHECK spx_status spx_model_open_any(spx_model *out, spx_deploy **deployed,
+                                             const char *given);
 void spx_model_close(spx_model *m); /* zeroed or open */
 
 /**

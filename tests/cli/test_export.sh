@@ -73,6 +73,28 @@ refused "a deployed model again" 1 'm.h5' "$sphynx" export --model "$OUT/m.h5" -
     -o "$OUT/refused.h5"
 refused "too few bits" 1 'does not fit' "$sphynx" export --model "$OUT/run" --most-bits 16 \
     -o "$OUT/refused.h5" --threads 1
+# What is given in place of what is wanted is named, with the way to it; a stream is read once.
+float=$OUT/run/model.h5
+for given in "$OUT/run" "$float" "$OUT/run/last.h5"; do
+    way="not a deployed model.*sphynx export --model $given -o"
+    refused "cost of $given" 1 "$way" "$sphynx" cost --model "$given"
+    refused "serve $given" 1 "$way" "$sphynx" serve --model "$given" --state "$OUT/state"
+    refused "query held against $given" 1 "$way" "$sphynx" query --connect localhost:1 \
+        --data "$pack" --verify "$given" --state "$OUT/state"
+    refused "integers of $given" 1 "$way" "$sphynx" eval --executor integer --model "$given" \
+        --data "$pack"
+done
+way='a deployed model; what it was exported from'
+refused "predict of integers" 1 "$way" "$sphynx" predict --model "$OUT/m.h5" --data "$pack"
+refused "export of integers" 1 "$way" "$sphynx" export --model "$OUT/m.h5" -o "$OUT/none.h5"
+refused "train from integers" 1 "$way" "$sphynx" train --data "$pack" --init-channels 2 --layers 3 \
+    --reduce-at 0,2 --aux-weight 0 --init-from "$OUT/m.h5" --out "$OUT/none"
+rm -rf "$OUT/none"
+check "eval of a stream" 0 "$sphynx" eval --model <(cat "$OUT/m.h5") --data "$pack" --threads 1
+check "inspect a stream" 0 "$sphynx" inspect --model <(cat "$OUT/m.h5")
+check "eval of a float stream" 0 "$sphynx" eval --model <(cat "$float") --data "$pack" --threads 1
+check "inspect a float stream" 0 "$sphynx" inspect --model <(cat "$float")
+
 refused "a float model in integers" 1 'not a deployed model' "$sphynx" eval --executor integer \
     --model "$OUT/run/model.h5" --data "$pack"
 refused "integers in float" 1 'm.h5' "$sphynx" eval --executor float --model "$OUT/m.h5" \

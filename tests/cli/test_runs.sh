@@ -24,7 +24,7 @@ cmp "$OUT/search/result.json" "$OUT/longer/result.json" || fail "a search cut an
 check "random search" 0 "$sphynx" search --random --seed 7 --out "$OUT/random"
 check "random search" 0 "$sphynx" search --random --seed 7 --out "$OUT/random2"
 cmp "$OUT/random/genotype.json" "$OUT/random2/genotype.json" || fail "random genotypes of one seed"
-check "search from" 0 "${search[@]}" --epochs 1 --init-from "$OUT/search/last.h5" --out "$OUT/from"
+check "search from" 0 "${search[@]}" --epochs 1 --init-from "$OUT/search" --out "$OUT/from"
 
 check "train" 0 "${train[@]}" --epochs 8 --lr 0.05 --genotype "$OUT/random/genotype.json" \
     --out "$OUT/train" --json
