@@ -82,6 +82,8 @@ typedef struct serving {
     pthread_mutex_t lock;
     pthread_cond_t left;
     int threads;
+    bool any_ended; /* ended: the last thread to end, which nobody has joined */
+    pthread_t ended;
     uint64_t connections, failed, prepared, answered;
     time_t second; /* whose lines about strangers are counted */
     int lines, hushed;
@@ -155,6 +157,23 @@ static void log_end(serving *s, const spx_channel *c, const spx_pi_served *done,
     say(s, !client, line);
 }
 
+/* A thread's last act. It joins the one that ended before it: who joins the last has waited for all
+ * of them, and for what libraries free when a thread is over. */
+static void leave(serving *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    const bool any = s->any_ended;
+    const pthread_t before = s->ended;
+    s->any_ended = true;
+    s->ended = pthread_self();
+    s->threads--;
+    (void)pthread_cond_signal(&s->left);
+    (void)pthread_mutex_unlock(&s->lock);
+    if (any) {
+        (void)pthread_join(before, NULL);
+    }
+}
+
 static void *serve_one(void *arg)
 {
     connection *c = arg;
@@ -187,32 +206,26 @@ static void *serve_one(void *arg)
     s->answered += done.answered;
     s->failed += st != SPX_OK;
     (void)pthread_mutex_unlock(&s->lock);
-    spx_channel_close(channel); /* before this thread counts as gone, and the program ends */
-    (void)pthread_mutex_lock(&s->lock);
-    s->threads--;
-    (void)pthread_cond_signal(&s->left);
-    (void)pthread_mutex_unlock(&s->lock);
+    spx_channel_close(channel);
+    leave(s);
     return NULL;
 }
 
 /* Takes the channel, also on failure: it is closed without a word, which could block. */
 static spx_status start_one(serving *s, spx_channel *channel)
 {
-    pthread_attr_t detached;
     pthread_t thread;
     bool started = false;
     connection *c = calloc(1, sizeof *c);
     s->connections++;
-    if (c != NULL && pthread_attr_init(&detached) == 0) {
+    if (c != NULL) {
         *c = (connection){.s = s, .channel = channel};
-        (void)pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
         spx_channel_deadline(channel, s->handshake);
         spx_strangers_join(&s->strangers, channel);
         (void)pthread_mutex_lock(&s->lock);
-        started = pthread_create(&thread, &detached, serve_one, c) == 0;
+        started = pthread_create(&thread, NULL, serve_one, c) == 0;
         s->threads += started;
         (void)pthread_mutex_unlock(&s->lock);
-        (void)pthread_attr_destroy(&detached);
     }
     if (!started) {
         spx_strangers_leave(&s->strangers, channel);
@@ -230,6 +243,9 @@ static void wait_for_threads(serving *s)
         (void)pthread_cond_wait(&s->left, &s->lock);
     }
     (void)pthread_mutex_unlock(&s->lock);
+    if (s->any_ended) { /* no other thread is left to change it */
+        (void)pthread_join(s->ended, NULL);
+    }
 }
 
 static spx_status accept_clients(serving *s, spx_listener *l, const values *v)
