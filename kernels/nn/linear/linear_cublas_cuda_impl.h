@@ -7,9 +7,8 @@
     X(Create)                                                                                      \
     X(Destroy)                                                                                     \
     X(Matmul)                                                                                      \
-    X(MatmulAlgoGetHeuristic)                                                                      \
-    X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate)       \
-        X(MatrixLayoutDestroy) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                \
-            X(MatmulPreferenceSetAttribute)
+    X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)   \
+        X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatmulPreferenceCreate)                     \
+            X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)
 
 #endif
