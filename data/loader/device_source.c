@@ -1,7 +1,7 @@
 #include "data/loader/device_source.h"
 
 #include "data/augment/augment_cuda.h"
-#include "data/loader/loader_source.h"
+#include "data/loader/loader_source_private.h"
 #include "host/train/feed.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/pool.h"

@@ -50,14 +50,14 @@ static spx_status check_label(const char *path, size_t offset, int label, int cl
 }
 
 static spx_status read_records(spx_pack *p, spx_pack_split *to, size_t first, size_t count,
-                               spx_source *s)
+                               spx_pack_input *s)
 {
     const size_t image = spx_pack_image_bytes(p), labels = p->coarse_classes > 0 ? 2 : 1;
     for (size_t i = first; i < first + count; i++) {
         const size_t at = s->at;
         uint8_t label[2];
-        SPX_RETURN_IF(spx_source_read(s, label, labels));
-        SPX_RETURN_IF(spx_source_read(s, to->images + i * image, image));
+        SPX_RETURN_IF(spx_pack_input_read(s, label, labels));
+        SPX_RETURN_IF(spx_pack_input_read(s, to->images + i * image, image));
         if (labels == 2) {
             SPX_RETURN_IF(check_label(s->path, at, label[0], p->coarse_classes));
             to->coarse[i] = label[0];
@@ -72,11 +72,11 @@ static spx_status read_records(spx_pack *p, spx_pack_split *to, size_t first, si
 static spx_status read_split(spx_pack *p, spx_split split, char path[][PATH_MAX], size_t n)
 {
     const size_t record = spx_pack_image_bytes(p) + (p->coarse_classes > 0 ? 2 : 1);
-    spx_source s[MAX_PARTS] = {{0}};
+    spx_pack_input s[MAX_PARTS] = {{0}};
     size_t count = 0, first = 0;
     spx_status st = SPX_OK;
     for (size_t i = 0; i < n; i++) {
-        SPX_TRY(st, spx_source_open(&s[i], path[i], p), done);
+        SPX_TRY(st, spx_pack_input_open(&s[i], path[i], p), done);
         if (s[i].gzip || s[i].raw_size == 0 || s[i].raw_size % record != 0) {
             st = SPX_FAIL(SPX_EFORMAT,
                           "%s: offset 0: %zu bytes, expected a multiple of %zu, one record",
@@ -92,7 +92,7 @@ static spx_status read_split(spx_pack *p, spx_split split, char path[][PATH_MAX]
     }
 done:
     for (size_t i = 0; i < n; i++) {
-        spx_source_close(&s[i]);
+        spx_pack_input_close(&s[i]);
     }
     return st;
 }
@@ -115,13 +115,13 @@ static spx_status take_pickle(spx_pack *p, spx_split split, size_t first, size_t
 /* Reads the python version's files named path[0..n) as one split. */
 static spx_status read_python_split(spx_pack *p, spx_split split, char path[][PATH_MAX], size_t n)
 {
-    spx_source s[MAX_PARTS] = {{0}};
+    spx_pack_input s[MAX_PARTS] = {{0}};
     spx_pickle *pickle[MAX_PARTS] = {NULL};
     size_t rows[MAX_PARTS], count = 0, first = 0;
     const uint8_t *data[MAX_PARTS];
     spx_status st = SPX_OK;
     for (size_t i = 0; i < n; i++) {
-        SPX_TRY(st, spx_source_open(&s[i], path[i], p), done);
+        SPX_TRY(st, spx_pack_input_open(&s[i], path[i], p), done);
         SPX_TRY(st, spx_pickle_open(&pickle[i], path[i], s[i].raw, s[i].raw_size), done);
         SPX_TRY(st,
                 spx_pickle_bytes(pickle[i], "data", spx_pack_image_bytes(p), &rows[i], &data[i]),
@@ -136,7 +136,7 @@ static spx_status read_python_split(spx_pack *p, spx_split split, char path[][PA
 done:
     for (size_t i = 0; i < n; i++) {
         spx_pickle_close(pickle[i]);
-        spx_source_close(&s[i]);
+        spx_pack_input_close(&s[i]);
     }
     return st;
 }

@@ -22,39 +22,39 @@ static uint32_t big_endian(const unsigned char *b)
 }
 
 /* Reads magic and dimensions; what follows must be able to hold them. */
-static spx_status read_header(spx_source *s, uint32_t magic, uint32_t *dims)
+static spx_status read_header(spx_pack_input *s, uint32_t magic, uint32_t *dims)
 {
     const size_t rank = magic & 0xff;
     unsigned char bytes[4 + 4 * 3];
     size_t total = 1;
-    SPX_RETURN_IF(spx_source_read(s, bytes, 4));
+    SPX_RETURN_IF(spx_pack_input_read(s, bytes, 4));
     if (big_endian(bytes) != magic) {
         return SPX_FAIL(SPX_EFORMAT,
                         "%s: offset 0: expected IDX magic 0x%08" PRIx32 ", found 0x%08" PRIx32,
                         s->path, magic, big_endian(bytes));
     }
-    SPX_RETURN_IF(spx_source_read(s, bytes + 4, 4 * rank));
+    SPX_RETURN_IF(spx_pack_input_read(s, bytes + 4, 4 * rank));
     for (size_t i = 0; i < rank; i++) {
         dims[i] = big_endian(bytes + 4 + 4 * i);
         if (!spx_mul_size(total, dims[i], &total)) {
             return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: absurd size", s->path, 4 + 4 * i);
         }
     }
-    if (total == 0 || total > spx_source_limit(s)) {
+    if (total == 0 || total > spx_pack_input_limit(s)) {
         return SPX_FAIL(
             SPX_EFORMAT,
             "%s: offset 4: header claims %zu bytes, expected 1 to %zu in a file of this size",
-            s->path, total, spx_source_limit(s));
+            s->path, total, spx_pack_input_limit(s));
     }
     return SPX_OK;
 }
 
 static spx_status read_images(spx_pack *p, spx_split split, const char *path)
 {
-    spx_source s;
+    spx_pack_input s;
     uint32_t dims[3] = {0};
     spx_status st;
-    SPX_TRY(st, spx_source_open(&s, path, p), done);
+    SPX_TRY(st, spx_pack_input_open(&s, path, p), done);
     SPX_TRY(st, read_header(&s, MAGIC_IMAGES, dims), done);
     if (dims[1] != (uint32_t)p->height || dims[2] != (uint32_t)p->width) {
         st =
@@ -63,11 +63,11 @@ static spx_status read_images(spx_pack *p, spx_split split, const char *path)
         goto done;
     }
     SPX_TRY(st, spx_pack_reserve(p, split, dims[0]), done);
-    SPX_TRY(st, spx_source_read(&s, p->split[split].images, dims[0] * spx_pack_image_bytes(p)),
+    SPX_TRY(st, spx_pack_input_read(&s, p->split[split].images, dims[0] * spx_pack_image_bytes(p)),
             done);
-    st = spx_source_end(&s);
+    st = spx_pack_input_end(&s);
 done:
-    spx_source_close(&s);
+    spx_pack_input_close(&s);
     return st;
 }
 
@@ -76,10 +76,10 @@ static spx_status read_labels(spx_pack *p, spx_split split, const char *path)
     spx_pack_split *to = &p->split[split];
     const int first = strcmp(p->dataset, "emnist-letters") == 0 ? 1 : 0;
     void *bytes = NULL;
-    spx_source s;
+    spx_pack_input s;
     uint32_t count = 0;
     spx_status st;
-    SPX_TRY(st, spx_source_open(&s, path, p), done);
+    SPX_TRY(st, spx_pack_input_open(&s, path, p), done);
     SPX_TRY(st, read_header(&s, MAGIC_LABELS, &count), done);
     if (count != to->count) {
         st = SPX_FAIL(SPX_EFORMAT, "%s: offset 4: %" PRIu32 " labels, expected %zu, one an image",
@@ -87,8 +87,8 @@ static spx_status read_labels(spx_pack *p, spx_split split, const char *path)
         goto done;
     }
     SPX_TRY(st, spx_alloc(&bytes, count), done);
-    SPX_TRY(st, spx_source_read(&s, bytes, count), done);
-    SPX_TRY(st, spx_source_end(&s), done);
+    SPX_TRY(st, spx_pack_input_read(&s, bytes, count), done);
+    SPX_TRY(st, spx_pack_input_end(&s), done);
     for (size_t i = 0; i < count; i++) {
         const int label = ((const uint8_t *)bytes)[i];
         if (label < first || label >= first + p->classes) {
@@ -101,7 +101,7 @@ static spx_status read_labels(spx_pack *p, spx_split split, const char *path)
     }
 done:
     spx_free(bytes);
-    spx_source_close(&s);
+    spx_pack_input_close(&s);
     return st;
 }
 

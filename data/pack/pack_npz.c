@@ -35,7 +35,7 @@ static uint32_t little(const uint8_t *b, size_t n)
     return v;
 }
 
-static spx_status damaged(const spx_source *s, size_t at, const char *what)
+static spx_status damaged(const spx_pack_input *s, size_t at, const char *what)
 {
     return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: expected a .npz file (a ZIP archive): %s",
                     s->path, at, what);
@@ -44,7 +44,7 @@ static spx_status damaged(const spx_source *s, size_t at, const char *what)
 /* ---- the archive ---- */
 
 /* Where the central directory starts and how many entries it has. */
-static spx_status find_directory(const spx_source *s, size_t *at, size_t *entries)
+static spx_status find_directory(const spx_pack_input *s, size_t *at, size_t *entries)
 {
     size_t end = s->raw_size;
     const size_t last = end > END_BYTES + UINT16_MAX ? end - END_BYTES - UINT16_MAX : 0;
@@ -62,7 +62,7 @@ static spx_status find_directory(const spx_source *s, size_t *at, size_t *entrie
 }
 
 /* The bytes of a member: in the file, or inflated into *owned. */
-static spx_status open_member(const spx_source *s, const uint8_t *entry, void **owned,
+static spx_status open_member(const spx_pack_input *s, const uint8_t *entry, void **owned,
                               const uint8_t **data, size_t *size)
 {
     const size_t method = little(entry + 10, 2), packed = little(entry + 20, 4);
@@ -135,8 +135,8 @@ static bool parse_shape(const char *at, array *a)
     return true;
 }
 
-static spx_status parse_npy(const spx_source *s, const char *name, const uint8_t *data, size_t size,
-                            array *a)
+static spx_status parse_npy(const spx_pack_input *s, const char *name, const uint8_t *data,
+                            size_t size, array *a)
 {
     char header[512];
     const char *type, *order;
@@ -173,7 +173,7 @@ static spx_status parse_npy(const spx_source *s, const char *name, const uint8_t
 }
 
 /* The array of this name; SPX_ENOTFOUND where the archive has none. */
-static spx_status open_array(const spx_source *s, const char *name, array *a)
+static spx_status open_array(const spx_pack_input *s, const char *name, array *a)
 {
     size_t at = 0, entries = 0, size = 0;
     const uint8_t *data = NULL;
@@ -200,8 +200,8 @@ static spx_status open_array(const spx_source *s, const char *name, array *a)
 /* ---- a data set of them ---- */
 
 /* (N, H, W), (N, H, W, C) or (N, C, H, W), C being 1 or 3. */
-static spx_status read_shape(const spx_source *s, const char *name, const array *a, int shape[3],
-                             bool *last)
+static spx_status read_shape(const spx_pack_input *s, const char *name, const array *a,
+                             int shape[3], bool *last)
 {
     const size_t *d = a->dims;
     const bool three = a->rank == 3, nhwc = a->rank == 4 && (d[3] == 1 || d[3] == 3),
@@ -242,8 +242,8 @@ static void copy_images(const spx_pack *p, uint8_t *to, const array *a, bool las
     }
 }
 
-static spx_status take_labels(spx_pack *p, const spx_source *s, const char *name, const array *a,
-                              spx_pack_split *to)
+static spx_status take_labels(spx_pack *p, const spx_pack_input *s, const char *name,
+                              const array *a, spx_pack_split *to)
 {
     const bool column = a->rank == 2 && a->dims[1] == 1;
     if ((a->rank != 1 && !column) || a->dims[0] != to->count ||
@@ -267,7 +267,7 @@ static spx_status take_labels(spx_pack *p, const spx_source *s, const char *name
     return SPX_OK;
 }
 
-static spx_status read_arrays(spx_pack *p, const spx_source *s, spx_split split)
+static spx_status read_arrays(spx_pack *p, const spx_pack_input *s, spx_split split)
 {
     char x[16], y[16];
     array images, labels = {0};
@@ -310,14 +310,14 @@ static spx_status number_classes(spx_pack *p)
 
 spx_status spx_pack_read_npz(spx_pack *p, const char *src, const spx_pack_build_options *o)
 {
-    spx_source s;
+    spx_pack_input s;
     spx_status st;
     (void)o;
-    SPX_TRY(st, spx_source_open(&s, src, p), done);
+    SPX_TRY(st, spx_pack_input_open(&s, src, p), done);
     SPX_TRY(st, read_arrays(p, &s, SPX_SPLIT_TRAIN), done);
     SPX_TRY(st, read_arrays(p, &s, SPX_SPLIT_TEST), done);
     st = number_classes(p);
 done:
-    spx_source_close(&s);
+    spx_pack_input_close(&s);
     return st;
 }

@@ -21,27 +21,27 @@ bool spx_path_join(char *path, const char *folder, const char *name);
 
 /* ---- a source file: plain or gzip, read in order ---- */
 
-typedef struct spx_source {
+typedef struct spx_pack_input {
     const char *path; /* borrowed */
     unsigned char *raw;
     size_t raw_size;
     size_t at; /* offset in the uncompressed bytes */
     bool gzip, started, ended;
     z_stream z;
-} spx_source;
+} spx_pack_input;
 
 /** Reads path whole and adds its digest to p->sources. Close whatever comes back. */
-SPX_MUST_CHECK spx_status spx_source_open(spx_source *s, const char *path, spx_pack *p);
+SPX_MUST_CHECK spx_status spx_pack_input_open(spx_pack_input *s, const char *path, spx_pack *p);
 
 /** Most bytes that can still follow, by the file's size; more than a header claims is no bomb. */
-size_t spx_source_limit(const spx_source *s);
+size_t spx_pack_input_limit(const spx_pack_input *s);
 
 /** The next n bytes; fewer left is SPX_EFORMAT. */
-SPX_MUST_CHECK spx_status spx_source_read(spx_source *s, void *dst, size_t n);
+SPX_MUST_CHECK spx_status spx_pack_input_read(spx_pack_input *s, void *dst, size_t n);
 
 /** SPX_EFORMAT unless everything has been read and the compressed stream ends whole. */
-SPX_MUST_CHECK spx_status spx_source_end(spx_source *s);
-void spx_source_close(spx_source *s);
+SPX_MUST_CHECK spx_status spx_pack_input_end(spx_pack_input *s);
+void spx_pack_input_close(spx_pack_input *s);
 
 /* ---- a dictionary that Python pickled ---- */
 

@@ -37,10 +37,10 @@ static spx_status add_digest(spx_pack *p, const char *path, const void *data, si
     return SPX_OK;
 }
 
-spx_status spx_source_open(spx_source *s, const char *path, spx_pack *p)
+spx_status spx_pack_input_open(spx_pack_input *s, const char *path, spx_pack *p)
 {
     void *raw;
-    *s = (spx_source){.path = path};
+    *s = (spx_pack_input){.path = path};
     SPX_RETURN_IF(spx_file_read(path, MAX_FILE_BYTES, &raw, &s->raw_size));
     s->raw = raw;
     SPX_RETURN_IF(add_digest(p, path, s->raw, s->raw_size));
@@ -56,13 +56,13 @@ spx_status spx_source_open(spx_source *s, const char *path, spx_pack *p)
     return SPX_OK;
 }
 
-size_t spx_source_limit(const spx_source *s)
+size_t spx_pack_input_limit(const spx_pack_input *s)
 {
     return s->gzip ? MAX_DEFLATE_RATIO * (size_t)s->z.avail_in : s->raw_size - s->at;
 }
 
 /* At the end of a member: goes to the next one. Zeros at the end are padding, as of a tape. */
-static spx_status next_member(spx_source *s)
+static spx_status next_member(spx_pack_input *s)
 {
     const unsigned char *rest = s->z.next_in;
     const size_t left = s->z.avail_in;
@@ -79,7 +79,7 @@ static spx_status next_member(spx_source *s)
 }
 
 /* Inflates up to n bytes; *got less than n only at the stream's end. */
-static spx_status inflate_some(spx_source *s, unsigned char *dst, size_t n, size_t *got)
+static spx_status inflate_some(spx_pack_input *s, unsigned char *dst, size_t n, size_t *got)
 {
     *got = 0;
     while (*got < n && !s->ended) {
@@ -101,7 +101,7 @@ static spx_status inflate_some(spx_source *s, unsigned char *dst, size_t n, size
     return SPX_OK;
 }
 
-spx_status spx_source_read(spx_source *s, void *dst, size_t n)
+spx_status spx_pack_input_read(spx_pack_input *s, void *dst, size_t n)
 {
     size_t got;
     if (s->gzip) {
@@ -118,7 +118,7 @@ spx_status spx_source_read(spx_source *s, void *dst, size_t n)
     return SPX_OK;
 }
 
-spx_status spx_source_end(spx_source *s)
+spx_status spx_pack_input_end(spx_pack_input *s)
 {
     unsigned char extra;
     size_t got = 0;
@@ -132,11 +132,11 @@ spx_status spx_source_end(spx_source *s)
     return SPX_OK;
 }
 
-void spx_source_close(spx_source *s)
+void spx_pack_input_close(spx_pack_input *s)
 {
     if (s->started) {
         (void)inflateEnd(&s->z);
     }
     spx_free(s->raw);
-    *s = (spx_source){0};
+    *s = (spx_pack_input){0};
 }

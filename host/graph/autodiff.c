@@ -6,9 +6,9 @@
  * norm sums (one small pass per term) are kept pending and emitted only when the term's producer is
  * reached: the 30 gradients of a supernet node's branches are never alive together.
  */
-#include "host/graph/autodiff.h"
+#include "host/graph/autodiff_private.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 
 #include <stdlib.h>
 #include <string.h>

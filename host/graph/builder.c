@@ -1,5 +1,5 @@
 /* The typed builders: one function per op, each checking its operands and inferring its shape. */
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 #include "kernels/nn/conv2d/conv2d.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
 #include "kernels/nn/pool/pool2d.h"

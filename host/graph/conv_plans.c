@@ -1,6 +1,6 @@
-#include "host/graph/conv_plans.h"
+#include "host/graph/conv_plans_private.h"
 
-#include "host/graph/tuning_impl.h"
+#include "host/graph/tuning_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

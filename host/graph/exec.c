@@ -1,7 +1,7 @@
 /* What every device's backend shares: where tensors lie, what nodes cost. */
-#include "host/graph/exec.h"
+#include "host/graph/exec_private.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 
 const spx_backend *spx_backend_of(spx_device device)
 {

@@ -1,7 +1,7 @@
 /* The CPU: planar NCHW, images a stride apart. */
-#include "host/graph/exec.h"
+#include "host/graph/exec_private.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 #include "host/graph/tuning.h"
 #include "kernels/nn/drop_mask/drop_mask.h"
 #include "kernels/nn/linear/linear.h"

@@ -3,10 +3,10 @@
  * Under BF16 the products read a converted copy of the weights and of the images, made before the
  * first node of every run in the backend's own area of the workspace: weights first.
  */
-#include "host/graph/exec.h"
+#include "host/graph/exec_private.h"
 
-#include "host/graph/conv_plans.h"
-#include "host/graph/graph_impl.h"
+#include "host/graph/conv_plans_private.h"
+#include "host/graph/graph_private.h"
 #include "host/graph/tuning.h"
 #include "kernels/nn/conv2d/conv2d_cuda.h"
 #include "kernels/nn/copy/copy_cuda.h"

@@ -1,7 +1,7 @@
 #define _DEFAULT_SOURCE
 #include "host/graph/graph.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #define _DEFAULT_SOURCE
-#include "host/graph/layout_impl.h"
+#include "host/graph/layout_private.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 #include "kernels/base/rng.h"
 #include "kernels/device/device_memory.h"
 

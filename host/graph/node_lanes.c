@@ -3,9 +3,9 @@
  * them writes; slices of one tensor are told apart by their channels, which lie side by side in
  * every pixel, all else by bytes.
  */
-#include "host/graph/node_lanes.h"
+#include "host/graph/node_lanes_private.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 #include "kernels/base/rng.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-#include "host/graph/passes.h"
+#include "host/graph/passes_private.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
 
 #include <stdlib.h>

@@ -2,9 +2,9 @@
  * Memory plan by size (Pisarchyk and Lee, arXiv 2001.03288, "greedy by size"): largest tensor
  * first, each at the lowest place free over its whole life.
  */
-#include "host/graph/plan.h"
+#include "host/graph/plan_private.h"
 
-#include "host/graph/graph_impl.h"
+#include "host/graph/graph_private.h"
 
 #include <stdlib.h>
 

@@ -1,12 +1,12 @@
 #include "host/graph/program.h"
 
-#include "host/graph/autodiff.h"
-#include "host/graph/exec.h"
-#include "host/graph/graph_impl.h"
-#include "host/graph/layout_impl.h"
-#include "host/graph/node_lanes.h"
-#include "host/graph/passes.h"
-#include "host/graph/plan.h"
+#include "host/graph/autodiff_private.h"
+#include "host/graph/exec_private.h"
+#include "host/graph/graph_private.h"
+#include "host/graph/layout_private.h"
+#include "host/graph/node_lanes_private.h"
+#include "host/graph/passes_private.h"
+#include "host/graph/plan_private.h"
 #include "kernels/device/device_memory.h"
 
 #include <stdlib.h>

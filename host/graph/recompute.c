@@ -4,9 +4,9 @@
  * pass needs them. Values are the same to the bit. Candidates are convolutions, pools and, where
  * asked for, lone norms: their inputs are kept for the backward pass anyway.
  */
-#include "host/graph/exec.h"
-#include "host/graph/graph_impl.h"
-#include "host/graph/passes.h"
+#include "host/graph/exec_private.h"
+#include "host/graph/graph_private.h"
+#include "host/graph/passes_private.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 #define _DEFAULT_SOURCE /* strdup */
-#include "host/graph/tuning_impl.h"
+#include "host/graph/tuning_private.h"
 
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"

@@ -3,7 +3,7 @@
  * bytes; byte i of block k is bit 4 i + k of each plane. As bytes go down columns, a column is 16
  * consecutive bits and a row a nibble of it: ShiftRows is rotations by 16, MixColumns by 4.
  */
-#include "kernels/crypto/crypto_impl.h"
+#include "kernels/crypto/crypto_private.h"
 #include "kernels/crypto/ct.h"
 
 #include <string.h>

@@ -1,11 +1,11 @@
 /*
- * The AES side by the processor's AES instructions; compiled three times (aes_vec_impl.h). Lines
+ * The AES side by the processor's AES instructions; compiled three times (aes_vec_private.h). Lines
  * of states go through the rounds together, so that instructions overlap: their latency is four or
  * more times what each takes of the unit.
  */
 #include "kernels/base/variant.h"
-#include "kernels/crypto/aes_vec_impl.h"
-#include "kernels/crypto/crypto_impl.h"
+#include "kernels/crypto/aes_vec_private.h"
+#include "kernels/crypto/crypto_private.h"
 
 #include <string.h>
 

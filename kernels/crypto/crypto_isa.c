@@ -1,6 +1,6 @@
 #include "kernels/crypto/crypto_isa.h"
 
-#include "kernels/crypto/crypto_impl.h"
+#include "kernels/crypto/crypto_private.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

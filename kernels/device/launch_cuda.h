@@ -35,7 +35,7 @@ extern "C" {
 #include "kernels/device/device_memory.h"
 #include "kernels/device/scalars.h"
 #include "kernels/device/stream.h"
-#include "kernels/device/stream_cuda_impl.h"
+#include "kernels/device/stream_cuda_private.h"
 }
 
 /**

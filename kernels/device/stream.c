@@ -1,5 +1,5 @@
 /* Streams of any device: validation, then the device's own table. */
-#include "kernels/device/stream_impl.h"
+#include "kernels/device/stream_private.h"
 
 #include <assert.h>
 #include <stdlib.h>

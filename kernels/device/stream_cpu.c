@@ -2,7 +2,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/cpu.h"
-#include "kernels/device/stream_impl.h"
+#include "kernels/device/stream_private.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "kernels/device/launch_cuda.h"
 
 extern "C" {
-#include "kernels/device/stream_impl.h"
+#include "kernels/device/stream_private.h"
 }
 
 #if !defined(SPX_CUDA_EMULATED) && __has_include(<nvtx3/nvToolsExt.h>)

@@ -1,6 +1,6 @@
 #include "kernels/optim/optim.h"
-#include "kernels/optim/optim_impl.h"
-#include "kernels/optim/optim_math.h"
+#include "kernels/optim/optim_private.h"
+#include "kernels/optim/optim_math_private.h"
 
 #define KERNELS SPX_PICK_VARIANT(spx_optim_kernels)
 

@@ -5,8 +5,8 @@
  * arithmetic per element in float, norms in double. Arrays overlap only where they are the same.
  *
  * Every pointer is memory of the stream's device, scalars included: a step is queued whole, without
- * the host looking at a number in its middle. The formulas are written once, in optim_math.h, for
- * both devices.
+ * the host looking at a number in its middle. The formulas are written once for both devices, in
+ * optim_math_private.h.
  */
 #include "kernels/base/status.h"
 #include "kernels/device/scalars.h"

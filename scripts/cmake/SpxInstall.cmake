@@ -16,10 +16,10 @@ install(TARGETS ${rooms} spx_nn spx_all EXPORT sphynx
 install(EXPORT sphynx FILE sphynxTargets.cmake NAMESPACE sphynx::
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sphynx)
 
-# Public headers: not those of the program, not *_impl.h and *_private.h, nor what needs nvcc.
+# Public headers: not those of the program, not *_private.h, nor what needs nvcc.
 file(GLOB_RECURSE headers RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS
      kernels/*.h host/*.h data/*.h search/*.h)
-list(FILTER headers EXCLUDE REGEX "^host/cli/|_(impl|private)\\.h$|/launch_cuda\\.h$")
+list(FILTER headers EXCLUDE REGEX "^host/cli/|_private\\.h$|/launch_cuda\\.h$")
 foreach(header IN LISTS headers)
   get_filename_component(folder ${header} DIRECTORY)
   install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sphynx/${folder})

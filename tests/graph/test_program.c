@@ -2,7 +2,7 @@
  * Compiled programs: the passes change nothing but the order of additions, gradients agree with
  * differences, the memory plan never overlaps live tensors.
  */
-#include "host/graph/plan.h"
+#include "host/graph/plan_private.h"
 #include "tests/graph/program_case.h"
 
 /* f32 sums of at most 4*64*36 products per element, three layers deep: 1e-5; gradients 1e-4 */

@@ -5,7 +5,7 @@
 #include "tests/support/spx_fixture.h"
 
 #include "kernels/nn/norm_sum/norm_sum.h"
-#include "kernels/nn/norm_sum/norm_sum_impl.h"
+#include "kernels/nn/norm_sum/norm_sum_private.h"
 
 /* Which parts the terms have; term j of a case gets parts[j % 4]. */
 enum { BN = 1, AFFINE = 2, COEF = 4, MASK = 8 };

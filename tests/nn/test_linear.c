@@ -1,7 +1,7 @@
 #include "tests/support/spx_fixture.h"
 
 #include "kernels/nn/linear/linear.h"
-#include "kernels/nn/linear/linear_impl.h"
+#include "kernels/nn/linear/linear_private.h"
 #include "tests/nn/linear_cases.h"
 #include "tests/nn/network_sizes.h"
 

@@ -1,7 +1,7 @@
 #include "tests/support/spx_fixture.h"
 
 #include "kernels/nn/loss/loss.h"
-#include "kernels/nn/loss/loss_impl.h"
+#include "kernels/nn/loss/loss_private.h"
 #include "tests/nn/loss_problem.h"
 
 static void body(spx_stream *s, void *ctx)

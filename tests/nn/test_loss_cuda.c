@@ -2,7 +2,7 @@
 #include "tests/support/spx_cuda.h"
 
 #include "kernels/nn/loss/loss_cuda.h"
-#include "kernels/nn/loss/loss_impl.h"
+#include "kernels/nn/loss/loss_private.h"
 #include "tests/nn/loss_problem.h"
 
 static void check(cuda_env *e, const loss_case *k)

@@ -2,7 +2,7 @@
 #include "tests/support/spx_cuda.h"
 
 #include "kernels/nn/pool/pool2d_cuda.h"
-#include "kernels/nn/pool/pool2d_impl.h"
+#include "kernels/nn/pool/pool2d_private.h"
 #include "tests/nn/network_sizes.h"
 #include "tests/nn/pool2d_cases.h"
 

@@ -1,7 +1,7 @@
 #include "tests/support/spx_fixture.h"
 
 #include "kernels/nn/relu/relu.h"
-#include "kernels/nn/relu/relu_impl.h"
+#include "kernels/nn/relu/relu_private.h"
 #include "tests/nn/network_sizes.h"
 #include "tests/nn/relu_cases.h"
 

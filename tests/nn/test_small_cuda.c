@@ -4,7 +4,7 @@
 #include "kernels/nn/copy/copy_cuda.h"
 #include "kernels/nn/drop_mask/drop_mask_cuda.h"
 #include "kernels/nn/softmax/softmax_cuda.h"
-#include "kernels/nn/softmax/softmax_impl.h"
+#include "kernels/nn/softmax/softmax_private.h"
 
 static void softmax_body(cuda_env *e, void *ctx)
 {

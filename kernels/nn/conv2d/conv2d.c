@@ -1,6 +1,6 @@
 /* Validation, names and dispatch of the convolution. */
 #include "kernels/base/alloc.h"
-#include "kernels/nn/conv2d/conv2d_impl.h"
+#include "kernels/nn/conv2d/conv2d_private.h"
 
 #include <stddef.h>
 

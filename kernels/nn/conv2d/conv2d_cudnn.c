@@ -5,8 +5,8 @@
  * engines without CUDNN_NUMERICAL_NOTE_TENSOR_CORE multiply in f32; those with it in TF32, unless
  * ..._DOWN_CONVERT_INPUTS says that operands are rounded to 16 bits first.
  */
-#include "kernels/device/stream_cuda_impl.h"
-#include "kernels/nn/conv2d/conv2d_cudnn_cuda_impl.h"
+#include "kernels/device/stream_cuda_private.h"
+#include "kernels/nn/conv2d/conv2d_cudnn_cuda_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

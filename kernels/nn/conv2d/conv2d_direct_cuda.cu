@@ -2,10 +2,10 @@
  * Own convolution kernels: tiles of the implicit matrices that convolutions are products of,
  * staged through shared memory. Sums are f32 and their order depends on the shape only.
  */
-#include "kernels/nn/nhwc_impl.cuh"
+#include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
-#include "kernels/nn/conv2d/conv2d_cuda_impl.h"
+#include "kernels/nn/conv2d/conv2d_cuda_private.h"
 }
 
 #define DEPTH 16         /* terms of the sums that are staged at a time */

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "kernels/base/alloc.h"
-#include "kernels/nn/conv2d/conv2d_impl.h"
+#include "kernels/nn/conv2d/conv2d_private.h"
 
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>

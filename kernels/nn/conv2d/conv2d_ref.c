@@ -1,5 +1,5 @@
 /* The specification: plain loops, sums in double, one thread. */
-#include "kernels/nn/conv2d/conv2d_impl.h"
+#include "kernels/nn/conv2d/conv2d_private.h"
 
 #include <stddef.h>
 

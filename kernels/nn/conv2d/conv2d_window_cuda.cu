@@ -1,9 +1,9 @@
 /* Copies between layouts: padding channels with zeros and back, cropping, widening, adding a bias;
  * all of them one kernel. */
-#include "kernels/nn/nhwc_impl.cuh"
+#include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
-#include "kernels/nn/conv2d/conv2d_cuda_impl.h"
+#include "kernels/nn/conv2d/conv2d_cuda_private.h"
 }
 
 #define THREADS 256

@@ -2,7 +2,7 @@
 #include "kernels/nn/conv2d_ring/conv2d_ring.h"
 
 #include "kernels/base/alloc.h"
-#include "kernels/nn/conv2d_ring/conv2d_ring_impl.h"
+#include "kernels/nn/conv2d_ring/conv2d_ring_private.h"
 
 #include <assert.h>
 #include <string.h>

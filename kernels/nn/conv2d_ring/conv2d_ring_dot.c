@@ -1,5 +1,5 @@
 /* The inner loop; compiled once per instruction set. */
-#include "kernels/nn/conv2d_ring/conv2d_ring_impl.h"
+#include "kernels/nn/conv2d_ring/conv2d_ring_private.h"
 
 #include <string.h>
 

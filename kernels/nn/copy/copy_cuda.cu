@@ -1,5 +1,5 @@
 /* Bound by memory: a fill writes 1 tensor, the others read 1 and write 1. */
-#include "kernels/nn/nhwc_impl.cuh"
+#include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
 #include "kernels/nn/copy/copy_cuda.h"

@@ -1,5 +1,5 @@
 #include "kernels/nn/drop_mask/drop_mask.h"
-#include "kernels/nn/drop_mask/drop_mask_math.h"
+#include "kernels/nn/drop_mask/drop_mask_math_private.h"
 #include "kernels/nn/nn_check.h"
 
 spx_status spx_drop_mask(spx_stream *s, int64_t n, float p, uint64_t seed, uint64_t step,

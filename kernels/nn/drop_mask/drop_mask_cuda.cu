@@ -3,7 +3,7 @@
 
 extern "C" {
 #include "kernels/nn/drop_mask/drop_mask_cuda.h"
-#include "kernels/nn/drop_mask/drop_mask_math.h"
+#include "kernels/nn/drop_mask/drop_mask_math_private.h"
 #include "kernels/nn/nn_check.h"
 }
 

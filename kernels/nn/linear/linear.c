@@ -1,5 +1,5 @@
 #include "kernels/nn/linear/linear.h"
-#include "kernels/nn/linear/linear_impl.h"
+#include "kernels/nn/linear/linear_private.h"
 #include "kernels/nn/nn_check.h"
 
 static spx_status check(int64_t n, int64_t f, int64_t o, const float *p0, const float *p1,

@@ -4,7 +4,7 @@
  * many multiply-adds per load as the vector units need; a general matrix library gains nothing at
  * these sizes.
  */
-#include "kernels/nn/linear/linear_impl.h"
+#include "kernels/nn/linear/linear_private.h"
 
 #define DEPTH ((size_t)64) /* rows of b kept in cache while all rows of c pass over them */
 

@@ -4,10 +4,10 @@
  * names it, "none" switches it off; without it the own kernel runs.
  */
 #define _DEFAULT_SOURCE
-#include "kernels/nn/linear/linear_cublas_cuda_impl.h"
+#include "kernels/nn/linear/linear_cublas_cuda_private.h"
 
-#include "kernels/device/stream_cuda_impl.h"
-#include "kernels/nn/linear/linear_cuda_impl.h"
+#include "kernels/device/stream_cuda_private.h"
+#include "kernels/nn/linear/linear_cuda_private.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 #include "kernels/nn/linear/linear_cuda.h"
-#include "kernels/nn/linear/linear_cuda_impl.h"
+#include "kernels/nn/linear/linear_cuda_private.h"
 #include "kernels/nn/nn_check.h"
 
 static spx_matrix f32_matrix(const float *data, int64_t row, int64_t column)

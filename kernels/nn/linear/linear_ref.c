@@ -1,4 +1,4 @@
-#include "kernels/nn/linear/linear_impl.h"
+#include "kernels/nn/linear/linear_private.h"
 
 void spx_linear_forward_ref(const spx_linear_args *a)
 {

@@ -3,10 +3,10 @@
  * throughout. About a quarter of a device's f32 peak, and the small layers of these networks (a
  * dozen tiles) take a launch's few microseconds either way.
  */
-#include "kernels/nn/nhwc_impl.cuh"
+#include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
-#include "kernels/nn/linear/linear_cuda_impl.h"
+#include "kernels/nn/linear/linear_cuda_private.h"
 }
 
 using namespace spx;

@@ -1,5 +1,5 @@
 #include "kernels/nn/loss/loss.h"
-#include "kernels/nn/loss/loss_impl.h"
+#include "kernels/nn/loss/loss_private.h"
 #include "kernels/nn/nn_check.h"
 
 #include <math.h>

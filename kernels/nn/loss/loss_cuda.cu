@@ -3,7 +3,7 @@
  * and needs no scratch: 256 rows of 1000 classes are a megabyte, some 10 us. Exponentials and a
  * lane's sums (classes/32 of them) are f32, what follows is double.
  */
-#include "kernels/nn/warp_impl.cuh"
+#include "kernels/nn/warp_private.cuh"
 
 extern "C" {
 #include "kernels/nn/loss/loss_cuda.h"

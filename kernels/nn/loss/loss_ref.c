@@ -1,4 +1,4 @@
-#include "kernels/nn/loss/loss_impl.h"
+#include "kernels/nn/loss/loss_private.h"
 
 #include <math.h>
 

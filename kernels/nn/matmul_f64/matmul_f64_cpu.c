@@ -1,5 +1,5 @@
 /* Blocks of rows and columns whose sums stay in registers; compiled once per instruction set. */
-#include "kernels/nn/matmul_f64/matmul_f64_impl.h"
+#include "kernels/nn/matmul_f64/matmul_f64_private.h"
 
 enum { ROWS = 4, COLUMNS = 12 };
 

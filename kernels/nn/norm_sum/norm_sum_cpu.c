@@ -5,7 +5,7 @@
  * in single-precision lanes for at most FLUSH pixels and then go to double.
  */
 #include "kernels/base/lanes.h"
-#include "kernels/nn/norm_sum/norm_sum_impl.h"
+#include "kernels/nn/norm_sum/norm_sum_private.h"
 
 #define GROUP 4                  /* terms per pass over a run */
 #define FLUSH ((size_t)2048)     /* pixels of a row after which lanes go to double */

@@ -4,7 +4,7 @@
  * time, so that 85-90 % of the memory's peak is to be expected of tensors beyond the L2 cache, and
  * a launch's few microseconds of those within. backward_apply reads dy, x (y, dx) and writes dx.
  */
-#include "kernels/nn/norm_sum/norm_sum_impl.cuh"
+#include "kernels/nn/norm_sum/norm_sum_private.cuh"
 
 using namespace spx;
 

@@ -9,7 +9,7 @@
  * gradients (a coefficient of several). Bound by memory: 80-85 % of its peak is to be expected
  * beyond the L2 cache; within, the tail of the last block costs about 2 us.
  */
-#include "kernels/nn/norm_sum/norm_sum_impl.cuh"
+#include "kernels/nn/norm_sum/norm_sum_private.cuh"
 
 using namespace spx;
 

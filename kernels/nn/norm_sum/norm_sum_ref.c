@@ -1,5 +1,5 @@
 /* The formulas of norm_sum.h, term by term and in double. */
-#include "kernels/nn/norm_sum/norm_sum_impl.h"
+#include "kernels/nn/norm_sum/norm_sum_private.h"
 
 #include <math.h>
 

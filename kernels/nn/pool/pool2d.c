@@ -1,6 +1,6 @@
 #include "kernels/nn/pool/pool2d.h"
 #include "kernels/nn/nn_check.h"
-#include "kernels/nn/pool/pool2d_impl.h"
+#include "kernels/nn/pool/pool2d_private.h"
 
 #define MAX_SIZE 1024
 

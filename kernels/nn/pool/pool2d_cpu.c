@@ -4,7 +4,7 @@
  * 1, the networks' own pool, has vectorised column steps; other windows a loop over each.
  */
 #include "kernels/base/lanes.h"
-#include "kernels/nn/pool/pool2d_impl.h"
+#include "kernels/nn/pool/pool2d_private.h"
 
 /* Columns at a time; >= 2 * the largest window, so wide rows go in few tiles. */
 #define TILE 2048

@@ -3,11 +3,11 @@
  * and write the other; the reads of overlapping windows hit the caches. 3x3 windows should run at
  * 70-80 % of the memory's peak beyond the L2 cache.
  */
-#include "kernels/nn/nhwc_impl.cuh"
+#include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
 #include "kernels/nn/pool/pool2d_cuda.h"
-#include "kernels/nn/pool/pool2d_impl.h"
+#include "kernels/nn/pool/pool2d_private.h"
 }
 
 using namespace spx;

@@ -1,4 +1,4 @@
-#include "kernels/nn/pool/pool2d_impl.h"
+#include "kernels/nn/pool/pool2d_private.h"
 
 static size_t at(const spx_pool2d_shape *d, size_t stride_n, int64_t plane, int64_t rows,
                  int64_t cols, int64_t r, int64_t c)

@@ -1,6 +1,6 @@
 #include "kernels/nn/relu/relu.h"
 #include "kernels/nn/nn_check.h"
-#include "kernels/nn/relu/relu_impl.h"
+#include "kernels/nn/relu/relu_private.h"
 
 static size_t parts(const spx_relu_args *a)
 {

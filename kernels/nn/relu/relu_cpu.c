@@ -1,5 +1,5 @@
 /* Compiled once per instruction set; plain loops that the compiler turns into vectors. */
-#include "kernels/nn/relu/relu_impl.h"
+#include "kernels/nn/relu/relu_private.h"
 
 typedef struct part {
     size_t image, offset, len;

@@ -2,7 +2,7 @@
  * Bandwidth-bound: forward moves 2 tensors, backward 3 (4 where it accumulates); a thread's loads
  * are independent, so large tensors should reach 85-90 % of the memory's peak.
  */
-#include "kernels/nn/nhwc_impl.cuh"
+#include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
 #include "kernels/nn/relu/relu_cuda.h"

@@ -1,4 +1,4 @@
-#include "kernels/nn/relu/relu_impl.h"
+#include "kernels/nn/relu/relu_private.h"
 
 void spx_relu_forward_ref(const spx_relu_args *a)
 {

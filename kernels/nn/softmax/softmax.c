@@ -1,6 +1,6 @@
 #include "kernels/nn/softmax/softmax.h"
 #include "kernels/nn/nn_check.h"
-#include "kernels/nn/softmax/softmax_impl.h"
+#include "kernels/nn/softmax/softmax_private.h"
 
 spx_status spx_softmax_forward(spx_stream *s, int64_t rows, int64_t cols, const float *x, float *y)
 {

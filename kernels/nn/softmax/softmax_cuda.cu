@@ -1,6 +1,6 @@
 /* A warp a row, in double as on the CPU: the matrices are a few rows, the launch is what takes
  * time. */
-#include "kernels/nn/warp_impl.cuh"
+#include "kernels/nn/warp_private.cuh"
 
 extern "C" {
 #include "kernels/nn/nn_check.h"

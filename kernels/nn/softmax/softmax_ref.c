@@ -1,4 +1,4 @@
-#include "kernels/nn/softmax/softmax_impl.h"
+#include "kernels/nn/softmax/softmax_private.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * change only at barriers and warp primitives. A fiber runs threads one by one until one has to
  * wait, so a kernel without barriers costs no more than a loop.
  */
-#include "tests/support/cuda_emulation/emulated_impl.h"
+#include "tests/support/cuda_emulation/emulated_private.h"
 
 #include <cstdlib>
 #include <deque>

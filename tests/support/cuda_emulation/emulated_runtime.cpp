@@ -5,7 +5,7 @@
  * first 64 KiB of each block) is out of the host's reach while no queued work runs, and poisoned
  * when allocated.
  */
-#include "tests/support/cuda_emulation/emulated_impl.h"
+#include "tests/support/cuda_emulation/emulated_private.h"
 
 #include <chrono>
 #include <cstdio>
