@@ -1,13 +1,16 @@
-#define _POSIX_C_SOURCE 200809L /* link, S_ISDIR */
+#define _XOPEN_SOURCE 700 /* realpath, linkat, S_ISDIR */
 #include "host/ckpt/ckpt.h"
 
 #include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,19 +32,42 @@ static spx_status dataset_name(const char *group, const char *name, char out[NAM
     return n > 0 && n < NAME_BYTES ? SPX_OK : SPX_FAIL(SPX_EINVAL, "name too long: %.64s...", name);
 }
 
-/* Keeps the present file under its second name. Failing to is no reason not to write
- * the new one. */
-static void link_previous(const char *path)
+/* For file systems without second names, or where a link leads to another one. */
+static void copy_file(const char *from, const char *to)
 {
-    char prev[PATH_BYTES], fresh[PATH_BYTES];
-    if (beside(path, ".prev", prev) != SPX_OK || beside(prev, ".tmp", fresh) != SPX_OK) {
+    struct stat s;
+    const int fd = open(from, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && s.st_size > 0) {
+        const size_t size = (size_t)s.st_size;
+        void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (bytes != MAP_FAILED) {
+            const spx_span part = {bytes, size};
+            (void)!spx_file_replace(to, &part, 1);
+            (void)munmap(bytes, size);
+        }
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+/* Keeps the present file, which path names or leads to, under its second name; path holds it
+ * throughout. Failing to is no reason not to write the new one. */
+static void keep_previous_file(const char *path)
+{
+    char prev[PATH_BYTES];
+    if (beside(path, ".prev", prev) != SPX_OK) {
         return;
     }
-    (void)unlink(fresh);
-    if (link(path, fresh) == 0) {
-        (void)rename(fresh, prev); /* so one of the two names always holds a whole file */
-        (void)unlink(fresh);       /* renaming a file onto its own second name leaves both */
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (linkat(AT_FDCWD, path, AT_FDCWD, prev, AT_SYMLINK_FOLLOW) == 0 || errno == ENOENT) {
+            return;
+        }
+        if (errno != EEXIST || unlink(prev) != 0) {
+            break;
+        }
     }
+    copy_file(path, prev);
 }
 
 static spx_status add_meta(spx_h5_out *w, const json_t *meta)
@@ -138,7 +164,7 @@ spx_status spx_ckpt_save(const char *path, const json_t *meta, const spx_layout 
         }
     }
     if (keep_previous) {
-        link_previous(path);
+        keep_previous_file(path);
     }
     st = spx_h5_commit(w, path);
 end:
@@ -234,20 +260,29 @@ fail:
     return st == SPX_ENOTFOUND ? SPX_EFORMAT : st; /* the file is there, a part of it is not */
 }
 
+/* A link keeps its place: the file it leads to is renamed. */
+static void put_aside(const char *path)
+{
+    char damaged[PATH_BYTES], *real = realpath(path, NULL);
+    if (real != NULL && beside(real, ".damaged", damaged) == SPX_OK) {
+        (void)rename(real, damaged);
+    }
+    free(real);
+}
+
 spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path)
 {
-    char prev[PATH_BYTES], damaged[PATH_BYTES];
+    char prev[PATH_BYTES];
     const spx_status st = spx_ckpt_open(out, path);
     if (st != SPX_EFORMAT && st != SPX_ENOTFOUND) {
         return st;
     }
     SPX_RETURN_IF(beside(path, ".prev", prev));
-    SPX_RETURN_IF(beside(path, ".damaged", damaged));
     if (access(prev, F_OK) != 0) {
         return st; /* with the message about path itself */
     }
     SPX_RETURN_IF(spx_ckpt_open(out, prev));
-    (void)rename(path, damaged);
+    put_aside(path);
     out->fallback = true;
     return SPX_OK;
 }

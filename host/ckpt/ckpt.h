@@ -58,7 +58,7 @@ SPX_MUST_CHECK spx_status spx_ckpt_open(spx_ckpt *out, const char *path);
 SPX_MUST_CHECK spx_status spx_ckpt_take(spx_ckpt *out, spx_h5 *file);
 /**
  * The same for going on with a run: where path is missing or damaged, path + ".prev" is opened, and
- * a damaged file is renamed to path + ".damaged", so that the next save keeps the good one.
+ * a damaged file is renamed to its name + ".damaged", so that the next save keeps the good one.
  */
 SPX_MUST_CHECK spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path);
 void spx_ckpt_close(spx_ckpt *c); /* zeroed or opened */

@@ -6,6 +6,8 @@
 #include "tests/support/spx_scratch.h"
 #include "tests/support/spx_test.h"
 
+#include <sys/stat.h>
+
 static spx_scratch scratch;
 
 /* Three parameters with a gap between them, one alpha, one state. */
@@ -215,6 +217,31 @@ SPX_TEST(a_damaged_checkpoint_gives_way_to_the_previous_one)
     spx_ckpt_close(&c);
 }
 
+SPX_TEST(behind_a_link_the_previous_one_is_kept_and_the_link_stays)
+{
+    char path[512], target[512];
+    struct stat s;
+    arenas a;
+    spx_ckpt c;
+    SPX_UNUSED;
+    (void)snprintf(path, sizeof path, "%s", spx_scratch_path(&scratch, "last.h5"));
+    (void)snprintf(target, sizeof target, "%s", spx_scratch_path(&scratch, "elsewhere.h5"));
+    assert_int_equal(symlink(target, path), 0);
+    fill(&a, 1);
+    for (int step = 1; step <= 3; step++) {
+        save(path, &a, step, true);
+    }
+    assert_int_equal(spx_scratch_write(target, "damage", 6), 0);
+    CHECK_OK(spx_ckpt_open_latest(&c, path));
+    assert_true(step_of(&c) == 2 && c.fallback);
+    spx_ckpt_close(&c);
+    save(path, &a, 4, true);
+    assert_true(lstat(path, &s) == 0 && S_ISLNK(s.st_mode));
+    CHECK_OK(spx_ckpt_open(&c, target));
+    assert_int_equal(step_of(&c), 4);
+    spx_ckpt_close(&c);
+}
+
 SPX_TEST(a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing_behind)
 {
     char path[512];
@@ -345,6 +372,7 @@ int main(void)
         SPX_UNIT(every_truncation_is_refused),
         SPX_UNIT(any_flipped_bit_is_refused),
         SPX_UNIT(a_damaged_checkpoint_gives_way_to_the_previous_one),
+        SPX_UNIT(behind_a_link_the_previous_one_is_kept_and_the_link_stays),
         SPX_UNIT(a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing_behind),
         SPX_UNIT(files_of_another_format_schema_or_description_are_refused),
         SPX_UNIT(a_description_without_a_kind_is_not_saved),

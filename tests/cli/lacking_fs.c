@@ -1,4 +1,4 @@
-/* Preloaded into the program: a file system without locks, and without syncing of folders. */
+/* Preloaded into the program: a file system without locks, second names, and syncing of folders. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -14,5 +14,19 @@ int fsync(int fd)
 {
     (void)fd;
     errno = EINVAL;
+    return -1;
+}
+
+int link(const char *from, const char *to)
+{
+    (void)from, (void)to;
+    errno = EPERM;
+    return -1;
+}
+
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
+{
+    (void)from_folder, (void)from, (void)to_folder, (void)to, (void)flags;
+    errno = EPERM;
     return -1;
 }

@@ -15,6 +15,7 @@ lacking() {
 }
 check "train without locks" 0 lacking "${train[@]}" --data "$pack" --out "$OUT/unlocked"
 has stderr 'warning: .*no locks' "train without locks"
+[ -s "$OUT/unlocked/last.h5.prev" ] || fail "without second names the older checkpoint is not kept"
 check "resume without locks" 0 lacking "${train[@]}" --data "$pack" --out "$OUT/unlocked" --resume
 has stderr 'warning: .*no locks' "resume without locks"
 check "draw without locks" 0 lacking "$sphynx" search --random --out "$OUT/drawn"
