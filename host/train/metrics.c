@@ -13,7 +13,8 @@ static int64_t rank_of(int64_t classes, const float *x, int32_t label)
     return isnan(own) ? classes : rank;
 }
 
-/* max + log(sum of exp(x - max)), the stable form. */
+/* max + log(sum of exp(x - max)), the stable form; NaN where any logit is not finite, though -inf
+ * alone would vanish in the sum: such a network gives no answers, and has no accuracy. */
 static double log_sum_exp(int64_t classes, const float *x)
 {
     double top = x[0], sum = 0;
@@ -21,7 +22,7 @@ static double log_sum_exp(int64_t classes, const float *x)
         top = fmax(top, (double)x[k]);
     }
     for (int64_t k = 0; k < classes; k++) {
-        sum += exp((double)x[k] - top);
+        sum += exp((double)x[k] - top) + 0.0 * (double)x[k];
     }
     return top + log(sum);
 }

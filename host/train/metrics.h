@@ -8,7 +8,8 @@
 typedef spx_hits spx_metrics;
 
 /**
- * Counts n images. Equal logits rank by class index; a label with a NaN logit counts as wrong.
+ * Counts n images. Equal logits rank by class index; a label with a NaN logit counts as wrong. A
+ * logit that is not finite makes the loss NaN.
  * @param logits (n, classes), dense
  * @param label  [n], each in 0..classes-1
  */

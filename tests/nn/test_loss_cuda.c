@@ -130,6 +130,14 @@ static void hits_body(cuda_env *e, void *ctx)
     CHECK_OK(spx_count_hits_cuda(e->s, ROWS, 1, CLASSES, logits, label, hits));
     cuda_fetch(e, &got, hits, sizeof got);
     assert_true(got.images == 1 && got.top1 == 0 && got.top5 == 0 && isnan(got.loss));
+    const int other = q.label[1] == 0 ? 1 : 0; /* beside the label, where a sum would hide it */
+    q.logits[CLASSES + other] = -INFINITY;
+    logits = cuda_floats(e, q.logits + CLASSES, CLASSES);
+    got = (spx_hits){0};
+    hits = cuda_copy(e, &got, sizeof got);
+    CHECK_OK(spx_count_hits_cuda(e->s, 1, 1, CLASSES, logits, label + 1, hits));
+    cuda_fetch(e, &got, hits, sizeof got);
+    assert_true(got.images == 1 && isnan(got.loss));
     pile_clear(&q.p);
 }
 

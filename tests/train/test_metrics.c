@@ -45,6 +45,18 @@ SPX_TEST(equal_logits_rank_by_class_and_nan_is_wrong)
     assert_true(m.top1 == 1 && m.top5 == 2);
 }
 
+SPX_TEST(a_logit_that_is_not_finite_leaves_no_accuracy)
+{
+    const float beside[3][3] = {{1, -INFINITY, 0}, {1, 0, INFINITY}, {1, NAN, 0}};
+    const int32_t label = 0;
+    SPX_UNUSED;
+    for (int i = 0; i < 3; i++) {
+        spx_metrics m = {0};
+        spx_metrics_add(&m, 1, 3, beside[i], &label);
+        assert_true(isnan(m.loss));
+    }
+}
+
 SPX_TEST(no_images_give_zero_and_not_nan)
 {
     const spx_metrics m = {0};
@@ -68,6 +80,7 @@ int main(void)
         SPX_UNIT(top1_and_top5_count_labels_among_the_largest_logits),
         SPX_UNIT(loss_is_the_mean_cross_entropy_even_of_huge_logits),
         SPX_UNIT(equal_logits_rank_by_class_and_nan_is_wrong),
+        SPX_UNIT(a_logit_that_is_not_finite_leaves_no_accuracy),
         SPX_UNIT(no_images_give_zero_and_not_nan),
         SPX_UNIT(probabilities_are_the_softmax),
     };

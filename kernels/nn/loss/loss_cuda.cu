@@ -110,10 +110,13 @@ __global__ void __launch_bounds__(many_threads)
         if (own >= 0 && own < classes) { /* the same for the whole warp */
             const float mine = x[own];
             int64_t before = 0;
+            double nothing = 0; /* NaN where a logit is not finite: no accuracy then */
             for (int64_t k = lane; k < classes; k += warp_lanes) { /* NaN ranks before */
+                nothing += 0.0 * (double)x[k];
                 before += k != own && !(x[k] < mine || (x[k] == mine && k > own));
             }
             before = isnan(mine) ? classes : sum_warp((long long)before);
+            loss += sum_warp(nothing);
             top1 += before < 1;
             top5 += before < 5;
         }
