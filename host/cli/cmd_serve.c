@@ -3,6 +3,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
 #include "host/cli/strangers.h"
+#include "host/control/interrupt.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/secret_memory.h"
 
@@ -62,16 +63,12 @@ static const spx_option options[] = {
     SPX_PI_OPTIONS(values, pi),
     {0}};
 
-static atomic_int stop;   /* set by SIGINT and SIGTERM */
 static atomic_int reload; /* counts SIGHUPs, as is custom: keys are read again */
 
-static void on_signal(int number)
+static void on_hangup(int number)
 {
-    if (number == SIGHUP) {
-        (void)atomic_fetch_add(&reload, 1);
-    } else {
-        atomic_store(&stop, 1);
-    }
+    (void)number;
+    (void)atomic_fetch_add(&reload, 1);
 }
 
 /* The server and what its threads add up. */
@@ -272,15 +269,12 @@ static spx_status accept_clients(serving *s, spx_listener *l, const values *v)
     return st;
 }
 
-static void catch_signals(bool keys)
+/* Whatever asks programs to end does; but a hang-up rereads keys, where there are any. */
+static spx_status catch_signals(bool keys)
 {
-    const struct sigaction once = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    (void)sigaction(SIGINT, &once, NULL); /* a second one kills */
-    (void)sigaction(SIGTERM, &once, NULL);
-    if (keys) {
-        const struct sigaction each = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-        (void)sigaction(SIGHUP, &each, NULL);
-    }
+    const struct sigaction each = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
+    SPX_RETURN_IF(spx_interrupt_install());
+    return !keys || sigaction(SIGHUP, &each, NULL) == 0 ? SPX_OK : SPX_FAIL(SPX_EIO, "SIGHUP");
 }
 
 static spx_status report(spx_cli *cli, const serving *s)
@@ -357,7 +351,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 18); /* what is freed goes back, whatever was before */
 #endif
     SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
-    co.stop = &stop;
+    co.stop = spx_interrupt_flag();
     co.reload = &reload;
     co.notice = on_notice;
     co.notice_ctx = &s;
@@ -369,7 +363,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     so.memory_bytes = for_clients(v);
     SPX_TRY(st, spx_pi_server_create(&s.server, m, vault, &so), done);
     tell_of_others(v, spx_pi_server_others(s.server));
-    catch_signals(v->pi.psk != NULL || v->pi.cert != NULL);
+    SPX_TRY(st, catch_signals(v->pi.psk != NULL || v->pi.cert != NULL), done);
     SPX_TRY(st, spx_listener_open(&l, v->listen, &co), done);
     (void)fprintf(stderr, "serve: %s, listening at %.*s:%d\n", v->model,
                   (int)(strrchr(v->listen, ':') - v->listen), v->listen, spx_listener_port(l));
@@ -385,7 +379,7 @@ done:
 
 const spx_command spx_cmd_serve = {
     .name = "serve",
-    .summary = "Answers private queries of a deployed model, until SIGINT or SIGTERM.",
+    .summary = "Answers private queries of a deployed model, until a signal ends it.",
     .example = "sphynx serve --model shoes.h5 --listen 0.0.0.0:7465 --psk keys",
     .options = options,
     .values_size = sizeof(values),

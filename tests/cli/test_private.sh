@@ -63,6 +63,14 @@ stop() {
     wait "$server" || fail "the server's exit code is $?"
 }
 
+# What terminals and schedulers end programs with ends a server in order; the next gets its place.
+for signal in HUP USR1 USR2 XCPU; do
+    start
+    kill -"$signal" "$server"
+    wait "$server" || fail "SIG$signal: the server's exit code is $?"
+    grep -q '"connections": 0' "$OUT/served" || fail "SIG$signal: no account of what was done"
+done
+
 query() { "$sphynx" query --connect "127.0.0.1:$port" --state "$OUT/client" --timeout 10 "$@"; }
 images=(--data "$pack" --index 0,1 --verify "$model")
 
