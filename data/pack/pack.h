@@ -44,14 +44,16 @@ typedef struct spx_pack {
 } spx_pack;
 
 #define SPX_PACK_LOAD(split) (1u << (split))
+#define SPX_PACK_NEED(split) (SPX_PACK_LOAD(split) | 0x100u << (split)) /* refused where absent */
 #define SPX_PACK_LOAD_ALL (SPX_PACK_LOAD(SPX_SPLIT_TRAIN) | SPX_PACK_LOAD(SPX_SPLIT_TEST))
 
 /**
  * Opens a pack, verifying checksum, schema, shapes and label ranges.
  * @param out   owned by the caller: spx_pack_close
  * @param load  SPX_PACK_LOAD bits of the splits whose images and labels are wanted; 0: description
- * and counts only. A split that the file lacks is left empty; it has at least one
- * @return SPX_OK, SPX_ENOTFOUND, SPX_EIO, SPX_EFORMAT, SPX_ENOMEM
+ * and counts only. A split that the file lacks is left empty, or refused where SPX_PACK_NEED asks
+ * for it; it has at least one
+ * @return SPX_OK, SPX_ENOTFOUND (no file, or no such split), SPX_EIO, SPX_EFORMAT, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load);
 

@@ -218,6 +218,11 @@ static spx_status read_all(const spx_h5 *f, spx_pack *p, unsigned load)
     }
     SPX_RETURN_IF(read_moments(f, p));
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        const unsigned need = SPX_PACK_NEED(s);
+        if ((load & need) == need && p->split[s].count == 0) {
+            return SPX_FAIL(SPX_ENOTFOUND, "%s: the pack has no %s split", spx_h5_name(f),
+                            spx_split_name((spx_split)s));
+        }
         if ((load & SPX_PACK_LOAD(s)) != 0 && p->split[s].count > 0) {
             SPX_RETURN_IF(load_split(f, p, (spx_split)s));
         }

@@ -273,10 +273,6 @@ static spx_status draw_grid(const spx_pack *p, const values *v, spx_image *grid)
     const size_t bytes = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
     void *memory;
     size_t *drawn;
-    if (split->images == NULL) {
-        return SPX_FAIL(SPX_ENOTFOUND, "the pack has no %s split",
-                        spx_split_name((spx_split)v->split));
-    }
     if (p->classes > SPX_IMAGE_MAX_SIDE) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "a picture of %d classes", p->classes);
     }
@@ -301,7 +297,7 @@ static spx_status run_preview(spx_cli *cli, const void *given)
     spx_image grid = {0};
     spx_pack *p = NULL;
     spx_status st;
-    SPX_TRY(st, spx_pack_open(&p, cli->args[0], SPX_PACK_LOAD(v->split)), done);
+    SPX_TRY(st, spx_pack_open(&p, cli->args[0], SPX_PACK_NEED(v->split)), done);
     st = spx_fail_context(draw_grid(p, v, &grid), "%s", cli->args[0]);
     if (st == SPX_OK) {
         st = spx_image_write(&grid, v->output);

@@ -190,7 +190,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
             : v->executor == FLOAT ? spx_model_open(&m, v->model)
                                    : spx_deploy_read(&deployed, v->model),
             end);
-    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD(split)), end);
+    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_NEED(split)), end);
     SPX_TRY(st,
             deployed != NULL ? run_deployed(cli, v, deployed, pack, split, &metrics)
                              : run_float(cli, v, &m, pack, split, &metrics),

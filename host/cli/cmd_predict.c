@@ -206,7 +206,7 @@ static spx_status predict_packed(predictor *p, const values *v, json_t *answers)
     spx_pack *pack;
     char name[64];
     spx_status st;
-    SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TEST)));
+    SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TEST)));
     s = &pack->split[SPX_SPLIT_TEST];
     (void)snprintf(name, sizeof name, "test image %lld", (long long)v->index);
     if (v->index >= (int64_t)s->count) {

@@ -159,7 +159,7 @@ static spx_status take_images(asking *a, spx_cli *cli, const values *v, const sp
         keep(cli, a, at, cli->args[i], take_file(cli, a, at, cli->args[i]));
     }
     if (v->data != NULL) {
-        SPX_RETURN_IF(spx_pack_open(&a->pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TEST)));
+        SPX_RETURN_IF(spx_pack_open(&a->pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TEST)));
         SPX_RETURN_IF(
             spx_talk_fit(&a->takes, "the served model", a->pack, v->data, v->allow_changed));
         for (size_t i = 0; i < v->index.n; i++, at++) {

@@ -3,6 +3,7 @@
 #include "host/cli/run_talk.h"
 #include "search/bilevel/search_run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,13 +35,20 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, batch, "batch", "N", "64", "images per step, of each half", .min = 1,
             .max = 65536),
     SPX_OPT(INT, values, epochs, "epochs", "N", "50", "passes over a half", .min = 1, .max = 1e6),
-    SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate of the weights"),
-    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0.001", "what it falls to, by a cosine"),
-    SPX_OPT(FLOAT, values, momentum, "momentum", "X", "0.9", "momentum of the weights"),
-    SPX_OPT(FLOAT, values, decay, "weight-decay", "X", "3e-4", "weight decay of the weights"),
-    SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of their gradient; 0: any"),
-    SPX_OPT(FLOAT, values, alpha_lr, "alpha-lr", "X", "3e-4", "learning rate of the alphas"),
-    SPX_OPT(FLOAT, values, alpha_decay, "alpha-decay", "X", "1e-3", "weight decay of the alphas"),
+    SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate of the weights", .min = 0,
+            .max = INFINITY),
+    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0.001", "what it falls to, by a cosine",
+            .min = 0, .max = INFINITY),
+    SPX_OPT(FLOAT, values, momentum, "momentum", "X", "0.9", "momentum of the weights", .min = 0,
+            .max = 1),
+    SPX_OPT(FLOAT, values, decay, "weight-decay", "X", "3e-4", "weight decay of the weights",
+            .min = 0, .max = INFINITY),
+    SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of their gradient; 0: any",
+            .min = 0, .max = INFINITY),
+    SPX_OPT(FLOAT, values, alpha_lr, "alpha-lr", "X", "3e-4", "learning rate of the alphas",
+            .min = 0, .max = INFINITY),
+    SPX_OPT(FLOAT, values, alpha_decay, "alpha-decay", "X", "1e-3", "weight decay of the alphas",
+            .min = 0, .max = INFINITY),
     SPX_OPT(INT, values, pad_crop, "pad-crop", "N", "4", "random shift in pixels", .min = 0,
             .max = 64),
     SPX_OPT(FLAG, values, flip, "flip", NULL, "true", "mirror images at random"),
@@ -169,7 +177,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (v->data == NULL) {
         return spx_cli_usage(cli, "--data is missing");
     }
-    SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_LOAD(SPX_SPLIT_TRAIN)));
+    SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TRAIN)));
     st = fill(cli, v, pack, &o);
     if (st == SPX_OK) {
         o.ctx = &talk;

@@ -7,6 +7,7 @@
 #include "search/final/model.h"
 #include "search/final/train_run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,16 +40,20 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, batch, "batch", "N", "96", "images per step", .min = 1, .max = 65536),
     SPX_OPT(INT, values, epochs, "epochs", "N", "600", "passes over the training split", .min = 1,
             .max = 1e6),
-    SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate"),
+    SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate", .min = 0, .max = INFINITY),
     SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step|cosine-steps", "cosine",
             "how it falls: by epoch, or at each step (for trainings of a few epochs)"),
-    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0", "cosine: what it falls to"),
-    SPX_OPT(FLOAT, values, lr_factor, "lr-factor", "X", "0.1", "step: factor at each milestone"),
+    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0", "cosine: what it falls to", .min = 0,
+            .max = INFINITY),
+    SPX_OPT(FLOAT, values, lr_factor, "lr-factor", "X", "0.1", "step: factor at each milestone",
+            .min = 0, .max = INFINITY),
     SPX_OPT(LIST, values, milestones, "milestones", "E,...", "30,60,90", "step: those epochs",
             .min = 1, .max = 1e6),
-    SPX_OPT(FLOAT, values, momentum, "momentum", "X", "0.9", "momentum"),
-    SPX_OPT(FLOAT, values, decay, "weight-decay", "X", "3e-4", "weight decay"),
-    SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of the gradient; 0: any"),
+    SPX_OPT(FLOAT, values, momentum, "momentum", "X", "0.9", "momentum", .min = 0, .max = 1),
+    SPX_OPT(FLOAT, values, decay, "weight-decay", "X", "3e-4", "weight decay", .min = 0,
+            .max = INFINITY),
+    SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of the gradient; 0: any", .min = 0,
+            .max = INFINITY),
     SPX_OPT(FLOAT, values, aux_weight, "aux-weight", "X", "0.4",
             "weight of the auxiliary loss; 0: no auxiliary head", .min = 0, .max = 10),
     SPX_OPT(FLOAT, values, drop_path, "drop-path", "P", "0.2",
@@ -268,7 +273,10 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_pack *pack = NULL;
     json_t *inputs;
     spx_status st;
-    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_LOAD_ALL), end);
+    SPX_TRY(st,
+            spx_pack_open(&pack, v->data,
+                          SPX_PACK_NEED(SPX_SPLIT_TRAIN) | SPX_PACK_NEED(SPX_SPLIT_TEST)),
+            end);
     SPX_TRY(st, fill(cli, v, pack, &o), end);
     o.ctx = &talk;
     SPX_TRY(st, inputs_of(v, &o, &inputs), end);

@@ -1,7 +1,7 @@
 /*
  * make_pack FILE SIDE IMAGES [DATASET]: a pack of SIDE x SIDE one-channel images in four classes, a
- * bright spot in one of the quarters under noise. Small enough for tests that run the whole program
- * many times.
+ * bright spot in one of the quarters under noise; only one split where the data set is called
+ * "train" or "test". Small enough for tests that run the whole program many times.
  */
 #include "data/pack/pack.h"
 #include "kernels/base/rng.h"
@@ -62,8 +62,10 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: make_pack FILE SIDE IMAGES [DATASET]\n");
         return 2;
     }
-    if (make_split(&p.split[SPX_SPLIT_TRAIN], side, (size_t)images, 0) != 0 ||
-        make_split(&p.split[SPX_SPLIT_TEST], side, (size_t)images / 4, 1) != 0 ||
+    if ((strcmp(p.dataset, "test") != 0 &&
+         make_split(&p.split[SPX_SPLIT_TRAIN], side, (size_t)images, 0) != 0) ||
+        (strcmp(p.dataset, "train") != 0 &&
+         make_split(&p.split[SPX_SPLIT_TEST], side, (size_t)images / 4, 1) != 0) ||
         spx_pack_write(&p, argv[1]) != SPX_OK) {
         (void)fprintf(stderr, "make_pack: %s\n", spx_error_message());
         return 1;

@@ -95,6 +95,28 @@ check "inspect a stream" 0 "$sphynx" inspect --model <(cat "$OUT/m.h5")
 check "eval of a float stream" 0 "$sphynx" eval --model <(cat "$float") --data "$pack" --threads 1
 check "inspect a float stream" 0 "$sphynx" inspect --model <(cat "$float")
 
+# A pack with one split alone: what needs the other says so.
+"$make_pack" "$OUT/train.h5" 16 96 train && "$make_pack" "$OUT/test.h5" 16 96 test || exit 1
+for lacks in train test; do
+    has=$([ $lacks = train ] && echo test || echo train)
+    data=(--data "$OUT/$has.h5" --allow-changed)
+    for model in "$float" "$OUT/m.h5"; do
+        refused "eval without $lacks" 1 "$has.h5: the pack has no $lacks split" "$sphynx" eval \
+            --model "$model" "${data[@]}" --split $lacks
+    done
+    refused "train without $lacks" 1 "the pack has no $lacks split" "$sphynx" train \
+        --data "$OUT/$has.h5" --out "$OUT/none"
+    refused "preview without $lacks" 1 "the pack has no $lacks split" "$sphynx" data preview \
+        "$OUT/$has.h5" --split $lacks -o "$OUT/refused.h5"
+done
+refused "predict without test" 1 'the pack has no test split' "$sphynx" predict --model "$float" \
+    --data "$OUT/train.h5" --allow-changed
+refused "search without train" 1 'the pack has no train split' "$sphynx" search \
+    --data "$OUT/test.h5" --out "$OUT/none"
+refused "export without train" 1 'the pack has no train split' "$sphynx" export --model "$float" \
+    --data "$OUT/test.h5" --allow-changed -o "$OUT/refused.h5"
+[ ! -e "$OUT/none" ] || fail "a refused run left its folder"
+
 refused "a float model in integers" 1 'not a deployed model' "$sphynx" eval --executor integer \
     --model "$OUT/run/model.h5" --data "$pack"
 refused "integers in float" 1 'm.h5' "$sphynx" eval --executor float --model "$OUT/m.h5" \

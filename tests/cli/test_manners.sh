@@ -66,6 +66,17 @@ resize needs .IMAGE.png|predict --model @ --data @ --resize
 classes means nothing with --model|inspect --model @ --classes 3
 held-out needs operands folder|data pack mnist @ -o @ --held-out 0.2
 END
+# What an option's own range refuses is usage.
+for line in "train --data @ --out @ --lr -1" "train --data @ --out @ --momentum 1.5" \
+    "train --data @ --out @ --weight-decay -1" "search --data @ --out @ --alpha-lr -1" \
+    "search --data @ --out @ --clip -1" "predict --model @ --data @ --index -1" \
+    "query --connect localhost:1 --data @ --index 0,-1" "serve --model @ --clients 0"; do
+    # shellcheck disable=SC2086
+    check "$line" 2 "$sphynx" ${line//@/$no}
+    one_line "$line"
+    has stderr 'must be' "$line"
+done
+
 printf 'milestones = 3\nlr-factor = 0.5\nallow-changed = true\n' >"$OUT/project.ini"
 check "needs of a configuration" 1 "$sphynx" train --data "$no" --out "$no" \
     --config "$OUT/project.ini"
