@@ -245,10 +245,12 @@ static void expand(spx_aes_key *out, const spx_block *keys, size_t n)
     }
 }
 
+/* The first counter may be secret: hidden, lest the loop ends by comparing it with the last. */
 static void ctr(const spx_aes_key *key, uint64_t nonce, uint64_t first, spx_block *out, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        out[i] = (spx_block){{first + i, nonce}};
+        out[i] = (spx_block){{first, nonce}};
+        first = spx_ct_hide(first + 1);
     }
     encrypt(key, out, out, n);
 }

@@ -163,9 +163,9 @@ struct spx_he_plan {
 /* Fills the noise's part of the facts; false where the budget does not hold. */
 bool he_noise(const he_set *s, int l, int weight_bits, double terms, spx_he_facts *f);
 
-/* The noise's analysis holds for weights in range: all are looked at, and one beyond ends the
- * exchange. That end is the only branch there is on weights. */
-SPX_MUST_CHECK spx_status he_check_weights(const spx_he_plan *p, const int32_t *const *weights);
+/* The noise's analysis holds for weights in range: 1 where one of them, all looked at, is beyond.
+ * That ends the exchange, so the answer is public; there is no other branch on weights. */
+uint64_t he_weights_beyond(const spx_he_plan *p, const int32_t *const *weights);
 
 /* Input row that lies first in tile t. */
 static inline int64_t he_tile_base(const spx_he_plan *p, int64_t tile)

@@ -60,18 +60,20 @@ spx_status spx_conv2d_ring_check(const spx_conv2d_ring_shape *d)
     return SPX_OK;
 }
 
-/* Largest size of w's elements, or -1 where one is out of range. */
-static int32_t largest(const int32_t *w, size_t n)
+/*
+ * The sizes of w's elements, one OR the other: as many bits as the largest, which are public, and
+ * no branch on a weight. -1 where one is out of range, which ends everything.
+ */
+static int32_t sizes(const int32_t *w, size_t n)
 {
-    int32_t max = 0;
+    uint64_t all = 0, beyond = 0;
     for (size_t i = 0; i < n; i++) {
-        if (w[i] > SPX_CONV2D_RING_MAX_WEIGHT || w[i] < -SPX_CONV2D_RING_MAX_WEIGHT) {
-            return -1;
-        }
-        const int32_t size = w[i] < 0 ? -w[i] : w[i];
-        max = size > max ? size : max;
+        const int64_t v = w[i], sign = v >> 63;
+        all |= (uint64_t)((v ^ sign) - sign);
+        beyond |= (uint64_t)(SPX_CONV2D_RING_MAX_WEIGHT - v);
+        beyond |= (uint64_t)(SPX_CONV2D_RING_MAX_WEIGHT + v);
     }
-    return max;
+    return (int32_t)(uint32_t)(all | (0 - (beyond >> 63)));
 }
 
 /* Limb l of weight v: v itself, or v = high << SPX_RING_WEIGHT_LIMB | low, low signed too. */
@@ -132,8 +134,8 @@ spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_s
     spx_status st;
     *out = NULL;
     SPX_RETURN_IF(spx_conv2d_ring_check(d));
-    const int32_t max = largest(w, (size_t)(d->k * d->c * d->size * d->size));
-    if (max < 0) {
+    const int32_t all = sizes(w, (size_t)(d->k * d->c * d->size * d->size));
+    if (all < 0) {
         return SPX_FAIL(SPX_EINVAL, "ring convolution: a weight beyond %d",
                         (int)SPX_CONV2D_RING_MAX_WEIGHT);
     }
@@ -147,9 +149,9 @@ spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_s
     f->blocks = (size_t)((d->k + FILTERS - 1) / FILTERS);
     f->groups = (size_t)((d->p * d->q + PIXELS - 1) / PIXELS);
     /* Limbs by the bits of the largest weight, which are public; not by its value. */
-    f->weight_limbs = max > INT16_MAX ? 2 : 1;
+    f->weight_limbs = all > INT16_MAX ? 2 : 1;
     f->weight_max = 1;
-    while (f->weight_max - 1 < max) {
+    while (f->weight_max - 1 < all) {
         f->weight_max *= 2;
     }
     if (f->weight_limbs == 2) {
