@@ -15,9 +15,11 @@ add_test(NAME cli_resume
 add_test(NAME cli_private
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_private.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
+add_executable(stall_crowd cli/stall_crowd.c)
+target_link_libraries(stall_crowd PRIVATE spx_flags spx_infer)
 add_test(NAME cli_crowd
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_crowd.sh $<TARGET_FILE:sphynx>
-                 $<TARGET_FILE:make_pack>)
+                 $<TARGET_FILE:make_pack> $<TARGET_FILE:stall_crowd>)
 set_tests_properties(cli_private cli_crowd PROPERTIES LABELS slow)
 add_test(NAME cli_hostile
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_hostile.sh $<TARGET_FILE:sphynx>

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_crowd.sh SPHYNX MAKE_PACK: what strangers, many clients and bad lines do to a server.
+# test_crowd.sh SPHYNX MAKE_PACK STALL_CROWD: what strangers, many clients and bad lines do to a
+# server.
 . "$(dirname "$0")/check.sh"
 sphynx=$1
 export XDG_CACHE_HOME=$OUT/cache
@@ -132,6 +133,38 @@ while time.monotonic() - begin < 20:
 print(int(time.monotonic() - begin))
 PY
 [ "$(cat "$OUT/held")" -lt 15 ] || fail "a byte now and then holds a connection before its hello"
+stop
+
+# ---- clients that stall ----
+
+# peak PID: the most memory that it ever had, in bytes
+peak() { echo $(($(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB$/\1/p' "/proc/$1/status") * 1024)); }
+
+# As many clients as there are places ask and then say no more. The material that they ask for does
+# not fit into what the server may take: all of it read, this would fail.
+memory=$((128 << 20))
+serve_on 0 --clients 64 --memory "$memory"
+query --state "$OUT/honest" --prepare 2 >"$OUT/honest.out" 2>&1 || fail "an honest client"
+quick "without a crowd" --state "$OUT/honest"
+alone=$took
+rm -f "$OUT/up"
+"$3" "$port" 64 "$OUT" "$OUT/up" 2>"$OUT/stalled" &
+crowd=$!
+for _ in $(seq 1200); do
+    [ ! -s "$OUT/up" ] || break
+    sleep 0.05
+done
+read -r told bytes <"$OUT/up" || fail "the stalled clients do not come"
+[ "$told" -gt 8 ] || fail "only $told clients got as far as to stall: $(head -3 "$OUT/stalled")"
+[ "$bytes" -gt "$memory" ] || fail "$bytes bytes of material fit into $memory"
+quick "among 64 clients that stall" --state "$OUT/honest"
+[ "$took" -lt $((alone + 2000)) ] || fail "64 stalled clients: $took ms, $alone without them"
+nm "$sphynx" 2>/dev/null | grep -q ' __[at]san_init' || # whose shadow counts as memory
+    [ "$(peak "$server")" -lt "$memory" ] ||
+    fail "64 stalled clients: $(peak "$server") bytes of memory, --memory $memory"
+echo "64 stalled clients: $told got on, $alone ms without them, $took ms with them," \
+    "$(peak "$server") bytes, $bytes of material"
+disperse
 stop
 
 # ---- a busy server ----

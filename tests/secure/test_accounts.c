@@ -19,6 +19,12 @@ typedef struct customer {
     pthread_t thread;
 } customer;
 
+static void pause_ms(long ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
 /* A file of keys, "name:key" for each letter of who. */
 static void write_keys(pi_world *w, const char *name, const char *who, char path[600])
 {
@@ -215,10 +221,10 @@ SPX_TEST(limit_and_quota_are_those_of_a_name_whatever_identity_it_makes_up)
     }
 }
 
-SPX_TEST(a_name_has_so_many_state_folders_and_connections)
+SPX_TEST(a_name_has_so_many_state_folders)
 {
     SPX_UNUSED;
-    const spx_pi_server_options o = {.identities = 2, .name_sessions = 2};
+    const spx_pi_server_options o = {.identities = 2};
     char a[600], b[600];
     pi_world w;
     customer c[3];
@@ -231,11 +237,6 @@ SPX_TEST(a_name_has_so_many_state_folders_and_connections)
     }
     CHECK_OK(come(&c[0], &w, v[0], a));
     CHECK_OK(come(&c[1], &w, v[1], a));
-    CHECK_FAILS(SPX_EIO, come(&c[2], &w, v[2], a));
-    assert_non_null(strstr(spx_error_message(), "2 connections already"));
-    go(&c[2]);
-    CHECK_OK(come(&c[2], &w, v[2], b));
-    go(&c[2]);
     CHECK_OK(prepare(&c[0], 1));
     CHECK_OK(prepare(&c[1], 1));
     go(&c[0]);
@@ -246,6 +247,62 @@ SPX_TEST(a_name_has_so_many_state_folders_and_connections)
     CHECK_OK(prepare(&c[1], 1));
     go(&c[1]);
     for (int i = 0; i < 3; i++) {
+        spx_vault_close(v[i]);
+    }
+    pi_end(&w);
+}
+
+typedef struct late {
+    customer c;
+    pi_world *w;
+    spx_vault *v;
+    const char *keys;
+    spx_status st;
+    atomic_bool there;
+} late;
+
+static void *come_late(void *arg)
+{
+    late *l = arg;
+    l->st = come(&l->c, l->w, l->v, l->keys);
+    atomic_store(&l->there, true);
+    return NULL;
+}
+
+/* Of four places one name has three; its next connection waits, another name's does not. */
+SPX_TEST(a_name_has_its_share_of_places)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.clients = 4};
+    char a[600], b[600];
+    pi_world w;
+    customer c[4];
+    spx_vault *v[5];
+    pthread_t thread;
+    begin_with_keys(&w, 27, &o, a, b);
+    for (int i = 0; i < 5; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "client%d", i);
+        v[i] = pi_vault(&w, name);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(come(&c[i], &w, v[i], a));
+    }
+    late l = {.w = &w, .v = v[3], .keys = a};
+    assert_int_equal(pthread_create(&thread, NULL, come_late, &l), 0);
+    pause_ms(300);
+    assert_false(atomic_load(&l.there));
+    CHECK_OK(come(&c[3], &w, v[4], b));
+    CHECK_OK(prepare(&c[3], 1));
+    assert_false(atomic_load(&l.there));
+    go(&c[0]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(l.st, SPX_OK);
+    go(&l.c);
+    for (int i = 1; i < 4; i++) {
+        go(&c[i]);
+    }
+    for (int i = 0; i < 5; i++) {
         spx_vault_close(v[i]);
     }
     pi_end(&w);
@@ -346,12 +403,6 @@ SPX_TEST(a_query_looks_at_no_other_clients_files)
 }
 
 /* ---- what is cleaned ---- */
-
-static void pause_ms(long ms)
-{
-    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&t, NULL);
-}
 
 SPX_TEST(old_material_and_old_clients_go_and_no_number_comes_again)
 {
@@ -478,30 +529,6 @@ SPX_TEST(what_an_earlier_program_counted_goes_on_counting)
 
 /* ---- memory ---- */
 
-SPX_TEST(memory_is_given_in_line_less_the_less_there_is)
-{
-    SPX_UNUSED;
-    spx_pi_budget b;
-    size_t got[40], sum = 0;
-    int n = 0;
-    CHECK_OK(spx_pi_budget_init(&b, 1000));
-    while (n < 40 && spx_pi_budget_take(&b, 50, 400, 0, &got[n]) == SPX_OK) {
-        assert_in_range(got[n], 50, 250);
-        assert_true(n == 0 || got[n] <= got[n - 1]);
-        sum += got[n++];
-    }
-    assert_in_range(n, 6, 20);
-    assert_in_range(sum, 951, 1000);
-    assert_non_null(strstr(spx_error_message(), "memory is taken"));
-    spx_pi_budget_give(&b, got[0]);
-    CHECK_OK(spx_pi_budget_take(&b, 50, 400, 0, &got[0]));
-    for (int i = 0; i < n; i++) {
-        spx_pi_budget_give(&b, got[i]);
-    }
-    assert_int_equal(b.left, 1000);
-    spx_pi_budget_clear(&b);
-}
-
 /* Stops in the middle of a query, right after READY. */
 static void stall(customer *c, pi_world *w, spx_vault *v, uint64_t *ready)
 {
@@ -518,6 +545,7 @@ static void stall(customer *c, pi_world *w, spx_vault *v, uint64_t *ready)
     ask_for.arg = u.number;
     ask_for.start = u.key.start;
     CHECK_OK(spx_channel_send(c->link.client, SPX_PI_COMMAND, &ask_for, sizeof ask_for));
+    spx_channel_alive(c->link.client, false);
     CHECK_OK(spx_channel_recv(c->link.client, SPX_PI_READY, ready, sizeof *ready));
 }
 
@@ -536,7 +564,7 @@ SPX_TEST(clients_that_stall_hold_no_more_memory_than_there_is)
     spx_pi_server_destroy(w.server);
     CHECK_FAILS(SPX_EINVAL, spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
     assert_non_null(strstr(spx_error_message(), "give more memory"));
-    o.memory_bytes = CLIENTS * least;
+    o.memory_bytes = 2 * least; /* the later clients take what the first hold on to */
     CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
     for (int i = 0; i < CLIENTS; i++) {
         char name[16];
@@ -545,13 +573,14 @@ SPX_TEST(clients_that_stall_hold_no_more_memory_than_there_is)
         v[i] = pi_vault(&w, name);
         stall(&c[i], &w, v[i], &ready);
         assert_int_equal(ready, 1);
-        assert_true(w.server->budget.left < o.memory_bytes);
+        assert_true(w.server->queue.left < o.memory_bytes);
     }
     for (int i = 0; i < CLIENTS; i++) {
         go(&c[i]);
         spx_vault_close(v[i]);
     }
-    assert_int_equal(w.server->budget.left, o.memory_bytes); /* all came back */
+    assert_non_null(strstr(c[0].link.message, "kept the server waiting"));
+    assert_int_equal(w.server->queue.left, o.memory_bytes); /* all came back */
     pi_end(&w);
 }
 
@@ -561,7 +590,8 @@ int main(void)
         SPX_UNIT(a_limit_counts_what_is_prepared),
         SPX_UNIT(units_that_were_begun_count_and_those_never_begun_do_not),
         SPX_UNIT(limit_and_quota_are_those_of_a_name_whatever_identity_it_makes_up),
-        SPX_UNIT(a_name_has_so_many_state_folders_and_connections),
+        SPX_UNIT(a_name_has_so_many_state_folders),
+        SPX_UNIT(a_name_has_its_share_of_places),
         SPX_UNIT(material_is_kept_for_each_name_and_for_none),
         SPX_UNIT(who_only_comes_leaves_no_file),
         SPX_UNIT(a_query_looks_at_no_other_clients_files),
@@ -569,7 +599,6 @@ int main(void)
         SPX_UNIT(age_is_counted_in_the_servers_own_time),
         SPX_UNIT(material_of_another_model_is_counted_and_removed_by_a_word),
         SPX_UNIT(what_an_earlier_program_counted_goes_on_counting),
-        SPX_UNIT(memory_is_given_in_line_less_the_less_there_is),
         SPX_UNIT(clients_that_stall_hold_no_more_memory_than_there_is),
     };
     (void)umask(077); /* keys that others can read are refused */

@@ -428,15 +428,19 @@ static void wait_due(uint64_t due)
 static spx_status read_head(spx_channel *c, unsigned char head[HEAD_BYTES])
 {
     const double since = spx_seconds();
-    for (;;) {
+    spx_status st;
+    atomic_store(&c->waiting_since, since);
+    do {
         c->message_from = spx_seconds();
         c->message_bytes = 0;
-        SPX_RETURN_IF(read_all(c, head, HEAD_BYTES));
-        if (get_u64(head) != SPX_CHANNEL_ALIVE) {
-            return SPX_OK;
+        st = read_all(c, head, HEAD_BYTES);
+        if (st != SPX_OK || get_u64(head) != SPX_CHANNEL_ALIVE) {
+            break;
         }
-        SPX_RETURN_IF(kept_waiting(c, get_u64(head + 8), since));
-    }
+        st = kept_waiting(c, get_u64(head + 8), since);
+    } while (st == SPX_OK);
+    atomic_store(&c->waiting_since, 0);
+    return st;
 }
 
 static spx_status recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64_t *total)
@@ -580,5 +584,11 @@ void spx_channel_cut(spx_channel *c, const char *why)
 double spx_channel_silence(const spx_channel *c)
 {
     const double since = atomic_load(&c->quiet_since);
+    return since > 0 ? spx_seconds() - since : 0;
+}
+
+double spx_channel_waited(const spx_channel *c)
+{
+    const double since = atomic_load(&c->waiting_since);
     return since > 0 ? spx_seconds() - since : 0;
 }

@@ -133,6 +133,8 @@ void spx_channel_cut(spx_channel *c, const char *why);
 /** Seconds for which c has been waiting for the other party without a byte; 0: it is not. From any
  * thread, while c is not closed. */
 double spx_channel_silence(const spx_channel *c);
+/** Seconds for which c has waited for a message to begin, signs of life or not; 0: it does not. */
+double spx_channel_waited(const spx_channel *c);
 
 typedef struct spx_traffic {
     uint64_t sent, received; /* bytes of frames, without TLS's own */

@@ -21,11 +21,12 @@ struct spx_channel {
     const atomic_int *stop;
     void (*notice)(void *ctx, const char *line);
     void *notice_ctx;
-    _Atomic(const char *) cut;  /* why another thread wants this ended; NULL: it does not */
-    _Atomic double quiet_since; /* 0: not waiting for the other party */
-    double link_free;           /* when the imitated link has sent everything */
-    double message_from;        /* when the message being received was begun to be waited for */
-    uint64_t message_bytes;     /* of it so far */
+    _Atomic(const char *) cut;    /* why another thread wants this ended; NULL: it does not */
+    _Atomic double quiet_since;   /* 0: not waiting for the other party */
+    _Atomic double waiting_since; /* for a message that has not begun; 0: not */
+    double link_free;             /* when the imitated link has sent everything */
+    double message_from;          /* when the message being received was begun to be waited for */
+    uint64_t message_bytes;       /* of it so far */
     uint64_t send_left, recv_left;
     bool sent_since_recv, broken, mute, told; /* mute: nothing more can be written */
     spx_traffic traffic;

@@ -91,7 +91,6 @@ typedef struct spx_pi_server_options {
     uint64_t quota_bytes; /* material at rest; 0: no limit */
     uint64_t query_limit; /* queries prepared, ever, of this model; 0: no limit */
     uint64_t identities;  /* state folders that prepare; 0: 64, which is the most */
-    int name_sessions;    /* connections at a time, where names authenticate; 0: no limit */
 
     uint64_t batch_limit;  /* queries of one preparation; 0: 1000 */
     double expire_seconds; /* material that is older, by the time for which the server has run, is
@@ -133,10 +132,10 @@ typedef struct spx_pi_served {
  */
 SPX_MUST_CHECK spx_status spx_pi_hear(spx_pi_server *s, spx_channel *c, spx_pi_served *out);
 /**
- * Serves a client that said HELLO, until it leaves; waits for a place first. A connection that is
- * silent for a second while others wait may lose its place, and the older of two connections of
- * one client does. Any number of threads, a channel each. On failure the client has been told as
- * far as it listens, and what was begun is cleaned up.
+ * Serves a client that said HELLO, until it leaves; waits for a place first. While others wait for
+ * a place or for memory, a connection that is silent for a second or begins no message for ten may
+ * lose its own; the older of two connections of one client does. Any number of threads, a channel
+ * each. On failure the client has been told as far as it listens, and what was begun is cleaned up.
  * @param out  as spx_pi_hear left it
  */
 SPX_MUST_CHECK spx_status spx_pi_serve_heard(spx_pi_server *s, spx_channel *c, spx_pi_served *out);

@@ -2,7 +2,6 @@
 #include "host/secure/infer/pi_server_private.h"
 #include "kernels/base/clock.h"
 
-#include <limits.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,9 +118,9 @@ static spx_status tally_put(spx_pi_server *s, const spx_pi_account *a)
     return spx_pi_record_put(s->vault, name, &a->tally, sizeof a->tally);
 }
 
-/* The account of this key, which is not let go of before release(). @param most  uses at a time */
-static spx_status acquire(spx_pi_server *s, const uint8_t key[SPX_PI_ID], int most,
-                          spx_pi_account **out)
+/* The account of this key, which is not let go of before release(); also on failure, where *out is
+ * not NULL. */
+static spx_status acquire(spx_pi_server *s, const uint8_t key[SPX_PI_ID], spx_pi_account **out)
 {
     spx_pi_account *a;
     char name[SPX_PI_NAME];
@@ -138,9 +137,6 @@ static spx_status acquire(spx_pi_server *s, const uint8_t key[SPX_PI_ID], int mo
     }
     if (a == NULL) {
         st = SPX_FAIL(SPX_ENOMEM, "an account");
-    } else if (a->uses >= most) {
-        st = SPX_FAIL(SPX_EINVAL, "this name has %d connections already, which is its share",
-                      a->uses);
     } else {
         a->uses++;
     }
@@ -189,12 +185,11 @@ static spx_pi_identity *identity_of(spx_pi_tally *y, const uint8_t client[SPX_PI
 spx_status spx_pi_account_enter(spx_pi_session_state *t)
 {
     const char *peer = spx_channel_peer(t->channel);
-    const int most = t->s->options.name_sessions;
     uint8_t key[SPX_PI_ID];
     spx_pi_account *a = NULL;
     spx_status st;
     spx_pi_account_key(peer, t->client, key);
-    st = acquire(t->s, key, peer[0] != '\0' && most > 0 ? most : 256 + 1, &a);
+    st = acquire(t->s, key, &a);
     if (st != SPX_OK) {
         if (a != NULL) {
             release(t->s, a);
@@ -425,7 +420,7 @@ static spx_status look_at_account(void *ctx, const char *name, uint64_t bytes)
     if (strcmp(own, name) != 0) {
         return SPX_OK; /* of another model */
     }
-    st = acquire(s, key, INT_MAX, &a);
+    st = acquire(s, key, &a);
     if (st == SPX_OK) {
         (void)pthread_mutex_lock(&a->lock);
         st = prune(s, a);

@@ -1,15 +1,19 @@
-/* Who is served now and who waits: clients for a place, evaluations for a processor. Whoever waits
- * is told so by its channel's signs of life, and forgotten when it leaves. */
+/* Who is served now and who waits: clients for a place and for memory, evaluations for a processor.
+ * Whoever waits is told so by its channel's signs of life, and forgotten when it leaves. */
 #define _POSIX_C_SOURCE 200809L
 #include "host/secure/infer/pi_server_private.h"
 #include "kernels/base/pool.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define SLICE 100000000L /* ns between looks at whether a waiting client is still there */
-#define SILENCE 1.0      /* seconds after which a client that is waited for may lose its place */
+/* Seconds after which a client that is waited for may lose its place: one that is silent, and one
+ * that says it is there, but does not go on. */
+#define SILENCE 1.0
+#define STANDSTILL 10.0
 #define MAX_WAITING 256
 
 spx_status spx_pi_queue_init(spx_pi_queue *q, const spx_pi_server_options *o)
@@ -27,6 +31,7 @@ spx_status spx_pi_queue_init(spx_pi_queue *q, const spx_pi_server_options *o)
         (void)pthread_mutex_destroy(&q->lock);
         return SPX_FAIL(SPX_ENOMEM, "a lock");
     }
+    q->memory = q->left = o->memory_bytes;
     q->made = true;
     return SPX_OK;
 }
@@ -60,8 +65,7 @@ static int share(const spx_pi_queue *q)
 /* What stands in the way of t; places and names are counted over those inside. */
 typedef struct obstacle {
     int inside, of_name, waiting, before;
-    bool twin;                         /* an older connection of the same client */
-    const spx_pi_session_state *quiet; /* who has been silent longest, of those inside */
+    bool twin; /* an older connection of the same client */
 } obstacle;
 
 static bool same_name(const spx_pi_session_state *a, const spx_pi_session_state *b)
@@ -78,7 +82,6 @@ static bool has_name(const spx_pi_session_state *t)
 static obstacle look(const spx_pi_queue *q, const spx_pi_session_state *t)
 {
     obstacle o = {0};
-    double most = SILENCE;
     bool before = true;
     for (const spx_pi_session_state *x = q->first; x != NULL; x = x->next) {
         if (x == t) {
@@ -90,12 +93,28 @@ static obstacle look(const spx_pi_queue *q, const spx_pi_session_state *t)
         o.of_name += x->inside && has_name(t) && same_name(x, t);
         o.waiting += !x->inside;
         o.before += before && !x->inside && !x->held_up;
-        if (x->inside && spx_channel_silence(x->channel) > most) {
-            most = spx_channel_silence(x->channel);
-            o.quiet = x;
-        }
     }
     return o;
+}
+
+/* Ends the connection of who has kept the server waiting longest of those that have what t waits
+ * for. */
+static void displace_quiet(const spx_pi_queue *q, const spx_pi_session_state *t)
+{
+    const spx_pi_session_state *quiet = NULL;
+    double most = 1;
+    for (const spx_pi_session_state *x = q->first; x != NULL; x = x->next) {
+        const double silence = fmax(spx_channel_silence(x->channel) / SILENCE,
+                                    spx_channel_waited(x->channel) / STANDSTILL);
+        if (x != t && (t->inside ? x->memory > 0 : x->inside) && silence > most) {
+            most = silence;
+            quiet = x;
+        }
+    }
+    if (quiet != NULL) {
+        spx_channel_cut(quiet->channel,
+                        "it kept the server waiting while others waited for its place");
+    }
 }
 
 /* A newer connection of a client takes the place of its older one, whose line may be dead; but only
@@ -168,8 +187,8 @@ spx_status spx_pi_enter(spx_pi_session_state *t)
             (void)pthread_cond_broadcast(&q->change); /* the next may find a place, too */
             break;
         }
-        if (!t->held_up && o.before == 0 && o.quiet != NULL) {
-            spx_channel_cut(o.quiet->channel, "it was silent while others waited for its place");
+        if (!t->held_up && o.before == 0) {
+            displace_quiet(q, t);
         }
         tell(t, &o, &told);
         wait_a_little(q);
@@ -232,4 +251,70 @@ spx_status spx_pi_turn_end(spx_pi_session_state *t, spx_status st)
     (void)pthread_cond_broadcast(&q->change);
     (void)pthread_mutex_unlock(&q->lock);
     return st;
+}
+
+/* ---- memory ---- */
+
+static int before_in_line(const spx_pi_queue *q, const spx_pi_session_state *t)
+{
+    int n = 0;
+    for (const spx_pi_session_state *x = q->first; x != NULL; x = x->next) {
+        n += x->memory_ticket != 0 && x->memory_ticket < t->memory_ticket;
+    }
+    return n;
+}
+
+static spx_status wait_for_memory(spx_pi_queue *q, spx_pi_session_state *t, size_t least)
+{
+    int told = -1;
+    for (;;) {
+        const int before = before_in_line(q, t);
+        if (before == 0 && q->left >= least) {
+            return SPX_OK;
+        }
+        if (before == 0) {
+            displace_quiet(q, t);
+        }
+        if (before != told) {
+            char line[80];
+            (void)snprintf(line, sizeof line, "the server's memory is in use, %d before you",
+                           before);
+            spx_channel_say(t->channel, line);
+            told = before;
+        }
+        wait_a_little(q);
+        SPX_RETURN_IF(spx_channel_check(t->channel));
+    }
+}
+
+spx_status spx_pi_memory_take(spx_pi_session_state *t, size_t least, size_t most)
+{
+    spx_pi_queue *q = &t->s->queue;
+    spx_status st;
+    if (q->memory == 0) { /* no limit */
+        t->memory = most;
+        return SPX_OK;
+    }
+    (void)pthread_mutex_lock(&q->lock);
+    t->memory_ticket = ++q->tickets;
+    st = wait_for_memory(q, t, least);
+    t->memory_ticket = 0;
+    if (st == SPX_OK) {
+        const size_t share = most < q->left / 4 ? most : q->left / 4;
+        t->memory = share < least ? least : share;
+        q->left -= t->memory;
+    }
+    (void)pthread_cond_broadcast(&q->change); /* the next may find enough, too */
+    (void)pthread_mutex_unlock(&q->lock);
+    return st;
+}
+
+void spx_pi_memory_give(spx_pi_session_state *t)
+{
+    spx_pi_queue *q = &t->s->queue;
+    (void)pthread_mutex_lock(&q->lock);
+    q->left += q->memory > 0 ? t->memory : 0;
+    t->memory = 0;
+    (void)pthread_cond_broadcast(&q->change);
+    (void)pthread_mutex_unlock(&q->lock);
 }

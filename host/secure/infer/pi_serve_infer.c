@@ -15,7 +15,6 @@ typedef struct query {
     uint8_t *d;        /* corrections of a layer */
     spx_block *labels; /* of a chunk */
     size_t labels_bytes;
-    size_t memory; /* of the server's budget */
 } query;
 
 static void query_clear(query *q)
@@ -81,14 +80,13 @@ static spx_status query_buffers(query *q)
 }
 
 /* Before anything is spent: who gets none keeps the unit. */
-static spx_status take_memory(query *q)
+static spx_status take_memory(spx_pi_session_state *t)
 {
-    spx_pi_server *s = q->t->s;
+    const spx_pi_server *s = t->s;
     const size_t unit = (size_t)s->plan->sizes.server_bytes,
                  ahead = unit < SPX_PI_AHEAD ? unit : SPX_PI_AHEAD, least = 2 * s->piece_bytes;
-    return spx_pi_budget_take(&s->budget, s->query_bytes + least,
-                              s->query_bytes + (ahead > least ? ahead : least), SPX_PI_WAIT,
-                              &q->memory);
+    return spx_pi_memory_take(t, s->query_bytes + least,
+                              s->query_bytes + (ahead > least ? ahead : least));
 }
 
 /* The server's shares of linear values begin as its masks. */
@@ -218,7 +216,7 @@ static spx_status claim(query *q, uint64_t number, spx_block start, uint64_t *re
     }
     spx_pi_name(name, 't', t->client, s->model->hash, (int64_t)number);
     st = spx_pi_ahead_open(&q->unit, s->plan, s->vault, name, &q->head, q->masks, q->choices,
-                           q->memory - s->query_bytes);
+                           t->memory - s->query_bytes);
     same = st == SPX_OK && memcmp(&q->head.start, &start, sizeof start) == 0;
     SPX_RETURN_IF(spend(t, number, same));
     SPX_RETURN_IF(spx_vault_remove(s->vault, name));
@@ -241,7 +239,7 @@ spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number, spx_bloc
     query q = {.t = t};
     uint64_t ready;
     spx_status st;
-    SPX_TRY(st, take_memory(&q), done);
+    SPX_TRY(st, take_memory(t), done);
     SPX_TRY(st, query_buffers(&q), done);
     SPX_TRY(st, claim(&q, number, start, &ready), done);
     if (ready == 1) {
@@ -255,6 +253,6 @@ spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number, spx_bloc
     }
 done:
     query_clear(&q);
-    spx_pi_budget_give(&t->s->budget, q.memory);
+    spx_pi_memory_give(t);
     return st;
 }

@@ -300,16 +300,15 @@ spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n)
 {
     const size_t memory = t->s->prepare_bytes;
     uint64_t begun = 0;
-    size_t got;
     spx_status st;
     SPX_RETURN_IF(spx_pi_server_expire(t->s));
     SPX_RETURN_IF(check_room(t, n));
-    SPX_RETURN_IF(spx_pi_budget_take(&t->s->budget, memory, memory, SPX_PI_WAIT, &got));
+    SPX_RETURN_IF(spx_pi_memory_take(t, memory, memory));
     st = spx_pi_account_allow(t, n, n * unit_bytes(t->s));
     if (st == SPX_OK) {
         st = serve_batch(t, n, &begun);
         spx_pi_account_settle(t, n - begun, n * unit_bytes(t->s));
     }
-    spx_pi_budget_give(&t->s->budget, got);
+    spx_pi_memory_give(t);
     return st;
 }

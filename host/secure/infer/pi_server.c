@@ -16,7 +16,6 @@ static spx_status plan_memory(spx_pi_server *s)
     spx_pi_query_bytes(s);
     const size_t query = s->query_bytes + 2 * s->piece_bytes,
                  least = s->prepare_bytes > query ? s->prepare_bytes : query;
-    SPX_RETURN_IF(spx_pi_budget_init(&s->budget, all));
     return all == 0 || least <= all
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
@@ -66,7 +65,6 @@ void spx_pi_server_destroy(spx_pi_server *s)
         if (s->started > 0) {
             (void)!spx_pi_server_save(s); /* how long it has run */
         }
-        spx_pi_budget_clear(&s->budget);
         spx_pi_plan_destroy(s->plan);
         spx_free(s->public_data);
         spx_pi_queue_clear(&s->queue);

@@ -1,6 +1,5 @@
 #ifndef SPX_PI_SERVER_PRIVATE_H
 #define SPX_PI_SERVER_PRIVATE_H
-#include "host/secure/infer/pi_budget_private.h"
 #include "host/secure/infer/pi_unit_private.h"
 
 #include <pthread.h>
@@ -14,7 +13,6 @@ typedef struct spx_pi_ledger {
 } spx_pi_ledger;
 
 #define SPX_PI_IDENTITIES 64
-#define SPX_PI_WAIT 10.0 /* seconds for which a client waits for memory that others hold */
 
 /* A client that has prepared, and when it last came (of the server's age). */
 typedef struct spx_pi_identity {
@@ -42,12 +40,15 @@ typedef struct spx_pi_account {
     spx_pi_tally tally;
     uint64_t being_made; /* bytes of preparations going on */
 } spx_pi_account;
-/* Connections that said HELLO, in order of arrival, and the evaluations that run (pi_queue.c). */
+
+/* Connections that said HELLO, in order of arrival, the evaluations that run, and the memory that
+ * all of them share (pi_queue.c). */
 typedef struct spx_pi_queue {
     pthread_mutex_t lock;
     pthread_cond_t change;
     bool made;
     int places, turns, busy; /* clients served at a time; evaluations at a time, and now */
+    size_t memory, left;     /* bytes; memory 0: no limit */
     uint64_t tickets;
     struct spx_pi_session_state *first;
 } spx_pi_queue;
@@ -60,7 +61,6 @@ struct spx_pi_server {
     void *public_data; /* the public model */
     size_t public_bytes;
     spx_pi_others others;
-    spx_pi_budget budget;
     size_t prepare_bytes, query_bytes, piece_bytes; /* what a phase takes; the largest chunk */
 
     pthread_mutex_t record; /* of what follows; no session waits for it but to prepare */
@@ -92,7 +92,8 @@ typedef struct spx_pi_session_state {
     struct spx_pi_session_state *next;
     bool inside, held_up; /* has a place; cannot have one, even if there is one */
     bool online;
-    uint64_t ticket; /* waits for a turn; 0: does not */
+    uint64_t ticket, memory_ticket; /* waits for a turn, for memory; 0: does not */
+    size_t memory;                  /* bytes taken */
 } spx_pi_session_state;
 
 SPX_MUST_CHECK spx_status spx_pi_queue_init(spx_pi_queue *q, const spx_pi_server_options *o);
@@ -105,6 +106,14 @@ void spx_pi_leave(spx_pi_session_state *t);
  * received while one has it. @return SPX_OK (end it afterwards), what spx_channel_check gives */
 SPX_MUST_CHECK spx_status spx_pi_turn(spx_pi_session_state *t, bool online);
 spx_status spx_pi_turn_end(spx_pi_session_state *t, spx_status st); /* returns st */
+/**
+ * Takes between least and most bytes of memory, t->memory: less the less there is left, so that one
+ * does not leave the others without. Waits in line; for who is first in it, clients that hold some
+ * and keep the server waiting lose their connections.
+ * @param least  at most q->memory. @return SPX_OK (give afterwards), what spx_channel_check gives
+ */
+SPX_MUST_CHECK spx_status spx_pi_memory_take(spx_pi_session_state *t, size_t least, size_t most);
+void spx_pi_memory_give(spx_pi_session_state *t); /* what it has, if any */
 /* What expr comes to, within a turn of t's. */
 #define IN_TURN(t, online, expr)                                                                   \
     (spx_pi_turn((t), (online)) != SPX_OK ? SPX_EIO : spx_pi_turn_end((t), (expr)))
@@ -125,7 +134,7 @@ SPX_MUST_CHECK spx_status spx_pi_server_survey(spx_pi_server *s);
 
 /** Who is counted together: all of one name; a client alone where nobody has one ("" ). */
 void spx_pi_account_key(const char *peer, const uint8_t client[SPX_PI_ID], uint8_t key[SPX_PI_ID]);
-/** Opens the session's account, if its name has not its share of connections already. */
+/** Opens the session's account. */
 SPX_MUST_CHECK spx_status spx_pi_account_enter(spx_pi_session_state *t);
 void spx_pi_account_leave(spx_pi_session_state *t);
 /** n numbers and material of so many bytes, if limit, quota and identities allow; recorded. */
