@@ -193,6 +193,88 @@ SPX_TEST(giving_up_is_quoted_to_the_other_party_without_its_control_characters)
     close_pair(&p);
 }
 
+/* ---- who keeps the other waiting ---- */
+
+typedef struct waiter {
+    spx_channel *c;
+    spx_status st;
+    char message[512], word[4];
+} waiter;
+
+static void *run_waiter(void *arg)
+{
+    waiter *w = arg;
+    w->st = spx_channel_recv(w->c, 5, w->word, sizeof w->word);
+    (void)snprintf(w->message, sizeof w->message, "%s", spx_error_message());
+    return NULL;
+}
+
+static void pause_ms(long ms)
+{
+    const struct timespec t = {.tv_nsec = ms * 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
+SPX_TEST(signs_of_life_end_a_silence_but_are_no_message)
+{
+    SPX_UNUSED;
+    pair p = make_pair(&quick);
+    waiter w = {.c = p.b};
+    pthread_t thread;
+    const double begin = spx_seconds();
+    assert_true(spx_channel_waited(p.b) == 0);
+    assert_int_equal(pthread_create(&thread, NULL, run_waiter, &w), 0);
+    spx_channel_alive(p.a, true);
+    while (spx_channel_waited(p.b) < 0.3 || /* a sign has come since */
+           spx_channel_silence(p.b) > spx_channel_waited(p.b) - 0.1) {
+        assert_true(spx_seconds() - begin < 60);
+        pause_ms(10);
+    }
+    CHECK_OK(spx_channel_send(p.a, 5, "word", 4));
+    CHECK_OK(spx_channel_flush(p.a));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(w.st, SPX_OK);
+    assert_true(spx_channel_waited(p.b) == 0);
+    close_pair(&p);
+}
+
+typedef struct drip {
+    spx_channel *c;
+    atomic_bool stop;
+} drip;
+
+static void *run_drip(void *arg)
+{
+    drip *d = arg;
+    while (!atomic_load(&d->stop)) {
+        (void)!spx_channel_send_part(d->c, "drip", 4);
+        (void)!spx_channel_flush(d->c);
+        pause_ms(50);
+    }
+    return NULL;
+}
+
+/* Bytes renew the timeout, but a message must not take for ever. */
+SPX_TEST(a_peer_that_drips_is_ended)
+{
+    SPX_UNUSED;
+    enum { BYTES = 4, PIECES = 1000 };
+    const spx_channel_options o = {.timeout = 1};
+    pair p = make_pair(&o);
+    char *got = malloc(BYTES * PIECES);
+    drip d = {.c = p.a};
+    pthread_t thread;
+    assert_non_null(got);
+    CHECK_OK(spx_channel_send_begin(p.a, 5, BYTES * PIECES));
+    assert_int_equal(pthread_create(&thread, NULL, run_drip, &d), 0);
+    CHECK_FAILS(SPX_EIO, spx_channel_recv(p.b, 5, got, BYTES * PIECES));
+    assert_non_null(strstr(spx_error_message(), "less than 1 KB a second"));
+    atomic_store(&d.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    free(got);
+    close_pair(&p);
+}
+
 /* ---- links ---- */
 
 SPX_TEST(links_are_read_and_bad_ones_refused)
@@ -286,6 +368,7 @@ static spx_status converse(const spx_channel_security *server, client *c, char p
 }
 
 #define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY_ZERO "0000000000000000000000000000000000000000000000000000000000000000"
 #define KEY_B "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static const char *write_file(spx_scratch *s, const char *name, const char *text)
@@ -330,7 +413,7 @@ SPX_TEST(a_shared_key_authenticates_and_a_wrong_one_is_refused)
         c.o.security.psk_path = write_file(&s, "bad", bad[i]);
         assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
         assert_int_not_equal(c.st, SPX_OK);
-        assert_true(c.message[0] != '\0');
+        assert_non_null(strstr(c.message, "refused the pre-shared key")); /* both by one alert */
     }
     c.o.security.psk_path = NULL; /* plain against TLS */
     assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
@@ -366,24 +449,32 @@ SPX_TEST(a_key_file_may_be_long_and_come_from_another_system)
 SPX_TEST(malformed_key_files_are_refused_with_their_line)
 {
     SPX_UNUSED;
-    static const char *const bad[] = {"",
-                                      "\n",
-                                      "a:00\n",
-                                      ":" KEY_A "\n",
-                                      KEY_A "\n",
-                                      "a:" KEY_A "0\n",
-                                      "ok:" KEY_A "\nb:" KEY_A "x\n"};
+    static const struct {
+        const char *text, *say;
+    } bad[] = {
+        {"", "no key"},
+        {"\n", "no key"},
+        {"a:00\n", "line 1: a key has 64 digits"},
+        {":" KEY_A "\n", "line 1: the identity is empty"},
+        {KEY_A "\n", "line 1: expected identity:KEY"},
+        {"a:" KEY_A "0\n", "line 1: a key has 64 digits"},
+        {"a:" KEY_ZERO "\n", "line 1: the key is all zeros"},
+        {"a:" KEY_A "\nb:" KEY_B "\na:" KEY_B "\n", "line 3: identity a has a key in line 1"},
+        {"ok:" KEY_A "\nb:" KEY_A "x\n", "line 2: a key has 64 digits"}};
     spx_scratch s;
     spx_listener *l;
     spx_channel_options o = quick;
     assert_int_equal(spx_scratch_make(&s), 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        o.security.psk_path = write_file(&s, "keys", bad[i]);
+        o.security.psk_path = write_file(&s, "keys", bad[i].text);
         CHECK_FAILS(SPX_EFORMAT, spx_listener_open(&l, "127.0.0.1:0", &o));
+        assert_non_null(strstr(spx_error_message(), bad[i].say));
     }
-    assert_non_null(strstr(spx_error_message(), "line 2"));
     o.security.cert = "x";
     CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:0", &o));
+    o.security = (spx_channel_security){.psk_path = o.security.psk_path, .allow = "x"};
+    CHECK_FAILS(SPX_EINVAL, spx_listener_open(&l, "127.0.0.1:0", &o));
+    assert_non_null(strstr(spx_error_message(), "--allow is for certificates"));
     spx_scratch_remove(&s);
 }
 
@@ -460,6 +551,13 @@ SPX_TEST(certificates_authenticate_both_parties)
     assert_int_equal(c.st, SPX_OK);
     assert_string_equal(peer, "client");
     assert_string_equal(c.peer, "server");
+    for (int i = 0; i < 2; i++) { /* of those whom the authority signed, some may come */
+        spx_channel_security some = server;
+        some.allow = write_file(&s, "allow", i == 0 ? "another\nclient\n" : "another\nclien\n");
+        assert_int_equal(converse(&some, &c, peer), i == 0 ? SPX_OK : SPX_EIO);
+        assert_true(i == 0 || strstr(spx_error_message(), "client is not among the names allowed"));
+        assert_int_equal(c.st, i == 0 ? SPX_OK : SPX_EIO);
+    }
     c.o.security = (spx_channel_security){
         .cert = path[5], .key = spx_scratch_path(&s, "mallory.key"), .ca = path[2]};
     assert_int_not_equal(converse(&server, &c, peer), SPX_OK);
@@ -490,6 +588,8 @@ int main(void)
         SPX_UNIT(a_peer_that_closes_or_stays_silent_is_reported),
         SPX_UNIT(a_stop_ends_the_wait),
         SPX_UNIT(giving_up_is_quoted_to_the_other_party_without_its_control_characters),
+        SPX_UNIT(signs_of_life_end_a_silence_but_are_no_message),
+        SPX_UNIT(a_peer_that_drips_is_ended),
         SPX_UNIT(links_are_read_and_bad_ones_refused),
         SPX_UNIT(an_imitated_link_takes_at_least_its_time),
         SPX_UNIT(plain_conversations_work_on_the_loopback_interface_and_nowhere_else),
