@@ -22,7 +22,7 @@ static long launches(void)
 {
     const char *text = getenv("SPX_STRESS");
     const long n = text != NULL ? strtol(text, NULL, 10) : 0;
-    return n > 0 ? n : 16;
+    return n > 0 ? n : spx_test_whole_tables() ? 16 : SPX_LANES_MAX;
 }
 
 typedef struct stress {
