@@ -12,6 +12,7 @@
 #include "kernels/base/file.h"
 #include "tests/secure/pi_fixture.h"
 #include "tests/secure/pi_proxy.h"
+#include "tests/support/fresh_seed.h"
 
 #include <limits.h>
 #include <unistd.h>
@@ -136,14 +137,8 @@ static uint64_t fresh_seed; /* of this run */
 
 static int choose_seed(void **state)
 {
-    const char *text = getenv("SPX_FUZZ_SEED");
     (void)state;
-    if (text != NULL) {
-        fresh_seed = strtoull(text, NULL, 10);
-    } else {
-        assert_int_equal(getentropy(&fresh_seed, sizeof fresh_seed), 0);
-    }
-    (void)fprintf(stderr, "SPX_FUZZ_SEED=%llu repeats this run\n", (unsigned long long)fresh_seed);
+    fresh_seed = spx_fresh_seed();
     return 0;
 }
 
