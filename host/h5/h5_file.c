@@ -17,6 +17,7 @@
 /* Deflate expands at most 1032 times (zlib's own figure); other filters less on useful data. */
 #define MAX_EXPANSION 1032
 #define MAX_STREAM_BYTES ((size_t)4 << 30)
+#define MAX_RENAMED 100 /* times that a writer may replace a file while it is opened */
 
 struct spx_h5 {
     hid_t file, lapl;
@@ -240,32 +241,56 @@ static spx_status open_stream(spx_h5 **out, const char *path, spx_h5_trust trust
     return st;
 }
 
-spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
+/* Whether libhdf5 has opened the file that fd is open on, not another renamed onto the path. */
+static bool is_same_file(const spx_h5 *f, int fd)
+{
+    struct stat checked, opened;
+    void *handle = NULL;
+    return H5Fget_vfd_handle(f->file, H5P_DEFAULT, &handle) >= 0 && handle != NULL &&
+           fstat(fd, &checked) == 0 && fstat(*(const int *)handle, &opened) == 0 &&
+           checked.st_dev == opened.st_dev && checked.st_ino == opened.st_ino;
+}
+
+/* Checks the file at path, then has libhdf5 open it. *same: both were one file; where not, a writer
+ * was faster, and *out is NULL. */
+static spx_status open_checked(spx_h5 **out, const char *path, spx_h5_trust trust, bool *same)
 {
     unsigned char digest[SPX_H5_DIGEST_BYTES];
     spx_h5 *f = NULL;
     size_t bytes = 0;
-    char same[32];
     int fd = -1;
     spx_status st;
+    *same = true;
+    SPX_RETURN_IF(check_path(path, trust, &bytes, digest, &fd));
+    SPX_TRY(st, spx_memory_room(path, 0), fail);
+    SPX_TRY(st, allocate(&f, path, bytes), fail);
+    memcpy(f->digest, digest, sizeof digest);
+    SPX_TRY(st, open_with(f, path, H5Pcreate(H5P_FILE_ACCESS)), fail);
+    *same = is_same_file(f, fd);
+fail:
+    (void)close(fd);
+    if (st == SPX_OK && *same) {
+        *out = f;
+    } else {
+        spx_h5_close(f);
+    }
+    return st;
+}
+
+spx_status spx_h5_open(spx_h5 **out, const char *path, spx_h5_trust trust)
+{
+    spx_status st;
+    bool same = false;
     *out = NULL;
     if (is_stream(path)) {
         return open_stream(out, path, trust);
     }
-    SPX_RETURN_IF(check_path(path, trust, &bytes, digest, &fd));
-    SPX_TRY(st, spx_memory_room(path, 0), fail);
-    SPX_TRY(st, allocate(&f, path, bytes), fail);
-    /* The file that was checked, though another may have been renamed onto the path since. */
-    (void)snprintf(same, sizeof same, "/proc/self/fd/%d", fd);
-    memcpy(f->digest, digest, sizeof digest);
-    SPX_TRY(st, open_with(f, access(same, R_OK) == 0 ? same : path, H5Pcreate(H5P_FILE_ACCESS)),
-            fail);
-    (void)close(fd);
-    *out = f;
-    return SPX_OK;
-fail:
-    (void)close(fd);
-    spx_h5_close(f);
+    for (int i = 0; i < MAX_RENAMED && !same; i++) {
+        st = open_checked(out, path, trust, &same);
+    }
+    if (st == SPX_OK && !same) {
+        st = SPX_FAIL(SPX_EIO, "%s: replaced again and again while it was opened", path);
+    }
     return st;
 }
 

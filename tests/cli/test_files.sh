@@ -44,6 +44,15 @@ for _ in $(seq 60); do
 done
 wait
 [ ! -s "$OUT/writers" ] || fail "writers: $(head -2 "$OUT/writers")"
+cp "$OUT/shared.h5" "$OUT/next.h5"
+( while [ -e "$OUT/next.h5" ]; do
+    cp "$OUT/next.h5" "$OUT/moving.h5" && mv "$OUT/moving.h5" "$OUT/shared.h5"
+done ) 2>"$OUT/mv" &
+for _ in $(seq 40); do
+    check "reading what is renamed over" 0 "$sphynx" data check "$OUT/shared.h5"
+done
+rm "$OUT/next.h5"
+wait
 
 # ---- names of every kind, in a run's record too ----
 odd="$OUT/$(printf 'd%.0s' {1..190})/a ;b #c \"d\" e"
