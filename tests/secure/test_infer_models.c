@@ -307,6 +307,32 @@ SPX_TEST(random_models_are_bit_exact)
     }
 }
 
+/* ---- made up by a server ---- */
+
+/* Small to send, and minutes of a client's work to derive. */
+SPX_TEST(a_model_that_would_keep_its_client_busy_is_refused)
+{
+    SPX_UNUSED;
+    enum { CONVS = 12000, CHANNELS = 4096 };
+    static spx_deploy_op op[CONVS];
+    const spx_deploy_value value[] = {
+        {.kind = SPX_DEPLOY_IMAGE, .c = CHANNELS, .h = 1, .w = 1, .bits = 8},
+        {.kind = LINEAR, .c = CHANNELS, .h = 1, .w = 1, .bits = 40}};
+    const unsigned char hash[SPX_DEPLOY_HASH_BYTES] = {0};
+    const spx_deploy_draft draft = {
+        .value = value, .op = op, .n_values = 2, .n_ops = CONVS, .logits = 1, .logit_scale = 1};
+    spx_deploy *m;
+    spx_pi_plan *p;
+    for (int i = 0; i < CONVS; i++) {
+        op[i] = (spx_deploy_op){
+            .kind = SPX_DEPLOY_CONV, .out = 1, .size = 1, .stride = 1, .dilation = 1, .width = 8};
+    }
+    CHECK_OK(spx_deploy_create(&m, &draft, hash));
+    CHECK_FAILS(SPX_EUNSUPPORTED, spx_pi_plan_create(&p, m));
+    assert_non_null(strstr(spx_error_message(), "pairs of channels"));
+    spx_deploy_destroy(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +340,7 @@ int main(void)
         SPX_UNIT(a_model_may_need_every_parameter_set),
         SPX_UNIT(keys_are_renewed_within_a_batch),
         SPX_UNIT(random_models_are_bit_exact),
+        SPX_UNIT(a_model_that_would_keep_its_client_busy_is_refused),
     };
     (void)signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

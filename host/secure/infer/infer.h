@@ -41,7 +41,8 @@ typedef void (*spx_pi_progress)(void *ctx, const char *what, uint64_t done, uint
 typedef struct spx_pi_plan spx_pi_plan;
 
 /** Layouts of all messages. @param m  borrowed while the plan lives. @return SPX_OK,
- * SPX_EUNSUPPORTED (a layer too wide for the encryption's noise), SPX_EINVAL, SPX_ENOMEM */
+ * SPX_EUNSUPPORTED (a layer too wide for the encryption's noise; a query that outlives a key; over
+ * 2^30 pairs of channels in all convolutions together), SPX_EINVAL, SPX_ENOMEM */
 SPX_MUST_CHECK spx_status spx_pi_plan_create(spx_pi_plan **out, const spx_deploy *m);
 void spx_pi_plan_destroy(spx_pi_plan *p); /* NULL is a no-op */
 
