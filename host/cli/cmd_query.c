@@ -6,6 +6,7 @@
 #include "host/cli/picture_talk.h"
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/progress.h"
+#include "host/control/interrupt.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/ct.h"
 #include "kernels/crypto/secret_memory.h"
@@ -270,6 +271,14 @@ static spx_status verify(const spx_deploy *whole, const spx_deploy *served, cons
     return st;
 }
 
+/* A signal ended it: what to do then, in place of where it was. */
+static spx_status tell_stop(spx_status st)
+{
+    return st == SPX_EINTERRUPTED
+               ? SPX_FAIL(st, "interrupted; prepared material stays, run again to go on")
+               : st;
+}
+
 static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, const spx_deploy *whole,
                       json_t *answers)
 {
@@ -291,7 +300,9 @@ static spx_status ask(spx_cli *cli, const values *v, spx_pi_client *p, const spx
             (void)json_array_append(answers, a.failed[i]);
             continue;
         }
-        st = spx_pi_client_infer(p, a.image + i * a.pixels, logits, &load, &online, NULL);
+        SPX_TRY(st, spx_interrupt_check(NULL), done);
+        st =
+            tell_stop(spx_pi_client_infer(p, a.image + i * a.pixels, logits, &load, &online, NULL));
         if (st != SPX_OK) {
             (void)json_array_append_new(answers, spx_cli_bad_input(cli, a.name[i]));
             goto done;
@@ -356,10 +367,12 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_pi_channel_options(cli, &v->pi, &co), done);
     co.wait = v->wait;
     co.notice = on_notice;
+    co.stop = spx_interrupt_flag();
     if (v->image == NULL && v->data == NULL && cli->arg_count == 0 && v->prepare == 0) {
         st = spx_cli_usage(cli, "nothing to ask: give --image, --data or --prepare");
         goto done;
     }
+    SPX_TRY(st, spx_pi_address(cli, "connect", v->connect), done);
     if (v->hash != NULL) {
         SPX_TRY(st, parse_hash(cli, v->hash, hash), done);
     }
@@ -368,6 +381,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     }
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
     spx_pi_warn_unlocked(vault, v->state);
+    SPX_TRY(st, spx_interrupt_install(), done);
     SPX_TRY(st, spx_channel_connect(&channel, v->connect, &co), done);
     SPX_TRY(st, spx_pi_client_open(&p, channel, vault, v->hash != NULL ? hash : NULL), done);
     if (spx_pi_client_removed(p) > 0) {
@@ -389,6 +403,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
 done:
     spx_pi_client_close(p);
     spx_channel_close(channel);
+    st = tell_stop(st);
     spx_vault_close(vault);
     spx_deploy_destroy(whole);
     json_decref(answers);

@@ -351,6 +351,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 18); /* what is freed goes back, whatever was before */
 #endif
     SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
+    SPX_RETURN_IF(spx_pi_address(cli, "listen", v->listen));
     co.stop = spx_interrupt_flag();
     co.reload = &reload;
     co.notice = on_notice;

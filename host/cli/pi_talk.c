@@ -14,6 +14,13 @@ spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v, spx_chan
     return SPX_OK;
 }
 
+spx_status spx_pi_address(spx_cli *cli, const char *option, const char *address)
+{
+    return spx_channel_address_check(address) == SPX_OK
+               ? SPX_OK
+               : spx_cli_usage(cli, "--%s: %s", option, spx_error_message());
+}
+
 void spx_pi_warn_unlocked(const spx_vault *v, const char *folder)
 {
     if (!spx_vault_locked(v)) {

@@ -45,6 +45,7 @@ echo "alice:$(printf '%064d' 8)" >"$OUT/wrong"
 
 # start ARGS: a server; its port in $port
 start() {
+    : >"$OUT/talk" # or the last server's port would be found there
     "$sphynx" serve --model "$model" --listen 127.0.0.1:0 --state "$OUT/server" --timeout 10 \
         --json "$@" >"$OUT/served" 2>"$OUT/talk" &
     server=$!
@@ -91,6 +92,7 @@ check "a wrong key" 1 query --psk "$OUT/wrong" "${images[@]}"
 one_line "a wrong key"
 check "no key" 1 query "${images[@]}"
 one_line "no key"
+has stderr 'closed the connection: does the server want --psk' "no key"
 chmod 640 "$OUT/alice"
 check "a key that others can read" 1 query --psk "$OUT/alice" "${images[@]}"
 one_line "a key that others can read"
@@ -135,6 +137,31 @@ start
 has talk 'others can read' "a model that others can read"
 chmod 600 "$model"
 check "room again" 0 query "${images[@]}"
+# What ends programs ends a query in order: one line, and the server is told why. The server is held
+# still meanwhile, so that the query waits.
+for signal in INT TERM USR1; do
+    kill -STOP "$server"
+    "$sphynx" query --connect "127.0.0.1:$port" --state "$OUT/client" \
+        "${images[@]}" >"$OUT/stdout" 2>"$OUT/stderr" &
+    asking=$!
+    for _ in $(seq 200); do # until it is connected
+        ! grep -q " 0100007F:$(printf %04X "$port") 01 " /proc/net/tcp || break
+        sleep 0.05
+    done
+    sleep 0.2 # to say hello
+    kill -"$signal" "$asking"
+    got=0
+    wait "$asking" || got=$?
+    kill -CONT "$server"
+    [ "$got" -eq 75 ] || fail "SIG$signal: the query's exit code is $got"
+    one_line "SIG$signal ends a query"
+    has stderr 'interrupted; prepared material stays' "SIG$signal ends a query"
+done
+for _ in $(seq 200); do
+    ! grep -q 'gave up: stopped' "$OUT/talk" || break
+    sleep 0.05
+done
+has talk 'gave up: stopped' "an interrupted query tells the server"
 echo "no picture" >"$OUT/bad.png"
 check "bad ones of many" 1 query --data "$pack" --index 999,0 "$OUT/bad.png" --json
 jq -e 'length == 3 and (.[0].error | test("PNG")) and (.[1].error | test("no image 999"))
@@ -157,5 +184,12 @@ one_line "nobody there"
 check "cost" 0 "$sphynx" cost --model "$model" --link wan --json
 jq -e '.relus == ([.layers[].relus] | add) and .online.rounds > 0 and .offline.bytes_sent > 0' \
     "$OUT/stdout" >"$OUT/jq" || fail "cost: not the promised JSON"
+for address in nope localhost: :1 localhost:x localhost:70000; do
+    check "listen at $address" 2 "$sphynx" serve --model "$model" --listen "$address"
+    one_line "listen at $address"
+    has stderr "listen: address $address: " "listen at $address"
+    check "connect to $address" 2 "$sphynx" query --connect "$address" --prepare 1
+    one_line "connect to $address"
+done
 check "a link that is none" 2 "$sphynx" cost --model "$model" --link fast
 finish

@@ -40,6 +40,12 @@ static spx_status split(const char *address, char host[HOST_BYTES], char port[PO
     return SPX_OK;
 }
 
+spx_status spx_channel_address_check(const char *address)
+{
+    char host[HOST_BYTES], port[PORT_BYTES];
+    return split(address, host, port);
+}
+
 static spx_status resolve(const char *address, bool passive, char host[HOST_BYTES],
                           struct addrinfo **out)
 {

@@ -127,7 +127,7 @@ static spx_status not_done(spx_channel *c, spx_io io, short also, pace p)
     case SPX_IO_WANT_WRITE:
         return wait_ready(c, (short)(POLLOUT | also), p);
     case SPX_IO_END:
-        c->mute = true;
+        c->mute = c->ended = true;
         return SPX_FAIL(SPX_EIO, "the other party closed the connection");
     default:
         c->mute = true;
@@ -170,6 +170,7 @@ static spx_status last_words(spx_channel *c, spx_status st)
             char why[MAX_LINE + 1];
             memcpy(why, c->in + at + HEAD_BYTES, (size_t)n);
             printable(why, (size_t)n);
+            c->ended = false;
             return SPX_FAIL(SPX_EIO, "the other party gave up: %s", why);
         }
         at += HEAD_BYTES + (size_t)n;
@@ -538,6 +539,11 @@ spx_traffic spx_channel_traffic(const spx_channel *c)
 bool spx_channel_broken(const spx_channel *c)
 {
     return c->broken;
+}
+
+bool spx_channel_ended(const spx_channel *c)
+{
+    return c->ended;
 }
 
 spx_status spx_channel_shake(spx_channel *c)

@@ -61,6 +61,9 @@ typedef struct spx_channel_options {
 typedef struct spx_channel spx_channel;
 typedef struct spx_listener spx_listener;
 
+/** Whether that is "HOST:PORT", whoever is there. @return SPX_OK, SPX_EINVAL */
+SPX_MUST_CHECK spx_status spx_channel_address_check(const char *address);
+
 /**
  * Listens at "HOST:PORT" ("[::1]:4000", "127.0.0.1:0": any free port).
  * @return SPX_OK; SPX_EINVAL (malformed address; plain off the loopback interface); SPX_EIO
@@ -90,6 +93,8 @@ void spx_channel_close(spx_channel *c); /* NULL is a no-op */
 
 /** Whether it has failed or been given up: nothing more can pass. */
 bool spx_channel_broken(const spx_channel *c);
+/** Whether the other party closed it without a word. */
+bool spx_channel_ended(const spx_channel *c);
 
 /** The authenticated name of the other party (PSK identity, certificate's common
  * name); "" plain. */

@@ -331,11 +331,11 @@ static spx_status reach(const char *address, const spx_channel_options *o, int *
     for (;;) {
         const double timeout = o->timeout > 0 ? o->timeout : DEFAULT_TIMEOUT;
         const spx_status st = spx_socket_connect(address, timeout, fd, host, loopback);
+        if (st == SPX_EIO && o->stop != NULL && atomic_load(o->stop) != 0) {
+            return SPX_FAIL(SPX_EINTERRUPTED, "stopped");
+        }
         if (st != SPX_EIO || spx_seconds() >= until) {
             return st;
-        }
-        if (o->stop != NULL && atomic_load(o->stop) != 0) {
-            return SPX_FAIL(SPX_EINTERRUPTED, "stopped");
         }
         (void)nanosleep(&pause, NULL);
     }

@@ -29,6 +29,7 @@ struct spx_channel {
     uint64_t message_bytes;       /* of it so far */
     uint64_t send_left, recv_left;
     bool sent_since_recv, broken, mute, told; /* mute: nothing more can be written */
+    bool ended;                               /* spx_channel_ended */
     spx_traffic traffic;
     size_t out_size, in_begin, in_end;
     unsigned char *out, *in; /* SPX_CHANNEL_BUFFER each, once the handshake is done */

@@ -145,12 +145,18 @@ static spx_status hello(spx_pi_client *p, const unsigned char *hash)
 {
     spx_pi_hello h = {.magic = SPX_PI_MAGIC, .version = SPX_PI_VERSION};
     spx_pi_welcome w;
+    spx_status st;
     memcpy(h.client, spx_vault_id(p->vault), SPX_PI_ID);
     if (hash != NULL) {
         memcpy(h.model, hash, SPX_PI_HASH);
     }
     SPX_RETURN_IF(spx_channel_send(p->channel, SPX_PI_HELLO, &h, sizeof h));
-    SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_WELCOME, &w, sizeof w));
+    st = spx_channel_recv(p->channel, SPX_PI_WELCOME, &w, sizeof w);
+    if (st != SPX_OK && spx_channel_ended(p->channel) && spx_channel_peer(p->channel)[0] == '\0') {
+        return SPX_FAIL(st, "the other party closed the connection: does the server want --psk or "
+                            "certificates?");
+    }
+    SPX_RETURN_IF(st);
     if (w.magic != SPX_PI_MAGIC || w.version != SPX_PI_VERSION) {
         return SPX_FAIL(SPX_EFORMAT, "the server speaks version %u of the protocol, this is %d",
                         w.version, SPX_PI_VERSION);
