@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define VERB_BYTES 64
@@ -25,6 +26,16 @@ spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...)
     va_end(ap);
     cli->usage_error = true;
     return SPX_FAIL(SPX_EINVAL, "%s", text);
+}
+
+spx_status spx_cli_distinct(spx_cli *cli, const char *out, const char *in)
+{
+    struct stat a, b;
+    if (in == NULL || stat(out, &a) != 0 || stat(in, &b) != 0 || !S_ISREG(a.st_mode) ||
+        a.st_dev != b.st_dev || a.st_ino != b.st_ino) {
+        return SPX_OK;
+    }
+    return spx_cli_usage(cli, "%s is the input %s: write to another file", out, in);
 }
 
 bool spx_cli_given(const spx_cli *cli, const char *name)

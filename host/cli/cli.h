@@ -163,6 +163,12 @@ void spx_cli_talk(const spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);
  */
 json_t *spx_cli_bad_input(spx_cli *cli, const char *name);
 
+/**
+ * Refuses an output that would take the place of an input, by whatever names and links they go.
+ * @param in  may be NULL. @return SPX_OK, or a usage error
+ */
+SPX_MUST_CHECK spx_status spx_cli_distinct(spx_cli *cli, const char *out, const char *in);
+
 /** Whether the option was given on the command line or in the configuration file. */
 bool spx_cli_given(const spx_cli *cli, const char *name);
 

@@ -186,6 +186,7 @@ static spx_status run_pack(spx_cli *cli, const void *given)
         return spx_cli_usage(cli, "unknown data set '%.64s', expected one of %s", cli->args[0],
                              expected);
     }
+    SPX_RETURN_IF(spx_cli_distinct(cli, v->output, cli->args[1]));
     SPX_TRY(st, spx_pack_build(&p, cli->args[0], cli->args[1], &o), done);
     SPX_TRY(st, spx_pack_write(p, v->output), done);
     if (cli->json) {
@@ -297,6 +298,7 @@ static spx_status run_preview(spx_cli *cli, const void *given)
     spx_image grid = {0};
     spx_pack *p = NULL;
     spx_status st;
+    SPX_RETURN_IF(spx_cli_distinct(cli, v->output, cli->args[0]));
     SPX_TRY(st, spx_pack_open(&p, cli->args[0], SPX_PACK_NEED(v->split)), done);
     st = spx_fail_context(draw_grid(p, v, &grid), "%s", cli->args[0]);
     if (st == SPX_OK) {

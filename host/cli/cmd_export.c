@@ -135,6 +135,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_ckpt_path(v->model, path, sizeof path), end);
     SPX_TRY(st, spx_model_open(&m, path), end);
     SPX_TRY(st, data_path(v, &m, &data), end);
+    SPX_TRY(st, spx_cli_distinct(cli, v->out, path), end);
+    SPX_TRY(st, spx_cli_distinct(cli, v->out, data), end);
     SPX_TRY(st, spx_pack_open(&pack, data, SPX_PACK_NEED(SPX_SPLIT_TRAIN)), end);
     SPX_TRY(st, spx_talk_fit(&m.images, path, pack, data, v->allow_changed), end);
     SPX_TRY(st, spx_cli_stream(cli, &stream), end);

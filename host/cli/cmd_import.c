@@ -259,6 +259,9 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_counts n;
     spx_status st;
     SPX_RETURN_IF(check_said(cli, v));
+    SPX_RETURN_IF(spx_cli_distinct(cli, v->out, cli->args[0]));
+    SPX_RETURN_IF(spx_cli_distinct(cli, v->out, v->data));
+    SPX_RETURN_IF(spx_cli_distinct(cli, v->out, v->net.genotype));
     SPX_TRY(st, spx_weights_open(&w, cli->args[0]), done);
     SPX_TRY(st, describe(cli, w, v, &s), done);
     SPX_TRY(st, preprocessing(cli, v, &s, &images), done);

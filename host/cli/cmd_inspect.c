@@ -130,6 +130,13 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_model m = {0};
     spx_deploy *deployed = NULL;
     spx_status st;
+    const char *const written[] = {v->svg, v->dot};
+    for (int i = 0; i < 2; i++) {
+        if (written[i] != NULL) {
+            SPX_RETURN_IF(spx_cli_distinct(cli, written[i], v->model));
+            SPX_RETURN_IF(spx_cli_distinct(cli, written[i], v->net.genotype));
+        }
+    }
     if (v->model != NULL) {
         SPX_RETURN_IF(spx_model_open_any(&m, &deployed, v->model));
     }

@@ -102,7 +102,7 @@ static spx_status parse_plan(const char *path, const json_t *j, spx_final_spec *
     json_error_t err;
     if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0, "{s:I, s:I, s:o, s?I}", "init_channels",
                        &channels, "layers", &layers, "reduce_at", &at, "relus", &count) != 0) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: %s", path, err.text);
+        return SPX_FAIL(SPX_EFORMAT, "%s: no plan (sphynx plan --json): %s", path, err.text);
     }
     if (channels < 1 || channels > 4096 || layers < 1 || layers > SPX_MAX_LAYERS ||
         json_array_size(at) > SPX_MAX_REDUCE) {

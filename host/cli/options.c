@@ -321,6 +321,9 @@ spx_status spx_option_parse(const spx_option *o, const char *text, void *field)
     case SPX_OPT_TIME:
         return parse_time(o, text, field);
     case SPX_OPT_STRING:
+        if (text[0] == '\0' && (strstr(o->arg, "FILE") != NULL || strcmp(o->arg, "DIR") == 0)) {
+            return SPX_FAIL(SPX_EINVAL, "--%s: empty", o->name);
+        }
         *(const char **)field = text;
         return SPX_OK;
     case SPX_OPT_LIST:

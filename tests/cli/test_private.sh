@@ -132,6 +132,23 @@ stop
 has talk 'File too large' "the server's log"
 jq -e '.connections == 2 and .failed == 2' "$OUT/served" >"$OUT/jq" ||
     fail "serve after a full disk"
+for name in "$OUT/run/model.h5" "$pack"; do
+    ln -sf "$name" "$OUT/alias"
+    for out in "$name" "$OUT/alias"; do
+        sum=$(sha256sum <"$name")
+        check "export onto an input" 2 "$sphynx" export --model "$OUT/run/model.h5" --data "$pack" \
+            -o "$out"
+        [ "$sum" = "$(sha256sum <"$name")" ] || fail "export destroyed $name"
+        check "preview onto an input" 2 "$sphynx" data preview "$name" -o "$out"
+        check "import onto an input" 2 "$sphynx" import "$name" --raw -o "$out"
+        check "pack onto an input" 2 "$sphynx" data pack npz "$name" -o "$out"
+        one_line "pack onto an input"
+        has stderr 'is the input' "pack onto an input"
+        [ "$sum" = "$(sha256sum <"$name")" ] || fail "an output destroyed $name"
+    done
+done
+check "an empty name" 2 "$sphynx" eval --model "" --data "$pack"
+has stderr '[-]-model: empty' "an empty name"
 chmod 644 "$model"
 start
 has talk 'others can read' "a model that others can read"
