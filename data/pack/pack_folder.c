@@ -139,7 +139,10 @@ static spx_status take_classes(album *a, const char *src)
                          src, n, names[i], a->classes);
         }
     }
-    if (st == SPX_OK && (n == 0 || (a->class != NULL && n != a->classes))) {
+    if (st == SPX_OK && n == 0) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: empty, expected a folder for each class", src);
+    }
+    if (st == SPX_OK && a->class != NULL && n != a->classes) {
         st = SPX_FAIL(SPX_EFORMAT, "%s: %zu classes, expected %zu", src, n, a->classes);
     }
     if (st == SPX_OK && a->class == NULL) {

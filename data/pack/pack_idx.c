@@ -40,7 +40,10 @@ static spx_status read_header(spx_pack_input *s, uint32_t magic, uint32_t *dims)
             return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: absurd size", s->path, 4 + 4 * i);
         }
     }
-    if (total == 0 || total > spx_pack_input_limit(s)) {
+    if (total == 0) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: offset 4: header claims 0 bytes: nothing in it", s->path);
+    }
+    if (total > spx_pack_input_limit(s)) {
         return SPX_FAIL(
             SPX_EFORMAT,
             "%s: offset 4: header claims %zu bytes, expected 1 to %zu in a file of this size",

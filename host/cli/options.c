@@ -190,6 +190,10 @@ static spx_status parse_float(const spx_option *o, const char *text, double *out
 static spx_status parse_int(const spx_option *o, const char *text, int64_t *out)
 {
     const char *end;
+    errno = 0;
+    if (!scan_int(text, out, &end) && errno == ERANGE) {
+        return SPX_FAIL(SPX_EINVAL, "--%s '%.200s': out of range", o->name, text);
+    }
     if (!scan_int(text, out, &end) || *end != '\0') {
         return bad_value(o, text, "a whole number");
     }

@@ -72,15 +72,17 @@ static void auxiliary_head(spx_network *n, spx_tid x, const spx_final_config *c)
     spx_g_section(g, -1, true);
     spx_g_scope(g, "aux_head.");
     if (stride < 1) {
-        spx_graph_fail(g, SPX_EINVAL, "network: no auxiliary head for %lldx%lld inputs",
-                       (long long)c->input.rows, (long long)c->input.columns);
+        spx_graph_fail(
+            g, SPX_EINVAL,
+            "network: no auxiliary head for %lldx%lld inputs (train --aux-weight 0 does without)",
+            (long long)c->input.rows, (long long)c->input.columns);
     }
     x = spx_g_relu(g, x, "net.0");
     x = spx_g_avg_pool(g, x, 5, stride, 0, "net.1");
     if (x != SPX_NO_TENSOR && (g->tensor[x].dim[2] != 2 || g->tensor[x].dim[3] != 2)) {
         spx_graph_fail(g, SPX_EINVAL,
                        "network: no auxiliary head for %lldx%lld inputs and these reductions: its "
-                       "pool gives %lldx%lld, not 2x2",
+                       "pool gives %lldx%lld, not 2x2 (train --aux-weight 0 does without)",
                        (long long)c->input.rows, (long long)c->input.columns,
                        (long long)g->tensor[x].dim[2], (long long)g->tensor[x].dim[3]);
     }

@@ -77,6 +77,15 @@ for line in "train --data @ --out @ --lr -1" "train --data @ --out @ --momentum 
     has stderr 'must be' "$line"
 done
 
+check "too long a number" 2 "$sphynx" train --data "$no" --out "$no" \
+    --batch 99999999999999999999
+has stderr 'out of range' "too long a number"
+check "no folder" 1 "$sphynx" inspect --dot "$no/dir/x.dot"
+one_line "no folder"
+has stderr "no folder .*absent/dir" "no folder"
+mkdir "$OUT/none"
+check "no classes" 1 "$sphynx" data pack folder "$OUT/none" -o "$OUT/p.h5"
+has stderr 'empty, expected a folder' "no classes"
 printf 'milestones = 3\nlr-factor = 0.5\nallow-changed = true\n' >"$OUT/project.ini"
 check "needs of a configuration" 1 "$sphynx" train --data "$no" --out "$no" \
     --config "$OUT/project.ini"

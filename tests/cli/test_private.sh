@@ -39,7 +39,7 @@ check "train" 0 "$sphynx" train --data "$pack" --out "$OUT/run" --init-channels 
 check "export" 0 "$sphynx" export --model "$OUT/run" -o "$model"
 key=$(printf '%064d' 7)
 umask 077 # keys that others can read are refused
-echo "alice:$key" >"$OUT/alice"
+printf '# of the test\n\nalice:%s\n' "$key" >"$OUT/alice"
 printf 'bob:%064d\nalice:%s\n' 9 "$key" >"$OUT/keys"
 echo "alice:$(printf '%064d' 8)" >"$OUT/wrong"
 

@@ -70,7 +70,7 @@ refused "absent pack" 1 'absent.h5' "$sphynx" train --data "$OUT/absent.h5"
 refused "plan of another network" 1 '769 ReLUs, this network has 768' "$sphynx" train \
     --data "$pack" --plan "$OUT/plan.json"
 refused "plan and shape" 2 'plan' "${train[@]}" --plan "$OUT/plan.json"
-refused "no auxiliary head at this size" 1 'auxiliary' "${train[@]}" --aux-weight 0.4
+refused "no auxiliary head at this size" 1 'aux-weight 0' "${train[@]}" --aux-weight 0.4
 refused "bad schedule" 1 'rate' "${train[@]}" --lr 0
 refused "absurd network" 1 'GiB' "$sphynx" search --data "$pack" --init-channels 4096 --layers 64 \
     --batch 48 --threads 1

@@ -427,7 +427,7 @@ SPX_TEST(folders_that_are_no_classes_are_refused_with_the_file)
     SPX_UNUSED;
     static const char *const others[] = {"ant", "bee", "dog", NULL};
     empty_folder();
-    check_refused("folder", scratch.folder, "0 classes");
+    check_refused("folder", scratch.folder, "empty, expected a folder");
     pictures("train/", animals, 2, 1);
     check_refused("folder", scratch.folder, "looked for test, val or valid beside train");
     pictures("test/", others, 2, 1);

@@ -33,7 +33,8 @@ SPX_MUST_CHECK spx_status spx_link_parse(const char *text, spx_link *out);
 /** Who we are and whom we believe; all NULL: plain, allowed on the loopback interface only. Files
  * of keys (psk_path, key) that group or others can read are refused: SPX_EINVAL. */
 typedef struct spx_channel_security {
-    const char *psk_path;        /* lines "identity:hex" of 32-byte keys; a client's first line */
+    const char
+        *psk_path; /* lines "identity:hex" of 32-byte keys, comments after #; a client's first */
     const char *cert, *key, *ca; /* PEM files; the peer's certificate must be signed by ca */
     const char *allow; /* a server's: names, one a line, that a client's certificate must carry one
                           of; NULL: any that ca signed */

@@ -94,8 +94,9 @@ static spx_status take_lines(void **list, size_t *n, size_t entry, take_line tak
     for (const char *p = data, *end = p + *size; p < end; number++) {
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         const size_t length = (size_t)((stop != NULL ? stop : end) - p);
-        const char *wrong = length > 0 ? take(*list, *n, p, length, number) : NULL;
-        *n += length > 0;
+        const bool said = length > 0 && p[0] != '#'; /* neither blank nor a comment */
+        const char *wrong = said ? take(*list, *n, p, length, number) : NULL;
+        *n += said;
         if (wrong != NULL) {
             return SPX_FAIL(SPX_EFORMAT, "%s: line %zu: %s", path, number, wrong);
         }
