@@ -45,7 +45,7 @@ refused 2 "'0x10'" inspect --classes 0x10
 refused 2 "' 5'" inspect --classes ' 5'
 refused 2 "''" inspect --reduce-at ''
 refused 2 '0..256' inspect --threads -1
-refused 2 'whole number' inspect --seed 99999999999999999999
+refused 2 'out of range' inspect --seed 99999999999999999999
 refused 2 'auto, cpu, cuda' inspect --device abacus
 refused 2 'cuda:N' inspect --device cuda:
 refused 2 'cuda:N' inspect --device cuda:-1
@@ -137,7 +137,7 @@ for place in folder absent/file; do
     refused 1 "$place" inspect --dot "$place"
     refused 1 "$place" data preview pack.h5 -o "$place"
 done
-refused 1 'empty' search --random --out ''
+refused 2 'empty' search --random --out ''
 refused 1 'pack.h5' search --random --out pack.h5
 refused 1 'pack.h5' search --random --out pack.h5/run
 # Files of 512 bytes at most: the disk is as good as full.
