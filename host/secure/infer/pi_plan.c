@@ -14,8 +14,8 @@
 #endif
 
 #define FRAME SPX_CHANNEL_FRAME_BYTES
-/* Pairs of channels that all convolutions join: thirty times those of ResNet-152, and what a client
- * derives in seconds. It is the server that chooses the model. */
+/* Pairs of channels that all convolutions join. A client derives a model below the bound in seconds
+ * (3.4 s measured near it), and it is the server that chooses the model. */
 #define MAX_PAIRS ((int64_t)1 << 30)
 
 /* ---- exchanges ---- */
