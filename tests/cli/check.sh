@@ -29,6 +29,28 @@ one_line() {
     [ ! -s "$OUT/stdout" ] || fail "$1: something on stdout"
 }
 
+# serve ARGS: a server of $sphynx in the background, $server; its port in $port, its output in
+# $OUT/served and $OUT/talk
+serve() {
+    : >"$OUT/talk" # before the server's own redirection: the last one's port must not be found
+    "$sphynx" serve "$@" >"$OUT/served" 2>"$OUT/talk" &
+    server=$!
+    port=
+    for _ in $(seq 600); do
+        port=$(sed -n 's/.*listening at 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$OUT/talk")
+        [ -z "$port" ] || return
+        kill -0 "$server" 2>"$OUT/gone" || break
+        sleep 0.05
+    done
+    fail "the server does not start: $(cat "$OUT/talk")"
+}
+
+# stop: ends it as a user would
+stop() {
+    kill -TERM "$server"
+    wait "$server" || fail "the server's exit code is $?: $(cat "$OUT/talk")"
+}
+
 finish() {
     [ "$failures" -eq 0 ] || { echo "$failures failed"; exit 1; }
     echo "all passed"

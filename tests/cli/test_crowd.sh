@@ -19,21 +19,7 @@ cat "$OUT/alice" "$OUT/bob" >"$OUT/keys"
 serve_on() {
     local wanted=$1
     shift
-    "$sphynx" serve --model "$model" --listen "127.0.0.1:$wanted" --state "$OUT/server" --json \
-        "$@" >"$OUT/served" 2>"$OUT/talk" &
-    server=$!
-    port=
-    for _ in $(seq 400); do
-        port=$(sed -n 's/.*listening at 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$OUT/talk")
-        [ -z "$port" ] || return
-        sleep 0.05
-    done
-    fail "the server does not start"
-}
-
-stop() {
-    kill -TERM "$server"
-    wait "$server" || fail "the server's exit code is $?"
+    serve --model "$model" --listen "127.0.0.1:$wanted" --state "$OUT/server" --json "$@"
 }
 
 query() { "$sphynx" query --connect "127.0.0.1:$port" --data "$pack" --index 0 "$@"; }

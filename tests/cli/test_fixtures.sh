@@ -40,21 +40,12 @@ for folder in "$2"/*/; do
     check "$version: export" 0 "$sphynx" export --model "$d/checkpoint.h5" --data "$d/pack.h5" \
         --calibration 8 --threads 1 -o "$d/again.h5"
 
-    "$sphynx" serve --model "$d/deployed.h5" --listen 127.0.0.1:0 --state "$d/server" \
-        >"$d/served" 2>"$d/talk" &
-    server=$!
-    port=
-    for _ in $(seq 400); do
-        port=$(sed -n 's/.*listening at 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$d/talk")
-        [ -z "$port" ] || break
-        sleep 0.05
-    done
+    serve --model "$d/deployed.h5" --listen 127.0.0.1:0 --state "$d/server"
     check "$version: query" 0 timeout 300 "$sphynx" query --connect "127.0.0.1:$port" \
         --state "$d/client" --data "$d/pack.h5" --verify "$d/deployed.h5" --json
     jq -e '.[0].matches_integer_executor' "$OUT/stdout" >"$OUT/jq" ||
         fail "$version: $(cat "$OUT/stdout")"
     sleep 0.2 # a thread that has just served may be ending still, and hold memory of its own
-    kill -TERM "$server"
-    wait "$server" || fail "$version: the server's exit code is $?: $(cat "$d/talk")"
+    stop
 done
 finish

@@ -45,23 +45,7 @@ echo "alice:$(printf '%064d' 8)" >"$OUT/wrong"
 
 # start ARGS: a server; its port in $port
 start() {
-    : >"$OUT/talk" # or the last server's port would be found there
-    "$sphynx" serve --model "$model" --listen 127.0.0.1:0 --state "$OUT/server" --timeout 10 \
-        --json "$@" >"$OUT/served" 2>"$OUT/talk" &
-    server=$!
-    port=
-    for _ in $(seq 200); do
-        port=$(sed -n 's/.*listening at 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$OUT/talk")
-        [ -z "$port" ] || return
-        sleep 0.05
-    done
-    fail "the server does not start"
-}
-
-# stop: ends it as a user would
-stop() {
-    kill -TERM "$server"
-    wait "$server" || fail "the server's exit code is $?"
+    serve --model "$model" --listen 127.0.0.1:0 --state "$OUT/server" --timeout 10 --json "$@"
 }
 
 # What terminals and schedulers end programs with ends a server in order; the next gets its place.
