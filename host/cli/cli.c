@@ -28,11 +28,37 @@ spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...)
     return SPX_FAIL(SPX_EINVAL, "%s", text);
 }
 
+/* Whether a file that is there lies below the folder, and is no pack that an earlier call may have
+ * left: what is read from the folder would go lost. */
+static bool is_of_folder(const char *file, const char *folder)
+{
+    static const char hdf5[8] = "\211HDF\r\n\032\n"; /* HDF5 File Format Specification, II.A */
+    char *const f = realpath(file, NULL), *const d = realpath(folder, NULL);
+    char head[sizeof hdf5] = {0};
+    bool below = false;
+    if (f != NULL && d != NULL && strncmp(f, d, strlen(d)) == 0 && f[strlen(d)] == '/') {
+        FILE *const in = fopen(f, "rbe");
+        below = in == NULL || fread(head, 1, sizeof head, in) != sizeof head ||
+                memcmp(head, hdf5, sizeof hdf5) != 0;
+        if (in != NULL) {
+            (void)fclose(in);
+        }
+    }
+    free(f);
+    free(d);
+    return below;
+}
+
 spx_status spx_cli_distinct(spx_cli *cli, const char *out, const char *in)
 {
     struct stat a, b;
-    if (in == NULL || stat(out, &a) != 0 || stat(in, &b) != 0 || !S_ISREG(a.st_mode) ||
-        a.st_dev != b.st_dev || a.st_ino != b.st_ino) {
+    if (in == NULL || stat(out, &a) != 0 || stat(in, &b) != 0 || !S_ISREG(a.st_mode)) {
+        return SPX_OK;
+    }
+    if (S_ISDIR(b.st_mode) && is_of_folder(out, in)) {
+        return spx_cli_usage(cli, "%s is a file of the input %s: write to another file", out, in);
+    }
+    if (a.st_dev != b.st_dev || a.st_ino != b.st_ino) {
         return SPX_OK;
     }
     return spx_cli_usage(cli, "%s is the input %s: write to another file", out, in);

@@ -34,6 +34,17 @@ cp "$pack" "$OUT/first.h5"
 check "pack again" 0 "$sphynx" data pack mnist "$src" -o "$pack"
 cmp -s "$pack" "$OUT/first.h5" || fail "packing twice gives two different files"
 
+check "pack into its folder" 0 "$sphynx" data pack mnist "$src" -o "$src/pack.h5"
+check "pack into its folder again" 0 "$sphynx" data pack mnist "$src" -o "$src/pack.h5"
+rm "$src/pack.h5"
+sum=$(sha256sum "$src"/*)
+ln -s "$src/train-images-idx3-ubyte" "$OUT/alias"
+for out in "$src/train-images-idx3-ubyte" "$OUT/alias"; do
+    check "pack onto a file of its folder" 2 "$sphynx" data pack mnist "$src" -o "$out"
+    one_line "pack onto a file of its folder"
+    has stderr 'is a file of the input' "pack onto a file of its folder"
+done
+[ "$sum" = "$(sha256sum "$src"/*)" ] || fail "a pack destroyed what it was made from"
 check "pack without output" 2 "$sphynx" data pack mnist "$src"
 one_line "pack without output"
 check "unknown set" 2 "$sphynx" data pack imagenet "$src" -o "$OUT/x.h5"

@@ -121,31 +121,41 @@ static void begin_with_keys(pi_world *w, uint64_t seed, const spx_pi_server_opti
 
 /* ---- limits ---- */
 
-SPX_TEST(a_limit_counts_what_is_prepared)
+static void prepare_up_to(unsigned limit)
 {
-    SPX_UNUSED;
-    const spx_pi_server_options o = {.query_limit = 2};
+    const spx_pi_server_options o = {.query_limit = limit};
+    char said[80];
     pi_world w;
     customer c;
     pi_begin(&w, 11, &o);
     spx_vault *v = pi_vault(&w, "client");
     CHECK_OK(come(&c, &w, v, NULL));
-    CHECK_FAILS(SPX_EIO, prepare(&c, 3));
-    assert_non_null(strstr(spx_error_message(), "may prepare 2 more of its 2 queries, not 3"));
+    CHECK_FAILS(SPX_EIO, prepare(&c, limit + 1));
+    (void)snprintf(said, sizeof said, "may prepare %u more of its %u queries, not %u", limit, limit,
+                   limit + 1);
+    assert_non_null(strstr(spx_error_message(), said));
     go(&c);
     CHECK_OK(come(&c, &w, v, NULL));
-    CHECK_OK(prepare(&c, 2));
-    CHECK_OK(ask(&c));
-    CHECK_OK(ask(&c));
+    CHECK_OK(prepare(&c, limit));
+    for (unsigned i = 0; i < limit; i++) {
+        CHECK_OK(ask(&c));
+    }
     go(&c);
-    assert_int_equal(c.link.served.ever_prepared, 2);
-    assert_int_equal(c.link.served.ever_answered, 2);
+    assert_int_equal(c.link.served.ever_prepared, limit);
+    assert_int_equal(c.link.served.ever_answered, limit);
     CHECK_OK(come(&c, &w, v, NULL));
     CHECK_FAILS(SPX_EIO, prepare(&c, 1)); /* it is preparing that tells of the weights */
     assert_non_null(strstr(spx_error_message(), "0 more"));
     go(&c);
     spx_vault_close(v);
     pi_end(&w);
+}
+
+SPX_TEST(a_limit_counts_what_is_prepared)
+{
+    SPX_UNUSED;
+    prepare_up_to(1);
+    prepare_up_to(2);
 }
 
 /* Leaves in the middle of preparing its second unit of four. */
