@@ -165,7 +165,8 @@ json_t *spx_cli_bad_input(spx_cli *cli, const char *name);
 
 /**
  * Refuses an output that would take the place of an input, by whatever names and links they go.
- * @param in  a file, or a folder whose files are inputs unless they are HDF5; may be NULL. @return SPX_OK, or a usage error
+ * @param in  a file, or a folder whose files are inputs unless they are HDF5; may be NULL.
+ * @return SPX_OK, or a usage error
  */
 SPX_MUST_CHECK spx_status spx_cli_distinct(spx_cli *cli, const char *out, const char *in);
 

@@ -172,17 +172,31 @@ done
 [ "$served" -eq 16 ] || fail "$served of 16 clients served: $(cat "$OUT"/busy*.err | head -3)"
 stop
 
-# A full server: whoever waits is told so, for longer than the timeout, and served in the end.
+# A full server: whoever waits is told so, for longer than the timeout, and served in the end. Whom
+# it serves is held still meanwhile.
 serve_on 0 --clients 1
-query --state "$OUT/first" --prepare 20 >"$OUT/first.out" 2>&1 &
+query --state "$OUT/first" --prepare 40 >"$OUT/first.out" 2>&1 &
 first=$!
-for _ in $(seq 200); do
-    [ "$(find "$OUT/server" -name 't-*' | wc -l)" -gt 17 ] && break
+for _ in $(seq 400); do
+    [ -z "$(find "$OUT/server" -name 't-*' -newer "$OUT/talk")" ] || break
+    sleep 0.02
+done
+kill -STOP "$first"
+query --state "$OUT/second" --timeout 1 >"$OUT/second.out" 2>&1 &
+second=$!
+for _ in $(seq 400); do
+    ! grep -q 'server full, 0 before you' "$OUT/second.out" || break
     sleep 0.05
 done
-check "a client that waits" 0 query --state "$OUT/second" --timeout 1
-has stderr 'server full, 0 before you' "a client that waits"
+has second.out 'server full, 0 before you' "a client that waits"
+sleep 2
+kill -CONT "$first"
 wait "$first" || fail "the first client: $(cat "$OUT/first.out")"
+wait "$second" || fail "a client that waits: $(cat "$OUT/second.out")"
+for _ in $(seq 400); do # until both accounts are written
+    [ "$(grep -c ' prepared, ' "$OUT/talk")" -lt 2 ] || break
+    sleep 0.05
+done
 stop
 jq -e '.failed == 0' "$OUT/served" >"$OUT/jq" || fail "a full server: $(grep ended "$OUT/talk")"
 
