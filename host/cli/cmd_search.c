@@ -66,28 +66,21 @@ static const spx_need needs[] = {{"^ random out resume allow-changed", "!random"
                                  {"allow-changed", "resume"},
                                  {0}};
 
-static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_search_options *o)
+static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
+                       spx_search_options *o)
 {
     *o = (spx_search_options){
+        .run = spx_run_options_of(cli, &v->run, v->init_from, talk),
         .pack = pack,
         .net = {.batch = v->batch,
                 .classes = pack->classes,
                 .init_channels = v->init_channels,
                 .layers = v->layers},
         .bilevel = spx_bilevel_defaults,
-        .schedule = {.kind = SPX_SCHEDULE_COSINE,
-                     .lr = v->lr,
-                     .lr_min = v->lr_min,
-                     .epochs = v->epochs},
         .augment = {.pad_crop = (int)v->pad_crop, .flip = v->flip, .cutout = (int)v->cutout},
-        .seed = (uint64_t)cli->seed,
-        .max_steps = v->run.max_steps,
-        .save_every = v->run.save_every,
-        .log_every = v->run.log_every,
-        .validate_images = v->validate_images,
-        .init_from = v->init_from,
-        .show = spx_run_show,
-        .warn = spx_run_warn};
+        .validate_images = v->validate_images};
+    o->run.schedule = (spx_schedule){
+        .kind = SPX_SCHEDULE_COSINE, .lr = v->lr, .lr_min = v->lr_min, .epochs = v->epochs};
     o->bilevel.second_order = v->order == 2;
     o->bilevel.published_hessian = v->published_hessian;
     o->bilevel.momentum = (float)v->momentum;
@@ -105,31 +98,27 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     return spx_run_input(cli, &v->input, pack, &o->net.input);
 }
 
-/* What the command prints: the genotype, and how it was come by. */
+/* What the command prints: the genotype, and how it was come by; takes about over. */
 static spx_status print_result(const spx_cli *cli, const spx_genotype *g, json_t *about)
 {
-    char *json = spx_genotype_json(g), *text = spx_genotype_text(g);
-    spx_status st = SPX_OK;
-    if (json == NULL || text == NULL || about == NULL) {
-        st = SPX_FAIL(SPX_ENOMEM, "search: result");
-        json_decref(about);
-    } else if (cli->json) {
-        (void)json_object_set_new(about, "genotype", json_loads(json, 0, NULL));
-        st = spx_cli_print_json(about);
-    } else {
-        const json_t *top1 = json_object_get(about, "val_top1");
-        if (top1 != NULL) {
-            (void)printf("best of %lld steps: epoch %lld, validation top-1 %.2f %%\n",
-                         (long long)json_integer_value(json_object_get(about, "steps")),
-                         (long long)json_integer_value(json_object_get(about, "epoch")),
-                         100 * json_real_value(top1));
-        }
-        (void)fputs(text, stdout); /* ends its own line */
-        json_decref(about);
+    const json_t *top1 = json_object_get(about, "val_top1");
+    char *text;
+    if (cli->json) {
+        return spx_cli_print_json(about);
     }
-    free(json);
+    text = spx_genotype_text(g);
+    if (text != NULL && top1 != NULL) {
+        (void)printf("best of %lld steps: epoch %lld, validation top-1 %.2f %%\n",
+                     (long long)json_integer_value(json_object_get(about, "steps")),
+                     (long long)json_integer_value(json_object_get(about, "epoch")),
+                     100 * json_real_value(top1));
+    }
+    if (text != NULL) {
+        (void)fputs(text, stdout); /* ends its own line */
+    }
+    json_decref(about);
     free(text);
-    return st;
+    return text != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "search: result");
 }
 
 static spx_status run_random(spx_cli *cli, const values *v)
@@ -143,7 +132,10 @@ static spx_status run_random(spx_cli *cli, const values *v)
     spx_session_warn(&s, spx_run_warn, &talk);
     st = spx_genotype_save(&s, &g);
     spx_session_close(&s, st);
-    return st == SPX_OK ? print_result(cli, &g, json_pack("{s:b}", "random", 1)) : st;
+    return st == SPX_OK ? print_result(cli, &g,
+                                       json_pack("{s:b, s:o}", "random", 1, "genotype",
+                                                 spx_genotype_value(&g)))
+                        : st;
 }
 
 static spx_status search(spx_cli *cli, const values *v, const spx_search_options *o,
@@ -178,9 +170,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
         return spx_cli_usage(cli, "--data is missing");
     }
     SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TRAIN)));
-    st = fill(cli, v, pack, &o);
+    st = fill(cli, v, pack, &talk, &o);
     if (st == SPX_OK) {
-        o.ctx = &talk;
         st = search(cli, v, &o, &r);
         spx_run_talk_end(&talk);
     }
@@ -188,11 +179,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (st != SPX_OK) {
         return st;
     }
-    return print_result(cli, &r.genotype,
-                        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "steps", (json_int_t)r.steps,
-                                  "epoch", (json_int_t)r.epoch, "val_top1", r.top1, "skip_share",
-                                  r.collapse.skip_share, "none_share", r.collapse.none_share,
-                                  "alpha_entropy", r.collapse.entropy));
+    return print_result(cli, &r.genotype, spx_search_result_json(&r));
 }
 
 const spx_command spx_cmd_search = {

@@ -188,9 +188,11 @@ static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
     return SPX_OK;
 }
 
-static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_train_options *o)
+static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
+                       spx_train_options *o)
 {
     *o = (spx_train_options){
+        .run = spx_run_options_of(cli, &v->run, v->init_from, talk),
         .pack = pack,
         .batch = v->batch,
         .aux_weight = (float)v->aux_weight,
@@ -201,16 +203,9 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                 .clip = v->clip,
                 .ema = (float)v->ema},
         .augment = {.pad_crop = (int)v->pad_crop, .flip = v->flip, .cutout = (int)v->cutout},
-        .seed = (uint64_t)cli->seed,
-        .max_steps = v->run.max_steps,
-        .save_every = v->run.save_every,
-        .log_every = v->run.log_every,
         .eval_every = v->eval_every,
-        .init_from = v->init_from,
-        .allow_changed = v->run.allow_changed,
-        .show = spx_run_show,
-        .warn = spx_run_warn};
-    SPX_RETURN_IF(fill_schedule(cli, v, &o->schedule));
+        .allow_changed = v->run.allow_changed};
+    SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
     return fill_spec(cli, v, pack, &o->spec);
 }
 
@@ -218,12 +213,10 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
 static spx_status inputs_of(const values *v, const spx_train_options *o, json_t **out)
 {
     const spx_final_spec *f = &o->spec;
-    char *genotype = spx_genotype_json(&f->genotype);
     json_t *j = json_pack("{s:s, s:o?}", "data", o->pack->hash, "genotype",
-                          genotype != NULL ? json_loads(genotype, 0, NULL) : NULL);
+                          spx_genotype_value(&f->genotype));
     json_t *at = json_array();
     spx_status st;
-    free(genotype);
     for (int i = 0; i < f->n_reduce; i++) {
         (void)json_array_append_new(at, json_integer(f->reduce_at[i]));
     }
@@ -246,13 +239,7 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
 static spx_status print_result(const spx_cli *cli, const char *folder, const spx_train_result *r)
 {
     if (cli->json) {
-        return spx_cli_print_json(
-            json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:I, s:I}", "steps",
-                      (json_int_t)r->steps, "top1", spx_metrics_top1(&r->last), "top5",
-                      spx_metrics_top5(&r->last), "loss", spx_metrics_loss(&r->last), "images",
-                      (json_int_t)r->last.images, "best_top1", r->best_top1, "best_epoch",
-                      (json_int_t)r->best_epoch, "relus", (json_int_t)r->counts.relus, "params",
-                      (json_int_t)r->counts.params, "macs", (json_int_t)r->counts.macs));
+        return spx_cli_print_json(spx_train_result_json(r));
     }
     (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after %lld steps (best "
                  "%.2f %%, epoch %lld)\n%lld ReLUs, %lld parameters; %s/model.h5\n",
@@ -277,8 +264,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
             spx_pack_open(&pack, v->data,
                           SPX_PACK_NEED(SPX_SPLIT_TRAIN) | SPX_PACK_NEED(SPX_SPLIT_TEST)),
             end);
-    SPX_TRY(st, fill(cli, v, pack, &o), end);
-    o.ctx = &talk;
+    SPX_TRY(st, fill(cli, v, pack, &talk, &o), end);
     SPX_TRY(st, inputs_of(v, &o, &inputs), end);
     SPX_TRY(st, spx_run_open(cli, &v->run, inputs, &s), end);
     st = spx_train_run(&s, &o, &r);

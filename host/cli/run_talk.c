@@ -54,7 +54,7 @@ end:
     return st;
 }
 
-void spx_run_show(void *ctx, int64_t done, int64_t total, const char *note)
+static void show(void *ctx, int64_t done, int64_t total, const char *note)
 {
     spx_run_talk *t = ctx;
     if (!t->began) { /* the first call comes after the first step of this session */
@@ -68,6 +68,19 @@ void spx_run_warn(void *ctx, const char *text)
 {
     spx_run_talk_end(ctx);
     (void)fprintf(stderr, "sphynx: warning: %s\n", text);
+}
+
+spx_run_options spx_run_options_of(const spx_cli *cli, const spx_run_values *v,
+                                   const char *init_from, spx_run_talk *talk)
+{
+    return (spx_run_options){.seed = (uint64_t)cli->seed,
+                             .max_steps = v->max_steps,
+                             .save_every = v->save_every,
+                             .log_every = v->log_every,
+                             .init_from = init_from,
+                             .show = show,
+                             .warn = spx_run_warn,
+                             .ctx = talk};
 }
 
 void spx_run_talk_end(spx_run_talk *t)

@@ -4,7 +4,7 @@
 #include "data/pack/pack.h"
 #include "host/cli/cli.h"
 #include "host/cli/progress.h"
-#include "host/train/session.h"
+#include "host/train/run.h"
 #include "search/space/network.h"
 
 /** Options of every such command; a row each in its table. */
@@ -54,9 +54,11 @@ typedef struct spx_run_talk {
     bool began;
 } spx_run_talk;
 
-/* Callbacks of spx_search_options and the like; ctx is a spx_run_talk. */
-void spx_run_show(void *ctx, int64_t done, int64_t total, const char *note);
-void spx_run_warn(void *ctx, const char *text);
+/** What the command line says of a run of any kind, but for its schedule; it tells talk, which must
+ * outlive it. */
+spx_run_options spx_run_options_of(const spx_cli *cli, const spx_run_values *v,
+                                   const char *init_from, spx_run_talk *talk);
+void spx_run_warn(void *talk, const char *text); /* its callback */
 void spx_run_talk_end(spx_run_talk *t);
 
 /**

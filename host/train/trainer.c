@@ -76,6 +76,18 @@ void spx_trainer_clear(spx_trainer *t)
     memset(t, 0, sizeof *t);
 }
 
+spx_status spx_trainer_average_anew(const spx_trainer *t)
+{
+    const int64_t *n = t->layout->floats;
+    if (t->ema_weights == NULL) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_device_copy(t->stream, t->ema_weights, t->weights,
+                                  (size_t)n[SPX_ROLE_WEIGHT] * sizeof(float)));
+    return spx_device_copy(t->stream, t->ema_state, t->state,
+                           (size_t)n[SPX_ROLE_STATE] * sizeof(float));
+}
+
 static spx_status queue_update(const spx_trainer *t)
 {
     const spx_sgd_options *o = &t->options;

@@ -54,6 +54,10 @@ SPX_MUST_CHECK spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, s
                                            size_t min_workspace);
 void spx_trainer_clear(spx_trainer *t); /* zeroed or initialised */
 
+/** Lets the moving average, where one is kept, begin again with the weights and states as they are:
+ * after they were replaced. */
+SPX_MUST_CHECK spx_status spx_trainer_average_anew(const spx_trainer *t);
+
 /** What varies from step to step. */
 typedef struct spx_step_args {
     float lr;

@@ -10,27 +10,16 @@
  */
 #include "data/augment/augment.h"
 #include "data/pack/pack.h"
-#include "host/train/schedule.h"
-#include "host/train/session.h"
+#include "host/train/run.h"
 #include "search/bilevel/bilevel.h"
 
 typedef struct spx_search_options {
+    spx_run_options run;     /* init_from: a checkpoint with weights, alphas and statistics */
     const spx_pack *pack;    /* borrowed; training split loaded */
     spx_supernet_config net; /* classes and channels are the pack's */
     spx_bilevel_options bilevel;
-    spx_schedule schedule; /* of the weights' learning rate; its epochs are the search's */
-    spx_augment augment;   /* of both halves; validation has none */
-    uint64_t seed;
-    int64_t max_steps, save_every; /* see spx_loop */
-    int64_t log_every;             /* steps; 0: no such lines */
-    int64_t validate_images;       /* at most about so many per validation; 0: the whole half */
-    const char *init_from; /* checkpoint whose weights, alphas and statistics begin a new run; or
-                              NULL */
-    /** Told after every step; may be NULL. */
-    void (*show)(void *ctx, int64_t done, int64_t total, const char *note);
-    /** Told what a person should know (a damaged checkpoint, a collapse); may be NULL. */
-    void (*warn)(void *ctx, const char *text);
-    void *ctx;
+    spx_augment augment;     /* of both halves; validation has none */
+    int64_t validate_images; /* at most about so many per validation; 0: the whole half */
 } spx_search_options;
 
 typedef struct spx_search_result {
@@ -48,6 +37,9 @@ typedef struct spx_search_result {
  */
 SPX_MUST_CHECK spx_status spx_search_run(spx_session *session, const spx_search_options *o,
                                          spx_search_result *result);
+
+/** What result.json holds, and the command prints; NULL when out of memory. */
+json_t *spx_search_result_json(const spx_search_result *result);
 
 /**
  * The baseline every search is compared with: per node two different earlier states and a primitive

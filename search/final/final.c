@@ -3,7 +3,6 @@
 #include "host/train/memory.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static spx_final_config config_of(const spx_final_spec *f, int64_t batch)
@@ -94,10 +93,7 @@ static json_t *reals(const double *x, int64_t n)
 
 json_t *spx_final_spec_json(const spx_final_spec *f)
 {
-    char *text = spx_genotype_json(&f->genotype);
-    json_t *genotype = text != NULL ? json_loads(text, 0, NULL) : NULL;
     json_t *at = json_array();
-    free(text);
     for (int i = 0; i < f->n_reduce; i++) {
         (void)json_array_append_new(at, json_integer(f->reduce_at[i]));
     }
@@ -105,7 +101,7 @@ json_t *spx_final_spec_json(const spx_final_spec *f)
                      (json_int_t)f->input.channels, (json_int_t)f->input.rows,
                      (json_int_t)f->input.columns, "classes", (json_int_t)f->classes,
                      "init_channels", (json_int_t)f->init_channels, "layers", (json_int_t)f->layers,
-                     "reduce_at", at, "genotype", genotype, "mean",
+                     "reduce_at", at, "genotype", spx_genotype_value(&f->genotype), "mean",
                      reals(f->mean, f->input.channels), "std", reals(f->std, f->input.channels));
 }
 
@@ -147,18 +143,6 @@ static spx_status parse_reduce(const json_t *a, spx_final_spec *f)
     return SPX_OK;
 }
 
-static spx_status parse_genotype(const json_t *j, spx_genotype *out)
-{
-    char *text = json_dumps(j, JSON_COMPACT);
-    spx_status st;
-    if (text == NULL) {
-        return SPX_FAIL(SPX_EFORMAT, "network description: genotype expected");
-    }
-    st = spx_genotype_parse(out, text, strlen(text));
-    free(text);
-    return spx_fail_context(st, "network description");
-}
-
 spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
 {
     json_int_t c, h, w, classes, channels, layers;
@@ -182,5 +166,5 @@ spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
     SPX_RETURN_IF(parse_reduce(at, f));
     SPX_RETURN_IF(parse_reals(mean, "mean", c, false, f->mean));
     SPX_RETURN_IF(parse_reals(std, "std", c, true, f->std));
-    return parse_genotype(genotype, &f->genotype);
+    return spx_fail_context(spx_genotype_of_value(&f->genotype, genotype), "network description");
 }

@@ -10,12 +10,12 @@
  */
 #include "data/augment/augment.h"
 #include "data/pack/pack.h"
-#include "host/train/schedule.h"
-#include "host/train/session.h"
+#include "host/train/run.h"
 #include "host/train/trainer.h"
 #include "search/final/final.h"
 
 typedef struct spx_train_options {
+    spx_run_options run;  /* init_from: a model */
     const spx_pack *pack; /* borrowed; both splits loaded */
     spx_final_spec spec;  /* classes, mean and std are the pack's */
     int64_t batch;
@@ -23,19 +23,9 @@ typedef struct spx_train_options {
     float smoothing;
     double drop_path; /* rises linearly to this */
     spx_sgd_options sgd;
-    spx_schedule schedule; /* its epochs are the training's */
     spx_augment augment;
-    uint64_t seed;
-    int64_t max_steps, save_every; /* see spx_loop */
-    int64_t log_every;             /* steps; 0: no such lines */
-    int64_t eval_every;            /* epochs, >= 1; the last one is always evaluated */
-    const char *init_from;         /* model whose weights begin a new run; or NULL */
-    bool allow_changed;            /* init_from may be of other names, normalisation or data */
-    /** Told after every step; may be NULL. */
-    void (*show)(void *ctx, int64_t done, int64_t total, const char *note);
-    /** Told what a person should know; may be NULL. */
-    void (*warn)(void *ctx, const char *text);
-    void *ctx;
+    int64_t eval_every; /* epochs, >= 1; the last one is always evaluated */
+    bool allow_changed; /* run.init_from may be of other names, normalisation or data */
 } spx_train_options;
 
 typedef struct spx_train_result {
@@ -53,5 +43,8 @@ typedef struct spx_train_result {
  */
 SPX_MUST_CHECK spx_status spx_train_run(spx_session *session, const spx_train_options *o,
                                         spx_train_result *result);
+
+/** What result.json holds, and the command prints; NULL when out of memory. */
+json_t *spx_train_result_json(const spx_train_result *result);
 
 #endif

@@ -3,6 +3,7 @@
 /* Cells as data: which primitives join which states. Source: Sphynx, arXiv 2106.11755. */
 #include "kernels/base/status.h"
 
+#include <jansson.h>
 #include <stddef.h>
 
 /** Primitives of the Sphynx space, in the published order (the index of an alpha row's column). */
@@ -63,6 +64,11 @@ SPX_MUST_CHECK spx_status spx_genotype_load(spx_genotype *out, const char *name_
 char *spx_genotype_json(const spx_genotype *g);
 /** The published text form, likewise. */
 char *spx_genotype_text(const spx_genotype *g);
+
+/** The JSON form as a part of other JSON, a new reference; NULL when out of memory. */
+json_t *spx_genotype_value(const spx_genotype *g);
+/** Reads it back, as spx_genotype_parse; NULL is SPX_EFORMAT. */
+SPX_MUST_CHECK spx_status spx_genotype_of_value(spx_genotype *out, const json_t *value);
 
 /**
  * The genotype of trained alphas: per edge the largest raw alpha other than none; per node the two

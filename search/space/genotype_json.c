@@ -3,7 +3,7 @@
  */
 #include "search/space/genotype_private.h"
 
-#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 static spx_status parse_edge(spx_gene *out, const json_t *edge, const char *cell, int node, int j)
@@ -67,7 +67,7 @@ static spx_status parse_cell(spx_cell_genes *out, const json_t *root, const char
     return SPX_OK;
 }
 
-static spx_status parse_root(spx_genotype *out, const json_t *root)
+spx_status spx_genotype_of_value(spx_genotype *out, const json_t *root)
 {
     const char *space = json_string_value(json_object_get(root, "space"));
     spx_genotype g = {0};
@@ -94,7 +94,15 @@ spx_status spx_genotype_parse_json(spx_genotype *out, const char *text, size_t l
         return SPX_FAIL(SPX_EFORMAT, "genotype: line %d, column %d: %s", error.line, error.column,
                         error.text);
     }
-    const spx_status st = parse_root(out, root);
+    const spx_status st = spx_genotype_of_value(out, root);
     json_decref(root);
     return st;
+}
+
+json_t *spx_genotype_value(const spx_genotype *g)
+{
+    char *text = spx_genotype_json(g);
+    json_t *value = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return value;
 }
