@@ -1,7 +1,7 @@
 /* sphynx plan: the best final network within a hard ReLU budget. */
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
-#include "search/budget/budget.h"
+#include "search/budget/plan_file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,16 +66,6 @@ static spx_status parse_frontier(spx_cli *cli, const char *text, int64_t *budget
     return spx_cli_usage(cli, "--frontier takes A:B:STEP or N,N,...; not %.40s", text);
 }
 
-/* init_channels, layers, reduce_at, counts and what they are for. */
-static json_t *choice_json(const spx_plan_choice *c, int64_t budget)
-{
-    return json_pack("{s:I, s:I, s:I, s:[i,i], s:I, s:I, s:I, s:f}", "relu_budget",
-                     (json_int_t)budget, "init_channels", (json_int_t)c->init_channels, "layers",
-                     (json_int_t)c->layers, "reduce_at", c->reduce_at[0], c->reduce_at[1], "relus",
-                     (json_int_t)c->counts.relus, "params", (json_int_t)c->counts.params, "macs",
-                     (json_int_t)c->counts.macs, "score", c->score);
-}
-
 static void print_choice(const spx_plan_choice *c, int64_t budget)
 {
     (void)printf("%12lld %12lld %9lld %7lld %6d,%d %12lld %14lld %8.3f\n", (long long)budget,
@@ -109,7 +99,7 @@ static spx_status frontier(spx_cli *cli, spx_planner *p, spx_plan_bounds *b, con
             return st;
         }
         if (cli->json) {
-            json_t *o = st == SPX_OK ? choice_json(&c, budget[i])
+            json_t *o = st == SPX_OK ? spx_plan_json(&c, budget[i])
                                      : json_pack("{s:I, s:s}", "relu_budget", (json_int_t)budget[i],
                                                  "impossible", spx_error_message());
             if (json_array_append_new(list, o) != 0) {
@@ -138,7 +128,7 @@ static spx_status one(spx_cli *cli, spx_planner *p, const spx_plan_bounds *b, co
     const spx_final_config config = spx_plan_config(&c, input, classes);
     SPX_RETURN_IF(spx_audit_final(&audit, g, &config));
     if (cli->json) {
-        json_t *o = choice_json(&c, b->relus);
+        json_t *o = spx_plan_json(&c, b->relus);
         if (o == NULL || json_object_set_new(o, "audit", spx_audit_json(&audit)) != 0) {
             json_decref(o);
             return SPX_FAIL(SPX_ENOMEM, "plan: JSON");

@@ -2,8 +2,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/run_talk.h"
-#include "kernels/base/alloc.h"
-#include "kernels/base/text.h"
+#include "search/budget/plan_file.h"
 #include "search/final/model.h"
 #include "search/final/train_run.h"
 
@@ -80,72 +79,16 @@ static const spx_need needs[] = {{"milestones lr-factor", "schedule=step"},
                                  {"allow-changed", "resume|init-from"},
                                  {0}};
 
-#define PLAN_BYTES ((size_t)1 << 20)
-
-static spx_status read_json(const char *path, json_t **out)
-{
-    json_error_t err;
-    char *text;
-    size_t size;
-    SPX_RETURN_IF(spx_text_read(path, PLAN_BYTES, &text, &size));
-    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &err);
-    spx_free(text);
-    return *out != NULL ? SPX_OK
-                        : SPX_FAIL(SPX_EFORMAT, "%s: line %d: %s", path, err.line, err.text);
-}
-
-/* Takes the shape from a plan; *relus is what it counted, 0 where it does not say. */
-static spx_status parse_plan(const char *path, const json_t *j, spx_final_spec *f, int64_t *relus)
-{
-    json_int_t channels = 0, layers = 0, count = 0;
-    json_t *at;
-    json_error_t err;
-    if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0, "{s:I, s:I, s:o, s?I}", "init_channels",
-                       &channels, "layers", &layers, "reduce_at", &at, "relus", &count) != 0) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: no plan (sphynx plan --json): %s", path, err.text);
-    }
-    if (channels < 1 || channels > 4096 || layers < 1 || layers > SPX_MAX_LAYERS ||
-        json_array_size(at) > SPX_MAX_REDUCE) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: a number is out of range", path);
-    }
-    f->init_channels = channels;
-    f->layers = layers;
-    f->n_reduce = (int)json_array_size(at);
-    for (size_t i = 0; i < json_array_size(at); i++) {
-        const json_int_t cell = json_integer_value(json_array_get(at, i));
-        if (!json_is_integer(json_array_get(at, i)) || cell < 0 || cell >= layers) {
-            return SPX_FAIL(SPX_EFORMAT, "%s: reduce_at: a cell index expected", path);
-        }
-        f->reduce_at[i] = (int)cell;
-    }
-    *relus = count;
-    return SPX_OK;
-}
-
-/* A plan holds for one genotype and input; its ReLU count tells whether these are they. */
-static spx_status check_plan(const char *path, const spx_final_spec *f, int64_t relus)
-{
-    spx_counts c;
-    SPX_RETURN_IF(spx_final_count(f, false, &c));
-    if (relus > 0 && c.relus != relus) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "%s: it counts %lld ReLUs, this network has %lld: the plan is for another "
-                        "genotype or input",
-                        path, (long long)relus, (long long)c.relus);
-    }
-    return SPX_OK;
-}
-
 static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
 {
-    json_t *plan = NULL;
-    int64_t relus = 0;
-    spx_status st;
     if (v->plan != NULL) {
-        SPX_RETURN_IF(read_json(v->plan, &plan));
-        st = parse_plan(v->plan, plan, f, &relus);
-        json_decref(plan);
-        return st == SPX_OK ? check_plan(v->plan, f, relus) : st;
+        spx_final_config c = {.batch = 1, .input = f->input, .classes = f->classes};
+        SPX_RETURN_IF(spx_plan_load(v->plan, &f->genotype, &c));
+        f->init_channels = c.init_channels;
+        f->layers = c.layers;
+        f->n_reduce = c.n_reduce;
+        memcpy(f->reduce_at, c.reduce_at, sizeof f->reduce_at);
+        return SPX_OK;
     }
     if (v->reduce_at.n > SPX_MAX_REDUCE) {
         return spx_cli_usage(cli, "--reduce-at: at most %d cells", SPX_MAX_REDUCE);
@@ -212,21 +155,18 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
 /* What the run is begun with; see spx_run_open. */
 static spx_status inputs_of(const values *v, const spx_train_options *o, json_t **out)
 {
-    const spx_final_spec *f = &o->spec;
-    json_t *j = json_pack("{s:s, s:o?}", "data", o->pack->hash, "genotype",
-                          spx_genotype_value(&f->genotype));
-    json_t *at = json_array();
+    json_t *network = spx_final_spec_json(&o->spec);
+    json_t *j = json_pack("{s:s, s:O}", "data", o->pack->hash, "genotype",
+                          json_object_get(network, "genotype"));
     spx_status st;
-    for (int i = 0; i < f->n_reduce; i++) {
-        (void)json_array_append_new(at, json_integer(f->reduce_at[i]));
-    }
     if (v->plan != NULL) {
         (void)json_object_set_new(j, "plan",
-                                  json_pack("{s:I, s:I, s:O}", "init_channels",
-                                            (json_int_t)f->init_channels, "layers",
-                                            (json_int_t)f->layers, "reduce_at", at));
+                                  json_pack("{s:O, s:O, s:O}", "init_channels",
+                                            json_object_get(network, "init_channels"), "layers",
+                                            json_object_get(network, "layers"), "reduce_at",
+                                            json_object_get(network, "reduce_at")));
     }
-    json_decref(at);
+    json_decref(network);
     st = spx_run_add_file(j, "init-from", v->init_from, v->run.resume);
     if (st != SPX_OK) {
         json_decref(j);

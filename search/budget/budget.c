@@ -18,8 +18,6 @@ struct spx_planner {
     size_t n, cap;
 };
 
-#define MAX_CHANNELS 4096
-
 /* ---- the score ---- */
 
 /* ln of v relative to the elbow, times one weight below it and another above. */
@@ -290,7 +288,7 @@ spx_status spx_planner_best(spx_planner *p, const spx_plan_bounds *b, spx_plan_c
     const spx_plan_bounds relus_only = {.relus = b->relus};
     for (int64_t l = b->min_layers; l <= b->max_layers; l++) {
         spx_plan_choice c = {.layers = l, .reduce_at = {0, favoured_second(l)}};
-        SPX_RETURN_IF(widest(p, &relus_only, p->step, MAX_CHANNELS, &c));
+        SPX_RETURN_IF(widest(p, &relus_only, p->step, SPX_PLAN_MAX_CHANNELS, &c));
         most[l] = c.init_channels;
     }
     /* Most promising depth first, so that its result rules out the others without counting them. */

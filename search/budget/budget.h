@@ -6,7 +6,8 @@
  */
 #include "search/space/audit.h"
 
-#define SPX_PLAN_MAX_LAYERS 20 /* default bound on depth; twice the deepest published network */
+#define SPX_PLAN_MAX_LAYERS 20     /* default bound on depth; twice the deepest published network */
+#define SPX_PLAN_MAX_CHANNELS 4096 /* initial ones: what builders take */
 
 typedef struct spx_plan_bounds {
     int64_t relus;                  /* never exceeded; >= 1 */

@@ -1,7 +1,8 @@
 /* The controller: budgets are hard, choices are the best by the documented score, refusals name
  * numbers. */
-#include "search/budget/budget.h"
-#include "tests/support/spx_test.h"
+#define _POSIX_C_SOURCE 200809L
+#include "search/budget/plan_file.h"
+#include "tests/support/spx_scratch.h"
 
 static const spx_input_shape cifar = {3, 32, 32}, tiny = {3, 64, 64}, imagenet = {3, 224, 224},
                              fashion = {1, 32, 32};
@@ -204,6 +205,67 @@ SPX_TEST(the_audit_adds_up_to_the_whole_network)
     assert_int_equal(a.total.relus, 25600);
 }
 
+/* Reads text as a plan. */
+static spx_status load(const char *text, spx_final_config *c)
+{
+    spx_scratch s;
+    assert_int_equal(spx_scratch_make(&s), 0);
+    const char *path = spx_scratch_path(&s, "plan.json");
+    spx_scratch_write_text(path, text);
+    const spx_status st = spx_plan_load(path, &spx_genotype_published, c);
+    spx_scratch_remove(&s);
+    return st;
+}
+
+SPX_TEST(a_plan_that_was_written_reads_back_as_the_same_network)
+{
+    SPX_UNUSED;
+    const spx_plan_bounds b = relus(51200);
+    spx_final_config read = {.batch = 1, .input = cifar, .classes = 100};
+    spx_planner *p = planner(&cifar, 100);
+    spx_plan_choice c;
+    json_t *plan;
+    char *text;
+    CHECK_OK(spx_planner_best(p, &b, &c));
+    plan = spx_plan_json(&c, b.relus);
+    text = json_dumps(plan, 0);
+    assert_non_null(text);
+    CHECK_OK(load(text, &read));
+    assert_int_equal(read.init_channels, c.init_channels);
+    assert_int_equal(read.layers, c.layers);
+    assert_int_equal(read.n_reduce, 2);
+    assert_memory_equal(read.reduce_at, c.reduce_at, sizeof c.reduce_at);
+    read.input = fashion; /* fewer channels of the same size: as many ReLUs */
+    CHECK_OK(load(text, &read));
+    read.input = tiny;
+    CHECK_FAILS(SPX_EINVAL, load(text, &read));
+    free(text);
+    json_decref(plan);
+    spx_planner_destroy(p);
+}
+
+SPX_TEST(a_file_that_is_no_plan_is_refused)
+{
+    SPX_UNUSED;
+    static const char *const refused[] = {
+        "",
+        "[]",
+        "{\"init_channels\": 5, ",
+        "{\"init_channels\": 5, \"layers\": 5}",
+        "{\"init_channels\": \"5\", \"layers\": 5, \"reduce_at\": [0, 1]}",
+        "{\"init_channels\": 0, \"layers\": 5, \"reduce_at\": [0, 1]}",
+        "{\"init_channels\": 4097, \"layers\": 5, \"reduce_at\": [0, 1]}",
+        "{\"init_channels\": 5, \"layers\": 65, \"reduce_at\": [0, 1]}",
+        "{\"init_channels\": 5, \"layers\": 5, \"reduce_at\": [0, 5]}",
+        "{\"init_channels\": 5, \"layers\": 5, \"reduce_at\": [-1, 1]}",
+        "{\"init_channels\": 5, \"layers\": 5, \"reduce_at\": [0.0, 1]}",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        spx_final_config c = {.batch = 1, .input = cifar, .classes = 100};
+        CHECK_FAILS(SPX_EFORMAT, load(refused[i], &c));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +274,8 @@ int main(void)
         SPX_UNIT(no_network_within_the_bounds_scores_higher),
         SPX_UNIT(relus_ignore_the_placement_and_all_counts_grow_with_the_width),
         SPX_UNIT(the_impossible_is_refused_with_the_smallest_possible),
+        SPX_UNIT(a_plan_that_was_written_reads_back_as_the_same_network),
+        SPX_UNIT(a_file_that_is_no_plan_is_refused),
         SPX_UNIT(the_audit_adds_up_to_the_whole_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,75 @@
+#include "search/budget/plan_file.h"
+
+#include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
+
+#define PLAN_BYTES ((size_t)1 << 20)
+
+json_t *spx_plan_json(const spx_plan_choice *c, int64_t relu_budget)
+{
+    return json_pack("{s:I, s:I, s:I, s:[i,i], s:I, s:I, s:I, s:f}", "relu_budget",
+                     (json_int_t)relu_budget, "init_channels", (json_int_t)c->init_channels,
+                     "layers", (json_int_t)c->layers, "reduce_at", c->reduce_at[0], c->reduce_at[1],
+                     "relus", (json_int_t)c->counts.relus, "params", (json_int_t)c->counts.params,
+                     "macs", (json_int_t)c->counts.macs, "score", c->score);
+}
+
+/* Takes the shape; *relus is what the plan counted, 0 where it does not say. */
+static spx_status parse(const char *path, const json_t *j, spx_final_config *c, int64_t *relus)
+{
+    json_int_t channels = 0, layers = 0, count = 0;
+    json_t *at;
+    json_error_t err;
+    if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0, "{s:I, s:I, s:o, s?I}", "init_channels",
+                       &channels, "layers", &layers, "reduce_at", &at, "relus", &count) != 0) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: no plan (sphynx plan --json): %s", path, err.text);
+    }
+    if (channels < 1 || channels > SPX_PLAN_MAX_CHANNELS || layers < 1 || layers > SPX_MAX_LAYERS ||
+        json_array_size(at) > SPX_MAX_REDUCE) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: a number is out of range", path);
+    }
+    c->init_channels = channels;
+    c->layers = layers;
+    c->n_reduce = (int)json_array_size(at);
+    for (size_t i = 0; i < json_array_size(at); i++) {
+        const json_int_t cell = json_integer_value(json_array_get(at, i));
+        if (!json_is_integer(json_array_get(at, i)) || cell < 0 || cell >= layers) {
+            return SPX_FAIL(SPX_EFORMAT, "%s: reduce_at: a cell index expected", path);
+        }
+        c->reduce_at[i] = (int)cell;
+    }
+    *relus = count;
+    return SPX_OK;
+}
+
+static spx_status check_relus(const char *path, const spx_genotype *g, const spx_final_config *c,
+                              int64_t relus)
+{
+    spx_counts n;
+    SPX_RETURN_IF(spx_count_final(&n, g, c));
+    return relus <= 0 || n.relus == relus
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "%s: it counts %lld ReLUs, this network has %lld: the plan is for "
+                          "another genotype or input",
+                          path, (long long)relus, (long long)n.relus);
+}
+
+spx_status spx_plan_load(const char *path, const spx_genotype *g, spx_final_config *c)
+{
+    json_error_t err;
+    json_t *plan;
+    char *text;
+    size_t size;
+    int64_t relus = 0;
+    spx_status st;
+    SPX_RETURN_IF(spx_text_read(path, PLAN_BYTES, &text, &size));
+    plan = json_loadb(text, size, JSON_REJECT_DUPLICATES, &err);
+    spx_free(text);
+    if (plan == NULL) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: line %d: %s", path, err.line, err.text);
+    }
+    st = parse(path, plan, c, &relus);
+    json_decref(plan);
+    return st == SPX_OK ? check_relus(path, g, c, relus) : st;
+}
