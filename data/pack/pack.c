@@ -98,7 +98,7 @@ static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src,
     if (kind->coarse_names != NULL) {
         SPX_RETURN_IF(spx_pack_copy_text(&p->coarse_names, kind->coarse_names));
     }
-    SPX_RETURN_IF(kind->read(p, src, o));
+    SPX_RETURN_IF(kind->read(p, kind, src, o));
     if (!(kind->std[0] > 0)) {
         take_moments(p);
     }
@@ -109,14 +109,11 @@ spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src,
                           const spx_pack_build_options *o)
 {
     static const spx_pack_build_options usual = {.held_out = 0.1, .seed = 1};
-    const spx_pack_kind *kind = spx_pack_kinds;
+    const spx_pack_kind *kind = spx_pack_kind_of(dataset);
     spx_pack *p = NULL;
     spx_status st;
     *out = NULL;
-    while (kind->name != NULL && strcmp(kind->name, dataset) != 0) {
-        kind++;
-    }
-    if (kind->name == NULL) {
+    if (kind == NULL) {
         return SPX_FAIL(SPX_EINVAL, "unknown data set '%.64s'", dataset);
     }
     SPX_TRY(st, spx_pack_new(&p), fail);

@@ -6,6 +6,12 @@
 /** The kinds of data sets, by name, then NULL; the last two are own pictures and own arrays. */
 const char *spx_pack_known(size_t i);
 
+/** The same in words, in lines for a help text. */
+#define SPX_PACK_KINDS_TEXT                                                                        \
+    "mnist, fashion-mnist, emnist-balanced (-bymerge, -byclass,\n-letters, -digits, -mnist), "     \
+    "cifar10, cifar100 (binary or python version), folder (own pictures: a\nfolder a class, in "   \
+    "train/ and test/ or not), npz (own arrays x_train, y_train, x_test, y_test)"
+
 /** What a build may be told. */
 typedef struct spx_pack_build_options {
     double
@@ -19,12 +25,12 @@ typedef struct spx_pack_build_options {
  * it says what was looked for and what is there.
  * @param out      owned by the caller: spx_pack_close
  * @param dataset  a name of spx_pack_known
- * @param src      mnist, fashion-mnist, emnist-*: the folder with the four IDX files, each plain or
- *                 .gz, or the root that torchvision keeps it under.
- *                 cifar10, cifar100: the folder with the files of the binary or the python version,
- *                 or a root of that; or one .bin file, which gives that split alone.
- *                 folder: one folder a class with PNG files of one size, in train/ and test/ (or
- *                 val/), or of one level. npz: a file with arrays x_train, y_train, x_test, y_test
+ * @param src      IDX: the folder with the four files, each plain or .gz, or the root that
+ *                 torchvision keeps it under. CIFAR: the folder with the files of the binary or the
+ *                 python version, or a root of that; or one .bin file, which gives that split
+ *                 alone. Own pictures: one folder a class with PNG files of one size, in train/ and
+ *                 test/ (or val/), or of one level. Own arrays: a file with x_train, y_train,
+ *                 x_test, y_test
  * @param o        may be NULL: a tenth, seed 1
  * @return SPX_OK, SPX_EINVAL (unknown data set), SPX_ENOTFOUND (a file is missing), SPX_EIO,
  * SPX_EFORMAT, SPX_ENOMEM

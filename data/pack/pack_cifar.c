@@ -179,10 +179,12 @@ static spx_status read_form(spx_pack *p, const form *f, const char *folder)
     return SPX_OK;
 }
 
-spx_status spx_pack_read_cifar(spx_pack *p, const char *src, const spx_pack_build_options *o)
+spx_status spx_pack_read_cifar(spx_pack *p, const spx_pack_kind *k, const char *src,
+                               const spx_pack_build_options *o)
 {
     const form *forms = p->coarse_classes > 0 ? cifar100_forms : cifar10_forms, *f;
     char path[1][PATH_MAX], folder[PATH_MAX], wanted[200];
+    (void)k;
     (void)o;
     if (ends_with(src, ".bin")) {
         const char *slash = strrchr(src, '/');

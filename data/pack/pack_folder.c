@@ -286,10 +286,12 @@ static spx_status read_pictures(spx_pack *p, album *a)
     return SPX_OK;
 }
 
-spx_status spx_pack_read_folder(spx_pack *p, const char *src, const spx_pack_build_options *o)
+spx_status spx_pack_read_folder(spx_pack *p, const spx_pack_kind *k, const char *src,
+                                const spx_pack_build_options *o)
 {
     album a = {.grey = true};
     spx_status st;
+    (void)k;
     if (sodium_init() < 0) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "libsodium does not start");
     }

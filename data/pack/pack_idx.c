@@ -74,10 +74,11 @@ done:
     return st;
 }
 
-static spx_status read_labels(spx_pack *p, spx_split split, const char *path)
+static spx_status read_labels(spx_pack *p, const spx_pack_kind *kind, spx_split split,
+                              const char *path)
 {
     spx_pack_split *to = &p->split[split];
-    const int first = strcmp(p->dataset, "emnist-letters") == 0 ? 1 : 0;
+    const int first = kind->first_label;
     void *bytes = NULL;
     spx_pack_input s;
     uint32_t count = 0;
@@ -97,7 +98,7 @@ static spx_status read_labels(spx_pack *p, spx_split split, const char *path)
         if (label < first || label >= first + p->classes) {
             st = SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: label %d, expected %d to %d%s", path, 8 + i,
                           label, first, first + p->classes - 1,
-                          strcmp(p->dataset, "mnist") == 0 ? " (or is it a set of EMNIST?)" : "");
+                          kind->label_hint != NULL ? kind->label_hint : "");
             goto done;
         }
         to->labels[i] = (uint16_t)(label - first);
@@ -136,8 +137,8 @@ static bool find_folder(const char *src, const char *const *below, const char *p
     return false;
 }
 
-static spx_status read_files(spx_pack *p, const char *src, const char *const *below,
-                             const char *const prefix[SPX_SPLIT_COUNT])
+static spx_status read_files(spx_pack *p, const spx_pack_kind *kind, const char *src,
+                             const char *const *below, const char *const prefix[SPX_SPLIT_COUNT])
 {
     static const char *const what[] = {"images", "labels"};
     char folder[PATH_MAX], path[PATH_MAX], wanted[160];
@@ -152,19 +153,19 @@ static spx_status read_files(spx_pack *p, const char *src, const char *const *be
                 return spx_pack_not_found(found ? folder : src, wanted);
             }
             SPX_RETURN_IF(k == 0 ? read_images(p, (spx_split)s, path)
-                                 : read_labels(p, (spx_split)s, path));
+                                 : read_labels(p, kind, (spx_split)s, path));
         }
     }
     return SPX_OK;
 }
 
-spx_status spx_pack_read_idx(spx_pack *p, const char *src, const spx_pack_build_options *o)
+spx_status spx_pack_read_idx(spx_pack *p, const spx_pack_kind *k, const char *src,
+                             const spx_pack_build_options *o)
 {
     static const char *const prefix[SPX_SPLIT_COUNT] = {"train", "t10k"};
-    static const char *const digits[] = {".", "raw", "MNIST/raw", NULL};
-    static const char *const fashion[] = {".", "raw", "FashionMNIST/raw", NULL};
+    const char *const below[] = {".", "raw", k->home, NULL};
     (void)o;
-    return read_files(p, src, strcmp(p->dataset, "mnist") == 0 ? digits : fashion, prefix);
+    return read_files(p, k, src, below, prefix);
 }
 
 /* Images of EMNIST lie on their side, as its authors' MATLAB had them: rows and columns change
@@ -184,7 +185,8 @@ static void stand_up(spx_pack *p, spx_split split)
     }
 }
 
-spx_status spx_pack_read_emnist(spx_pack *p, const char *src, const spx_pack_build_options *o)
+spx_status spx_pack_read_emnist(spx_pack *p, const spx_pack_kind *k, const char *src,
+                                const spx_pack_build_options *o)
 {
     static const char *const below[] = {".", "raw", "EMNIST/raw", "gzip", "EMNIST/raw/gzip", NULL};
     static const char *const renamed[SPX_SPLIT_COUNT] = {"train", "t10k"}; /* for MNIST's readers */
@@ -192,9 +194,9 @@ spx_status spx_pack_read_emnist(spx_pack *p, const char *src, const spx_pack_bui
     const char *const prefix[SPX_SPLIT_COUNT] = {name[0], name[1]};
     (void)o;
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
-        (void)snprintf(name[s], sizeof name[s], "%s-%s", p->dataset, spx_split_name((spx_split)s));
+        (void)snprintf(name[s], sizeof name[s], "%s-%s", k->name, spx_split_name((spx_split)s));
     }
-    SPX_RETURN_IF(read_files(p, src, below,
+    SPX_RETURN_IF(read_files(p, k, src, below,
                              !find_folder(src, below, prefix[0], folder) &&
                                      find_folder(src, below, renamed[0], folder)
                                  ? renamed

@@ -40,55 +40,77 @@ static const char class_names_62[] = DIGITS "\n" CAPITALS "\n" SMALL;
 static const char class_names_47[] = DIGITS "\n" CAPITALS "\na\nb\nd\ne\nf\ng\nh\nn\nq\nr\nt";
 static const char letter_names[] = CAPITALS;
 
-#define EMNIST_ROW(name, classes, names)                                                           \
-    {                                                                                              \
-        name, 1, 28, classes, 0, names, NULL, {0}, {0}, spx_pack_read_emnist                       \
-    }
+#define EMNIST_ROW(row_name, n, names)                                                             \
+    .name = row_name, .channels = 1, .side = 28, .classes = n, .class_names = names,               \
+    .read = spx_pack_read_emnist
 
-const spx_pack_kind spx_pack_kinds[] = {
-    {"mnist", 1, 28, 10, 0, digit_names, NULL, {.1307}, {.3081}, spx_pack_read_idx},
-    {"fashion-mnist", 1, 28, 10, 0, fashion_names, NULL, {.2860}, {.3530}, spx_pack_read_idx},
-    EMNIST_ROW("emnist-balanced", 47, class_names_47),
-    EMNIST_ROW("emnist-bymerge", 47, class_names_47),
-    EMNIST_ROW("emnist-byclass", 62, class_names_62),
-    EMNIST_ROW("emnist-letters", 26, letter_names),
-    EMNIST_ROW("emnist-digits", 10, digit_names),
-    EMNIST_ROW("emnist-mnist", 10, digit_names),
-    {"cifar10",
-     3,
-     32,
-     10,
-     0,
-     cifar10_names,
-     NULL,
-     {.4914, .4822, .4465},
-     {.2470, .2435, .2616},
-     spx_pack_read_cifar},
-    {"cifar100",
-     3,
-     32,
-     100,
-     20,
-     cifar100_names,
-     cifar100_coarse_names,
-     {.5071, .4867, .4408},
-     {.2675, .2565, .2761},
-     spx_pack_read_cifar},
+static const spx_pack_kind kinds[] = {
+    {.name = "mnist",
+     .channels = 1,
+     .side = 28,
+     .classes = 10,
+     .class_names = digit_names,
+     .mean = {.1307},
+     .std = {.3081},
+     .home = "MNIST/raw",
+     .label_hint = " (or is it a set of EMNIST?)",
+     .read = spx_pack_read_idx},
+    {.name = "fashion-mnist",
+     .channels = 1,
+     .side = 28,
+     .classes = 10,
+     .class_names = fashion_names,
+     .mean = {.2860},
+     .std = {.3530},
+     .home = "FashionMNIST/raw",
+     .read = spx_pack_read_idx},
+    {EMNIST_ROW("emnist-balanced", 47, class_names_47)},
+    {EMNIST_ROW("emnist-bymerge", 47, class_names_47)},
+    {EMNIST_ROW("emnist-byclass", 62, class_names_62)},
+    {EMNIST_ROW("emnist-letters", 26, letter_names), .first_label = 1},
+    {EMNIST_ROW("emnist-digits", 10, digit_names)},
+    {EMNIST_ROW("emnist-mnist", 10, digit_names)},
+    {.name = "cifar10",
+     .channels = 3,
+     .side = 32,
+     .classes = 10,
+     .class_names = cifar10_names,
+     .mean = {.4914, .4822, .4465},
+     .std = {.2470, .2435, .2616},
+     .read = spx_pack_read_cifar},
+    {.name = "cifar100",
+     .channels = 3,
+     .side = 32,
+     .classes = 100,
+     .coarse_classes = 20,
+     .class_names = cifar100_names,
+     .coarse_names = cifar100_coarse_names,
+     .mean = {.5071, .4867, .4408},
+     .std = {.2675, .2565, .2761},
+     .read = spx_pack_read_cifar},
     {.name = "folder", .read = spx_pack_read_folder}, /* own pictures: a folder a class */
     {.name = "npz", .read = spx_pack_read_npz},       /* own arrays */
-    {.name = NULL},
 };
+
+#define KINDS (sizeof kinds / sizeof kinds[0])
 
 const char *spx_pack_known(size_t i)
 {
-    return i < sizeof spx_pack_kinds / sizeof *spx_pack_kinds ? spx_pack_kinds[i].name : NULL;
+    return i < KINDS ? kinds[i].name : NULL;
+}
+
+const spx_pack_kind *spx_pack_kind_of(const char *name)
+{
+    for (size_t i = 0; i < KINDS; i++) {
+        if (strcmp(kinds[i].name, name) == 0) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
 }
 
 int spx_pack_published_side(const char *dataset)
 {
-    const spx_pack_kind *k = spx_pack_kinds;
-    while (k->name != NULL && strcmp(k->name, dataset) != 0) {
-        k++;
-    }
-    return k->side; /* 0 at the end */
+    const spx_pack_kind *k = spx_pack_kind_of(dataset);
+    return k != NULL ? k->side : 0;
 }

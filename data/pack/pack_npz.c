@@ -308,10 +308,12 @@ static spx_status number_classes(spx_pack *p)
     return SPX_OK;
 }
 
-spx_status spx_pack_read_npz(spx_pack *p, const char *src, const spx_pack_build_options *o)
+spx_status spx_pack_read_npz(spx_pack *p, const spx_pack_kind *k, const char *src,
+                             const spx_pack_build_options *o)
 {
     spx_pack_input s;
     spx_status st;
+    (void)k;
     (void)o;
     SPX_TRY(st, spx_pack_input_open(&s, src, p), done);
     SPX_TRY(st, read_arrays(p, &s, SPX_SPLIT_TRAIN), done);

@@ -69,18 +69,27 @@ typedef struct spx_pack_kind {
     int channels, side, classes, coarse_classes;
     const char *class_names, *coarse_names; /* one a line */
     double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
+    int first_label;        /* IDX: the label that its files give class 0 */
+    const char *home;       /* IDX: the folder that torchvision keeps it in */
+    const char *label_hint; /* IDX: what else a label out of range may mean; or NULL */
     /** Fills p->split, and what the row leaves open; the rest of the description is set. */
-    spx_status (*read)(spx_pack *p, const char *src, const spx_pack_build_options *o);
+    spx_status (*read)(spx_pack *p, const struct spx_pack_kind *k, const char *src,
+                       const spx_pack_build_options *o);
 } spx_pack_kind;
 
-spx_status spx_pack_read_idx(spx_pack *p, const char *src, const spx_pack_build_options *o);
-spx_status spx_pack_read_emnist(spx_pack *p, const char *src, const spx_pack_build_options *o);
-spx_status spx_pack_read_cifar(spx_pack *p, const char *src, const spx_pack_build_options *o);
-spx_status spx_pack_read_folder(spx_pack *p, const char *src, const spx_pack_build_options *o);
-spx_status spx_pack_read_npz(spx_pack *p, const char *src, const spx_pack_build_options *o);
+spx_status spx_pack_read_idx(spx_pack *p, const spx_pack_kind *k, const char *src,
+                             const spx_pack_build_options *o);
+spx_status spx_pack_read_emnist(spx_pack *p, const spx_pack_kind *k, const char *src,
+                                const spx_pack_build_options *o);
+spx_status spx_pack_read_cifar(spx_pack *p, const spx_pack_kind *k, const char *src,
+                               const spx_pack_build_options *o);
+spx_status spx_pack_read_folder(spx_pack *p, const spx_pack_kind *k, const char *src,
+                                const spx_pack_build_options *o);
+spx_status spx_pack_read_npz(spx_pack *p, const spx_pack_kind *k, const char *src,
+                             const spx_pack_build_options *o);
 
-/** The table of known data sets; ends with a row without a name. */
-extern const spx_pack_kind spx_pack_kinds[];
+/** The row of a data set in the table of known ones; NULL: none. */
+const spx_pack_kind *spx_pack_kind_of(const char *name);
 
 /** Room for count images and labels (coarse too if p has coarse classes) in an empty split. */
 SPX_MUST_CHECK spx_status spx_pack_reserve(spx_pack *p, spx_split split, size_t count);

@@ -337,11 +337,7 @@ static const spx_option preview_options[] = {
 static const spx_command cmd_pack = {
     .name = "pack",
     .args = "KIND SRC",
-    .summary =
-        "Packs a data set into one file. KIND: mnist, fashion-mnist, emnist-balanced (-bymerge, "
-        "-byclass,\n-letters, -digits, -mnist), cifar10, cifar100 (binary or python version), "
-        "folder (own pictures: a\nfolder a class, in train/ and test/ or not), npz (own arrays "
-        "x_train, y_train, x_test, y_test).",
+    .summary = "Packs a data set into one file. KIND: " SPX_PACK_KINDS_TEXT ".",
     .example = "sphynx data pack fashion-mnist /usr/share/datasets/fashion-mnist -o fashion.h5",
     .options = pack_options,
     .needs = pack_needs,
