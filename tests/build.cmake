@@ -18,3 +18,8 @@ endif()
 add_test(NAME programs_are_hardened
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/build/test_hardening.sh ${CMAKE_BINARY_DIR}
                  ${hardening})
+find_program(git_program git)
+if(git_program)
+  add_test(NAME some_tests_are_selected
+           COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/build/test_selection.sh)
+endif()
