@@ -1,0 +1,33 @@
+#ifndef SPX_SEARCH_PRIVATE_H
+#define SPX_SEARCH_PRIVATE_H
+/* A search under way: what search_run.c opens and search_kind.c runs. */
+#include "data/loader/device_source.h"
+#include "search/bilevel/search_run.h"
+
+/* Uses of the training split's halves, each with batches of its own. */
+typedef enum spx_search_half {
+    SPX_HALF_WEIGHTS, /* the first half, augmented */
+    SPX_HALF_ALPHAS,  /* the second, augmented */
+    SPX_HALF_CHECK,   /* the second as validation reads it */
+    SPX_HALF_COUNT
+} spx_search_half;
+
+typedef struct spx_search {
+    spx_run run;
+    const spx_search_options *o;
+    spx_device_split *split; /* the whole of it on the device; or NULL */
+    spx_device_source *batches[SPX_HALF_COUNT];
+    spx_source source[SPX_HALF_COUNT];
+    spx_supernet net;
+    spx_bilevel bilevel;
+    float *alphas;           /* host memory, as of the last end of an epoch, save or finish */
+    spx_genotype now, found; /* of those alphas; of the best epoch */
+} spx_search;
+
+/** The functions of a search; ctx is a spx_search. */
+extern const spx_run_kind spx_search_kind;
+
+/** Brings x->alphas and x->now up to date, waiting for the steps queued. */
+SPX_MUST_CHECK spx_status spx_search_look(spx_search *x);
+
+#endif

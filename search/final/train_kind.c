@@ -1,0 +1,119 @@
+/* What a training does its own way, as a kind of run. */
+#include "host/control/build_info.h"
+#include "host/train/evaluate.h"
+#include "search/final/model.h"
+#include "search/final/train_private.h"
+
+#define N_INITIAL 2 /* of the arenas: what a model gives a new training */
+
+static spx_status init_from(void *ctx, const char *path)
+{
+    spx_training *x = ctx;
+    const spx_preprocess_rules rules = {.any_size = true,
+                                        .allow_changed = x->o->allow_changed,
+                                        .warn = x->o->run.warn,
+                                        .ctx = x->o->run.ctx};
+    const spx_run *r = &x->run;
+    spx_model m;
+    spx_status st;
+    SPX_RETURN_IF(spx_model_open(&m, path));
+    st = spx_preprocess_fit(&m.images, path, &x->images, "the pack", &rules);
+    if (st == SPX_OK) {
+        st = spx_device_arenas_load(&m.file, r->layout, r->session->stream, r->arena, N_INITIAL);
+    }
+    spx_model_close(&m);
+    return st == SPX_OK ? spx_trainer_average_anew(&x->trainer) : st;
+}
+
+static spx_status describe(void *ctx, json_t *about)
+{
+    const spx_training *x = ctx;
+    json_t *model = spx_model_describe(&x->o->spec, &x->images);
+    const bool ok = json_object_update(about, model) == 0;
+    json_decref(model);
+    (void)json_object_set_new(about, "averaged", json_boolean(x->o->sgd.ema > 0));
+    return ok ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
+}
+
+spx_status spx_training_measure(spx_training *x)
+{
+    spx_binding b;
+    spx_trainer_bind_best(&x->trainer, &b);
+    return spx_evaluate(x->run.session->stream, x->eval_program, &b, &x->source[SPX_SPLIT_TEST], 0,
+                        spx_session_stop, x->run.session, &x->last);
+}
+
+spx_status spx_training_save(const spx_training *x, const char *name, const spx_loop_state *s,
+                             double top1)
+{
+    char path[4096];
+    json_t *j = json_object();
+    const spx_layout *l = x->trainer.layout;
+    spx_ckpt_arena device[2], host[2];
+    spx_binding b;
+    spx_status st;
+    SPX_TRY(st, spx_run_dir_path(x->run.session->dir, name, path, sizeof path), end);
+    (void)json_object_set_new(j, "step", json_integer(s->step));
+    (void)json_object_set_new(j, "top1", json_real(top1));
+    (void)json_object_set_new(j, "commit", json_string(spx_build_commit()));
+    (void)json_object_set(j, "config", x->run.session->config);
+    spx_trainer_bind_best(&x->trainer, &b);
+    device[0] = (spx_ckpt_arena){"param", SPX_ROLE_WEIGHT, (float *)(uintptr_t)b.weights};
+    device[1] = (spx_ckpt_arena){"buffer", SPX_ROLE_STATE, b.state};
+    SPX_TRY(st, spx_host_twins(l, x->trainer.stream, device, 2, true, host), end);
+    st = spx_model_save(path, &x->o->spec, &x->images, j, l, host[0].data, host[1].data);
+    spx_host_twins_free(x->trainer.stream, host, 2);
+end:
+    json_decref(j);
+    return st;
+}
+
+static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
+{
+    spx_training *x = ctx;
+    const spx_run_options *o = &x->o->run;
+    const spx_source *source = &x->source[SPX_SPLIT_TRAIN];
+    const spx_step_args a = {.lr = lr,
+                             .drop_prob =
+                                 spx_drop_path_ramp(x->o->drop_path, s->epoch, o->schedule.epochs),
+                             .seed = o->seed,
+                             .step = (uint64_t)s->step};
+    spx_samples batch;
+    SPX_RETURN_IF(source->get(source->ctx, s->epoch, s->epoch_step, &batch));
+    return spx_fail_context(spx_trainer_queue(&x->trainer, &batch, &a), "training");
+}
+
+static spx_status report(void *ctx, bool wait, spx_run_report *out, bool *any)
+{
+    spx_training *x = ctx;
+    spx_step_report p = {0};
+    const spx_status st = spx_trainer_report(&x->trainer, wait, &p, any);
+    *out = (spx_run_report){.step = p.step,
+                            .loss = p.loss,
+                            .metrics = p.metrics,
+                            .number = {{"loss", (double)p.loss}, {"norm", p.norm}}};
+    return st;
+}
+
+static spx_status evaluate(void *ctx, double *top1, json_t **line)
+{
+    spx_training *x = ctx;
+    SPX_RETURN_IF(spx_training_measure(x));
+    *top1 = spx_metrics_top1(&x->last);
+    *line = json_pack("{s:f, s:f, s:f}", "test_loss", spx_metrics_loss(&x->last), "test_top1",
+                      *top1, "test_top5", spx_metrics_top5(&x->last));
+    return SPX_OK;
+}
+
+static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
+{
+    return spx_training_save(ctx, "best.h5", s, top1);
+}
+
+const spx_run_kind spx_training_kind = {.name = "training",
+                                        .queue = queue,
+                                        .report = report,
+                                        .evaluate = evaluate,
+                                        .keep = keep,
+                                        .describe = describe,
+                                        .init_from = init_from};
