@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "host/cli/cli.h"
 
 #include "host/cli/options_private.h"
