@@ -1,7 +1,7 @@
 /* What every device's backend shares: where tensors lie, what nodes cost. */
 #include "host/graph/exec_private.h"
 
-#include "host/graph/graph_private.h"
+#include "host/graph/op_private.h"
 
 const spx_backend *spx_backend_of(spx_device device)
 {
@@ -144,29 +144,8 @@ spx_status spx_exec_pool_shape(const spx_graph *g, const spx_node *nd, spx_tid x
 
 double spx_exec_flops(const spx_graph *g, const spx_node *nd)
 {
-    spx_conv2d_shape d;
-    spx_conv2d_pass pass;
-    spx_tid w;
-    switch (nd->op) {
-    case SPX_OP_CONV2D:
-    case SPX_OP_CONV2D_BWD_DATA:
-    case SPX_OP_CONV2D_BWD_WEIGHTS:
-        return spx_exec_conv_shape(g, nd, &d, &pass) == SPX_OK
-                   ? 2.0 * (double)(d.n * d.k * d.p * d.q) * (double)(d.c * d.r * d.s)
-                   : 0;
-    case SPX_OP_LINEAR:
-    case SPX_OP_LINEAR_BWD_DATA:
-        w = nd->in[1];
-        break;
-    case SPX_OP_LINEAR_BWD_WEIGHTS:
-        w = nd->out[0];
-        break;
-    default:
-        return 0;
-    }
-    /* x and dx are (n, f), y and dy (n, o); w is (o, f): n counts rows of either */
-    const int64_t n = g->tensor[nd->in[0]].dim[0];
-    return w != SPX_NO_TENSOR ? 2.0 * (double)n * (double)spx_tensor_count(&g->tensor[w]) : 0;
+    const spx_op_record *r = spx_op_record_of(nd->op);
+    return r->macs != NULL ? 2.0 * (double)r->macs(g, nd) : 0;
 }
 
 double spx_exec_bytes(const spx_exec *e, const spx_node *nd)

@@ -1,40 +1,49 @@
 #define _DEFAULT_SOURCE
 #include "host/graph/graph.h"
 
-#include "host/graph/graph_private.h"
+#include "host/graph/op_private.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const op_names[SPX_OP_COUNT] = {
-    [SPX_OP_CONV2D] = "conv2d",
-    [SPX_OP_BN_STATS] = "bn_stats",
-    [SPX_OP_BN_RUNNING] = "bn_running",
-    [SPX_OP_NORM_SUM] = "norm_sum",
-    [SPX_OP_RELU] = "relu",
-    [SPX_OP_AVG_POOL] = "avg_pool",
-    [SPX_OP_LINEAR] = "linear",
-    [SPX_OP_SOFTMAX] = "softmax",
-    [SPX_OP_DROP_MASK] = "drop_mask",
-    [SPX_OP_CROSS_ENTROPY] = "cross_entropy",
-    [SPX_OP_CONV2D_BWD_DATA] = "conv2d_backward_data",
-    [SPX_OP_CONV2D_BWD_WEIGHTS] = "conv2d_backward_weights",
-    [SPX_OP_NORM_SUM_REDUCE] = "norm_sum_backward_reduce",
-    [SPX_OP_NORM_SUM_APPLY] = "norm_sum_backward_apply",
-    [SPX_OP_RELU_BWD] = "relu_backward",
-    [SPX_OP_AVG_POOL_BWD] = "avg_pool_backward",
-    [SPX_OP_LINEAR_BWD_DATA] = "linear_backward_data",
-    [SPX_OP_LINEAR_BWD_WEIGHTS] = "linear_backward_weights",
-    [SPX_OP_SOFTMAX_BWD] = "softmax_backward",
-    [SPX_OP_CROSS_ENTROPY_BWD] = "cross_entropy_backward",
-    [SPX_OP_FILL] = "fill",
-};
+const spx_op_record *spx_op_record_of(spx_op op)
+{
+    static const spx_op_record *const records[SPX_OP_COUNT] = {
+#define SPX_OP_ROW(NAME, record) [SPX_OP_##NAME] = &spx_op_##record,
+        SPX_OPS(SPX_OP_ROW)
+#undef SPX_OP_ROW
+    };
+    return records[op];
+}
+
+/* Slot k of a list whose last `repeat` ones repeat. */
+static const spx_slot *slot_of(const spx_slot *list, int repeat, int k)
+{
+    int n = 0;
+    while (list[n].name != NULL) {
+        n++;
+    }
+    if (k >= n && repeat > 0) {
+        k = n - repeat + (k - n) % repeat;
+    }
+    return k < n ? &list[k] : NULL;
+}
+
+const spx_slot *spx_op_input(const spx_op_record *r, int k)
+{
+    return slot_of(r->in, r->repeat_in, k);
+}
+
+const spx_slot *spx_op_output(const spx_op_record *r, int k)
+{
+    return slot_of(r->out, r->repeat_out, k);
+}
 
 const char *spx_op_name(spx_op op)
 {
-    return (unsigned)op < (unsigned)SPX_OP_COUNT ? op_names[op] : "unknown";
+    return (unsigned)op < (unsigned)SPX_OP_COUNT ? spx_op_record_of(op)->name : "unknown";
 }
 
 spx_status spx_graph_create(spx_graph **out, bool training)
@@ -310,39 +319,15 @@ bool spx_g_valid(spx_graph *g, spx_tid t, int rank, const char *what)
     return true;
 }
 
-spx_tid spx_g_output(spx_graph *g, spx_node *nd, int slot, int rank, const int64_t *dim)
-{
-    const ptrdiff_t index = nd != NULL ? nd - g->node : 0;
-    const spx_tid t = nd != NULL
-                          ? spx_graph_new_tensor(g, SPX_ROLE_ACTIVATION, SPX_F32, rank, dim, NULL)
-                          : SPX_NO_TENSOR;
-    if (t != SPX_NO_TENSOR) {
-        g->node[index].out[slot] = t;
-    }
-    return t;
-}
-
 void spx_g_fail_from(spx_graph *g, spx_status st, const char *name)
 {
     spx_graph_fail(g, st, "%s%s: %s", g->scope, name != NULL ? name : "", spx_error_message());
 }
 
-/* Multiply-adds of a convolution or linear node for the whole batch; 0 for others. */
-static int64_t node_macs(const spx_graph *g, const spx_node *nd)
-{
-    int64_t per_output;
-    const spx_tensor *w;
-    if (nd->op != SPX_OP_CONV2D && nd->op != SPX_OP_LINEAR) {
-        return 0;
-    }
-    w = &g->tensor[nd->in[1]];
-    per_output = spx_tensor_count(w) / w->dim[0];
-    return spx_tensor_count(&g->tensor[nd->out[0]]) * per_output;
-}
-
 void spx_node_count(const spx_graph *g, int i, spx_counts *out)
 {
     const spx_node *nd = &g->node[i];
+    const spx_op_record *r = spx_op_record_of(nd->op);
     const int64_t batch = nd->n_out > 0 ? g->tensor[nd->out[0]].dim[0] : 1;
     *out = (spx_counts){0};
     for (int k = 0; k < nd->n_in; k++) {
@@ -356,8 +341,8 @@ void spx_node_count(const spx_graph *g, int i, spx_counts *out)
     if (nd->auxiliary) {
         return;
     }
-    out->macs = node_macs(g, nd) / batch;
-    if (nd->op == SPX_OP_RELU) {
+    out->macs = r->macs != NULL ? r->macs(g, nd) / batch : 0;
+    if (r->rectifier) {
         out->relus = spx_tensor_count(&g->tensor[nd->out[0]]) / batch;
     }
 }

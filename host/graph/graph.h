@@ -55,32 +55,55 @@ typedef struct spx_tensor {
     int64_t offset; /* parameters, states, gradients: floats into the arena; set by layout */
 } spx_tensor;
 
+/**
+ * Every op: what its enumerator SPX_OP_... and its record spx_op_... (host/graph/ops: operands,
+ * shapes, gradient) are called. Differentiation appends those from CONV2D_BWD_DATA on.
+ */
+#define SPX_OPS(X)                                                                                 \
+    X(CONV2D, conv2d)                                                                              \
+    X(BN_STATS, bn_stats)                                                                          \
+    X(BN_RUNNING, bn_running)                                                                      \
+    X(NORM_SUM, norm_sum)                                                                          \
+    X(RELU, relu)                                                                                  \
+    X(AVG_POOL, avg_pool)                                                                          \
+    X(LINEAR, linear)                                                                              \
+    X(SOFTMAX, softmax)                                                                            \
+    X(DROP_MASK, drop_mask)                                                                        \
+    X(CROSS_ENTROPY, cross_entropy)                                                                \
+    X(CONV2D_BWD_DATA, conv2d_bwd_data)                                                            \
+    X(CONV2D_BWD_WEIGHTS, conv2d_bwd_weights)                                                      \
+    X(NORM_SUM_REDUCE, norm_sum_reduce)                                                            \
+    X(NORM_SUM_APPLY, norm_sum_apply)                                                              \
+    X(RELU_BWD, relu_bwd)                                                                          \
+    X(AVG_POOL_BWD, avg_pool_bwd)                                                                  \
+    X(LINEAR_BWD_DATA, linear_bwd_data)                                                            \
+    X(LINEAR_BWD_WEIGHTS, linear_bwd_weights)                                                      \
+    X(SOFTMAX_BWD, softmax_bwd)                                                                    \
+    X(CROSS_ENTROPY_BWD, cross_entropy_bwd)                                                        \
+    X(FILL, fill)
+
 typedef enum spx_op {
-    SPX_OP_CONV2D,        /* x, w, bias, mean, invstd, gamma, beta -> y (see kernels/nn/conv2d) */
-    SPX_OP_BN_STATS,      /* x, (running_mean, running_var)* -> mean, invstd */
-    SPX_OP_BN_RUNNING,    /* running_mean, running_var -> mean, invstd */
-    SPX_OP_NORM_SUM,      /* SPX_TERM_FIELDS per term -> y (see kernels/nn/norm_sum) */
-    SPX_OP_RELU,          /* x -> y */
-    SPX_OP_AVG_POOL,      /* x -> y */
-    SPX_OP_LINEAR,        /* x, w, bias -> y */
-    SPX_OP_SOFTMAX,       /* x (rows, cols) -> y */
-    SPX_OP_DROP_MASK,     /* -> mask (n) */
-    SPX_OP_CROSS_ENTROPY, /* logits, labels -> loss (1) */
-    /* Appended by differentiation: */
-    SPX_OP_CONV2D_BWD_DATA,    /* dy, w -> dx */
-    SPX_OP_CONV2D_BWD_WEIGHTS, /* x, dy, mean, invstd, gamma, beta -> dw, dbias */
-    SPX_OP_NORM_SUM_REDUCE,    /* dy, y, terms -> SPX_REDUCE_FIELDS per term */
-    SPX_OP_NORM_SUM_APPLY,     /* dy, y, one term, sum_dy, sum_dy_xhat -> dx */
-    SPX_OP_RELU_BWD,           /* y, dy -> dx */
-    SPX_OP_AVG_POOL_BWD,       /* dy -> dx */
-    SPX_OP_LINEAR_BWD_DATA,    /* dy, w -> dx */
-    SPX_OP_LINEAR_BWD_WEIGHTS, /* x, dy -> dw, dbias */
-    SPX_OP_SOFTMAX_BWD,        /* y, dy -> dx */
-    SPX_OP_CROSS_ENTROPY_BWD,  /* logits, labels -> dlogits */
-    SPX_OP_FILL,               /* -> y, all attr.value */
-    SPX_OP_COUNT
+#define SPX_OP_ENUMERATOR(NAME, record) SPX_OP_##NAME,
+    SPX_OPS(SPX_OP_ENUMERATOR)
+#undef SPX_OP_ENUMERATOR
+        SPX_OP_COUNT
 } spx_op;
 
+/** Inputs of a convolution; the last four normalise x, and all from BIAS on may be absent. */
+enum {
+    SPX_CONV2D_X,
+    SPX_CONV2D_W,
+    SPX_CONV2D_BIAS,
+    SPX_CONV2D_MEAN,
+    SPX_CONV2D_INVSTD,
+    SPX_CONV2D_GAMMA,
+    SPX_CONV2D_BETA,
+    SPX_CONV2D_INPUTS
+};
+/** Inputs of a linear layer. */
+enum { SPX_LINEAR_X, SPX_LINEAR_W, SPX_LINEAR_BIAS, SPX_LINEAR_INPUTS };
+/** Inputs of BN_RUNNING. */
+enum { SPX_RUNNING_MEAN, SPX_RUNNING_VAR, SPX_RUNNING_INPUTS };
 /** Inputs of one norm-sum term, in this order; absent ones are SPX_NO_TENSOR. */
 enum {
     SPX_TERM_X,
@@ -103,7 +126,8 @@ enum {
 };
 
 typedef struct spx_attr {
-    int64_t size, stride, dilation, pad_begin, pad_end; /* conv2d (size unused), avg_pool */
+    int64_t size;                                 /* avg_pool: of the window; drop mask: how many */
+    int64_t stride, dilation, pad_begin, pad_end; /* conv2d, avg_pool */
     bool relu;       /* conv2d: on the input; norm_sum: on the output */
     float smoothing; /* cross entropy */
     float value;     /* fill: the value; cross entropy backward: the loss's weight */

@@ -8,8 +8,6 @@
 
 /** False, with an error kept, unless t is a tensor of that rank (0: any). */
 bool spx_g_valid(spx_graph *g, spx_tid t, int rank, const char *what);
-/** Makes a new activation the output `slot` of nd (NULL: an earlier failure). */
-spx_tid spx_g_output(spx_graph *g, spx_node *nd, int slot, int rank, const int64_t *dim);
 /** Keeps the calling thread's message as the graph's error. */
 void spx_g_fail_from(spx_graph *g, spx_status st, const char *name);
 /** Frees what a node owns, not the node. */

@@ -1,0 +1,64 @@
+/* Average pooling; padding is not counted. */
+#include "host/graph/autodiff_private.h"
+#include "kernels/nn/pool/pool2d.h"
+
+/* Geometry of a node whose unpooled side is x. */
+static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_tid x, spx_pool2d_shape *d)
+{
+    const int64_t *dim = g->tensor[x].dim;
+    *d = (spx_pool2d_shape){.n = dim[0],
+                            .c = dim[1],
+                            .h = dim[2],
+                            .w = dim[3],
+                            .size = nd->attr.size,
+                            .stride = nd->attr.stride,
+                            .pad = nd->attr.pad_begin};
+    return spx_pool2d_shape_init(d);
+}
+
+spx_tid spx_g_avg_pool(spx_graph *g, spx_tid x, int64_t size, int64_t stride, int64_t pad,
+                       const char *name)
+{
+    return spx_g_append(g, SPX_OP_AVG_POOL,
+                        &(spx_attr){.size = size, .stride = stride, .pad_begin = pad}, 1, &x, name);
+}
+
+spx_tid spx_g_global_avg_pool(spx_graph *g, spx_tid x, const char *name)
+{
+    if (!spx_g_valid(g, x, 4, name)) {
+        return SPX_NO_TENSOR;
+    }
+    if (g->tensor[x].dim[2] != g->tensor[x].dim[3]) {
+        spx_graph_fail(g, SPX_EINVAL, "%s%s: global pool of a map that is not square", g->scope,
+                       name);
+        return SPX_NO_TENSOR;
+    }
+    return spx_g_avg_pool(g, x, g->tensor[x].dim[2], 1, 0, name);
+}
+
+static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
+{
+    spx_pool2d_shape d;
+    SPX_RETURN_IF(shape_of(g, nd, nd->in[0], &d));
+    *out = (spx_shape){4, {d.n, d.c, d.p, d.q}};
+    return SPX_OK;
+}
+
+static void gradient(spx_diff *d, int i, spx_tid dy)
+{
+    (void)spx_diff_emit_data(d, SPX_OP_AVG_POOL_BWD, i, 1, &dy, d->g->node[i].in[0]);
+}
+
+const spx_op_record spx_op_avg_pool = {
+    .name = "avg_pool",
+    .in = {{"x", 4}},
+    .out = {{"y", 4}},
+    .infer = infer,
+    .gradient = gradient,
+};
+
+const spx_op_record spx_op_avg_pool_bwd = {
+    .name = "avg_pool_backward",
+    .in = {{"dy", 4}},
+    .out = {{"dx", 4}},
+};

@@ -1,0 +1,200 @@
+/* Convolution, its input normalised or rectified on the way where a pass has fused that. */
+#include "host/graph/autodiff_private.h"
+#include "kernels/nn/conv2d/conv2d.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Inputs of the gradients. */
+enum { DATA_DY, DATA_W, DATA_INPUTS };
+enum { WEIGHTS_X, WEIGHTS_DY, WEIGHTS_MEAN, WEIGHTS_INPUTS = WEIGHTS_MEAN + 4 };
+/* Outputs of the weights' gradient. */
+enum { WEIGHTS_DW, WEIGHTS_DBIAS, WEIGHTS_OUTPUTS };
+
+static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_conv2d_shape *d,
+                           spx_conv2d_pass *pass)
+{
+    spx_tid x, w;
+    switch (nd->op) {
+    case SPX_OP_CONV2D:
+        *pass = SPX_CONV2D_FORWARD;
+        x = nd->in[SPX_CONV2D_X];
+        w = nd->in[SPX_CONV2D_W];
+        break;
+    case SPX_OP_CONV2D_BWD_DATA:
+        *pass = SPX_CONV2D_BACKWARD_DATA;
+        x = nd->out[0];
+        w = nd->in[DATA_W];
+        break;
+    default:
+        *pass = SPX_CONV2D_BACKWARD_WEIGHTS;
+        x = nd->in[WEIGHTS_X];
+        w = nd->out[WEIGHTS_DW];
+        break;
+    }
+    const int64_t *xd = g->tensor[x].dim, *wd = g->tensor[w].dim;
+    *d = (spx_conv2d_shape){.n = xd[0],
+                            .c = xd[1],
+                            .h = xd[2],
+                            .w = xd[3],
+                            .k = wd[0],
+                            .r = wd[2],
+                            .s = wd[3],
+                            .stride = nd->attr.stride,
+                            .dilation = nd->attr.dilation,
+                            .pad_begin = nd->attr.pad_begin,
+                            .pad_end = nd->attr.pad_end};
+    return spx_conv2d_shape_init(d);
+}
+
+spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_options *o)
+{
+    spx_conv2d_shape d;
+    spx_init init = {SPX_INIT_UNIFORM, 0.0f};
+    spx_tid in[SPX_CONV2D_INPUTS];
+    spx_status st;
+    if (!spx_g_valid(g, x, 4, name)) {
+        return SPX_NO_TENSOR;
+    }
+    const int64_t *dim = g->tensor[x].dim;
+    d = (spx_conv2d_shape){.n = dim[0],
+                           .c = dim[1],
+                           .h = dim[2],
+                           .w = dim[3],
+                           .k = o->filters,
+                           .r = o->size,
+                           .s = o->size,
+                           .stride = o->stride,
+                           .dilation = o->dilation,
+                           .pad_begin = o->pad_begin,
+                           .pad_end = o->pad_end};
+    st = spx_conv2d_shape_init(&d);
+    if (st != SPX_OK) {
+        spx_g_fail_from(g, st, name);
+        return SPX_NO_TENSOR;
+    }
+    for (int k = 0; k < SPX_CONV2D_INPUTS; k++) {
+        in[k] = SPX_NO_TENSOR;
+    }
+    init.value = 1.0f / sqrtf((float)(d.c * d.r * d.s));
+    in[SPX_CONV2D_X] = x;
+    in[SPX_CONV2D_W] = spx_g_param_part(g, SPX_ROLE_WEIGHT, name, "weight", 4,
+                                        (int64_t[]){d.k, d.c, d.r, d.s}, init);
+    if (o->bias) {
+        in[SPX_CONV2D_BIAS] =
+            spx_g_param_part(g, SPX_ROLE_WEIGHT, name, "bias", 1, (int64_t[]){d.k}, init);
+    }
+    return spx_g_append(g, SPX_OP_CONV2D,
+                        &(spx_attr){.stride = d.stride,
+                                    .dilation = d.dilation,
+                                    .pad_begin = d.pad_begin,
+                                    .pad_end = d.pad_end},
+                        SPX_CONV2D_INPUTS, in, name);
+}
+
+static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
+{
+    spx_conv2d_shape d;
+    spx_conv2d_pass pass;
+    SPX_RETURN_IF(shape_of(g, nd, &d, &pass));
+    *out = (spx_shape){4, {d.n, d.k, d.p, d.q}};
+    return SPX_OK;
+}
+
+static int64_t macs(const spx_graph *g, const spx_node *nd)
+{
+    spx_conv2d_shape d;
+    spx_conv2d_pass pass;
+    return shape_of(g, nd, &d, &pass) == SPX_OK ? d.n * d.k * d.p * d.q * (d.c * d.r * d.s) : 0;
+}
+
+static void diff_weights(spx_diff *d, int i, const spx_tid *in, spx_tid dy)
+{
+    spx_node *nd = spx_diff_emit(d, SPX_OP_CONV2D_BWD_WEIGHTS, i, WEIGHTS_INPUTS, WEIGHTS_OUTPUTS);
+    if (nd == NULL) {
+        return;
+    }
+    const int node = (int)(nd - d->g->node);
+    nd->in[WEIGHTS_X] = in[SPX_CONV2D_X];
+    nd->in[WEIGHTS_DY] = dy;
+    memcpy(&nd->in[WEIGHTS_MEAN], &in[SPX_CONV2D_MEAN], 4 * sizeof(spx_tid));
+    spx_diff_param(d, node, WEIGHTS_DW, in[SPX_CONV2D_W]);
+    spx_diff_param(d, node, WEIGHTS_DBIAS, in[SPX_CONV2D_BIAS]);
+}
+
+/* Through what has been fused into the reading of x: the gradient of what the filter saw first. */
+static void diff_fused(spx_diff *d, int i, const spx_tid *in, bool relu, spx_tid dy)
+{
+    spx_graph *g = d->g;
+    const spx_tid x = in[SPX_CONV2D_X];
+    const spx_shape s = spx_shape_of(g, x);
+    const spx_tid dz = spx_graph_new_tensor(g, SPX_ROLE_ACTIVATION, SPX_F32, 4, s.dim, NULL);
+    spx_node *nd = spx_diff_emit(d, SPX_OP_CONV2D_BWD_DATA, i, DATA_INPUTS, 1);
+    if (nd == NULL) {
+        return;
+    }
+    nd->in[DATA_DY] = dy;
+    nd->in[DATA_W] = in[SPX_CONV2D_W];
+    nd->out[0] = dz;
+    if (relu) {
+        (void)spx_diff_emit_data(d, SPX_OP_RELU_BWD, i, 2, (spx_tid[]){x, dz}, x);
+        return;
+    }
+    const spx_tid term[SPX_TERM_FIELDS] = {[SPX_TERM_X] = x,
+                                           [SPX_TERM_MEAN] = in[SPX_CONV2D_MEAN],
+                                           [SPX_TERM_INVSTD] = in[SPX_CONV2D_INVSTD],
+                                           [SPX_TERM_GAMMA] = in[SPX_CONV2D_GAMMA],
+                                           [SPX_TERM_BETA] = in[SPX_CONV2D_BETA],
+                                           [SPX_TERM_COEF] = SPX_NO_TENSOR,
+                                           [SPX_TERM_MASK] = SPX_NO_TENSOR};
+    spx_norm_sum_diff_terms(d, i, 1, term, (int32_t[]){0}, false, SPX_NO_TENSOR, dz);
+}
+
+static void gradient(spx_diff *d, int i, spx_tid dy)
+{
+    const bool relu = d->g->node[i].attr.relu;
+    spx_tid in[SPX_CONV2D_INPUTS]; /* copied: appending nodes moves the array */
+    memcpy(in, d->g->node[i].in, sizeof in);
+    if (spx_diff_requires(d, in[SPX_CONV2D_W]) || spx_diff_requires(d, in[SPX_CONV2D_BIAS])) {
+        diff_weights(d, i, in, dy);
+    }
+    if (!spx_diff_requires(d, in[SPX_CONV2D_X]) && !spx_diff_requires(d, in[SPX_CONV2D_GAMMA])) {
+        return;
+    }
+    if (relu || in[SPX_CONV2D_MEAN] != SPX_NO_TENSOR) {
+        diff_fused(d, i, in, relu, dy);
+        return;
+    }
+    (void)spx_diff_emit_data(d, SPX_OP_CONV2D_BWD_DATA, i, DATA_INPUTS,
+                             (spx_tid[]){dy, in[SPX_CONV2D_W]}, in[SPX_CONV2D_X]);
+}
+
+#define NORM_SLOTS                                                                                 \
+    {"mean", 1, .optional = true}, {"invstd", 1, .optional = true},                                \
+        {"gamma", 1, .optional = true},                                                            \
+    {                                                                                              \
+        "beta", 1, .optional = true                                                                \
+    }
+
+const spx_op_record spx_op_conv2d = {
+    .name = "conv2d",
+    .in = {{"x", 4}, {"w", 4}, {"bias", 1, .optional = true}, NORM_SLOTS},
+    .out = {{"y", 4}},
+    .infer = infer,
+    .gradient = gradient,
+    .macs = macs,
+};
+
+const spx_op_record spx_op_conv2d_bwd_data = {
+    .name = "conv2d_backward_data",
+    .in = {{"dy", 4}, {"w", 4}},
+    .out = {{"dx", 4}},
+    .macs = macs,
+};
+
+const spx_op_record spx_op_conv2d_bwd_weights = {
+    .name = "conv2d_backward_weights",
+    .in = {{"x", 4}, {"dy", 4}, NORM_SLOTS},
+    .out = {{"dw", 4, .optional = true}, {"dbias", 1, .optional = true}},
+    .macs = macs,
+};

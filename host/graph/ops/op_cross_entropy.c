@@ -1,0 +1,59 @@
+/* Mean softmax cross-entropy: the loss. */
+#include "host/graph/autodiff_private.h"
+
+/* Inputs, of the gradient as well. */
+enum { LOGITS, LABELS, INPUTS };
+
+spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float smoothing,
+                            const char *name)
+{
+    return spx_g_append(g, SPX_OP_CROSS_ENTROPY, &(spx_attr){.smoothing = smoothing}, INPUTS,
+                        (spx_tid[]){logits, labels}, name);
+}
+
+static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
+{
+    const int64_t n = g->tensor[nd->in[LOGITS]].dim[0];
+    const spx_tensor *labels = &g->tensor[nd->in[LABELS]];
+    if (labels->dtype != SPX_I32 || labels->dim[0] != n) {
+        return SPX_FAIL(SPX_EINVAL, "labels must be int32 (%lld)", (long long)n);
+    }
+    if (!(nd->attr.smoothing >= 0.0f && nd->attr.smoothing <= 1.0f)) {
+        return SPX_FAIL(SPX_EINVAL, "label smoothing %g is not in 0..1",
+                        (double)nd->attr.smoothing);
+    }
+    *out = (spx_shape){1, {1}};
+    return SPX_OK;
+}
+
+static void gradient(spx_diff *d, int i, spx_tid dy)
+{
+    const spx_tid *in = d->g->node[i].in;
+    const spx_tid logits = in[LOGITS], labels = in[LABELS];
+    (void)dy; /* a loss has none */
+    if (!spx_diff_requires(d, logits)) {
+        return;
+    }
+    spx_node *nd = spx_diff_emit_data(d, SPX_OP_CROSS_ENTROPY_BWD, i, INPUTS,
+                                      (spx_tid[]){logits, labels}, logits);
+    if (nd != NULL && nd->accumulate[0]) {
+        spx_graph_fail(d->g, SPX_EUNSUPPORTED, "%s: its logits have another reader", nd->name);
+    } else if (nd != NULL) {
+        nd->attr.value = d->loss_weight;
+    }
+}
+
+const spx_op_record spx_op_cross_entropy = {
+    .name = "cross_entropy",
+    .in = {{"logits", 2}, {"labels", 1}},
+    .out = {{"loss", 1}},
+    .infer = infer,
+    .gradient = gradient,
+    .loss = true,
+};
+
+const spx_op_record spx_op_cross_entropy_bwd = {
+    .name = "cross_entropy_backward",
+    .in = {{"logits", 2}, {"labels", 1}},
+    .out = {{"dlogits", 2}},
+};

@@ -1,0 +1,207 @@
+/* The one op that normalises, adds and weighs (kernels/nn/norm_sum), and its gradient in two parts:
+ * a reduction over all terms, and one pass a term, put off until the term's producer is reached. */
+#include "host/graph/autodiff_private.h"
+#include "kernels/nn/norm_sum/norm_sum.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Inputs of both gradients: the terms (of APPLY one) begin at GRAD_TERM. */
+enum {
+    GRAD_DY,
+    GRAD_Y,
+    GRAD_TERM,
+    APPLY_SUM_DY = GRAD_TERM + SPX_TERM_FIELDS,
+    APPLY_SUM_DY_XHAT,
+    APPLY_INPUTS
+};
+
+/* Whether the coefficient of term j exists; keeps an error if not. */
+static bool check_coef(spx_graph *g, const spx_sum_term *t, int j, const char *name)
+{
+    if (t->coef != SPX_NO_TENSOR && (!spx_g_valid(g, t->coef, 0, name) || t->coef_index < 0 ||
+                                     t->coef_index >= spx_tensor_count(&g->tensor[t->coef]))) {
+        spx_graph_fail(g, SPX_EINVAL, "%s%s: term %d: coefficient %d is out of range", g->scope,
+                       name, j, (int)t->coef_index);
+        return false;
+    }
+    return true;
+}
+
+spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *name)
+{
+    spx_tid in[SPX_NORM_SUM_MAX * SPX_TERM_FIELDS], y;
+    if (g->status != SPX_OK) {
+        return SPX_NO_TENSOR;
+    }
+    if (k < 1 || k > SPX_NORM_SUM_MAX) {
+        spx_graph_fail(g, SPX_EINVAL, "%s%s: a sum of %d terms (1..%d)", g->scope, name, k,
+                       SPX_NORM_SUM_MAX);
+        return SPX_NO_TENSOR;
+    }
+    for (int j = 0; j < k; j++) {
+        if (!check_coef(g, &term[j], j, name)) {
+            return SPX_NO_TENSOR;
+        }
+        for (int f = 0; f < SPX_TERM_FIELDS; f++) {
+            in[j * SPX_TERM_FIELDS + f] = SPX_NO_TENSOR;
+        }
+        in[j * SPX_TERM_FIELDS + SPX_TERM_X] = term[j].x;
+        in[j * SPX_TERM_FIELDS + SPX_TERM_COEF] = term[j].coef;
+        in[j * SPX_TERM_FIELDS + SPX_TERM_MASK] = term[j].mask;
+    }
+    y = spx_g_append(g, SPX_OP_NORM_SUM, NULL, k * SPX_TERM_FIELDS, in, name);
+    for (int j = 0; j < k && y != SPX_NO_TENSOR; j++) {
+        g->node[g->n_nodes - 1].coef_index[j] =
+            term[j].coef != SPX_NO_TENSOR ? term[j].coef_index : 0;
+    }
+    return y;
+}
+
+/* Terms of one shape, masks of one number an image. */
+static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
+{
+    const int64_t *d = g->tensor[nd->in[SPX_TERM_X]].dim;
+    for (int j = 0; j < spx_node_terms(nd, 0); j++) {
+        const spx_tid *t = nd->in + j * SPX_TERM_FIELDS;
+        const int64_t *e = g->tensor[t[SPX_TERM_X]].dim;
+        if (memcmp(d, e, sizeof(int64_t) * SPX_MAX_RANK) != 0) {
+            return SPX_FAIL(SPX_EINVAL,
+                            "term %d is %lldx%lldx%lldx%lld, term 0 is %lldx%lldx%lldx%lld", j,
+                            (long long)e[0], (long long)e[1], (long long)e[2], (long long)e[3],
+                            (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3]);
+        }
+        if (t[SPX_TERM_MASK] != SPX_NO_TENSOR && g->tensor[t[SPX_TERM_MASK]].dim[0] != d[0]) {
+            return SPX_FAIL(SPX_EINVAL, "term %d: mask is not (%lld)", j, (long long)d[0]);
+        }
+    }
+    *out = spx_shape_of(g, nd->in[SPX_TERM_X]);
+    return SPX_OK;
+}
+
+/*
+ * One reduction for all terms that need it now, one pending application for each input that wants a
+ * gradient.
+ */
+void spx_norm_sum_diff_terms(spx_diff *d, int i, int k, const spx_tid *in,
+                             const int32_t *coef_index, bool relu, spx_tid y, spx_tid dy)
+{
+    spx_graph *g = d->g;
+    int used = 0, node = -1;
+    int *slot = malloc(sizeof(int) * (size_t)k);
+    if (slot == NULL) {
+        spx_graph_fail(g, SPX_ENOMEM, "differentiation");
+        return;
+    }
+    for (int j = 0; j < k; j++) {
+        const spx_tid *t = in + j * SPX_TERM_FIELDS;
+        const bool normed = t[SPX_TERM_MEAN] != SPX_NO_TENSOR;
+        const bool reduced = (normed && (spx_diff_requires(d, t[SPX_TERM_X]) ||
+                                         spx_diff_requires(d, t[SPX_TERM_GAMMA]))) ||
+                             spx_diff_requires(d, t[SPX_TERM_COEF]);
+        slot[j] = reduced ? used++ : -1;
+        if (spx_diff_requires(d, t[SPX_TERM_COEF]) && !d->written[t[SPX_TERM_COEF]]) {
+            bool accumulate; /* elements are added one by one: start from zero */
+            spx_diff_fill(d, spx_diff_contribute(d, t[SPX_TERM_COEF], &accumulate), i);
+        }
+    }
+    if (used > 0) {
+        spx_node *nd = spx_diff_emit(d, SPX_OP_NORM_SUM_REDUCE, i,
+                                     GRAD_TERM + used * SPX_TERM_FIELDS, used * SPX_REDUCE_FIELDS);
+        if (nd == NULL) {
+            free(slot);
+            return;
+        }
+        node = (int)(nd - g->node);
+        nd->attr = (spx_attr){.relu = relu};
+        nd->in[GRAD_DY] = dy;
+        nd->in[GRAD_Y] = relu ? y : SPX_NO_TENSOR;
+    }
+    for (int j = 0; j < k && g->status == SPX_OK; j++) {
+        const spx_tid *t = in + j * SPX_TERM_FIELDS;
+        const bool normed = t[SPX_TERM_MEAN] != SPX_NO_TENSOR;
+        spx_tid sums[2] = {SPX_NO_TENSOR, SPX_NO_TENSOR};
+        if (slot[j] >= 0) {
+            const int base = slot[j] * SPX_REDUCE_FIELDS;
+            memcpy(g->node[node].in + GRAD_TERM + slot[j] * SPX_TERM_FIELDS, t,
+                   sizeof(spx_tid) * SPX_TERM_FIELDS);
+            g->node[node].coef_index[slot[j]] = coef_index[j];
+            const int64_t c = g->tensor[t[SPX_TERM_X]].dim[1];
+            for (int s = 0; normed && s < 2; s++) {
+                sums[s] = spx_graph_new_tensor(g, SPX_ROLE_ACTIVATION, SPX_F32, 1, &c, NULL);
+                g->node[node].out[base + SPX_REDUCE_DY + s] = sums[s];
+            }
+            spx_diff_param(d, node, base + SPX_REDUCE_DGAMMA, t[SPX_TERM_GAMMA]);
+            spx_diff_param(d, node, base + SPX_REDUCE_DBETA, t[SPX_TERM_BETA]);
+            if (spx_diff_requires(d, t[SPX_TERM_COEF])) {
+                g->node[node].out[base + SPX_REDUCE_DCOEF] = d->grad[t[SPX_TERM_COEF]];
+                g->node[node].accumulate[base + SPX_REDUCE_DCOEF] = true;
+            }
+        }
+        if (spx_diff_requires(d, t[SPX_TERM_X])) {
+            spx_pending p = {.target = t[SPX_TERM_X],
+                             .op = SPX_OP_NORM_SUM_APPLY,
+                             .attr = {.relu = relu},
+                             .n_in = APPLY_INPUTS,
+                             .coef_index = coef_index[j]};
+            p.in[GRAD_DY] = dy;
+            p.in[GRAD_Y] = relu ? y : SPX_NO_TENSOR;
+            memcpy(p.in + GRAD_TERM, t, sizeof(spx_tid) * SPX_TERM_FIELDS);
+            p.in[APPLY_SUM_DY] = sums[0];
+            p.in[APPLY_SUM_DY_XHAT] = sums[1];
+            spx_diff_postpone(d, p);
+        }
+    }
+    free(slot);
+}
+
+static void gradient(spx_diff *d, int i, spx_tid dy)
+{
+    const spx_node *nd = &d->g->node[i];
+    const int k = spx_node_terms(nd, 0);
+    /* Copied: appending nodes moves the array. */
+    spx_tid in[SPX_NORM_SUM_MAX * SPX_TERM_FIELDS];
+    int32_t coef[SPX_NORM_SUM_MAX];
+    memcpy(in, nd->in, sizeof(spx_tid) * (size_t)nd->n_in);
+    memcpy(coef, nd->coef_index, sizeof(int32_t) * (size_t)k);
+    spx_norm_sum_diff_terms(d, i, k, in, coef, nd->attr.relu, nd->out[0], dy);
+}
+
+#define TERM_SLOTS                                                                                 \
+    {"x", 4}, {"mean", 1, .optional = true}, {"invstd", 1, .optional = true},                      \
+        {"gamma", 1, .optional = true}, {"beta", 1, .optional = true},                             \
+        {"coef", 0, .optional = true},                                                             \
+    {                                                                                              \
+        "mask", 1, .optional = true                                                                \
+    }
+
+const spx_op_record spx_op_norm_sum = {
+    .name = "norm_sum",
+    .in = {TERM_SLOTS},
+    .repeat_in = SPX_TERM_FIELDS,
+    .out = {{"y", 4}},
+    .infer = infer,
+    .gradient = gradient,
+};
+
+const spx_op_record spx_op_norm_sum_reduce = {
+    .name = "norm_sum_backward_reduce",
+    .in = {{"dy", 4}, {"y", 4, .optional = true}, TERM_SLOTS},
+    .repeat_in = SPX_TERM_FIELDS,
+    .out = {{"sum_dy", 1, .optional = true},
+            {"sum_dy_xhat", 1, .optional = true},
+            {"dgamma", 1, .optional = true},
+            {"dbeta", 1, .optional = true},
+            {"dcoef", 0, .optional = true, .element = true}},
+    .repeat_out = SPX_REDUCE_FIELDS,
+};
+
+const spx_op_record spx_op_norm_sum_apply = {
+    .name = "norm_sum_backward_apply",
+    .in = {{"dy", 4},
+           {"y", 4, .optional = true},
+           TERM_SLOTS,
+           {"sum_dy", 1, .optional = true},
+           {"sum_dy_xhat", 1, .optional = true}},
+    .out = {{"dx", 4}},
+};
