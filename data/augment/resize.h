@@ -6,9 +6,8 @@
  * the same bits.
  *
  * Along an axis of n stored and m wanted pixels, in units of 1/(2m) of a stored pixel: wanted pixel
- * o has its centre at (2o + 1)*n, stored pixel i at (2i + 1)*m, and weighs
- * max(0, support - |distance|), support = 2*max(n, m). Weights are divided by their sum over the
- * box.
+ * o has its centre at (2o + 1)*n, stored pixel i at (2i + 1)*m. Pixel i weighs max(0, support -
+ * |distance|), support = 2*max(n, m). Weights are divided by their sum over the box.
  */
 #include "kernels/base/host_device.h"
 

@@ -1,10 +1,10 @@
 #ifndef SPX_DEVICE_SOURCE_H
 #define SPX_DEVICE_SOURCE_H
 /*
- * Batches of a split in the memory of a stream's device, by the shortest way there is: on the CPU
- * the loader's own; elsewhere made on the device out of the split itself, where that lies there;
- * else made by the loader and uploaded beside the computation (host/train/feed.h). The way changes
- * no bit.
+ * Batches of a split in the memory of a stream's device. On the CPU they are the loader's own.
+ * Elsewhere the device makes them out of the split, if the split lies there whole; otherwise the
+ * loader makes them, and they are uploaded beside the computation (host/train/feed.h). The way
+ * changes no bit.
  */
 #include "data/loader/loader.h"
 #include "host/train/source.h"

@@ -1,13 +1,13 @@
 #ifndef SPX_LOADER_H
 #define SPX_LOADER_H
 /*
- * Serves batches of one split. Any (epoch, step) can be asked for at any time, and its content is a
- * pure function of (pack, options, epoch, step): thread count, prefetch depth and what was asked
- * before do not change a bit, so a resumed run continues exactly.
+ * Serves batches of one split. Any (epoch, step) can be asked for at any time. Its content is a
+ * pure function of (pack, options, epoch, step). Thread count, prefetch depth and earlier requests
+ * do not change a bit, so a resumed run continues exactly.
  *
  * Training: epoch e visits the images in the order of a Fisher-Yates shuffle drawn from (seed,
- * SPX_RNG_ORDER, e); step s, rank r takes elements [(s * world + r) * batch, ... + batch) of it;
- * the tail that does not fill a batch on every rank is dropped (it differs from epoch to epoch).
+ * SPX_RNG_ORDER, e). Step s, rank r takes elements [(s * world + r) * batch, ... + batch) of it.
+ * The tail that does not fill a batch on every rank is dropped (it differs from epoch to epoch).
  * Image i of the split is augmented by draws from (seed, SPX_RNG_AUGMENT, e << 32 | i). Evaluation:
  * split order, no augmentation, every image once; the last batch is padded.
  */

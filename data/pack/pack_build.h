@@ -20,8 +20,8 @@ typedef struct spx_pack_build_options {
 } spx_pack_build_options;
 
 /**
- * Reads a data set. Every count, size, label and compressed stream is checked; a message names the
- * file, the offset in its (uncompressed) bytes and what was expected there; where files are missing
+ * Reads a data set. Every count, size, label and compressed stream is checked. A message names the
+ * file, the offset in its (uncompressed) bytes and what was expected there. If files are missing,
  * it says what was looked for and what is there.
  * @param out      owned by the caller: spx_pack_close
  * @param dataset  a name of spx_pack_known

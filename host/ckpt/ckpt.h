@@ -57,8 +57,8 @@ SPX_MUST_CHECK spx_status spx_ckpt_open(spx_ckpt *out, const char *path);
 /** The same of an open file, which is taken over, also on failure. */
 SPX_MUST_CHECK spx_status spx_ckpt_take(spx_ckpt *out, spx_h5 *file);
 /**
- * The same for going on with a run: where path is missing or damaged, path + ".prev" is opened, and
- * a damaged file is renamed to its name + ".damaged", so that the next save keeps the good one.
+ * The same for going on with a run. If path is missing or damaged, path + ".prev" is opened. A
+ * damaged file is renamed to its name + ".damaged", so that the next save keeps the good one.
  */
 SPX_MUST_CHECK spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path);
 void spx_ckpt_close(spx_ckpt *c); /* zeroed or opened */

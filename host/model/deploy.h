@@ -6,10 +6,10 @@
  * for bit.
  *
  * VALUES are integer maps (c, h, w), row after row, channel after channel. OPS stand in an order in
- * which they can run; an op reads one value and ADDS to another (so a value is the sum of what its
- * ops give it, and is complete before any op reads it), but for RELU, which sets its output.
- * Arithmetic is modulo 2^64. Only what a RELU reads and the logits are proven to fit their width;
- * linear values in between may wrap, which is harmless modulo 2^ring.
+ * which they can run. An op reads one value and ADDS to another; only RELU sets its output. So a
+ * value is the sum of what its ops give it, and it is complete before any op reads it. Arithmetic
+ * is modulo 2^64. Only what a RELU reads and the logits are proven to fit their width; linear
+ * values in between may wrap, which is harmless modulo 2^ring.
  *
  *   CONV  out += W * in       secret weights, public geometry (kernels/nn/conv2d_ring)
  *   BIAS  out += map          secret map of out's shape; holds the rounding offset 2^(f-1) of a

@@ -4,11 +4,11 @@
  * From a folded network to a deployed one: integer weights, scales, proven widths.
  *
  * Every channel of a value has a scale, integer units per real unit. An activation's is (2^a - 1)
- * over the largest real value it shall hold (its clip); that of what a ReLU reads is 2^f times as
- * large, f as small as lets the deepest path's weights have their bits. Shallower paths align by
- * wider weights, up to SPX_QUANTISE_WIDE bits, beyond that by a value of their own that is shifted
- * in public. Linear values in between have no nonlinearity to serve: each of their channels is
- * scaled so that its weights use all their bits.
+ * over the largest real value it shall hold (its clip). The scale of what a ReLU reads is 2^f times
+ * as large, with the smallest f that leaves the deepest path's weights their bits. Shallower paths
+ * align by wider weights, up to SPX_QUANTISE_WIDE bits, beyond that by a value of their own that is
+ * shifted in public. Linear values in between have no nonlinearity to serve: each of their channels
+ * is scaled so that its weights use all their bits.
  */
 #include "host/model/deploy.h"
 #include "host/model/fold.h"

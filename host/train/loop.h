@@ -41,8 +41,8 @@ typedef struct spx_loop {
 
 /**
  * Runs from *s (zeroed: a new run) to the end. A checkpoint is written at every end of an epoch,
- * every save_every steps, when stopped, and at max_steps before the final part's end_epoch, so that
- * a run may be continued with a larger max_steps as if it had never been cut.
+ * every save_every steps, and when stopped. One is also written at max_steps, before the final
+ * part's end_epoch: a run may be continued with a larger max_steps as if it had never been cut.
  * @return SPX_OK (all done), SPX_EINTERRUPTED (saved, to be resumed), SPX_EINVAL (a count below 1,
  * or a state outside the run), or a callback's failure (nothing saved since; the message of an
  * SPX_ENUMERIC of end_epoch and save gains the step)

@@ -4,12 +4,12 @@
  * One process's work on a run: its folder, its log, its checkpoint, and when to stop. A run is many
  * sessions, one after another; each goes on where the last checkpoint stands.
  *
- * The checkpoint is last.h5 in the run's folder. Its description holds, beside what the run adds:
- * "kind" (the verb), "progress" (spx_loop_state), "metrics_bytes" (length of metrics.jsonl, so that
- * lines after it are dropped on resuming), "threads" and "tuning" (choices that decide the order of
- * additions, without which a resumed run would differ in the last bits), "device", "commit",
- * "config" and "inputs". Arenas are written as the layout orders them, whatever the device: a run
- * may go on on another one.
+ * The checkpoint is last.h5 in the run's folder. Its description holds, beside what the run adds,
+ * "kind" (the verb), "progress" (spx_loop_state), "device", "commit", "config" and "inputs".
+ * "metrics_bytes" is the length of metrics.jsonl: resuming drops lines after it. "threads" and
+ * "tuning" are choices that decide the order of additions: without them a resumed run would differ
+ * in the last bits. Arenas are written as the layout orders them, whatever the device: a run may go
+ * on on another one.
  */
 #include "host/ckpt/ckpt.h"
 #include "host/control/interrupt.h"
@@ -55,8 +55,8 @@ typedef struct spx_session {
  */
 SPX_MUST_CHECK spx_status spx_session_open(spx_session *s, const spx_session_options *o);
 /**
- * Closes a session, zeroed or open. What a new run wrote before its first step is removed when st,
- * how the session went, is a failure (the folder too if nothing else is in it), so that the
+ * Closes a session, zeroed or open. st says how the session went. If it is a failure, what a new
+ * run wrote before its first step is removed, and the folder too if nothing else is in it. So the
  * corrected command can be given.
  */
 void spx_session_close(spx_session *s, spx_status st);

@@ -15,7 +15,8 @@ typedef struct spx_samples {
 /**
  * The content depends on (epoch, step) only; 0 <= step < steps. Steps and evaluation take sources
  * whose batches lie in the memory of their device, ready for what is queued on their stream after
- * get, on CUDA as (batch, H, W, C): feed.h makes such a one from any source on the host.
+ * get. On CUDA batches are (batch, H, W, C). feed.h makes such a source from any source on the
+ * host.
  */
 typedef struct spx_source {
     spx_status (*get)(void *ctx, int64_t epoch, int64_t step, spx_samples *out);

@@ -1,9 +1,10 @@
 #ifndef SPX_STEP_QUEUE_H
 #define SPX_STEP_QUEUE_H
 /*
- * Steps that a device does on its own: what varies from step to step goes up from a ring of pinned
- * memory, what a step says of itself comes down into another, and the host reads that some steps
- * later, so that neither waits for the other. On the CPU every step is done when it is queued.
+ * Steps that a device does on its own. What varies from step to step is uploaded from a ring of
+ * pinned memory, and what a step reports is downloaded into another. The host reads the reports
+ * some steps later, so neither waits for the other. On the CPU every step is done when it is
+ * queued.
  */
 #include "host/train/metrics.h"
 #include "host/train/recording.h"

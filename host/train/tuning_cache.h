@@ -1,8 +1,8 @@
 #ifndef SPX_TUNING_CACHE_H
 #define SPX_TUNING_CACHE_H
 /*
- * Measured choices of algorithms, kept for the next program of the same user on this machine, so
- * that two runs of the same options add in the same order and give the same numbers, and nothing is
+ * Measured choices of algorithms, kept for the next program of the same user on this machine. Two
+ * runs of the same options then add in the same order and give the same numbers, and nothing is
  * measured twice.
  *
  * The file is $XDG_CACHE_HOME/sphynx/tuning-VERSION-COMMIT-ISA.txt (else under ~/.cache), in the

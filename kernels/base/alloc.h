@@ -23,9 +23,9 @@ SPX_MUST_CHECK spx_status spx_calloc(void **out, size_t n, size_t size);
 void spx_free(void *p);
 
 /**
- * To be asked before a library is called that does not survive an allocation that fails under a
- * limit of the address space (ulimit -v), as libhdf5 and oneDNN do not: maps bytes and 16 MiB for
- * what the call needs beside them, and lets go of them.
+ * Whether an allocation of that size can succeed: maps bytes, and 16 MiB for what the call needs
+ * beside them, and unmaps both. Ask before calling a library that does not survive a failed
+ * allocation under a limit of the address space (ulimit -v): libhdf5 and oneDNN do not.
  * @param who  for the message
  * @return SPX_OK, SPX_ENOMEM
  */

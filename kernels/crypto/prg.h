@@ -5,8 +5,8 @@
  *
  * A SEED is 32 uniform bytes: a key of AES-128 and the block at which counting begins, both secret
  * and the stream's own. A block of output can then be tried against a guessed key only by a call of
- * AES for this one stream, so whoever waits for the first of T streams to give way gains nothing by
- * T: with counters that all begin at 0, one guess would be held against all of them, at 2^128 / T.
+ * AES for this one stream. So whoever attacks T streams, to break any one, gains nothing by T. With
+ * counters that all begin at 0, one guess would be held against all of them, at 2^128 / T.
  *
  * Seeds are drawn from a generator or derived from a seed, never made of anything else: what is
  * shipped holds no constant of this type, and no option, file or variable gives one. (A party reads

@@ -46,10 +46,11 @@ typedef struct spx_i128 {
  * Floods: the sum of three integers uniform in [0, 2^width), less 3 * 2^(width-1): a smooth bell
  * within +-1.5 * 2^width of standard deviation 2^width / 2. Its Fisher information for location is
  * I = 2 sqrt(3) ln(2 + sqrt(3)) / 4^width < 4.563 / 4^width (of the continuous law, from which the
- * integers' differs by parts in 2^width), so n samples shifted by v_1..v_n are within
- * sqrt(I sum v_i^2) / 2 of n unshifted ones in statistical distance: the squared Hellinger distance
- * of one is at most v^2 I / 8, these add up over n, and TV <= sqrt(2) H. A uniform flood would cost
- * the sum of |v_i| instead of the root of the sum of squares: 12 bits more at n = 2^24.
+ * integers' differs by parts in 2^width). So n samples shifted by v_1..v_n are within
+ * sqrt(I sum v_i^2) / 2 of n unshifted ones in statistical distance. The reason: the squared
+ * Hellinger distance of one is at most v^2 I / 8, these add up over n, and TV <= sqrt(2) H. A
+ * uniform flood would cost the sum of |v_i| instead of the root of the sum of squares: 12 bits more
+ * at n = 2^24.
  * @param width  1..120
  * @param words  [n * SPX_FLOOD_WORDS], secret
  */

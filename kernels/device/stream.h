@@ -38,10 +38,10 @@ typedef struct spx_device_info {
 SPX_MUST_CHECK spx_status spx_device_describe(spx_device d, int index, spx_device_info *out);
 
 /**
- * An ordered queue of work on one device. On the CPU work is done when the call returns; on CUDA it
- * is queued, and a failure of it comes back from a later call on the stream at the latest from
- * spx_stream_sync, with the name set by spx_stream_label. Where one ends all work of the device,
- * what fails after it gives the first one's name again.
+ * An ordered queue of work on one device. On the CPU work is done when the call returns. On CUDA it
+ * is queued; a later call on the stream returns its failure, at the latest spx_stream_sync, with
+ * the name set by spx_stream_label. Where one ends all work of the device, what fails after it
+ * gives the first one's name again.
  */
 typedef struct spx_stream spx_stream;
 

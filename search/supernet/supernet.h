@@ -2,7 +2,7 @@
 #define SPX_SUPERNET_H
 /*
  * The supernet ready to run: one layout of weights, alphas and running statistics, and one program
- * per kind of pass over one workspace, so that a pass computes only what it is asked for and the
+ * per kind of pass, all over one workspace. So a pass computes only what it is asked for, and the
  * memory of the largest pass is the memory of all.
  */
 #include "host/graph/program.h"

@@ -6,13 +6,13 @@
  *
  * Frame: type u32, zero u32, payload bytes u64, due time u64 (nanoseconds of the monotonic clock; 0
  * without link emulation), little-endian, then the payload. Type 0 ends the conversation and
- * carries a line of text for the other party's user; SPX_CHANNEL_ALIVE says that the sender still
- * computes, or that the receiver waits in a queue, and carries no or such a line.
+ * carries a line of text for the other party's user. SPX_CHANNEL_ALIVE says that the sender still
+ * computes, or that the receiver waits in a queue; it may carry such a line, too.
  *
- * A peer that vanishes, stays silent for longer than the timeout, sends less than 1 KB a second,
- * only says that it is alive for longer than the deadline, or sends another type or length than
- * expected gives a status and one line of text, never a hang. One thread at a time, but for
- * spx_channel_cut and spx_channel_silence.
+ * No peer can make a call hang: it ends with a status and one line of text. That covers a peer that
+ * vanishes, is silent for longer than the timeout, or sends less than 1 KB a second. It covers one
+ * that only says that it is alive for longer than the deadline, or sends another type or length
+ * than expected. One thread at a time, but for spx_channel_cut and spx_channel_silence.
  */
 #include "kernels/base/status.h"
 

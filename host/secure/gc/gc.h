@@ -18,20 +18,20 @@
  *                V = (1 - 2 rho) X + v; p's row lets it add V or not, as p' says, and takes v and
  *                S p back; pos's row adds S pos; one element makes all masks into r.
  * Each row hides behind the hash of a label that the evaluator does not have, the last element
- * behind r: its view is uniform whatever c and x are, given the shares it ends up with.
- * The widths a > l-1-f cannot be reached; a is then taken as l-1-f.
+ * behind r. Its view is uniform whatever c and x are, given the shares it ends up with. The widths
+ * a > l-1-f cannot be reached; a is then taken as l-1-f.
  *
  * Stored at the evaluator, bytes a ReLU: 16 + 32 (l - 2) + 32 t + 16 a + 24 (l = 36, 48, 53, 58
  * with t = a = 8: 1512, 1896, 2056, 2216). Inputs: l labels.
  *
- * Hash: H(x) = AES_K(sigma(x)) ^ sigma(x), sigma(hi, lo) = (hi ^ lo, hi), K = start ^ tweak:
- * eprint 2019/1168. start is uniform, public, one a delta. One key serves one half gate of one
- * group of 64 ReLUs, so mu = 64 of the hashes that the evaluator cannot make have one tweak. With
- * AES an ideal cipher, one that makes p AES calls tells q such hashes from random with at most
- * (2 mu p + (mu - 1) q) / 2^127: a call, forward or backward, meets one of the mu under its key, or
- * two of a key would have to collide. That is 128 bits less 1 (delta's fixed bit), 1 and
- * log2(64) = 6: 120 bits, and the second term is below 2^-40 for 2^70 ReLUs. A key for each ReLU
- * would give 126.
+ * Hash: H(x) = AES_K(sigma(x)) ^ sigma(x), sigma(hi, lo) = (hi ^ lo, hi), K = start ^ tweak: eprint
+ * 2019/1168. start is uniform, public, one a delta. One key serves one half gate of one group of 64
+ * ReLUs, so mu = 64 of the hashes that the evaluator cannot make have one tweak. With AES an ideal
+ * cipher, one that makes p AES calls tells q such hashes from random with at most
+ * (2 mu p + (mu - 1) q) / 2^127. The reason: a call, forward or backward, meets one of the mu under
+ * its key, or two of a key would have to collide. That is 128 bits less 1 (delta's fixed bit), 1
+ * and log2(64) = 6: 120 bits, and the second term is below 2^-40 for 2^70 ReLUs. A key for each
+ * ReLU would give 126.
  * Tweak, 128 bits, never twice under one delta:
  *     w[1] = domain, the caller's: unique for every (restart epoch, file, query, layer)
  *     w[0] = group << 16 | number of the key within a ReLU (2 a gate, 1 a projection; below 2^16)

@@ -34,11 +34,11 @@
  *                returned under one key, the statistical distance is below 2^-40
  *   decrypts if  (1.5 * 2^b + 21.5 T 2^(weight_bits-1) + 42 n + 1) 2^k / q
  *                    + R(n) + 2^(d-1) + 1  <  2^(k-l-1)
- * where responses are switched to the modulus 2^k, the second component's low d bits are dropped,
- * and R(n) = sqrt(n/6 * 81 ln 2) bounds the rounding of the first component times the secret except
- * with probability 2^-80 (a sum of uniform variables is sub-Gaussian: 2 exp(-6 R^2 / n)). Plans
- * take the least k, then the greatest d, and are refused where none below l + 16 does. All other
- * terms are worst-case, so no input can make it fail.
+ * where responses are switched to the modulus 2^k and the second component's low d bits are
+ * dropped. R(n) = sqrt(n/6 * 81 ln 2) bounds the rounding of the first component times the secret,
+ * except with probability 2^-80 (a sum of uniform variables is sub-Gaussian: 2 exp(-6 R^2 / n)).
+ * Plans take the least k, then the greatest d, and are refused where none below l + 16 does. All
+ * other terms are worst-case, so no input can make it fail.
  *
  * Everything that decides a length (geometry, l, weight_bits) is public; weights, shares, masks and
  * keys are secret: no branch, index or division depends on them.

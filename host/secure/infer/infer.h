@@ -6,10 +6,10 @@
  * host/secure/README.md for every message and why it leaks nothing.
  *
  * OFFLINE, before the image is known, the parties make single-use MATERIAL; ONLINE they spend one
- * unit of it on one image. Material is numbered by the server, bound to the model's hash and both
- * identities, lies in both parties' vaults, and is spent at most once: each party records it as
- * spent, durably, before the first byte that depends on the secret leaves it, and both exchange
- * what they think is spent whenever they meet.
+ * unit of it on one image. The server numbers material. It is bound to the model's hash and both
+ * identities, lies in both parties' vaults, and is spent at most once. Each party records it as
+ * spent, durably, before the first byte that depends on the secret leaves it. Whenever the parties
+ * meet, they exchange what they think is spent.
  */
 #include "host/model/deploy.h"
 #include "host/secure/channel/channel.h"
@@ -135,7 +135,7 @@ SPX_MUST_CHECK spx_status spx_pi_hear(spx_pi_server *s, spx_channel *c, spx_pi_s
 /**
  * Serves a client that said HELLO, until it leaves; waits for a place first. While others wait for
  * a place or for memory, a connection that is silent for a second or begins no message for ten may
- * lose its own; the older of two connections of one client does. Any number of threads, a channel
+ * lose its own. The older of two connections of one client does. Any number of threads, a channel
  * each. On failure the client has been told as far as it listens, and what was begun is cleaned up.
  * @param out  as spx_pi_hear left it
  */

@@ -31,8 +31,8 @@ typedef struct spx_conv2d_cuda_want {
 
 /**
  * Makes a plan. Without `choice` the library's candidates and the own kernels are measured on the
- * spot (not while the stream is recording: SPX_EINVAL) on scratch of its own, and the fastest is
- * taken; deterministic streams take only candidates that are. A plan made from a choice or
+ * spot, on scratch of its own, and the fastest is taken. While the stream is recording that is
+ * SPX_EINVAL. Deterministic streams take only candidates that are. A plan made from a choice or
  * unmeasured is not run: run it once before recording, which loads its code.
  * @param choice  text from spx_conv2d_plan_choice of the same want, library and device; NULL or
  *                one that no longer fits: measured
