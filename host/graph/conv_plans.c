@@ -175,3 +175,20 @@ spx_status spx_tuning_share_plan(spx_tuning *t, spx_stream *s, const spx_conv2d_
     *out = p;
     return SPX_OK;
 }
+
+spx_status spx_shared_plans_release(spx_stream *s, struct spx_shared_plan *const *plan, int n)
+{
+    const spx_status st = spx_stream_sync(s);
+    for (int i = 0; i < n; i++) {
+        spx_shared_plan_release(plan[i]);
+    }
+    return st;
+}
+
+spx_status spx_tuning_plan_node(spx_tuning *t, spx_exec *e, int i, const spx_conv2d_cuda_want *want)
+{
+    SPX_RETURN_IF(spx_tuning_share_plan(t, e->stream, want, &e->plan[i]));
+    e->need[i] = spx_conv2d_plan_workspace(e->plan[i]->plan);
+    e->cost[i] = spx_conv2d_plan_seconds(e->plan[i]->plan);
+    return SPX_OK;
+}

@@ -1,6 +1,7 @@
 #ifndef SPX_CONV_PLANS_H
 #define SPX_CONV_PLANS_H
 /* Private to host/graph: plans of convolutions on CUDA, one for all nodes and programs alike. */
+#include "host/graph/exec_private.h"
 #include "host/graph/tuning.h"
 #include "kernels/nn/conv2d/conv2d_cuda.h"
 
@@ -18,5 +19,11 @@ SPX_MUST_CHECK spx_status spx_tuning_share_plan(spx_tuning *t, spx_stream *s,
                                                 spx_shared_plan **out);
 const spx_conv2d_plan *spx_shared_plan_get(const spx_shared_plan *p);
 void spx_shared_plan_release(spx_shared_plan *p); /* NULL is a no-op */
+/** Gives node i of e such a plan, with its need and cost. */
+SPX_MUST_CHECK spx_status spx_tuning_plan_node(spx_tuning *t, spx_exec *e, int i,
+                                               const spx_conv2d_cuda_want *want);
+/** Waits for the stream, then releases plan[0..n-1]. @return what waiting does */
+SPX_MUST_CHECK spx_status spx_shared_plans_release(spx_stream *s, spx_shared_plan *const *plan,
+                                                   int n);
 
 #endif

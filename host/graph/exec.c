@@ -1,17 +1,34 @@
-/* What every device's backend shares: where tensors lie, what nodes cost. */
+/*
+ * What every op's run shares: where operands lie, what nodes cost, what is made before a run. On
+ * CUDA activations are NHWC of the stream's type, weights have their channels innermost
+ * (kernels/nn/nhwc.h). Under BF16 the products read a converted copy of the weights and of the
+ * images, made before the first node of every run in an area of the workspace: weights first.
+ */
 #include "host/graph/exec_private.h"
 
-#include "host/graph/op_private.h"
+#include "host/graph/conv_plans_private.h"
+#include "host/graph/tuning.h"
+#include "kernels/nn/copy/copy_cuda.h"
 
-const spx_backend *spx_backend_of(spx_device device)
+#include <stdlib.h>
+
+#define CUDA_ALIGN 256
+#define BF16_BYTES 2
+
+const spx_device_traits *spx_device_traits_of(spx_device device)
 {
-    static const spx_backend *const backends[SPX_DEVICE_COUNT] = {
-        [SPX_DEVICE_CPU] = &spx_backend_cpu,
+    static const spx_device_traits cpu = {.align = SPX_ALIGN, .fuse_conv_inputs = true};
 #ifdef SPX_HAVE_CUDA
-        [SPX_DEVICE_CUDA] = &spx_backend_cuda,
+    static const spx_device_traits cuda = {.align = CUDA_ALIGN,
+                                           .slack = 16}; /* about two nodes for each lane */
+#endif
+    static const spx_device_traits *const all[SPX_DEVICE_COUNT] = {
+        [SPX_DEVICE_CPU] = &cpu,
+#ifdef SPX_HAVE_CUDA
+        [SPX_DEVICE_CUDA] = &cuda,
 #endif
     };
-    return (unsigned)device < (unsigned)SPX_DEVICE_COUNT ? backends[device] : NULL;
+    return (unsigned)device < (unsigned)SPX_DEVICE_COUNT ? all[device] : NULL;
 }
 
 /* Inputs and weights are read only by the graph's construction. */
@@ -62,20 +79,6 @@ void *spx_exec_data(const spx_exec *e, spx_tid t)
     return root + (size_t)(x->first * channel) * spx_type_bytes(spx_exec_type(e, t));
 }
 
-spx_norm_grad spx_exec_norm_grad(const spx_exec *e, const spx_node *nd, int j)
-{
-    const spx_tid *out = nd->out + (ptrdiff_t)j * SPX_REDUCE_FIELDS;
-    const bool *accumulate = nd->accumulate + (ptrdiff_t)j * SPX_REDUCE_FIELDS;
-    float *dcoef = spx_exec_data(e, out[SPX_REDUCE_DCOEF]);
-    return (spx_norm_grad){.sum_dy = spx_exec_data(e, out[SPX_REDUCE_DY]),
-                           .sum_dy_xhat = spx_exec_data(e, out[SPX_REDUCE_DY_XHAT]),
-                           .dgamma = spx_exec_data(e, out[SPX_REDUCE_DGAMMA]),
-                           .dbeta = spx_exec_data(e, out[SPX_REDUCE_DBETA]),
-                           .accumulate_affine = accumulate[SPX_REDUCE_DGAMMA],
-                           .dcoef = dcoef != NULL ? dcoef + nd->coef_index[j] : NULL,
-                           .accumulate_coef = accumulate[SPX_REDUCE_DCOEF]};
-}
-
 void *spx_exec_scratch(const spx_exec *e)
 {
     return (char *)e->b->workspace + e->scratch[e->lane];
@@ -84,62 +87,6 @@ void *spx_exec_scratch(const spx_exec *e)
 size_t spx_exec_size(const spx_exec *e, spx_tid t)
 {
     return (size_t)spx_tensor_count(&e->g->tensor[t]) * spx_type_bytes(spx_exec_type(e, t));
-}
-
-spx_status spx_exec_conv_shape(const spx_graph *g, const spx_node *nd, spx_conv2d_shape *d,
-                               spx_conv2d_pass *pass)
-{
-    spx_tid x, w;
-    switch (nd->op) {
-    case SPX_OP_CONV2D:
-        *pass = SPX_CONV2D_FORWARD;
-        x = nd->in[0];
-        w = nd->in[1];
-        break;
-    case SPX_OP_CONV2D_BWD_DATA:
-        *pass = SPX_CONV2D_BACKWARD_DATA;
-        x = nd->out[0];
-        w = nd->in[1];
-        break;
-    default:
-        *pass = SPX_CONV2D_BACKWARD_WEIGHTS;
-        x = nd->in[0];
-        w = nd->out[0];
-        break;
-    }
-    const int64_t *xd = g->tensor[x].dim, *wd = g->tensor[w].dim;
-    *d = (spx_conv2d_shape){.n = xd[0],
-                            .c = xd[1],
-                            .h = xd[2],
-                            .w = xd[3],
-                            .k = wd[0],
-                            .r = wd[2],
-                            .s = wd[3],
-                            .stride = nd->attr.stride,
-                            .dilation = nd->attr.dilation,
-                            .pad_begin = nd->attr.pad_begin,
-                            .pad_end = nd->attr.pad_end};
-    return spx_conv2d_shape_init(d);
-}
-
-spx_norm_dims spx_exec_norm_dims(const spx_graph *g, spx_tid t)
-{
-    const int64_t *d = g->tensor[t].dim;
-    return (spx_norm_dims){.n = d[0], .c = d[1], .hw = d[2] * d[3]};
-}
-
-spx_status spx_exec_pool_shape(const spx_graph *g, const spx_node *nd, spx_tid x,
-                               spx_pool2d_shape *d)
-{
-    const int64_t *dim = g->tensor[x].dim;
-    *d = (spx_pool2d_shape){.n = dim[0],
-                            .c = dim[1],
-                            .h = dim[2],
-                            .w = dim[3],
-                            .size = nd->attr.size,
-                            .stride = nd->attr.stride,
-                            .pad = nd->attr.pad_begin};
-    return spx_pool2d_shape_init(d);
 }
 
 double spx_exec_flops(const spx_graph *g, const spx_node *nd)
@@ -166,4 +113,173 @@ spx_type spx_exec_type(const spx_exec *e, spx_tid t)
     const spx_tensor *x = &e->g->tensor[t];
     return x->role == SPX_ROLE_ACTIVATION && x->rank == 4 ? spx_activation_type(e->stream)
                                                           : SPX_TYPE_F32;
+}
+
+/* ---- operands ---- */
+
+static bool is_bf16(const spx_exec *e)
+{
+    return spx_activation_type(e->stream) == SPX_TYPE_BF16;
+}
+
+static bool has_copy(const spx_exec *e, spx_tid t)
+{
+    return is_bf16(e) && e->g->tensor[t].role == SPX_ROLE_INPUT && e->g->tensor[t].rank == 4;
+}
+
+static char *copy_area(const spx_exec *e)
+{
+    return (char *)e->b->workspace + e->copies;
+}
+
+spx_operand spx_exec_operand(const spx_exec *e, spx_tid t)
+{
+    if (t == SPX_NO_TENSOR) {
+        return (spx_operand){0};
+    }
+    const spx_tensor *root = &e->g->tensor[spx_root(e->g, t)];
+    const bool pixels = root->rank == 4 && spx_stream_device(e->stream) != SPX_DEVICE_CPU;
+    const int64_t stride = pixels ? root->dim[1] : spx_tensor_count(root) / root->dim[0];
+    if (has_copy(e, t)) {
+        return (spx_operand){copy_area(e) + e->copy[t], stride, SPX_TYPE_BF16};
+    }
+    return (spx_operand){spx_exec_data(e, t), stride, spx_exec_type(e, t)};
+}
+
+const void *spx_exec_filter(const spx_exec *e, spx_tid t)
+{
+    return is_bf16(e) ? copy_area(e) + BF16_BYTES * e->g->tensor[t].offset : spx_exec_data(e, t);
+}
+
+/* ---- before the first run ---- */
+
+/* Floats of the weights arena that tensors lie in. */
+static int64_t weight_floats(const spx_graph *g)
+{
+    int64_t end = 0;
+    for (int t = 0; t < g->n_tensors; t++) {
+        const int64_t e = g->tensor[t].offset + spx_tensor_count(&g->tensor[t]);
+        if (g->tensor[t].role == SPX_ROLE_WEIGHT && e > end) {
+            end = e;
+        }
+    }
+    return end;
+}
+
+/* Places the copies of weights and images. */
+static spx_status place_copies(spx_exec *e)
+{
+    size_t at;
+    if (!is_bf16(e)) {
+        return SPX_OK;
+    }
+    e->weights = weight_floats(e->g);
+    at = BF16_BYTES * (size_t)e->weights;
+    e->copy = malloc(sizeof *e->copy * ((size_t)e->g->n_tensors + 1));
+    if (e->copy == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "program of %d tensors", e->g->n_tensors);
+    }
+    for (int t = 0; t < e->g->n_tensors; t++) {
+        if (has_copy(e, t)) {
+            at = (at + CUDA_ALIGN - 1) / CUDA_ALIGN * CUDA_ALIGN;
+            e->copy[t] = (int64_t)at;
+            at += BF16_BYTES * (size_t)spx_tensor_count(&e->g->tensor[t]);
+        }
+    }
+    e->copy_bytes = (at + CUDA_ALIGN - 1) / CUDA_ALIGN * CUDA_ALIGN;
+    return SPX_OK;
+}
+
+/* Rough rates of a data-centre device: they only order nodes. */
+#define LAUNCH_SECONDS 3e-6
+#define BYTES_PER_SECOND 1.5e12
+#define FLOPS_PER_SECOND 3e13
+
+/* Seconds node nd is thought to take; the CPU has no lanes to order nodes for. */
+static double guess_cost(const spx_exec *e, const spx_node *nd)
+{
+    const double move = spx_exec_bytes(e, nd) / BYTES_PER_SECOND;
+    const double add = spx_exec_flops(e->g, nd) / FLOPS_PER_SECOND;
+    return spx_stream_device(e->stream) == SPX_DEVICE_CPU
+               ? 1.0
+               : LAUNCH_SECONDS + (move > add ? move : add);
+}
+
+spx_status spx_exec_choose(spx_exec *e, const spx_program_options *o)
+{
+    const size_t n = (size_t)e->g->n_nodes + 1;
+    const bool cpu = spx_stream_device(e->stream) == SPX_DEVICE_CPU;
+    struct spx_tuning *plans = cpu ? NULL : o->tuning;
+    spx_status st = SPX_OK;
+    e->need = calloc(n, sizeof *e->need);
+    e->cost = calloc(n, sizeof *e->cost);
+    e->algo = calloc(n, sizeof *e->algo);
+    e->plan = calloc(n, sizeof(struct spx_shared_plan *));
+    if (e->need == NULL || e->cost == NULL || e->algo == NULL || e->plan == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "program of %d nodes", e->g->n_nodes);
+    }
+    if (!cpu && plans == NULL) {
+        SPX_RETURN_IF(spx_tuning_create(&plans)); /* so that nodes share plans */
+    }
+    for (int i = 0; i < e->g->n_nodes && st == SPX_OK; i++) {
+        const spx_node *nd = &e->g->node[i];
+        const spx_op_record *r = spx_op_record_of(nd->op);
+        if (r->choose != NULL) {
+            st = r->choose(e, o, plans, i);
+        } else if (r->scratch != NULL) {
+            e->need[i] = r->scratch(e, nd);
+        }
+        if (e->cost[i] == 0) {
+            e->cost[i] = guess_cost(e, nd);
+        }
+    }
+    if (plans != o->tuning) {
+        spx_tuning_destroy(plans);
+    }
+    return st == SPX_OK ? place_copies(e) : st;
+}
+
+/* Plans own code that may still be running; where waiting fails, nothing does. */
+static spx_status release_plans(const spx_exec *e)
+{
+    SPX_ON_CUDA(e, spx_shared_plans_release(e->stream, e->plan, e->g->n_nodes));
+    return SPX_OK;
+}
+
+void spx_exec_clear(spx_exec *e)
+{
+    const spx_status released = e->plan != NULL ? release_plans(e) : SPX_OK;
+    (void)released;
+    free(e->offset);
+    free(e->input_slot);
+    free(e->need);
+    free(e->cost);
+    free(e->algo);
+    free(e->plan);
+    free(e->copy);
+}
+
+/* ---- before every run ---- */
+
+static spx_status to_bf16(const spx_exec *e, int64_t n, const void *from, void *to)
+{
+    SPX_ON_CUDA(e, spx_to_bf16_cuda(e->stream, n, from, to));
+    return SPX_FAIL(SPX_EUNSUPPORTED, "bf16 on this device");
+}
+
+spx_status spx_exec_begin(const spx_exec *e)
+{
+    if (!is_bf16(e)) {
+        return SPX_OK;
+    }
+    if (e->weights > 0) {
+        SPX_RETURN_IF(to_bf16(e, e->weights, e->b->weights, copy_area(e)));
+    }
+    for (int t = 0; t < e->g->n_tensors; t++) {
+        if (has_copy(e, t)) {
+            SPX_RETURN_IF(to_bf16(e, spx_tensor_count(&e->g->tensor[t]),
+                                  e->b->input[e->input_slot[t]], copy_area(e) + e->copy[t]));
+        }
+    }
+    return SPX_OK;
 }

@@ -7,6 +7,9 @@
 #include "host/graph/graph_private.h"
 
 struct spx_diff;
+struct spx_exec;
+struct spx_program_options;
+struct spx_tuning;
 
 /** One operand of an op. */
 typedef struct spx_slot {
@@ -36,6 +39,14 @@ typedef struct spx_op_record {
     void (*gradient)(struct spx_diff *d, int i, spx_tid dy);
     /** Multiply-adds of products, for the whole batch. */
     int64_t (*macs)(const spx_graph *g, const spx_node *nd);
+    /** Runs node i on the run's device. */
+    spx_status (*run)(const struct spx_exec *e, int i);
+    /** Bytes of scratch `run` needs, where nothing is chosen. */
+    size_t (*scratch)(const struct spx_exec *e, const spx_node *nd);
+    /** Decides how node i runs: sets its need, and its cost where known. Plans are shared by
+     * `plans` (NULL but on CUDA). */
+    spx_status (*choose)(struct spx_exec *e, const struct spx_program_options *o,
+                         struct spx_tuning *plans, int i);
 
     bool loss;          /* what is differentiated: its gradient is called for it, without a dy */
     bool ends_gradient; /* none goes through: it has no input, or its reader's covers it */

@@ -15,7 +15,7 @@
 struct spx_program {
     spx_graph *g;
     spx_layout layout;
-    const spx_backend *backend;
+    const spx_device_traits *device;
     spx_exec exec;
     size_t workspace;
     spx_tid *output, *grad;
@@ -43,22 +43,13 @@ void spx_program_destroy(spx_program *p)
     if (p == NULL) {
         return;
     }
-    if (p->backend != NULL && p->backend->drop != NULL) {
-        p->backend->drop(&p->exec);
-    }
+    spx_exec_clear(&p->exec); /* waits */
     destroy_events(p->mark, p->schedule.n);
     destroy_events(p->clock, p->g != NULL ? p->g->n_nodes + 1 : 0);
     spx_event_destroy(p->fork);
     spx_schedule_clear(&p->schedule);
     spx_graph_destroy(p->g);
     spx_layout_clear(&p->layout);
-    free(p->exec.offset);
-    free(p->exec.input_slot);
-    free(p->exec.need);
-    free(p->exec.cost);
-    free(p->exec.algo);
-    free(p->exec.plan);
-    free(p->exec.copy);
     free(p->output);
     free(p->grad);
     free(p);
@@ -129,8 +120,8 @@ static spx_status plan(spx_program *p, const spx_tid *keep, int n_keep)
     int64_t bytes = 0;
     size_t *size = malloc(sizeof *size * ((size_t)n + 1));
     spx_plan_options o = {.size = size,
-                          .align = p->backend->align,
-                          .slack = p->backend->slack,
+                          .align = p->device->align,
+                          .slack = p->device->slack,
                           .keep = keep,
                           .n_keep = n_keep};
     spx_status st;
@@ -175,7 +166,7 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
         SPX_TRY(st, spx_pass_merge_pools(p->g, keep, n), done);
         SPX_TRY(st, spx_pass_merge_convs(p->g), done);
         SPX_TRY(st, spx_pass_fuse_sums(p->g, keep, n), done);
-        if (p->backend->fuse_conv_inputs) {
+        if (p->device->fuse_conv_inputs) {
             SPX_TRY(st, spx_pass_fuse_conv_inputs(p->g, keep, n), done);
         }
     }
@@ -195,10 +186,9 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
                                   o->n_grad, p->grad),
                 done);
         if (o->recompute > 0.0f) {
-            SPX_TRY(
-                st,
-                spx_pass_recompute(p->g, n_forward, o->recompute, !p->backend->fuse_conv_inputs),
-                done);
+            SPX_TRY(st,
+                    spx_pass_recompute(p->g, n_forward, o->recompute, !p->device->fuse_conv_inputs),
+                    done);
         }
         for (int k = 0; k < o->n_grad; k++) {
             keep[n++] = p->grad[k];
@@ -211,24 +201,6 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
 done:
     free(keep);
     return st;
-}
-
-static spx_status choose(spx_program *p, const spx_program_options *o)
-{
-    const size_t n = (size_t)p->g->n_nodes + 1;
-    p->exec.need = calloc(n, sizeof *p->exec.need);
-    p->exec.cost = calloc(n, sizeof *p->exec.cost);
-    if (p->exec.need == NULL || p->exec.cost == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "program of %d nodes", p->g->n_nodes);
-    }
-    for (int i = 0; i < p->g->n_nodes; i++) {
-        const spx_node *nd = &p->g->node[i];
-        if (p->backend->run[nd->op] == NULL) {
-            return SPX_FAIL(SPX_EUNSUPPORTED, "%s: no %s on this device", nd->name,
-                            spx_op_name(nd->op));
-        }
-    }
-    return p->backend->choose(&p->exec, o);
 }
 
 static spx_status create_marks(spx_program *p)
@@ -257,10 +229,10 @@ static spx_status schedule(spx_program *p, const spx_program_options *o)
     return p->sequential ? spx_schedule_shuffle(&p->schedule, o->shuffle) : create_marks(p);
 }
 
-/* The workspace: activations, the backend's copies, then each lane's scratch. */
+/* The workspace: activations, the converted copies, then each lane's scratch. */
 static void place_scratch(spx_program *p)
 {
-    const size_t align = (size_t)p->backend->align;
+    const size_t align = (size_t)p->device->align;
     size_t most[SPX_LANES_MAX] = {0}, at = p->exec.copies + p->exec.copy_bytes;
     for (int i = 0; i < p->g->n_nodes; i++) {
         const int node = p->scheduled ? p->schedule.turn[i].node : i;
@@ -306,15 +278,15 @@ spx_status spx_program_create(spx_program **out, const spx_graph *g, spx_stream 
     p->n_grad = o->n_grad;
     p->exec.g = p->g;
     p->exec.stream = stream;
-    p->backend = spx_backend_of(spx_stream_device(stream));
-    if (p->backend == NULL) {
+    p->device = spx_device_traits_of(spx_stream_device(stream));
+    if (p->device == NULL) {
         st = SPX_FAIL(SPX_EUNSUPPORTED, "this build runs no networks on %s",
                       spx_device_name(spx_stream_device(stream)));
         goto fail;
     }
     SPX_TRY(st, transform(p, o), fail);
     SPX_TRY(st, number_inputs(p), fail);
-    SPX_TRY(st, choose(p, o), fail);
+    SPX_TRY(st, spx_exec_choose(&p->exec, o), fail);
     SPX_TRY(st, schedule(p, o), fail);
     place_scratch(p);
     SPX_TRY(st, check_memory(p, (double)p->workspace), fail);
@@ -349,7 +321,7 @@ static spx_status run_node(spx_program *p, int node)
 {
     const spx_node *nd = &p->g->node[node];
     spx_stream_label(p->exec.stream, nd->name);
-    return spx_fail_context(p->backend->run[nd->op](&p->exec, node), "%s (%s)", nd->name,
+    return spx_fail_context(spx_op_record_of(nd->op)->run(&p->exec, node), "%s (%s)", nd->name,
                             spx_op_name(nd->op));
 }
 
@@ -420,12 +392,10 @@ static spx_status run_timed(spx_program *p)
 
 spx_status spx_program_run(spx_program *p, const spx_binding *b)
 {
-    spx_status st = SPX_OK;
+    spx_status st;
     p->exec.b = b;
-    if (p->backend->begin != NULL) {
-        spx_stream_label(p->exec.stream, "inputs and weights");
-        st = p->backend->begin(&p->exec);
-    }
+    spx_stream_label(p->exec.stream, "inputs and weights");
+    st = spx_exec_begin(&p->exec);
     if (st == SPX_OK) {
         st = p->profiling                     ? run_timed(p)
              : p->scheduled && !p->sequential ? run_on_lanes(p)

@@ -1,5 +1,7 @@
 /* Mean and 1/deviation of a batch norm: of the batch in training, the running ones otherwise. */
-#include "host/graph/op_private.h"
+#include "host/graph/exec_private.h"
+#include "kernels/nn/norm_sum/norm_sum.h"
+#include "kernels/nn/norm_sum/norm_sum_cuda.h"
 
 #include <string.h>
 
@@ -52,6 +54,57 @@ static spx_status infer_running(const spx_graph *g, const spx_node *nd, spx_shap
     return SPX_OK;
 }
 
+#define MAX_RUNNING 64
+
+static spx_norm_dims dims_of(const spx_graph *g, spx_tid t)
+{
+    const int64_t *d = g->tensor[t].dim;
+    return (spx_norm_dims){.n = d[0], .c = d[1], .hw = d[2] * d[3]};
+}
+
+static spx_status run_stats(const spx_exec *e, int i)
+{
+    const spx_node *nd = &e->g->node[i];
+    const spx_norm_dims d = dims_of(e->g, nd->in[STATS_X]);
+    const int pairs = (nd->n_in - STATS_RUNNING) / SPX_RUNNING_INPUTS;
+    const int updated = e->b->update_state ? pairs : 0;
+    const spx_operand x = spx_exec_operand(e, nd->in[STATS_X]);
+    float *mean = spx_exec_data(e, nd->out[OUT_MEAN]),
+          *invstd = spx_exec_data(e, nd->out[OUT_INVSTD]);
+    float *running_mean[MAX_RUNNING], *running_var[MAX_RUNNING];
+    if (pairs > MAX_RUNNING) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "%d running statistics of one tensor", pairs);
+    }
+    for (int k = 0; k < pairs; k++) {
+        const spx_tid *pair = nd->in + STATS_RUNNING + (ptrdiff_t)k * SPX_RUNNING_INPUTS;
+        running_mean[k] = spx_exec_data(e, pair[SPX_RUNNING_MEAN]);
+        running_var[k] = spx_exec_data(e, pair[SPX_RUNNING_VAR]);
+    }
+    SPX_ON_CUDA(e, spx_bn_stats_cuda(e->stream, &d, spx_operand_nhwc(x), mean, invstd, updated,
+                                     running_mean, running_var, spx_exec_scratch(e)));
+    return spx_bn_stats(e->stream, &d, x.data, x.stride, mean, invstd, updated, running_mean,
+                        running_var);
+}
+
+static size_t scratch_stats(const spx_exec *e, const spx_node *nd)
+{
+    const spx_norm_dims d = dims_of(e->g, nd->in[STATS_X]);
+    SPX_ON_CUDA(e, spx_bn_stats_cuda_workspace(&d));
+    return 0;
+}
+
+static spx_status run_running(const spx_exec *e, int i)
+{
+    const spx_node *nd = &e->g->node[i];
+    const int64_t c = e->g->tensor[nd->in[SPX_RUNNING_MEAN]].dim[0];
+    const float *running_mean = spx_exec_data(e, nd->in[SPX_RUNNING_MEAN]),
+                *running_var = spx_exec_data(e, nd->in[SPX_RUNNING_VAR]);
+    float *mean = spx_exec_data(e, nd->out[OUT_MEAN]),
+          *invstd = spx_exec_data(e, nd->out[OUT_INVSTD]);
+    SPX_ON_CUDA(e, spx_bn_running_cuda(e->stream, c, running_mean, running_var, mean, invstd));
+    return spx_bn_running(e->stream, c, running_mean, running_var, mean, invstd);
+}
+
 /* Its gradient is part of that of the norm sum that reads it. */
 const spx_op_record spx_op_bn_stats = {
     .name = "bn_stats",
@@ -60,6 +113,8 @@ const spx_op_record spx_op_bn_stats = {
     .out = {{"mean", 1}, {"invstd", 1}},
     .infer = infer_stats,
     .ends_gradient = true,
+    .run = run_stats,
+    .scratch = scratch_stats,
 };
 
 const spx_op_record spx_op_bn_running = {
@@ -67,4 +122,5 @@ const spx_op_record spx_op_bn_running = {
     .in = {{"running_mean", 1}, {"running_var", 1}},
     .out = {{"mean", 1}, {"invstd", 1}},
     .infer = infer_running,
+    .run = run_running,
 };

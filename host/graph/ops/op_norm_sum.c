@@ -1,7 +1,9 @@
 /* The one op that normalises, adds and weighs (kernels/nn/norm_sum), and its gradient in two parts:
  * a reduction over all terms, and one pass a term, put off until the term's producer is reached. */
 #include "host/graph/autodiff_private.h"
+#include "host/graph/exec_private.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
+#include "kernels/nn/norm_sum/norm_sum_cuda.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +169,119 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
     spx_norm_sum_diff_terms(d, i, k, in, coef, nd->attr.relu, nd->out[0], dy);
 }
 
+/* ---- running ---- */
+
+static spx_norm_dims dims_of(const spx_graph *g, spx_tid t)
+{
+    const int64_t *d = g->tensor[t].dim;
+    return (spx_norm_dims){.n = d[0], .c = d[1], .hw = d[2] * d[3]};
+}
+
+/* The terms as either device's kernels take them. */
+typedef struct terms {
+    spx_norm_term cpu[SPX_NORM_SUM_MAX];
+    spx_norm_term_cuda cuda[SPX_NORM_SUM_MAX];
+} terms;
+
+static void unpack(terms *to, const spx_exec *e, const spx_node *nd, int first, int k)
+{
+    for (int j = 0; j < k; j++) {
+        const spx_tid *in = nd->in + first + (ptrdiff_t)j * SPX_TERM_FIELDS;
+        const spx_operand x = spx_exec_operand(e, in[SPX_TERM_X]);
+        const float *coef = spx_exec_data(e, in[SPX_TERM_COEF]);
+        spx_norm_term *t = &to->cpu[j];
+        *t = (spx_norm_term){.x = x.data,
+                             .stride_n = x.stride,
+                             .mean = spx_exec_data(e, in[SPX_TERM_MEAN]),
+                             .invstd = spx_exec_data(e, in[SPX_TERM_INVSTD]),
+                             .gamma = spx_exec_data(e, in[SPX_TERM_GAMMA]),
+                             .beta = spx_exec_data(e, in[SPX_TERM_BETA]),
+                             .coef = coef != NULL ? coef + nd->coef_index[j] : NULL,
+                             .mask = spx_exec_data(e, in[SPX_TERM_MASK])};
+        to->cuda[j] = (spx_norm_term_cuda){.x = spx_operand_nhwc(x),
+                                           .mean = t->mean,
+                                           .invstd = t->invstd,
+                                           .gamma = t->gamma,
+                                           .beta = t->beta,
+                                           .coef = t->coef,
+                                           .mask = t->mask};
+    }
+}
+
+static spx_status run(const spx_exec *e, int i)
+{
+    const spx_node *nd = &e->g->node[i];
+    const spx_norm_dims d = dims_of(e->g, nd->out[0]);
+    const spx_operand y = spx_exec_operand(e, nd->out[0]);
+    const int k = spx_node_terms(nd, 0);
+    const bool relu = nd->attr.relu;
+    terms t;
+    unpack(&t, e, nd, 0, k);
+    SPX_ON_CUDA(e, spx_norm_sum_forward_cuda(e->stream, &d, k, t.cuda, relu, spx_operand_nhwc(y)));
+    return spx_norm_sum_forward(e->stream, &d, k, t.cpu, relu, y.data, y.stride);
+}
+
+/* Where the reductions of term j go. */
+static spx_norm_grad grad_of(const spx_exec *e, const spx_node *nd, int j)
+{
+    const spx_tid *out = nd->out + (ptrdiff_t)j * SPX_REDUCE_FIELDS;
+    const bool *accumulate = nd->accumulate + (ptrdiff_t)j * SPX_REDUCE_FIELDS;
+    float *dcoef = spx_exec_data(e, out[SPX_REDUCE_DCOEF]);
+    return (spx_norm_grad){.sum_dy = spx_exec_data(e, out[SPX_REDUCE_DY]),
+                           .sum_dy_xhat = spx_exec_data(e, out[SPX_REDUCE_DY_XHAT]),
+                           .dgamma = spx_exec_data(e, out[SPX_REDUCE_DGAMMA]),
+                           .dbeta = spx_exec_data(e, out[SPX_REDUCE_DBETA]),
+                           .accumulate_affine = accumulate[SPX_REDUCE_DGAMMA],
+                           .dcoef = dcoef != NULL ? dcoef + nd->coef_index[j] : NULL,
+                           .accumulate_coef = accumulate[SPX_REDUCE_DCOEF]};
+}
+
+static spx_status run_reduce(const spx_exec *e, int i)
+{
+    const spx_node *nd = &e->g->node[i];
+    const spx_norm_dims d = dims_of(e->g, nd->in[GRAD_DY]);
+    const spx_operand dy = spx_exec_operand(e, nd->in[GRAD_DY]),
+                      y = spx_exec_operand(e, nd->in[GRAD_Y]);
+    const int k = spx_node_terms(nd, GRAD_TERM);
+    const bool relu = nd->attr.relu;
+    spx_norm_grad grad[SPX_NORM_SUM_MAX];
+    terms t;
+    unpack(&t, e, nd, GRAD_TERM, k);
+    for (int j = 0; j < k; j++) {
+        grad[j] = grad_of(e, nd, j);
+    }
+    SPX_ON_CUDA(e, spx_norm_sum_backward_reduce_cuda(e->stream, &d, k, t.cuda, relu,
+                                                     spx_operand_nhwc(y), spx_operand_nhwc(dy),
+                                                     grad, spx_exec_scratch(e)));
+    return spx_norm_sum_backward_reduce(e->stream, &d, k, t.cpu, relu, y.data, y.stride, dy.data,
+                                        dy.stride, grad);
+}
+
+static size_t scratch_reduce(const spx_exec *e, const spx_node *nd)
+{
+    const spx_norm_dims d = dims_of(e->g, nd->in[GRAD_DY]);
+    SPX_ON_CUDA(e, spx_norm_sum_reduce_cuda_workspace(&d, spx_node_terms(nd, GRAD_TERM)));
+    return 0;
+}
+
+static spx_status run_apply(const spx_exec *e, int i)
+{
+    const spx_node *nd = &e->g->node[i];
+    const spx_norm_dims d = dims_of(e->g, nd->in[GRAD_DY]);
+    const spx_operand dy = spx_exec_operand(e, nd->in[GRAD_DY]),
+                      y = spx_exec_operand(e, nd->in[GRAD_Y]), dx = spx_exec_operand(e, nd->out[0]);
+    const float *sum_dy = spx_exec_data(e, nd->in[APPLY_SUM_DY]),
+                *sum_dy_xhat = spx_exec_data(e, nd->in[APPLY_SUM_DY_XHAT]);
+    const bool relu = nd->attr.relu, add = nd->accumulate[0];
+    terms t;
+    unpack(&t, e, nd, GRAD_TERM, 1);
+    SPX_ON_CUDA(e, spx_norm_sum_backward_apply_cuda(e->stream, &d, t.cuda, sum_dy, sum_dy_xhat,
+                                                    relu, spx_operand_nhwc(y), spx_operand_nhwc(dy),
+                                                    add, spx_operand_nhwc(dx)));
+    return spx_norm_sum_backward_apply(e->stream, &d, t.cpu, sum_dy, sum_dy_xhat, relu, y.data,
+                                       y.stride, dy.data, dy.stride, add, dx.data, dx.stride);
+}
+
 #define TERM_SLOTS                                                                                 \
     {"x", 4}, {"mean", 1, .optional = true}, {"invstd", 1, .optional = true},                      \
         {"gamma", 1, .optional = true}, {"beta", 1, .optional = true},                             \
@@ -182,6 +297,7 @@ const spx_op_record spx_op_norm_sum = {
     .out = {{"y", 4}},
     .infer = infer,
     .gradient = gradient,
+    .run = run,
 };
 
 const spx_op_record spx_op_norm_sum_reduce = {
@@ -194,6 +310,8 @@ const spx_op_record spx_op_norm_sum_reduce = {
             {"dbeta", 1, .optional = true},
             {"dcoef", 0, .optional = true, .element = true}},
     .repeat_out = SPX_REDUCE_FIELDS,
+    .run = run_reduce,
+    .scratch = scratch_reduce,
 };
 
 const spx_op_record spx_op_norm_sum_apply = {
@@ -204,4 +322,5 @@ const spx_op_record spx_op_norm_sum_apply = {
            {"sum_dy", 1, .optional = true},
            {"sum_dy_xhat", 1, .optional = true}},
     .out = {{"dx", 4}},
+    .run = run_apply,
 };

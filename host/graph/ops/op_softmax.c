@@ -1,5 +1,8 @@
 /* Softmax of rows: architecture parameters to weights of candidates. */
 #include "host/graph/autodiff_private.h"
+#include "host/graph/exec_private.h"
+#include "kernels/nn/softmax/softmax.h"
+#include "kernels/nn/softmax/softmax_cuda.h"
 
 enum { BWD_Y, BWD_DY, BWD_INPUTS };
 
@@ -21,16 +24,39 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
                              nd->in[0]);
 }
 
+static spx_status run(const spx_exec *e, int i)
+{
+    const spx_node *nd = &e->g->node[i];
+    const int64_t *d = e->g->tensor[nd->out[0]].dim;
+    const float *x = spx_exec_data(e, nd->in[0]);
+    float *y = spx_exec_data(e, nd->out[0]);
+    SPX_ON_CUDA(e, spx_softmax_forward_cuda(e->stream, d[0], d[1], x, y));
+    return spx_softmax_forward(e->stream, d[0], d[1], x, y);
+}
+
+static spx_status run_bwd(const spx_exec *e, int i)
+{
+    const spx_node *nd = &e->g->node[i];
+    const int64_t *d = e->g->tensor[nd->out[0]].dim;
+    const bool add = nd->accumulate[0];
+    const float *y = spx_exec_data(e, nd->in[BWD_Y]), *dy = spx_exec_data(e, nd->in[BWD_DY]);
+    float *dx = spx_exec_data(e, nd->out[0]);
+    SPX_ON_CUDA(e, spx_softmax_backward_cuda(e->stream, d[0], d[1], y, dy, add, dx));
+    return spx_softmax_backward(e->stream, d[0], d[1], y, dy, add, dx);
+}
+
 const spx_op_record spx_op_softmax = {
     .name = "softmax",
     .in = {{"x", 2}},
     .out = {{"y", 2}},
     .infer = infer,
     .gradient = gradient,
+    .run = run,
 };
 
 const spx_op_record spx_op_softmax_bwd = {
     .name = "softmax_backward",
     .in = {{"y", 2}, {"dy", 2}},
     .out = {{"dx", 2}},
+    .run = run_bwd,
 };
