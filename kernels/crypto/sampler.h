@@ -10,7 +10,9 @@
 
 /** Centred binomial: difference of two sums of this many bits. */
 #define SPX_CBD_ETA 21
-/** Its variance, eta / 2: sigma 3.24, the tables' 3.2 from above. No sample exceeds eta. */
+/** Its variance, eta / 2: sigma 3.24, the tables' 3.2 from above. No sample exceeds eta.
+ * check-figure: SPX_CBD_VARIANCE == SPX_CBD_ETA / 2
+ * check-figure: round(sqrt(SPX_CBD_VARIANCE), 2) == 3.24 */
 #define SPX_CBD_VARIANCE 10.5
 
 /**
@@ -51,6 +53,8 @@ typedef struct spx_i128 {
  * Hellinger distance of one is at most v^2 I / 8, these add up over n, and TV <= sqrt(2) H. A
  * uniform flood would cost the sum of |v_i| instead of the root of the sum of squares: 12 bits more
  * at n = 2^24.
+ * check-figure: 2 * sqrt(3) * log(2 + sqrt(3)) < 4.563
+ * check-figure: log2(2^24 / sqrt(2^24)) == 12
  * @param width  1..120
  * @param words  [n * SPX_FLOOD_WORDS], secret
  */

@@ -23,6 +23,10 @@
  *
  * Stored at the evaluator, bytes a ReLU: 16 + 32 (l - 2) + 32 t + 16 a + 24 (l = 36, 48, 53, 58
  * with t = a = 8: 1512, 1896, 2056, 2216). Inputs: l labels.
+ * check-figure: 16 + 32 * (36 - 2) + 32 * 8 + 16 * 8 + 24 == 1512
+ * check-figure: 16 + 32 * (48 - 2) + 32 * 8 + 16 * 8 + 24 == 1896
+ * check-figure: 16 + 32 * (53 - 2) + 32 * 8 + 16 * 8 + 24 == 2056
+ * check-figure: 16 + 32 * (58 - 2) + 32 * 8 + 16 * 8 + 24 == 2216
  *
  * Hash: H(x) = AES_K(sigma(x)) ^ sigma(x), sigma(hi, lo) = (hi ^ lo, hi), K = start ^ tweak: eprint
  * 2019/1168. start is uniform, public, one a delta. One key serves one half gate of one group of 64
@@ -48,6 +52,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* check-figure: 128 - 1 - 1 - log2(SPX_GC_GROUP) == 120 */
 #define SPX_GC_GROUP 64
 
 /** 2 <= l <= 64 bits of the accumulator, 0 <= f <= l - 2 bits dropped, 1 <= a <= 32 bits kept. */

@@ -57,6 +57,9 @@
  * coefficients a query that is 2^-34.7 after 10^6 queries and 2^-30 after 7 * 10^8. Seven bits more
  * of flood would keep 2^-40 up to N = 2^40; they are not spent: parameter set 0 would lose as many
  * bits of l, and the next costs twice the bytes and time.
+ * check-figure: round(log2(2^-40 * sqrt(1e6 * 1e5 / 2^SPX_HE_KEY_LIFE)), 1) == -34.7
+ * check-figure: round(log2(2^-40 * sqrt(7e8 * 1e5 / 2^SPX_HE_KEY_LIFE))) == -30
+ * check-figure: 2^-47 * sqrt(2^40 / 2^SPX_HE_KEY_LIFE) == 2^-40
  */
 #define SPX_HE_KEY_LIFE 26
 

@@ -8,9 +8,12 @@
 
 #include <math.h>
 
+/* check-figure: FLOOD_FACTOR - 0.001 < sqrt(4.563) / 2 < FLOOD_FACTOR
+ * check-figure: ROUNDING_EXPONENT - 0.00001 < 81 * log(2) < ROUNDING_EXPONENT
+ * check-figure: 2 * exp(-ROUNDING_EXPONENT) < 2^-80 */
 #define FLOOD_FACTOR 1.069         /* sqrt(4.563) / 2, rounded up */
 #define HIDDEN_BITS 40             /* statistical security */
-#define ROUNDING_EXPONENT 56.14492 /* 81 ln 2, rounded up: P <= 2^-80, sub-Gaussian */
+#define ROUNDING_EXPONENT 56.14493 /* 81 ln 2, rounded up: P <= 2^-80, sub-Gaussian */
 #define MOST_EXTRA_BITS 16         /* k <= l + this */
 
 bool he_noise(const he_set *s, int l, int weight_bits, double terms, spx_he_facts *f)

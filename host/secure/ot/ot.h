@@ -35,6 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* check-figure: SPX_OT_POINTS_BYTES == 4096, SPX_OT_TREES_BYTES == 3072 */
 #define SPX_OT_SESSION_BYTES 32
 #define SPX_OT_HELLO_BYTES 32                /* a point */
 #define SPX_OT_POINTS_BYTES (128 * 32)       /* a point for each bit of delta */
