@@ -18,17 +18,23 @@ const spx_op_record *spx_op_record_of(spx_op op)
     return records[op];
 }
 
-/* Slot k of a list whose last `repeat` ones repeat. */
-static const spx_slot *slot_of(const spx_slot *list, int repeat, int k)
+int spx_op_fixed(const spx_slot *list, int repeat)
 {
     int n = 0;
     while (list[n].name != NULL) {
         n++;
     }
-    if (k >= n && repeat > 0) {
-        k = n - repeat + (k - n) % repeat;
+    return n - repeat;
+}
+
+/* Slot k of a list whose last `repeat` ones repeat. */
+static const spx_slot *slot_of(const spx_slot *list, int repeat, int k)
+{
+    const int fixed = spx_op_fixed(list, repeat);
+    if (k >= fixed && repeat > 0) {
+        k = fixed + (k - fixed) % repeat;
     }
-    return k < n ? &list[k] : NULL;
+    return k < fixed + repeat ? &list[k] : NULL;
 }
 
 const spx_slot *spx_op_input(const spx_op_record *r, int k)

@@ -22,9 +22,11 @@ static int64_t pixels_of(const spx_graph *g, spx_tid t)
     }
     for (int i = 0; i < g->n_nodes && w->rank == 2; i++) {
         const spx_node *nd = &g->node[i];
-        if (nd->op == SPX_OP_LINEAR && nd->in[1] == t) {
-            const spx_tensor *x = &g->tensor[nd->in[0]];
-            return x->rank == 4 ? x->dim[2] * x->dim[3] : 1;
+        for (int k = 1; k < nd->n_in; k++) {
+            if (nd->in[k] == t) { /* weights of rank 2 multiply their reader's first operand */
+                const spx_tensor *x = &g->tensor[nd->in[0]];
+                return x->rank == 4 ? x->dim[2] * x->dim[3] : 1;
+            }
         }
     }
     return w->rank == 4 ? w->dim[2] * w->dim[3] : 1;

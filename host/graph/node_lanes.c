@@ -204,11 +204,10 @@ static bool use_of(const work *w, int i, int k, use *out, spx_tid *root)
         out->lo = *root != t ? x->first : 0;
         out->hi = out->lo + x->dim[1];
     }
-    if (nd->op == SPX_OP_BN_STATS && k > 0) {
-        out->write = true; /* running statistics are inputs that it updates */
-    }
-    if (nd->op == SPX_OP_NORM_SUM_REDUCE && output &&
-        (k - nd->n_in) % SPX_REDUCE_FIELDS == SPX_REDUCE_DCOEF) {
+    const spx_op_record *r = spx_op_record_of(nd->op);
+    const spx_slot *slot = output ? spx_op_output(r, k - nd->n_in) : spx_op_input(r, k);
+    out->write = output || slot->updated;
+    if (slot->element) {
         out->lo = nd->coef_index[(k - nd->n_in) / SPX_REDUCE_FIELDS]; /* one element */
         out->hi = out->lo + 1;
     }

@@ -39,6 +39,9 @@ typedef struct spx_op_record {
     void (*gradient)(struct spx_diff *d, int i, spx_tid dy);
     /** Multiply-adds of products, for the whole batch. */
     int64_t (*macs)(const spx_graph *g, const spx_node *nd);
+    /** Work of making the output again, in a convolution's operations; 0: it cannot be. */
+    double (*redo)(const spx_graph *g, const spx_node *nd);
+
     /** Runs node i on the run's device. */
     spx_status (*run)(const struct spx_exec *e, int i);
     /** Bytes of scratch `run` needs, where nothing is chosen. */
@@ -51,12 +54,19 @@ typedef struct spx_op_record {
     bool loss;          /* what is differentiated: its gradient is called for it, without a dy */
     bool ends_gradient; /* none goes through: it has no input, or its reader's covers it */
     bool rectifier;     /* a ReLU, which private evaluation pays for by the element */
+    bool sum;     /* operands are norm-sum terms: sums of sums flatten, a ReLU behind one fuses */
+    bool product; /* operands are a convolution's: those of one input merge, a norm or a ReLU
+                     before one fuses */
+    bool merges_twins; /* nodes of the same input and attributes are one; repeated slots add up */
 } spx_op_record;
 
 const spx_op_record *spx_op_record_of(spx_op op);
 /** The slot of input (output) k of a node, repeated ones counted; NULL where there is none. */
 const spx_slot *spx_op_input(const spx_op_record *r, int k);
 const spx_slot *spx_op_output(const spx_op_record *r, int k);
+
+/** How many slots of a list come once, before those that repeat. */
+int spx_op_fixed(const spx_slot *list, int repeat);
 
 /** Terms of a node that has a norm sum's, whose first one is input `first`. */
 static inline int spx_node_terms(const spx_node *nd, int first)

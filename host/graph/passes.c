@@ -1,6 +1,6 @@
 #include "host/graph/passes_private.h"
 
-#include "host/graph/graph_private.h"
+#include "host/graph/op_private.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
 
 #include <stdlib.h>
@@ -97,48 +97,57 @@ static void replace_uses(spx_graph *g, spx_tid from, spx_tid to)
     }
 }
 
-static bool same_pool(const spx_node *a, const spx_node *b)
+static bool same_attr(const spx_attr *a, const spx_attr *b)
 {
-    return a->in[0] == b->in[0] && a->attr.size == b->attr.size &&
-           a->attr.stride == b->attr.stride && a->attr.pad_begin == b->attr.pad_begin;
+    return a->size == b->size && a->stride == b->stride && a->dilation == b->dilation &&
+           a->pad_begin == b->pad_begin && a->pad_end == b->pad_end && a->relu == b->relu;
 }
 
-/* Appends b's running statistics to a's inputs. */
-static spx_status adopt_running(spx_node *a, const spx_node *b)
+/* Appends b's repeated operands (running statistics) to a's inputs; `fixed` come before them. */
+static spx_status adopt_repeated(spx_node *a, const spx_node *b, int fixed)
 {
-    const int extra = b->n_in - 1;
+    const int extra = b->n_in - fixed;
+    if (extra == 0) {
+        return SPX_OK;
+    }
     spx_tid *in = realloc(a->in, sizeof(spx_tid) * (size_t)(a->n_in + extra));
     if (in == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "batch statistics");
+        return SPX_FAIL(SPX_ENOMEM, "a node of %d operands", a->n_in + extra);
     }
-    memcpy(in + a->n_in, b->in + 1, sizeof(spx_tid) * (size_t)extra);
+    memcpy(in + a->n_in, b->in + fixed, sizeof(spx_tid) * (size_t)extra);
     a->in = in;
     a->n_in += extra;
     return SPX_OK;
+}
+
+/* Whether what b makes can be read from its twin a instead. */
+static bool replaceable(const spx_graph *g, const tensor_facts *f, const spx_node *b)
+{
+    for (int k = 0; k < b->n_out; k++) {
+        const spx_tid t = b->out[k];
+        if (g->tensor[t].parent != SPX_NO_TENSOR || f->viewed[t] || f->kept[t]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Merges every later twin of node i into it. */
 static spx_status merge_twins(spx_graph *g, const tensor_facts *f, int i, bool *gone)
 {
     spx_node *a = &g->node[i];
+    const spx_op_record *r = spx_op_record_of(a->op);
+    const int fixed = spx_op_fixed(r->in, r->repeat_in);
     for (int j = i + 1; j < g->n_nodes; j++) {
         spx_node *b = &g->node[j];
-        if (gone[j] || b->op != a->op || b->in[0] != a->in[0]) {
+        if (gone[j] || b->op != a->op ||
+            memcmp(b->in, a->in, sizeof(spx_tid) * (size_t)fixed) != 0 ||
+            !same_attr(&a->attr, &b->attr) || !replaceable(g, f, b)) {
             continue;
         }
-        if (a->op == SPX_OP_AVG_POOL) {
-            const spx_tid ta = a->out[0], tb = b->out[0];
-            if (!same_pool(a, b) || g->tensor[tb].parent != SPX_NO_TENSOR || f->viewed[tb] ||
-                f->kept[tb]) {
-                continue;
-            }
-            replace_uses(g, tb, ta);
-        } else if (f->kept[b->out[0]] || f->kept[b->out[1]]) {
-            continue;
-        } else {
-            SPX_RETURN_IF(adopt_running(a, b));
-            replace_uses(g, b->out[0], a->out[0]);
-            replace_uses(g, b->out[1], a->out[1]);
+        SPX_RETURN_IF(adopt_repeated(a, b, fixed));
+        for (int k = 0; k < b->n_out; k++) {
+            replace_uses(g, b->out[k], a->out[k]);
         }
         gone[j] = true;
     }
@@ -159,7 +168,7 @@ spx_status spx_pass_merge_pools(spx_graph *g, const spx_tid *keep, int n_keep)
         return st;
     }
     for (int i = 0; i < g->n_nodes && st == SPX_OK; i++) {
-        if (!gone[i] && (g->node[i].op == SPX_OP_AVG_POOL || g->node[i].op == SPX_OP_BN_STATS)) {
+        if (!gone[i] && spx_op_record_of(g->node[i].op)->merges_twins) {
             st = merge_twins(g, &f, i, gone);
         }
     }
@@ -174,18 +183,17 @@ static bool mergeable(const spx_graph *g, const tensor_facts *f, const spx_node 
                       const spx_node *b)
 {
     const spx_tensor *wa, *wb, *yb;
-    if (b->op != SPX_OP_CONV2D) { /* other ops may have fewer inputs than are read below */
+    if (b->op != a->op) { /* other ops may have fewer inputs than are read below */
         return false;
     }
-    wa = &g->tensor[a->in[1]];
-    wb = &g->tensor[b->in[1]];
+    const spx_tid w = b->in[SPX_CONV2D_W];
+    wa = &g->tensor[a->in[SPX_CONV2D_W]];
+    wb = &g->tensor[w];
     yb = &g->tensor[b->out[0]];
-    return a->in[0] == b->in[0] && b->in[2] == SPX_NO_TENSOR && b->in[3] == SPX_NO_TENSOR &&
-           a->attr.stride == b->attr.stride && a->attr.dilation == b->attr.dilation &&
-           a->attr.pad_begin == b->attr.pad_begin && a->attr.pad_end == b->attr.pad_end &&
-           a->attr.relu == b->attr.relu &&
+    return a->in[SPX_CONV2D_X] == b->in[SPX_CONV2D_X] && b->in[SPX_CONV2D_BIAS] == SPX_NO_TENSOR &&
+           b->in[SPX_CONV2D_MEAN] == SPX_NO_TENSOR && same_attr(&a->attr, &b->attr) &&
            memcmp(&wa->dim[1], &wb->dim[1], 3 * sizeof(int64_t)) == 0 &&
-           wb->parent == SPX_NO_TENSOR && f->uses[b->in[1]] == 1 && yb->parent == SPX_NO_TENSOR &&
+           wb->parent == SPX_NO_TENSOR && f->uses[w] == 1 && yb->parent == SPX_NO_TENSOR &&
            !f->viewed[b->out[0]];
 }
 
@@ -194,10 +202,10 @@ static spx_status merge_into(spx_graph *g, int i, const int *member, int n)
 {
     int64_t rows = 0, wdim[4], ydim[4];
     spx_tid w, y;
-    memcpy(wdim, g->tensor[g->node[i].in[1]].dim, sizeof wdim);
+    memcpy(wdim, g->tensor[g->node[i].in[SPX_CONV2D_W]].dim, sizeof wdim);
     memcpy(ydim, g->tensor[g->node[i].out[0]].dim, sizeof ydim);
     for (int m = 0; m < n; m++) {
-        rows += g->tensor[g->node[member[m]].in[1]].dim[0];
+        rows += g->tensor[g->node[member[m]].in[SPX_CONV2D_W]].dim[0];
     }
     wdim[0] = ydim[1] = rows;
     w = spx_graph_new_tensor(g, SPX_ROLE_WEIGHT, SPX_F32, 4, wdim, NULL);
@@ -206,13 +214,13 @@ static spx_status merge_into(spx_graph *g, int i, const int *member, int n)
     rows = 0;
     for (int m = 0; m < n; m++) {
         const spx_node *nd = &g->node[member[m]];
-        spx_tensor *tw = &g->tensor[nd->in[1]], *ty = &g->tensor[nd->out[0]];
+        spx_tensor *tw = &g->tensor[nd->in[SPX_CONV2D_W]], *ty = &g->tensor[nd->out[0]];
         tw->parent = w;
         ty->parent = y;
         tw->first = ty->first = rows;
         rows += tw->dim[0];
     }
-    g->node[i].in[1] = w;
+    g->node[i].in[SPX_CONV2D_W] = w;
     g->node[i].out[0] = y;
     return SPX_OK;
 }
@@ -232,7 +240,7 @@ spx_status spx_pass_merge_convs(spx_graph *g)
     const int n_nodes = st == SPX_OK ? g->n_nodes : 0;
     for (int i = 0; i < n_nodes && st == SPX_OK; i++) {
         int n = 0;
-        if (gone[i] || !(g->node[i].op == SPX_OP_CONV2D) ||
+        if (gone[i] || !spx_op_record_of(g->node[i].op)->product ||
             !mergeable(g, &f, &g->node[i], &g->node[i])) {
             continue;
         }
@@ -267,7 +275,7 @@ static bool can_flatten(const spx_graph *g, const tensor_facts *f, const spx_nod
         return false;
     }
     inner = &g->node[f->producer[x]];
-    if (inner->op != SPX_OP_NORM_SUM || inner->attr.relu ||
+    if (!spx_op_record_of(inner->op)->sum || inner->attr.relu ||
         (outer->n_in + inner->n_in) / SPX_TERM_FIELDS - 1 > SPX_NORM_SUM_MAX) {
         return false;
     }
@@ -322,7 +330,8 @@ static spx_status flatten_term(spx_node *outer, int j, const spx_node *inner)
 static spx_status fuse_node(spx_graph *g, const tensor_facts *f, int i, bool *gone)
 {
     spx_node *nd = &g->node[i];
-    if (nd->op == SPX_OP_NORM_SUM) {
+    const spx_op_record *r = spx_op_record_of(nd->op);
+    if (r->sum) {
         for (int j = 0; j < nd->n_in / SPX_TERM_FIELDS; j++) {
             while (can_flatten(g, f, nd, j)) {
                 const int p = f->producer[nd->in[j * SPX_TERM_FIELDS]];
@@ -330,10 +339,10 @@ static spx_status fuse_node(spx_graph *g, const tensor_facts *f, int i, bool *go
                 gone[p] = true;
             }
         }
-    } else if (nd->op == SPX_OP_RELU && private_value(g, f, nd->in[0])) {
+    } else if (r->rectifier && private_value(g, f, nd->in[0])) {
         const int p = f->producer[nd->in[0]];
         spx_node *sum = &g->node[p];
-        if (sum->op == SPX_OP_NORM_SUM && !sum->attr.relu) {
+        if (spx_op_record_of(sum->op)->sum && !sum->attr.relu) {
             sum->attr.relu = true;
             sum->out[0] = nd->out[0];
             gone[i] = true;
@@ -347,18 +356,18 @@ static spx_status fuse_conv_input(spx_graph *g, const tensor_facts *f, int i, bo
 {
     spx_node *nd = &g->node[i];
     const spx_node *from;
-    if (nd->op != SPX_OP_CONV2D || !private_value(g, f, nd->in[0]) || nd->attr.relu ||
-        nd->in[3] != SPX_NO_TENSOR) {
+    if (!spx_op_record_of(nd->op)->product || !private_value(g, f, nd->in[0]) || nd->attr.relu ||
+        nd->in[SPX_CONV2D_MEAN] != SPX_NO_TENSOR) {
         return SPX_OK;
     }
     from = &g->node[f->producer[nd->in[0]]];
-    if (from->op == SPX_OP_RELU) {
+    if (spx_op_record_of(from->op)->rectifier) {
         nd->attr.relu = true;
-    } else if (from->op == SPX_OP_NORM_SUM && from->n_in == SPX_TERM_FIELDS && !from->attr.relu &&
-               from->in[SPX_TERM_MEAN] != SPX_NO_TENSOR &&
+    } else if (spx_op_record_of(from->op)->sum && spx_node_terms(from, 0) == 1 &&
+               !from->attr.relu && from->in[SPX_TERM_MEAN] != SPX_NO_TENSOR &&
                from->in[SPX_TERM_COEF] == SPX_NO_TENSOR &&
                from->in[SPX_TERM_MASK] == SPX_NO_TENSOR) {
-        memcpy(&nd->in[3], &from->in[SPX_TERM_MEAN], 4 * sizeof(spx_tid));
+        memcpy(&nd->in[SPX_CONV2D_MEAN], &from->in[SPX_TERM_MEAN], 4 * sizeof(spx_tid));
     } else {
         return SPX_OK;
     }

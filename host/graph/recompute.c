@@ -5,7 +5,6 @@
  * asked for, lone norms: their inputs are kept for the backward pass anyway.
  */
 #include "host/graph/exec_private.h"
-#include "host/graph/graph_private.h"
 #include "host/graph/passes_private.h"
 
 #include <stdlib.h>
@@ -37,28 +36,6 @@ static int cheapest_first(const void *pa, const void *pb)
     return a->node < b->node ? -1 : 1; /* the earlier, the longer it would have to be kept */
 }
 
-/* What a norm's reading and writing costs, in operations of convolutions per element: 8 bytes at a
- * twentieth of a byte per operation. */
-#define NORM_FLOPS 160
-
-static bool is_norm(const spx_node *nd)
-{
-    return nd->op == SPX_OP_NORM_SUM && nd->n_in == SPX_TERM_FIELDS;
-}
-
-static double node_flops(const spx_graph *g, const spx_node *nd)
-{
-    const double count = (double)spx_tensor_count(&g->tensor[nd->out[0]]);
-    if (nd->op == SPX_OP_AVG_POOL) {
-        return count * (double)(nd->attr.size * nd->attr.size);
-    }
-    if (nd->op == SPX_OP_NORM_SUM) {
-        return count * NORM_FLOPS;
-    }
-    const int64_t *w = g->tensor[nd->in[1]].dim;
-    return 2.0 * count * (double)(w[1] * w[2] * w[3]);
-}
-
 /* Marks the forward nodes to recompute: least work per byte first, up to share of all work. */
 static void choose(remat *r, candidate *list, double share, bool norms)
 {
@@ -67,11 +44,12 @@ static void choose(remat *r, candidate *list, double share, bool norms)
     int n = 0;
     for (int i = 0; i < r->n_forward; i++) {
         const spx_node *nd = &g->node[i];
-        const bool norm = norms && is_norm(nd);
-        if (nd->op != SPX_OP_CONV2D && nd->op != SPX_OP_AVG_POOL && !norm) {
+        const spx_op_record *op = spx_op_record_of(nd->op);
+        const bool norm = op->sum;
+        const double flops = op->redo != NULL ? op->redo(g, nd) : 0;
+        if (flops == 0 || (norm && !norms)) {
             continue;
         }
-        const double flops = node_flops(g, nd);
         budget += norm ? 0 : share * flops;
         if (g->tensor[nd->out[0]].parent == SPX_NO_TENSOR) {
             list[n++] = (candidate){i, flops, (double)spx_tensor_count(&g->tensor[nd->out[0]])};
@@ -125,9 +103,7 @@ static spx_tid twin_of(remat *r, spx_tid t)
         memcpy(nd->in, in, sizeof(spx_tid) * (size_t)n_in);
         nd->out[0] = r->twin[t];
         nd->attr = g->node[p].attr;
-        if (nd->op == SPX_OP_NORM_SUM) {
-            nd->coef_index[0] = g->node[p].coef_index[0];
-        }
+        nd->coef_index[0] = g->node[p].coef_index[0];
         nd->block = g->node[p].block;
         nd->auxiliary = g->node[p].auxiliary;
         r->out[r->n_out++] = *nd;

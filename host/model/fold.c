@@ -149,32 +149,36 @@ end:
     return st;
 }
 
-static spx_status walk_conv(walk *w, const spx_node *nd)
+static spx_status walk_conv(walk *w, int i)
 {
+    const spx_node *nd = &w->g->node[i];
     const spx_attr *a = &nd->attr;
-    for (int i = 3; i < nd->n_in; i++) {
-        if (nd->in[i] != SPX_NO_TENSOR || a->relu) {
+    for (int k = SPX_CONV2D_MEAN; k < nd->n_in; k++) {
+        if (nd->in[k] != SPX_NO_TENSOR || a->relu) {
             return unsupported(nd); /* fused: not as a builder made it */
         }
     }
-    const int64_t size = w->g->tensor[nd->in[1]].dim[2];
+    const int64_t size = w->g->tensor[nd->in[SPX_CONV2D_W]].dim[2];
     if (size == 1 && a->pad_end > 0) {
         return unsupported(nd);
     }
     const spx_taps taps = {size, a->stride, size > 1 ? a->dilation : 1, a->pad_begin};
-    return affine(w, nd->in[0], &taps, nd->in[1], nd->in[2], nd->out[0]);
+    return affine(w, nd->in[SPX_CONV2D_X], &taps, nd->in[SPX_CONV2D_W], nd->in[SPX_CONV2D_BIAS],
+                  nd->out[0]);
 }
 
 /* x (n, c, h, w) read as a vector: a filter of the map's size. */
-static spx_status walk_linear(walk *w, const spx_node *nd)
+static spx_status walk_linear(walk *w, int i)
 {
+    const spx_node *nd = &w->g->node[i];
     const spx_tensor *x = &w->g->tensor[nd->in[0]];
     const int64_t side = x->rank == 4 ? x->dim[2] : 1;
     if (x->rank == 4 && x->dim[3] != side) {
         return unsupported(nd);
     }
     const spx_taps taps = {side, 1, 1, 0};
-    return affine(w, nd->in[0], &taps, nd->in[1], nd->in[2], nd->out[0]);
+    return affine(w, nd->in[SPX_LINEAR_X], &taps, nd->in[SPX_LINEAR_W], nd->in[SPX_LINEAR_BIAS],
+                  nd->out[0]);
 }
 
 typedef struct sum_part {
@@ -226,8 +230,9 @@ end:
     return st;
 }
 
-static spx_status walk_sum(walk *w, const spx_node *nd, int node)
+static spx_status walk_sum(walk *w, int i)
 {
+    const spx_node *nd = &w->g->node[i];
     spx_expr *to = &w->expr[nd->out[0]];
     *to = zero_like(w, nd->out[0]);
     if (nd->attr.relu) {
@@ -239,7 +244,7 @@ static spx_status walk_sum(walk *w, const spx_node *nd, int node)
         if (in[SPX_TERM_COEF] != SPX_NO_TENSOR || in[SPX_TERM_MASK] != SPX_NO_TENSOR) {
             return unsupported(nd);
         }
-        spx_status st = norm_of(w, in, to->c, node, &scale, &shift);
+        spx_status st = norm_of(w, in, to->c, i, &scale, &shift);
         if (st == SPX_OK) {
             sum_part s = {.to = to, .scale = scale, .shift = shift};
             st = each_part(w, in[SPX_TERM_X], add_sum_part, &s);
@@ -251,8 +256,9 @@ static spx_status walk_sum(walk *w, const spx_node *nd, int node)
     return SPX_OK;
 }
 
-static spx_status walk_relu(walk *w, const spx_node *nd)
+static spx_status walk_relu(walk *w, int i)
 {
+    const spx_node *nd = &w->g->node[i];
     const spx_expr like = zero_like(w, nd->out[0]);
     spx_deploy_op d = {.kind = SPX_DEPLOY_RELU};
     if (!known(w, nd->in[0])) {
@@ -264,8 +270,9 @@ static spx_status walk_relu(walk *w, const spx_node *nd)
     return spx_expr_identity(&w->expr[nd->out[0]], d.out, like.c, like.h, like.w);
 }
 
-static spx_status walk_pool(walk *w, const spx_node *nd)
+static spx_status walk_pool(walk *w, int i)
 {
+    const spx_node *nd = &w->g->node[i];
     spx_expr *x = &w->expr[nd->in[0]];
     if (!known(w, nd->in[0])) {
         return unsupported(nd);
@@ -275,25 +282,34 @@ static spx_status walk_pool(walk *w, const spx_node *nd)
                          &w->expr[nd->out[0]]);
 }
 
+static spx_status walk_running(walk *w, int i)
+{
+    (void)w;
+    (void)i;
+    return SPX_OK; /* read by the sum that normalises */
+}
+
+/* How an op folds; none: it does not. */
+typedef struct fold_rule {
+    spx_status (*walk)(walk *w, int i);
+    int step; /* inputs from one operand that is an activation to the next; 0: there is one */
+    bool conv;
+    bool pointwise; /* needs its operand as a value */
+} fold_rule;
+
+static const fold_rule rules[SPX_OP_COUNT] = {
+    [SPX_OP_CONV2D] = {.walk = walk_conv, .conv = true},
+    [SPX_OP_BN_RUNNING] = {.walk = walk_running},
+    [SPX_OP_NORM_SUM] = {.walk = walk_sum, .step = SPX_TERM_FIELDS},
+    [SPX_OP_RELU] = {.walk = walk_relu, .pointwise = true},
+    [SPX_OP_AVG_POOL] = {.walk = walk_pool, .pointwise = true},
+    [SPX_OP_LINEAR] = {.walk = walk_linear},
+};
+
 static spx_status walk_node(walk *w, int i)
 {
     const spx_node *nd = &w->g->node[i];
-    switch (nd->op) {
-    case SPX_OP_CONV2D:
-        return walk_conv(w, nd);
-    case SPX_OP_BN_RUNNING:
-        return SPX_OK; /* read by the sum that normalises */
-    case SPX_OP_NORM_SUM:
-        return walk_sum(w, nd, i);
-    case SPX_OP_RELU:
-        return walk_relu(w, nd);
-    case SPX_OP_AVG_POOL:
-        return walk_pool(w, nd);
-    case SPX_OP_LINEAR:
-        return walk_linear(w, nd);
-    default:
-        return unsupported(nd);
-    }
+    return rules[nd->op].walk != NULL ? rules[nd->op].walk(w, i) : unsupported(nd);
 }
 
 /* ---- the whole ---- */
@@ -328,14 +344,14 @@ static void look_ahead(walk *w, int end)
     const spx_graph *g = w->g;
     for (int i = 0; i <= end; i++) {
         const spx_node *nd = &g->node[i];
-        const int step = nd->op == SPX_OP_NORM_SUM ? SPX_TERM_FIELDS : nd->n_in;
+        const fold_rule *r = &rules[nd->op];
+        const int step = r->step > 0 ? r->step : nd->n_in;
         for (int j = 0; j < nd->n_in && !nd->auxiliary; j += step > 0 ? step : 1) {
             const spx_tid x = nd->in[j];
-            const bool conv = nd->op == SPX_OP_CONV2D;
             w->last_use[x] = i;
-            w->convs[x] += conv;
-            w->as_value[x] = w->as_value[x] || nd->op == SPX_OP_RELU || nd->op == SPX_OP_AVG_POOL ||
-                             (conv && g->tensor[nd->in[1]].dim[2] > 1);
+            w->convs[x] += r->conv;
+            w->as_value[x] = w->as_value[x] || r->pointwise ||
+                             (r->conv && g->tensor[nd->in[SPX_CONV2D_W]].dim[2] > 1);
         }
     }
     for (spx_tid t = 0; t < g->n_tensors; t++) {

@@ -2,6 +2,7 @@
  * Compiled programs: the passes change nothing but the order of additions, gradients agree with
  * differences, the memory plan never overlaps live tensors.
  */
+#include "host/graph/op_private.h"
 #include "host/graph/plan_private.h"
 #include "tests/graph/program_case.h"
 
@@ -436,6 +437,52 @@ SPX_TEST(plan_keeps_live_tensors_apart)
     spx_graph_destroy(t.g);
 }
 
+static void check_operand(const spx_graph *g, const spx_slot *slot, spx_tid t)
+{
+    assert_non_null(slot);
+    if (t == SPX_NO_TENSOR) {
+        assert_true(slot->optional);
+    } else {
+        assert_true(slot->rank == 0 || slot->rank == g->tensor[t].rank);
+    }
+}
+
+/* Passes and gradients move and append operands; what they leave must fit the op's record. */
+SPX_TEST(every_node_of_a_program_has_the_operands_of_its_record)
+{
+    SPX_UNUSED;
+    const net t = build(true, true);
+    const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {t.aux_loss, 0.4f}};
+    FOR_EACH_STREAM(s)
+    {
+        for (int plain = 0; plain < 2; plain++) {
+            const spx_program_options o = {.loss = loss,
+                                           .n_loss = 2,
+                                           .grad_weights = true,
+                                           .grad_arch = true,
+                                           .recompute = 0.5f,
+                                           .no_fusion = plain != 0};
+            spx_program *p;
+            CHECK_OK(spx_program_create(&p, t.g, s, &o));
+            const spx_graph *g = spx_program_graph(p);
+            for (int i = 0; i < g->n_nodes; i++) {
+                const spx_node *nd = &g->node[i];
+                const spx_op_record *r = spx_op_record_of(nd->op);
+                assert_non_null(r->run);
+                assert_true(nd->n_in >= spx_op_fixed(r->in, r->repeat_in));
+                for (int k = 0; k < nd->n_in; k++) {
+                    check_operand(g, spx_op_input(r, k), nd->in[k]);
+                }
+                for (int k = 0; k < nd->n_out; k++) {
+                    check_operand(g, spx_op_output(r, k), nd->out[k]);
+                }
+            }
+            spx_program_destroy(p);
+        }
+    }
+    spx_graph_destroy(t.g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +499,7 @@ int main(void)
         SPX_UNIT(what_no_memory_holds_is_refused_by_name),
         SPX_UNIT(profile_counts_every_node_and_its_work),
         SPX_UNIT(plan_keeps_live_tensors_apart),
+        SPX_UNIT(every_node_of_a_program_has_the_operands_of_its_record),
     };
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);
 }

@@ -46,6 +46,12 @@ static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
     return SPX_OK;
 }
 
+static double redo(const spx_graph *g, const spx_node *nd)
+{
+    return (double)spx_tensor_count(&g->tensor[nd->out[0]]) *
+           (double)(nd->attr.size * nd->attr.size);
+}
+
 static void gradient(spx_diff *d, int i, spx_tid dy)
 {
     (void)spx_diff_emit_data(d, SPX_OP_AVG_POOL_BWD, i, 1, &dy, d->g->node[i].in[0]);
@@ -81,6 +87,8 @@ const spx_op_record spx_op_avg_pool = {
     .infer = infer,
     .gradient = gradient,
     .run = run,
+    .redo = redo,
+    .merges_twins = true,
 };
 
 const spx_op_record spx_op_avg_pool_bwd = {

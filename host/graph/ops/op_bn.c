@@ -115,6 +115,7 @@ const spx_op_record spx_op_bn_stats = {
     .ends_gradient = true,
     .run = run_stats,
     .scratch = scratch_stats,
+    .merges_twins = true,
 };
 
 const spx_op_record spx_op_bn_running = {

@@ -112,6 +112,11 @@ static int64_t macs(const spx_graph *g, const spx_node *nd)
     return shape_of(g, nd, &d, &pass) == SPX_OK ? d.n * d.k * d.p * d.q * (d.c * d.r * d.s) : 0;
 }
 
+static double redo(const spx_graph *g, const spx_node *nd)
+{
+    return 2.0 * (double)macs(g, nd);
+}
+
 static void diff_weights(spx_diff *d, int i, const spx_tid *in, spx_tid dy)
 {
     spx_node *nd = spx_diff_emit(d, SPX_OP_CONV2D_BWD_WEIGHTS, i, WEIGHTS_INPUTS, WEIGHTS_OUTPUTS);
@@ -317,6 +322,8 @@ const spx_op_record spx_op_conv2d = {
     .macs = macs,
     .run = run,
     .choose = choose,
+    .redo = redo,
+    .product = true,
 };
 
 const spx_op_record spx_op_conv2d_bwd_data = {

@@ -169,6 +169,18 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
     spx_norm_sum_diff_terms(d, i, k, in, coef, nd->attr.relu, nd->out[0], dy);
 }
 
+/* What a norm's reading and writing costs, in operations of convolutions per element: 8 bytes at a
+ * twentieth of a byte per operation. */
+#define NORM_FLOPS 160
+
+/* Of a lone norm: its inputs are kept for the backward pass anyway. */
+static double redo(const spx_graph *g, const spx_node *nd)
+{
+    return spx_node_terms(nd, 0) == 1
+               ? (double)spx_tensor_count(&g->tensor[nd->out[0]]) * NORM_FLOPS
+               : 0;
+}
+
 /* ---- running ---- */
 
 static spx_norm_dims dims_of(const spx_graph *g, spx_tid t)
@@ -298,6 +310,8 @@ const spx_op_record spx_op_norm_sum = {
     .infer = infer,
     .gradient = gradient,
     .run = run,
+    .redo = redo,
+    .sum = true,
 };
 
 const spx_op_record spx_op_norm_sum_reduce = {
