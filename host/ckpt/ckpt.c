@@ -138,14 +138,16 @@ static spx_status add_arena(spx_h5_out *w, const char *path, const spx_layout *l
                             const spx_ckpt_arena *a)
 {
     char name[NAME_BYTES];
+    const float *data = a->data.data;
+    SPX_RETURN_IF(spx_buffer_check_host(&a->data, spx_layout_bytes(l, a->role), a->group));
     for (int i = 0; i < l->n; i++) {
         const spx_layout_entry *e = &l->entry[i];
         if (e->role == a->role) {
             SPX_RETURN_IF(dataset_name(a->group, e->name, name));
-            if (spx_array_check(path, name, e->rank, e->dim, a->data + e->offset) != SPX_OK) {
+            if (spx_array_check(path, name, e->rank, e->dim, data + e->offset) != SPX_OK) {
                 return spx_fail_context(SPX_ENUMERIC, "not written");
             }
-            SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_F32, e->rank, e->dim, a->data + e->offset));
+            SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_F32, e->rank, e->dim, data + e->offset));
         }
     }
     return SPX_OK;
@@ -159,7 +161,7 @@ spx_status spx_ckpt_save(const char *path, const json_t *meta, const spx_layout 
     SPX_TRY(st, spx_h5_create(&w), end);
     SPX_TRY(st, add_meta(w, meta), end);
     for (size_t i = 0; i < n; i++) {
-        if (arena[i].data != NULL) {
+        if (arena[i].data.data != NULL) {
             SPX_TRY(st, add_arena(w, path, l, &arena[i]), end);
         }
     }
@@ -336,9 +338,14 @@ spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l, const spx_ckpt_
                            size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        const spx_ckpt_arena *a = &arena[i];
+        if (a->data.data == NULL) {
+            continue;
+        }
+        SPX_RETURN_IF(spx_buffer_check_host(&a->data, spx_layout_bytes(l, a->role), a->group));
         for (int k = 0; k < l->n; k++) {
-            if (arena[i].data != NULL && l->entry[k].role == arena[i].role) {
-                SPX_RETURN_IF(load_entry(f, &l->entry[k], arena[i].group, arena[i].data));
+            if (l->entry[k].role == a->role) {
+                SPX_RETURN_IF(load_entry(f, &l->entry[k], a->group, a->data.data));
             }
         }
     }

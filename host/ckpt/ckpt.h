@@ -19,18 +19,21 @@
 
 #define SPX_CKPT_SCHEMA 1
 
-/** Pairs a group of the file with an arena of a layout: all entries of that role. */
+/** Pairs a group of the file with an arena of a layout: all entries of that role. Saving and
+ * loading
+ * want it in host memory (host/train/device_arenas.h brings it there). */
 typedef struct spx_ckpt_arena {
     const char *group;
-    spx_role role; /* WEIGHT, ARCH or STATE: which entries, and the arena's shape */
-    float *data;   /* arena of the layout's size; read by save, written by load; NULL: skipped */
+    spx_role role;   /* WEIGHT, ARCH or STATE: which entries, and the arena's shape */
+    spx_buffer data; /* arena of the layout's size; read by save, written by load; empty: skipped */
 } spx_ckpt_arena;
 
 /**
  * Writes a checkpoint over path.
  * @param meta  an object with a string "kind"; borrowed
  * @param keep_previous  the file it replaces stays as path + ".prev"
- * @return SPX_OK, SPX_EINVAL (meta), SPX_ENUMERIC (numbers that loading would refuse), SPX_ENOMEM,
+ * @return SPX_OK, SPX_EINVAL (meta; an arena not of the host), SPX_ENUMERIC (numbers that
+ * loading would refuse), SPX_ENOMEM,
  *         SPX_EIO (path holds what it held)
  */
 SPX_MUST_CHECK spx_status spx_ckpt_save(const char *path, const json_t *meta, const spx_layout *l,
@@ -69,7 +72,7 @@ const char *spx_ckpt_kind(const spx_ckpt *c);
 /**
  * Fills arenas from an open checkpoint; gaps of the arenas stay as they are.
  * @return SPX_OK; SPX_EFORMAT naming the first array that is missing, has another shape, or holds
- *         what spx_array_check refuses
+ *         what spx_array_check refuses; SPX_EINVAL: an arena that is not in host memory
  */
 SPX_MUST_CHECK spx_status spx_ckpt_load(const spx_ckpt *c, const spx_layout *l,
                                         const spx_ckpt_arena *arena, size_t n);

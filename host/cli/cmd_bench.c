@@ -56,8 +56,7 @@ typedef struct bench {
     spx_supernet net;
     spx_bilevel search;
     spx_trainer trainer;
-    float *weights, *state; /* evaluation */
-    void *workspace;
+    spx_buffer weights, state, workspace; /* evaluation */
     spx_recording recording;
 } bench;
 
@@ -175,9 +174,9 @@ static void bench_clear(bench *b)
     spx_supernet_clear(&b->net);
     spx_trainer_clear(&b->trainer);
     if (b->stream != NULL) {
-        spx_device_free(b->stream, b->weights); /* waits for what uses the recording, too */
-        spx_device_free(b->stream, b->state);
-        spx_device_free(b->stream, b->workspace);
+        spx_buffer_free(&b->weights); /* waits for what uses the recording, too */
+        spx_buffer_free(&b->state);
+        spx_buffer_free(&b->workspace);
         for (int i = 0; i < 2; i++) {
             spx_device_free(b->stream, (void *)(uintptr_t)b->data[i].images);
             spx_device_free(b->stream, (void *)(uintptr_t)b->data[i].labels);
@@ -454,7 +453,7 @@ static spx_status train_begin(bench *b)
     SPX_RETURN_IF(spx_trainer_init(&b->trainer, b->stream, b->owned, &o, 1, 0));
     b->step = train_step;
     b->batches = 1;
-    b->workspace_bytes = b->trainer.workspace_bytes;
+    b->workspace_bytes = b->trainer.workspace.bytes;
     add_program(b, b->owned, 1);
     return SPX_OK;
 }
@@ -468,8 +467,10 @@ static spx_status queue_eval(void *ctx)
 {
     bench *b = ctx;
     const void *input[2] = {b->data[0].images, b->data[0].labels};
-    const spx_binding bind = {
-        .weights = b->weights, .state = b->state, .workspace = b->workspace, .input = input};
+    const spx_binding bind = {.weights = b->weights.data,
+                              .state = b->state.data,
+                              .workspace = b->workspace.data,
+                              .input = input};
     return spx_program_run(b->owned, &bind);
 }
 
@@ -487,11 +488,11 @@ static spx_status eval_begin(bench *b)
     SPX_RETURN_IF(
         spx_final_eval_program(&b->owned, b->stream, &b->spec, b->v->batch, false, b->tuning));
     l = spx_program_layout(b->owned);
-    SPX_RETURN_IF(spx_layout_device_arena(l, b->stream, SPX_ROLE_WEIGHT, &b->weights));
-    SPX_RETURN_IF(spx_layout_device_arena(l, b->stream, SPX_ROLE_STATE, &b->state));
+    SPX_RETURN_IF(spx_layout_arena(l, b->stream, SPX_ROLE_WEIGHT, &b->weights));
+    SPX_RETURN_IF(spx_layout_arena(l, b->stream, SPX_ROLE_STATE, &b->state));
     b->workspace_bytes = spx_program_workspace_bytes(b->owned);
-    SPX_RETURN_IF(spx_device_alloc(b->stream, &b->workspace, b->workspace_bytes));
-    SPX_RETURN_IF(spx_device_arenas_init(l, b->stream, 1, b->weights, NULL, b->state));
+    SPX_RETURN_IF(spx_buffer_alloc(&b->workspace, b->stream, b->workspace_bytes));
+    SPX_RETURN_IF(spx_device_arenas_init(l, b->stream, 1, &b->weights, NULL, &b->state));
     b->step = eval_step;
     b->batches = 1;
     add_program(b, b->owned, 1);

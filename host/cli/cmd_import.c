@@ -219,18 +219,18 @@ static spx_status convert(spx_cli *cli, const spx_weights *w, const spx_final_sp
     const bool auxiliary = spx_weights_has(w, "aux_head.linear.weight");
     spx_stream *stream = NULL;
     spx_program *p = NULL; /* for its layout */
-    void *weights = NULL, *state = NULL;
+    spx_buffer weights = {0}, state = {0};
     spx_status st;
     SPX_TRY(st, spx_cli_stream(cli, &stream), done);
     SPX_TRY(st, spx_final_eval_program(&p, stream, s, 1, auxiliary, NULL), done);
     const spx_layout *l = spx_program_layout(p);
-    SPX_TRY(st, spx_calloc(&weights, (size_t)l->floats[SPX_ROLE_WEIGHT], sizeof(float)), done);
-    SPX_TRY(st, spx_calloc(&state, (size_t)l->floats[SPX_ROLE_STATE], sizeof(float)), done);
-    SPX_TRY(st, spx_weights_load(w, l, weights, state), done);
-    st = spx_model_save(out, s, images, NULL, l, weights, state);
+    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &weights), done);
+    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, &state), done);
+    SPX_TRY(st, spx_weights_load(w, l, weights.data, state.data), done);
+    st = spx_model_save(out, s, images, NULL, l, &weights, &state);
 done:
-    spx_free(weights);
-    spx_free(state);
+    spx_buffer_free(&weights);
+    spx_buffer_free(&state);
     spx_program_destroy(p);
     spx_stream_destroy(stream);
     return st;

@@ -110,20 +110,21 @@ bool spx_layout_equal(const spx_layout *a, const spx_layout *b)
     return true;
 }
 
-spx_status spx_layout_arena(const spx_layout *l, spx_role role, float **out)
+size_t spx_layout_bytes(const spx_layout *l, spx_role role)
 {
-    void *p = NULL;
-    const spx_status st = spx_calloc(&p, (size_t)l->floats[role], sizeof(float));
-    *out = p;
-    return st;
+    return (size_t)l->floats[role] * sizeof(float);
 }
 
-spx_status spx_layout_device_arena(const spx_layout *l, spx_stream *s, spx_role role, float **out)
+spx_status spx_layout_arena(const spx_layout *l, spx_stream *s, spx_role role, spx_buffer *out)
 {
-    void *p = NULL;
-    const spx_status st = spx_device_alloc(s, &p, (size_t)l->floats[role] * sizeof(float));
-    *out = p;
-    return st;
+    return spx_buffer_alloc(out, s, spx_layout_bytes(l, role));
+}
+
+spx_status spx_layout_check_host(const spx_layout *l, const spx_buffer *weights,
+                                 const spx_buffer *state, const char *what)
+{
+    SPX_RETURN_IF(spx_buffer_check_host(weights, spx_layout_bytes(l, SPX_ROLE_WEIGHT), what));
+    return spx_buffer_check_host(state, spx_layout_bytes(l, SPX_ROLE_STATE), what);
 }
 
 /* to = from, every row of b columns of a turned into a columns of b. */

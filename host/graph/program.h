@@ -12,6 +12,7 @@
  * spx_layout_upload, spx_layout_download, spx_program_read and spx_program_read_grad convert.
  */
 #include "host/graph/graph.h"
+#include "kernels/device/buffer.h"
 #include "kernels/device/scalars.h"
 #include "kernels/device/stream.h"
 
@@ -38,18 +39,22 @@ typedef struct spx_layout {
 const spx_layout_entry *spx_layout_find(const spx_layout *l, const char *name); /* or NULL */
 bool spx_layout_equal(const spx_layout *a, const spx_layout *b);
 /**
- * A zeroed arena of l's size for a role: WEIGHT, ARCH or STATE; gradients take the same. Free with
- * spx_free. *out is NULL where the network has nothing of that role. @return SPX_OK, SPX_ENOMEM
+ * A zeroed arena of l's size for a role: WEIGHT, ARCH or STATE; gradients take the same.
+ * @param s    whose device's memory; NULL: host memory
+ * @param out  free with spx_buffer_free; empty where the network has nothing of that role
+ * @return SPX_OK, SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_layout_arena(const spx_layout *l, spx_role role, float **out);
-/** The same in the memory of a stream's device. Free with spx_device_free. */
-SPX_MUST_CHECK spx_status spx_layout_device_arena(const spx_layout *l, spx_stream *s, spx_role role,
-                                                  float **out);
+SPX_MUST_CHECK spx_status spx_layout_arena(const spx_layout *l, spx_stream *s, spx_role role,
+                                           spx_buffer *out);
+size_t spx_layout_bytes(const spx_layout *l, spx_role role); /* of such an arena */
+/** spx_buffer_check_host of an arena of weights and one of states. */
+SPX_MUST_CHECK spx_status spx_layout_check_host(const spx_layout *l, const spx_buffer *weights,
+                                                const spx_buffer *state, const char *what);
 /**
  * Copies a whole arena of l to the stream's device, in the device's order of elements.
  * @param role    WEIGHT, ARCH or STATE; for gradients and momenta, the one they are laid out like
  * @param host    as spx_layout_init and checkpoints have it; may be changed after the call
- * @param device  from spx_layout_device_arena; neither is touched where the arena is empty
+ * @param device  of such an arena; neither is touched where the arena is empty
  * @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_layout_upload(const spx_layout *l, spx_stream *s, spx_role role,

@@ -23,9 +23,8 @@ typedef struct run {
     layer *layer;
     int n;
     spx_binding binding;
-    float *weights, *state; /* with the workspace: memory of the stream's device */
-    void *workspace;
-    float *activations; /* of the largest layer, on the host */
+    spx_buffer weights, state, workspace; /* of the stream's device */
+    float *activations;                   /* of the largest layer, on the host */
 } run;
 
 static spx_status open_layers(run *r, spx_tid *output)
@@ -171,13 +170,15 @@ static spx_status open_memory(run *r)
     }
     SPX_RETURN_IF(spx_calloc(&memory, most, sizeof *r->activations));
     r->activations = memory;
-    SPX_RETURN_IF(spx_layout_device_arena(l, r->stream, SPX_ROLE_WEIGHT, &r->weights));
-    SPX_RETURN_IF(spx_layout_device_arena(l, r->stream, SPX_ROLE_STATE, &r->state));
-    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_WEIGHT, s->weights, r->weights));
-    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_STATE, s->state, r->state));
+    SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_WEIGHT, &r->weights));
+    SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_STATE, &r->state));
     SPX_RETURN_IF(
-        spx_device_alloc(r->stream, &r->workspace, spx_program_workspace_bytes(r->program)));
-    r->binding = (spx_binding){.weights = r->weights, .state = r->state, .workspace = r->workspace};
+        spx_layout_upload(l, r->stream, SPX_ROLE_WEIGHT, s->weights.data, r->weights.data));
+    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_STATE, s->state.data, r->state.data));
+    SPX_RETURN_IF(
+        spx_buffer_alloc(&r->workspace, r->stream, spx_program_workspace_bytes(r->program)));
+    r->binding = (spx_binding){
+        .weights = r->weights.data, .state = r->state.data, .workspace = r->workspace.data};
     return SPX_OK;
 }
 
@@ -199,6 +200,7 @@ static spx_status open_run(run *r)
     if (!spx_layout_equal(spx_program_layout(r->program), r->s->layout)) {
         return SPX_FAIL(SPX_EINVAL, "calibration: the weights are of another network");
     }
+    SPX_RETURN_IF(spx_layout_check_host(r->s->layout, &r->s->weights, &r->s->state, "calibration"));
     return open_memory(r);
 }
 
@@ -210,9 +212,9 @@ static void close_run(run *r)
     }
     spx_free(r->layer);
     spx_free(r->activations);
-    spx_device_free(r->stream, r->weights);
-    spx_device_free(r->stream, r->state);
-    spx_device_free(r->stream, r->workspace);
+    spx_buffer_free(&r->weights);
+    spx_buffer_free(&r->state);
+    spx_buffer_free(&r->workspace);
     spx_program_destroy(r->program);
 }
 

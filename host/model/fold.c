@@ -32,7 +32,8 @@ static spx_status parameter(const walk *w, spx_tid t, double **out)
     if (e == NULL || e->count != spx_tensor_count(p)) {
         return SPX_FAIL(SPX_EINVAL, "folding: no parameter %s", p->name != NULL ? p->name : "?");
     }
-    const float *from = (e->role == SPX_ROLE_STATE ? w->s->state : w->s->weights) + e->offset;
+    const float *arena = (e->role == SPX_ROLE_STATE ? w->s->state : w->s->weights).data;
+    const float *from = arena + e->offset;
     void *memory = NULL;
     SPX_RETURN_IF(spx_calloc(&memory, (size_t)e->count, sizeof **out));
     *out = memory;
@@ -428,6 +429,7 @@ spx_status spx_fold_create(spx_fold **out, const spx_fold_source *s)
     if (s->graph->training) {
         return SPX_FAIL(SPX_EINVAL, "folding: a training graph");
     }
+    SPX_RETURN_IF(spx_layout_check_host(s->layout, &s->weights, &s->state, "folding"));
     SPX_TRY(st, spx_calloc(&memory, 1, sizeof *w.f), end);
     w.f = memory;
     SPX_TRY(st, walk_alloc(&w), end);

@@ -1,26 +1,27 @@
 #include "host/train/device_arenas.h"
 
-#include "kernels/base/alloc.h"
-
 #include <assert.h>
 
-static bool is_host(const spx_stream *s)
+/* A host's arena is its own twin; it is borrowed. */
+static bool is_host(const spx_buffer *b)
 {
-    return spx_stream_device(s) == SPX_DEVICE_CPU;
+    return b->device == SPX_DEVICE_CPU;
 }
 
-spx_status spx_device_arenas_init(const spx_layout *l, spx_stream *s, uint64_t seed, float *weights,
-                                  float *arch, float *state)
+spx_status spx_device_arenas_init(const spx_layout *l, spx_stream *s, uint64_t seed,
+                                  const spx_buffer *weights, const spx_buffer *arch,
+                                  const spx_buffer *state)
 {
-    const spx_ckpt_arena device[3] = {{NULL, SPX_ROLE_WEIGHT, weights},
-                                      {NULL, SPX_ROLE_ARCH, arch},
-                                      {NULL, SPX_ROLE_STATE, state}};
+    const spx_buffer none = {0};
+    const spx_ckpt_arena device[3] = {{"", SPX_ROLE_WEIGHT, weights != NULL ? *weights : none},
+                                      {"", SPX_ROLE_ARCH, arch != NULL ? *arch : none},
+                                      {"", SPX_ROLE_STATE, state != NULL ? *state : none}};
     spx_ckpt_arena host[3];
     spx_status st;
     SPX_RETURN_IF(spx_host_twins(l, s, device, 3, false, host));
-    spx_layout_init(l, seed, host[0].data, host[1].data, host[2].data);
+    spx_layout_init(l, seed, host[0].data.data, host[1].data.data, host[2].data.data);
     st = spx_host_twins_upload(l, s, host, 3, device);
-    spx_host_twins_free(s, host, 3);
+    spx_host_twins_free(device, host, 3);
     return st;
 }
 
@@ -30,41 +31,45 @@ spx_status spx_host_twins(const spx_layout *l, spx_stream *s, const spx_ckpt_are
     spx_status st;
     for (size_t i = 0; i < n; i++) {
         host[i] = device[i];
-        if (!is_host(s)) {
-            host[i].data = NULL;
+        if (!is_host(&device[i].data)) {
+            host[i].data = (spx_buffer){0};
         }
     }
-    for (size_t i = 0; i < n && !is_host(s); i++) {
-        if (device[i].data != NULL) {
-            SPX_TRY(st, spx_layout_arena(l, device[i].role, &host[i].data), fail);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_host(&device[i].data)) {
+            SPX_TRY(st, spx_layout_arena(l, NULL, device[i].role, &host[i].data), fail);
             if (read) {
-                SPX_TRY(st, spx_layout_download(l, s, device[i].role, device[i].data, host[i].data),
+                SPX_TRY(st,
+                        spx_layout_download(l, s, device[i].role, device[i].data.data,
+                                            host[i].data.data),
                         fail);
             }
         }
     }
     return SPX_OK;
 fail:
-    spx_host_twins_free(s, host, n);
+    spx_host_twins_free(device, host, n);
     return st;
 }
 
 spx_status spx_host_twins_upload(const spx_layout *l, spx_stream *s, const spx_ckpt_arena *host,
                                  size_t n, const spx_ckpt_arena *device)
 {
-    for (size_t i = 0; i < n && !is_host(s); i++) {
-        if (device[i].data != NULL) {
-            SPX_RETURN_IF(spx_layout_upload(l, s, device[i].role, host[i].data, device[i].data));
+    for (size_t i = 0; i < n; i++) {
+        if (!is_host(&device[i].data)) {
+            SPX_RETURN_IF(
+                spx_layout_upload(l, s, device[i].role, host[i].data.data, device[i].data.data));
         }
     }
     return SPX_OK;
 }
 
-void spx_host_twins_free(spx_stream *s, spx_ckpt_arena *host, size_t n)
+void spx_host_twins_free(const spx_ckpt_arena *device, spx_ckpt_arena *host, size_t n)
 {
-    for (size_t i = 0; i < n && !is_host(s); i++) {
-        spx_free(host[i].data);
-        host[i].data = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_host(&device[i].data)) {
+            spx_buffer_free(&host[i].data);
+        }
     }
 }
 
@@ -79,6 +84,6 @@ spx_status spx_device_arenas_load(const spx_ckpt *c, const spx_layout *l, spx_st
     if (st == SPX_OK) {
         st = spx_host_twins_upload(l, s, host, n, arena);
     }
-    spx_host_twins_free(s, host, n);
+    spx_host_twins_free(arena, host, n);
     return st;
 }

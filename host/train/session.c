@@ -229,7 +229,7 @@ spx_status spx_session_save(spx_session *s, const spx_loop_state *state, json_t 
     SPX_TRY(st, spx_jsonl_sync(s->metrics), end);
     SPX_TRY(st, spx_host_twins(l, s->stream, arena, n, true, host), end);
     st = spx_ckpt_save(path, meta, l, host, n, true);
-    spx_host_twins_free(s->stream, host, n);
+    spx_host_twins_free(arena, host, n);
 end:
     json_decref(meta);
     return st;

@@ -28,13 +28,13 @@ static spx_status alloc_arenas(spx_trainer *t)
 {
     struct {
         spx_role role;
-        float **out;
+        spx_buffer *out;
     } const arena[] = {{SPX_ROLE_WEIGHT, &t->weights},     {SPX_ROLE_WEIGHT, &t->momentum},
                        {SPX_ROLE_WEIGHT, &t->grad},        {SPX_ROLE_STATE, &t->state},
                        {SPX_ROLE_WEIGHT, &t->ema_weights}, {SPX_ROLE_STATE, &t->ema_state}};
     const size_t n = t->options.ema > 0 ? 6 : 4;
     for (size_t i = 0; i < n; i++) {
-        SPX_RETURN_IF(spx_layout_device_arena(t->layout, t->stream, arena[i].role, arena[i].out));
+        SPX_RETURN_IF(spx_layout_arena(t->layout, t->stream, arena[i].role, arena[i].out));
     }
     return SPX_OK;
 }
@@ -50,13 +50,15 @@ spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *pro
     t->program = program;
     t->layout = l;
     t->options = *o;
-    t->workspace_bytes = bytes > min_workspace ? bytes : min_workspace;
     SPX_TRY(st, spx_sgd_options_check(o), fail);
     SPX_TRY(st, spx_step_queue_init(&t->queue, stream, (size_t)l->floats[SPX_ROLE_WEIGHT]), fail);
     SPX_TRY(st, alloc_arenas(t), fail);
-    SPX_TRY(st, spx_device_alloc(stream, &t->workspace, t->workspace_bytes), fail);
-    SPX_TRY(st, spx_device_arenas_init(l, stream, seed, t->weights, NULL, t->state), fail);
-    SPX_TRY(st, spx_device_arenas_init(l, stream, seed, t->ema_weights, NULL, t->ema_state), fail);
+    SPX_TRY(st,
+            spx_buffer_alloc(&t->workspace, stream, bytes > min_workspace ? bytes : min_workspace),
+            fail);
+    SPX_TRY(st, spx_device_arenas_init(l, stream, seed, &t->weights, NULL, &t->state), fail);
+    SPX_TRY(st, spx_device_arenas_init(l, stream, seed, &t->ema_weights, NULL, &t->ema_state),
+            fail);
     return SPX_OK;
 fail:
     spx_trainer_clear(t);
@@ -65,27 +67,23 @@ fail:
 
 void spx_trainer_clear(spx_trainer *t)
 {
-    void *const owned[] = {t->weights,     t->momentum,  t->grad,     t->state,
-                           t->ema_weights, t->ema_state, t->workspace};
+    spx_buffer *const owned[] = {&t->weights,     &t->momentum,  &t->grad,     &t->state,
+                                 &t->ema_weights, &t->ema_state, &t->workspace};
     spx_step_queue_clear(&t->queue);
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
-        if (owned[i] != NULL) {
-            spx_device_free(t->stream, owned[i]);
-        }
+        spx_buffer_free(owned[i]);
     }
     memset(t, 0, sizeof *t);
 }
 
 spx_status spx_trainer_average_anew(const spx_trainer *t)
 {
-    const int64_t *n = t->layout->floats;
-    if (t->ema_weights == NULL) {
+    if (t->ema_weights.data == NULL) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_device_copy(t->stream, t->ema_weights, t->weights,
-                                  (size_t)n[SPX_ROLE_WEIGHT] * sizeof(float)));
-    return spx_device_copy(t->stream, t->ema_state, t->state,
-                           (size_t)n[SPX_ROLE_STATE] * sizeof(float));
+    SPX_RETURN_IF(
+        spx_device_copy(t->stream, t->ema_weights.data, t->weights.data, t->weights.bytes));
+    return spx_device_copy(t->stream, t->ema_state.data, t->state.data, t->state.bytes);
 }
 
 static spx_status queue_update(const spx_trainer *t)
@@ -95,13 +93,13 @@ static spx_status queue_update(const spx_trainer *t)
     const spx_guard *guard = &t->queue.numbers->guard;
     const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
     const size_t n_state = (size_t)t->layout->floats[SPX_ROLE_STATE];
-    SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, o->momentum, o->decay, guard, t->grad, t->momentum,
-                          t->weights));
-    if (t->ema_weights == NULL) {
+    SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, o->momentum, o->decay, guard, t->grad.data,
+                          t->momentum.data, t->weights.data));
+    if (t->ema_weights.data == NULL) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_ema(t->stream, n, &v->ema, guard, t->weights, t->ema_weights));
-    return spx_ema(t->stream, n_state, &v->ema, guard, t->state, t->ema_state);
+    SPX_RETURN_IF(spx_ema(t->stream, n, &v->ema, guard, t->weights.data, t->ema_weights.data));
+    return spx_ema(t->stream, n_state, &v->ema, guard, t->state.data, t->ema_state.data);
 }
 
 static spx_status queue_step(void *ctx)
@@ -109,11 +107,11 @@ static spx_status queue_step(void *ctx)
     spx_trainer *t = ctx;
     spx_step_numbers *numbers = t->queue.numbers;
     const int64_t *dim = spx_program_output_tensor(t->program, 0)->dim;
-    const spx_binding b = {.weights = t->weights,
-                           .state = t->state,
+    const spx_binding b = {.weights = t->weights.data,
+                           .state = t->state.data,
                            .update_state = true,
-                           .weight_grad = t->grad,
-                           .workspace = t->workspace,
+                           .weight_grad = t->grad.data,
+                           .workspace = t->workspace.data,
                            .input = t->input,
                            .scalars = t->queue.scalars};
     SPX_RETURN_IF(spx_program_run(t->program, &b));
@@ -122,7 +120,7 @@ static spx_status queue_step(void *ctx)
                                     &numbers->metrics));
     SPX_RETURN_IF(spx_device_copy(t->stream, &numbers->loss[0],
                                   spx_program_output(t->program, &b, 1), sizeof(float)));
-    SPX_RETURN_IF(spx_norm2(t->stream, (size_t)t->layout->floats[SPX_ROLE_WEIGHT], t->grad,
+    SPX_RETURN_IF(spx_norm2(t->stream, (size_t)t->layout->floats[SPX_ROLE_WEIGHT], t->grad.data,
                             &numbers->norm[0], t->queue.norm_workspace));
     SPX_RETURN_IF(spx_guard_update(t->stream, &numbers->norm[0], &numbers->loss[0], t->options.clip,
                                    &numbers->guard));
@@ -171,10 +169,18 @@ spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch, const spx_
     return SPX_OK;
 }
 
+const spx_buffer *spx_trainer_best(const spx_trainer *t, spx_role role)
+{
+    const bool averaged = t->options.ema > 0;
+    return role == SPX_ROLE_WEIGHT ? averaged ? &t->ema_weights : &t->weights
+           : averaged              ? &t->ema_state
+                                   : &t->state;
+}
+
 void spx_trainer_bind_best(const spx_trainer *t, spx_binding *b)
 {
     memset(b, 0, sizeof *b);
-    b->weights = t->ema_weights != NULL ? t->ema_weights : t->weights;
-    b->state = t->ema_state != NULL ? t->ema_state : t->state;
-    b->workspace = t->workspace;
+    b->weights = spx_trainer_best(t, SPX_ROLE_WEIGHT)->data;
+    b->state = spx_trainer_best(t, SPX_ROLE_STATE)->data;
+    b->workspace = t->workspace.data;
 }

@@ -28,13 +28,12 @@ typedef struct spx_trainer {
     spx_sgd_options options;
     /* Owned, memory of the stream's device, of the layout's sizes; restored by
      * writing into them. */
-    float *weights, *state, *momentum;
-    float *ema_weights, *ema_state; /* NULL unless options.ema > 0 */
-    float *grad;
+    spx_buffer weights, state, momentum;
+    spx_buffer ema_weights, ema_state; /* empty unless options.ema > 0 */
+    spx_buffer grad;
     spx_step_queue queue;
     const void *input[2]; /* of the step being queued */
-    void *workspace;      /* at least workspace_bytes; may serve other programs between steps */
-    size_t workspace_bytes;
+    spx_buffer workspace; /* may serve other programs between steps */
 } spx_trainer;
 
 typedef struct spx_step_report {
@@ -90,6 +89,8 @@ SPX_MUST_CHECK spx_status spx_trainer_report(spx_trainer *t, bool wait, spx_step
 SPX_MUST_CHECK spx_status spx_trainer_step(spx_trainer *t, const spx_samples *batch,
                                            const spx_step_args *a, spx_step_report *report);
 
+/** The trained weights (WEIGHT) or states (STATE), or the averaged ones where kept; borrowed. */
+const spx_buffer *spx_trainer_best(const spx_trainer *t, spx_role role);
 /** A binding of the trained weights, or of the averaged ones where kept, for evaluation. */
 void spx_trainer_bind_best(const spx_trainer *t, spx_binding *b);
 

@@ -59,11 +59,11 @@ static size_t floats(const spx_bilevel *b, spx_role role)
 #define ARENAS 12
 #define FIRST_ORDER_ARENAS 8
 
-static float **arena_at(spx_bilevel *b, int i, spx_role *role)
+static spx_buffer *arena_at(spx_bilevel *b, int i, spx_role *role)
 {
     struct {
         spx_role role;
-        float **at;
+        spx_buffer *at;
     } const arena[ARENAS] = {{SPX_ROLE_WEIGHT, &b->weights},     {SPX_ROLE_WEIGHT, &b->momentum},
                              {SPX_ROLE_WEIGHT, &b->weight_grad}, {SPX_ROLE_STATE, &b->state},
                              {SPX_ROLE_ARCH, &b->alphas},        {SPX_ROLE_ARCH, &b->adam_m},
@@ -85,12 +85,13 @@ spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net, const spx_bilevel
     SPX_TRY(st, spx_step_queue_init(&b->queue, net->stream, floats(b, SPX_ROLE_WEIGHT)), fail);
     for (int i = 0; i < (o->second_order ? ARENAS : FIRST_ORDER_ARENAS); i++) {
         spx_role role;
-        float **at = arena_at(b, i, &role);
-        SPX_TRY(st, spx_layout_device_arena(net->layout, net->stream, role, at), fail);
+        spx_buffer *at = arena_at(b, i, &role);
+        SPX_TRY(st, spx_layout_arena(net->layout, net->stream, role, at), fail);
     }
-    SPX_TRY(st,
-            spx_device_arenas_init(net->layout, net->stream, seed, b->weights, b->alphas, b->state),
-            fail);
+    SPX_TRY(
+        st,
+        spx_device_arenas_init(net->layout, net->stream, seed, &b->weights, &b->alphas, &b->state),
+        fail);
     return SPX_OK;
 fail:
     spx_bilevel_clear(b);
@@ -102,27 +103,24 @@ void spx_bilevel_clear(spx_bilevel *b)
     spx_step_queue_clear(&b->queue);
     for (int i = 0; i < ARENAS; i++) {
         spx_role role;
-        float *const p = *arena_at(b, i, &role);
-        if (p != NULL) {
-            spx_device_free(b->net->stream, p);
-        }
+        spx_buffer_free(arena_at(b, i, &role));
     }
     memset(b, 0, sizeof *b);
 }
 
 /* ---- showing what happens inside a step ---- */
 
-static void show(spx_bilevel *b, spx_bilevel_quantity q, float *data, spx_role role)
+static void show(spx_bilevel *b, spx_bilevel_quantity q, const spx_buffer *data, spx_role role)
 {
-    const spx_ckpt_arena device = {NULL, role, data};
+    const spx_ckpt_arena device = {"", role, *data};
     spx_ckpt_arena host;
     if (b->trace == NULL || b->traced != SPX_OK) {
         return;
     }
     b->traced = spx_host_twins(b->net->layout, b->net->stream, &device, 1, true, &host);
     if (b->traced == SPX_OK) {
-        b->trace(b->trace_ctx, q, host.data, floats(b, role));
-        spx_host_twins_free(b->net->stream, &host, 1);
+        b->trace(b->trace_ctx, q, host.data.data, floats(b, role));
+        spx_host_twins_free(&device, &host, 1);
     }
 }
 
@@ -167,11 +165,11 @@ static spx_status keep_loss(const spx_bilevel *b, const float *loss, int which)
 /* weight_grad = d_w L_train(w); the states are updated. */
 static spx_status weight_gradient(spx_bilevel *b, const float **logits, const float **loss)
 {
-    const spx_supernet_run r = {.weights = b->weights,
-                                .alphas = b->alphas,
-                                .state = b->state,
+    const spx_supernet_run r = {.weights = b->weights.data,
+                                .alphas = b->alphas.data,
+                                .state = b->state.data,
                                 .update_state = true,
-                                .weight_grad = b->weight_grad,
+                                .weight_grad = b->weight_grad.data,
                                 .images = b->train.images,
                                 .labels = b->train.labels};
     return spx_supernet_pass(b->net, SPX_PASS_WEIGHTS, &r, logits, loss);
@@ -179,65 +177,65 @@ static spx_status weight_gradient(spx_bilevel *b, const float **logits, const fl
 
 static spx_status queue_first_order(spx_bilevel *b)
 {
-    const spx_supernet_run r = {.weights = b->weights,
-                                .alphas = b->alphas,
-                                .state = b->state,
-                                .alpha_grad = b->alpha_grad,
+    const spx_supernet_run r = {.weights = b->weights.data,
+                                .alphas = b->alphas.data,
+                                .state = b->state.data,
+                                .alpha_grad = b->alpha_grad.data,
                                 .images = b->val.images,
                                 .labels = b->val.labels};
     const float *logits, *loss;
     SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, &logits, &loss));
     show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
-    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, SPX_ROLE_ARCH);
+    show(b, SPX_BILEVEL_DALPHA_VAL, &b->alpha_grad, SPX_ROLE_ARCH);
     return keep_loss(b, loss, LOSS_VAL);
 }
 
 /* out = d_alpha L_train(w + sign*eps*direction); `shifted` holds the sum. */
 static spx_status shifted_gradient(spx_bilevel *b, float sign, const float *direction, float *out)
 {
-    const spx_supernet_run r = {.weights = b->shifted,
-                                .alphas = b->alphas,
-                                .state = b->state,
+    const spx_supernet_run r = {.weights = b->shifted.data,
+                                .alphas = b->alphas.data,
+                                .state = b->state.data,
                                 .update_state = true,
                                 .alpha_grad = out,
                                 .images = b->train.images,
                                 .labels = b->train.labels};
     SPX_RETURN_IF(spx_axpy(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.numbers->eps, sign,
-                           b->weights, direction, b->shifted));
+                           b->weights.data, direction, b->shifted.data));
     return spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, NULL, NULL);
 }
 
 static spx_status queue_hessian(spx_bilevel *b, const float *direction, float *hessian)
 {
-    SPX_RETURN_IF(shifted_gradient(b, 1, direction, b->alpha_plus));
-    SPX_RETURN_IF(shifted_gradient(b, -1, direction, b->alpha_minus));
+    SPX_RETURN_IF(shifted_gradient(b, 1, direction, b->alpha_plus.data));
+    SPX_RETURN_IF(shifted_gradient(b, -1, direction, b->alpha_minus.data));
     return spx_central_difference(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->queue.numbers->eps,
-                                  b->options.published_hessian, b->alpha_plus, b->alpha_minus,
-                                  hessian);
+                                  b->options.published_hessian, b->alpha_plus.data,
+                                  b->alpha_minus.data, hessian);
 }
 
 /* weight_grad = v, alpha_grad = g: the validation loss at w'. The net's states are not touched. */
 static spx_status queue_lookahead(spx_bilevel *b)
 {
-    const spx_supernet_run r = {.weights = b->shifted,
-                                .alphas = b->alphas,
-                                .state = b->state,
-                                .weight_grad = b->weight_grad,
-                                .alpha_grad = b->alpha_grad,
+    const spx_supernet_run r = {.weights = b->shifted.data,
+                                .alphas = b->alphas.data,
+                                .state = b->state.data,
+                                .weight_grad = b->weight_grad.data,
+                                .alpha_grad = b->alpha_grad.data,
                                 .images = b->val.images,
                                 .labels = b->val.labels};
     const float *logits, *loss;
     SPX_RETURN_IF(weight_gradient(b, NULL, NULL));
-    SPX_RETURN_IF(spx_sgd_lookahead(b->net->stream, floats(b, SPX_ROLE_WEIGHT),
-                                    &b->queue.scalars->xi, b->options.momentum, b->options.decay,
-                                    b->weight_grad, b->momentum, b->weights, b->shifted));
-    show(b, SPX_BILEVEL_VIRTUAL_WEIGHT, b->shifted, SPX_ROLE_WEIGHT);
+    SPX_RETURN_IF(spx_sgd_lookahead(
+        b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->xi, b->options.momentum,
+        b->options.decay, b->weight_grad.data, b->momentum.data, b->weights.data, b->shifted.data));
+    show(b, SPX_BILEVEL_VIRTUAL_WEIGHT, &b->shifted, SPX_ROLE_WEIGHT);
     SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_BOTH, &r, &logits, &loss));
     show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
-    show(b, SPX_BILEVEL_DW_VAL, b->weight_grad, SPX_ROLE_WEIGHT);
-    show(b, SPX_BILEVEL_DALPHA_VAL, b->alpha_grad, SPX_ROLE_ARCH);
+    show(b, SPX_BILEVEL_DW_VAL, &b->weight_grad, SPX_ROLE_WEIGHT);
+    show(b, SPX_BILEVEL_DALPHA_VAL, &b->alpha_grad, SPX_ROLE_ARCH);
     SPX_RETURN_IF(keep_loss(b, loss, LOSS_VAL));
-    return queue_guard(b, b->weight_grad, SPX_ROLE_WEIGHT, LOSS_VAL, NORM_DIRECTION, 0);
+    return queue_guard(b, b->weight_grad.data, SPX_ROLE_WEIGHT, LOSS_VAL, NORM_DIRECTION, 0);
 }
 
 static spx_status queue_second_order(spx_bilevel *b)
@@ -245,20 +243,21 @@ static spx_status queue_second_order(spx_bilevel *b)
     spx_step_numbers *v = b->queue.numbers;
     SPX_RETURN_IF(queue_lookahead(b));
     SPX_RETURN_IF(spx_difference_step(b->net->stream, &v->norm[NORM_DIRECTION], &v->eps));
-    SPX_RETURN_IF(queue_hessian(b, b->weight_grad, b->hessian));
-    show(b, SPX_BILEVEL_HESSIAN, b->hessian, SPX_ROLE_ARCH);
+    SPX_RETURN_IF(queue_hessian(b, b->weight_grad.data, b->hessian.data));
+    show(b, SPX_BILEVEL_HESSIAN, &b->hessian, SPX_ROLE_ARCH);
     return spx_axpy(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->queue.scalars->xi, -1,
-                    b->alpha_grad, b->hessian, b->alpha_grad);
+                    b->alpha_grad.data, b->hessian.data, b->alpha_grad.data);
 }
 
 static spx_status queue_alphas(spx_bilevel *b)
 {
     const spx_bilevel_options *o = &b->options;
-    show(b, SPX_BILEVEL_ALPHA_GRAD, b->alpha_grad, SPX_ROLE_ARCH);
-    SPX_RETURN_IF(queue_guard(b, b->alpha_grad, SPX_ROLE_ARCH, LOSS_VAL, NORM_ALPHAS, 0));
+    show(b, SPX_BILEVEL_ALPHA_GRAD, &b->alpha_grad, SPX_ROLE_ARCH);
+    SPX_RETURN_IF(queue_guard(b, b->alpha_grad.data, SPX_ROLE_ARCH, LOSS_VAL, NORM_ALPHAS, 0));
     return spx_adam(b->net->stream, floats(b, SPX_ROLE_ARCH), o->alpha_lr, o->alpha_beta1,
                     o->alpha_beta2, o->alpha_decay, &b->queue.scalars->adam_t,
-                    &b->queue.numbers->guard, b->alpha_grad, b->adam_m, b->adam_v, b->alphas);
+                    &b->queue.numbers->guard, b->alpha_grad.data, b->adam_m.data, b->adam_v.data,
+                    b->alphas.data);
 }
 
 static spx_status queue_weights(spx_bilevel *b)
@@ -268,14 +267,15 @@ static spx_status queue_weights(spx_bilevel *b)
     const float *logits, *loss;
     SPX_RETURN_IF(weight_gradient(b, &logits, &loss));
     show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, logits);
-    show(b, SPX_BILEVEL_WEIGHT_GRAD, b->weight_grad, SPX_ROLE_WEIGHT);
+    show(b, SPX_BILEVEL_WEIGHT_GRAD, &b->weight_grad, SPX_ROLE_WEIGHT);
     SPX_RETURN_IF(keep_loss(b, loss, LOSS_TRAIN));
     SPX_RETURN_IF(spx_metrics_count(b->net->stream, c->batch, c->batch, c->classes, logits,
                                     b->train.labels, &b->queue.numbers->metrics));
     SPX_RETURN_IF(
-        queue_guard(b, b->weight_grad, SPX_ROLE_WEIGHT, LOSS_TRAIN, NORM_WEIGHTS, o->clip));
+        queue_guard(b, b->weight_grad.data, SPX_ROLE_WEIGHT, LOSS_TRAIN, NORM_WEIGHTS, o->clip));
     return spx_sgd(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->lr, o->momentum,
-                   o->decay, &b->queue.numbers->guard, b->weight_grad, b->momentum, b->weights);
+                   o->decay, &b->queue.numbers->guard, b->weight_grad.data, b->momentum.data,
+                   b->weights.data);
 }
 
 /* ---- whole steps ---- */
@@ -359,7 +359,7 @@ spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train, const spx_
 
 spx_status spx_bilevel_alphas(const spx_bilevel *b, float *host)
 {
-    return spx_layout_download(b->net->layout, b->net->stream, SPX_ROLE_ARCH, b->alphas, host);
+    return spx_layout_download(b->net->layout, b->net->stream, SPX_ROLE_ARCH, b->alphas.data, host);
 }
 
 /* ---- parts on their own ---- */

@@ -52,13 +52,13 @@ typedef struct spx_bilevel {
     spx_supernet *net; /* borrowed; with the passes the order needs */
     /* Owned arenas of net->layout's sizes, memory of the net's device; the state to save and
      * restore. */
-    float *weights, *momentum, *state;
-    float *alphas, *adam_m, *adam_v;
+    spx_buffer weights, momentum, state;
+    spx_buffer alphas, adam_m, adam_v;
     uint64_t alpha_steps; /* Adam's step count: steps queued so far */
     /* Scratch: undefined between steps. */
-    float *weight_grad, *shifted;              /* shifted: second order only */
-    float *alpha_grad;                         /* alphas' size */
-    float *alpha_plus, *alpha_minus, *hessian; /* alphas' size; second order only */
+    spx_buffer weight_grad, shifted;             /* shifted: second order only */
+    spx_buffer alpha_grad;                       /* alphas' size */
+    spx_buffer alpha_plus, alpha_minus, hessian; /* alphas' size; second order only */
     spx_step_queue queue;
     spx_samples train, val;  /* of the step being queued */
     spx_bilevel_trace trace; /* or NULL; set it before the first step */

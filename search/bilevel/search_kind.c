@@ -101,9 +101,9 @@ static void warn_of_collapse(const spx_run_options *o, const spx_collapse *c)
 static spx_status evaluate(void *ctx, double *top1, json_t **line)
 {
     spx_search *x = ctx;
-    const spx_binding b = {.weights = x->bilevel.weights,
-                           .arch = x->bilevel.alphas,
-                           .state = x->bilevel.state,
+    const spx_binding b = {.weights = x->bilevel.weights.data,
+                           .arch = x->bilevel.alphas.data,
+                           .state = x->bilevel.state.data,
                            .workspace = x->net.workspace};
     const int64_t batch = x->o->net.batch, batches = (x->o->validate_images + batch - 1) / batch;
     spx_metrics m;
@@ -112,7 +112,7 @@ static spx_status evaluate(void *ctx, double *top1, json_t **line)
                                &x->source[SPX_HALF_CHECK], batches, spx_session_stop,
                                x->run.session, &m));
     SPX_RETURN_IF(spx_search_look(x));
-    spx_supernet_collapse(&x->net, x->alphas, &c);
+    spx_supernet_collapse(&x->net, x->alphas.data, &c);
     warn_of_collapse(&x->o->run, &c);
     *top1 = spx_metrics_top1(&m);
     *line = json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "val_loss", spx_metrics_loss(&m),

@@ -20,7 +20,7 @@ typedef struct spx_search {
     spx_source source[SPX_HALF_COUNT];
     spx_supernet net;
     spx_bilevel bilevel;
-    float *alphas;           /* host memory, as of the last end of an epoch, save or finish */
+    spx_buffer alphas;       /* host memory, as of the last end of an epoch, save or finish */
     spx_genotype now, found; /* of those alphas; of the best epoch */
 } spx_search;
 

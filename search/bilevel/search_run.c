@@ -60,7 +60,7 @@ static spx_status open_net(spx_search *x)
     SPX_RETURN_IF(spx_supernet_init(&x->net, s->stream, &x->o->net,
                                     passes | SPX_PASS_BIT(SPX_PASS_EVAL), s->tuning));
     spx_tuning_cache_store(s->tuning);
-    SPX_RETURN_IF(spx_layout_arena(x->net.layout, SPX_ROLE_ARCH, &x->alphas));
+    SPX_RETURN_IF(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_ARCH, &x->alphas));
     return spx_bilevel_init(&x->bilevel, &x->net, &x->o->bilevel, x->o->run.seed);
 }
 
@@ -84,8 +84,8 @@ static void describe_run(spx_search *x)
 /* The alphas as they are, and the genotype they stand for. */
 spx_status spx_search_look(spx_search *x)
 {
-    SPX_RETURN_IF(spx_bilevel_alphas(&x->bilevel, x->alphas));
-    spx_supernet_genotype(&x->net, x->alphas, &x->now);
+    SPX_RETURN_IF(spx_bilevel_alphas(&x->bilevel, x->alphas.data));
+    spx_supernet_genotype(&x->net, x->alphas.data, &x->now);
     return SPX_OK;
 }
 
@@ -96,7 +96,7 @@ static spx_status finish(spx_search *x, spx_search_result *result)
                                   .top1 = x->run.best.top1,
                                   .genotype = x->found};
     SPX_RETURN_IF(spx_search_look(x));
-    spx_supernet_collapse(&x->net, x->alphas, &result->collapse);
+    spx_supernet_collapse(&x->net, x->alphas.data, &result->collapse);
     return spx_session_result(x->run.session, spx_search_result_json(result));
 }
 
@@ -114,7 +114,7 @@ spx_status spx_search_run(spx_session *session, const spx_search_options *o,
 end:
     spx_bilevel_clear(&x.bilevel);
     spx_supernet_clear(&x.net);
-    spx_free(x.alphas);
+    spx_buffer_free(&x.alphas);
     for (int i = 0; i < SPX_HALF_COUNT; i++) {
         spx_device_source_close(x.batches[i]);
     }

@@ -22,7 +22,7 @@ typedef struct run {
     const spx_export_options *o;
     spx_stream *stream;
     spx_program *program;
-    float *weights, *state; /* in host memory */
+    spx_buffer weights, state; /* in host memory */
     spx_network net;
     spx_fold *fold;
     spx_pack as_model; /* the pack, normalised as the model is */
@@ -267,8 +267,8 @@ static void run_clear(run *r)
     spx_fold_destroy(r->fold);
     spx_network_clear(&r->net);
     spx_program_destroy(r->program);
-    spx_free(r->weights);
-    spx_free(r->state);
+    spx_buffer_free(&r->weights);
+    spx_buffer_free(&r->state);
     json_decref(r->about);
     json_decref(r->preprocessing);
     free(r->text);
@@ -330,9 +330,9 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
     *out = NULL;
     SPX_TRY(st, spx_final_eval_program(&r.program, stream, spec, BATCH, false, NULL), end);
     l = spx_program_layout(r.program);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, &r.weights), end);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, &r.state), end);
-    spx_layout_init(l, seed, r.weights, NULL, r.state);
+    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &r.weights), end);
+    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, &r.state), end);
+    spx_layout_init(l, seed, r.weights.data, NULL, r.state.data);
     SPX_TRY(st,
             spx_calloc(&memory, (size_t)(BATCH * in->channels * in->rows * in->columns),
                        sizeof *r.random),

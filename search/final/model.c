@@ -1,8 +1,6 @@
 #include "search/final/model.h"
 
 #include "host/train/device_arenas.h"
-#include "kernels/base/alloc.h"
-#include "kernels/device/device_memory.h"
 
 #include <string.h>
 
@@ -21,12 +19,12 @@ json_t *spx_model_describe(const spx_final_spec *f, const spx_preprocess *images
 }
 
 spx_status spx_model_save(const char *path, const spx_final_spec *f, const spx_preprocess *images,
-                          const json_t *about, const spx_layout *l, const float *weights,
-                          const float *state)
+                          const json_t *about, const spx_layout *l, const spx_buffer *weights,
+                          const spx_buffer *state)
 {
     const spx_ckpt_arena list[] = {
-        {"param", SPX_ROLE_WEIGHT, (float *)(uintptr_t)weights}, /* saving only reads */
-        {"buffer", SPX_ROLE_STATE, (float *)(uintptr_t)state},
+        {"param", SPX_ROLE_WEIGHT, *weights},
+        {"buffer", SPX_ROLE_STATE, *state},
     };
     json_t *meta = spx_model_describe(f, images);
     spx_status st;
@@ -114,27 +112,28 @@ void spx_model_close(spx_model *m)
 }
 
 /* Where a file has the arenas that evaluation uses. */
-static void name_arenas(const spx_model *m, float *weights, float *state, spx_ckpt_arena list[2])
+static void name_arenas(const spx_model *m, const spx_buffer *weights, const spx_buffer *state,
+                        spx_ckpt_arena list[2])
 {
     const bool averaged = json_is_true(json_object_get(m->file.meta, "averaged"));
-    list[0] = (spx_ckpt_arena){averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, weights};
-    list[1] = (spx_ckpt_arena){averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, state};
+    list[0] = (spx_ckpt_arena){averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, *weights};
+    list[1] = (spx_ckpt_arena){averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, *state};
 }
 
-spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, float **weights, float **state)
+spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, spx_buffer *weights,
+                            spx_buffer *state)
 {
     spx_ckpt_arena list[2];
     spx_status st;
-    *weights = *state = NULL;
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_WEIGHT, weights), fail);
-    SPX_TRY(st, spx_layout_arena(l, SPX_ROLE_STATE, state), fail);
-    name_arenas(m, *weights, *state, list);
+    *weights = *state = (spx_buffer){0};
+    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, weights), fail);
+    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, state), fail);
+    name_arenas(m, weights, state, list);
     SPX_TRY(st, spx_ckpt_load(&m->file, l, list, 2), fail);
     return SPX_OK;
 fail:
-    spx_free(*weights);
-    spx_free(*state);
-    *weights = *state = NULL;
+    spx_buffer_free(weights);
+    spx_buffer_free(state);
     return st;
 }
 
@@ -148,11 +147,11 @@ spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const 
     r->stream = stream;
     SPX_TRY(st, spx_final_eval_program(&r->program, stream, &m->spec, batch, false, tuning), fail);
     l = spx_program_layout(r->program);
-    SPX_TRY(st, spx_layout_device_arena(l, stream, SPX_ROLE_WEIGHT, &r->weights), fail);
-    SPX_TRY(st, spx_layout_device_arena(l, stream, SPX_ROLE_STATE, &r->state), fail);
-    SPX_TRY(st, spx_device_alloc(stream, &r->workspace, spx_program_workspace_bytes(r->program)),
+    SPX_TRY(st, spx_layout_arena(l, stream, SPX_ROLE_WEIGHT, &r->weights), fail);
+    SPX_TRY(st, spx_layout_arena(l, stream, SPX_ROLE_STATE, &r->state), fail);
+    SPX_TRY(st, spx_buffer_alloc(&r->workspace, stream, spx_program_workspace_bytes(r->program)),
             fail);
-    name_arenas(m, r->weights, r->state, list);
+    name_arenas(m, &r->weights, &r->state, list);
     SPX_TRY(st, spx_device_arenas_load(&m->file, l, stream, list, 2), fail);
     return SPX_OK;
 fail:
@@ -162,16 +161,15 @@ fail:
 
 void spx_model_runner_clear(spx_model_runner *r)
 {
-    if (r->stream != NULL) {
-        spx_device_free(r->stream, r->weights);
-        spx_device_free(r->stream, r->state);
-        spx_device_free(r->stream, r->workspace);
-    }
+    spx_buffer_free(&r->weights);
+    spx_buffer_free(&r->state);
+    spx_buffer_free(&r->workspace);
     spx_program_destroy(r->program);
     memset(r, 0, sizeof *r);
 }
 
 spx_binding spx_model_runner_binding(const spx_model_runner *r)
 {
-    return (spx_binding){.weights = r->weights, .state = r->state, .workspace = r->workspace};
+    return (spx_binding){
+        .weights = r->weights.data, .state = r->state.data, .workspace = r->workspace.data};
 }

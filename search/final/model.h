@@ -26,12 +26,14 @@ json_t *spx_model_describe(const spx_final_spec *f, const spx_preprocess *images
  * @param l      layout of a program of the network; its entries are written, an auxiliary head's
  * too
  * @param about  an object merged into the description; borrowed; may be NULL
- * @return SPX_OK, SPX_ENUMERIC (weights that are not finite), SPX_ENOMEM, SPX_EIO
+ * @return SPX_OK, SPX_EINVAL (weights or states not in host memory), SPX_ENUMERIC (weights that
+ * are not
+ *         finite), SPX_ENOMEM, SPX_EIO
  */
 SPX_MUST_CHECK spx_status spx_model_save(const char *path, const spx_final_spec *f,
                                          const spx_preprocess *images, const json_t *about,
-                                         const spx_layout *l, const float *weights,
-                                         const float *state);
+                                         const spx_layout *l, const spx_buffer *weights,
+                                         const spx_buffer *state);
 
 typedef struct spx_model {
     spx_ckpt file;
@@ -55,20 +57,19 @@ void spx_model_close(spx_model *m); /* zeroed or open */
 
 /**
  * The weights and statistics that evaluation uses, in host memory whatever device is computed on,
- * in the order of spx_layout_init. Free each with spx_free.
+ * in the order of spx_layout_init. Free each with spx_buffer_free.
  * @param l  of the network in evaluation
  * @return SPX_OK, SPX_EFORMAT (an array is missing or of another shape), SPX_ENOMEM; after a
- *         failure both are NULL
+ *         failure both are empty
  */
-SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, float **weights,
-                                           float **state);
+SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout *l,
+                                           spx_buffer *weights, spx_buffer *state);
 
 /** A model ready to evaluate batches. */
 typedef struct spx_model_runner {
-    spx_stream *stream;     /* borrowed */
-    spx_program *program;   /* output 0: logits (batch, classes) */
-    float *weights, *state; /* memory of the stream's device, as is the workspace */
-    void *workspace;
+    spx_stream *stream;                   /* borrowed */
+    spx_program *program;                 /* output 0: logits (batch, classes) */
+    spx_buffer weights, state, workspace; /* of the stream's device */
 } spx_model_runner;
 
 /** Builds the program for a batch and loads the weights. On failure r is cleared. */

@@ -49,20 +49,19 @@ spx_status spx_training_save(const spx_training *x, const char *name, const spx_
     char path[4096];
     json_t *j = json_object();
     const spx_layout *l = x->trainer.layout;
-    spx_ckpt_arena device[2], host[2];
-    spx_binding b;
+    const spx_ckpt_arena device[2] = {
+        {"param", SPX_ROLE_WEIGHT, *spx_trainer_best(&x->trainer, SPX_ROLE_WEIGHT)},
+        {"buffer", SPX_ROLE_STATE, *spx_trainer_best(&x->trainer, SPX_ROLE_STATE)}};
+    spx_ckpt_arena host[2];
     spx_status st;
     SPX_TRY(st, spx_run_dir_path(x->run.session->dir, name, path, sizeof path), end);
     (void)json_object_set_new(j, "step", json_integer(s->step));
     (void)json_object_set_new(j, "top1", json_real(top1));
     (void)json_object_set_new(j, "commit", json_string(spx_build_commit()));
     (void)json_object_set(j, "config", x->run.session->config);
-    spx_trainer_bind_best(&x->trainer, &b);
-    device[0] = (spx_ckpt_arena){"param", SPX_ROLE_WEIGHT, (float *)(uintptr_t)b.weights};
-    device[1] = (spx_ckpt_arena){"buffer", SPX_ROLE_STATE, b.state};
     SPX_TRY(st, spx_host_twins(l, x->trainer.stream, device, 2, true, host), end);
-    st = spx_model_save(path, &x->o->spec, &x->images, j, l, host[0].data, host[1].data);
-    spx_host_twins_free(x->trainer.stream, host, 2);
+    st = spx_model_save(path, &x->o->spec, &x->images, j, l, &host[0].data, &host[1].data);
+    spx_host_twins_free(device, host, 2);
 end:
     json_decref(j);
     return st;

@@ -46,11 +46,16 @@ typedef struct arenas {
     float weight[21], arch[14], state[8], momentum[21];
 } arenas;
 
+#define VIEW(array)                                                                                \
+    {                                                                                              \
+        .data = (array), .bytes = sizeof(array)                                                    \
+    }
 #define ARENAS(a)                                                                                  \
     {                                                                                              \
-        {"param", SPX_ROLE_WEIGHT, (a)->weight}, {"param", SPX_ROLE_ARCH, (a)->arch},              \
-            {"buffer", SPX_ROLE_STATE, (a)->state}, {"momentum", SPX_ROLE_WEIGHT, (a)->momentum},  \
-            {"ema_param", SPX_ROLE_WEIGHT, NULL},                                                  \
+        {"param", SPX_ROLE_WEIGHT, VIEW((a)->weight)}, {"param", SPX_ROLE_ARCH, VIEW((a)->arch)},  \
+            {"buffer", SPX_ROLE_STATE, VIEW((a)->state)},                                          \
+            {"momentum", SPX_ROLE_WEIGHT, VIEW((a)->momentum)},                                    \
+            {"ema_param", SPX_ROLE_WEIGHT, {0}},                                                   \
     }
 
 static void fill(arenas *a, uint64_t seed)
@@ -126,11 +131,33 @@ SPX_TEST(arrays_that_are_missing_or_of_another_shape_are_named)
     spx_ckpt_close(&c);
 }
 
+SPX_TEST(arenas_of_a_device_or_too_small_are_refused_before_they_are_touched)
+{
+    const char *path = spx_scratch_path(&scratch, "device.h5");
+    arenas a;
+    spx_ckpt_arena wrong = {"param", SPX_ROLE_WEIGHT, VIEW(a.weight)};
+    json_t *meta = json_pack("{s:s}", "kind", "search");
+    spx_ckpt c;
+    SPX_UNUSED;
+    fill(&a, 1);
+    wrong.data.device = SPX_DEVICE_CUDA;
+    CHECK_FAILS(SPX_EINVAL, spx_ckpt_save(path, meta, &layout, &wrong, 1, false));
+    CHECK_FAILS(SPX_ENOTFOUND, spx_ckpt_open(&c, path));
+    save(path, &a, 1, false);
+    CHECK_OK(spx_ckpt_open(&c, path));
+    CHECK_FAILS(SPX_EINVAL, spx_ckpt_load(&c, &layout, &wrong, 1));
+    wrong.data.device = SPX_DEVICE_CPU;
+    wrong.data.bytes--;
+    CHECK_FAILS(SPX_EINVAL, spx_ckpt_load(&c, &layout, &wrong, 1));
+    spx_ckpt_close(&c);
+    json_decref(meta);
+}
+
 SPX_TEST(a_group_never_saved_is_missing)
 {
     const char *path = spx_scratch_path(&scratch, "ema.h5");
     arenas a;
-    const spx_ckpt_arena ema = {"ema_param", SPX_ROLE_WEIGHT, a.weight};
+    const spx_ckpt_arena ema = {"ema_param", SPX_ROLE_WEIGHT, VIEW(a.weight)};
     spx_ckpt c;
     SPX_UNUSED;
     fill(&a, 1);
@@ -337,7 +364,8 @@ SPX_TEST(numbers_that_nothing_can_be_computed_with_are_named_by_array_and_index)
         spx_layout_entry entry = {.role = SPX_ROLE_WEIGHT, .rank = 3, .dim = {2, 1, 3}, .count = 6};
         const spx_layout l = {.entry = &entry, .n = 1, .floats = {[SPX_ROLE_WEIGHT] = 6}};
         float x[6] = {1, 2, 3, 4, 5, bad[i].value}, y[6];
-        const spx_ckpt_arena from = {"param", SPX_ROLE_WEIGHT, x}, to = {"", SPX_ROLE_WEIGHT, y};
+        const spx_ckpt_arena from = {"param", SPX_ROLE_WEIGHT, VIEW(x)},
+                             to = {"", SPX_ROLE_WEIGHT, VIEW(y)};
         json_t *meta = json_pack("{s:s}", "kind", "model");
         const spx_status wanted = bad[i].says != NULL ? SPX_EFORMAT : SPX_OK;
         spx_h5_out *w;
@@ -368,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(what_is_saved_is_loaded_bit_for_bit_and_gaps_are_left_alone),
         SPX_UNIT(arrays_that_are_missing_or_of_another_shape_are_named),
+        SPX_UNIT(arenas_of_a_device_or_too_small_are_refused_before_they_are_touched),
         SPX_UNIT(a_group_never_saved_is_missing),
         SPX_UNIT(every_truncation_is_refused),
         SPX_UNIT(any_flipped_bit_is_refused),

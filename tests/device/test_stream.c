@@ -1,5 +1,6 @@
 #include "tests/support/spx_test.h"
 
+#include "kernels/device/buffer.h"
 #include "kernels/device/device_memory.h"
 #include "kernels/device/stream.h"
 
@@ -46,6 +47,40 @@ SPX_TEST(a_stream_knows_how_much_memory_it_holds)
     spx_device_free(s, NULL);
     assert_int_equal(spx_device_bytes(s), 0);
     spx_stream_destroy(s);
+}
+
+SPX_TEST(a_buffer_is_zero_and_given_back_to_where_it_came_from)
+{
+    spx_stream *s;
+    spx_buffer of_stream, of_host, none;
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    CHECK_OK(spx_buffer_alloc(&of_stream, s, 100));
+    CHECK_OK(spx_buffer_alloc(&of_host, NULL, 50));
+    CHECK_OK(spx_buffer_alloc(&none, s, 0));
+    assert_null(none.data);
+    assert_int_equal(none.bytes, 0);
+    assert_int_equal(spx_device_bytes(s), 100); /* the host's is not the stream's */
+    assert_true(((const char *)of_stream.data)[99] == 0 && ((const char *)of_host.data)[49] == 0);
+    spx_buffer_free(&of_stream);
+    spx_buffer_free(&of_host);
+    spx_buffer_free(&none);
+    spx_buffer_free(&none);
+    assert_null(of_stream.data);
+    assert_int_equal(spx_device_bytes(s), 0);
+    spx_stream_destroy(s);
+}
+
+SPX_TEST(host_code_is_refused_memory_of_a_device_and_too_little_of_its_own)
+{
+    char memory[16];
+    spx_buffer b = {.data = memory, .bytes = sizeof memory};
+    SPX_UNUSED;
+    CHECK_OK(spx_buffer_check_host(&b, sizeof memory, "reader"));
+    CHECK_FAILS(SPX_EINVAL, spx_buffer_check_host(&b, sizeof memory + 1, "reader"));
+    b.device = SPX_DEVICE_CUDA;
+    CHECK_FAILS(SPX_EINVAL, spx_buffer_check_host(&b, 1, "reader"));
+    assert_non_null(strstr(spx_error_message(), "reader: memory of cuda"));
 }
 
 static int opened, closed;
@@ -156,6 +191,8 @@ int main(void)
         SPX_UNIT(a_stream_has_the_threads_asked_for),
         SPX_UNIT(unknown_devices_and_bad_thread_counts_are_refused),
         SPX_UNIT(a_stream_knows_how_much_memory_it_holds),
+        SPX_UNIT(a_buffer_is_zero_and_given_back_to_where_it_came_from),
+        SPX_UNIT(host_code_is_refused_memory_of_a_device_and_too_little_of_its_own),
         SPX_UNIT(a_library_is_opened_once_and_closed_with_its_stream),
         SPX_UNIT(memory_copies_and_events_work_alike_on_every_device),
         SPX_UNIT(the_cpu_describes_itself_computes_in_f32_and_records_nothing),

@@ -158,7 +158,7 @@ typedef struct golden_engine {
     int n_outputs, n_grads;
     /* The device's. */
     spx_stream *stream;
-    float *arena[SPX_ROLE_COUNT];
+    spx_buffer arena[SPX_ROLE_COUNT];
     void *workspace, *bound[GOLDEN_MAX_INPUTS];
 } golden_engine;
 

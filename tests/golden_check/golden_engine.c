@@ -68,11 +68,10 @@ spx_status golden_engine_open(golden_engine *e, const spx_graph *g, const spx_pr
     SPX_TRY(st, spx_program_create(&e->program, g, o->stream, &options), fail);
     e->layout = spx_program_layout(e->program);
     for (int a = 0; a < N_ARENAS; a++) {
-        SPX_TRY(st, spx_layout_arena(e->layout, arenas[a].like, arena_of(e, a)), fail);
-        SPX_TRY(st,
-                spx_layout_device_arena(e->layout, e->stream, arenas[a].like,
-                                        &e->arena[arenas[a].role]),
-                fail);
+        spx_buffer *device = &e->arena[arenas[a].role], host;
+        SPX_TRY(st, spx_layout_arena(e->layout, NULL, arenas[a].like, &host), fail);
+        *arena_of(e, a) = host.data; /* for spx_free */
+        SPX_TRY(st, spx_layout_arena(e->layout, e->stream, arenas[a].like, device), fail);
     }
     SPX_TRY(st, make_workspace(e), fail);
     SPX_TRY(st, make_outputs(e, p), fail);
@@ -94,7 +93,7 @@ void golden_engine_close(golden_engine *e)
     spx_program_destroy(e->program);
     for (int a = 0; a < N_ARENAS; a++) {
         spx_free(*arena_of(e, a));
-        spx_device_free(e->stream, e->arena[arenas[a].role]);
+        spx_buffer_free(&e->arena[arenas[a].role]);
     }
     spx_device_free(e->stream, e->workspace);
     for (int i = 0; i < GOLDEN_MAX_INPUTS; i++) {
@@ -193,23 +192,23 @@ static spx_status upload_inputs(golden_engine *e)
 
 spx_status golden_engine_run(golden_engine *e, bool update_state)
 {
-    const spx_binding b = {.weights = e->arena[SPX_ROLE_WEIGHT],
-                           .arch = e->arena[SPX_ROLE_ARCH],
-                           .state = e->arena[SPX_ROLE_STATE],
+    const spx_binding b = {.weights = e->arena[SPX_ROLE_WEIGHT].data,
+                           .arch = e->arena[SPX_ROLE_ARCH].data,
+                           .state = e->arena[SPX_ROLE_STATE].data,
                            .update_state = update_state,
-                           .weight_grad = e->arena[SPX_ROLE_WEIGHT_GRAD],
-                           .arch_grad = e->arena[SPX_ROLE_ARCH_GRAD],
+                           .weight_grad = e->arena[SPX_ROLE_WEIGHT_GRAD].data,
+                           .arch_grad = e->arena[SPX_ROLE_ARCH_GRAD].data,
                            .workspace = e->workspace,
                            .input = (const void *const *)e->bound};
     for (int a = 0; a < N_ARENAS; a++) {
         SPX_RETURN_IF(spx_layout_upload(e->layout, e->stream, arenas[a].like, *arena_of(e, a),
-                                        e->arena[arenas[a].role]));
+                                        e->arena[arenas[a].role].data));
     }
     SPX_RETURN_IF(upload_inputs(e));
     SPX_RETURN_IF(spx_program_run(e->program, &b));
     for (int a = 0; a < N_ARENAS; a++) {
         SPX_RETURN_IF(spx_layout_download(e->layout, e->stream, arenas[a].like,
-                                          e->arena[arenas[a].role], *arena_of(e, a)));
+                                          e->arena[arenas[a].role].data, *arena_of(e, a)));
     }
     for (int i = 0; i < e->n_outputs; i++) {
         SPX_RETURN_IF(spx_program_read(e->program, &b, i, e->output[i]));

@@ -95,6 +95,15 @@ static spx_status read_batch(step_case *c, const char *which, int i, spx_samples
     return st;
 }
 
+/* Free with spx_free. */
+static spx_status host_arena(const step_case *c, spx_role role, float **out)
+{
+    spx_buffer b;
+    const spx_status st = spx_layout_arena(c->net.layout, NULL, role, &b);
+    *out = b.data;
+    return st;
+}
+
 static spx_status open_case(step_case *c, const golden_options *o)
 {
     const spx_h5 *f = c->report->file;
@@ -113,9 +122,9 @@ static spx_status open_case(step_case *c, const golden_options *o)
     SPX_RETURN_IF(golden_supernet_config(c->base, &config));
     SPX_RETURN_IF(spx_supernet_init(&c->net, o->stream, &config, SPX_PASSES_SECOND_ORDER, NULL));
     SPX_RETURN_IF(spx_bilevel_init(&c->b, &c->net, &options, 0));
-    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_WEIGHT, &c->host[SPX_ROLE_WEIGHT]));
-    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_ARCH, &c->host[SPX_ROLE_ARCH]));
-    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_STATE, &c->host[SPX_ROLE_STATE]));
+    SPX_RETURN_IF(host_arena(c, SPX_ROLE_WEIGHT, &c->host[SPX_ROLE_WEIGHT]));
+    SPX_RETURN_IF(host_arena(c, SPX_ROLE_ARCH, &c->host[SPX_ROLE_ARCH]));
+    SPX_RETURN_IF(host_arena(c, SPX_ROLE_STATE, &c->host[SPX_ROLE_STATE]));
     SPX_RETURN_IF(read_batch(c, "trn", 0, &c->train));
     return read_batch(c, "val", 1, &c->val);
 }
@@ -177,13 +186,13 @@ static spx_status restore_adam(step_case *c)
     char group[64];
     spx_status st;
     c->b.alpha_steps = 0;
-    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_m));
-    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_v));
+    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_m.data));
+    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_v.data));
     if (c->previous == NULL) {
         return SPX_OK;
     }
     (void)snprintf(group, sizeof group, "alpha_grad_unrolled_%s", c->variant);
-    SPX_RETURN_IF(spx_layout_arena(c->net.layout, SPX_ROLE_ARCH, &a));
+    SPX_RETURN_IF(host_arena(c, SPX_ROLE_ARCH, &a));
     SPX_TRY(st, golden_load(c->base, "param", c->net.layout, SPX_ROLE_ARCH, a, NULL, false), done);
     SPX_TRY(st, golden_load(c->previous, group, c->net.layout, SPX_ROLE_ARCH, m, NULL, false),
             done);
@@ -192,8 +201,8 @@ static spx_status restore_adam(step_case *c)
         m[i] = (1 - o->alpha_beta1) * g;
         a[i] = (1 - o->alpha_beta2) * g * g;
     }
-    SPX_TRY(st, put(c, SPX_ROLE_ARCH, m, c->b.adam_m), done);
-    SPX_TRY(st, put(c, SPX_ROLE_ARCH, a, c->b.adam_v), done);
+    SPX_TRY(st, put(c, SPX_ROLE_ARCH, m, c->b.adam_m.data), done);
+    SPX_TRY(st, put(c, SPX_ROLE_ARCH, a, c->b.adam_v.data), done);
     c->b.alpha_steps = 1;
 done:
     spx_free(a);
@@ -207,12 +216,13 @@ static spx_status restore(step_case *c)
     const bool first = c->previous == NULL;
     spx_bilevel *b = &c->b;
     SPX_RETURN_IF(restore_adam(c));
-    SPX_RETURN_IF(load_alphas(c, f, first ? "param" : "alpha_after", b->alphas));
-    SPX_RETURN_IF(load(c, f, first ? "param" : "weight_after", SPX_ROLE_WEIGHT, false, b->weights));
+    SPX_RETURN_IF(load_alphas(c, f, first ? "param" : "alpha_after", b->alphas.data));
     SPX_RETURN_IF(
-        load(c, f, first ? "buffer_before" : "buffer_after", SPX_ROLE_STATE, true, b->state));
-    return first ? put_zeros(c, SPX_ROLE_WEIGHT, b->momentum)
-                 : load(c, f, "momentum_after", SPX_ROLE_WEIGHT, true, b->momentum);
+        load(c, f, first ? "param" : "weight_after", SPX_ROLE_WEIGHT, false, b->weights.data));
+    SPX_RETURN_IF(
+        load(c, f, first ? "buffer_before" : "buffer_after", SPX_ROLE_STATE, true, b->state.data));
+    return first ? put_zeros(c, SPX_ROLE_WEIGHT, b->momentum.data)
+                 : load(c, f, "momentum_after", SPX_ROLE_WEIGHT, true, b->momentum.data);
 }
 
 /* Compares the group against weights and alphas laid out as the network's. */
@@ -282,9 +292,9 @@ static spx_status compare_scalar(step_case *c, const char *name, golden_rule rul
 static spx_status compare_weights(step_case *c)
 {
     SPX_RETURN_IF(compare_arena(c, "weight_after", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_WEIGHT,
-                                c->b.weights, NULL));
+                                c->b.weights.data, NULL));
     return compare_arena(c, "momentum_after", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_WEIGHT,
-                         c->b.momentum, "dw_val_at_virtual");
+                         c->b.momentum.data, "dw_val_at_virtual");
 }
 
 static spx_status check_whole(step_case *c)
@@ -299,10 +309,11 @@ static spx_status check_whole(step_case *c)
     SPX_RETURN_IF(c->traced);
     SPX_RETURN_IF(compare_scalar(c, "dw_norm", NORM, report.dw_norm));
     SPX_RETURN_IF(compare_scalar(c, "eps", NORM, (double)report.eps));
-    SPX_RETURN_IF(compare_arena(c, "alpha_after", END_TO_END, SPX_ROLE_ARCH, c->b.alphas, NULL));
+    SPX_RETURN_IF(
+        compare_arena(c, "alpha_after", END_TO_END, SPX_ROLE_ARCH, c->b.alphas.data, NULL));
     SPX_RETURN_IF(compare_scalar(c, "weight_grad_norm_before_clip", NORM, report.weight_norm));
     SPX_RETURN_IF(compare_weights(c));
-    return compare_arena(c, "buffer_after", GOLDEN_EXACT, SPX_ROLE_STATE, c->b.state, NULL);
+    return compare_arena(c, "buffer_after", GOLDEN_EXACT, SPX_ROLE_STATE, c->b.state.data, NULL);
 }
 
 /* The finite difference from the stored direction and eps. */
@@ -311,11 +322,12 @@ static spx_status check_hessian(step_case *c)
     const spx_h5 *f = c->report->file;
     float eps;
     SPX_RETURN_IF(restore(c));
-    SPX_RETURN_IF(load(c, f, "dw_val_at_virtual", SPX_ROLE_WEIGHT, true, c->b.weight_grad));
+    SPX_RETURN_IF(load(c, f, "dw_val_at_virtual", SPX_ROLE_WEIGHT, true, c->b.weight_grad.data));
     SPX_RETURN_IF(spx_h5_read(f, "eps", SPX_H5_F32, &eps, 1));
-    SPX_RETURN_IF(spx_bilevel_hessian(&c->b, &c->train, c->b.weight_grad, eps, c->b.hessian));
+    SPX_RETURN_IF(
+        spx_bilevel_hessian(&c->b, &c->train, c->b.weight_grad.data, eps, c->b.hessian.data));
     return compare_arena(c, with_variant(c, "hessian"), ISOLATED_HESSIAN, SPX_ROLE_ARCH,
-                         c->b.hessian, NULL);
+                         c->b.hessian.data, NULL);
 }
 
 /* The logits of a weight step on its own. */
@@ -334,13 +346,14 @@ static spx_status check_parts(step_case *c)
     SPX_RETURN_IF(restore(c));
     SPX_RETURN_IF(spx_bilevel_first_order(&c->b, &c->val));
     SPX_RETURN_IF(compare_arena(c, "alpha_grad_first_order", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_ARCH,
-                                c->b.alpha_grad, NULL));
+                                c->b.alpha_grad.data, NULL));
     SPX_RETURN_IF(check_hessian(c));
     SPX_RETURN_IF(restore(c));
-    SPX_RETURN_IF(load_alphas(c, f, with_variant(c, "alpha_grad_unrolled"), c->b.alpha_grad));
+    SPX_RETURN_IF(load_alphas(c, f, with_variant(c, "alpha_grad_unrolled"), c->b.alpha_grad.data));
     SPX_RETURN_IF(spx_bilevel_update_alphas(&c->b));
-    SPX_RETURN_IF(compare_arena(c, "alpha_after", GOLDEN_EXACT, SPX_ROLE_ARCH, c->b.alphas, NULL));
-    SPX_RETURN_IF(load_alphas(c, f, "alpha_after", c->b.alphas));
+    SPX_RETURN_IF(
+        compare_arena(c, "alpha_after", GOLDEN_EXACT, SPX_ROLE_ARCH, c->b.alphas.data, NULL));
+    SPX_RETURN_IF(load_alphas(c, f, "alpha_after", c->b.alphas.data));
     c->b.trace = on_weight_step;
     c->b.trace_ctx = c;
     SPX_RETURN_IF(spx_bilevel_update_weights(&c->b, &c->train, (float)c->lr));

@@ -103,7 +103,8 @@ typedef struct run {
     spx_stream *s;
     spx_program *p;
     spx_binding b;
-    float *device[SPX_ROLE_COUNT], *host[SPX_ROLE_COUNT];
+    float *device[SPX_ROLE_COUNT], *host[SPX_ROLE_COUNT]; /* of buffers[1] and [0] */
+    spx_buffer buffers[2][SPX_ROLE_COUNT];
     void *workspace, *scalars;
     float image[N * 3 * HW * HW];
     int32_t label[N];
@@ -159,8 +160,10 @@ static inline void run_init(run *r, const net *t, spx_stream *s, const spx_progr
     const spx_layout *l = spx_program_layout(r->p);
     for (int role = 0; role < SPX_ROLE_COUNT; role++) {
         if (laid_out_like[role] != SPX_ROLE_COUNT) {
-            CHECK_OK(spx_layout_arena(l, laid_out_like[role], &r->host[role]));
-            CHECK_OK(spx_layout_device_arena(l, s, laid_out_like[role], &r->device[role]));
+            CHECK_OK(spx_layout_arena(l, NULL, laid_out_like[role], &r->buffers[0][role]));
+            CHECK_OK(spx_layout_arena(l, s, laid_out_like[role], &r->buffers[1][role]));
+            r->host[role] = r->buffers[0][role].data;
+            r->device[role] = r->buffers[1][role].data;
         }
     }
     CHECK_OK(spx_device_alloc(s, &r->workspace, spx_program_workspace_bytes(r->p)));
@@ -198,8 +201,8 @@ static inline void run_clear(run *r)
 {
     spx_program_destroy(r->p);
     for (int role = 0; role < SPX_ROLE_COUNT; role++) {
-        spx_device_free(r->s, r->device[role]);
-        spx_free(r->host[role]);
+        spx_buffer_free(&r->buffers[0][role]);
+        spx_buffer_free(&r->buffers[1][role]);
     }
     spx_device_free(r->s, r->workspace);
     spx_device_free(r->s, r->input[0]);

@@ -12,7 +12,8 @@ typedef struct net_fixture {
     spx_network net;
     spx_program *program; /* output 0: logits, then the cells' outputs */
     spx_stream *stream;
-    void *weights, *state, *workspace;
+    spx_buffer weights, state;
+    void *workspace;
     spx_rng rng;
     double mean[4], std[4];
 } net_fixture;
@@ -42,8 +43,8 @@ static inline void net_scatter(net_fixture *n, const spx_layout *l)
 {
     for (int i = 0; i < l->n; i++) {
         const spx_layout_entry *e = &l->entry[i];
-        float *x =
-            (e->role == SPX_ROLE_STATE ? (float *)n->state : (float *)n->weights) + e->offset;
+        float *x = (e->role == SPX_ROLE_STATE ? (float *)n->state.data : (float *)n->weights.data) +
+                   e->offset;
         const bool mean = strstr(e->name, "running_mean") != NULL;
         const bool scatter = e->role == SPX_ROLE_STATE || e->rank == 1;
         for (int64_t j = 0; j < e->count && scatter; j++) {
@@ -67,10 +68,10 @@ static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_fin
     CHECK_OK(spx_stream_create(&n->stream, SPX_DEVICE_CPU, 1));
     CHECK_OK(spx_program_create(&n->program, n->net.graph, n->stream, &o));
     const spx_layout *l = spx_program_layout(n->program);
-    CHECK_OK(spx_calloc(&n->weights, (size_t)l->floats[SPX_ROLE_WEIGHT], sizeof(float)));
-    CHECK_OK(spx_calloc(&n->state, (size_t)l->floats[SPX_ROLE_STATE], sizeof(float)));
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &n->weights));
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_STATE, &n->state));
     CHECK_OK(spx_alloc(&n->workspace, spx_program_workspace_bytes(n->program)));
-    spx_layout_init(l, seed, n->weights, NULL, n->state);
+    spx_layout_init(l, seed, n->weights.data, NULL, n->state.data);
     net_scatter(n, l);
     for (int i = 0; i < 4; i++) {
         n->mean[i] = 0.3 + 0.1 * i;
@@ -82,8 +83,8 @@ static inline void net_close(net_fixture *n)
 {
     spx_program_destroy(n->program);
     spx_stream_destroy(n->stream);
-    spx_free(n->weights);
-    spx_free(n->state);
+    spx_buffer_free(&n->weights);
+    spx_buffer_free(&n->state);
     spx_free(n->workspace);
     spx_network_clear(&n->net);
 }
@@ -105,8 +106,10 @@ static inline const float *net_run(const net_fixture *n, const uint8_t *pixels, 
 {
     const spx_input_shape *in = &n->config.input;
     const void *input[2] = {image, NULL};
-    spx_binding b = {
-        .weights = n->weights, .state = n->state, .workspace = n->workspace, .input = input};
+    spx_binding b = {.weights = n->weights.data,
+                     .state = n->state.data,
+                     .workspace = n->workspace,
+                     .input = input};
     for (int64_t i = 0; i < in->channels * in->rows * in->columns; i++) {
         const int64_t c = i / (in->rows * in->columns);
         image[i] = (float)((pixels[i] / 255.0 - n->mean[c]) / n->std[c]);

@@ -64,6 +64,20 @@ SPX_TEST(random_networks_fold_without_changing_what_they_compute)
     }
 }
 
+SPX_TEST(weights_in_the_memory_of_a_device_are_refused)
+{
+    const spx_genotype g = net_random_genotype(1);
+    net_fixture n;
+    spx_fold *f;
+    SPX_UNUSED;
+    net_open(&n, &g, &small, 1);
+    spx_fold_source s = net_source(&n);
+    s.state.device = SPX_DEVICE_CUDA;
+    CHECK_FAILS(SPX_EINVAL, spx_fold_create(&f, &s));
+    assert_null(f);
+    net_close(&n);
+}
+
 SPX_TEST(every_primitive_alone_folds_in_both_cells)
 {
     SPX_UNUSED;
@@ -143,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(random_networks_fold_without_changing_what_they_compute),
+        SPX_UNIT(weights_in_the_memory_of_a_device_are_refused),
         SPX_UNIT(every_primitive_alone_folds_in_both_cells),
         SPX_UNIT(the_published_families_fold),
         SPX_UNIT(normal_cells_of_the_published_network_are_two_convolutions_deep),

@@ -81,8 +81,8 @@ static double distance(made *t)
     const void *input[2] = {t->images, NULL};
     float got[BATCH * 16];
     int64_t logits[BATCH * 16];
-    spx_binding b = {.weights = t->net.weights,
-                     .state = t->net.state,
+    spx_binding b = {.weights = t->net.weights.data,
+                     .state = t->net.state.data,
                      .workspace = t->net.workspace,
                      .input = input};
     CHECK_OK(spx_program_run(t->net.program, &b));

@@ -98,7 +98,7 @@ static void load(const fixture *x, const spx_h5 *f, const spx_ckpt_arena *arena,
     CHECK_OK(spx_host_twins(x->net.layout, x->stream, arena, n, false, host));
     CHECK_OK(spx_arrays_load(f, x->net.layout, host, n));
     CHECK_OK(spx_host_twins_upload(x->net.layout, x->stream, host, n, arena));
-    spx_host_twins_free(x->stream, host, n);
+    spx_host_twins_free(arena, host, n);
 }
 
 static void setup(fixture *x, bool second_order, unsigned passes)
@@ -167,8 +167,8 @@ static void teardown(fixture *x)
 static void compare(fixture *x, const char *group, spx_role role, const float *got,
                     double tolerance)
 {
-    const spx_ckpt_arena want = {group, role, x->want};
     const size_t n = (size_t)x->net.layout->floats[role];
+    const spx_ckpt_arena want = {group, role, {.data = x->want, .bytes = n * sizeof(float)}};
     memset(x->want, 0, n * sizeof(float)); /* gaps, as in arenas */
     CHECK_OK(spx_arrays_load(x->step, x->net.layout, &want, 1));
     print_message("  %s: %.2g\n", group, spx_relative_error(got, x->want, n));
@@ -176,14 +176,14 @@ static void compare(fixture *x, const char *group, spx_role role, const float *g
 }
 
 /* The same for an arena on the device. */
-static void compare_arena(fixture *x, const char *group, spx_role role, float *got,
+static void compare_arena(fixture *x, const char *group, spx_role role, spx_buffer got,
                           double tolerance)
 {
     const spx_ckpt_arena arena = {group, role, got};
     spx_ckpt_arena host;
     CHECK_OK(spx_host_twins(x->net.layout, x->stream, &arena, 1, true, &host));
-    compare(x, group, role, host.data, tolerance);
-    spx_host_twins_free(x->stream, &host, 1);
+    compare(x, group, role, host.data.data, tolerance);
+    spx_host_twins_free(&arena, &host, 1);
 }
 
 static void compare_values(fixture *x, const char *name, const float *got, double tolerance)
@@ -287,14 +287,14 @@ SPX_TEST(hessian_in_isolation_agrees_to_1e_4)
         load(&x, x.step, &v, 1);
     }
     CHECK_OK(spx_h5_read(x.step, "eps", SPX_H5_F32, &eps, 1));
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
     compare_arena(&x, "hessian_correct", SPX_ROLE_ARCH, x.b.hessian, 1e-4);
     teardown(&x);
 }
 
 static void read_hessian(const fixture *x, float *host)
 {
-    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_ARCH, x->b.hessian, host));
+    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_ARCH, x->b.hessian.data, host));
 }
 
 /* The differences move weights by little: what is left of them where products are rounded is told,
@@ -316,7 +316,8 @@ SPX_TEST(the_hessian_is_a_number_at_every_precision)
         memset(hessian[p], 0, sizeof hessian[p]);
         load(&x, x.step, &v, 1);
         CHECK_OK(spx_h5_read(x.step, "eps", SPX_H5_F32, &eps, 1));
-        CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
+        CHECK_OK(
+            spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
         read_hessian(&x, hessian[p]);
         teardown(&x);
     }
@@ -339,12 +340,12 @@ SPX_TEST(published_hessian_multiplies_by_eps_where_the_right_one_divides)
     setup(&x, true, SPX_PASSES_SECOND_ORDER);
     n = (size_t)x.net.layout->floats[SPX_ROLE_ARCH];
     assert_true(n <= 256);
-    CHECK_OK(spx_device_copy(x.stream, x.b.weight_grad, x.b.weights,
+    CHECK_OK(spx_device_copy(x.stream, x.b.weight_grad.data, x.b.weights.data,
                              (size_t)x.net.layout->floats[SPX_ROLE_WEIGHT] * sizeof(float)));
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
     read_hessian(&x, right);
     x.b.options.published_hessian = true;
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad, eps, x.b.hessian));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
     read_hessian(&x, published);
     for (size_t i = 0; i < n; i++) {
         assert_true(published[i] == right[i] * eps * eps);
@@ -354,10 +355,11 @@ SPX_TEST(published_hessian_multiplies_by_eps_where_the_right_one_divides)
 
 static float *weights_of(const fixture *x)
 {
-    float *host;
-    CHECK_OK(spx_layout_arena(x->net.layout, SPX_ROLE_WEIGHT, &host));
-    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_WEIGHT, x->b.weights, host));
-    return host;
+    spx_buffer host;
+    CHECK_OK(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_WEIGHT, &host));
+    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_WEIGHT, x->b.weights.data,
+                                 host.data));
+    return host.data; /* for spx_free */
 }
 
 SPX_TEST(a_loss_that_is_not_finite_stops_the_step_before_the_weights_change)

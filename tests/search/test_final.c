@@ -115,22 +115,26 @@ static void write_model(const char *path, const images *x, float *logits)
     const spx_final_spec f = small();
     const spx_layout *l;
     spx_model_runner r = {.stream = stream};
-    spx_ckpt_arena device[2] = {{NULL, SPX_ROLE_WEIGHT, NULL}, {NULL, SPX_ROLE_STATE, NULL}};
+    spx_ckpt_arena device[2] = {{"", SPX_ROLE_WEIGHT, {0}}, {"", SPX_ROLE_STATE, {0}}};
     spx_ckpt_arena host[2];
     json_t *about = json_pack("{s:f}", "top1", 0.5);
     char ant[] = "ant", bee[] = "bee", *names[CLASSES] = {ant, bee, ant, bee, ant};
     const spx_preprocess shown = {.height = 28, .width = 30, .name = names, .dataset = "animals"};
     CHECK_OK(spx_final_eval_program(&r.program, stream, &f, BATCH, true, NULL));
     l = spx_program_layout(r.program);
-    CHECK_OK(spx_layout_device_arena(l, stream, SPX_ROLE_WEIGHT, &r.weights));
-    CHECK_OK(spx_layout_device_arena(l, stream, SPX_ROLE_STATE, &r.state));
-    CHECK_OK(spx_device_alloc(stream, &r.workspace, spx_program_workspace_bytes(r.program)));
-    CHECK_OK(spx_device_arenas_init(l, stream, 3, r.weights, NULL, r.state));
+    CHECK_OK(spx_layout_arena(l, stream, SPX_ROLE_WEIGHT, &r.weights));
+    CHECK_OK(spx_layout_arena(l, stream, SPX_ROLE_STATE, &r.state));
+    CHECK_OK(spx_buffer_alloc(&r.workspace, stream, spx_program_workspace_bytes(r.program)));
+    CHECK_OK(spx_device_arenas_init(l, stream, 3, &r.weights, NULL, &r.state));
     device[0].data = r.weights;
     device[1].data = r.state;
+    if (spx_stream_device(stream) != SPX_DEVICE_CPU) { /* the host may not read them */
+        CHECK_FAILS(SPX_EINVAL, spx_model_save(path, &f, &shown, about, l, &r.weights, &r.state));
+        assert_non_null(strstr(spx_error_message(), "memory of cuda"));
+    }
     CHECK_OK(spx_host_twins(l, stream, device, 2, true, host));
-    CHECK_OK(spx_model_save(path, &f, &shown, about, l, host[0].data, host[1].data));
-    spx_host_twins_free(stream, host, 2);
+    CHECK_OK(spx_model_save(path, &f, &shown, about, l, &host[0].data, &host[1].data));
+    spx_host_twins_free(device, host, 2);
     run_model(&r, x, logits);
     json_decref(about);
     spx_model_runner_clear(&r);
@@ -171,20 +175,20 @@ SPX_TEST(a_description_that_does_not_fit_the_arrays_is_refused)
     spx_program *p;
     spx_model_runner r;
     spx_model m;
-    void *weights, *state;
+    spx_buffer weights, state;
     SPX_UNUSED;
     CHECK_OK(spx_final_eval_program(&p, stream, &f, 1, false, NULL));
-    CHECK_OK(spx_calloc(&weights, (size_t)spx_program_layout(p)->floats[SPX_ROLE_WEIGHT], 4));
-    CHECK_OK(spx_calloc(&state, (size_t)spx_program_layout(p)->floats[SPX_ROLE_STATE], 4));
+    CHECK_OK(spx_layout_arena(spx_program_layout(p), NULL, SPX_ROLE_WEIGHT, &weights));
+    CHECK_OK(spx_layout_arena(spx_program_layout(p), NULL, SPX_ROLE_STATE, &state));
     f.layers = 4; /* one cell more than there are arrays for */
-    CHECK_OK(spx_model_save(path, &f, &(spx_preprocess){0}, NULL, spx_program_layout(p), weights,
-                            state));
+    CHECK_OK(spx_model_save(path, &f, &(spx_preprocess){0}, NULL, spx_program_layout(p), &weights,
+                            &state));
     CHECK_OK(spx_model_open(&m, path));
     CHECK_FAILS(SPX_EFORMAT, spx_model_runner_init(&r, stream, &m, 1, NULL));
     assert_non_null(strstr(spx_error_message(), "param/"));
     spx_model_close(&m);
-    spx_free(weights);
-    spx_free(state);
+    spx_buffer_free(&weights);
+    spx_buffer_free(&state);
     spx_program_destroy(p);
 }
 

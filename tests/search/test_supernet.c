@@ -17,8 +17,8 @@ static spx_supernet net;
 
 /* Everything a pass reads and writes, on the device. */
 typedef struct arenas {
-    float *weights, *alphas, *state;
-    float *grad[2], *alpha_grad[2];
+    spx_buffer weights, alphas, state;
+    spx_buffer grad[2], alpha_grad[2];
     float images[PIXELS];
     spx_samples host, batch;
     spx_feed *feed;
@@ -31,10 +31,10 @@ static float *floats(int64_t n)
     return p;
 }
 
-static float *arena(spx_role role)
+static spx_buffer arena(spx_role role)
 {
-    float *p;
-    CHECK_OK(spx_layout_device_arena(net.layout, stream, role, &p));
+    spx_buffer p;
+    CHECK_OK(spx_layout_arena(net.layout, stream, role, &p));
     return p;
 }
 
@@ -76,7 +76,7 @@ static void make(arenas *a)
         a->grad[i] = arena(SPX_ROLE_WEIGHT);
         a->alpha_grad[i] = arena(SPX_ROLE_ARCH);
     }
-    CHECK_OK(spx_device_arenas_init(net.layout, stream, 1, a->weights, a->alphas, a->state));
+    CHECK_OK(spx_device_arenas_init(net.layout, stream, 1, &a->weights, &a->alphas, &a->state));
     spx_rng_init(&r, 1, SPX_RNG_TEST, 0);
     for (int i = 0; i < PIXELS; i++) {
         a->images[i] = spx_rng_normal(&r);
@@ -90,12 +90,12 @@ static void make(arenas *a)
 static void drop(arenas *a)
 {
     spx_feed_close(a->feed);
-    spx_device_free(stream, a->weights);
-    spx_device_free(stream, a->alphas);
-    spx_device_free(stream, a->state);
+    spx_buffer_free(&a->weights);
+    spx_buffer_free(&a->alphas);
+    spx_buffer_free(&a->state);
     for (int i = 0; i < 2; i++) {
-        spx_device_free(stream, a->grad[i]);
-        spx_device_free(stream, a->alpha_grad[i]);
+        spx_buffer_free(&a->grad[i]);
+        spx_buffer_free(&a->alpha_grad[i]);
     }
 }
 
@@ -110,11 +110,11 @@ SPX_TEST(each_pass_computes_its_share_of_what_both_compute)
     for (int i = 0; i < 3; i++) {
         static const spx_pass pass[3] = {SPX_PASS_BOTH, SPX_PASS_WEIGHTS, SPX_PASS_ALPHAS};
         const float *out, *mean;
-        r = (spx_supernet_run){.weights = a.weights,
-                               .alphas = a.alphas,
-                               .state = a.state,
-                               .weight_grad = a.grad[i != 0],
-                               .alpha_grad = a.alpha_grad[i != 0],
+        r = (spx_supernet_run){.weights = a.weights.data,
+                               .alphas = a.alphas.data,
+                               .state = a.state.data,
+                               .weight_grad = a.grad[i != 0].data,
+                               .alpha_grad = a.alpha_grad[i != 0].data,
                                .images = a.batch.images,
                                .labels = a.batch.labels};
         CHECK_OK(spx_supernet_pass(&net, pass[i], &r, &out, &mean));
@@ -125,8 +125,8 @@ SPX_TEST(each_pass_computes_its_share_of_what_both_compute)
     CHECK_CLOSE(&loss[1], &loss[0], 1, 1e-6);
     CHECK_CLOSE(&loss[2], &loss[0], 1, 1e-6);
     CHECK_CLOSE(logits[2], logits[0], BATCH * CLASSES, 1e-5);
-    check_close(SPX_ROLE_WEIGHT, a.grad[1], a.grad[0], 1e-4);
-    check_close(SPX_ROLE_ARCH, a.alpha_grad[1], a.alpha_grad[0], 1e-4);
+    check_close(SPX_ROLE_WEIGHT, a.grad[1].data, a.grad[0].data, 1e-4);
+    check_close(SPX_ROLE_ARCH, a.alpha_grad[1].data, a.alpha_grad[0].data, 1e-4);
     drop(&a);
 }
 
@@ -137,17 +137,17 @@ SPX_TEST(only_a_pass_that_is_told_to_moves_the_running_statistics)
     arenas a;
     SPX_UNUSED;
     make(&a);
-    state[0] = read_arena(SPX_ROLE_STATE, a.state);
+    state[0] = read_arena(SPX_ROLE_STATE, a.state.data);
     for (int i = 1; i < 3; i++) {
-        const spx_supernet_run r = {.weights = a.weights,
-                                    .alphas = a.alphas,
-                                    .state = a.state,
+        const spx_supernet_run r = {.weights = a.weights.data,
+                                    .alphas = a.alphas.data,
+                                    .state = a.state.data,
                                     .update_state = i == 2,
-                                    .weight_grad = a.grad[0],
+                                    .weight_grad = a.grad[0].data,
                                     .images = a.batch.images,
                                     .labels = a.batch.labels};
         CHECK_OK(spx_supernet_pass(&net, SPX_PASS_WEIGHTS, &r, NULL, NULL));
-        state[i] = read_arena(SPX_ROLE_STATE, a.state);
+        state[i] = read_arena(SPX_ROLE_STATE, a.state.data);
     }
     assert_memory_equal(state[0], state[1], n * sizeof(float));
     assert_memory_not_equal(state[0], state[2], n * sizeof(float));
