@@ -9,7 +9,9 @@
 #define _POSIX_C_SOURCE 200809L /* S_ISDIR */
 #include "host/h5/h5_file.h"
 #include "host/model/deploy_private.h"
+#include "kernels/base/wire.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -354,68 +356,59 @@ enum {
     OP_BYTES = 4 * SPX_DEPLOY_OP_FIELDS
 };
 
-static unsigned char *put_u32(unsigned char *to, uint32_t v)
+/* What stands before the rows. */
+typedef struct public_head {
+    char magic[8];
+    uint32_t n_values, n_ops, logits, text; /* text: bytes of preprocessing */
+    uint64_t scale;                         /* bits of a double */
+    unsigned char hash[SPX_DEPLOY_HASH_BYTES];
+} public_head;
+
+static void head_fields(spx_wire *w, public_head *h)
 {
-    for (int i = 0; i < 4; i++) {
-        *to++ = (unsigned char)(v >> (8 * i));
-    }
-    return to;
+    spx_wire_bytes(w, h->magic, sizeof h->magic);
+    spx_wire_u32(w, &h->n_values);
+    spx_wire_u32(w, &h->n_ops);
+    spx_wire_u32(w, &h->logits);
+    spx_wire_u64(w, &h->scale);
+    spx_wire_u32(w, &h->text);
+    spx_wire_bytes(w, h->hash, sizeof h->hash);
 }
 
-static const unsigned char *get_u32(const unsigned char *from, uint32_t *v)
-{
-    *v = 0;
-    for (int i = 0; i < 4; i++) {
-        *v |= (uint32_t)*from++ << (8 * i);
-    }
-    return from;
-}
-
-static unsigned char *put_row(unsigned char *to, const int32_t *row, int n)
+static void row_fields(spx_wire *w, int32_t *row, int n)
 {
     for (int i = 0; i < n; i++) {
-        to = put_u32(to, (uint32_t)row[i]);
+        uint32_t bits = (uint32_t)row[i];
+        spx_wire_u32(w, &bits);
+        row[i] = (int32_t)bits;
     }
-    return to;
-}
-
-static const unsigned char *get_row(const unsigned char *from, int32_t *row, int n)
-{
-    for (int i = 0; i < n; i++) {
-        uint32_t v;
-        from = get_u32(from, &v);
-        row[i] = (int32_t)v;
-    }
-    return from;
 }
 
 spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *size)
 {
     int32_t row[SPX_DEPLOY_OP_FIELDS];
     const size_t text = strlen(m->preprocessing);
-    uint64_t scale;
+    public_head h = {.magic = MAGIC,
+                     .n_values = (uint32_t)m->n_values,
+                     .n_ops = (uint32_t)m->n_ops,
+                     .logits = (uint32_t)m->logits,
+                     .text = (uint32_t)text};
+    memcpy(&h.scale, &m->logit_scale, sizeof h.scale);
+    memcpy(h.hash, m->hash, sizeof h.hash);
     *size = HEAD_BYTES + (size_t)m->n_values * VALUE_BYTES + (size_t)m->n_ops * OP_BYTES + text;
     SPX_RETURN_IF(spx_alloc(data, *size));
-    unsigned char *to = *data;
-    memcpy(to, MAGIC, 8);
-    to = put_u32(to + 8, (uint32_t)m->n_values);
-    to = put_u32(to, (uint32_t)m->n_ops);
-    to = put_u32(to, (uint32_t)m->logits);
-    memcpy(&scale, &m->logit_scale, sizeof scale);
-    to = put_u32(to, (uint32_t)scale);
-    to = put_u32(to, (uint32_t)(scale >> 32));
-    to = put_u32(to, (uint32_t)text);
-    memcpy(to, m->hash, sizeof m->hash);
-    to += sizeof m->hash;
+    spx_wire w = spx_wire_to(*data, *size - text);
+    head_fields(&w, &h);
     for (int v = 0; v < m->n_values; v++) {
         spx_deploy_value_row(&m->value[v], row);
-        to = put_row(to, row, SPX_DEPLOY_VALUE_FIELDS);
+        row_fields(&w, row, SPX_DEPLOY_VALUE_FIELDS);
     }
     for (int i = 0; i < m->n_ops; i++) {
         spx_deploy_op_row(&m->op[i], row);
-        to = put_row(to, row, SPX_DEPLOY_OP_FIELDS);
+        row_fields(&w, row, SPX_DEPLOY_OP_FIELDS);
     }
-    memcpy(to, m->preprocessing, text);
+    assert(spx_wire_done(&w));
+    memcpy((unsigned char *)*data + w.at, m->preprocessing, text);
     return SPX_OK;
 }
 
@@ -437,34 +430,32 @@ static spx_status decode_text(const unsigned char *from, size_t size, parts *p)
 
 static spx_status decode(const unsigned char *data, size_t size, parts *p, unsigned char *hash)
 {
-    int32_t row[SPX_DEPLOY_OP_FIELDS];
-    uint32_t n_values, n_ops, logits, low, high, text;
-    const unsigned char *from = data;
-    if (size < HEAD_BYTES || memcmp(from, MAGIC, 8) != 0) {
+    int32_t row[SPX_DEPLOY_OP_FIELDS] = {0};
+    spx_wire w = spx_wire_from(data, size);
+    public_head h;
+    head_fields(&w, &h);
+    if (w.failed || memcmp(h.magic, MAGIC, sizeof h.magic) != 0) {
         return SPX_FAIL(SPX_EFORMAT, "public model: malformed beginning");
     }
-    from = get_u32(get_u32(get_u32(from + 8, &n_values), &n_ops), &logits);
-    from = get_u32(get_u32(get_u32(from, &low), &high), &text);
-    memcpy(hash, from, SPX_DEPLOY_HASH_BYTES);
-    from += SPX_DEPLOY_HASH_BYTES;
-    SPX_RETURN_IF(parts_alloc(p, n_values, n_ops));
-    if (size != HEAD_BYTES + (size_t)n_values * VALUE_BYTES + (size_t)n_ops * OP_BYTES + text ||
-        text > SPX_DEPLOY_MAX_PREPROCESSING || logits >= n_values) {
+    memcpy(hash, h.hash, sizeof h.hash);
+    SPX_RETURN_IF(parts_alloc(p, h.n_values, h.n_ops));
+    if (size !=
+            HEAD_BYTES + (size_t)h.n_values * VALUE_BYTES + (size_t)h.n_ops * OP_BYTES + h.text ||
+        h.text > SPX_DEPLOY_MAX_PREPROCESSING || h.logits >= h.n_values) {
         return SPX_FAIL(SPX_EFORMAT, "public model: %zu bytes for %u values and %u ops", size,
-                        n_values, n_ops);
+                        h.n_values, h.n_ops);
     }
-    const uint64_t scale = (uint64_t)high << 32 | low;
-    memcpy(&p->d.logit_scale, &scale, sizeof scale);
-    p->d.logits = (int)logits;
-    for (uint32_t v = 0; v < n_values; v++) {
-        from = get_row(from, row, SPX_DEPLOY_VALUE_FIELDS);
+    memcpy(&p->d.logit_scale, &h.scale, sizeof h.scale);
+    p->d.logits = (int)h.logits;
+    for (uint32_t v = 0; v < h.n_values; v++) {
+        row_fields(&w, row, SPX_DEPLOY_VALUE_FIELDS);
         spx_deploy_value_parse(row, &p->value[v]);
     }
-    for (uint32_t i = 0; i < n_ops; i++) {
-        from = get_row(from, row, SPX_DEPLOY_OP_FIELDS);
+    for (uint32_t i = 0; i < h.n_ops; i++) {
+        row_fields(&w, row, SPX_DEPLOY_OP_FIELDS);
         spx_deploy_op_parse(row, &p->op[i]);
     }
-    return decode_text(from, text, p);
+    return decode_text(data + w.at, h.text, p);
 }
 
 spx_status spx_deploy_decode_public(spx_deploy **out, const void *data, size_t size)

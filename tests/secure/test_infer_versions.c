@@ -53,7 +53,7 @@ SPX_TEST(material_of_an_earlier_version_is_spent_and_removed)
         spx_pi_ledger now;
         uint64_t version;
         spx_pi_name(name, 'l', spx_vault_id(v), w.model->hash, -1);
-        CHECK_OK(spx_pi_record_get(w.server_vault, name, &now, sizeof now, &version));
+        CHECK_OK(spx_pi_record_get(w.server_vault, name, spx_pi_ledger_fields, &now, &version));
         assert_int_equal(version, SPX_PI_VERSION);
         assert_int_equal(now.spent, server ? 6 : 4); /* no number serves twice */
         assert_int_equal(now.answered, server ? 2 : 1);

@@ -2,6 +2,7 @@
 #include "host/secure/channel/address_private.h"
 #include "host/secure/channel/channel_private.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -21,20 +22,17 @@
 #define FAREWELL 1.0      /* seconds to say why */
 #define SLICE_MS 200      /* between looks at the stop flag */
 
-static void put_u64(unsigned char *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++) {
-        p[i] = (unsigned char)(v >> (8 * i));
-    }
-}
+/* Before each payload: type, its bytes, when it is due (channel.h). */
+typedef struct frame {
+    uint64_t type, bytes, due;
+} frame;
 
-static uint64_t get_u64(const unsigned char *p)
+static void frame_fields(spx_wire *w, void *message)
 {
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--) {
-        v = v << 8 | p[i];
-    }
-    return v;
+    frame *f = message;
+    spx_wire_u64(w, &f->type);
+    spx_wire_u64(w, &f->bytes);
+    spx_wire_u64(w, &f->due);
 }
 
 /* ---- bytes ---- */
@@ -161,19 +159,20 @@ static spx_status last_words(spx_channel *c, spx_status st)
     }
     at = c->in_begin;
     while (c->recv_left == 0 && c->in_end - at >= HEAD_BYTES) {
-        const uint64_t type = get_u64(c->in + at), n = get_u64(c->in + at + 8);
-        if (n > MAX_LINE || n > c->in_end - at - HEAD_BYTES ||
-            (type != SPX_CHANNEL_ALIVE && type != TYPE_GIVE_UP)) {
+        frame f;
+        if (!spx_wire_get(frame_fields, &f, c->in + at, HEAD_BYTES) || f.bytes > MAX_LINE ||
+            f.bytes > c->in_end - at - HEAD_BYTES ||
+            (f.type != SPX_CHANNEL_ALIVE && f.type != TYPE_GIVE_UP)) {
             break;
         }
-        if (type == TYPE_GIVE_UP) {
+        if (f.type == TYPE_GIVE_UP) {
             char why[MAX_LINE + 1];
-            memcpy(why, c->in + at + HEAD_BYTES, (size_t)n);
-            printable(why, (size_t)n);
+            memcpy(why, c->in + at + HEAD_BYTES, (size_t)f.bytes);
+            printable(why, (size_t)f.bytes);
             c->ended = false;
             return SPX_FAIL(SPX_EIO, "the other party gave up: %s", why);
         }
-        at += HEAD_BYTES + (size_t)n;
+        at += HEAD_BYTES + (size_t)f.bytes;
     }
     return st;
 }
@@ -312,9 +311,10 @@ static uint64_t due_time(spx_channel *c, uint64_t bytes)
 
 static void make_head(unsigned char head[HEAD_BYTES], uint32_t type, uint64_t total, uint64_t due)
 {
-    put_u64(head, type);
-    put_u64(head + 8, total);
-    put_u64(head + 16, due);
+    frame f = {.type = type, .bytes = total, .due = due};
+    const bool whole = spx_wire_put(frame_fields, &f, head, HEAD_BYTES);
+    assert(whole);
+    (void)whole;
 }
 
 static spx_status put_head(spx_channel *c, uint32_t type, uint64_t total)
@@ -426,8 +426,9 @@ static void wait_due(uint64_t due)
 }
 
 /* The next head that is no sign of life. */
-static spx_status read_head(spx_channel *c, unsigned char head[HEAD_BYTES])
+static spx_status read_head(spx_channel *c, frame *f)
 {
+    unsigned char head[HEAD_BYTES];
     const double since = spx_seconds();
     spx_status st;
     atomic_store(&c->waiting_since, since);
@@ -435,10 +436,11 @@ static spx_status read_head(spx_channel *c, unsigned char head[HEAD_BYTES])
         c->message_from = spx_seconds();
         c->message_bytes = 0;
         st = read_all(c, head, HEAD_BYTES);
-        if (st != SPX_OK || get_u64(head) != SPX_CHANNEL_ALIVE) {
+        if (st != SPX_OK || !spx_wire_get(frame_fields, f, head, HEAD_BYTES) ||
+            f->type != SPX_CHANNEL_ALIVE) {
             break;
         }
-        st = kept_waiting(c, get_u64(head + 8), since);
+        st = kept_waiting(c, f->bytes, since);
     } while (st == SPX_OK);
     atomic_store(&c->waiting_since, 0);
     return st;
@@ -446,28 +448,26 @@ static spx_status read_head(spx_channel *c, unsigned char head[HEAD_BYTES])
 
 static spx_status recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64_t *total)
 {
-    unsigned char head[HEAD_BYTES];
-    uint64_t got;
+    frame f;
     if (c->broken) {
         return SPX_FAIL(SPX_EIO, "the connection is broken");
     }
     SPX_RETURN_IF(flush(c));
     c->traffic.rounds += c->sent_since_recv;
     c->sent_since_recv = false;
-    SPX_RETURN_IF(read_head(c, head));
-    got = get_u64(head);
-    *total = get_u64(head + 8);
-    if (got == TYPE_GIVE_UP) {
+    SPX_RETURN_IF(read_head(c, &f));
+    *total = f.bytes;
+    if (f.type == TYPE_GIVE_UP) {
         return gave_up(c, *total);
     }
-    if (got != type || *total > max) {
+    if (f.type != type || *total > max) {
         c->broken = true;
         return SPX_FAIL(
             SPX_EFORMAT, "the other party sent message %llu of %llu bytes, expected %u of %llu",
-            (unsigned long long)got, (unsigned long long)*total, type, (unsigned long long)max);
+            (unsigned long long)f.type, (unsigned long long)*total, type, (unsigned long long)max);
     }
     if (c->link.bytes_per_second > 0) {
-        wait_due(get_u64(head + 16));
+        wait_due(f.due);
     }
     c->traffic.messages++;
     c->traffic.received += HEAD_BYTES + *total;

@@ -17,6 +17,27 @@ typedef struct server_record {
     uint64_t age_ms;
 } server_record;
 
+static void server_fields(spx_wire *w, void *record)
+{
+    server_record *r = record;
+    spx_wire_u64(w, &r->reserved);
+    spx_wire_u64(w, &r->floor);
+    spx_wire_u64(w, &r->age_ms);
+}
+
+static void tally_fields(spx_wire *w, void *tally)
+{
+    spx_pi_tally *y = tally;
+    spx_wire_u64(w, &y->named);
+    spx_wire_u64(w, &y->given);
+    spx_wire_u64(w, &y->answered);
+    spx_wire_u64(w, &y->n);
+    for (int i = 0; i < SPX_PI_IDENTITIES; i++) {
+        spx_wire_bytes(w, y->identity[i].client, SPX_PI_ID);
+        spx_wire_u64(w, &y->identity[i].seen_ms);
+    }
+}
+
 void spx_pi_account_key(const char *peer, const uint8_t client[SPX_PI_ID], uint8_t key[SPX_PI_ID])
 {
     if (peer[0] == '\0') {
@@ -37,8 +58,8 @@ uint64_t spx_pi_server_age(const spx_pi_server *s)
 /* Durably; `floor` and `reserved` are never put back. */
 static spx_status save(spx_pi_server *s, uint64_t reserved, uint64_t floor)
 {
-    const server_record r = {.reserved = reserved, .floor = floor, .age_ms = spx_pi_server_age(s)};
-    SPX_RETURN_IF(spx_pi_record_put(s->vault, RECORD, &r, sizeof r));
+    server_record r = {.reserved = reserved, .floor = floor, .age_ms = spx_pi_server_age(s)};
+    SPX_RETURN_IF(spx_pi_record_put(s->vault, RECORD, server_fields, &r));
     s->reserved = reserved;
     s->floor = floor;
     s->saved_ms = r.age_ms;
@@ -49,7 +70,7 @@ spx_status spx_pi_server_load(spx_pi_server *s, bool *fresh)
 {
     server_record r = {0};
     uint64_t version;
-    const spx_status st = spx_pi_record_get(s->vault, RECORD, &r, sizeof r, &version);
+    const spx_status st = spx_pi_record_get(s->vault, RECORD, server_fields, &r, &version);
     *fresh = st == SPX_ENOTFOUND;
     if (st != SPX_OK && !*fresh) {
         return st;
@@ -111,11 +132,11 @@ uint64_t spx_pi_server_floor(spx_pi_server *s)
 
 /* ---- accounts in use ---- */
 
-static spx_status tally_put(spx_pi_server *s, const spx_pi_account *a)
+static spx_status tally_put(spx_pi_server *s, spx_pi_account *a)
 {
     char name[SPX_PI_NAME];
     spx_pi_name(name, 'a', a->key, s->model->hash, -1);
-    return spx_pi_record_put(s->vault, name, &a->tally, sizeof a->tally);
+    return spx_pi_record_put(s->vault, name, tally_fields, &a->tally);
 }
 
 /* The account of this key, which is not let go of before release(); also on failure, where *out is
@@ -146,7 +167,7 @@ static spx_status acquire(spx_pi_server *s, const uint8_t key[SPX_PI_ID], spx_pi
     (void)pthread_mutex_lock(&a->lock); /* reading waits for nobody but this account's own */
     if (!a->loaded) {
         spx_pi_name(name, 'a', key, s->model->hash, -1);
-        st = spx_pi_record_get(s->vault, name, &a->tally, sizeof a->tally, &version);
+        st = spx_pi_record_get(s->vault, name, tally_fields, &a->tally, &version);
         if (st == SPX_ENOTFOUND) {
             memset(&a->tally, 0, sizeof a->tally);
             st = SPX_OK;
@@ -360,7 +381,7 @@ spx_status spx_pi_account_adopt(spx_pi_server *s, const uint8_t key[SPX_PI_ID],
     uint64_t version;
     spx_status st;
     spx_pi_name(name, 'a', key, model, -1);
-    st = spx_pi_record_get(s->vault, name, &y, sizeof y, &version);
+    st = spx_pi_record_get(s->vault, name, tally_fields, &y, &version);
     if (st != SPX_OK && st != SPX_ENOTFOUND) {
         return st;
     }
@@ -373,7 +394,7 @@ spx_status spx_pi_account_adopt(spx_pi_server *s, const uint8_t key[SPX_PI_ID],
     s->given = old->next > s->given ? old->next : s->given;
     s->reserved = (s->given / STEP + 1) * STEP;
     s->floor = s->given = s->reserved;
-    return spx_pi_record_put(s->vault, name, &y, sizeof y);
+    return spx_pi_record_put(s->vault, name, tally_fields, &y);
 }
 
 /* ---- what is old ---- */
@@ -442,7 +463,7 @@ static spx_status expire(void *ctx, const char *name, uint64_t bytes)
     bool old = false;
     (void)bytes;
     if (spx_pi_name_number(name) >= 0 && spx_vault_reader_open(&r, s->vault, name) == SPX_OK) {
-        const spx_status st = spx_vault_read(r, &head, sizeof head);
+        const spx_status st = spx_pi_read(r, spx_pi_unit_head_fields, &head);
         old = st == SPX_EFORMAT || /* damaged, or of a version whose heads were shorter */
               (st == SPX_OK && (head.version != SPX_PI_VERSION ||
                                 (now > head.made_ms && now - head.made_ms > keep)));

@@ -6,6 +6,36 @@
 
 #include <string.h>
 
+/* ---- messages ---- */
+
+void spx_pi_hello_fields(spx_wire *w, void *hello)
+{
+    spx_pi_hello *h = hello;
+    spx_wire_u32(w, &h->magic);
+    spx_wire_u32(w, &h->version);
+    spx_wire_bytes(w, h->client, SPX_PI_ID);
+    spx_wire_bytes(w, h->model, SPX_PI_HASH);
+}
+
+void spx_pi_welcome_fields(spx_wire *w, void *welcome)
+{
+    spx_pi_welcome *m = welcome;
+    spx_wire_u32(w, &m->magic);
+    spx_wire_u32(w, &m->version);
+    spx_wire_bytes(w, m->server, SPX_PI_ID);
+    spx_wire_bytes(w, m->model, SPX_PI_HASH);
+    spx_wire_u64(w, &m->model_bytes);
+    spx_wire_u64(w, &m->spent);
+}
+
+void spx_pi_command_fields(spx_wire *w, void *command)
+{
+    spx_pi_command *c = command;
+    spx_wire_u64(w, &c->verb);
+    spx_wire_u64(w, &c->arg);
+    spx_pi_block_fields(w, &c->start);
+}
+
 /* ---- masks and labels, from a unit's seed ---- */
 
 static void stream_of(spx_keystream *s, const spx_seed *unit, const char *purpose)
@@ -101,7 +131,7 @@ static spx_status put_spent(spx_pi_client *p, uint64_t spent)
 {
     char name[SPX_PI_NAME];
     spx_pi_name(name, 's', p->home, p->model->hash, -1);
-    SPX_RETURN_IF(spx_pi_record_put(p->vault, name, &spent, sizeof spent));
+    SPX_RETURN_IF(spx_pi_record_put(p->vault, name, spx_pi_number_fields, &spent));
     p->spent = spent;
     return SPX_OK;
 }
@@ -116,7 +146,8 @@ static spx_status own_spent(spx_pi_client *p)
     scan s;
     spx_pi_name(name, 's', p->home, p->model->hash, -1);
     p->spent = 0;
-    const spx_status st = spx_pi_record_get(p->vault, name, &p->spent, sizeof p->spent, &version);
+    const spx_status st =
+        spx_pi_record_get(p->vault, name, spx_pi_number_fields, &p->spent, &version);
     if (st == SPX_OK && version == SPX_PI_VERSION) {
         return SPX_OK;
     }
@@ -133,7 +164,7 @@ static spx_status agree(spx_pi_client *p, const spx_pi_welcome *w)
 {
     scan s;
     SPX_RETURN_IF(own_spent(p));
-    SPX_RETURN_IF(spx_channel_send(p->channel, SPX_PI_STATE, &p->spent, sizeof p->spent));
+    SPX_RETURN_IF(spx_pi_send(p->channel, SPX_PI_STATE, spx_pi_number_fields, &p->spent));
     SPX_RETURN_IF(spx_channel_flush(p->channel));
     if (w->spent > p->spent) {
         SPX_RETURN_IF(put_spent(p, w->spent));
@@ -150,8 +181,8 @@ static spx_status hello(spx_pi_client *p, const unsigned char *hash)
     if (hash != NULL) {
         memcpy(h.model, hash, SPX_PI_HASH);
     }
-    SPX_RETURN_IF(spx_channel_send(p->channel, SPX_PI_HELLO, &h, sizeof h));
-    st = spx_channel_recv(p->channel, SPX_PI_WELCOME, &w, sizeof w);
+    SPX_RETURN_IF(spx_pi_send(p->channel, SPX_PI_HELLO, spx_pi_hello_fields, &h));
+    st = spx_pi_recv(p->channel, SPX_PI_WELCOME, spx_pi_welcome_fields, &w);
     if (st != SPX_OK && spx_channel_ended(p->channel) && spx_channel_peer(p->channel)[0] == '\0') {
         return SPX_FAIL(st, "the other party closed the connection: does the server want --psk or "
                             "certificates?");
@@ -208,7 +239,7 @@ spx_status spx_pi_client_command(spx_pi_client *p, spx_pi_verb verb, uint64_t ar
     if (u != NULL) {
         c.start = u->key.start;
     }
-    return spx_channel_send(p->channel, SPX_PI_COMMAND, &c, sizeof c);
+    return spx_pi_send(p->channel, SPX_PI_COMMAND, spx_pi_command_fields, &c);
 }
 
 void spx_pi_client_close(spx_pi_client *p)
@@ -268,7 +299,7 @@ static spx_status load_unit(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
     }
     spx_pi_name(name, 'u', p->home, m->hash, s.least);
     SPX_RETURN_IF(spx_vault_reader_open(&r, p->vault, name));
-    st = spx_vault_read(r, u, sizeof *u);
+    st = spx_pi_read(r, spx_pi_unit_fields, u);
     if (st == SPX_OK) {
         st = spx_vault_read(r, logits, spx_deploy_count(m, m->logits) * sizeof *logits);
     }
@@ -296,7 +327,7 @@ static spx_status claim(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
         uint64_t ready;
         SPX_RETURN_IF(load_unit(p, u, logits));
         SPX_RETURN_IF(spx_pi_client_command(p, SPX_PI_INFER, u->number, u));
-        SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_READY, &ready, sizeof ready));
+        SPX_RETURN_IF(spx_pi_recv(p->channel, SPX_PI_READY, spx_pi_number_fields, &ready));
         SPX_RETURN_IF(spend(p, u));
         if (ready == 1) {
             return SPX_OK;
@@ -321,8 +352,7 @@ static spx_status send_image(spx_pi_client *p, const spx_pi_unit *u, const uint8
         int64_t *r = mask;
         spx_pi_draw_masks(u, 0, n, r);
         for (size_t i = 0; i < n; i++) {
-            const uint64_t x = (uint64_t)image[i] - (uint64_t)r[i];
-            memcpy(out + i * width, &x, width);
+            spx_pi_put_word((uint64_t)image[i] - (uint64_t)r[i], out + i * width, width);
         }
         st = spx_channel_send(p->channel, SPX_PI_SHARE, message, n * width);
     }
@@ -373,8 +403,7 @@ static spx_status run_online(spx_pi_client *p, const spx_pi_unit *u, const uint8
     }
     SPX_TRY(st, spx_channel_recv(p->channel, SPX_PI_LOGITS, d, classes * sizeof(int64_t)), done);
     for (size_t i = 0; i < classes; i++) {
-        uint64_t theirs;
-        memcpy(&theirs, (const uint8_t *)d + i * sizeof theirs, sizeof theirs);
+        const uint64_t theirs = spx_pi_get_word((const uint8_t *)d + i * 8, 8);
         logits[i] =
             spx_pi_signed((uint64_t)logits[i] + theirs, p->model->value[p->model->logits].ring);
     }

@@ -6,6 +6,13 @@
 
 #include <string.h>
 
+void spx_pi_allow_fields(spx_wire *w, void *allow)
+{
+    spx_pi_allow *a = allow;
+    spx_wire_u64(w, &a->first);
+    spx_wire_bytes(w, a->nonce, SPX_PI_NONCE);
+}
+
 /* What preparing a batch keeps from query to query; in memory for secrets. */
 typedef struct batch {
     spx_pi_client *p;
@@ -116,7 +123,7 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     uint8_t points[SPX_OT_POINTS_BYTES], trees[SPX_OT_TREES_BYTES];
     spx_status st;
     SPX_RETURN_IF(spx_pi_client_command(p, SPX_PI_PREPARE, n, NULL));
-    SPX_RETURN_IF(spx_channel_recv(p->channel, SPX_PI_ALLOW, &allow, sizeof allow));
+    SPX_RETURN_IF(spx_pi_recv(p->channel, SPX_PI_ALLOW, spx_pi_allow_fields, &allow));
     if (allow.first < p->spent || n > SPX_PI_MAX_NUMBER || allow.first > SPX_PI_MAX_NUMBER - n) {
         return SPX_FAIL(SPX_EFORMAT, "the server numbers new material %llu, out of range",
                         (unsigned long long)allow.first);
@@ -137,7 +144,7 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     SPX_TRY(st, spx_channel_send(p->channel, SPX_PI_OT_POINTS, points, sizeof points), done);
     SPX_TRY(st, spx_channel_recv(p->channel, SPX_PI_OT_TREES, trees, sizeof trees), done);
     SPX_TRY(st, spx_ot_sender_setup(b->ot, trees, sizeof trees), done);
-    st = spx_channel_send(p->channel, SPX_PI_START, &b->key.start, sizeof b->key.start);
+    st = spx_pi_send(p->channel, SPX_PI_START, spx_pi_block_fields, &b->key.start);
 done:
     spx_prg_clear(&b->coins);
     return st;
@@ -253,7 +260,7 @@ static spx_status garble_chunk(batch *b, const spx_pi_unit *u, int relu, int chu
     return spx_channel_send(b->p->channel, SPX_PI_TABLES, b->message, k.table_bytes);
 }
 
-static spx_status store(batch *b, const spx_pi_unit *u)
+static spx_status store(batch *b, spx_pi_unit *u)
 {
     const spx_deploy *m = b->p->model;
     char name[SPX_PI_NAME];
@@ -261,7 +268,7 @@ static spx_status store(batch *b, const spx_pi_unit *u)
     spx_status st;
     spx_pi_name(name, 'u', b->p->home, m->hash, (int64_t)u->number);
     SPX_RETURN_IF(spx_vault_writer_open(&w, b->p->vault, name));
-    st = spx_vault_write(w, u, sizeof *u);
+    st = spx_pi_write(w, spx_pi_unit_fields, u);
     if (st == SPX_OK) {
         st = spx_vault_write(w, spx_pi_share(&b->shares, m->logits),
                              spx_deploy_count(m, m->logits) * sizeof(int64_t));
@@ -303,7 +310,7 @@ static spx_status prepare_one(batch *b, uint64_t number, uint64_t query)
         }
         spx_pi_mark_add(p->channel, &mark, b->layer != NULL ? &b->layer[i].relu : NULL);
     }
-    SPX_TRY(st, spx_channel_recv(p->channel, SPX_PI_STORED, &stored, sizeof stored), done);
+    SPX_TRY(st, spx_pi_recv(p->channel, SPX_PI_STORED, spx_pi_number_fields, &stored), done);
     if (stored != number) {
         st = SPX_FAIL(SPX_EFORMAT, "the server stored unit %llu, not %llu",
                       (unsigned long long)stored, (unsigned long long)number);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "messages are exchanged as they lie in memory: little-endian machines only"
+#error "labels, keys and masks are stored and sent as they lie in memory: little-endian only"
 #endif
 
 #define FRAME SPX_CHANNEL_FRAME_BYTES
@@ -285,6 +285,9 @@ static void make_sizes(spx_pi_plan *p)
     const spx_deploy *m = p->model;
     const uint64_t classes = spx_deploy_count(m, m->logits);
     spx_pi_sizes *s = &p->sizes;
+    spx_pi_command command;
+    spx_pi_allow allow;
+    spx_pi_unit unit;
     for (int i = 0; i < p->n_exchanges; i++) {
         size_exchange(&p->exchange[i], s);
     }
@@ -296,10 +299,11 @@ static void make_sizes(spx_pi_plan *p)
     s->online_to_server += FRAME + spx_deploy_count(m, 0) * p->share_bytes;
     s->online_to_client += FRAME + classes * sizeof(int64_t);
     s->online_rounds++;
-    s->batch_to_server = 4 * FRAME + sizeof(spx_pi_command) + SPX_OT_POINTS_BYTES +
-                         sizeof(spx_block) + p->public_bytes;
-    s->batch_to_client = 3 * FRAME + sizeof(spx_pi_allow) + SPX_OT_HELLO_BYTES + SPX_OT_TREES_BYTES;
-    s->client_bytes = sizeof(spx_pi_unit) + classes * sizeof(int64_t);
+    s->batch_to_server = 4 * FRAME + spx_wire_size(spx_pi_command_fields, &command) +
+                         SPX_OT_POINTS_BYTES + sizeof(spx_block) + p->public_bytes;
+    s->batch_to_client = 3 * FRAME + spx_wire_size(spx_pi_allow_fields, &allow) +
+                         SPX_OT_HELLO_BYTES + SPX_OT_TREES_BYTES;
+    s->client_bytes = spx_wire_size(spx_pi_unit_fields, &unit) + classes * sizeof(int64_t);
 }
 
 /* The model may be a stranger's: what a party will hold at a time must be within reason. */

@@ -5,6 +5,7 @@
 #include "host/secure/he/he.h"
 #include "host/secure/infer/infer.h"
 #include "host/secure/ot/ot.h"
+#include "kernels/base/wire.h"
 
 #define SPX_PI_MAGIC 0x68707378u /* "xsph" */
 #define SPX_PI_VERSION 3         /* of the protocol and of what lies in vaults */
@@ -45,8 +46,6 @@ typedef enum spx_pi_message {
 
 typedef enum spx_pi_verb { SPX_PI_PREPARE = 1, SPX_PI_INFER, SPX_PI_BYE } spx_pi_verb;
 
-/* Messages of fixed form travel as they lie in memory: little-endian x86-64 and aarch64 only, which
- * the build checks. */
 typedef struct spx_pi_hello {
     uint32_t magic, version;
     uint8_t client[SPX_PI_ID];
@@ -69,6 +68,28 @@ typedef struct spx_pi_allow {
     uint64_t first; /* number of the batch's first unit */
     uint8_t nonce[SPX_PI_NONCE];
 } spx_pi_allow;
+
+/* The fields of the messages above, in their order on the wire; pointers are to the struct of the
+ * name. */
+void spx_pi_hello_fields(spx_wire *w, void *hello);
+void spx_pi_welcome_fields(spx_wire *w, void *welcome);
+void spx_pi_command_fields(spx_wire *w, void *command);
+void spx_pi_allow_fields(spx_wire *w, void *allow);
+void spx_pi_block_fields(spx_wire *w, void *block);   /* spx_block */
+void spx_pi_number_fields(spx_wire *w, void *number); /* u64 */
+
+/** One element of a list: the low n bytes of x, n of 1..8. */
+void spx_pi_put_word(uint64_t x, uint8_t *out, size_t n);
+uint64_t spx_pi_get_word(const uint8_t *in, size_t n);
+
+/** A message of fixed form. @return what the channel gives */
+SPX_MUST_CHECK spx_status spx_pi_send(spx_channel *c, uint32_t type, spx_wire_fields *fields,
+                                      void *m);
+SPX_MUST_CHECK spx_status spx_pi_recv(spx_channel *c, uint32_t type, spx_wire_fields *fields,
+                                      void *m);
+/** A section of a file in a vault, at most 4096 bytes. @return what the vault gives */
+SPX_MUST_CHECK spx_status spx_pi_write(spx_vault_writer *w, spx_wire_fields *fields, void *m);
+SPX_MUST_CHECK spx_status spx_pi_read(spx_vault_reader *r, spx_wire_fields *fields, void *m);
 
 /* One offline exchange of encrypted shares: a connected part of one of the model's. */
 typedef struct spx_pi_exchange {
@@ -111,6 +132,8 @@ typedef struct spx_pi_unit {
     spx_gc_key key;         /* its batch's */
     spx_seed seed;          /* of its masks and labels */
 } spx_pi_unit;
+
+void spx_pi_unit_fields(spx_wire *w, void *unit);
 
 /** The end of the window of exchanges that begins at `first`: one depth, bounded responses. */
 int spx_pi_window_end(const spx_pi_plan *p, int first);
@@ -166,10 +189,10 @@ int64_t spx_pi_name_number(const char *name);
  * @param version  SPX_PI_VERSION, or that of an earlier program
  * @return what spx_vault_put and spx_vault_get do
  */
-SPX_MUST_CHECK spx_status spx_pi_record_put(spx_vault *v, const char *name, const void *data,
-                                            size_t n);
-SPX_MUST_CHECK spx_status spx_pi_record_get(spx_vault *v, const char *name, void *data, size_t n,
-                                            uint64_t *version);
+SPX_MUST_CHECK spx_status spx_pi_record_put(spx_vault *v, const char *name, spx_wire_fields *fields,
+                                            void *m);
+SPX_MUST_CHECK spx_status spx_pi_record_get(spx_vault *v, const char *name, spx_wire_fields *fields,
+                                            void *m, uint64_t *version);
 
 /** Adds what happened on c since *at (traffic and seconds) to cost, and moves *at on. */
 typedef struct spx_pi_mark {

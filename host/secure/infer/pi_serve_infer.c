@@ -114,9 +114,7 @@ static spx_status receive_image(query *q)
     int64_t *share = spx_pi_share(&q->shares, 0);
     SPX_RETURN_IF(spx_channel_recv(q->t->channel, SPX_PI_SHARE, q->d, n * width));
     for (size_t i = 0; i < n; i++) {
-        uint64_t x = 0;
-        memcpy(&x, q->d + i * width, width);
-        share[i] = (int64_t)x;
+        share[i] = (int64_t)spx_pi_get_word(q->d + i * width, width);
     }
     return SPX_OK;
 }
@@ -164,7 +162,8 @@ static spx_status send_logits(query *q)
     const size_t n = spx_deploy_count(m, m->logits);
     int64_t *share = spx_pi_share(&q->shares, m->logits);
     for (size_t i = 0; i < n; i++) {
-        share[i] = spx_pi_signed((uint64_t)share[i], m->value[m->logits].ring);
+        const int64_t mine = spx_pi_signed((uint64_t)share[i], m->value[m->logits].ring);
+        spx_pi_put_word((uint64_t)mine, (uint8_t *)&share[i], sizeof *share);
     }
     SPX_RETURN_IF(spx_channel_send(q->t->channel, SPX_PI_LOGITS, share, n * sizeof *share));
     return spx_channel_flush(q->t->channel);
@@ -245,7 +244,7 @@ spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number, spx_bloc
     if (ready == 1) {
         put_masks(&q);
     }
-    SPX_TRY(st, spx_channel_send(t->channel, SPX_PI_READY, &ready, sizeof ready), done);
+    SPX_TRY(st, spx_pi_send(t->channel, SPX_PI_READY, spx_pi_number_fields, &ready), done);
     SPX_TRY(st, spx_channel_flush(t->channel), done);
     if (ready == 1) {
         st = run_online(&q);

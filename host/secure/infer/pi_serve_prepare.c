@@ -149,13 +149,13 @@ static spx_status batch_begin(batch *b, uint64_t n, uint64_t *first)
     SPX_RETURN_IF(spx_pi_ledger_put(t));
     spx_prg_bytes(t->prg, allow.nonce, sizeof allow.nonce);
     spx_pi_session(t->said, spx_vault_id(t->s->vault), t->s->model->hash, allow.nonce, session);
-    SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_ALLOW, &allow, sizeof allow));
+    SPX_RETURN_IF(spx_pi_send(t->channel, SPX_PI_ALLOW, spx_pi_allow_fields, &allow));
     SPX_RETURN_IF(IN_TURN(t, false, spx_ot_receiver_create(&b->ot, session, t->prg, hello)));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_OT_HELLO, hello, sizeof hello));
     SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_OT_POINTS, points, sizeof points));
     SPX_RETURN_IF(IN_TURN(t, false, spx_ot_receiver_setup(b->ot, points, sizeof points, trees)));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_OT_TREES, trees, sizeof trees));
-    return spx_channel_recv(t->channel, SPX_PI_START, &b->start, sizeof b->start);
+    return spx_pi_recv(t->channel, SPX_PI_START, spx_pi_block_fields, &b->start);
 }
 
 static spx_status receive_keys(batch *b)
@@ -231,11 +231,11 @@ static spx_status receive_chunk(batch *b, spx_vault_writer *w, const spx_pi_chun
     return spx_vault_write(w, b->message, c->table_bytes);
 }
 
-static spx_status serve_unit(batch *b, spx_vault_writer *w, const spx_pi_unit_head *head)
+static spx_status serve_unit(batch *b, spx_vault_writer *w, spx_pi_unit_head *head)
 {
     const spx_pi_plan *p = b->t->s->plan;
     SPX_RETURN_IF(serve_linear(b));
-    SPX_RETURN_IF(spx_vault_write(w, head, sizeof *head));
+    SPX_RETURN_IF(spx_pi_write(w, spx_pi_unit_head_fields, head));
     SPX_RETURN_IF(spx_vault_write(w, b->masks, p->masks * sizeof *b->masks));
     for (int i = 0; i < p->n_relus; i++) {
         uint8_t *choices = b->choices + p->relu[i].choice;
@@ -274,7 +274,7 @@ static spx_status serve_one(batch *b, uint64_t number, uint64_t query)
         return st;
     }
     SPX_RETURN_IF(spx_vault_commit(w));
-    SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_STORED, &number, sizeof number));
+    SPX_RETURN_IF(spx_pi_send(t->channel, SPX_PI_STORED, spx_pi_number_fields, &number));
     SPX_RETURN_IF(spx_channel_flush(t->channel));
     t->served->prepared++;
     return SPX_OK;

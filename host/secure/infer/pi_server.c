@@ -77,12 +77,21 @@ void spx_pi_server_destroy(spx_pi_server *s)
 
 /* ---- the ledger ---- */
 
+void spx_pi_ledger_fields(spx_wire *w, void *ledger)
+{
+    spx_pi_ledger *l = ledger;
+    spx_wire_u64(w, &l->spent);
+    spx_wire_u64(w, &l->next);
+    spx_wire_u64(w, &l->answered);
+    spx_wire_bytes(w, l->peer, sizeof l->peer);
+}
+
 spx_status spx_pi_ledger_put(spx_pi_session_state *t)
 {
     char name[SPX_PI_NAME];
     spx_pi_name(name, 'l', t->client, t->s->model->hash, -1);
     t->known = true;
-    return spx_pi_record_put(t->s->vault, name, &t->ledger, sizeof t->ledger);
+    return spx_pi_record_put(t->s->vault, name, spx_pi_ledger_fields, &t->ledger);
 }
 
 /* The client's ledger. One that is not known, or not any more, is not written because somebody
@@ -94,7 +103,7 @@ static spx_status ledger_get(spx_pi_session_state *t)
     uint64_t version;
     spx_status st;
     spx_pi_name(name, 'l', t->client, t->s->model->hash, -1);
-    st = spx_pi_record_get(t->s->vault, name, &t->ledger, sizeof t->ledger, &version);
+    st = spx_pi_record_get(t->s->vault, name, spx_pi_ledger_fields, &t->ledger, &version);
     if (st == SPX_ENOTFOUND) {
         memset(&t->ledger, 0, sizeof t->ledger);
         t->ledger.spent = t->ledger.next = spx_pi_server_floor(t->s);
@@ -145,7 +154,7 @@ static spx_status greet(const spx_pi_server *s, spx_channel *c, spx_pi_served *o
 {
     const spx_deploy *m = s->model;
     spx_pi_hello h;
-    SPX_RETURN_IF(spx_channel_recv(c, SPX_PI_HELLO, &h, sizeof h));
+    SPX_RETURN_IF(spx_pi_recv(c, SPX_PI_HELLO, spx_pi_hello_fields, &h));
     if (h.magic != SPX_PI_MAGIC) {
         return SPX_FAIL(SPX_EFORMAT, "this is not the protocol of private inference");
     }
@@ -171,9 +180,9 @@ static spx_status welcome(spx_pi_session_state *t)
                         .spent = t->ledger.spent};
     memcpy(w.server, spx_vault_id(s->vault), SPX_PI_ID);
     memcpy(w.model, s->model->hash, SPX_PI_HASH);
-    SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_WELCOME, &w, sizeof w));
+    SPX_RETURN_IF(spx_pi_send(t->channel, SPX_PI_WELCOME, spx_pi_welcome_fields, &w));
     SPX_RETURN_IF(spx_channel_send(t->channel, SPX_PI_MODEL, s->public_data, s->public_bytes));
-    SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_STATE, &theirs, sizeof theirs));
+    SPX_RETURN_IF(spx_pi_recv(t->channel, SPX_PI_STATE, spx_pi_number_fields, &theirs));
     if (theirs > SPX_PI_MAX_NUMBER) {
         return SPX_FAIL(SPX_EFORMAT, "the client claims to have spent %llu units",
                         (unsigned long long)theirs);
@@ -194,7 +203,7 @@ static spx_status converse(spx_pi_session_state *t)
     SPX_RETURN_IF(welcome(t));
     for (;;) {
         spx_pi_command c;
-        SPX_RETURN_IF(spx_channel_recv(t->channel, SPX_PI_COMMAND, &c, sizeof c));
+        SPX_RETURN_IF(spx_pi_recv(t->channel, SPX_PI_COMMAND, spx_pi_command_fields, &c));
         switch (c.verb) {
         case SPX_PI_PREPARE:
             SPX_RETURN_IF(spx_pi_serve_prepare(t, c.arg));

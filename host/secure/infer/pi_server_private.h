@@ -11,6 +11,7 @@ typedef struct spx_pi_ledger {
     uint64_t answered; /* queries, ever */
     char peer[128];    /* the authenticated name the client came with */
 } spx_pi_ledger;
+void spx_pi_ledger_fields(spx_wire *w, void *ledger);
 
 #define SPX_PI_IDENTITIES 64
 

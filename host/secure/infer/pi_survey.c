@@ -43,7 +43,7 @@ static spx_status adopt(void *ctx, const char *name, uint64_t bytes)
     if (strlen(name) != MODEL_AT + 2 * MODEL_BYTES ||
         sodium_hex2bin(client, sizeof client, name + 2, 2 * sizeof client, NULL, &n, NULL) != 0 ||
         sodium_hex2bin(model, MODEL_BYTES, name + MODEL_AT, 2 * MODEL_BYTES, NULL, &k, NULL) != 0 ||
-        spx_pi_record_get(s->vault, name, &old, sizeof old, &version) != SPX_OK ||
+        spx_pi_record_get(s->vault, name, spx_pi_ledger_fields, &old, &version) != SPX_OK ||
         version == SPX_PI_VERSION) {
         return SPX_OK;
     }

@@ -14,6 +14,7 @@ typedef struct spx_pi_unit_head {
     uint64_t made_ms;       /* of the server's age */
     spx_block start;        /* of the circuits' keys */
 } spx_pi_unit_head;
+void spx_pi_unit_head_fields(spx_wire *w, void *head);
 
 /** Bytes read ahead at most, where there is memory. */
 #define SPX_PI_AHEAD ((size_t)256 << 20)
