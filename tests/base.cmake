@@ -1,4 +1,4 @@
-foreach(file status alloc file file_write lock text rng cpu wire)
+foreach(file status alloc file file_write lock log text rng cpu wire)
   spx_test(test_${file} SOURCES base/test_${file}.c LINK spx_base)
 endforeach()
 spx_test(test_pool SOURCES base/test_pool.c LINK spx_base LABELS threads)

@@ -3,6 +3,7 @@
 
 #include "host/cli/options_private.h"
 #include "host/control/build_info.h"
+#include "kernels/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -456,6 +457,9 @@ int spx_cli_main(int argc, char **argv, const spx_command *const *commands)
         (void)printf("sphynx %s (commit %s, %s, %s)\n", spx_build_version(), spx_build_commit(),
                      spx_build_compiler(), spx_build_type());
         code = SPX_EXIT_DONE;
+    } else if (spx_log_setup(getenv("SPHYNX_LOG"), stderr) != SPX_OK) {
+        talk("sphynx: %s", spx_error_message());
+        code = SPX_EXIT_USAGE;
     } else {
         code = dispatch(commands, argc - 1, argv + 1);
     }

@@ -7,6 +7,7 @@
 #include "host/graph/node_lanes_private.h"
 #include "host/graph/passes_private.h"
 #include "host/graph/plan_private.h"
+#include "kernels/base/log.h"
 #include "kernels/device/device_memory.h"
 
 #include <stdlib.h>
@@ -290,6 +291,7 @@ spx_status spx_program_create(spx_program **out, const spx_graph *g, spx_stream 
     SPX_TRY(st, schedule(p, o), fail);
     place_scratch(p);
     SPX_TRY(st, check_memory(p, (double)p->workspace), fail);
+    SPX_LOG(GRAPH, INFO, "program: %d nodes, workspace of %zu bytes", p->g->n_nodes, p->workspace);
     *out = p;
     return SPX_OK;
 fail:

@@ -3,6 +3,7 @@
 
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/log.h"
 #include "kernels/base/rng.h"
 
 #if defined(__GLIBC__)
@@ -348,5 +349,8 @@ spx_status spx_tuning_choose(spx_tuning *t, spx_stream *s, const spx_conv2d_shap
     }
     SPX_RETURN_IF(measure_on_random_data(s, d, pass, out));
     t->measured++;
+    SPX_LOG(GRAPH, DEBUG, "conv2d %lldx%lld, %lld to %lld channels, pass %d: algorithm %d",
+            (long long)d->h, (long long)d->w, (long long)d->c, (long long)d->k, (int)pass,
+            (int)*out);
     return put(t, key, *out);
 }

@@ -108,4 +108,8 @@ if [ -e /dev/full ]; then
     has stderr 'standard output: ' "stdout full"
 fi
 check "stdout closed" 1 sh -c '"$0" doctor --json >&-' "$sphynx"
+check "a trace of what is none" 2 env SPHYNX_LOG=graph:loud "$sphynx" --help
+one_line "a trace of what is none"
+has stderr "SPHYNX_LOG: 'graph:loud'" "a trace of what is none"
+check "a trace" 0 env SPHYNX_LOG=graph:debug,pi:info,json "$sphynx" --help
 finish

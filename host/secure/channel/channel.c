@@ -2,6 +2,7 @@
 #include "host/secure/channel/address_private.h"
 #include "host/secure/channel/channel_private.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/log.h"
 #include "kernels/base/wire.h"
 
 #include <assert.h>
@@ -334,6 +335,7 @@ spx_status spx_channel_send_begin(spx_channel *c, uint32_t type, uint64_t total)
     spx_status st;
     assert(type != TYPE_GIVE_UP && type != SPX_CHANNEL_ALIVE && c->send_left == 0);
     spx_channel_hold(c);
+    SPX_LOG(PI, DEBUG, "sends message %u of %llu bytes", type, (unsigned long long)total);
     st = put_head(c, type, total);
     c->send_left = st == SPX_OK ? total : 0;
     return spx_channel_release(c, st);
@@ -452,6 +454,7 @@ static spx_status recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64
     if (c->broken) {
         return SPX_FAIL(SPX_EIO, "the connection is broken");
     }
+    SPX_LOG(PI, DEBUG, "waits for message %u of at most %llu bytes", type, (unsigned long long)max);
     SPX_RETURN_IF(flush(c));
     c->traffic.rounds += c->sent_since_recv;
     c->sent_since_recv = false;
