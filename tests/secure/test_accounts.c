@@ -380,7 +380,7 @@ SPX_TEST(who_only_comes_leaves_no_file)
     pi_end(&w);
 }
 
-/* A query with a limit opens no file of another account, so that damage in them is not even noticed.
+/* A query with a limit opens no file of another account: damage in them is not even noticed.
  * Their names are listed still: see pi_server.c, remove_stale. */
 SPX_TEST(a_query_looks_at_no_other_clients_files)
 {
