@@ -5,7 +5,7 @@
  * scratch, which it fills.
  */
 #include "kernels/device/device_memory.h"
-#include "kernels/nn/conv2d/conv2d_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
 #include "kernels/nn/copy/copy_cuda.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * Convolutions on the device cuda against the CPU's reference: every case, pass, precision and
  * layout of operands, by the own kernels and, where there is a device with it, by the library.
  */
-#include "kernels/nn/conv2d/conv2d_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
 #include "tests/nn/conv2d_cuda_check.h"
 
 static bool own_only; /* there is no library here */

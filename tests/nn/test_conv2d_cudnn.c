@@ -2,8 +2,8 @@
  * How cuDNN is asked, on a machine without a GPU: the library answers for a described device. What
  * it is asked to make is finalised up to the plan, never run.
  */
-#include "kernels/nn/conv2d/conv2d_cudnn_cuda_private.h"
-#include "kernels/nn/conv2d/conv2d_plan_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cudnn_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_plan_cuda_private.h"
 #include "tests/nn/conv2d_cases.h"
 #include "tests/support/spx_test.h"
 

@@ -2,7 +2,7 @@
  * What plans do around the library: copies in both layouts, adding, biases, the choice by
  * measurement. The library is the fake one, whose convolutions are the own kernels'.
  */
-#include "kernels/nn/conv2d/conv2d_plan_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_plan_cuda_private.h"
 #include "tests/nn/conv2d_cuda_check.h"
 
 /* The plan of a choice, or NULL where the layout does not fit the operands. */

@@ -5,7 +5,7 @@
  */
 #include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
-#include "kernels/nn/conv2d/conv2d_plan_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_plan_cuda_private.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #define _DEFAULT_SOURCE
-#include "kernels/nn/conv2d/conv2d_library_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_library_cuda_private.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

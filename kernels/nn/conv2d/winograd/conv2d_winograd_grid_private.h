@@ -1,13 +1,13 @@
-#ifndef SPX_NN_CONV2D_WINOGRAD_PLAN_H
-#define SPX_NN_CONV2D_WINOGRAD_PLAN_H
+#ifndef SPX_NN_CONV2D_WINOGRAD_GRID_H
+#define SPX_NN_CONV2D_WINOGRAD_GRID_H
 /*
  * Private: the geometry of the Winograd passes. Output (i, j) reads padded inputs (i + dilation *
  * r, j + dilation * s), r, s < taps; rows of dilation-many residues are PHASES, each a dense
  * convolution of its own. A LINE is a row of tiles of one row phase and all column phases.
  */
 #include "kernels/nn/conv2d/conv2d_private.h"
-#include "kernels/nn/conv2d/conv2d_planar_block_private.h"
-#include "kernels/nn/conv2d/conv2d_winograd_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
+#include "kernels/nn/conv2d/winograd/conv2d_winograd_private.h"
 
 typedef struct spx_wino_grid {
     int64_t n, groups; /* images; groups of 8 */

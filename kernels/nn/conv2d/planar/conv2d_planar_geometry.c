@@ -1,5 +1,5 @@
 /* Geometry of the planar convolution: which input pixel each tap reads, and where it is packed. */
-#include "kernels/nn/conv2d/conv2d_planar_plan_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_geometry_private.h"
 
 #include <string.h>
 

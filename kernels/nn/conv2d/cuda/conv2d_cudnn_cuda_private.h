@@ -1,8 +1,8 @@
 #ifndef SPX_NN_CONV2D_CUDNN_CUDA_PRIVATE_H
 #define SPX_NN_CONV2D_CUDNN_CUDA_PRIVATE_H
 /* Private: shared by the two files about cuDNN and by their test. */
-#include "kernels/nn/conv2d/conv2d_cuda_private.h"
-#include "kernels/nn/conv2d/conv2d_library_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_library_cuda_private.h"
 
 struct spx_conv2d_library {
     const spx_cudnn *lib;

@@ -1,5 +1,5 @@
 /* Runs plans of convolutions on CUDA: copies in, the candidate, copies out. */
-#include "kernels/nn/conv2d/conv2d_plan_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_plan_cuda_private.h"
 
 #define ENGINE_ALIGN 16 /* bytes; of operands that the library reads or writes in place */
 

@@ -17,4 +17,4 @@
     X(6, 1)                                                                                        \
     X(7, 1)                                                                                        \
     X(8, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 3) X(2, 3) X(3, 3) X(1, 4) X(2, 4)
-#include "kernels/nn/conv2d/conv2d_winograd_kernels_private.h"
+#include "kernels/nn/conv2d/winograd/conv2d_winograd_kernels_private.h"

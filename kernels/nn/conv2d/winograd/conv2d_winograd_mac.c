@@ -1,5 +1,5 @@
 /* Winograd forward and backward-data: the same thing, with the filter turned round. */
-#include "kernels/nn/conv2d/conv2d_winograd_plan_private.h"
+#include "kernels/nn/conv2d/winograd/conv2d_winograd_grid_private.h"
 
 /* Transformed input that a thread works on at a time: a part of a second-level cache. */
 #define BLOCK_FLOATS ((int64_t)160 * 1024)

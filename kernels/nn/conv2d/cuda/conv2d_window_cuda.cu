@@ -3,7 +3,7 @@
 #include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
-#include "kernels/nn/conv2d/conv2d_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
 }
 
 #define THREADS 256

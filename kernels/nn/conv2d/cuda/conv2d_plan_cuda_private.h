@@ -1,7 +1,7 @@
-#ifndef SPX_NN_CONV2D_PLAN_PRIVATE_H
-#define SPX_NN_CONV2D_PLAN_PRIVATE_H
+#ifndef SPX_NN_CONV2D_PLAN_CUDA_PRIVATE_H
+#define SPX_NN_CONV2D_PLAN_CUDA_PRIVATE_H
 /* Private: a plan from the inside. */
-#include "kernels/nn/conv2d/conv2d_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
 
 #define SPX_CONV2D_EACH 10                       /* candidates of a layout */
 #define SPX_CONV2D_CHOICE (SPX_CONV2D_TEXT + 48) /* bytes of a choice's text */

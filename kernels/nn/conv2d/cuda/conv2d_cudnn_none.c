@@ -1,5 +1,5 @@
 /* In place of conv2d_cudnn.c where cuDNN's headers were not found, and in the emulation. */
-#include "kernels/nn/conv2d/conv2d_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
 
 spx_status spx_conv2d_library_of(spx_stream *s, spx_conv2d_library **out)
 {

@@ -1,6 +1,6 @@
 /* The Winograd convolution: which shapes it takes, their geometry, and the filter's transform. */
 #include "kernels/base/cpu.h"
-#include "kernels/nn/conv2d/conv2d_winograd_plan_private.h"
+#include "kernels/nn/conv2d/winograd/conv2d_winograd_grid_private.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 #ifndef SPX_NN_CONV2D_PLANAR_BLOCK_H
 #define SPX_NN_CONV2D_PLANAR_BLOCK_H
 /* Private: how the planar passes are cut to fit registers, caches and threads. */
-#include "kernels/nn/conv2d/conv2d_planar_plan_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_geometry_private.h"
 
 /** Hands out aligned parts of a workspace; with a NULL base it only counts. */
 typedef struct spx_planar_arena {

@@ -4,7 +4,7 @@
  * PLANAR_MAX_PB. Vectors are 8 floats on both sets: with 32 registers they reach the peak of
  * processors that split 16-float operations, and short rows waste less.
  */
-#include "kernels/nn/conv2d/conv2d_lanes_private.h"
+#include "kernels/nn/conv2d/conv2d_simd_private.h"
 
 INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
 {

@@ -1,5 +1,5 @@
-#ifndef SPX_NN_CONV2D_PLANAR_PLAN_H
-#define SPX_NN_CONV2D_PLANAR_PLAN_H
+#ifndef SPX_NN_CONV2D_PLANAR_GEOMETRY_H
+#define SPX_NN_CONV2D_PLANAR_GEOMETRY_H
 /*
  * Private: the geometry of the planar passes. Forward, and backward-data for each phase of its
  * stride, are the same thing, a GRID: a dense (oh, ow) plane of outputs per output channel, where
@@ -7,7 +7,7 @@
  * image there are zeros. Backward-weights reads its input through the same grid as forward.
  */
 #include "kernels/nn/conv2d/conv2d_private.h"
-#include "kernels/nn/conv2d/conv2d_planar_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_private.h"
 
 #define SPX_PLANAR_MAX_TAPS SPX_CONV2D_MAX_FILTER
 

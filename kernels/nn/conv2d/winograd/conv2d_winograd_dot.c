@@ -3,7 +3,7 @@
  * is a product of matrices in every point, summed over all tiles; it is turned back once at the
  * end. Lanes are channels here, because sums over lanes would cost more than they save.
  */
-#include "kernels/nn/conv2d/conv2d_winograd_plan_private.h"
+#include "kernels/nn/conv2d/winograd/conv2d_winograd_grid_private.h"
 
 #include <string.h>
 

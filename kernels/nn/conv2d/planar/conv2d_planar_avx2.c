@@ -10,4 +10,4 @@
     X(3, 1) X(3, 2) X(3, 3)                                                                        \
     X(4, 1) X(4, 2) X(4, 3)
 /* clang-format on */
-#include "kernels/nn/conv2d/conv2d_planar_kernels_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_kernels_private.h"

@@ -1,5 +1,5 @@
 /* Forward and backward-data: outputs of a grid, a block of channels and of vectors at a time. */
-#include "kernels/nn/conv2d/conv2d_planar_block_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  * The file conv2d_winograd_kernels_private.h is compiled once per instruction set into one of the
  * tables below. "Vectors" are 8 floats.
  */
-#include "kernels/nn/conv2d/conv2d_planar_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_private.h"
 
 #define SPX_WINO_LANES 8
 #define SPX_WINO_TILE 4      /* outputs of a tile, both ways */

@@ -1,7 +1,7 @@
-#ifndef SPX_NN_CONV2D_LANES_H
-#define SPX_NN_CONV2D_LANES_H
+#ifndef SPX_NN_CONV2D_SIMD_H
+#define SPX_NN_CONV2D_SIMD_H
 /* Private: vectors of 8 floats, as the kernels of this folder use them. Needs AVX2. */
-#include "kernels/nn/conv2d/conv2d_planar_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_private.h"
 
 #include <immintrin.h>
 

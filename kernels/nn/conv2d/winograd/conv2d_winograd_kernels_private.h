@@ -8,8 +8,8 @@
  * points p but the f-th (over all for infinity); row i of the output's is the i-th powers of the
  * points; what remains is divided into the filter's.
  */
-#include "kernels/nn/conv2d/conv2d_lanes_private.h"
-#include "kernels/nn/conv2d/conv2d_winograd_private.h"
+#include "kernels/nn/conv2d/conv2d_simd_private.h"
+#include "kernels/nn/conv2d/winograd/conv2d_winograd_private.h"
 
 /* Products summed up before they are added to the sum of those before: with n products in runs of
  * RUN the rounding errors grow like sqrt(RUN + n / RUN) instead of sqrt(n). */

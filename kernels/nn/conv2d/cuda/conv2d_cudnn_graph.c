@@ -1,5 +1,5 @@
 /* A convolution as cuDNN's graph API describes it. */
-#include "kernels/nn/conv2d/conv2d_cudnn_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cudnn_cuda_private.h"
 
 #define OPERAND_ALIGN 16 /* bytes; what tensor-core engines ask for */
 

@@ -1,7 +1,7 @@
 /* The planar convolution: choice of kernels, blocking and packing. */
 #include "kernels/base/alloc.h"
 #include "kernels/base/cpu.h"
-#include "kernels/nn/conv2d/conv2d_planar_block_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 
 #include <assert.h>
 #include <string.h>

@@ -11,4 +11,4 @@
     X(4, 1) X(4, 2) X(4, 3) X(4, 4) X(4, 5) X(4, 6)                                                \
     X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(5, 5)
 /* clang-format on */
-#include "kernels/nn/conv2d/conv2d_planar_kernels_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_kernels_private.h"

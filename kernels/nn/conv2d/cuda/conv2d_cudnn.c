@@ -6,7 +6,7 @@
  * ..._DOWN_CONVERT_INPUTS says that operands are rounded to 16 bits first.
  */
 #include "kernels/device/stream_cuda_private.h"
-#include "kernels/nn/conv2d/conv2d_cudnn_cuda_private.h"
+#include "kernels/nn/conv2d/cuda/conv2d_cudnn_cuda_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * pixels, one tap where they are images); its products skip all outputs for which it would read
  * padding.
  */
-#include "kernels/nn/conv2d/conv2d_planar_block_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 
 #include <string.h>
 
