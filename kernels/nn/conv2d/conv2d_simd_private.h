@@ -1,7 +1,7 @@
 #ifndef SPX_NN_CONV2D_SIMD_H
 #define SPX_NN_CONV2D_SIMD_H
 /* Private: vectors of 8 floats, as the kernels of this folder use them. Needs AVX2. */
-#include "kernels/nn/conv2d/planar/conv2d_planar_private.h"
+#include "kernels/nn/conv2d/conv2d_parts_private.h"
 
 #include <immintrin.h>
 
@@ -14,14 +14,14 @@
 #define UNROLL_ROWS _Pragma("GCC unroll 12")
 #endif
 
-/* -1 in the first lanes lanes, 0 in the others. */
-INLINE __m256i lane_mask(int lanes)
+/* -1 in the first elements elements, 0 in the others. */
+INLINE __m256i element_mask(int elements)
 {
     static const int32_t table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-    return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - lanes));
+    return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - elements));
 }
 
-/* The first n < 8 lanes; masked stores are slow on some processors. */
+/* The first n < 8 elements; masked stores are slow on some processors. */
 INLINE void store_part(float *p, int n, __m256 a)
 {
     __m128 half = _mm256_castps256_ps128(a);
@@ -40,7 +40,7 @@ INLINE void store_part(float *p, int n, __m256 a)
     }
 }
 
-INLINE __m256 affine8(__m256 v, const spx_planar_affine *f)
+INLINE __m256 affine8(__m256 v, const spx_conv2d_affine *f)
 {
     if (f->affine) {
         v = _mm256_fmadd_ps(_mm256_sub_ps(v, _mm256_set1_ps(f->mean)), _mm256_set1_ps(f->scale),
@@ -71,6 +71,35 @@ INLINE void transpose8(__m256 v[8])
         v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
         v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
     }
+}
+
+/* Element i of the result is the sum of the elements of a[i]; i >= n give 0. */
+INLINE __m256 element_sums(const __m256 *a, const int n)
+{
+    __m256 v[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        v[i] = i < n ? a[i] : _mm256_setzero_ps();
+    }
+    const __m256 s0 = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    const __m256 s1 = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(s0, s1, 0x20),
+                         _mm256_permute2f128_ps(s0, s1, 0x31));
+}
+
+static inline float sum_floats(const float *x, int64_t n)
+{
+    __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                     _mm256_setzero_ps()};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        acc[i / 8 % 4] = _mm256_add_ps(acc[i / 8 % 4], _mm256_loadu_ps(x + i));
+    }
+    if (i < n) {
+        acc[0] = _mm256_add_ps(acc[0], _mm256_maskload_ps(x + i, element_mask((int)(n - i))));
+    }
+    acc[0] = _mm256_add_ps(_mm256_add_ps(acc[0], acc[1]), _mm256_add_ps(acc[2], acc[3]));
+    return _mm256_cvtss_f32(element_sums(acc, 1));
 }
 
 #endif

@@ -3,23 +3,14 @@
 /* Private: how the planar passes are cut to fit registers, caches and threads. */
 #include "kernels/nn/conv2d/planar/conv2d_planar_geometry_private.h"
 
-/** Hands out aligned parts of a workspace; with a NULL base it only counts. */
-typedef struct spx_planar_arena {
-    char *base;
-    size_t used;
-} spx_planar_arena;
-
-/** count things of size bytes; NULL while counting. */
-void *spx_planar_take(spx_planar_arena *a, int64_t count, size_t size);
-
-/** One grid and its blocking. Items are images, or groups of 8 where lanes are images. */
+/** One grid and its blocking. Items are images, or groups of 8 where elements are images. */
 typedef struct spx_planar_block {
     const spx_planar_isa *isa;
     spx_planar_grid g;
     spx_planar_layout l;
     int64_t n, items;    /* of the batch */
     int64_t taps;        /* of one channel */
-    spx_planar_cut k, c; /* blocks of output and of input channels */
+    spx_conv2d_cut k, c; /* blocks of output and of input channels */
     float *pack;         /* packed input: a buffer per thread, pack_floats apart */
     int64_t pack_floats;
 } spx_planar_block;
@@ -31,14 +22,14 @@ const spx_planar_isa *spx_planar_isa_now(void);
  * Completes b, whose kernels, grid, layout and batch size are set.
  * @param items  packed together, >= 1
  */
-void spx_planar_block_init(spx_planar_block *b, int64_t items, int threads, spx_planar_arena *a);
+void spx_planar_block_init(spx_planar_block *b, int64_t items, int threads, spx_conv2d_arena *a);
 
 /** Images of an item, 1 or up to 8, from *first. */
 int spx_planar_images(const spx_planar_block *b, int64_t item, int64_t *first);
 
 /**
  * Zeroes the worker's pack buffer, before its first use in a call: the padding between the packed
- * pixels, and past the last plane, where lanes are read but multiplied by zero or dropped.
+ * pixels, and past the last plane, where elements are read but multiplied by zero or dropped.
  */
 void spx_planar_clear_pack(const spx_planar_block *b, int worker);
 

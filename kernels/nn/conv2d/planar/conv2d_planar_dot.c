@@ -1,18 +1,18 @@
 /*
- * Backward-weights: products of input and output gradient, summed over pixels and images in lanes.
- * Taps that read the image through the same outputs form a SET (a filter row where lanes are
- * pixels, one tap where they are images); its products skip all outputs for which it would read
- * padding.
+ * Backward-weights: products of input and output gradient, summed in the elements of vectors, which
+ * are pixels or images. Taps that read the image through the same outputs form a SET (a filter row
+ * where elements are pixels, one tap where they are images); its products skip all outputs for
+ * which it would read padding.
  */
 #include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 
 #include <string.h>
 
-/* Lanes are summed up once per this many vectors or more; items are grouped to reach it. */
+/* Elements are summed up once per this many vectors or more; items are grouped to reach it. */
 #define DOT_VECTORS 128
-/* Largest plane (pixels) for lanes = images: the planes of one register block must fit the first
+/* Largest plane (pixels) for elements = images: the planes of one register block must fit the first
  * cache. */
-#define IMAGE_LANES_PIXELS 100
+#define IMAGE_ELEMENTS_PIXELS 100
 
 /* The outputs of one set of taps; tail < 8 where the last vector is not whole. */
 typedef struct tap_set {
@@ -21,7 +21,7 @@ typedef struct tap_set {
     int tail;
 } tap_set;
 
-typedef struct dot_run {
+typedef struct dot_pass {
     spx_planar_block b;
     spx_conv2d_input in;
     const float *dy;
@@ -31,58 +31,58 @@ typedef struct dot_run {
     tap_set *set;
     spx_planar_spot *spot;
     int64_t spots;
-    int64_t *off; /* [entries of the largest block] from the set's spot */
-    float *lanes; /* per thread: dy with images in lanes */
-    int64_t lanes_floats;
+    int64_t *off;    /* [entries of the largest block] from the set's spot */
+    float *elements; /* per thread: dy with images as elements */
+    int64_t elements_floats;
     bool by_item;   /* threads share out the items; else the k blocks */
     float *partial; /* per thread: dw [k][set][entry], then dbias [k] */
     int64_t partial_floats, weights;
     bool accumulate;
     float *dw, *dbias;
     int64_t parts; /* partial sums that exist */
-} dot_run;
+} dot_pass;
 
 /* --- Tables ----------------------------------------------------------------------------------- */
 
-/* Lanes = images: the rectangle of outputs whose tap (r, s) reads the image. */
-static void fill_tap_set(dot_run *d, int r, int s, spx_planar_spot **end)
+/* Elements = images: the rectangle of outputs whose tap (r, s) reads the image. */
+static void fill_tap_set(dot_pass *d, int r, int s, spx_planar_spot **end)
 {
     const spx_planar_grid *g = &d->b.g;
     int64_t p0, p1, q0, q1;
-    spx_planar_reach(g->row[r], g->step, g->ih, g->oh, &p0, &p1);
-    spx_planar_reach(g->col[s], g->step, g->iw, g->ow, &q0, &q1);
+    spx_conv2d_reach(g->row[r], g->step, g->ih, g->oh, &p0, &p1);
+    spx_conv2d_reach(g->col[s], g->step, g->iw, g->ow, &q0, &q1);
     tap_set *set = &d->set[r * g->ns + s];
-    *set = (tap_set){*end, (p1 - p0) * (q1 - q0), SPX_PLANAR_LANES};
+    *set = (tap_set){*end, (p1 - p0) * (q1 - q0), SPX_CONV2D_VECTOR};
     for (int64_t p = p0; p < p1; p++) {
         for (int64_t q = q0; q < q1; q++) {
             const int64_t in = (p * g->step + g->row[r]) * g->iw + q * g->step + g->col[s];
             *(*end)++ =
-                (spx_planar_spot){in * SPX_PLANAR_LANES, (p * g->ow + q) * SPX_PLANAR_LANES};
+                (spx_planar_spot){in * SPX_CONV2D_VECTOR, (p * g->ow + q) * SPX_CONV2D_VECTOR};
         }
     }
 }
 
-/* Lanes = pixels: filter row r, of all vectors or, where those are whole, of the rows it reads. */
-static void fill_row_set(dot_run *d, int r)
+/* Elements = pixels: filter row r, of all vectors; where those are whole, of the rows it reads. */
+static void fill_row_set(dot_pass *d, int r)
 {
     const spx_planar_grid *g = &d->b.g;
     const spx_planar_layout *l = &d->b.l;
     int64_t v0 = 0, v1 = l->vectors;
     if (l->shared) {
-        spx_planar_reach(g->row[r], g->step, g->ih, g->oh, &v0, &v1);
-        v0 *= g->ow / SPX_PLANAR_LANES;
-        v1 *= g->ow / SPX_PLANAR_LANES;
+        spx_conv2d_reach(g->row[r], g->step, g->ih, g->oh, &v0, &v1);
+        v0 *= g->ow / SPX_CONV2D_VECTOR;
+        v1 *= g->ow / SPX_CONV2D_VECTOR;
     }
     d->set[r] = (tap_set){d->spot + r * l->vectors, v1 - v0, l->tail};
-    const int64_t per_row = l->shared ? g->ow / SPX_PLANAR_LANES : l->vectors;
+    const int64_t per_row = l->shared ? g->ow / SPX_CONV2D_VECTOR : l->vectors;
     for (int64_t v = v0; v < v1; v++) {
-        const int64_t at = v / per_row * l->pitch + v % per_row * SPX_PLANAR_LANES;
+        const int64_t at = v / per_row * l->pitch + v % per_row * SPX_CONV2D_VECTOR;
         d->spot[r * l->vectors + v - v0] =
-            (spx_planar_spot){at + l->tap_line[r] * l->pitch, v * SPX_PLANAR_LANES};
+            (spx_planar_spot){at + l->tap_line[r] * l->pitch, v * SPX_CONV2D_VECTOR};
     }
 }
 
-static void fill_tables(dot_run *d)
+static void fill_tables(dot_pass *d)
 {
     const spx_planar_grid *g = &d->b.g;
     const spx_planar_layout *l = &d->b.l;
@@ -96,7 +96,7 @@ static void fill_tables(dot_run *d)
             fill_row_set(d, r);
         }
     }
-    for (int64_t i = 0; i < spx_planar_most(&d->b.c) * per_channel; i++) {
+    for (int64_t i = 0; i < spx_conv2d_cut_most(&d->b.c) * per_channel; i++) {
         d->off[i] = i / per_channel * l->plane + l->tap_col[l->images ? 0 : i % per_channel];
     }
 }
@@ -105,7 +105,7 @@ static void fill_tables(dot_run *d)
 
 /* The part of one thread: items [i0, i1), output channels [k0, k1) in blocks [kfirst, klast). */
 typedef struct dot_part {
-    const dot_run *run;
+    const dot_pass *pass;
     int worker;
     int64_t i0, i1, kfirst, klast, k0, k1;
     const float *dy; /* of item i0, channel k0 */
@@ -113,10 +113,10 @@ typedef struct dot_part {
     float *dw;
 } dot_part;
 
-/* dy of the part's items and channels, with images in lanes where the input has them there. */
+/* dy of the part's items and channels, with images as elements where the input has them there. */
 static void prepare_dy(dot_part *t)
 {
-    const dot_run *d = t->run;
+    const dot_pass *d = t->pass;
     const spx_planar_block *b = &d->b;
     const int64_t pixels = b->g.oh * b->g.ow;
     if (!b->l.images) {
@@ -125,17 +125,18 @@ static void prepare_dy(dot_part *t)
         t->dy_plane = pixels;
         return;
     }
-    float *dst = d->lanes + t->worker * d->lanes_floats;
+    float *dst = d->elements + t->worker * d->elements_floats;
     t->dy = dst;
-    t->dy_plane = spx_planar_lanes_plane(pixels);
+    t->dy_plane = spx_planar_elements_plane(pixels);
     t->dy_item = (t->k1 - t->k0) * t->dy_plane;
     for (int64_t i = t->i0; i < t->i1; i++) {
         for (int64_t k = t->k0; k < t->k1; k++, dst += t->dy_plane) {
-            spx_planar_turn turn = {.image_stride = d->dy_stride_n, .pixels = pixels, .dst = dst};
+            spx_planar_transpose move = {
+                .image_stride = d->dy_stride_n, .pixels = pixels, .dst = dst};
             int64_t n;
-            turn.images = spx_planar_images(b, i, &n);
-            turn.src = d->dy + n * d->dy_stride_n + k * pixels;
-            b->isa->gather(&turn);
+            move.images = spx_planar_images(b, i, &n);
+            move.src = d->dy + n * d->dy_stride_n + k * pixels;
+            b->isa->gather(&move);
         }
     }
 }
@@ -144,15 +145,15 @@ static void prepare_dy(dot_part *t)
 static void dot_kblock(const dot_part *t, int64_t kblock, const float *in, int64_t in_item,
                        int64_t c0, int64_t c1)
 {
-    const dot_run *d = t->run;
+    const dot_pass *d = t->pass;
     const spx_planar_block *b = &d->b;
-    const int64_t k = spx_planar_at(&b->k, kblock);
-    const int64_t kb = spx_planar_at(&b->k, kblock + 1) - k;
+    const int64_t k = spx_conv2d_cut_at(&b->k, kblock);
+    const int64_t kb = spx_conv2d_cut_at(&b->k, kblock + 1) - k;
     const int64_t per_channel = d->entries / b->g.ci, entries = (c1 - c0) * per_channel;
-    const spx_planar_cut blocks =
-        spx_planar_cut_in(entries, spx_planar_ceil(entries, b->isa->max_pb[kb]));
+    const spx_conv2d_cut blocks =
+        spx_conv2d_cut_in(entries, spx_conv2d_ceil(entries, b->isa->max_pb[kb]));
     for (int64_t i = 0; i < blocks.parts; i++) {
-        const int64_t e0 = spx_planar_at(&blocks, i), e1 = spx_planar_at(&blocks, i + 1);
+        const int64_t e0 = spx_conv2d_cut_at(&blocks, i), e1 = spx_conv2d_cut_at(&blocks, i + 1);
         for (int64_t set = 0; set < d->sets; set++) {
             const spx_planar_dot dot = {
                 .in = in,
@@ -177,7 +178,7 @@ static void dot_kblock(const dot_part *t, int64_t kblock, const float *in, int64
 
 static void bias_gradient(const dot_part *t)
 {
-    const dot_run *d = t->run;
+    const dot_pass *d = t->pass;
     const int64_t pixels = d->b.g.oh * d->b.g.ow;
     for (int64_t i = t->i0; i < t->i1; i++) {
         int64_t n;
@@ -192,17 +193,17 @@ static void bias_gradient(const dot_part *t)
 
 static void dot_items(void *ctx, int worker, size_t begin, size_t end)
 {
-    const dot_run *d = ctx;
+    const dot_pass *d = ctx;
     const spx_planar_block *b = &d->b;
     const int64_t first = d->by_item ? (int64_t)begin : 0;
     const int64_t last = d->by_item ? (int64_t)end : b->items;
-    dot_part t = {.run = d,
+    dot_part t = {.pass = d,
                   .worker = worker,
                   .kfirst = d->by_item ? 0 : (int64_t)begin,
                   .klast = d->by_item ? b->k.parts : (int64_t)end,
                   .dw = d->partial + (d->by_item ? worker * d->partial_floats : 0)};
-    t.k0 = spx_planar_at(&b->k, t.kfirst);
-    t.k1 = spx_planar_at(&b->k, t.klast);
+    t.k0 = spx_conv2d_cut_at(&b->k, t.kfirst);
+    t.k1 = spx_conv2d_cut_at(&b->k, t.klast);
     const int64_t row = d->sets * d->entries;
     memset(t.dw + t.k0 * row, 0, (size_t)((t.k1 - t.k0) * row) * sizeof *t.dw);
     memset(t.dw + d->weights + t.k0, 0, (size_t)(t.k1 - t.k0) * sizeof *t.dw);
@@ -211,8 +212,8 @@ static void dot_items(void *ctx, int worker, size_t begin, size_t end)
         t.i1 = t.i0 + d->batch < last ? t.i0 + d->batch : last;
         prepare_dy(&t);
         for (int64_t cb = 0; cb < b->c.parts; cb++) {
-            const int64_t c0 = spx_planar_at(&b->c, cb);
-            const int64_t c1 = spx_planar_at(&b->c, cb + 1);
+            const int64_t c0 = spx_conv2d_cut_at(&b->c, cb);
+            const int64_t c1 = spx_conv2d_cut_at(&b->c, cb + 1);
             int64_t in_item;
             const float *in = spx_planar_packed(b, worker, &d->in, t.i0, t.i1, c0, c1, &in_item);
             for (int64_t k = t.kfirst; k < t.klast; k++) {
@@ -228,7 +229,7 @@ static void dot_items(void *ctx, int worker, size_t begin, size_t end)
 /* --- Totals ----------------------------------------------------------------------------------- */
 
 /* Partial sums of all threads, in their order. */
-static float total(const dot_run *d, int64_t at, float start)
+static float total(const dot_pass *d, int64_t at, float start)
 {
     float sum = d->accumulate ? start : 0;
     for (int64_t i = 0; i < d->parts; i++) {
@@ -240,7 +241,7 @@ static float total(const dot_run *d, int64_t at, float start)
 /* dw rows of output channels [begin, end), from [set][entry] to [c][r][s]. */
 static void total_items(void *ctx, int worker, size_t begin, size_t end)
 {
-    const dot_run *d = ctx;
+    const dot_pass *d = ctx;
     const int64_t taps = d->b.taps, row = d->b.g.ci * taps;
     const int64_t per_channel = d->entries / d->b.g.ci;
     (void)worker;
@@ -260,41 +261,41 @@ static void total_items(void *ctx, int worker, size_t begin, size_t end)
 
 /* --- The pass --------------------------------------------------------------------------------- */
 
-static void dot_prepare(const spx_conv2d_shape *shape, bool plain, int threads, spx_planar_arena *a,
-                        dot_run *d)
+static void dot_prepare(const spx_conv2d_shape *shape, bool plain, int threads, spx_conv2d_arena *a,
+                        dot_pass *d)
 {
     spx_planar_block *b = &d->b;
     b->isa = spx_planar_isa_now();
     b->n = shape->n;
     spx_planar_grid_forward(shape, &b->g);
-    const bool small = shape->h * shape->w <= IMAGE_LANES_PIXELS;
+    const bool small = shape->h * shape->w <= IMAGE_ELEMENTS_PIXELS;
     spx_planar_layout_init(&b->g, small ? b->n : 0, plain, &b->l);
-    const int64_t items = b->l.images ? spx_planar_ceil(b->n, SPX_PLANAR_LANES) : b->n;
+    const int64_t items = b->l.images ? spx_conv2d_ceil(b->n, SPX_CONV2D_VECTOR) : b->n;
     d->by_item = items >= threads;
     d->parts = d->by_item ? threads : 1;
-    const int64_t share = d->by_item ? spx_planar_ceil(items, threads) : items;
-    d->batch = spx_planar_ceil(DOT_VECTORS, b->l.vectors);
+    const int64_t share = d->by_item ? spx_conv2d_ceil(items, threads) : items;
+    d->batch = spx_conv2d_ceil(DOT_VECTORS, b->l.vectors);
     d->batch = d->batch < share ? d->batch : share;
     spx_planar_block_init(b, d->batch, threads, a);
     d->sets = b->l.images ? b->taps : b->g.nr;
     d->entries = b->g.ci * b->taps / d->sets;
     d->spots = b->l.images ? spx_planar_products(&b->l) : d->sets * b->l.vectors;
-    d->set = spx_planar_take(a, d->sets, sizeof *d->set);
-    d->spot = spx_planar_take(a, d->spots, sizeof *d->spot);
-    d->off = spx_planar_take(a, spx_planar_most(&b->c) * b->taps / d->sets, sizeof *d->off);
-    d->lanes_floats =
-        b->l.images ? d->batch * b->g.ko * spx_planar_lanes_plane(b->g.oh * b->g.ow) : 0;
-    d->lanes_floats = spx_planar_ceil(d->lanes_floats, 16) * 16;
-    d->lanes = spx_planar_take(a, threads * d->lanes_floats, sizeof *d->lanes);
+    d->set = spx_conv2d_take(a, d->sets, sizeof *d->set);
+    d->spot = spx_conv2d_take(a, d->spots, sizeof *d->spot);
+    d->off = spx_conv2d_take(a, spx_conv2d_cut_most(&b->c) * b->taps / d->sets, sizeof *d->off);
+    d->elements_floats =
+        b->l.images ? d->batch * b->g.ko * spx_planar_elements_plane(b->g.oh * b->g.ow) : 0;
+    d->elements_floats = spx_conv2d_ceil(d->elements_floats, 16) * 16;
+    d->elements = spx_conv2d_take(a, threads * d->elements_floats, sizeof *d->elements);
     d->weights = b->g.ko * b->g.ci * b->taps;
-    d->partial_floats = spx_planar_ceil(d->weights + b->g.ko, 16) * 16;
-    d->partial = spx_planar_take(a, d->parts * d->partial_floats, sizeof *d->partial);
+    d->partial_floats = spx_conv2d_ceil(d->weights + b->g.ko, 16) * 16;
+    d->partial = spx_conv2d_take(a, d->parts * d->partial_floats, sizeof *d->partial);
 }
 
 size_t spx_planar_backward_weights_bytes(const spx_conv2d_shape *shape, int threads)
 {
-    spx_planar_arena plain = {0}, packed = {0};
-    dot_run d = {0};
+    spx_conv2d_arena plain = {0}, packed = {0};
+    dot_pass d = {0};
     dot_prepare(shape, true, threads, &plain, &d);
     dot_prepare(shape, false, threads, &packed, &d);
     return plain.used > packed.used ? plain.used : packed.used;
@@ -302,13 +303,13 @@ size_t spx_planar_backward_weights_bytes(const spx_conv2d_shape *shape, int thre
 
 void spx_planar_backward_weights(spx_stream *s, const spx_conv2d_call *call)
 {
-    spx_planar_arena a = {call->workspace, 0};
-    dot_run d = {.in = *call->in,
-                 .dy = call->dy,
-                 .dy_stride_n = call->y_stride_n,
-                 .accumulate = call->accumulate,
-                 .dw = call->dw,
-                 .dbias = call->dbias};
+    spx_conv2d_arena a = {call->workspace, 0};
+    dot_pass d = {.in = *call->in,
+                  .dy = call->dy,
+                  .dy_stride_n = call->y_stride_n,
+                  .accumulate = call->accumulate,
+                  .dw = call->dw,
+                  .dbias = call->dbias};
     dot_prepare(call->d, spx_planar_plain(call->in), spx_stream_threads(s), &a, &d);
     fill_tables(&d);
     spx_pool_run(spx_stream_pool(s), (size_t)(d.by_item ? d.b.items : d.b.k.parts), dot_items, &d);

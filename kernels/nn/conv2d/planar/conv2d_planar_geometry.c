@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define LANES SPX_PLANAR_LANES
+#define VECTOR SPX_CONV2D_VECTOR
 
 void spx_planar_grid_forward(const spx_conv2d_shape *d, spx_planar_grid *g)
 {
@@ -42,8 +42,8 @@ void spx_planar_grid_backward(const spx_conv2d_shape *d, int64_t i0, int64_t j0,
                            .ko = d->c,
                            .ih = d->p,
                            .iw = d->q,
-                           .oh = spx_planar_ceil(d->h - i0, d->stride),
-                           .ow = spx_planar_ceil(d->w - j0, d->stride),
+                           .oh = spx_conv2d_ceil(d->h - i0, d->stride),
+                           .ow = spx_conv2d_ceil(d->w - j0, d->stride),
                            .step = 1};
     g->nr = phase_taps(d, i0, d->r, g->row, g->filter_row);
     g->ns = phase_taps(d, j0, d->s, g->col, g->filter_col);
@@ -55,31 +55,21 @@ static int64_t floor_mod(int64_t a, int64_t b)
     return m < 0 ? m + b : m;
 }
 
-void spx_planar_reach(int64_t at, int64_t step, int64_t inputs, int64_t outputs, int64_t *first,
-                      int64_t *last)
+static spx_planar_strip make_strip(int64_t first, int64_t count, int64_t place, int64_t step,
+                                   int64_t inputs)
 {
-    /* 0 <= at + step * o < inputs */
-    const int64_t begin = at >= 0 ? 0 : spx_planar_ceil(-at, step);
-    const int64_t end = at >= inputs ? 0 : spx_planar_ceil(inputs - at, step);
-    *last = end < outputs ? end : outputs;
-    *first = begin < *last ? begin : *last;
-}
-
-static spx_planar_run make_run(int64_t first, int64_t count, int64_t place, int64_t step,
-                               int64_t inputs)
-{
-    spx_planar_run r = {.first = first, .count = count, .place = place};
-    spx_planar_reach(first, step, inputs, count, &r.begin, &r.end);
+    spx_planar_strip r = {.first = first, .count = count, .place = place};
+    spx_conv2d_reach(first, step, inputs, count, &r.begin, &r.end);
     return r;
 }
 
 /*
- * Taps whose positions are congruent modulo the step share a run of inputs; place[t] is the input
- * of tap t for output 0 in the concatenation of the runs. Returns the number of runs, and their
+ * Taps whose positions are congruent modulo the step share a strip of inputs; place[t] is the input
+ * of tap t for output 0 in the concatenation of the strips. Returns the number of strips, and their
  * total length.
  */
-static int share_runs(const int64_t *at, int taps, int64_t step, int64_t inputs, int64_t outputs,
-                      int64_t *place, spx_planar_run *run, int64_t *total)
+static int share_strips(const int64_t *at, int taps, int64_t step, int64_t inputs, int64_t outputs,
+                        int64_t *place, spx_planar_strip *strip, int64_t *total)
 {
     int n = 0;
     *total = 0;
@@ -99,8 +89,8 @@ static int share_runs(const int64_t *at, int taps, int64_t step, int64_t inputs,
                 place[t] = *total + (at[t] - lo) / step;
             }
         }
-        run[n] = make_run(lo, outputs + (hi - lo) / step, *total, step, inputs);
-        *total += run[n++].count;
+        strip[n] = make_strip(lo, outputs + (hi - lo) / step, *total, step, inputs);
+        *total += strip[n++].count;
     }
     return n;
 }
@@ -108,7 +98,7 @@ static int share_runs(const int64_t *at, int taps, int64_t step, int64_t inputs,
 static bool reads_in_place(const spx_planar_grid *g)
 {
     return g->nr == 1 && g->ns == 1 && g->step == 1 && g->row[0] == 0 && g->col[0] == 0 &&
-           g->oh == g->ih && g->ow == g->iw && g->ih * g->iw % LANES == 0;
+           g->oh == g->ih && g->ow == g->iw && g->ih * g->iw % VECTOR == 0;
 }
 
 /* Cuts outputs 0 .. outputs - 1 where the set of taps that reach inside the image changes. */
@@ -149,9 +139,9 @@ int64_t spx_planar_products(const spx_planar_layout *l)
 static void layout_pixels(const spx_planar_grid *g, bool plain, spx_planar_layout *l)
 {
     const int64_t pixels = g->oh * g->ow;
-    l->vectors = spx_planar_ceil(pixels, LANES);
-    l->tail = (int)(pixels - (l->vectors - 1) * LANES);
-    l->shared = g->ow % LANES == 0;
+    l->vectors = spx_conv2d_ceil(pixels, VECTOR);
+    l->tail = (int)(pixels - (l->vectors - 1) * VECTOR);
+    l->shared = g->ow % VECTOR == 0;
     l->direct = plain && reads_in_place(g);
     if (l->direct) {
         l->shared = false;
@@ -159,20 +149,20 @@ static void layout_pixels(const spx_planar_grid *g, bool plain, spx_planar_layou
         l->plane = g->ih * g->iw;
         return;
     }
-    l->row_runs =
-        share_runs(g->row, g->nr, g->step, g->ih, g->oh, l->tap_line, l->row_run, &l->lines);
+    l->row_strips =
+        share_strips(g->row, g->nr, g->step, g->ih, g->oh, l->tap_line, l->row_strip, &l->lines);
     if (l->shared) {
-        l->col_runs =
-            share_runs(g->col, g->ns, g->step, g->iw, g->ow, l->tap_col, l->col_run, &l->pitch);
+        l->col_strips =
+            share_strips(g->col, g->ns, g->step, g->iw, g->ow, l->tap_col, l->col_strip, &l->pitch);
         l->plane = l->lines * l->pitch;
         return;
     }
     l->pitch = g->ow;
     l->plane = g->ns * l->lines * l->pitch;
-    l->col_runs = g->ns;
+    l->col_strips = g->ns;
     for (int i = 0; i < g->ns; i++) {
         l->tap_col[i] = i * l->lines * l->pitch;
-        l->col_run[i] = make_run(g->col[i], g->ow, l->tap_col[i], g->step, g->iw);
+        l->col_strip[i] = make_strip(g->col[i], g->ow, l->tap_col[i], g->step, g->iw);
     }
 }
 
@@ -180,8 +170,8 @@ static void layout_images(const spx_planar_grid *g, spx_planar_layout *l)
 {
     l->images = true;
     l->vectors = g->oh * g->ow;
-    l->tail = LANES;
-    l->plane = spx_planar_lanes_plane(g->ih * g->iw);
+    l->tail = VECTOR;
+    l->plane = spx_planar_elements_plane(g->ih * g->iw);
 }
 
 void spx_planar_layout_init(const spx_planar_grid *g, int64_t images, bool plain,
@@ -192,22 +182,22 @@ void spx_planar_layout_init(const spx_planar_grid *g, int64_t images, bool plain
     l->col_spans = cut_spans(g->col, g->ns, g->step, g->iw, g->ow, l->cols);
     layout_pixels(g, plain, l);
     /* Cycles per image: a vector of products takes half a cycle, one of packing about 0.7, one of
-     * turning images into lanes, or back, about 3. */
+     * turning images into elements, or back, about 3. */
     const double products = 0.5 * (double)(g->ci * g->ko);
-    const double pixel_lanes = products * (double)(l->vectors * g->nr * g->ns) +
-                               (l->direct ? 0 : 0.7 / LANES * (double)(g->ci * l->plane));
-    const int64_t groups = spx_planar_ceil(images, LANES);
-    const double image_lanes = (products * (double)spx_planar_products(l) +
-                                3.0 * (double)(g->ci * g->ih * g->iw + g->ko * g->oh * g->ow)) /
-                               (double)(images > 0 ? images : 1) * (double)groups;
-    if (images > 0 && image_lanes < pixel_lanes) {
+    const double by_pixel = products * (double)(l->vectors * g->nr * g->ns) +
+                            (l->direct ? 0 : 0.7 / VECTOR * (double)(g->ci * l->plane));
+    const int64_t groups = spx_conv2d_ceil(images, VECTOR);
+    const double by_image = (products * (double)spx_planar_products(l) +
+                             3.0 * (double)(g->ci * g->ih * g->iw + g->ko * g->oh * g->ow)) /
+                            (double)(images > 0 ? images : 1) * (double)groups;
+    if (images > 0 && by_image < by_pixel) {
         layout_images(g, l);
     }
 }
 
 int64_t spx_planar_tap_offset(const spx_planar_grid *g, const spx_planar_layout *l, int r, int s)
 {
-    return l->images ? (g->row[r] * g->iw + g->col[s]) * LANES
+    return l->images ? (g->row[r] * g->iw + g->col[s]) * VECTOR
                      : l->tap_line[r] * l->pitch + l->tap_col[s];
 }
 
@@ -252,12 +242,12 @@ static spx_planar_tap *list_taps(const spx_planar_grid *g, const spx_planar_layo
 static void fill_pixels(const spx_planar_grid *g, const spx_planar_layout *l, int64_t channels,
                         spx_planar_tables *t)
 {
-    const int64_t per_row = l->shared ? g->ow / LANES : l->vectors;
+    const int64_t per_row = l->shared ? g->ow / VECTOR : l->vectors;
     const int rows[2] = {0, g->nr}, cols[2] = {0, g->ns};
     const spx_planar_tap *end = list_taps(g, l, channels, rows, cols, t->tap);
     t->cls[0] = (spx_planar_class){0, l->vectors, t->tap, end - t->tap};
     for (int64_t v = 0; v < l->vectors; v++) {
-        t->voff[v] = v / per_row * l->pitch + v % per_row * LANES;
+        t->voff[v] = v / per_row * l->pitch + v % per_row * VECTOR;
     }
 }
 
@@ -275,7 +265,7 @@ static void fill_images(const spx_planar_grid *g, const spx_planar_layout *l, in
         tap = end;
         for (int64_t p = y->first; p < y->first + y->count; p++) {
             for (int64_t q = x->first; q < x->first + x->count; q++, v++) {
-                t->voff[v] = (p * g->iw + q) * g->step * LANES;
+                t->voff[v] = (p * g->iw + q) * g->step * VECTOR;
                 t->pos[p * g->ow + q] = v;
             }
         }
@@ -293,11 +283,12 @@ void spx_planar_tables_fill(const spx_planar_grid *g, const spx_planar_layout *l
 }
 
 void spx_planar_pack_channel(const spx_planar_isa *isa, const spx_planar_grid *g,
-                             const spx_planar_layout *l, const float *src, spx_planar_affine f,
+                             const spx_planar_layout *l, const float *src, spx_conv2d_affine f,
                              float *dst)
 {
-    for (int i = 0; i < l->row_runs * l->col_runs; i++) {
-        const spx_planar_run *y = &l->row_run[i / l->col_runs], *x = &l->col_run[i % l->col_runs];
+    for (int i = 0; i < l->row_strips * l->col_strips; i++) {
+        const spx_planar_strip *y = &l->row_strip[i / l->col_strips],
+                               *x = &l->col_strip[i % l->col_strips];
         const int64_t row = y->first + y->begin * g->step, col = x->first + x->begin * g->step;
         const spx_planar_rows rows = {
             .src = src + row * g->iw + col,

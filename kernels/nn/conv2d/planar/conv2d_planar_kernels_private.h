@@ -5,13 +5,14 @@
  * processors that split 16-float operations, and short rows waste less.
  */
 #include "kernels/nn/conv2d/conv2d_simd_private.h"
+#include "kernels/nn/conv2d/planar/conv2d_planar_private.h"
 
 INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
 {
     __m256 acc[SPX_PLANAR_MAX_KB][SPX_PLANAR_MAX_PB];
     int64_t voff[SPX_PLANAR_MAX_PB];
-    const __m256i mask = lane_mask(a->tail);
-    const bool whole = a->tail == SPX_PLANAR_LANES;
+    const __m256i mask = element_mask(a->tail);
+    const bool whole = a->tail == SPX_CONV2D_VECTOR;
     UNROLL
     for (int v = 0; v < pb; v++) {
         voff[v] = a->voff[v];
@@ -82,20 +83,6 @@ INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
     }
 }
 
-/* Lane i of the result is the sum of the lanes of a[i]; i >= n give 0. */
-INLINE __m256 lane_sums(const __m256 *a, const int n)
-{
-    __m256 v[8];
-    UNROLL
-    for (int i = 0; i < 8; i++) {
-        v[i] = i < n ? a[i] : _mm256_setzero_ps();
-    }
-    const __m256 s0 = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
-    const __m256 s1 = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
-    return _mm256_add_ps(_mm256_permute2f128_ps(s0, s1, 0x20),
-                         _mm256_permute2f128_ps(s0, s1, 0x31));
-}
-
 /* One vector of outputs into all kb * pb sums; the fewer operands wait in registers
  * for the others. */
 INLINE void dot_step(__m256 acc[][SPX_PLANAR_MAX_PB], const float *dy, int64_t plane, __m256i mask,
@@ -139,7 +126,7 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
     const float *in[SPX_PLANAR_MAX_PB];
     const spx_planar_spot *const whole = a->spot + (a->tail == 8 ? a->n : a->n - 1);
     const int64_t plane = a->dy_plane;
-    const __m256i mask = lane_mask(a->tail);
+    const __m256i mask = element_mask(a->tail);
     UNROLL
     for (int k = 0; k < kb; k++) {
         UNROLL
@@ -158,15 +145,15 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
         for (; spot < whole; spot++) {
             dot_step(acc, dy + spot->dy, plane, mask, true, in, base + spot->in, kb, pb);
         }
-        if (a->tail < SPX_PLANAR_LANES) {
+        if (a->tail < SPX_CONV2D_VECTOR) {
             dot_step(acc, dy + spot->dy, plane, mask, false, in, base + spot->in, kb, pb);
         }
     }
-    const __m256i taps = lane_mask(pb);
+    const __m256i taps = element_mask(pb);
     UNROLL
     for (int k = 0; k < kb; k++) {
         float *dw = a->dw + k * a->dw_stride;
-        const __m256 sum = lane_sums(acc[k], pb);
+        const __m256 sum = element_sums(acc[k], pb);
         _mm256_maskstore_ps(dw, taps, _mm256_add_ps(_mm256_maskload_ps(dw, taps), sum));
     }
 }
@@ -181,7 +168,7 @@ INLINE __m256 load_even(const float *src)
 
 /* Whole vectors; the last one overlaps the one before where count is no multiple of 8. */
 INLINE void copy_row(float *dst, const float *src, int64_t count, int64_t step,
-                     const spx_planar_affine *f)
+                     const spx_conv2d_affine *f)
 {
     for (int64_t j = 0; j < count; j += 8) {
         const int64_t at = j + 8 <= count ? j : count - 8;
@@ -190,7 +177,7 @@ INLINE void copy_row(float *dst, const float *src, int64_t count, int64_t step,
     }
 }
 
-INLINE void pack_rows(const spx_planar_rows *a, const spx_planar_affine f)
+INLINE void pack_rows(const spx_planar_rows *a, const spx_conv2d_affine f)
 {
     const int64_t count = a->count, step = a->step;
     const float *src = a->src;
@@ -220,11 +207,11 @@ INLINE void pack_rows(const spx_planar_rows *a, const spx_planar_affine f)
 /* The flags as constants, so that each variant's inner loop is free of branches. */
 static void pack(const spx_planar_rows *a)
 {
-    spx_planar_affine f = a->f;
+    spx_conv2d_affine f = a->f;
     if (!f.affine && !f.relu) {
-        pack_rows(a, (spx_planar_affine){0});
+        pack_rows(a, (spx_conv2d_affine){0});
     } else if (!f.affine) {
-        pack_rows(a, (spx_planar_affine){.relu = true});
+        pack_rows(a, (spx_conv2d_affine){.relu = true});
     } else {
         f.affine = true;
         pack_rows(a, f);
@@ -232,9 +219,9 @@ static void pack(const spx_planar_rows *a)
 }
 
 /* Pixels [j, j + count), count <= 8, of all images. */
-INLINE void gather8(const spx_planar_turn *a, int64_t j, int count, const spx_planar_affine f)
+INLINE void gather8(const spx_planar_transpose *a, int64_t j, int count, const spx_conv2d_affine f)
 {
-    const __m256i mask = lane_mask(count);
+    const __m256i mask = element_mask(count);
     __m256 v[8];
     UNROLL
     for (int i = 0; i < 8; i++) {
@@ -253,7 +240,7 @@ INLINE void gather8(const spx_planar_turn *a, int64_t j, int count, const spx_pl
     }
 }
 
-static void gather(const spx_planar_turn *a)
+static void gather(const spx_planar_transpose *a)
 {
     int64_t j = 0;
     for (; j + 8 <= a->pixels; j += 8) {
@@ -264,9 +251,9 @@ static void gather(const spx_planar_turn *a)
     }
 }
 
-INLINE void scatter8(const spx_planar_turn *a, int64_t j, int count)
+INLINE void scatter8(const spx_planar_transpose *a, int64_t j, int count)
 {
-    const __m256i mask = lane_mask(count);
+    const __m256i mask = element_mask(count);
     __m256 v[8];
     UNROLL
     for (int i = 0; i < 8; i++) {
@@ -285,7 +272,7 @@ INLINE void scatter8(const spx_planar_turn *a, int64_t j, int count)
     }
 }
 
-static void scatter(const spx_planar_turn *a)
+static void scatter(const spx_planar_transpose *a)
 {
     int64_t j = 0;
     for (; j + 8 <= a->pixels; j += 8) {
@@ -294,21 +281,6 @@ static void scatter(const spx_planar_turn *a)
     if (j < a->pixels) {
         scatter8(a, j, (int)(a->pixels - j));
     }
-}
-
-static float sum(const float *x, int64_t n)
-{
-    __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
-                     _mm256_setzero_ps()};
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        acc[i / 8 % 4] = _mm256_add_ps(acc[i / 8 % 4], _mm256_loadu_ps(x + i));
-    }
-    if (i < n) {
-        acc[0] = _mm256_add_ps(acc[0], _mm256_maskload_ps(x + i, lane_mask((int)(n - i))));
-    }
-    acc[0] = _mm256_add_ps(_mm256_add_ps(acc[0], acc[1]), _mm256_add_ps(acc[2], acc[3]));
-    return _mm256_cvtss_f32(lane_sums(acc, 1));
 }
 
 #define DEFINE(K, P)                                                                               \
@@ -330,4 +302,4 @@ const spx_planar_isa PLANAR_ISA = {.max_kb = PLANAR_MAX_KB,
                                    PLANAR_PAIRS(MAC_ENTRY) PLANAR_PAIRS(DOT_ENTRY).pack = pack,
                                    .gather = gather,
                                    .scatter = scatter,
-                                   .sum = sum};
+                                   .sum = sum_floats};

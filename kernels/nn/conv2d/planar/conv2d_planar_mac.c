@@ -6,7 +6,7 @@
 /* Smaller filters are repacked by the calling thread: starting the others would take longer. */
 #define PARALLEL_WEIGHTS 16384
 
-typedef struct grid_run {
+typedef struct grid_pass {
     spx_planar_block b;
     spx_planar_tables t;
     spx_conv2d_input in;     /* what is packed: x, or dy */
@@ -20,12 +20,12 @@ typedef struct grid_run {
     bool accumulate;
     int64_t i0, j0, out_step, out_h, out_w; /* where the grid lies in the output planes */
     float *scratch;                         /* per thread: planes of vectors, then dense planes */
-    int64_t scratch_floats, lanes_floats;
-} grid_run;
+    int64_t scratch_floats, elements_floats;
+} grid_pass;
 
 /* One thread's work on one item. */
 typedef struct grid_item {
-    const grid_run *run;
+    const grid_pass *pass;
     int64_t n;  /* first image */
     int images; /* 1, or up to 8 */
     float *dst; /* where the kernels put output channel dst_k */
@@ -39,15 +39,15 @@ typedef struct grid_item {
 
 static void repack_weights(void *ctx, int worker, size_t begin, size_t end)
 {
-    const grid_run *r = ctx;
+    const grid_pass *r = ctx;
     const spx_planar_block *b = &r->b;
     (void)worker;
     for (int64_t kb = (int64_t)begin; kb < (int64_t)end; kb++) {
-        const int64_t k0 = spx_planar_at(&b->k, kb);
-        const int64_t k1 = spx_planar_at(&b->k, kb + 1);
+        const int64_t k0 = spx_conv2d_cut_at(&b->k, kb);
+        const int64_t k1 = spx_conv2d_cut_at(&b->k, kb + 1);
         for (int64_t cb = 0; cb < b->c.parts; cb++) {
-            const int64_t c0 = spx_planar_at(&b->c, cb);
-            const int64_t c1 = spx_planar_at(&b->c, cb + 1);
+            const int64_t c0 = spx_conv2d_cut_at(&b->c, cb);
+            const int64_t c1 = spx_conv2d_cut_at(&b->c, cb + 1);
             float *dst = r->weights + (b->g.ko * c0 + k0 * (c1 - c0)) * b->taps;
             for (int64_t i = c0 * b->taps; i < c1 * b->taps; i++) {
                 const int64_t t = i % b->taps;
@@ -65,7 +65,7 @@ static void repack_weights(void *ctx, int worker, size_t begin, size_t end)
 static void mac_one(const grid_item *it, const spx_planar_class *cls, int64_t k0, int64_t k1,
                     int64_t v0, int64_t v1)
 {
-    const grid_run *r = it->run;
+    const grid_pass *r = it->pass;
     const spx_planar_block *b = &r->b;
     const int64_t channels = it->c1 - it->c0;
     /* With one tap the list is of channels, as many as this block has. */
@@ -79,11 +79,11 @@ static void mac_one(const grid_item *it, const spx_planar_class *cls, int64_t k0
         .w_step = b->taps * (k1 - k0),
         .voff = r->t.voff + v0,
         .w = r->weights + (b->g.ko * it->c0 + k0 * channels) * b->taps,
-        .out = it->dst + (k0 - it->dst_k) * it->dst_plane + v0 * SPX_PLANAR_LANES,
+        .out = it->dst + (k0 - it->dst_k) * it->dst_plane + v0 * SPX_CONV2D_VECTOR,
         .out_stride = it->dst_plane,
         .bias = r->bias != NULL ? r->bias + k0 : NULL,
         .load = it->load,
-        .tail = v1 == b->l.vectors ? b->l.tail : SPX_PLANAR_LANES,
+        .tail = v1 == b->l.vectors ? b->l.tail : SPX_CONV2D_VECTOR,
     };
     b->isa->mac[k1 - k0][v1 - v0](&mac);
 }
@@ -93,24 +93,25 @@ static void mac_one(const grid_item *it, const spx_planar_class *cls, int64_t k0
 static void mac_class(const grid_item *it, const spx_planar_class *cls, int64_t kfirst,
                       int64_t klast)
 {
-    const spx_planar_block *b = &it->run->b;
-    const int64_t most = spx_planar_most(&b->k);
-    const spx_planar_cut v =
-        spx_planar_cut_in(cls->count, spx_planar_ceil(cls->count, b->isa->max_pb[most]));
+    const spx_planar_block *b = &it->pass->b;
+    const int64_t most = spx_conv2d_cut_most(&b->k);
+    const spx_conv2d_cut v =
+        spx_conv2d_cut_in(cls->count, spx_conv2d_ceil(cls->count, b->isa->max_pb[most]));
     const bool k_inner = (klast - kfirst) * most * b->taps < b->l.plane;
     const int64_t outer = k_inner ? v.parts : klast - kfirst;
     const int64_t inner = k_inner ? klast - kfirst : v.parts;
     for (int64_t i = 0; i < outer; i++) {
         for (int64_t j = 0; j < inner; j++) {
             const int64_t kb = kfirst + (k_inner ? j : i), vb = k_inner ? i : j;
-            mac_one(it, cls, spx_planar_at(&b->k, kb), spx_planar_at(&b->k, kb + 1),
-                    cls->first + spx_planar_at(&v, vb), cls->first + spx_planar_at(&v, vb + 1));
+            mac_one(it, cls, spx_conv2d_cut_at(&b->k, kb), spx_conv2d_cut_at(&b->k, kb + 1),
+                    cls->first + spx_conv2d_cut_at(&v, vb),
+                    cls->first + spx_conv2d_cut_at(&v, vb + 1));
         }
     }
 }
 
 /* Spreads a dense plane of outputs over every out_step-th pixel of an output plane. */
-static void interleave(const grid_run *r, const float *restrict src, float *restrict plane)
+static void interleave(const grid_pass *r, const float *restrict src, float *restrict plane)
 {
     const spx_planar_grid *g = &r->b.g;
     const int64_t step = r->out_step, width = g->ow;
@@ -131,7 +132,7 @@ static void interleave(const grid_run *r, const float *restrict src, float *rest
 /* Brings channels [k0, k1) from where the kernels left them to the outputs. */
 static void deliver(const grid_item *it, int64_t k0, int64_t k1)
 {
-    const grid_run *r = it->run;
+    const grid_pass *r = it->pass;
     const spx_planar_block *b = &r->b;
     const int64_t pixels = b->g.oh * b->g.ow, out_pixels = r->out_h * r->out_w;
     const bool dense = r->out_step == 1;
@@ -139,14 +140,14 @@ static void deliver(const grid_item *it, int64_t k0, int64_t k1)
     for (int64_t k = k0; k < k1; k++) {
         const float *src = it->dst + (k - it->dst_k) * it->dst_plane;
         if (b->l.images) {
-            const spx_planar_turn turn = {.src = src,
-                                          .dst = dense ? image + k * pixels : it->dense,
-                                          .image_stride = dense ? r->out_stride_n : pixels,
-                                          .images = it->images,
-                                          .pixels = pixels,
-                                          .pos = r->t.pos,
-                                          .add = dense && r->accumulate};
-            b->isa->scatter(&turn);
+            const spx_planar_transpose move = {.src = src,
+                                               .dst = dense ? image + k * pixels : it->dense,
+                                               .image_stride = dense ? r->out_stride_n : pixels,
+                                               .images = it->images,
+                                               .pixels = pixels,
+                                               .pos = r->t.pos,
+                                               .add = dense && r->accumulate};
+            b->isa->scatter(&move);
             src = it->dense;
         }
         for (int i = 0; !dense && i < it->images; i++) {
@@ -158,19 +159,19 @@ static void deliver(const grid_item *it, int64_t k0, int64_t k1)
 /* All outputs of one block of input channels. */
 static void mac_all(grid_item *it, int64_t kfirst, int64_t klast)
 {
-    const grid_run *r = it->run;
+    const grid_pass *r = it->pass;
     const spx_planar_block *b = &r->b;
     if (!b->l.images) {
         mac_class(it, &r->t.cls[0], kfirst, klast);
         if (it->last && r->out_step > 1) {
-            deliver(it, spx_planar_at(&b->k, kfirst), spx_planar_at(&b->k, klast));
+            deliver(it, spx_conv2d_cut_at(&b->k, kfirst), spx_conv2d_cut_at(&b->k, klast));
         }
         return;
     }
     for (int64_t k = kfirst; k < klast; k++) {
-        const int64_t k0 = spx_planar_at(&b->k, k);
-        const int64_t k1 = spx_planar_at(&b->k, k + 1);
-        /* Complete after one block of input channels: all k blocks take turns in
+        const int64_t k0 = spx_conv2d_cut_at(&b->k, k);
+        const int64_t k1 = spx_conv2d_cut_at(&b->k, k + 1);
+        /* Complete after one block of input channels: all k blocks use
          * one small buffer. */
         it->dst_k = b->c.parts == 1 ? k0 : 0;
         for (int64_t c = 0; c < r->t.classes; c++) {
@@ -184,67 +185,67 @@ static void mac_all(grid_item *it, int64_t kfirst, int64_t klast)
 
 static void grid_items(void *ctx, int worker, size_t begin, size_t end)
 {
-    const grid_run *r = ctx;
+    const grid_pass *r = ctx;
     const spx_planar_block *b = &r->b;
     float *scratch = r->scratch + worker * r->scratch_floats;
     const bool in_place = !b->l.images && r->out_step == 1;
-    const spx_planar_cut groups = spx_planar_cut_in(b->k.parts, r->kgroups);
+    const spx_conv2d_cut groups = spx_conv2d_cut_in(b->k.parts, r->kgroups);
     spx_planar_clear_pack(b, worker);
     for (int64_t i = (int64_t)begin; i < (int64_t)end; i++) {
         const int64_t item = i / r->kgroups, group = i % r->kgroups;
-        grid_item it = {.run = r, .dense = scratch + r->lanes_floats};
+        grid_item it = {.pass = r, .dense = scratch + r->elements_floats};
         it.images = spx_planar_images(b, item, &it.n);
         it.dst = in_place ? r->out + it.n * r->out_stride_n : scratch;
         it.dst_plane = b->g.oh * b->g.ow;
         if (b->l.images) {
-            it.dst_plane = spx_planar_lanes_plane(it.dst_plane);
+            it.dst_plane = spx_planar_elements_plane(it.dst_plane);
         }
         for (int64_t cb = 0; cb < b->c.parts; cb++) {
             int64_t distance;
-            it.c0 = spx_planar_at(&b->c, cb);
-            it.c1 = spx_planar_at(&b->c, cb + 1);
+            it.c0 = spx_conv2d_cut_at(&b->c, cb);
+            it.c1 = spx_conv2d_cut_at(&b->c, cb + 1);
             it.in = spx_planar_packed(b, worker, &r->in, item, item + 1, it.c0, it.c1, &distance);
             it.load = cb > 0 || (in_place && r->accumulate);
             it.last = cb == b->c.parts - 1;
-            mac_all(&it, spx_planar_at(&groups, group), spx_planar_at(&groups, group + 1));
+            mac_all(&it, spx_conv2d_cut_at(&groups, group), spx_conv2d_cut_at(&groups, group + 1));
         }
     }
 }
 
 /* Blocking and workspace parts of r, whose grid, batch size and step are set. */
-static void grid_take(grid_run *r, bool plain, int threads, spx_planar_arena *a)
+static void grid_take(grid_pass *r, bool plain, int threads, spx_conv2d_arena *a)
 {
     spx_planar_block *b = &r->b;
     b->isa = spx_planar_isa_now();
     spx_planar_layout_init(&b->g, b->n, plain, &b->l);
     spx_planar_block_init(b, 1, threads, a);
-    spx_planar_tables_count(&b->g, &b->l, spx_planar_most(&b->c), &r->t);
-    r->t.cls = spx_planar_take(a, r->t.classes, sizeof *r->t.cls);
-    r->t.tap = spx_planar_take(a, r->t.taps, sizeof *r->t.tap);
-    r->t.voff = spx_planar_take(a, r->t.vectors, sizeof *r->t.voff);
-    r->t.pos = spx_planar_take(a, b->l.images ? r->t.vectors : 0, sizeof *r->t.pos);
-    r->weights = spx_planar_take(a, b->g.ko * b->g.ci * b->taps, sizeof *r->weights);
+    spx_planar_tables_count(&b->g, &b->l, spx_conv2d_cut_most(&b->c), &r->t);
+    r->t.cls = spx_conv2d_take(a, r->t.classes, sizeof *r->t.cls);
+    r->t.tap = spx_conv2d_take(a, r->t.taps, sizeof *r->t.tap);
+    r->t.voff = spx_conv2d_take(a, r->t.vectors, sizeof *r->t.voff);
+    r->t.pos = spx_conv2d_take(a, b->l.images ? r->t.vectors : 0, sizeof *r->t.pos);
+    r->weights = spx_conv2d_take(a, b->g.ko * b->g.ci * b->taps, sizeof *r->weights);
     const int64_t pixels = b->g.oh * b->g.ow;
-    r->lanes_floats = 0;
+    r->elements_floats = 0;
     if (b->l.images) {
-        r->lanes_floats =
-            (b->c.parts == 1 ? spx_planar_most(&b->k) : b->g.ko) * spx_planar_lanes_plane(pixels);
+        r->elements_floats = (b->c.parts == 1 ? spx_conv2d_cut_most(&b->k) : b->g.ko) *
+                             spx_planar_elements_plane(pixels);
     }
-    r->scratch_floats = r->lanes_floats;
+    r->scratch_floats = r->elements_floats;
     if (r->out_step > 1) {
-        r->scratch_floats += (b->l.images ? SPX_PLANAR_LANES : b->g.ko) * pixels;
+        r->scratch_floats += (b->l.images ? SPX_CONV2D_VECTOR : b->g.ko) * pixels;
     }
-    r->scratch_floats = spx_planar_ceil(r->scratch_floats, 16) * 16;
-    r->scratch = spx_planar_take(a, threads * r->scratch_floats, sizeof *r->scratch);
+    r->scratch_floats = spx_conv2d_ceil(r->scratch_floats, 16) * 16;
+    r->scratch = spx_conv2d_take(a, threads * r->scratch_floats, sizeof *r->scratch);
     /* Few items do not divide evenly: cut each by output channels too. */
     const bool even = b->items % threads == 0 || b->items >= 4 * (int64_t)threads;
     r->kgroups = even ? 1 : b->k.parts < threads ? b->k.parts : threads;
 }
 
-static void grid_execute(spx_stream *s, grid_run *r)
+static void grid_execute(spx_stream *s, grid_pass *r)
 {
     const spx_planar_block *b = &r->b;
-    spx_planar_tables_fill(&b->g, &b->l, spx_planar_most(&b->c), &r->t);
+    spx_planar_tables_fill(&b->g, &b->l, spx_conv2d_cut_most(&b->c), &r->t);
     if (b->g.ko * b->g.ci * b->taps < PARALLEL_WEIGHTS) {
         repack_weights(r, 0, 0, (size_t)b->k.parts);
     } else {
@@ -253,8 +254,8 @@ static void grid_execute(spx_stream *s, grid_run *r)
     spx_pool_run(spx_stream_pool(s), (size_t)(b->items * r->kgroups), grid_items, r);
 }
 
-static void forward_prepare(const spx_conv2d_shape *d, bool plain, int threads, spx_planar_arena *a,
-                            grid_run *r)
+static void forward_prepare(const spx_conv2d_shape *d, bool plain, int threads, spx_conv2d_arena *a,
+                            grid_pass *r)
 {
     r->b.n = d->n;
     r->out_step = 1;
@@ -266,8 +267,8 @@ static void forward_prepare(const spx_conv2d_shape *d, bool plain, int threads, 
 
 size_t spx_planar_forward_bytes(const spx_conv2d_shape *d, int threads)
 {
-    spx_planar_arena plain = {0}, packed = {0};
-    grid_run r = {0};
+    spx_conv2d_arena plain = {0}, packed = {0};
+    grid_pass r = {0};
     forward_prepare(d, true, threads, &plain, &r);
     forward_prepare(d, false, threads, &packed, &r);
     return plain.used > packed.used ? plain.used : packed.used;
@@ -276,22 +277,22 @@ size_t spx_planar_forward_bytes(const spx_conv2d_shape *d, int threads)
 void spx_planar_forward(spx_stream *s, const spx_conv2d_call *call)
 {
     const spx_conv2d_shape *d = call->d;
-    spx_planar_arena a = {call->workspace, 0};
-    grid_run r = {.in = *call->in,
-                  .w = call->w,
-                  .w_out = d->c * d->r * d->s,
-                  .w_in = d->r * d->s,
-                  .ws = d->s,
-                  .bias = call->bias,
-                  .out = call->y,
-                  .out_stride_n = call->y_stride_n};
+    spx_conv2d_arena a = {call->workspace, 0};
+    grid_pass r = {.in = *call->in,
+                   .w = call->w,
+                   .w_out = d->c * d->r * d->s,
+                   .w_in = d->r * d->s,
+                   .ws = d->s,
+                   .bias = call->bias,
+                   .out = call->y,
+                   .out_stride_n = call->y_stride_n};
     forward_prepare(d, spx_planar_plain(call->in), spx_stream_threads(s), &a, &r);
     grid_execute(s, &r);
 }
 
 /* One residue class of dx's rows and columns; false where no tap reaches it. */
 static bool backward_prepare(const spx_conv2d_shape *d, int64_t phase, int threads,
-                             spx_planar_arena *a, grid_run *r)
+                             spx_conv2d_arena *a, grid_pass *r)
 {
     r->b.n = d->n;
     r->out_step = d->stride;
@@ -314,8 +315,8 @@ size_t spx_planar_backward_data_bytes(const spx_conv2d_shape *d, int threads)
 {
     size_t most = 0;
     for (int64_t i = 0; i < d->stride * d->stride; i++) {
-        spx_planar_arena a = {0};
-        grid_run r = {0};
+        spx_conv2d_arena a = {0};
+        grid_pass r = {0};
         (void)backward_prepare(d, i, threads, &a, &r);
         most = a.used > most ? a.used : most;
     }
@@ -339,8 +340,8 @@ void spx_planar_backward_data(spx_stream *s, const spx_conv2d_call *call)
     const int threads = spx_stream_threads(s);
     bool accumulate = call->accumulate;
     for (int64_t i = 0; i < d->stride * d->stride && !accumulate; i++) {
-        spx_planar_arena count = {0};
-        grid_run r = {0};
+        spx_conv2d_arena count = {0};
+        grid_pass r = {0};
         if (!backward_prepare(d, i, threads, &count, &r)) {
             spx_conv2d_call zero = *call;
             spx_pool_run(spx_stream_pool(s), (size_t)d->n, zero_images, &zero);
@@ -348,15 +349,15 @@ void spx_planar_backward_data(spx_stream *s, const spx_conv2d_call *call)
         }
     }
     for (int64_t i = 0; i < d->stride * d->stride; i++) {
-        spx_planar_arena a = {call->workspace, 0};
-        grid_run r = {.in = {.x = call->dy, .stride_n = call->y_stride_n},
-                      .w = call->w,
-                      .w_out = d->r * d->s,
-                      .w_in = d->c * d->r * d->s,
-                      .ws = d->s,
-                      .out = call->dx,
-                      .out_stride_n = call->dx_stride_n,
-                      .accumulate = accumulate};
+        spx_conv2d_arena a = {call->workspace, 0};
+        grid_pass r = {.in = {.x = call->dy, .stride_n = call->y_stride_n},
+                       .w = call->w,
+                       .w_out = d->r * d->s,
+                       .w_in = d->c * d->r * d->s,
+                       .ws = d->s,
+                       .out = call->dx,
+                       .out_stride_n = call->dx_stride_n,
+                       .accumulate = accumulate};
         if (backward_prepare(d, i, threads, &a, &r) && r.b.taps > 0) {
             grid_execute(s, &r);
         }

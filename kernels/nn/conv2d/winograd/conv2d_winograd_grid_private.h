@@ -6,7 +6,6 @@
  * convolution of its own. A LINE is a row of tiles of one row phase and all column phases.
  */
 #include "kernels/nn/conv2d/conv2d_private.h"
-#include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 #include "kernels/nn/conv2d/winograd/conv2d_winograd_private.h"
 
 typedef struct spx_wino_grid {
@@ -36,19 +35,19 @@ static inline int64_t spx_wino_line_row(const spx_wino_grid *g, int64_t line)
 }
 
 /** Normalisation and ReLU of all channels, f [ci]. */
-void spx_wino_affines(const spx_wino_grid *g, const spx_conv2d_input *in, spx_planar_affine *f);
+void spx_wino_affines(const spx_wino_grid *g, const spx_conv2d_input *in, spx_conv2d_affine *f);
 
 /**
  * Padded row v (counted as by spx_wino_line_row) to dst [cols] vectors.
- * @param turn source of row 0 of the planes, their stride, number and f; the rest is overwritten
+ * @param of  src (row 0 of the planes), stride, planes and f; the rest is overwritten
  */
-void spx_wino_gather_row(const spx_wino_isa *isa, const spx_wino_grid *g, const spx_wino_turn *turn,
-                         int64_t v, float *dst);
+void spx_wino_gather_row(const spx_wino_isa *isa, const spx_wino_grid *g,
+                         const spx_wino_transpose *of, int64_t v, float *dst);
 
 /** Floats that are an odd number of cache lines, so that a run of such steps reaches all sets. */
 static inline int64_t spx_wino_odd_lines(int64_t floats)
 {
-    return (spx_planar_ceil(floats, 16) | 1) * 16;
+    return (spx_conv2d_ceil(floats, 16) | 1) * 16;
 }
 
 /** The passes. */

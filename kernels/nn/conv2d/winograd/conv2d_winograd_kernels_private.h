@@ -33,16 +33,16 @@ INLINE vec mad(float a, vec x, vec b)
     return _mm256_fmadd_ps(_mm256_set1_ps(a), x, b);
 }
 
-/* --- Images to lanes and back ----------------------------------------------------------------- */
+/* --- Images to elements and back -------------------------------------------------------------- */
 
 /* What happens to the pixels on their way: nothing, the same in all planes, or not. */
 enum { PLAIN, SAME, OWN };
 
 /* Pixels [j, j + count), count <= 8. */
-INLINE void gather8(const spx_wino_turn *a, int64_t j, int count, const int planes, const int kind,
-                    const spx_planar_affine f)
+INLINE void gather8(const spx_wino_transpose *a, int64_t j, int count, const int planes,
+                    const int kind, const spx_conv2d_affine f)
 {
-    const __m256i mask = lane_mask(count);
+    const __m256i mask = element_mask(count);
     const float *src = a->src + j;
     float *dst = a->dst + 8 * j;
     vec v[8];
@@ -53,7 +53,7 @@ INLINE void gather8(const spx_wino_turn *a, int64_t j, int count, const int plan
             const float *row = src + i * a->stride;
             v[i] = count == 8 ? _mm256_loadu_ps(row) : _mm256_maskload_ps(row, mask);
             if (kind != PLAIN) {
-                const spx_planar_affine own = kind == OWN ? a->f[i] : f;
+                const spx_conv2d_affine own = kind == OWN ? a->f[i] : f;
                 v[i] = affine8(v[i], &own);
             }
         }
@@ -67,10 +67,10 @@ INLINE void gather8(const spx_wino_turn *a, int64_t j, int count, const int plan
     }
 }
 
-INLINE void gather_planes(const spx_wino_turn *p, const int planes, const int kind)
+INLINE void gather_planes(const spx_wino_transpose *p, const int planes, const int kind)
 {
-    const spx_wino_turn a = *p;
-    const spx_planar_affine f = *a.f;
+    const spx_wino_transpose a = *p;
+    const spx_conv2d_affine f = *a.f;
     int64_t j = 0;
     for (; j + 8 <= a.count; j += 8) {
         gather8(&a, j, 8, planes, kind, f);
@@ -80,7 +80,7 @@ INLINE void gather_planes(const spx_wino_turn *p, const int planes, const int ki
     }
 }
 
-static void gather(const spx_wino_turn *a)
+static void gather(const spx_wino_transpose *a)
 {
     if (a->planes < 8) {
         gather_planes(a, a->planes, a->f_step == 0 ? SAME : OWN);
@@ -93,10 +93,10 @@ static void gather(const spx_wino_turn *a)
     }
 }
 
-INLINE void scatter8(const spx_wino_turn *a, int64_t j, int count, const int planes,
+INLINE void scatter8(const spx_wino_transpose *a, int64_t j, int count, const int planes,
                      const bool onto)
 {
-    const __m256i mask = lane_mask(count);
+    const __m256i mask = element_mask(count);
     const float *src = a->src + 8 * j;
     vec v[8];
     UNROLL
@@ -116,9 +116,9 @@ INLINE void scatter8(const spx_wino_turn *a, int64_t j, int count, const int pla
     }
 }
 
-INLINE void scatter_planes(const spx_wino_turn *p, const int planes, const bool onto)
+INLINE void scatter_planes(const spx_wino_transpose *p, const int planes, const bool onto)
 {
-    const spx_wino_turn a = *p;
+    const spx_wino_transpose a = *p;
     int64_t j = 0;
     for (; j + 8 <= a.count; j += 8) {
         scatter8(&a, j, 8, planes, onto);
@@ -128,7 +128,7 @@ INLINE void scatter_planes(const spx_wino_turn *p, const int planes, const bool 
     }
 }
 
-static void scatter(const spx_wino_turn *a)
+static void scatter(const spx_wino_transpose *a)
 {
     if (a->planes < 8) {
         scatter_planes(a, a->planes, a->add);
@@ -416,7 +416,7 @@ INLINE void unfilter(const spx_wino_unfilter *a, const int taps, const int alpha
             float w[8], *dst = a->dw + r * taps + s;
             _mm256_storeu_ps(w,
                              wide_round(wide_sum(&a->g[0][s], SPX_WINO_MAX_TAPS, half[r], alpha)));
-            for (int l = 0; l < a->lanes; l++, dst += a->step) {
+            for (int l = 0; l < a->elements; l++, dst += a->step) {
                 *dst = (a->add ? *dst : 0) + w[l];
             }
         }
@@ -556,4 +556,5 @@ const spx_wino_isa WINO_ISA = {WINO_PAIRS(ENTRY) WINO_DOTS(DOT_ENTRY).max_kb = W
                                .unfilter = {unfilter3, unfilter5},
                                .line = {line3, line5},
                                .gradient = {gradient_line3, gradient_line5},
-                               .back = {back3, back5}};
+                               .back = {back3, back5},
+                               .sum = sum_floats};

@@ -5,19 +5,19 @@
 #define BLOCK_FLOATS ((int64_t)160 * 1024)
 
 /* One call. Items are blocks of lines of a group of 8 images. */
-typedef struct wino_run {
+typedef struct wino_pass {
     const spx_wino_isa *isa;
     spx_wino_grid g;
-    spx_planar_cut k;           /* blocks of output channels */
-    spx_planar_cut blocks;      /* of lines */
+    spx_conv2d_cut k;           /* blocks of output channels */
+    spx_conv2d_cut blocks;      /* of lines */
     int64_t ring;               /* padded rows kept of each channel */
     int64_t u_f, v_f, m_k, m_t; /* floats: see spx_wino_gemm */
     int64_t v_tb, y_k, pitch;   /* from block to block of tiles, channel to channel, row to row */
     spx_conv2d_input in;
-    spx_planar_affine *affine; /* [ci] */
+    spx_conv2d_affine *affine; /* [ci] */
     const float *w;
     int64_t w_out, w_in; /* floats from filter to filter */
-    bool turn;           /* the filter round */
+    bool flip;           /* the filter, in both directions */
     const float *bias;
     float *out;
     int64_t out_stride_n;
@@ -28,34 +28,34 @@ typedef struct wino_run {
     int64_t thread_floats;
     spx_wino_tile *tile; /* [tiles of a block] */
     int64_t tiles;
-} wino_run;
+} wino_pass;
 
 /* --- Input ------------------------------------------------------------------------------------ */
 
 /* What a thread has in hand. */
 typedef struct wino_item {
-    const wino_run *run;
+    const wino_pass *pass;
     float *rows, *tmp, *v, *m, *y;
     spx_wino_tile *tile;
     int64_t group;     /* of the rows at hand */
     int64_t have;      /* rows before this one are there, as many as the ring holds */
     int64_t l0, l1;    /* lines */
-    spx_planar_cut tb; /* blocks of tiles */
+    spx_conv2d_cut tb; /* blocks of tiles */
 } wino_item;
 
 static int images_of(const spx_wino_grid *g, int64_t group)
 {
-    const int64_t left = g->n - group * SPX_WINO_LANES;
-    return left < SPX_WINO_LANES ? (int)left : SPX_WINO_LANES;
+    const int64_t left = g->n - group * SPX_CONV2D_VECTOR;
+    return left < SPX_CONV2D_VECTOR ? (int)left : SPX_CONV2D_VECTOR;
 }
 
 static void place_tiles(wino_item *it)
 {
-    const wino_run *r = it->run;
+    const wino_pass *r = it->pass;
     const int64_t tiles = (it->l1 - it->l0) * r->g.line_tiles;
-    it->tb = spx_planar_cut_in(tiles, spx_planar_ceil(tiles, r->isa->max_tb));
+    it->tb = spx_conv2d_cut_in(tiles, spx_conv2d_ceil(tiles, r->isa->max_tb));
     for (int64_t b = 0; b < it->tb.parts; b++) {
-        const int64_t t0 = spx_planar_at(&it->tb, b), t1 = spx_planar_at(&it->tb, b + 1);
+        const int64_t t0 = spx_conv2d_cut_at(&it->tb, b), t1 = spx_conv2d_cut_at(&it->tb, b + 1);
         for (int64_t t = t0; t < t1; t++) {
             const int64_t in_line = t % r->g.line_tiles;
             const int64_t phase = in_line / r->g.tiles_x, col = in_line % r->g.tiles_x;
@@ -71,7 +71,7 @@ static void place_tiles(wino_item *it)
 
 static void transform_input(wino_item *it)
 {
-    const wino_run *r = it->run;
+    const wino_pass *r = it->pass;
     const spx_wino_grid *g = &r->g;
     const int64_t begin = spx_wino_line_row(g, it->l0);
     const int64_t end = spx_wino_line_row(g, it->l1 - 1) + g->alpha;
@@ -82,13 +82,14 @@ static void transform_input(wino_item *it)
                           .tmp = it->tmp,
                           .v_f = r->v_f,
                           .v = it->v};
-    spx_wino_turn turn = {.stride = r->in.stride_n, .planes = images_of(g, it->group)};
+    spx_wino_transpose move = {.stride = r->in.stride_n, .planes = images_of(g, it->group)};
     for (line.c = 0; line.c < g->ci; line.c++) {
         float *rows = it->rows + line.c * r->ring * g->cols * 8;
-        turn.src = r->in.x + it->group * SPX_WINO_LANES * r->in.stride_n + line.c * g->ih * g->iw;
-        turn.f = r->affine + line.c;
+        move.src =
+            r->in.x + it->group * SPX_CONV2D_VECTOR * r->in.stride_n + line.c * g->ih * g->iw;
+        move.f = r->affine + line.c;
         for (int64_t v = from; v < end; v++) {
-            spx_wino_gather_row(r->isa, g, &turn, v, rows + v % r->ring * g->cols * 8);
+            spx_wino_gather_row(r->isa, g, &move, v, rows + v % r->ring * g->cols * 8);
         }
         for (int64_t l = it->l0; l < it->l1; l++) {
             for (int i = 0; i < g->alpha; i++) {
@@ -107,8 +108,9 @@ static void transform_input(wino_item *it)
 /* Products of output channels [k0, k1) and a block of tiles, and back to outputs. */
 static void transform_output(const wino_item *it, int64_t k0, int64_t k1, int64_t block)
 {
-    const wino_run *r = it->run;
-    const int64_t t0 = spx_planar_at(&it->tb, block), t1 = spx_planar_at(&it->tb, block + 1);
+    const wino_pass *r = it->pass;
+    const int64_t t0 = spx_conv2d_cut_at(&it->tb, block),
+                  t1 = spx_conv2d_cut_at(&it->tb, block + 1);
     const spx_wino_gemm gemm = {.u = r->u + k0 * r->u_f,
                                 .v = it->v + block * r->v_tb,
                                 .u_f = (k1 - k0) * r->g.ci,
@@ -135,20 +137,20 @@ static void transform_output(const wino_item *it, int64_t k0, int64_t k1, int64_
 /* Rows of outputs of channel k, which lie at y, to their images. */
 static void deliver(const wino_item *it, int64_t k, const float *y)
 {
-    const wino_run *r = it->run;
+    const wino_pass *r = it->pass;
     const spx_wino_grid *g = &r->g;
-    spx_wino_turn turn = {.stride = r->out_stride_n,
-                          .planes = images_of(g, it->group),
-                          .count = g->ow,
-                          .add = r->accumulate};
-    float *out = r->out + it->group * SPX_WINO_LANES * r->out_stride_n + k * g->oh * g->ow;
+    spx_wino_transpose move = {.stride = r->out_stride_n,
+                               .planes = images_of(g, it->group),
+                               .count = g->ow,
+                               .add = r->accumulate};
+    float *out = r->out + it->group * SPX_CONV2D_VECTOR * r->out_stride_n + k * g->oh * g->ow;
     for (int64_t l = it->l0; l < it->l1; l++) {
         for (int i = 0; i < SPX_WINO_TILE; i++, y += r->pitch) {
             const int64_t row = (l % g->tiles_y * SPX_WINO_TILE + i) * g->dilation + l / g->tiles_y;
-            turn.src = y;
-            turn.dst = out + row * g->ow;
+            move.src = y;
+            move.dst = out + row * g->ow;
             if (row < g->oh) {
-                r->isa->scatter(&turn);
+                r->isa->scatter(&move);
             }
         }
     }
@@ -156,9 +158,9 @@ static void deliver(const wino_item *it, int64_t k, const float *y)
 
 static void run_block(wino_item *it, int64_t group, int64_t block)
 {
-    const wino_run *r = it->run;
-    it->l0 = spx_planar_at(&r->blocks, block);
-    it->l1 = spx_planar_at(&r->blocks, block + 1);
+    const wino_pass *r = it->pass;
+    it->l0 = spx_conv2d_cut_at(&r->blocks, block);
+    it->l1 = spx_conv2d_cut_at(&r->blocks, block + 1);
     if (group != it->group) {
         it->group = group;
         it->have = 0;
@@ -166,7 +168,7 @@ static void run_block(wino_item *it, int64_t group, int64_t block)
     place_tiles(it);
     transform_input(it);
     for (int64_t b = 0; b < r->k.parts; b++) {
-        const int64_t k0 = spx_planar_at(&r->k, b), k1 = spx_planar_at(&r->k, b + 1);
+        const int64_t k0 = spx_conv2d_cut_at(&r->k, b), k1 = spx_conv2d_cut_at(&r->k, b + 1);
         for (int64_t t = 0; t < it->tb.parts; t++) {
             transform_output(it, k0, k1, t);
         }
@@ -178,9 +180,9 @@ static void run_block(wino_item *it, int64_t group, int64_t block)
 
 static void run_items(void *ctx, int worker, size_t begin, size_t end)
 {
-    const wino_run *r = ctx;
+    const wino_pass *r = ctx;
     const int64_t at = worker * r->thread_floats;
-    wino_item it = {.run = r,
+    wino_item it = {.pass = r,
                     .rows = r->rows + at,
                     .tmp = r->tmp + at,
                     .v = r->v + at,
@@ -198,14 +200,14 @@ static void run_items(void *ctx, int worker, size_t begin, size_t end)
 /* Blocks of output channels [begin, end). */
 static void transform_filter(void *ctx, int worker, size_t begin, size_t end)
 {
-    const wino_run *r = ctx;
+    const wino_pass *r = ctx;
     const spx_wino_grid *g = &r->g;
     double m[SPX_WINO_MAX_ALPHA][SPX_WINO_MAX_TAPS];
     spx_wino_filter_matrix(g, m);
-    const int64_t last = r->turn ? g->taps * g->taps - 1 : 0, step = r->turn ? -1 : 1;
+    const int64_t last = r->flip ? g->taps * g->taps - 1 : 0, step = r->flip ? -1 : 1;
     (void)worker;
     for (int64_t b = (int64_t)begin; b < (int64_t)end; b++) {
-        const int64_t k0 = spx_planar_at(&r->k, b), kb = spx_planar_at(&r->k, b + 1) - k0;
+        const int64_t k0 = spx_conv2d_cut_at(&r->k, b), kb = spx_conv2d_cut_at(&r->k, b + 1) - k0;
         spx_wino_filter f = {.g = (const double(*)[SPX_WINO_MAX_TAPS])m,
                              .w_k = r->w_out,
                              .step = step,
@@ -222,58 +224,58 @@ static void transform_filter(void *ctx, int worker, size_t begin, size_t end)
 /* --- The passes ------------------------------------------------------------------------------- */
 
 /* The most padded rows that a block of lines reads. */
-static int64_t rows_of_blocks(const wino_run *r)
+static int64_t rows_of_blocks(const wino_pass *r)
 {
     int64_t most = 0;
     for (int64_t b = 0; b < r->blocks.parts; b++) {
-        const int64_t begin = spx_wino_line_row(&r->g, spx_planar_at(&r->blocks, b));
-        const int64_t end = spx_wino_line_row(&r->g, spx_planar_at(&r->blocks, b + 1) - 1);
+        const int64_t begin = spx_wino_line_row(&r->g, spx_conv2d_cut_at(&r->blocks, b));
+        const int64_t end = spx_wino_line_row(&r->g, spx_conv2d_cut_at(&r->blocks, b + 1) - 1);
         most = end + r->g.alpha - begin > most ? end + r->g.alpha - begin : most;
     }
     return most;
 }
 
 /* Completes r, whose grid is set; counts where the arena has no base. */
-static void take(wino_run *r, int threads, spx_planar_arena *a)
+static void take(wino_pass *r, int threads, spx_conv2d_arena *a)
 {
     const spx_wino_grid *g = &r->g;
     const int64_t points = g->alpha * g->alpha;
     r->isa = spx_wino_isa_now();
-    r->k = spx_planar_cut_in(g->ko, spx_planar_ceil(g->ko, r->isa->max_kb));
+    r->k = spx_conv2d_cut_in(g->ko, spx_conv2d_ceil(g->ko, r->isa->max_kb));
     const int64_t fits = BLOCK_FLOATS / (g->line_tiles * points * g->ci * 8);
-    r->blocks = spx_planar_cut_in(g->lines, spx_planar_ceil(g->lines, fits > 1 ? fits : 1));
+    r->blocks = spx_conv2d_cut_in(g->lines, spx_conv2d_ceil(g->lines, fits > 1 ? fits : 1));
     r->ring = rows_of_blocks(r);
-    r->tiles = spx_planar_most(&r->blocks) * g->line_tiles;
+    r->tiles = spx_conv2d_cut_most(&r->blocks) * g->line_tiles;
     r->u_f = g->ci * points;
     r->v_f = spx_wino_odd_lines(g->ci * r->isa->max_tb * 8);
     r->v_tb = points * r->v_f;
     r->m_t = spx_wino_odd_lines(points * 8);
     r->m_k = r->isa->max_tb * r->m_t;
     r->pitch = g->line_tiles * SPX_WINO_TILE * 8;
-    r->y_k = spx_planar_most(&r->blocks) * SPX_WINO_TILE * r->pitch;
-    r->u = spx_planar_take(a, g->ko * r->u_f + SPX_WINO_LANES, sizeof *r->u);
+    r->y_k = spx_conv2d_cut_most(&r->blocks) * SPX_WINO_TILE * r->pitch;
+    r->u = spx_conv2d_take(a, g->ko * r->u_f + SPX_CONV2D_VECTOR, sizeof *r->u);
     const int64_t sizes[] = {
         g->ci * r->ring * g->cols * 8,
         g->alpha * g->cols * 8,
-        spx_planar_ceil(r->tiles, r->isa->max_tb) * r->v_tb,
-        spx_planar_most(&r->k) * r->m_k,
-        spx_planar_most(&r->k) * r->y_k,
+        spx_conv2d_ceil(r->tiles, r->isa->max_tb) * r->v_tb,
+        spx_conv2d_cut_most(&r->k) * r->m_k,
+        spx_conv2d_cut_most(&r->k) * r->y_k,
     };
     float **const parts[] = {&r->rows, &r->tmp, &r->v, &r->m, &r->y};
     r->thread_floats = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         r->thread_floats += spx_wino_odd_lines(sizes[i]);
     }
-    float *base = spx_planar_take(a, threads * r->thread_floats, sizeof *base);
+    float *base = spx_conv2d_take(a, threads * r->thread_floats, sizeof *base);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && base != NULL; i++) {
         *parts[i] = base;
         base += spx_wino_odd_lines(sizes[i]);
     }
-    r->affine = spx_planar_take(a, g->ci, sizeof *r->affine);
-    r->tile = spx_planar_take(a, threads * r->tiles, sizeof *r->tile);
+    r->affine = spx_conv2d_take(a, g->ci, sizeof *r->affine);
+    r->tile = spx_conv2d_take(a, threads * r->tiles, sizeof *r->tile);
 }
 
-static void execute(spx_stream *s, wino_run *r)
+static void execute(spx_stream *s, wino_pass *r)
 {
     spx_wino_affines(&r->g, &r->in, r->affine);
     spx_pool_run(spx_stream_pool(s), (size_t)r->k.parts, transform_filter, r);
@@ -282,8 +284,8 @@ static void execute(spx_stream *s, wino_run *r)
 
 size_t spx_wino_forward_bytes(const spx_conv2d_shape *d, int threads)
 {
-    spx_planar_arena a = {0};
-    wino_run r = {0};
+    spx_conv2d_arena a = {0};
+    wino_pass r = {0};
     spx_wino_grid_forward(d, &r.g);
     take(&r, threads, &a);
     return a.used;
@@ -292,14 +294,14 @@ size_t spx_wino_forward_bytes(const spx_conv2d_shape *d, int threads)
 void spx_wino_forward(spx_stream *s, const spx_conv2d_call *call)
 {
     const spx_conv2d_shape *d = call->d;
-    spx_planar_arena a = {call->workspace, 0};
-    wino_run r = {.in = *call->in,
-                  .w = call->w,
-                  .w_out = d->c * d->r * d->s,
-                  .w_in = d->r * d->s,
-                  .bias = call->bias,
-                  .out = call->y,
-                  .out_stride_n = call->y_stride_n};
+    spx_conv2d_arena a = {call->workspace, 0};
+    wino_pass r = {.in = *call->in,
+                   .w = call->w,
+                   .w_out = d->c * d->r * d->s,
+                   .w_in = d->r * d->s,
+                   .bias = call->bias,
+                   .out = call->y,
+                   .out_stride_n = call->y_stride_n};
     spx_wino_grid_forward(d, &r.g);
     take(&r, spx_stream_threads(s), &a);
     execute(s, &r);
@@ -307,8 +309,8 @@ void spx_wino_forward(spx_stream *s, const spx_conv2d_call *call)
 
 size_t spx_wino_backward_data_bytes(const spx_conv2d_shape *d, int threads)
 {
-    spx_planar_arena a = {0};
-    wino_run r = {0};
+    spx_conv2d_arena a = {0};
+    wino_pass r = {0};
     spx_wino_grid_backward(d, &r.g);
     take(&r, threads, &a);
     return a.used;
@@ -317,15 +319,15 @@ size_t spx_wino_backward_data_bytes(const spx_conv2d_shape *d, int threads)
 void spx_wino_backward_data(spx_stream *s, const spx_conv2d_call *call)
 {
     const spx_conv2d_shape *d = call->d;
-    spx_planar_arena a = {call->workspace, 0};
-    wino_run r = {.in = {.x = call->dy, .stride_n = call->y_stride_n},
-                  .w = call->w,
-                  .w_out = d->r * d->s,
-                  .w_in = d->c * d->r * d->s,
-                  .turn = true,
-                  .out = call->dx,
-                  .out_stride_n = call->dx_stride_n,
-                  .accumulate = call->accumulate};
+    spx_conv2d_arena a = {call->workspace, 0};
+    wino_pass r = {.in = {.x = call->dy, .stride_n = call->y_stride_n},
+                   .w = call->w,
+                   .w_out = d->r * d->s,
+                   .w_in = d->c * d->r * d->s,
+                   .flip = true,
+                   .out = call->dx,
+                   .out_stride_n = call->dx_stride_n,
+                   .accumulate = call->accumulate};
     spx_wino_grid_backward(d, &r.g);
     take(&r, spx_stream_threads(s), &a);
     execute(s, &r);

@@ -3,15 +3,14 @@
 /*
  * Private: the Winograd kernels' interface. A tile of 4x4 outputs is computed from alpha x alpha
  * inputs, alpha = 4 + taps - 1, through alpha * alpha products per channel instead of 16 * taps *
- * taps. The 8 lanes of every vector are the same pixel of 8 images, so that transforms, dilation
+ * taps. The 8 elements of every vector are the same pixel of 8 images, so that transforms, dilation
  * and odd sizes need no shuffles.
  *
  * The file conv2d_winograd_kernels_private.h is compiled once per instruction set into one of the
  * tables below. "Vectors" are 8 floats.
  */
-#include "kernels/nn/conv2d/planar/conv2d_planar_private.h"
+#include "kernels/nn/conv2d/conv2d_parts_private.h"
 
-#define SPX_WINO_LANES 8
 #define SPX_WINO_TILE 4      /* outputs of a tile, both ways */
 #define SPX_WINO_MAX_ALPHA 8 /* inputs of a tile, both ways */
 #define SPX_WINO_MAX_TAPS 5
@@ -21,16 +20,16 @@
 #define SPX_WINO_MAX_DV 4   /* vectors per register block of backward-weights */
 
 /** Pixels [0, count) of a row of 8 planes from or to vectors. */
-typedef struct spx_wino_turn {
+typedef struct spx_wino_transpose {
     const float *src;
     float *dst;
     int64_t stride; /* of the plain side, from plane to plane */
-    int planes;     /* 1..8 that exist; lanes of the others are 0, or are dropped */
+    int planes;     /* 1..8 that exist; elements of the others are 0, or are dropped */
     int64_t count;
-    const spx_planar_affine *f; /* gather: of plane i at f[i * f_step] */
+    const spx_conv2d_affine *f; /* gather: of plane i at f[i * f_step] */
     int64_t f_step;
     bool add; /* scatter: onto what is there */
-} spx_wino_turn;
+} spx_wino_transpose;
 
 /** Where a tile lies: point f of channel c of its transformed input at v + c * v_c + f * v_f; its
  * outputs at y. */
@@ -69,7 +68,7 @@ typedef struct spx_wino_back {
     int64_t pitch, step; /* floats from row to row, column to column */
 } spx_wino_back;
 
-/** out[i][lane of v] += sum over tiles t of row[t][i] * vec[t][lane of v], in one point. */
+/** out[i][element of v] += sum over tiles t of row[t][i] * vec[t][element of v], in one point. */
 typedef struct spx_wino_dot {
     const float *row, *vec;
     int64_t row_t, vec_t; /* floats from tile to tile */
@@ -78,14 +77,14 @@ typedef struct spx_wino_dot {
     int64_t pitch; /* floats from i to i + 1 */
 } spx_wino_dot;
 
-/** dw[lane] = (add ? dw[lane] : 0) + G^T (sum over parts of u) G. */
+/** dw[element] = (add ? dw[element] : 0) + G^T (sum over parts of u) G. */
 typedef struct spx_wino_unfilter {
     const double (*g)[SPX_WINO_MAX_TAPS]; /* [alpha][taps] */
     const float *u;                       /* vectors, u_f floats from point to point */
     int64_t u_f, parts, part;
-    float *dw; /* [lanes][taps][taps], step floats from lane to lane */
+    float *dw; /* [elements][taps][taps], step floats from element to element */
     int64_t step;
-    int lanes;
+    int elements;
     bool add;
 } spx_wino_unfilter;
 
@@ -101,8 +100,8 @@ typedef struct spx_wino_filter {
 
 typedef struct spx_wino_isa {
     int max_kb, max_tb;
-    void (*gather)(const spx_wino_turn *a);
-    void (*scatter)(const spx_wino_turn *a);
+    void (*gather)(const spx_wino_transpose *a);
+    void (*scatter)(const spx_wino_transpose *a);
     /* The first is for 3 taps, the second for 5. */
     void (*filter[2])(const spx_wino_filter *a);
     void (*unfilter[2])(const spx_wino_unfilter *a);
@@ -110,6 +109,7 @@ typedef struct spx_wino_isa {
     void (*back[2])(const spx_wino_back *a);
     /* Lines of output gradients, 4 rows and 4 columns a tile. */
     void (*gradient[2])(const spx_wino_line *a);
+    float (*sum)(const float *x, int64_t n);
     int max_rows[SPX_WINO_MAX_DV + 1]; /* rows per block of this many vectors */
     void (*dot[SPX_WINO_MAX_DOT + 1][SPX_WINO_MAX_DV + 1])(const spx_wino_dot *a);
     void (*gemm[SPX_WINO_MAX_KB + 1][SPX_WINO_MAX_TB + 1])(const spx_wino_gemm *a);
