@@ -70,14 +70,47 @@ SPX_TEST(the_folder_is_the_owners_alone_and_nothing_in_it_is_readable)
     spx_free(data);
 }
 
-SPX_TEST(a_folder_that_others_write_into_is_refused)
+SPX_TEST(a_folder_that_others_can_read_or_write_is_refused)
 {
     SPX_UNUSED;
+    static const mode_t bad[] = {0770, 0750, 0755, 0705, 0701, 0777, 01777};
+    char fresh[600];
+    spx_vault *second;
     spx_vault_close(vault);
-    assert_int_equal(chmod(folder, 0770), 0);
-    CHECK_FAILS(SPX_EINVAL, spx_vault_open(&vault, folder));
-    assert_int_equal(chmod(folder, 0755), 0); /* they may look: files are the owner's alone */
+    (void)snprintf(fresh, sizeof fresh, "%s", spx_scratch_path(&scratch, "fresh"));
+    assert_int_equal(mkdir(fresh, 0700), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(chmod(folder, bad[i]), 0);
+        assert_int_equal(chmod(fresh, bad[i]), 0);
+        CHECK_FAILS(SPX_EINVAL, spx_vault_open(&vault, folder));
+        assert_non_null(strstr(spx_error_message(), "chmod go-rwx"));
+        CHECK_FAILS(SPX_EINVAL, spx_vault_open(&second, fresh)); /* empty, and made by hand */
+        assert_int_equal(rmdir(fresh), 0);                       /* still empty */
+        assert_int_equal(mkdir(fresh, 0700), 0);
+    }
+    CHECK_OK(spx_vault_open(&second, fresh));
+    spx_vault_close(second);
+    assert_int_equal(chmod(folder, 0700), 0);
     CHECK_OK(spx_vault_open(&vault, folder));
+}
+
+SPX_TEST(a_folder_that_holds_other_things_is_refused_and_left_as_it_was)
+{
+    SPX_UNUSED;
+    static const char *const name[] = {"passwd", ".profile", "t-units"};
+    const spx_span part = {"dear", 4};
+    spx_vault *second;
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
+        char foreign[600], file[700];
+        (void)snprintf(foreign, sizeof foreign, "%s%zu", spx_scratch_path(&scratch, "foreign"), i);
+        (void)snprintf(file, sizeof file, "%s/%s", foreign, name[i]);
+        assert_int_equal(mkdir(foreign, i == 0 ? 0755 : 0700), 0); /* and no advice to chmod it */
+        CHECK_OK(spx_file_replace(file, &part, 1));
+        CHECK_FAILS(SPX_EINVAL, spx_vault_open(&second, foreign));
+        assert_non_null(strstr(spx_error_message(), "name a new one"));
+        assert_int_equal(unlink(file), 0);
+        assert_int_equal(rmdir(foreign), 0); /* nothing else has come into it */
+    }
 }
 
 /* What another user owns is another's to fill: only root can make such a folder. */
@@ -131,6 +164,7 @@ SPX_TEST(a_link_planted_in_the_folder_is_neither_followed_nor_overwritten)
     CHECK_OK(spx_vault_put(vault, "a", "abcd", 4)); /* beside the link it would have followed */
     CHECK_OK(spx_vault_get(vault, "a", got, 4));
     spx_vault_close(vault);
+    assert_int_equal(unlink(inside("a")), 0);
     assert_int_equal(unlink(inside(".id")), 0);
     assert_int_equal(unlink(inside(".key")), 0);
     CHECK_OK(spx_vault_open(&vault, folder)); /* both are made anew */
@@ -144,6 +178,8 @@ SPX_TEST(a_link_planted_in_the_folder_is_neither_followed_nor_overwritten)
     assert_int_equal(unlink(inside(".key")), 0);
     assert_int_equal(symlink(victim, inside(".key")), 0);
     CHECK_FAILS(SPX_EIO, spx_vault_open(&vault, folder));
+    assert_int_equal(unlink(inside("b")), 0);
+    assert_int_equal(unlink(inside(".id")), 0);
     assert_int_equal(unlink(inside(".key")), 0);
     CHECK_OK(spx_vault_open(&vault, folder));
 }
@@ -288,7 +324,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
         T(a_record_survives_and_is_replaced_whole),
         T(the_folder_is_the_owners_alone_and_nothing_in_it_is_readable),
-        T(a_folder_that_others_write_into_is_refused),
+        T(a_folder_that_others_can_read_or_write_is_refused),
+        T(a_folder_that_holds_other_things_is_refused_and_left_as_it_was),
         T(a_folder_or_a_key_of_another_user_is_refused),
         T(a_key_that_others_can_read_is_refused),
         T(a_link_planted_in_the_folder_is_neither_followed_nor_overwritten),

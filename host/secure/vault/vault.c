@@ -177,20 +177,28 @@ static spx_status load_or_make(spx_vault *v, const char *name, mode_t allowed, u
     return st;
 }
 
-static spx_status each_file(spx_vault *v, const char *prefix,
-                            spx_status (*each)(void *ctx, const char *name, uint64_t bytes),
-                            void *ctx)
+typedef spx_status each_name(void *ctx, const char *name, uint64_t bytes);
+
+/* The folder, to be read from its beginning. */
+static spx_status open_listing(const spx_vault *v, DIR **d)
 {
     const int fd = openat(v->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    spx_status st = SPX_OK;
-    if (d == NULL) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
+    *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (*d == NULL) {
+        const spx_status st = SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
         if (fd >= 0) {
             (void)close(fd);
         }
         return st;
     }
+    return SPX_OK;
+}
+
+static spx_status each_file(spx_vault *v, const char *prefix, each_name *each, void *ctx)
+{
+    DIR *d;
+    spx_status st = SPX_OK;
+    SPX_RETURN_IF(open_listing(v, &d));
     for (struct dirent *e; st == SPX_OK && (e = readdir(d)) != NULL;) {
         struct stat info;
         if (strlen(e->d_name) < TEMPORARY_BYTES &&
@@ -211,25 +219,43 @@ static spx_status remove_left(void *ctx, const char *name, uint64_t bytes)
     return SPX_OK;
 }
 
-/* Opens the folder, made where there is none, and refuses one that others command. */
+/* Whoever names a folder by mistake gets no files into it: one that has no key yet holds nothing
+ * but what making one may have left. */
+static spx_status check_ours(const spx_vault *v)
+{
+    struct stat info;
+    const bool keyed = fstatat(v->dir, ".key", &info, AT_SYMLINK_NOFOLLOW) == 0;
+    bool ours = true;
+    DIR *d;
+    SPX_RETURN_IF(open_listing(v, &d));
+    for (struct dirent *e; !keyed && ours && (e = readdir(d)) != NULL;) {
+        const char *name = e->d_name;
+        ours = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".lock") == 0 ||
+               strncmp(name, TEMPORARY, strlen(TEMPORARY)) == 0;
+    }
+    (void)closedir(d);
+    return ours ? SPX_OK
+                : SPX_FAIL(SPX_EINVAL,
+                           "%s: not empty, and no state folder of this program: name a new one",
+                           v->folder);
+}
+
+/* Opens the folder, made where there is none, and refuses one that is not the user's alone. */
 static spx_status open_folder(spx_vault *v)
 {
     struct stat info;
-    if (mkdir(v->folder, 0700) != 0 && errno != EEXIST) {
-        return SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
-    }
-    v->dir = open(v->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (v->dir < 0 || fstat(v->dir, &info) != 0) {
+    if ((mkdir(v->folder, 0700) != 0 && errno != EEXIST) ||
+        (v->dir = open(v->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+        fstat(v->dir, &info) != 0) {
         return SPX_FAIL(SPX_EIO, "%s: %s", v->folder, strerror(errno));
     }
     if (info.st_uid != geteuid()) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "%s: this folder belongs to another user; chown it, or name another by "
-                        "--state",
+        return SPX_FAIL(SPX_EINVAL, "%s: another user's folder; chown it, or name another",
                         v->folder);
     }
-    if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        return SPX_FAIL(SPX_EINVAL, "%s: others can write into this folder; chmod go-w it first",
+    SPX_RETURN_IF(check_ours(v)); /* first: nobody should chmod /etc */
+    if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "%s: others can read or write it; chmod go-rwx it first",
                         v->folder);
     }
     return SPX_OK;
@@ -327,9 +353,18 @@ spx_status spx_vault_remove(spx_vault *v, const char *name)
     return sync_folder(v);
 }
 
-spx_status spx_vault_list(spx_vault *v, const char *prefix,
-                          spx_status (*each)(void *ctx, const char *name, uint64_t bytes),
-                          void *ctx)
+spx_status spx_vault_size(spx_vault *v, const char *name, uint64_t *bytes)
+{
+    struct stat info;
+    SPX_RETURN_IF(check_name(name));
+    if (fstatat(v->dir, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+        return io_error(v, name);
+    }
+    *bytes = (uint64_t)info.st_size;
+    return SPX_OK;
+}
+
+spx_status spx_vault_list(spx_vault *v, const char *prefix, each_name *each, void *ctx)
 {
     SPX_RETURN_IF(check_name(prefix));
     return each_file(v, prefix, each, ctx);

@@ -22,8 +22,9 @@ typedef struct spx_vault spx_vault;
 /**
  * Opens the folder, making it (0700), its key and its id the first time. Files that a killed
  * process left half-written are removed.
- * @return SPX_OK; SPX_EINVAL (in use by another process; the folder, its key or its id belongs to
- * another user or others may write into it, or read the key); SPX_EFORMAT (not a vault); SPX_EIO
+ * @return SPX_OK; SPX_EINVAL (in use by another process; the folder holds other things; it, its key
+ * or its id belongs to another user, or others may read or write it); SPX_EFORMAT (a key that is
+ * none); SPX_EIO
  */
 SPX_MUST_CHECK spx_status spx_vault_open(spx_vault **out, const char *folder);
 void spx_vault_close(spx_vault *v); /* NULL is a no-op */
@@ -44,6 +45,8 @@ SPX_MUST_CHECK spx_status spx_vault_put(spx_vault *v, const char *name, const vo
 SPX_MUST_CHECK spx_status spx_vault_get(spx_vault *v, const char *name, void *data, size_t n);
 /** Removes a file, for good once it returns; one that is not there is no error. */
 SPX_MUST_CHECK spx_status spx_vault_remove(spx_vault *v, const char *name);
+/** Bytes of a file as it lies there. @return SPX_OK, SPX_EIO (not there, too) */
+SPX_MUST_CHECK spx_status spx_vault_size(spx_vault *v, const char *name, uint64_t *bytes);
 /** Calls each with every name that begins with prefix, in no order; stops at the first failure. */
 SPX_MUST_CHECK spx_status spx_vault_list(spx_vault *v, const char *prefix,
                                          spx_status (*each)(void *ctx, const char *name,
