@@ -372,7 +372,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
         st = spx_cli_usage(cli, "nothing to ask: give --image, --data or --prepare");
         goto done;
     }
-    SPX_TRY(st, spx_pi_address(cli, "connect", v->connect), done);
+    SPX_TRY(st, spx_pi_address(cli, "connect", v->connect, &co, false), done);
     if (v->hash != NULL) {
         SPX_TRY(st, parse_hash(cli, v->hash, hash), done);
     }

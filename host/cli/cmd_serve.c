@@ -93,12 +93,25 @@ typedef struct connection {
 
 #define LINES_A_SECOND 20 /* about strangers, who could else fill a disk */
 
+/* Text fit for a log: what is not ASCII's, or one of `also`, becomes \xNN, so that two names that
+ * differ still do. */
+static void escape(char *out, size_t room, const char *text, const char *also)
+{
+    size_t n = 0;
+    for (; *text != '\0' && n + 5 <= room; text++) {
+        const bool plain = *text >= ' ' && *text <= '~' && strchr(also, *text) == NULL;
+        n += plain ? (size_t)snprintf(out + n, room - n, "%c", *text)
+                   : (size_t)snprintf(out + n, room - n, "\\x%02x", (unsigned char)*text);
+    }
+    out[n] = '\0';
+}
+
 /* A line of the log; s->lock is held, or nobody else is there. */
-static void say(serving *s, bool stranger, const char *line)
+static void say(serving *s, bool stranger, const char *text)
 {
     const time_t now = time(NULL);
     struct tm t;
-    char when[32] = "";
+    char when[32] = "", line[2048];
     if (now != s->second) {
         s->second = now;
         s->lines = 0;
@@ -114,6 +127,7 @@ static void say(serving *s, bool stranger, const char *line)
         (void)fprintf(stderr, "serve: %s %d more refused\n", when, s->hushed);
         s->hushed = 0;
     }
+    escape(line, sizeof line, text, "");
     (void)fprintf(stderr, "serve: %s %s\n", when, line);
 }
 
@@ -125,22 +139,12 @@ static void on_notice(void *ctx, const char *line)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-/* A peer's name, fit for a log. */
-static void put_name(char out[160], const char *name)
-{
-    size_t i = 0;
-    for (; name[i] != '\0' && i < 159; i++) {
-        out[i] = name[i] > ' ' && name[i] <= '~' ? name[i] : '?';
-    }
-    out[i] = '\0';
-}
-
 static void log_end(serving *s, const spx_channel *c, const spx_pi_served *done, spx_status st,
                     const char *why)
 {
     const bool client = done->client[0] != '\0';
-    char line[1024], name[160], number[16];
-    put_name(name, spx_channel_peer(c));
+    char line[1400], name[512], number[16];
+    escape(name, sizeof name, spx_channel_peer(c), " \\");
     (void)snprintf(number, sizeof number, "%.8s", done->client);
     if (client) {
         (void)snprintf(line, sizeof line, "%s %s client %s: %llu prepared, %llu answered%s%s",
@@ -351,12 +355,12 @@ static spx_status run(spx_cli *cli, const void *options_values)
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 18); /* what is freed goes back, whatever was before */
 #endif
     SPX_RETURN_IF(spx_pi_channel_options(cli, &v->pi, &co));
-    SPX_RETURN_IF(spx_pi_address(cli, "listen", v->listen));
+    co.security.allow = v->allow;
+    SPX_RETURN_IF(spx_pi_address(cli, "listen", v->listen, &co, true));
     co.stop = spx_interrupt_flag();
     co.reload = &reload;
     co.notice = on_notice;
     co.notice_ctx = &s;
-    co.security.allow = v->allow;
     SPX_TRY(st, spx_deploy_read(&m, v->model), done);
     warn_if_open(v->model);
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);

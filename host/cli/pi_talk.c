@@ -14,11 +14,15 @@ spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v, spx_chan
     return SPX_OK;
 }
 
-spx_status spx_pi_address(spx_cli *cli, const char *option, const char *address)
+spx_status spx_pi_address(spx_cli *cli, const char *option, const char *address,
+                          const spx_channel_options *o, bool server)
 {
-    return spx_channel_address_check(address) == SPX_OK
+    if (spx_channel_address_check(address) != SPX_OK) {
+        return spx_cli_usage(cli, "--%s: %s", option, spx_error_message());
+    }
+    return spx_channel_options_check(o, address, server) == SPX_OK
                ? SPX_OK
-               : spx_cli_usage(cli, "--%s: %s", option, spx_error_message());
+               : spx_cli_usage(cli, "%s", spx_error_message());
 }
 
 void spx_pi_warn_unlocked(const spx_vault *v, const char *folder)

@@ -28,8 +28,10 @@ typedef struct spx_pi_values {
 SPX_MUST_CHECK spx_status spx_pi_channel_options(spx_cli *cli, const spx_pi_values *v,
                                                  spx_channel_options *out);
 
-/** Whether that option's value is written as an address. @return SPX_OK, or a usage error */
-SPX_MUST_CHECK spx_status spx_pi_address(spx_cli *cli, const char *option, const char *address);
+/** Whether that option's value is written as an address, and goes with the channel's options.
+ * @return SPX_OK, or a usage error */
+SPX_MUST_CHECK spx_status spx_pi_address(spx_cli *cli, const char *option, const char *address,
+                                         const spx_channel_options *o, bool server);
 
 /** A word on stderr where nothing keeps a second process out of the vault. */
 void spx_pi_warn_unlocked(const spx_vault *v, const char *folder);

@@ -13,7 +13,9 @@ check "train" 0 "$sphynx" train --data "$pack" --out "$OUT/run" --init-channels 
 check "export" 0 "$sphynx" export --model "$OUT/run" -o "$model"
 echo "alice:$(printf '%064d' 7)" >"$OUT/alice"
 echo "bob:$(printf '%064d' 9)" >"$OUT/bob"
-cat "$OUT/alice" "$OUT/bob" >"$OUT/keys"
+printf 'b\303\266b:%064d\n' 10 >"$OUT/boeb" # not ASCII, as two more
+printf 'b\303\244b:%064d\n' 11 >"$OUT/baeb"
+cat "$OUT/alice" "$OUT/bob" "$OUT/boeb" "$OUT/baeb" >"$OUT/keys"
 
 # serve_on PORT ARGS: a server; its port in $port
 serve_on() {
@@ -95,7 +97,12 @@ crowd 64 0.2
 quick "among 64 strangers that drip bytes" --psk "$OUT/alice" --state "$OUT/a"
 [ "$took" -lt $((alone + 2000)) ] || fail "64 dripping strangers: $took ms, $alone without them"
 disperse
+for who in boeb baeb; do
+    check "a name that is not ASCII" 0 query --psk "$OUT/$who" --state "$OUT/a"
+done
 stop
+has talk ' b\\xc3\\xb6b client ' "the log tells names apart"
+has talk ' b\\xc3\\xa4b client ' "the log tells names apart"
 has talk '^serve: 20[0-9-]*T[0-9:]*Z 127\.0\.0\.1:[0-9]+ alice client [0-9a-f]{8}: 1 prepared, 1' \
     "the log names who was served, when and whence"
 has talk ' - refused: ' "the log tells of strangers"
@@ -212,7 +219,7 @@ one_line "nobody comes"
 
 # ---- keys that change ----
 
-grep -v bob "$OUT/keys" >"$OUT/new" && mv "$OUT/new" "$OUT/keys"
+grep -av "^bob" "$OUT/keys" >"$OUT/new" && mv "$OUT/new" "$OUT/keys"
 check "a key that was taken back" 1 query --psk "$OUT/bob" --state "$OUT/b"
 has stderr 'refused the pre-shared key' "a key that was taken back"
 echo "bob" >>"$OUT/keys"
@@ -223,7 +230,9 @@ kill -HUP "$server"
 check "a key that was given" 0 query --psk "$OUT/bob" --state "$OUT/b"
 stop
 has talk 'keys were read again' "keys that change"
-has talk 'keys stay as they were: .*line 2' "a broken file of keys"
+has talk 'keys stay as they were: .*line 4' "a broken file of keys"
 check "keys by a pipe" 1 query --connect 127.0.0.1:1 --psk <(cat "$OUT/alice") --state "$OUT/a"
 has stderr 'connecting' "keys by a pipe"
+check "a name that nobody knows" 1 query --connect nobody.invalid:1 --wait 0.3 --state "$OUT/a"
+one_line "a name that nobody knows"
 finish

@@ -135,6 +135,15 @@ check "an empty name" 2 "$sphynx" eval --model "" --data "$pack"
 has stderr '[-]-model: empty' "an empty name"
 chmod 644 "$model"
 start
+check "keys for a server without" 1 query --psk "$OUT/alice" "${images[@]}"
+one_line "keys for a server without"
+has stderr 'the other party is plain' "keys for a server without"
+# Material whose record of what is spent is missing is of an earlier version.
+check "material" 0 query --prepare 2 --state "$OUT/earlier"
+rm "$OUT/earlier"/s-*
+check "material of an earlier version" 0 query --state "$OUT/earlier" "${images[@]}"
+has stderr 'earlier version was removed \(2 queries\); make new with query --prepare N' \
+    "material of an earlier version"
 has talk 'others can read' "a model that others can read"
 chmod 600 "$model"
 check "room again" 0 query "${images[@]}"
@@ -175,13 +184,48 @@ check "too little memory" 1 "$sphynx" serve --model "$model" --listen 127.0.0.1:
     --state "$OUT/server" --memory 1M
 one_line "too little memory"
 has stderr 'give more memory' "too little memory"
-check "plain off the loopback interface" 1 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
+check "plain off the loopback interface" 2 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
     --state "$OUT/server"
 one_line "plain off the loopback interface"
+has stderr 'give --psk' "plain off the loopback interface"
+# Options that do not go together are a wrong command line, whichever party's.
+while read -r what options; do
+    # shellcheck disable=SC2086 # several words
+    check "serve $options" 2 "$sphynx" serve --model "$model" --state "$OUT/server" $options
+    one_line "serve $options"
+    has stderr "$what" "serve $options"
+    [[ $options = *--allow* || $options = *--listen* ]] && continue
+    # shellcheck disable=SC2086
+    check "query $options" 2 query --prepare 1 $options
+    one_line "query $options"
+    has stderr "$what" "query $options"
+done <<TXT
+certificates --allow $OUT/alice
+certificates --allow $OUT/alice --psk $OUT/keys
+both --psk $OUT/keys --cert $OUT/keys
+both --psk $OUT/keys --ca $OUT/keys
+all --cert $OUT/keys
+all --key $OUT/keys --cert $OUT/keys
+all --ca $OUT/keys
+real --psk $OUT/keys --link lan --listen 0.0.0.0:0
+TXT
+check "query over an imitated link elsewhere" 2 query --connect 192.0.2.1:1 --psk "$OUT/alice" \
+    --link lan --prepare 1
+mkdir -m 700 "$OUT/others" && touch "$OUT/others/thesis.tex"
+mkdir -m 755 "$OUT/open"
+for state in "$OUT/others" "$OUT/open" /etc; do
+    check "serve --state $state" 1 "$sphynx" serve --model "$model" --state "$state"
+    one_line "serve --state $state"
+    check "query --state $state" 1 query --prepare 1 --state "$state"
+    one_line "query --state $state"
+done
+[ "$(ls -A "$OUT/others")" = thesis.tex ] && [ -z "$(ls -A "$OUT/open")" ] ||
+    fail "something came into a folder that was refused"
 check "a model that is none" 1 "$sphynx" serve --model "$pack" --state "$OUT/server"
 one_line "a model that is none"
 check "nobody there" 1 query --connect 127.0.0.1:1 "${images[@]}"
 one_line "nobody there"
+has stderr '[-]-wait' "nobody there"
 check "cost" 0 "$sphynx" cost --model "$model" --link wan --json
 jq -e '.relus == ([.layers[].relus] | add) and .online.rounds > 0 and .offline.bytes_sent > 0' \
     "$OUT/stdout" >"$OUT/jq" || fail "cost: not the promised JSON"

@@ -2,8 +2,10 @@
 #include "host/secure/channel/channel.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/file.h"
+#include "tests/secure/pi_proxy.h"
 #include "tests/support/spx_scratch.h"
 
+#include <netdb.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -193,6 +195,76 @@ SPX_TEST(giving_up_is_quoted_to_the_other_party_without_its_control_characters)
     close_pair(&p);
 }
 
+/* A party that sends, and says why when it ends in the middle. */
+typedef struct sender {
+    spx_channel *c;
+    size_t bytes;
+    pthread_t thread;
+} sender;
+
+static void *run_sender(void *arg)
+{
+    sender *s = arg;
+    unsigned char *data = calloc(s->bytes, 1), answer;
+    spx_status st = data != NULL ? spx_channel_send(s->c, 1, data, s->bytes) : SPX_ENOMEM;
+    if (st == SPX_OK) {
+        st = spx_channel_recv(s->c, 2, &answer, 1);
+    }
+    if (st != SPX_OK) {
+        spx_channel_give_up(s->c, spx_error_message());
+    }
+    free(data);
+    return NULL;
+}
+
+/* Two ends of a connection that is plain and ours; only the accepting one heeds the flag. */
+static pair make_link(spx_listener **l, const atomic_int *stop)
+{
+    spx_channel_options o = quick;
+    char address[64];
+    pair p;
+    o.stop = stop;
+    CHECK_OK(spx_listener_open(l, "127.0.0.1:0", &o));
+    (void)snprintf(address, sizeof address, "127.0.0.1:%d", spx_listener_port(*l));
+    CHECK_OK(spx_channel_connect(&p.b, address, &quick));
+    CHECK_OK(spx_listener_accept(*l, &p.a));
+    CHECK_OK(spx_channel_handshake(p.a));
+    return p;
+}
+
+static void pause_ms(long ms);
+
+SPX_TEST(who_is_stopped_in_the_middle_of_a_message_finishes_it_and_says_why)
+{
+    SPX_UNUSED;
+    enum { SIZE = 20000000 }; /* more than a loopback connection holds */
+    unsigned char *got = malloc(SIZE);
+    assert_non_null(got);
+    for (int i = 0; i < 2; i++) {
+        atomic_int stop = 0;
+        spx_listener *l;
+        pair p = make_link(&l, &stop);
+        sender s = {.c = p.a, .bytes = SIZE};
+        assert_int_equal(pthread_create(&s.thread, NULL, run_sender, &s), 0);
+        while (spx_channel_silence(p.a) < 0.1) { /* until nothing more goes out */
+            pause_ms(10);
+        }
+        if (i == 0) {
+            atomic_store(&stop, 1);
+        } else {
+            spx_channel_cut(p.a, "another wants its place");
+        }
+        CHECK_OK(spx_channel_recv(p.b, 1, got, SIZE));
+        CHECK_FAILS(SPX_EIO, spx_channel_recv(p.b, 3, got, 1));
+        assert_non_null(strstr(spx_error_message(),
+                               i == 0 ? "gave up: stopped" : "gave up: another wants its place"));
+        assert_int_equal(pthread_join(s.thread, NULL), 0);
+        close_pair(&p);
+        spx_listener_close(l);
+    }
+    free(got);
+}
+
 /* ---- who keeps the other waiting ---- */
 
 typedef struct waiter {
@@ -361,6 +433,9 @@ static spx_status converse(const spx_channel_security *server, client *c, char p
     if (st == SPX_OK) {
         st = spx_channel_send(ch, 2, word, 4);
     }
+    if (st == SPX_EFORMAT) { /* as every server does */
+        spx_channel_give_up(ch, spx_error_message());
+    }
     spx_channel_close(ch);
     assert_int_equal(pthread_join(thread, NULL), 0);
     spx_listener_close(l);
@@ -421,6 +496,155 @@ SPX_TEST(a_shared_key_authenticates_and_a_wrong_one_is_refused)
     spx_scratch_remove(&s);
 }
 
+/* A proxy that knows no frames, and keeps what the server says. */
+typedef struct raw {
+    pi_proxy x;
+    unsigned char said[64];
+    size_t n;
+} raw;
+
+static void *run_raw(void *arg)
+{
+    raw *r = arg;
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)r->x.server_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int end[2] = {accept(r->x.listening, NULL, NULL), socket(AF_INET, SOCK_STREAM, 0)};
+    bool open = connect(end[1], (struct sockaddr *)&to, sizeof to) == 0;
+    while (open) {
+        struct pollfd p[2] = {{.fd = end[0], .events = POLLIN}, {.fd = end[1], .events = POLLIN}};
+        unsigned char data[4096];
+        open = poll(p, 2, 20000) > 0;
+        for (size_t i = 0; i < 2 && open; i++) {
+            const ssize_t n = p[i].revents != 0 ? recv(end[i], data, sizeof data, 0) : -1;
+            const size_t room = sizeof r->said - r->n, kept = (size_t)n < room ? (size_t)n : room;
+            if (n > 0 && i == 1) {
+                memcpy(r->said + r->n, data, kept);
+                r->n += kept;
+            }
+            open = p[i].revents == 0 || (n > 0 && pi_send_all(end[1 - i], data, (size_t)n));
+        }
+    }
+    (void)close(end[0]);
+    (void)close(end[1]);
+    return NULL;
+}
+
+/* Names cannot be tried out: to one that is not known the server says, byte for byte, what it says
+ * to a wrong key. */
+SPX_TEST(an_unknown_name_gets_the_very_alert_of_a_wrong_key)
+{
+    static const char *const keys[] = {"bob:" KEY_A "\n", "mallory:" KEY_A "\n",
+                                       "mallory:" KEY_B "\n"};
+    static const unsigned char alert[] = {21, 3, 3, 0, 2, 2, 47}; /* fatal, illegal_parameter */
+    SPX_UNUSED;
+    spx_scratch s;
+    assert_int_equal(spx_scratch_make(&s), 0);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        spx_channel_options o = quick;
+        client c = {.o = quick};
+        raw r = {.n = 0};
+        spx_listener *l;
+        spx_channel *ch;
+        pthread_t thread;
+        o.security.psk_path = write_file(&s, "server", "alice:" KEY_A "\nbob:" KEY_B "\n");
+        CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &o));
+        pi_proxy_begin(&r.x, spx_listener_port(l), 0);
+        assert_int_equal(pthread_create(&r.x.thread, NULL, run_raw, &r), 0);
+        c.o.security.psk_path = write_file(&s, "client", keys[i]);
+        (void)snprintf(c.address, sizeof c.address, "127.0.0.1:%d", r.x.port);
+        assert_int_equal(pthread_create(&thread, NULL, run_client, &c), 0);
+        CHECK_OK(spx_listener_accept(l, &ch));
+        assert_int_not_equal(spx_channel_handshake(ch), SPX_OK);
+        spx_channel_close(ch);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(pthread_join(r.x.thread, NULL), 0);
+        assert_int_equal(r.n, sizeof alert);
+        assert_memory_equal(r.said, alert, sizeof alert);
+        (void)close(r.x.listening);
+        spx_listener_close(l);
+    }
+    spx_scratch_remove(&s);
+}
+
+SPX_TEST(keys_against_a_plain_party_are_told_as_that)
+{
+    SPX_UNUSED;
+    spx_scratch s;
+    char peer[128];
+    client c = {.o = quick};
+    assert_int_equal(spx_scratch_make(&s), 0);
+    const spx_channel_security keys = {.psk_path = write_file(&s, "bob", "bob:" KEY_B "\n")};
+    c.o.security = keys;
+    assert_int_not_equal(converse(&quick.security, &c, peer), SPX_OK);
+    assert_int_not_equal(c.st, SPX_OK);
+    assert_non_null(strstr(c.message, "the other party is plain"));
+    c.o.security = quick.security;
+    assert_int_not_equal(converse(&keys, &c, peer), SPX_OK);
+    assert_non_null(strstr(spx_error_message(), "the other party is plain"));
+    spx_scratch_remove(&s);
+}
+
+/* Names as a machine that is starting up knows them: not at first. */
+static int unknown; /* times that no name is known */
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hint,
+                       struct addrinfo **out);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hint,
+                       struct addrinfo **out);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hint,
+                       struct addrinfo **out)
+{
+    return unknown > 0 && unknown-- > 0 ? EAI_NONAME : __real_getaddrinfo(host, port, hint, out);
+}
+
+SPX_TEST(who_waits_for_a_server_waits_for_its_name_too)
+{
+    SPX_UNUSED;
+    spx_channel_options o = quick;
+    char address[64];
+    spx_listener *l;
+    spx_channel *c;
+    CHECK_OK(spx_listener_open(&l, "127.0.0.1:0", &quick));
+    (void)snprintf(address, sizeof address, "127.0.0.1:%d", spx_listener_port(l));
+    unknown = 1;
+    CHECK_FAILS(SPX_EIO, spx_channel_connect(&c, address, &o));
+    o.wait = 60;
+    unknown = 2;
+    CHECK_OK(spx_channel_connect(&c, address, &o));
+    assert_int_equal(unknown, 0);
+    spx_channel_close(c);
+    spx_listener_close(l);
+    CHECK_FAILS(SPX_EIO, spx_channel_connect(&c, address, &quick));
+    assert_non_null(strstr(spx_error_message(), "--wait"));
+}
+
+SPX_TEST(options_that_do_not_go_together_are_told_before_any_file_is_read)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *address;
+        spx_channel_options o;
+        bool server;
+        const char *say; /* NULL: they do */
+    } row[] = {
+        {"0.0.0.0:1", {.security = {.psk_path = "k"}}, true, NULL},
+        {"0.0.0.0:1", {.timeout = 1}, true, "give --psk"},
+        {"[::]:1", {.timeout = 1}, true, "give --psk"},
+        {"127.0.0.9:1", {.link = {1, 0}}, true, NULL},
+        {"a.name:1", {.link = {1, 0}}, false, NULL},
+        {"10.0.0.1:1", {.security = {.psk_path = "k"}, .link = {1, 0}}, false, "a real link"},
+        {"127.0.0.1:1", {.security = {.cert = "c"}}, true, "all of"},
+        {"127.0.0.1:1", {.security = {.ca = "c"}}, false, "all of"},
+        {"127.0.0.1:1", {.security = {.psk_path = "k", .key = "c"}}, true, "not both"},
+        {"127.0.0.1:1", {.security = {.allow = "a"}}, true, "a server with certificates"},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        const spx_status st = spx_channel_options_check(&row[i].o, row[i].address, row[i].server);
+        assert_int_equal(st, row[i].say == NULL ? SPX_OK : SPX_EINVAL);
+        assert_true(row[i].say == NULL || strstr(spx_error_message(), row[i].say) != NULL);
+    }
+}
+
 SPX_TEST(a_key_file_may_be_long_and_come_from_another_system)
 {
     SPX_UNUSED;
@@ -432,7 +656,7 @@ SPX_TEST(a_key_file_may_be_long_and_come_from_another_system)
     assert_int_equal(spx_scratch_make(&s), 0);
     at += sprintf(at, "\xef\xbb\xbf");
     for (int i = 0; i < KEYS; i++) {
-        at += sprintf(at, "%d:" KEY_A "\r\n", i);
+        at += sprintf(at, "%d:%064d\r\n", i, i + 1);
     }
     (void)sprintf(at, "bob:" KEY_B "\r\n");
     const spx_channel_security server = {.psk_path = write_file(&s, "server", keys)};
@@ -460,6 +684,8 @@ SPX_TEST(malformed_key_files_are_refused_with_their_line)
         {"a:" KEY_A "0\n", "line 1: a key has 64 digits"},
         {"a:" KEY_ZERO "\n", "line 1: the key is all zeros"},
         {"a:" KEY_A "\nb:" KEY_B "\na:" KEY_B "\n", "line 3: identity a has a key in line 1"},
+        {"a:" KEY_A "\nb:" KEY_B "\nc:" KEY_A "\n",
+         "line 3: identity c has the key of line 1, identity a"},
         {"ok:" KEY_A "\nb:" KEY_A "x\n", "line 2: a key has 64 digits"}};
     spx_scratch s;
     spx_listener *l;
@@ -588,12 +814,17 @@ int main(void)
         SPX_UNIT(a_peer_that_closes_or_stays_silent_is_reported),
         SPX_UNIT(a_stop_ends_the_wait),
         SPX_UNIT(giving_up_is_quoted_to_the_other_party_without_its_control_characters),
+        SPX_UNIT(who_is_stopped_in_the_middle_of_a_message_finishes_it_and_says_why),
         SPX_UNIT(signs_of_life_end_a_silence_but_are_no_message),
         SPX_UNIT(a_peer_that_drips_is_ended),
         SPX_UNIT(links_are_read_and_bad_ones_refused),
         SPX_UNIT(an_imitated_link_takes_at_least_its_time),
         SPX_UNIT(plain_conversations_work_on_the_loopback_interface_and_nowhere_else),
         SPX_UNIT(a_shared_key_authenticates_and_a_wrong_one_is_refused),
+        SPX_UNIT(an_unknown_name_gets_the_very_alert_of_a_wrong_key),
+        SPX_UNIT(keys_against_a_plain_party_are_told_as_that),
+        SPX_UNIT(who_waits_for_a_server_waits_for_its_name_too),
+        SPX_UNIT(options_that_do_not_go_together_are_told_before_any_file_is_read),
         SPX_UNIT(a_key_file_may_be_long_and_come_from_another_system),
         SPX_UNIT(malformed_key_files_are_refused_with_their_line),
         SPX_UNIT(a_key_file_that_others_can_read_is_refused_and_a_pipe_is_not),

@@ -55,9 +55,7 @@ static spx_status resolve(const char *address, bool passive, char host[HOST_BYTE
     SPX_RETURN_IF(split(address, host, port));
     hint.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0);
     rc = getaddrinfo(host, port, &hint, out);
-    return rc == 0 ? SPX_OK
-                   : SPX_FAIL(rc == EAI_AGAIN ? SPX_EIO : SPX_EINVAL, "address %s: %s", address,
-                              gai_strerror(rc));
+    return rc == 0 ? SPX_OK : SPX_FAIL(SPX_EIO, "address %s: %s", address, gai_strerror(rc));
 }
 
 static bool is_loopback(const struct sockaddr *a)
@@ -73,6 +71,21 @@ static bool is_loopback(const struct sockaddr *a)
         return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
     }
     return a->sa_family == AF_UNIX;
+}
+
+bool spx_socket_off_loopback(const char *address)
+{
+    const struct addrinfo hint = {.ai_socktype = SOCK_STREAM,
+                                  .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
+    char host[HOST_BYTES], port[PORT_BYTES];
+    struct addrinfo *list;
+    bool off;
+    if (split(address, host, port) != SPX_OK || getaddrinfo(host, port, &hint, &list) != 0) {
+        return false;
+    }
+    off = !is_loopback(list->ai_addr);
+    freeaddrinfo(list);
+    return off;
 }
 
 spx_status spx_socket_prepare(int fd)
@@ -172,5 +185,7 @@ spx_status spx_socket_connect(const char *address, double timeout, int *fd, char
         }
     }
     freeaddrinfo(list);
-    return *fd >= 0 ? SPX_OK : SPX_FAIL(SPX_EIO, "connecting to %s: %s", address, strerror(error));
+    return *fd >= 0 ? SPX_OK
+                    : SPX_FAIL(SPX_EIO, "connecting to %s: %s%s", address, strerror(error),
+                               error == ECONNREFUSED ? "; --wait TIME waits for its server" : "");
 }

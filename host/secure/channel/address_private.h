@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+/** Whether the address is a number, and not one of the loopback interface. */
+bool spx_socket_off_loopback(const char *address);
 /** A listening, non-blocking socket; *port is the one it got, *loopback whether only this machine
  * reaches it. */
 SPX_MUST_CHECK spx_status spx_socket_listen(const char *address, int *fd, int *port,

@@ -41,6 +41,7 @@ static void frame_fields(spx_wire *w, void *message)
 /* How long a wait may last: `quiet` is renewed by bytes, `slow` is when too few have come. */
 typedef struct pace {
     double quiet, slow;
+    bool writing;
 } pace;
 
 static pace pace_of(const spx_channel *c, double began, double bytes)
@@ -65,6 +66,17 @@ static spx_status look(const spx_channel *c)
     return SPX_OK;
 }
 
+/* The same for a writer: what ends it waits for the end of what is being written, so that there is
+ * a place to say why, but not for longer than a farewell takes. */
+static spx_status look_writing(spx_channel *c)
+{
+    const spx_status st = look(c);
+    if (st != SPX_OK && c->open_until == 0 && c->finish_until == 0) {
+        c->finish_until = spx_seconds() + FAREWELL;
+    }
+    return st != SPX_OK && spx_seconds() < c->finish_until ? SPX_OK : st;
+}
+
 /* Waits until the socket is ready, time is up, or a stop is wanted. */
 static spx_status wait_ready(spx_channel *c, short events, pace p)
 {
@@ -76,7 +88,7 @@ static spx_status wait_ready(spx_channel *c, short events, pace p)
         struct pollfd f = {.fd = c->fd, .events = events};
         const double left = until - spx_seconds();
         int rc;
-        SPX_RETURN_IF(look(c));
+        SPX_RETURN_IF(p.writing ? look_writing(c) : look(c));
         if (left <= 0) {
             return p.slow < p.quiet
                        ? SPX_FAIL(SPX_EIO, "slow peer: less than 1 KB a second of a message")
@@ -185,6 +197,13 @@ static spx_status write_fails(spx_channel *c, spx_status st)
     return st == SPX_EIO ? last_words(c, st) : st;
 }
 
+/* Whether a writer may hear what the other party sends: there is room for it, and no end of its own
+ * is in sight, which may have shut the socket's reading side. */
+static bool listens(const spx_channel *c)
+{
+    return c->in_end < BUFFER_BYTES && c->finish_until == 0;
+}
+
 static spx_status write_all(spx_channel *c, const unsigned char *p, size_t n)
 {
     double began = spx_seconds();
@@ -193,10 +212,10 @@ static spx_status write_all(spx_channel *c, const unsigned char *p, size_t n)
     bool lives = false;
     while (done < n) {
         size_t some = 0, heard = 0;
-        spx_status st = look(c);
+        spx_status st = look_writing(c);
         spx_io io = st == SPX_OK ? write_some(c, p + done, n - done, &some) : SPX_IO_DONE;
         if (st == SPX_OK && io == SPX_IO_WANT_WRITE) {
-            const spx_io in = c->in_end < BUFFER_BYTES ? listen_in(c, &heard) : SPX_IO_WANT_READ;
+            const spx_io in = listens(c) ? listen_in(c, &heard) : SPX_IO_WANT_READ;
             io = in == SPX_IO_END || in == SPX_IO_FAILED ? in : io;
         }
         if (st == SPX_OK && (some > 0 || heard > 0)) {
@@ -208,7 +227,8 @@ static spx_status write_all(spx_channel *c, const unsigned char *p, size_t n)
             until = pace_of(c, began, (double)done);
             atomic_store(&c->quiet_since, 0);
         } else if (st == SPX_OK) {
-            st = not_done(c, io, c->in_end < BUFFER_BYTES ? POLLIN : 0, until);
+            until.writing = true;
+            st = not_done(c, io, listens(c) ? POLLIN : 0, until);
         }
         if (st != SPX_OK) {
             return write_fails(c, st);
@@ -336,7 +356,11 @@ spx_status spx_channel_send_begin(spx_channel *c, uint32_t type, uint64_t total)
     assert(type != TYPE_GIVE_UP && type != SPX_CHANNEL_ALIVE && c->send_left == 0);
     spx_channel_hold(c);
     SPX_LOG(PI, DEBUG, "sends message %u of %llu bytes", type, (unsigned long long)total);
-    st = put_head(c, type, total);
+    st = look(c);
+    c->broken = c->broken || st != SPX_OK;
+    if (st == SPX_OK) {
+        st = put_head(c, type, total);
+    }
     c->send_left = st == SPX_OK ? total : 0;
     return spx_channel_release(c, st);
 }

@@ -64,10 +64,15 @@ typedef struct spx_listener spx_listener;
 
 /** Whether that is "HOST:PORT", whoever is there. @return SPX_OK, SPX_EINVAL */
 SPX_MUST_CHECK spx_status spx_channel_address_check(const char *address);
+/** Whether these options go together, before any file is read; and, where the address is a number,
+ * with it: what a name stands for is known only when it is used. @return SPX_OK, SPX_EINVAL */
+SPX_MUST_CHECK spx_status spx_channel_options_check(const spx_channel_options *o,
+                                                    const char *address, bool server);
 
 /**
  * Listens at "HOST:PORT" ("[::1]:4000", "127.0.0.1:0": any free port).
  * @return SPX_OK; SPX_EINVAL (malformed address; plain off the loopback interface); SPX_EIO
+ * (also for a name that nobody knows)
  */
 SPX_MUST_CHECK spx_status spx_listener_open(spx_listener **out, const char *address,
                                             const spx_channel_options *o);
@@ -84,7 +89,8 @@ SPX_MUST_CHECK spx_status spx_channel_handshake(spx_channel *c);
 /** From now on all must be over in so many seconds, however many bytes come; 0: no such end. */
 void spx_channel_deadline(spx_channel *c, double seconds);
 
-/** Connects to "HOST:PORT", for o->wait seconds again and again, and does the handshake. */
+/** Connects to "HOST:PORT" and does the handshake; for o->wait seconds again and again where nobody
+ * listens, or nobody knows the name. */
 SPX_MUST_CHECK spx_status spx_channel_connect(spx_channel **out, const char *address,
                                               const spx_channel_options *o);
 /** Two connected plain channels, for two threads or processes of one program. */

@@ -7,6 +7,7 @@
 #include "kernels/crypto/secret_memory.h"
 
 #include <openssl/crypto.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,32 +106,64 @@ static spx_status take_lines(void **list, size_t *n, size_t entry, take_line tak
     return SPX_OK;
 }
 
-static int by_name(const void *a, const void *b)
+/* An entry to be held against the others: its identity, or a digest of its key, by which keys are
+ * put in order without a branch on one. */
+typedef struct entry {
+    const spx_psk *psk;
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+} entry;
+
+static int by_line(const entry *x, const entry *y)
 {
-    const spx_psk *x = *(const spx_psk *const *)a, *y = *(const spx_psk *const *)b;
-    const int order = strcmp(x->name, y->name);
-    return order != 0 ? order : x->line < y->line ? -1 : 1;
+    return x->psk->line < y->psk->line ? -1 : 1;
 }
 
-/* A second key of an identity would never work. */
+static int by_name(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    const int order = strcmp(x->psk->name, y->psk->name);
+    return order != 0 ? order : by_line(x, y);
+}
+
+static int by_digest(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    const int order = memcmp(x->digest, y->digest, sizeof x->digest);
+    return order != 0 ? order : by_line(x, y);
+}
+
+/* A second key of an identity would never work; a key of two identities tells nobody who came. */
 static spx_status check_doubles(const spx_psk *keys, size_t n, const char *path)
 {
-    const spx_psk **sorted = malloc((n + 1) * sizeof *sorted);
+    entry *e = malloc((n + 1) * sizeof *e);
     spx_status st = SPX_OK;
-    if (sorted == NULL) {
+    if (e == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%s: %zu keys", path, n);
     }
     for (size_t i = 0; i < n; i++) {
-        sorted[i] = &keys[i];
+        e[i].psk = &keys[i];
+        (void)SHA256(keys[i].key, sizeof keys[i].key, e[i].digest);
     }
-    qsort(sorted, n, sizeof *sorted, by_name);
+    qsort(e, n, sizeof *e, by_name);
     for (size_t i = 1; i < n && st == SPX_OK; i++) {
-        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0) {
+        const spx_psk *first = e[i - 1].psk, *second = e[i].psk;
+        if (strcmp(first->name, second->name) == 0) {
             st = SPX_FAIL(SPX_EFORMAT, "%s: line %zu: identity %s has a key in line %zu already",
-                          path, sorted[i]->line, sorted[i]->name, sorted[i - 1]->line);
+                          path, second->line, second->name, first->line);
         }
     }
-    free(sorted);
+    qsort(e, n, sizeof *e, by_digest);
+    for (size_t i = 1; i < n && st == SPX_OK; i++) {
+        const spx_psk *first = e[i - 1].psk, *second = e[i].psk;
+        if (memcmp(e[i - 1].digest, e[i].digest, sizeof e[i].digest) == 0) {
+            st = SPX_FAIL(SPX_EFORMAT,
+                          "%s: line %zu: identity %s has the key of line %zu, identity %s: give "
+                          "each its own",
+                          path, second->line, second->name, first->line, first->name);
+        }
+    }
+    OPENSSL_cleanse(e, n * sizeof *e);
+    free(e);
     return st;
 }
 

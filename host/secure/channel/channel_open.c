@@ -144,10 +144,9 @@ void spx_channel_deadline(spx_channel *c, double seconds)
     c->open_until = seconds > 0 ? spx_seconds() + seconds : 0;
 }
 
-static spx_status check_exposure(const char *address, bool loopback, const spx_tls *tls,
-                                 const spx_channel_options *o)
+static spx_status check_exposure(const char *address, bool loopback, const spx_channel_options *o)
 {
-    if (!loopback && tls == NULL) {
+    if (!loopback && !spx_tls_wanted(&o->security)) {
         return SPX_FAIL(
             SPX_EINVAL,
             "%s is not on the loopback interface: give --psk, or --cert, --key and --ca", address);
@@ -158,6 +157,12 @@ static spx_status check_exposure(const char *address, bool loopback, const spx_t
                         address);
     }
     return SPX_OK;
+}
+
+spx_status spx_channel_options_check(const spx_channel_options *o, const char *address, bool server)
+{
+    SPX_RETURN_IF(spx_tls_check(&o->security, server));
+    return check_exposure(address, !spx_socket_off_loopback(address), o);
 }
 
 /* ---- keys that change while a server runs ---- */
@@ -243,7 +248,7 @@ spx_status spx_listener_open(spx_listener **out, const char *address, const spx_
     take_stamps(l, l->file); /* before they are read: what changes meanwhile is read again */
     SPX_TRY(st, spx_tls_create(&l->tls, &o->security, true), fail);
     SPX_TRY(st, spx_socket_listen(address, &l->fd, &l->port, &loopback), fail);
-    SPX_TRY(st, check_exposure(address, loopback, l->tls, o), fail);
+    SPX_TRY(st, check_exposure(address, loopback, o), fail);
     *out = l;
     return SPX_OK;
 fail:
@@ -360,7 +365,7 @@ spx_status spx_channel_connect(spx_channel **out, const char *address, const spx
         return st;
     }
     c->owned_tls = tls;
-    SPX_TRY(st, check_exposure(address, loopback, tls, o), fail);
+    SPX_TRY(st, check_exposure(address, loopback, o), fail);
     if (tls != NULL) {
         SPX_TRY(st, spx_tls_session_create(&c->tls, tls, fd, host), fail);
     }

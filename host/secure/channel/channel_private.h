@@ -17,6 +17,7 @@ struct spx_channel {
     spx_tls *owned_tls; /* of a client */
     double timeout, patience;
     double opening, open_until; /* spx_channel_deadline: seconds given, and when they are over */
+    double finish_until;        /* what is being written may be finished; 0: nothing ends it */
     spx_link link;
     const atomic_int *stop;
     void (*notice)(void *ctx, const char *line);
@@ -57,6 +58,10 @@ void spx_channel_pulse_end(spx_channel *c);
 /** Does one attempt of the handshake's after the other. */
 SPX_MUST_CHECK spx_status spx_channel_shake(spx_channel *c);
 
+/** Whether o asks for any security. */
+bool spx_tls_wanted(const spx_channel_security *o);
+/** Whether what it names goes together, files unseen. @return SPX_OK, SPX_EINVAL */
+SPX_MUST_CHECK spx_status spx_tls_check(const spx_channel_security *o, bool server);
 /** *out is NULL where o asks for no security. @return SPX_OK, SPX_EINVAL, SPX_EIO, SPX_EFORMAT */
 SPX_MUST_CHECK spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool server);
 void spx_tls_destroy(spx_tls *t); /* its sessions may live on */

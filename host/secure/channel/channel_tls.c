@@ -123,9 +123,6 @@ static spx_status load_private_key(spx_tls *t, const char *path)
 static spx_status load_certificates(spx_tls *t, const spx_channel_security *o)
 {
     char text[160];
-    if (o->cert == NULL || o->key == NULL || o->ca == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "certificates need all of --cert, --key and --ca");
-    }
     if (SSL_CTX_use_certificate_chain_file(t->ctx, o->cert) != 1) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s", o->cert, openssl_text(text));
     }
@@ -137,22 +134,38 @@ static spx_status load_certificates(spx_tls *t, const spx_channel_security *o)
     return SPX_OK;
 }
 
-spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool server)
+bool spx_tls_wanted(const spx_channel_security *o)
 {
-    spx_status st = SPX_OK;
-    spx_tls *t;
-    *out = NULL;
+    return o->psk_path != NULL || o->cert != NULL || o->key != NULL || o->ca != NULL;
+}
+
+spx_status spx_tls_check(const spx_channel_security *o, bool server)
+{
+    const bool certificates = o->cert != NULL || o->key != NULL || o->ca != NULL;
     if (o->allow != NULL && (o->cert == NULL || !server)) {
         return SPX_FAIL(SPX_EINVAL, "%s",
                         o->psk_path != NULL
                             ? "--allow is for certificates; a file of keys is its own list"
                             : "--allow is for a server with certificates");
     }
-    if (o->psk_path == NULL && o->cert == NULL && o->key == NULL && o->ca == NULL) {
-        return SPX_OK;
+    if (o->psk_path != NULL && certificates) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "a pre-shared key (--psk) or certificates (--cert, --key, --ca), not both");
     }
-    if (o->psk_path != NULL && (o->cert != NULL || o->key != NULL || o->ca != NULL)) {
-        return SPX_FAIL(SPX_EINVAL, "a pre-shared key or certificates, not both");
+    if (certificates && (o->cert == NULL || o->key == NULL || o->ca == NULL)) {
+        return SPX_FAIL(SPX_EINVAL, "certificates need all of --cert, --key and --ca");
+    }
+    return SPX_OK;
+}
+
+spx_status spx_tls_create(spx_tls **out, const spx_channel_security *o, bool server)
+{
+    spx_status st = SPX_OK;
+    spx_tls *t;
+    *out = NULL;
+    SPX_RETURN_IF(spx_tls_check(o, server));
+    if (!spx_tls_wanted(o)) {
+        return SPX_OK;
     }
     t = calloc(1, sizeof *t);
     if (t == NULL) {
@@ -242,6 +255,8 @@ static const struct {
     {SSL_R_CERTIFICATE_VERIFY_FAILED, true, "the server does not use pre-shared keys"},
     {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, false, "the other party showed no certificate"},
     {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, true, "the other party uses no pre-shared key"},
+    {SSL_R_WRONG_VERSION_NUMBER, true, "the other party is plain: it was given no --psk"},
+    {SSL_R_WRONG_VERSION_NUMBER, false, "the other party is plain: it was given no certificates"},
 };
 
 static void explain(spx_tls_session *s, unsigned long e)
