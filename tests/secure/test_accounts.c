@@ -4,6 +4,7 @@
 #include "tests/secure/pi_fixture.h"
 
 #include <dirent.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #define CLASSES 10
@@ -380,34 +381,49 @@ SPX_TEST(who_only_comes_leaves_no_file)
     pi_end(&w);
 }
 
-/* A query with a limit opens no file of another account: damage in them is not even noticed.
- * Their names are listed still: see pi_server.c, remove_stale. */
+/* Every look at a folder's next entry, by whatever part of the program (--wrap). */
+static atomic_long entries_read;
+struct dirent *__real_readdir(DIR *d);
+struct dirent *__wrap_readdir(DIR *d);
+struct dirent *__wrap_readdir(DIR *d)
+{
+    (void)atomic_fetch_add(&entries_read, 1);
+    return __real_readdir(d);
+}
+
+/* A conversation with limit and quota opens no file of another account, since damage in them is
+ * not even noticed, and does not list the folder: neither preparing nor asking takes longer the
+ * more clients there are. */
 SPX_TEST(a_query_looks_at_no_other_clients_files)
 {
     SPX_UNUSED;
-    const spx_pi_server_options o = {.query_limit = 1000};
+    enum { OTHERS = 300 };
+    const spx_pi_server_options o = {.query_limit = 1000, .quota_bytes = (uint64_t)1 << 40};
     char a[600], b[600];
     pi_world w;
     customer c;
     begin_with_keys(&w, 22, &o, a, b);
     spx_vault *v = pi_vault(&w, "client");
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < OTHERS; i++) {
         char name[SPX_PI_NAME];
         uint8_t id[SPX_PI_ID] = {(uint8_t)i, (uint8_t)(i >> 8), 9};
-        const char kind[] = {'l', 'a'};
+        const char kind[] = {'l', 'a', 't'};
         for (size_t k = 0; k < sizeof kind; k++) {
             char path[800];
-            spx_pi_name(name, kind[k], id, w.model->hash, -1);
+            spx_pi_name(name, kind[k], id, w.model->hash, kind[k] == 't' ? 0 : -1);
             (void)snprintf(path, sizeof path, "%s/server/%s", w.scratch.folder, name);
             assert_int_equal(mkfifo(path, 0600), 0); /* who opened it would fail */
         }
     }
+    const long before = atomic_load(&entries_read);
+    assert_true(before > 0); /* both vaults were looked through when they were opened */
     CHECK_OK(come(&c, &w, v, a));
     CHECK_OK(prepare(&c, 2));
     CHECK_OK(ask(&c));
     CHECK_OK(ask(&c));
     go(&c);
     assert_int_equal(c.link.st, SPX_OK);
+    assert_in_range(atomic_load(&entries_read) - before, 0, 20); /* the client's own folder, once */
     spx_vault_close(v);
     pi_end(&w);
 }

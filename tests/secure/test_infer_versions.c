@@ -33,8 +33,11 @@ SPX_TEST(material_of_an_earlier_version_is_spent_and_removed)
         if (client) { /* a client that spent nothing had no record either */
             age(&w, v, spx_vault_id(w.server_vault), 's', &spent, used ? sizeof spent : 0, 'u', 3);
         }
-        if (server) {
+        if (server) { /* which finds it when it starts */
+            const spx_pi_server_options o = {0};
+            spx_pi_server_destroy(w.server);
             age(&w, w.server_vault, spx_vault_id(v), 'l', &old, sizeof old, 't', 4);
+            CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
         }
         pi_dial(&l, &w);
         CHECK_OK(spx_pi_client_open(&p, l.client, v, NULL));

@@ -235,9 +235,14 @@ void spx_pi_account_leave(spx_pi_session_state *t)
         return;
     }
     (void)pthread_mutex_lock(&a->lock);
+    spx_pi_identity *mine = identity_of(&a->tally, t->client);
     t->served->ever_prepared = a->tally.given;
     t->served->ever_answered = a->tally.answered;
-    if (a->dirty && identity_of(&a->tally, t->client) != NULL && tally_put(t->s, a) == SPX_OK) {
+    if (mine != NULL) {
+        mine->seen_ms = spx_pi_server_age(t->s);
+        a->dirty = a->dirty || t->served->prepared > 0; /* which may have taken long */
+    }
+    if (a->dirty && mine != NULL && tally_put(t->s, a) == SPX_OK) {
         a->dirty = false;
     }
     (void)pthread_mutex_unlock(&a->lock);
@@ -247,40 +252,33 @@ void spx_pi_account_leave(spx_pi_session_state *t)
 
 /* ---- what a preparation may have ---- */
 
-typedef struct weighing {
-    spx_pi_tally *tally;
-    uint64_t held;
-} weighing;
-
-static spx_status weigh(void *ctx, const char *name, uint64_t bytes)
+/* Bytes of units at rest, of whatever model. */
+static uint64_t held(spx_pi_units *u, const spx_pi_tally *y)
 {
-    weighing *w = ctx;
-    uint8_t client[SPX_PI_ID];
-    size_t n;
-    if (spx_pi_name_number(name) >= 0 &&
-        sodium_hex2bin(client, sizeof client, name + 2, 2 * sizeof client, NULL, &n, NULL) == 0 &&
-        identity_of(w->tally, client) != NULL) {
-        w->held += bytes;
+    static const uint8_t any[SPX_PI_HASH] = {0};
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < y->n && i < SPX_PI_IDENTITIES; i++) {
+        const uint8_t *client = y->identity[i].client;
+        for (spx_pi_item x = spx_pi_item_at(client, any, 0);
+             spx_pi_units_next(u, &x) && memcmp(x.owner, client, SPX_PI_ID) == 0; x.number++) {
+            sum += x.bytes;
+        }
     }
-    return SPX_OK;
+    return sum;
 }
 
 static spx_status check_quota(const spx_pi_session_state *t, uint64_t n, uint64_t bytes)
 {
-    spx_pi_account *a = t->account;
-    const uint64_t quota = t->s->options.quota_bytes;
-    weighing w = {.tally = &a->tally, .held = a->being_made};
-    if (quota == 0) {
-        return SPX_OK;
-    }
-    SPX_RETURN_IF(spx_vault_list(t->s->vault, "t-", weigh, &w));
-    return w.held + bytes <= quota
+    const spx_pi_account *a = t->account;
+    const uint64_t quota = t->s->options.quota_bytes,
+                   has = quota > 0 ? held(t->s->units, &a->tally) + a->being_made : 0;
+    return quota == 0 || has + bytes <= quota
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
                           "material for %llu queries takes %llu MB, this client may hold %llu MB "
                           "and holds %llu",
                           (unsigned long long)n, (unsigned long long)(bytes >> 20),
-                          (unsigned long long)(quota >> 20), (unsigned long long)(w.held >> 20));
+                          (unsigned long long)(quota >> 20), (unsigned long long)(has >> 20));
 }
 
 /* A number counts from the moment it is given out: it is while a unit is made that a client which
@@ -430,6 +428,7 @@ static spx_status look_at_account(void *ctx, const char *name, uint64_t bytes)
     char own[SPX_PI_NAME];
     uint8_t key[SPX_PI_ID];
     spx_pi_account *a = NULL;
+    bool alone;
     size_t n;
     spx_status st;
     (void)bytes;
@@ -443,8 +442,11 @@ static spx_status look_at_account(void *ctx, const char *name, uint64_t bytes)
     }
     st = acquire(s, key, &a);
     if (st == SPX_OK) {
+        (void)pthread_mutex_lock(&s->lock);
+        alone = a->uses == 1; /* else somebody of it is here, and uses its ledger */
+        (void)pthread_mutex_unlock(&s->lock);
         (void)pthread_mutex_lock(&a->lock);
-        st = prune(s, a);
+        st = alone ? prune(s, a) : SPX_OK;
         (void)pthread_mutex_unlock(&a->lock);
     }
     if (a != NULL) {
@@ -453,39 +455,48 @@ static spx_status look_at_account(void *ctx, const char *name, uint64_t bytes)
     return st;
 }
 
-/* Removes a unit that is too old; whose it is does not matter: a client may never come back. */
-static spx_status expire(void *ctx, const char *name, uint64_t bytes)
+/* Whoever it belongs to: a client may never come back. */
+static spx_status remove_old_units(spx_pi_server *s)
 {
-    const spx_pi_server *s = ctx;
     const uint64_t now = spx_pi_server_age(s), keep = (uint64_t)(1e3 * s->options.expire_seconds);
-    spx_vault_reader *r;
-    spx_pi_unit_head head;
-    bool old = false;
-    (void)bytes;
-    if (spx_pi_name_number(name) >= 0 && spx_vault_reader_open(&r, s->vault, name) == SPX_OK) {
-        const spx_status st = spx_pi_read(r, spx_pi_unit_head_fields, &head);
-        old = st == SPX_EFORMAT || /* damaged, or of a version whose heads were shorter */
-              (st == SPX_OK && (head.version != SPX_PI_VERSION ||
-                                (now > head.made_ms && now - head.made_ms > keep)));
-        spx_vault_reader_close(r);
-    }
-    return old ? spx_vault_remove(s->vault, name) : SPX_OK;
-}
-
-spx_status spx_pi_server_expire(spx_pi_server *s)
-{
-    const double every = s->options.expire_seconds / 16;
-    spx_status st = SPX_OK;
-    if (s->options.expire_seconds <= 0 || pthread_mutex_trylock(&s->sweep) != 0) {
-        return SPX_OK; /* somebody is at it */
-    }
-    if (s->swept == 0 || spx_seconds() - s->swept > every) {
-        s->swept = spx_seconds();
-        st = spx_vault_list(s->vault, "t-", expire, s);
-        if (st == SPX_OK) {
-            st = spx_vault_list(s->vault, "a-", look_at_account, s);
+    for (spx_pi_item x = {0}; spx_pi_units_next(s->units, &x); x.number++) {
+        if (now > x.made_ms && now - x.made_ms > keep) {
+            SPX_RETURN_IF(spx_pi_units_remove(s->units, &x));
         }
     }
-    (void)pthread_mutex_unlock(&s->sweep);
+    return SPX_OK;
+}
+
+/* Whether it is time, now and then in an --expire; then s->sweep is held. */
+static bool sweeps(spx_pi_server *s, double *swept)
+{
+    if (s->options.expire_seconds <= 0 || pthread_mutex_trylock(&s->sweep) != 0) {
+        return false; /* somebody is at it */
+    }
+    if (*swept > 0 && spx_seconds() - *swept <= s->options.expire_seconds / 16) {
+        (void)pthread_mutex_unlock(&s->sweep);
+        return false;
+    }
+    *swept = spx_seconds();
+    return true;
+}
+
+spx_status spx_pi_server_expire_units(spx_pi_server *s)
+{
+    spx_status st = SPX_OK;
+    if (sweeps(s, &s->swept_units)) {
+        st = remove_old_units(s);
+        (void)pthread_mutex_unlock(&s->sweep);
+    }
+    return st;
+}
+
+spx_status spx_pi_server_expire_accounts(spx_pi_server *s)
+{
+    spx_status st = SPX_OK;
+    if (sweeps(s, &s->swept_accounts)) {
+        st = spx_vault_list(s->vault, "a-", look_at_account, s);
+        (void)pthread_mutex_unlock(&s->sweep);
+    }
     return st;
 }

@@ -90,41 +90,10 @@ static spx_status receive_model(spx_pi_client *p, const spx_pi_welcome *w)
     return st;
 }
 
-typedef struct scan {
-    spx_pi_client *p;
-    int64_t least, most; /* smallest and greatest number not spent, -1: none */
-    uint64_t count;
-    char spent[SPX_PI_NAME]; /* a unit that is spent; "" */
-} scan;
-
-static spx_status look(void *ctx, const char *name, uint64_t bytes)
+/* Where this server's and model's units begin that are numbered from `number` on. */
+static spx_pi_item units_from(const spx_pi_client *p, uint64_t number)
 {
-    scan *s = ctx;
-    const int64_t number = spx_pi_name_number(name);
-    (void)bytes;
-    if (number >= 0 && (uint64_t)number < s->p->spent) {
-        memcpy(s->spent, name, strlen(name) + 1);
-    } else if (number >= 0) {
-        s->count++;
-        s->most = number > s->most ? number : s->most;
-        s->least = s->least < 0 || number < s->least ? number : s->least;
-    }
-    return SPX_OK;
-}
-
-/* The units of this server and model; spent ones that still lie there are removed. */
-static spx_status scan_units(spx_pi_client *p, scan *s)
-{
-    char prefix[SPX_PI_NAME];
-    spx_pi_name(prefix, 'u', p->home, p->model->hash, -1);
-    do {
-        *s = (scan){.p = p, .least = -1, .most = -1};
-        SPX_RETURN_IF(spx_vault_list(p->vault, prefix, look, s));
-        if (s->spent[0] != '\0') {
-            SPX_RETURN_IF(spx_vault_remove(p->vault, s->spent));
-        }
-    } while (s->spent[0] != '\0');
-    return SPX_OK;
+    return spx_pi_item_at(p->home, p->model->hash, number);
 }
 
 static spx_status put_spent(spx_pi_client *p, uint64_t spent)
@@ -142,8 +111,7 @@ static spx_status put_spent(spx_pi_client *p, uint64_t spent)
 static spx_status own_spent(spx_pi_client *p)
 {
     char name[SPX_PI_NAME];
-    uint64_t version = 0;
-    scan s;
+    uint64_t version = 0, end;
     spx_pi_name(name, 's', p->home, p->model->hash, -1);
     p->spent = 0;
     const spx_status st =
@@ -154,22 +122,24 @@ static spx_status own_spent(spx_pi_client *p)
     if (st != SPX_OK && st != SPX_ENOTFOUND) {
         return st;
     }
-    SPX_RETURN_IF(scan_units(p, &s));
-    p->removed = s.count;
-    return put_spent(p, s.most < 0 ? p->spent : (uint64_t)s.most + 1);
+    end = p->spent;
+    for (spx_pi_item x = units_from(p, end); spx_pi_units_next_own(p->units, &x); x.number++) {
+        p->removed++;
+        end = x.number + 1;
+    }
+    return put_spent(p, end);
 }
 
 /* Both sides say what they think is spent; the higher number holds. */
 static spx_status agree(spx_pi_client *p, const spx_pi_welcome *w)
 {
-    scan s;
     SPX_RETURN_IF(own_spent(p));
     SPX_RETURN_IF(spx_pi_send(p->channel, SPX_PI_STATE, spx_pi_number_fields, &p->spent));
     SPX_RETURN_IF(spx_channel_flush(p->channel));
     if (w->spent > p->spent) {
         SPX_RETURN_IF(put_spent(p, w->spent));
     }
-    return scan_units(p, &s);
+    return spx_pi_units_remove_below(p->units, units_from(p, p->spent));
 }
 
 static spx_status hello(spx_pi_client *p, const unsigned char *hash)
@@ -220,6 +190,7 @@ spx_status spx_pi_client_open(spx_pi_client **out, spx_channel *c, spx_vault *v,
     p->channel = c;
     p->vault = v;
     SPX_TRY(st, spx_prg_init(&p->prg), fail);
+    SPX_TRY(st, spx_pi_units_open(&p->units, v, 'u'), fail);
     SPX_TRY(st, hello(p, hash), fail);
     *out = p;
     return SPX_OK;
@@ -253,6 +224,7 @@ void spx_pi_client_close(spx_pi_client *p)
         spx_pi_client_command(p, SPX_PI_BYE, 0, NULL) == SPX_OK) {
         (void)!spx_channel_flush(p->channel);
     }
+    spx_pi_units_close(p->units);
     spx_pi_plan_destroy(p->plan);
     spx_deploy_destroy(p->model);
     spx_secret_free(p);
@@ -275,12 +247,11 @@ uint64_t spx_pi_client_removed(const spx_pi_client *p)
 
 uint64_t spx_pi_client_ready(const spx_pi_client *p)
 {
-    union {
-        const spx_pi_client *in;
-        spx_pi_client *out;
-    } self = {p}; /* removing what is spent changes nothing a caller can see */
-    scan s;
-    return scan_units(self.out, &s) == SPX_OK ? s.count : 0;
+    uint64_t n = 0;
+    for (spx_pi_item x = units_from(p, p->spent); spx_pi_units_next_own(p->units, &x); x.number++) {
+        n++;
+    }
+    return n;
 }
 
 /* ---- the online phase ---- */
@@ -291,20 +262,19 @@ static spx_status load_unit(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
     const spx_deploy *m = p->model;
     char name[SPX_PI_NAME];
     spx_vault_reader *r;
-    scan s;
+    spx_pi_item x = units_from(p, p->spent);
     spx_status st;
-    SPX_RETURN_IF(scan_units(p, &s));
-    if (s.least < 0) {
+    if (!spx_pi_units_next_own(p->units, &x)) {
         return SPX_FAIL(SPX_ENOTFOUND, "no material is ready: prepare some first");
     }
-    spx_pi_name(name, 'u', p->home, m->hash, s.least);
+    spx_pi_units_name(p->units, &x, name);
     SPX_RETURN_IF(spx_vault_reader_open(&r, p->vault, name));
     st = spx_pi_read(r, spx_pi_unit_fields, u);
     if (st == SPX_OK) {
         st = spx_vault_read(r, logits, spx_deploy_count(m, m->logits) * sizeof *logits);
     }
     spx_vault_reader_close(r);
-    if (st == SPX_OK && (u->version != SPX_PI_VERSION || u->number != (uint64_t)s.least ||
+    if (st == SPX_OK && (u->version != SPX_PI_VERSION || u->number != x.number ||
                          memcmp(u->model, m->hash, SPX_PI_HASH) != 0 ||
                          memcmp(u->server, p->server, SPX_PI_ID) != 0)) {
         st = SPX_FAIL(SPX_EFORMAT, "%s holds another unit's material", name);
@@ -315,10 +285,8 @@ static spx_status load_unit(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)
 /* Marks everything up to u spent, durably, and removes it. */
 static spx_status spend(spx_pi_client *p, const spx_pi_unit *u)
 {
-    char name[SPX_PI_NAME];
     SPX_RETURN_IF(put_spent(p, u->number + 1));
-    spx_pi_name(name, 'u', p->home, p->model->hash, (int64_t)u->number);
-    return spx_vault_remove(p->vault, name);
+    return spx_pi_units_remove_below(p->units, units_from(p, p->spent));
 }
 
 static spx_status claim(spx_pi_client *p, spx_pi_unit *u, int64_t *logits)

@@ -277,7 +277,8 @@ static spx_status store(batch *b, spx_pi_unit *u)
         spx_vault_abort(w);
         return st;
     }
-    return spx_vault_commit(w);
+    SPX_RETURN_IF(spx_vault_commit(w));
+    return spx_pi_units_add(b->p->units, spx_pi_item_at(b->p->home, m->hash, u->number));
 }
 
 static spx_status prepare_one(batch *b, uint64_t number, uint64_t query)

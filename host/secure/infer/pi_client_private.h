@@ -1,10 +1,11 @@
 #ifndef SPX_PI_CLIENT_PRIVATE_H
 #define SPX_PI_CLIENT_PRIVATE_H
-#include "host/secure/infer/pi_private.h"
+#include "host/secure/infer/pi_units_private.h"
 
 struct spx_pi_client {
     spx_channel *channel;
     spx_vault *vault;
+    spx_pi_units *units; /* that lie in it, of all servers and models */
     spx_deploy *model;
     spx_pi_plan *plan;
     uint8_t server[SPX_PI_ID];

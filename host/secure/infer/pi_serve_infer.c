@@ -205,7 +205,7 @@ static spx_status spend(spx_pi_session_state *t, uint64_t number, bool answered)
 static spx_status claim(query *q, uint64_t number, spx_block start, uint64_t *ready)
 {
     spx_pi_session_state *t = q->t;
-    const spx_pi_server *s = t->s;
+    spx_pi_server *s = t->s;
     char name[SPX_PI_NAME];
     bool same;
     spx_status st;
@@ -218,7 +218,8 @@ static spx_status claim(query *q, uint64_t number, spx_block start, uint64_t *re
                            t->memory - s->query_bytes);
     same = st == SPX_OK && memcmp(&q->head.start, &start, sizeof start) == 0;
     SPX_RETURN_IF(spend(t, number, same));
-    SPX_RETURN_IF(spx_vault_remove(s->vault, name));
+    SPX_RETURN_IF(spx_pi_units_remove_below(
+        s->units, spx_pi_item_at(t->client, s->model->hash, t->ledger.spent)));
     if (st == SPX_ENOTFOUND) {
         return SPX_OK;
     }

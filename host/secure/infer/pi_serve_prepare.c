@@ -274,6 +274,9 @@ static spx_status serve_one(batch *b, uint64_t number, uint64_t query)
         return st;
     }
     SPX_RETURN_IF(spx_vault_commit(w));
+    spx_pi_item it = spx_pi_item_at(t->client, head.model, number);
+    it.made_ms = head.made_ms;
+    SPX_RETURN_IF(spx_pi_units_add(t->s->units, it));
     SPX_RETURN_IF(spx_pi_send(t->channel, SPX_PI_STORED, spx_pi_number_fields, &number));
     SPX_RETURN_IF(spx_channel_flush(t->channel));
     t->served->prepared++;
@@ -301,7 +304,7 @@ spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n)
     const size_t memory = t->s->prepare_bytes;
     uint64_t begun = 0;
     spx_status st;
-    SPX_RETURN_IF(spx_pi_server_expire(t->s));
+    SPX_RETURN_IF(spx_pi_server_expire_units(t->s));
     SPX_RETURN_IF(check_room(t, n));
     SPX_RETURN_IF(spx_pi_memory_take(t, memory, memory));
     st = spx_pi_account_allow(t, n, n * unit_bytes(t->s));

@@ -51,6 +51,7 @@ spx_status spx_pi_server_create(spx_pi_server **out, const spx_deploy *m, spx_va
     SPX_TRY(st, spx_pi_plan_create(&s->plan, m), fail);
     SPX_TRY(st, spx_deploy_encode_public(m, &s->public_data, &s->public_bytes), fail);
     SPX_TRY(st, plan_memory(s), fail);
+    SPX_TRY(st, spx_pi_units_open(&s->units, v, 't'), fail);
     SPX_TRY(st, spx_pi_server_survey(s), fail);
     *out = s;
     return SPX_OK;
@@ -65,6 +66,7 @@ void spx_pi_server_destroy(spx_pi_server *s)
         if (s->started > 0) {
             (void)!spx_pi_server_save(s); /* how long it has run */
         }
+        spx_pi_units_close(s->units);
         spx_pi_plan_destroy(s->plan);
         spx_free(s->public_data);
         spx_pi_queue_clear(&s->queue);
@@ -122,23 +124,6 @@ static spx_status ledger_get(spx_pi_session_state *t)
     return SPX_OK;
 }
 
-static spx_status remove_if_spent(void *ctx, const char *name, uint64_t bytes)
-{
-    const spx_pi_session_state *t = ctx;
-    const int64_t number = spx_pi_name_number(name);
-    (void)bytes;
-    return number >= 0 && (uint64_t)number < t->ledger.spent ? spx_vault_remove(t->s->vault, name)
-                                                             : SPX_OK;
-}
-
-/* Removes units that are spent. */
-static spx_status remove_stale(spx_pi_session_state *t)
-{
-    char prefix[SPX_PI_NAME];
-    spx_pi_name(prefix, 't', t->client, t->s->model->hash, -1);
-    return spx_vault_list(t->s->vault, prefix, remove_if_spent, t);
-}
-
 /* ---- a conversation ---- */
 
 static bool all_zero(const uint8_t *p, size_t n)
@@ -194,7 +179,9 @@ static spx_status welcome(spx_pi_session_state *t)
             SPX_RETURN_IF(spx_pi_ledger_put(t));
         }
     }
-    return remove_stale(t);
+    /* Its units that are spent: a crash left them, or what was said just now. */
+    return spx_pi_units_remove_below(t->s->units,
+                                     spx_pi_item_at(t->client, s->model->hash, t->ledger.spent));
 }
 
 static spx_status converse(spx_pi_session_state *t)
@@ -265,7 +252,7 @@ done:
     st = part(c, st);
     spx_channel_alive(c, false);
     spx_secret_free(t.prg);
-    return st;
+    return st == SPX_OK ? spx_pi_server_expire_accounts(s) : st;
 }
 
 spx_status spx_pi_serve(spx_pi_server *s, spx_channel *c, spx_pi_served *out)

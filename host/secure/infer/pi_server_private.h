@@ -1,6 +1,7 @@
 #ifndef SPX_PI_SERVER_PRIVATE_H
 #define SPX_PI_SERVER_PRIVATE_H
 #include "host/secure/infer/pi_unit_private.h"
+#include "host/secure/infer/pi_units_private.h"
 
 #include <pthread.h>
 
@@ -58,6 +59,7 @@ struct spx_pi_server {
     const spx_deploy *model;
     spx_pi_plan *plan;
     spx_vault *vault;
+    spx_pi_units *units; /* that lie in it, of all clients and models */
     spx_pi_server_options options;
     void *public_data; /* the public model */
     size_t public_bytes;
@@ -69,8 +71,8 @@ struct spx_pi_server {
     uint64_t reserved, floor, age_before, saved_ms; /* see pi_account.c */
     double started;
 
-    pthread_mutex_t sweep; /* held while old material is looked for */
-    double swept;
+    pthread_mutex_t sweep; /* held while what is old is looked for */
+    double swept_units, swept_accounts;
 
     pthread_mutex_t lock; /* of `accounts`; never held over files */
     spx_pi_account *accounts;
@@ -128,8 +130,10 @@ SPX_MUST_CHECK spx_status spx_pi_server_save(spx_pi_server *s);
 uint64_t spx_pi_server_age(const spx_pi_server *s);
 /** Where a client that it does not know begins: above whatever it may have had once. */
 uint64_t spx_pi_server_floor(spx_pi_server *s);
-/** Removes material and clients that are too old; one thread at a time, the others go on. */
-SPX_MUST_CHECK spx_status spx_pi_server_expire(spx_pi_server *s);
+/** Removes material that is too old; one thread at a time, the others go on. */
+SPX_MUST_CHECK spx_status spx_pi_server_expire_units(spx_pi_server *s);
+/** The same of clients. It lists the folder: not while a client waits. */
+SPX_MUST_CHECK spx_status spx_pi_server_expire_accounts(spx_pi_server *s);
 /** At the start: loads the record, takes over an earlier program's, counts other models' units. */
 SPX_MUST_CHECK spx_status spx_pi_server_survey(spx_pi_server *s);
 

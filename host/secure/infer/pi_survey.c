@@ -7,26 +7,38 @@
 #define MODEL_AT (2 + 2 * (size_t)SPX_PI_ID + 1) /* where a name says which model */
 #define MODEL_BYTES ((size_t)8)                  /* what it says of its hash */
 
-static spx_status survey_unit(void *ctx, const char *name, uint64_t bytes)
+/* Fills in when x was made. @return whether it can be used: one that is damaged cannot, nor one of
+ * another version, whose heads may have been shorter */
+static bool date(spx_pi_server *s, spx_pi_item *x)
 {
-    spx_pi_server *s = ctx;
-    char model[2 * MODEL_BYTES + 1];
-    if (spx_pi_name_number(name) < 0) {
-        return SPX_OK;
+    char name[SPX_PI_NAME];
+    spx_vault_reader *r;
+    spx_pi_unit_head head = {.version = SPX_PI_VERSION, .made_ms = UINT64_MAX};
+    spx_status st;
+    spx_pi_units_name(s->units, x, name);
+    st = spx_vault_reader_open(&r, s->vault, name);
+    if (st == SPX_OK) {
+        st = spx_pi_read(r, spx_pi_unit_head_fields, &head);
+        spx_vault_reader_close(r);
     }
-    (void)sodium_bin2hex(model, sizeof model, s->model->hash, MODEL_BYTES);
-    if (memcmp(name + MODEL_AT, model, 2 * MODEL_BYTES) == 0) {
-        return SPX_OK;
-    }
-    s->others.units++;
-    s->others.bytes += bytes;
-    return s->options.remove_others ? spx_vault_remove(s->vault, name) : SPX_OK;
+    x->made_ms = st == SPX_OK ? head.made_ms : UINT64_MAX; /* what cannot be read stays */
+    spx_pi_units_date(s->units, x);
+    return st == SPX_OK ? head.version == SPX_PI_VERSION : st != SPX_EFORMAT;
 }
 
-static spx_status remove_it(void *ctx, const char *name, uint64_t bytes)
+/* Counts other models' units; where material expires, looks when each was made. */
+static spx_status survey_units(spx_pi_server *s)
 {
-    (void)bytes;
-    return spx_vault_remove(ctx, name);
+    for (spx_pi_item x = {0}; spx_pi_units_next(s->units, &x); x.number++) {
+        const bool other = memcmp(x.model, s->model->hash, sizeof x.model) != 0;
+        s->others.units += other;
+        s->others.bytes += other ? x.bytes : 0;
+        if ((other && s->options.remove_others) ||
+            (s->options.expire_seconds > 0 && !date(s, &x))) {
+            SPX_RETURN_IF(spx_pi_units_remove(s->units, &x));
+        }
+    }
+    return SPX_OK;
 }
 
 /* Ledgers of an earlier program stood by the id that a client states; now what belongs to a name
@@ -35,7 +47,6 @@ static spx_status adopt(void *ctx, const char *name, uint64_t bytes)
 {
     spx_pi_server *s = ctx;
     uint8_t client[SPX_PI_ID], key[SPX_PI_ID], model[SPX_PI_HASH] = {0};
-    char of_model[SPX_PI_NAME];
     spx_pi_ledger old;
     uint64_t version;
     size_t n, k;
@@ -53,8 +64,7 @@ static spx_status adopt(void *ctx, const char *name, uint64_t bytes)
     if (old.peer[0] == '\0') {
         return SPX_OK; /* the ledger serves on; its numbers are spent when the client comes */
     }
-    spx_pi_name(of_model, 't', client, model, -1);
-    SPX_RETURN_IF(spx_vault_list(s->vault, of_model, remove_it, s->vault));
+    SPX_RETURN_IF(spx_pi_units_remove_below(s->units, spx_pi_item_at(client, model, UINT64_MAX)));
     return spx_vault_remove(s->vault, name);
 }
 
@@ -66,6 +76,7 @@ spx_status spx_pi_server_survey(spx_pi_server *s)
         SPX_RETURN_IF(spx_vault_list(s->vault, "l-", adopt, s));
         SPX_RETURN_IF(spx_pi_server_save(s));
     }
-    SPX_RETURN_IF(spx_vault_list(s->vault, "t-", survey_unit, s));
-    return spx_pi_server_expire(s);
+    SPX_RETURN_IF(survey_units(s));
+    SPX_RETURN_IF(spx_pi_server_expire_units(s));
+    return spx_pi_server_expire_accounts(s);
 }
