@@ -32,18 +32,6 @@ static inline uint64_t spx_ct_nonzero(uint64_t x)
     return spx_ct_mask((x | (0 - x)) >> 63);
 }
 
-/** Mask of a == b. */
-static inline uint64_t spx_ct_eq(uint64_t a, uint64_t b)
-{
-    return ~spx_ct_nonzero(a ^ b);
-}
-
-/** Mask of a < b, unsigned. */
-static inline uint64_t spx_ct_lt(uint64_t a, uint64_t b)
-{
-    return spx_ct_mask((a ^ ((a ^ b) | ((a - b) ^ b))) >> 63);
-}
-
 /** a where mask is all ones, b where it is zero. */
 static inline uint64_t spx_ct_select(uint64_t mask, uint64_t a, uint64_t b)
 {
@@ -59,12 +47,6 @@ static inline spx_block spx_block_xor(spx_block a, spx_block b)
 static inline spx_block spx_block_and(spx_block a, uint64_t mask)
 {
     return (spx_block){{a.w[0] & mask, a.w[1] & mask}};
-}
-
-/** All ones if a == b, of all 128 bits. */
-static inline uint64_t spx_block_eq(spx_block a, spx_block b)
-{
-    return ~spx_ct_nonzero((a.w[0] ^ b.w[0]) | (a.w[1] ^ b.w[1]));
 }
 
 /** Overwrites n bytes with zeros, whatever the optimiser thinks of it; n = 0 is a no-op. */

@@ -371,17 +371,6 @@ spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val)
     return b->traced;
 }
 
-spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_samples *train,
-                                    const spx_samples *val, float xi)
-{
-    const spx_scalars v = {.xi = xi};
-    b->train = *train;
-    b->val = *val;
-    SPX_RETURN_IF(spx_step_queue_set(&b->queue, &v));
-    SPX_RETURN_IF(queue_second_order(b));
-    return b->traced;
-}
-
 spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train, const float *direction,
                                float eps, float *hessian)
 {

@@ -124,9 +124,6 @@ SPX_MUST_CHECK spx_status spx_bilevel_alphas(const spx_bilevel *b, float *host);
 
 /** alpha_grad = d_alpha L_val(w) at the present weights; states are left alone. */
 SPX_MUST_CHECK spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val);
-/** alpha_grad = the second-order gradient; weight_grad and shifted are overwritten. */
-SPX_MUST_CHECK spx_status spx_bilevel_second_order(spx_bilevel *b, const spx_samples *train,
-                                                   const spx_samples *val, float xi);
 /**
  * hessian [alphas' size] by central differences of L_train along `direction` (weights arena; may be
  * b->weight_grad) with step eps; zeros where that is 0. Updates the states twice.

@@ -71,8 +71,7 @@ static void run_leak_drawn(void)
 
 static void run_ct(void)
 {
-    uint64_t *x = secret(4 * sizeof *x), y = 0;
-    y ^= spx_ct_eq(x[0], x[1]) ^ spx_ct_lt(x[1], x[2]) ^ spx_ct_nonzero(x[3]);
+    uint64_t *x = secret(4 * sizeof *x), y = spx_ct_nonzero(x[1]);
     y ^= spx_ct_select(spx_ct_mask(x[0] & 1), x[2], x[3]);
     x[0] = y;
     spx_wipe(x, 4 * sizeof *x);

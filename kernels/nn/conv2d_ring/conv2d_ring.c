@@ -190,11 +190,6 @@ void spx_conv2d_ring_destroy(spx_conv2d_ring *f)
     spx_free(f);
 }
 
-const spx_conv2d_ring_shape *spx_conv2d_ring_get_shape(const spx_conv2d_ring *f)
-{
-    return &f->d;
-}
-
 /* ---- running ---- */
 
 /* How an operand is cut. */

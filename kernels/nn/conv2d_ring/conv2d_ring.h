@@ -46,8 +46,6 @@ SPX_MUST_CHECK spx_status spx_conv2d_ring_create(spx_conv2d_ring **out,
                                                  const int32_t *w);
 void spx_conv2d_ring_destroy(spx_conv2d_ring *f); /* wipes the weights; NULL is a no-op */
 
-const spx_conv2d_ring_shape *spx_conv2d_ring_get_shape(const spx_conv2d_ring *f);
-
 /** Bytes a run needs beside its operands, for elements of that range. */
 size_t spx_conv2d_ring_scratch(const spx_conv2d_ring *f, spx_ring_range range);
 

@@ -1,1 +1,0 @@
-spx_test(test_comm SOURCES comm/test_comm.c LINK spx_comm)
