@@ -12,7 +12,7 @@
  * Groups in use: param (weights and architecture parameters), buffer (running statistics),
  * momentum, adam_m, adam_v, ema_param, ema_buffer.
  */
-#include "host/graph/program.h"
+#include "host/graph/layout.h"
 #include "host/h5/h5_file.h"
 
 #include <jansson.h>

@@ -2,7 +2,6 @@
 #define SPX_AUTODIFF_H
 
 #include "host/graph/op_private.h"
-#include "host/graph/program.h"
 
 /**
  * Appends the nodes that compute gradients of sum(weight*loss) to a training graph: of all weights

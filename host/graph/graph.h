@@ -223,6 +223,12 @@ spx_tid spx_g_drop_mask(spx_graph *g, int64_t n, uint32_t key, const char *name)
 spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float smoothing,
                             const char *name);
 
+/** A term of what is differentiated: the sum of weight*loss. */
+typedef struct spx_loss_seed {
+    spx_tid loss;
+    float weight;
+} spx_loss_seed;
+
 /** Elements of a tensor. */
 int64_t spx_tensor_count(const spx_tensor *t);
 /** Index of the input, parameter or state of that full name (scope + name), or SPX_NO_TENSOR. */

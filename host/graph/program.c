@@ -443,13 +443,6 @@ const float *spx_program_output(const spx_program *p, const spx_binding *b, int 
     return spx_exec_data(&e, p->output[i]);
 }
 
-const float *spx_program_grad(const spx_program *p, const spx_binding *b, int i)
-{
-    spx_exec e = p->exec;
-    e.b = b;
-    return spx_exec_data(&e, p->grad[i]);
-}
-
 static float from_bf16(uint16_t bits)
 {
     const uint32_t wide = (uint32_t)bits << 16;

@@ -1,5 +1,6 @@
 #include "host/model/calibrate.h"
 
+#include "host/graph/program.h"
 #include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
 

@@ -10,7 +10,7 @@
  * one would have to know what the first one gives outside its map. A linear value stands between
  * them. A bias that passes through padding becomes a map.
  */
-#include "host/graph/program.h"
+#include "host/graph/layout.h"
 #include "host/model/deploy.h"
 
 typedef struct spx_fold_op {

@@ -3,6 +3,7 @@
 /* A final network with random weights and statistics, its float program, and what folding takes. */
 #include "tests/support/spx_fixture.h"
 
+#include "host/graph/program.h"
 #include "host/model/fold.h"
 #include "kernels/base/alloc.h"
 #include "search/space/network.h"
