@@ -62,23 +62,10 @@ static spx_status read_number(spx_cli *cli, const spx_weights *w, const char *ke
 /* "[0, 5]" */
 static spx_status parse_cells(const spx_weights *w, const char *text, spx_final_config *c)
 {
-    const char *at = text + (text[0] == '[');
-    char *end;
-    for (c->n_reduce = 0; c->n_reduce < SPX_MAX_REDUCE; at = end + 1) {
-        const long v = strtol(at, &end, 10);
-        if (end == at || v < 0 || v >= SPX_MAX_LAYERS) {
-            break;
-        }
-        c->reduce_at[c->n_reduce++] = (int)v;
-        if (*end == ']' && end[1] == '\0') {
-            return SPX_OK;
-        }
-        if (*end != ',') {
-            break;
-        }
-    }
-    return SPX_FAIL(SPX_EFORMAT, "%s: attribute reduce_loc: not a list of cells: %.40s",
-                    spx_weights_name(w), text);
+    json_t *list = json_loads(text, 0, NULL);
+    const spx_status st = spx_reduce_at_parse(list, SPX_MAX_LAYERS, c->reduce_at, &c->n_reduce);
+    json_decref(list);
+    return spx_fail_context(st, "%s: attribute reduce_loc '%.40s'", spx_weights_name(w), text);
 }
 
 /* What the file says of its network, where the command line does not. */

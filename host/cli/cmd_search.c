@@ -1,5 +1,6 @@
 /* sphynx search: find a genotype on a data set. */
 #include "host/cli/commands.h"
+#include "host/cli/net_talk.h"
 #include "host/cli/run_talk.h"
 #include "search/bilevel/search_run.h"
 
@@ -88,13 +89,8 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     o->bilevel.clip = v->clip;
     o->bilevel.alpha_lr = (float)v->alpha_lr;
     o->bilevel.alpha_decay = (float)v->alpha_decay;
-    if (v->reduce_loc.n > SPX_MAX_REDUCE) {
-        return spx_cli_usage(cli, "--reduce-loc: at most %d", SPX_MAX_REDUCE);
-    }
-    o->net.n_reduce = (int)v->reduce_loc.n;
-    for (size_t i = 0; i < v->reduce_loc.n; i++) {
-        o->net.reduce_loc[i] = (int)v->reduce_loc.v[i];
-    }
+    SPX_RETURN_IF(
+        spx_net_cells(cli, "reduce-loc", &v->reduce_loc, o->net.reduce_loc, &o->net.n_reduce));
     return spx_run_input(cli, &v->input, pack, &o->net.input);
 }
 

@@ -1,5 +1,6 @@
 /* sphynx train: train a final network. */
 #include "host/cli/commands.h"
+#include "host/cli/net_talk.h"
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/run_talk.h"
 #include "search/budget/plan_file.h"
@@ -32,8 +33,7 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, init_channels, "init-channels", "C", "5", "initial channels", .min = 1,
             .max = 4096),
     SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1, .max = SPX_MAX_LAYERS),
-    SPX_OPT(LIST, values, reduce_at, "reduce-at", "I,...", "0,5", "cells that reduce", .min = 0,
-            .max = SPX_MAX_LAYERS),
+    SPX_REDUCE_AT_OPTION(values, reduce_at),
     SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL,
             "image shape; default: the pack's, 28x28 as 32x32", .min = 1, .max = 4096),
     SPX_OPT(INT, values, batch, "batch", "N", "96", "images per step", .min = 1, .max = 65536),
@@ -90,16 +90,9 @@ static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
         memcpy(f->reduce_at, c.reduce_at, sizeof f->reduce_at);
         return SPX_OK;
     }
-    if (v->reduce_at.n > SPX_MAX_REDUCE) {
-        return spx_cli_usage(cli, "--reduce-at: at most %d cells", SPX_MAX_REDUCE);
-    }
     f->init_channels = v->init_channels;
     f->layers = v->layers;
-    f->n_reduce = (int)v->reduce_at.n;
-    for (size_t i = 0; i < v->reduce_at.n; i++) {
-        f->reduce_at[i] = (int)v->reduce_at.v[i];
-    }
-    return SPX_OK;
+    return spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce);
 }
 
 static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack, spx_final_spec *f)

@@ -3,6 +3,19 @@
 #include <stdio.h>
 #include <string.h>
 
+spx_status spx_net_cells(spx_cli *cli, const char *option, const spx_int_list *l,
+                         int at[SPX_MAX_REDUCE], int *n)
+{
+    if (l->n > SPX_MAX_REDUCE) {
+        return spx_cli_usage(cli, "--%s takes at most %d cells", option, SPX_MAX_REDUCE);
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        at[i] = (int)l->v[i];
+    }
+    *n = (int)l->n;
+    return SPX_OK;
+}
+
 spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *out)
 {
     if (l->n != 3) {
@@ -15,18 +28,10 @@ spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *o
 spx_status spx_net_config(spx_cli *cli, const spx_net_values *v, spx_genotype *g,
                           spx_final_config *c)
 {
-    *c = (spx_final_config){.batch = 1,
-                            .classes = v->classes,
-                            .init_channels = v->init_channels,
-                            .layers = v->layers,
-                            .n_reduce = (int)v->reduce_at.n};
+    *c = (spx_final_config){
+        .batch = 1, .classes = v->classes, .init_channels = v->init_channels, .layers = v->layers};
     SPX_RETURN_IF(spx_net_input(cli, &v->input, &c->input));
-    if (v->reduce_at.n > SPX_MAX_REDUCE) {
-        return spx_cli_usage(cli, "--reduce-at takes at most %d cells", SPX_MAX_REDUCE);
-    }
-    for (size_t i = 0; i < v->reduce_at.n; i++) {
-        c->reduce_at[i] = (int)v->reduce_at.v[i];
-    }
+    SPX_RETURN_IF(spx_net_cells(cli, "reduce-at", &v->reduce_at, c->reduce_at, &c->n_reduce));
     return spx_genotype_load(g, v->genotype);
 }
 
@@ -52,28 +57,12 @@ spx_status spx_net_audit(spx_audit *out, const spx_genotype *g, spx_final_config
     return spx_audit_final(out, g, c);
 }
 
-static json_t *int_array(const int64_t *v, int n)
-{
-    json_t *a = json_array();
-    for (int i = 0; i < n; i++) {
-        if (json_array_append_new(a, json_integer(v[i])) != 0) {
-            json_decref(a);
-            return NULL;
-        }
-    }
-    return a;
-}
-
 json_t *spx_net_json(const spx_final_config *c)
 {
-    int64_t at[SPX_MAX_REDUCE];
-    const int64_t input[] = {c->input.channels, c->input.rows, c->input.columns};
-    for (int r = 0; r < c->n_reduce; r++) {
-        at[r] = c->reduce_at[r];
-    }
-    return json_pack("{s:I, s:o, s:o, s:I}", "init_channels", (json_int_t)c->init_channels,
-                     "reduce_at", int_array(at, c->n_reduce), "input", int_array(input, 3),
-                     "classes", (json_int_t)c->classes);
+    return json_pack("{s:I, s:o, s:[I,I,I], s:I}", "init_channels", (json_int_t)c->init_channels,
+                     "reduce_at", spx_reduce_at_json(c->reduce_at, c->n_reduce), "input",
+                     (json_int_t)c->input.channels, (json_int_t)c->input.rows,
+                     (json_int_t)c->input.columns, "classes", (json_int_t)c->classes);
 }
 
 /* "stem", "cell 3", ... */

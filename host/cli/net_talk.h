@@ -12,6 +12,11 @@ typedef struct spx_net_values {
     spx_int_list reduce_at, input;
 } spx_net_values;
 
+/** --reduce-at, for FIELD of type spx_int_list; spx_net_cells takes what it holds. */
+#define SPX_REDUCE_AT_OPTION(STRUCT, FIELD)                                                        \
+    SPX_OPT(LIST, STRUCT, FIELD, "reduce-at", "I,...", "0,5", "cells that reduce", .min = 0,       \
+            .max = SPX_MAX_LAYERS)
+
 #define SPX_NET_OPTIONS(STRUCT, FIELD)                                                             \
     SPX_OPT(STRING, STRUCT, FIELD.genotype, "genotype", "G", "published",                          \
             "published, or a file in JSON or the published text form"),                            \
@@ -19,12 +24,16 @@ typedef struct spx_net_values {
                 .min = 1, .max = 4096),                                                            \
         SPX_OPT(INT, STRUCT, FIELD.layers, "layers", "L", "10", "cells", .min = 1,                 \
                 .max = SPX_MAX_LAYERS),                                                            \
-        SPX_OPT(LIST, STRUCT, FIELD.reduce_at, "reduce-at", "I,...", "0,5", "cells that reduce",   \
-                .min = 0, .max = SPX_MAX_LAYERS),                                                  \
+        SPX_REDUCE_AT_OPTION(STRUCT, FIELD.reduce_at),                                             \
         SPX_OPT(SHAPE, STRUCT, FIELD.input, "input", "CxHxW", "3x32x32",                           \
                 "image shape; 224x224 is the ImageNet network", .min = 1, .max = 4096),            \
         SPX_OPT(INT, STRUCT, FIELD.classes, "classes", "K", "100", "classes", .min = 1,            \
                 .max = 1e6)
+
+/** The list of that option, of cells that reduce or of their places; a usage error where it is too
+ * long. */
+SPX_MUST_CHECK spx_status spx_net_cells(spx_cli *cli, const char *option, const spx_int_list *l,
+                                        int at[SPX_MAX_REDUCE], int *n);
 
 /** CxHxW as a shape; a usage error where it has not three parts. */
 SPX_MUST_CHECK spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *out);

@@ -7,11 +7,11 @@
 
 json_t *spx_plan_json(const spx_plan_choice *c, int64_t relu_budget)
 {
-    return json_pack("{s:I, s:I, s:I, s:[i,i], s:I, s:I, s:I, s:f}", "relu_budget",
-                     (json_int_t)relu_budget, "init_channels", (json_int_t)c->init_channels,
-                     "layers", (json_int_t)c->layers, "reduce_at", c->reduce_at[0], c->reduce_at[1],
-                     "relus", (json_int_t)c->counts.relus, "params", (json_int_t)c->counts.params,
-                     "macs", (json_int_t)c->counts.macs, "score", c->score);
+    return json_pack(
+        "{s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:f}", "relu_budget", (json_int_t)relu_budget,
+        "init_channels", (json_int_t)c->init_channels, "layers", (json_int_t)c->layers, "reduce_at",
+        spx_reduce_at_json(c->reduce_at, 2), "relus", (json_int_t)c->counts.relus, "params",
+        (json_int_t)c->counts.params, "macs", (json_int_t)c->counts.macs, "score", c->score);
 }
 
 /* Takes the shape; *relus is what the plan counted, 0 where it does not say. */
@@ -24,20 +24,13 @@ static spx_status parse(const char *path, const json_t *j, spx_final_config *c, 
                        &channels, "layers", &layers, "reduce_at", &at, "relus", &count) != 0) {
         return SPX_FAIL(SPX_EFORMAT, "%s: no plan (sphynx plan --json): %s", path, err.text);
     }
-    if (channels < 1 || channels > SPX_PLAN_MAX_CHANNELS || layers < 1 || layers > SPX_MAX_LAYERS ||
-        json_array_size(at) > SPX_MAX_REDUCE) {
+    if (channels < 1 || channels > SPX_PLAN_MAX_CHANNELS || layers < 1 || layers > SPX_MAX_LAYERS) {
         return SPX_FAIL(SPX_EFORMAT, "%s: a number is out of range", path);
     }
     c->init_channels = channels;
     c->layers = layers;
-    c->n_reduce = (int)json_array_size(at);
-    for (size_t i = 0; i < json_array_size(at); i++) {
-        const json_int_t cell = json_integer_value(json_array_get(at, i));
-        if (!json_is_integer(json_array_get(at, i)) || cell < 0 || cell >= layers) {
-            return SPX_FAIL(SPX_EFORMAT, "%s: reduce_at: a cell index expected", path);
-        }
-        c->reduce_at[i] = (int)cell;
-    }
+    SPX_RETURN_IF(
+        spx_fail_context(spx_reduce_at_parse(at, layers, c->reduce_at, &c->n_reduce), "%s", path));
     *relus = count;
     return SPX_OK;
 }

@@ -93,16 +93,12 @@ static json_t *reals(const double *x, int64_t n)
 
 json_t *spx_final_spec_json(const spx_final_spec *f)
 {
-    json_t *at = json_array();
-    for (int i = 0; i < f->n_reduce; i++) {
-        (void)json_array_append_new(at, json_integer(f->reduce_at[i]));
-    }
-    return json_pack("{s:[I,I,I], s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "input",
-                     (json_int_t)f->input.channels, (json_int_t)f->input.rows,
-                     (json_int_t)f->input.columns, "classes", (json_int_t)f->classes,
-                     "init_channels", (json_int_t)f->init_channels, "layers", (json_int_t)f->layers,
-                     "reduce_at", at, "genotype", spx_genotype_value(&f->genotype), "mean",
-                     reals(f->mean, f->input.channels), "std", reals(f->std, f->input.channels));
+    return json_pack(
+        "{s:[I,I,I], s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "input", (json_int_t)f->input.channels,
+        (json_int_t)f->input.rows, (json_int_t)f->input.columns, "classes", (json_int_t)f->classes,
+        "init_channels", (json_int_t)f->init_channels, "layers", (json_int_t)f->layers, "reduce_at",
+        spx_reduce_at_json(f->reduce_at, f->n_reduce), "genotype", spx_genotype_value(&f->genotype),
+        "mean", reals(f->mean, f->input.channels), "std", reals(f->std, f->input.channels));
 }
 
 static spx_status parse_reals(const json_t *a, const char *name, int64_t n, bool positive,
@@ -122,24 +118,6 @@ static spx_status parse_reals(const json_t *a, const char *name, int64_t n, bool
                             out[i], positive ? "positive" : "finite");
         }
     }
-    return SPX_OK;
-}
-
-static spx_status parse_reduce(const json_t *a, spx_final_spec *f)
-{
-    const size_t n = json_array_size(a);
-    if (!json_is_array(a) || n > SPX_MAX_REDUCE) {
-        return SPX_FAIL(SPX_EFORMAT, "network description: reduce_at: at most %d indices expected",
-                        SPX_MAX_REDUCE);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const json_int_t at = json_integer_value(json_array_get(a, i));
-        if (!json_is_integer(json_array_get(a, i)) || at < 0 || at >= SPX_MAX_LAYERS) {
-            return SPX_FAIL(SPX_EFORMAT, "network description: reduce_at: a cell index expected");
-        }
-        f->reduce_at[i] = (int)at;
-    }
-    f->n_reduce = (int)n;
     return SPX_OK;
 }
 
@@ -163,7 +141,9 @@ spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
     f->classes = classes;
     f->init_channels = channels;
     f->layers = layers;
-    SPX_RETURN_IF(parse_reduce(at, f));
+    SPX_RETURN_IF(
+        spx_fail_context(spx_reduce_at_parse(at, SPX_MAX_LAYERS, f->reduce_at, &f->n_reduce),
+                         "network description"));
     SPX_RETURN_IF(parse_reals(mean, "mean", c, false, f->mean));
     SPX_RETURN_IF(parse_reals(std, "std", c, true, f->std));
     return spx_fail_context(spx_genotype_of_value(&f->genotype, genotype), "network description");

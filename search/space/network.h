@@ -44,6 +44,17 @@ typedef struct spx_final_config {
     float label_smoothing;   /* training only; [0, 1) */
 } spx_final_config;
 
+/**
+ * The reducing cells that a description or a plan lists, for spx_final_config.
+ * @param a       what was found there; NULL is refused, too
+ * @param layers  above every index
+ * @return SPX_OK; SPX_EFORMAT naming reduce_at
+ */
+SPX_MUST_CHECK spx_status spx_reduce_at_parse(const json_t *a, int64_t layers,
+                                              int at[SPX_MAX_REDUCE], int *n);
+/** Such a list of at[0..n-1]; NULL when out of memory. */
+json_t *spx_reduce_at_json(const int *at, int n);
+
 /** Tensors of a built network. Those it has not are SPX_NO_TENSOR. */
 typedef struct spx_network {
     spx_graph *graph;     /* owned: spx_network_clear */

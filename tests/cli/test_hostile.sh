@@ -13,6 +13,7 @@ head -c 5000 model.h5 >cut.h5
 mkdir folder work
 echo '{"init_channels": 1, "layers": 1e99, "reduce_at": [0]}' >plan-real.json
 echo '{"init_channels": 1, "layers": 3, "reduce_at": [0, -1]}' >plan-cell.json
+echo '{"init_channels": 1, "layers": 3, "reduce_at": 0}' >plan-list.json
 echo '[]' >plan-array.json
 printf '[plan]\nclasses = 10\n[dance]\nx = 1\n' >section.ini
 printf 'classes = ten\n' >value.ini
@@ -102,7 +103,7 @@ refused 1 'GiB' bench supernet-step --batch 65536 --init-channels 4096
 refused 1 'too large' bench eval --batch 65536 --input 3x4096x4096
 refused 1 'cutout' train --data pack.h5 --out work/run --layers 3 --reduce-at 0,2 \
     --init-channels 1 --aux-weight 0 --batch 8 --cutout 1024
-for plan in real cell array; do
+for plan in real cell list array; do
     refused 1 "plan-$plan.json" train --data pack.h5 --out work/run --plan "plan-$plan.json"
 done
 refused 1 'no image 24: the test split has 24' predict --model model.h5 --data pack.h5 --index 24

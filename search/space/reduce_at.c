@@ -1,0 +1,28 @@
+#include "search/space/network.h"
+
+spx_status spx_reduce_at_parse(const json_t *a, int64_t layers, int at[SPX_MAX_REDUCE], int *n)
+{
+    const size_t count = json_array_size(a);
+    if (!json_is_array(a) || count > SPX_MAX_REDUCE) {
+        return SPX_FAIL(SPX_EFORMAT, "reduce_at: a list of at most %d cells expected",
+                        SPX_MAX_REDUCE);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const json_int_t cell = json_integer_value(json_array_get(a, i));
+        if (!json_is_integer(json_array_get(a, i)) || cell < 0 || cell >= layers) {
+            return SPX_FAIL(SPX_EFORMAT, "reduce_at: a cell index expected");
+        }
+        at[i] = (int)cell;
+    }
+    *n = (int)count;
+    return SPX_OK;
+}
+
+json_t *spx_reduce_at_json(const int *at, int n)
+{
+    json_t *a = json_array();
+    for (int i = 0; i < n; i++) {
+        (void)json_array_append_new(a, json_integer(at[i]));
+    }
+    return a;
+}
