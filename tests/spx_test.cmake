@@ -1,7 +1,9 @@
-# spx_test(NAME SOURCES file... [LINK target...] [LABELS label...]): a cmocka program run by CTest
-# as NAME. Labels: threads (worth a run under ThreadSanitizer), slow (too long for the sanitizers).
+# spx_test(NAME SOURCES file... [LINK target...] [LABELS label...] [DEVICES]): a cmocka program run
+# by CTest as NAME. Labels: threads (worth a run under ThreadSanitizer), slow (too long for the
+# sanitizers). DEVICES: its cases run on every device (tests/support/spx_devices.h), on the CPU as
+# NAME and, where CUDA is built, as NAME_cuda.
 function(spx_test name)
-  cmake_parse_arguments(T "" "" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(T "DEVICES" "" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(${name} ${T_SOURCES})
   target_link_libraries(${name} PRIVATE spx_flags ${T_LINK})
   if(SPX_ENGINE_ONLY) # with no library but libc: tests/support/spx_cmocka.h stands in
@@ -12,6 +14,14 @@ function(spx_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 LABELS "${T_LABELS}")
+  if(T_DEVICES)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT SPX_TEST_DEVICES=cpu)
+    if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
+      add_test(NAME ${name}_cuda COMMAND ${name})
+      set_tests_properties(${name}_cuda PROPERTIES SKIP_RETURN_CODE 77
+                           ENVIRONMENT SPX_TEST_DEVICES=cuda)
+    endif()
+  endif()
 endfunction()
 
 # spx_test_rooms(ROOM...): includes <room>.cmake of each, and writes which tests it registers into

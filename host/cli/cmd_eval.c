@@ -123,7 +123,7 @@ static spx_status count_batch(const spx_deploy *m, spx_pool *pool, const spx_pac
         for (int64_t k = 0; k < classes; k++) {
             real[k] = (float)((double)logits[(int64_t)i * classes + k] * m->logit_scale);
         }
-        spx_metrics_add(out, 1, classes, real, &label);
+        spx_hits_add(out, 1, classes, real, &label);
     }
     return SPX_OK;
 }

@@ -1,14 +1,14 @@
 /*
  * What every op's run shares: where operands lie, what nodes cost, what is made before a run. On
  * CUDA activations are NHWC of the stream's type, weights have their channels innermost
- * (kernels/nn/nhwc.h). Under BF16 the products read a converted copy of the weights and of the
+ * (kernels/nn/operand.h). Under BF16 the products read a converted copy of the weights and of the
  * images, made before the first node of every run in an area of the workspace: weights first.
  */
 #include "host/graph/exec_private.h"
 
 #include "host/graph/conv_plans_private.h"
 #include "host/graph/tuning.h"
-#include "kernels/nn/copy/copy_cuda.h"
+#include "kernels/nn/copy/copy.h"
 
 #include <stdlib.h>
 
@@ -261,24 +261,18 @@ void spx_exec_clear(spx_exec *e)
 
 /* ---- before every run ---- */
 
-static spx_status to_bf16(const spx_exec *e, int64_t n, const void *from, void *to)
-{
-    SPX_ON_CUDA(e, spx_to_bf16_cuda(e->stream, n, from, to));
-    return SPX_FAIL(SPX_EUNSUPPORTED, "bf16 on this device");
-}
-
 spx_status spx_exec_begin(const spx_exec *e)
 {
     if (!is_bf16(e)) {
         return SPX_OK;
     }
     if (e->weights > 0) {
-        SPX_RETURN_IF(to_bf16(e, e->weights, e->b->weights, copy_area(e)));
+        SPX_RETURN_IF(spx_to_bf16(e->stream, e->weights, e->b->weights, copy_area(e)));
     }
     for (int t = 0; t < e->g->n_tensors; t++) {
         if (has_copy(e, t)) {
-            SPX_RETURN_IF(to_bf16(e, spx_tensor_count(&e->g->tensor[t]),
-                                  e->b->input[e->input_slot[t]], copy_area(e) + e->copy[t]));
+            SPX_RETURN_IF(spx_to_bf16(e->stream, spx_tensor_count(&e->g->tensor[t]),
+                                      e->b->input[e->input_slot[t]], copy_area(e) + e->copy[t]));
         }
     }
     return SPX_OK;

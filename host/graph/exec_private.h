@@ -7,7 +7,7 @@
 #include "host/graph/op_private.h"
 #include "host/graph/program.h"
 #include "kernels/nn/conv2d/conv2d.h"
-#include "kernels/nn/nhwc.h"
+#include "kernels/nn/operand.h"
 
 struct spx_shared_plan;
 
@@ -48,18 +48,8 @@ void spx_exec_clear(spx_exec *e);
 /** What comes before a run's nodes. */
 SPX_MUST_CHECK spx_status spx_exec_begin(const spx_exec *e);
 
-/** An operand: the CPU's rows are images, CUDA's are pixels (kernels/nn/nhwc.h). */
-typedef struct spx_operand {
-    void *data;     /* NULL: absent */
-    int64_t stride; /* elements from row to row */
-    spx_type type;
-} spx_operand;
-
+/** Tensor t in this run; absent for SPX_NO_TENSOR. */
 spx_operand spx_exec_operand(const spx_exec *e, spx_tid t);
-static inline spx_nhwc spx_operand_nhwc(spx_operand x)
-{
-    return (spx_nhwc){x.data, x.stride, x.type};
-}
 /** Weights as products read them. */
 const void *spx_exec_filter(const spx_exec *e, spx_tid t);
 

@@ -7,7 +7,7 @@
  * workspace.
  *
  * On CUDA every pointer of a binding is memory of the stream's device, and work is queued on the
- * stream. Layouts differ (kernels/nn/nhwc.h): activations are NHWC, of the stream's activation
+ * stream. Layouts differ (kernels/nn/operand.h): activations are NHWC, of the stream's activation
  * type; weights that span pixels lie with the channels innermost. Host arrays are NCHW f32 always;
  * spx_layout_upload, spx_layout_download, spx_program_read and spx_program_read_grad convert.
  */

@@ -2,7 +2,7 @@
 
 #include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
-#include "kernels/nn/copy/copy_cuda.h"
+#include "kernels/nn/copy/copy.h"
 
 /* A batch as it was on the host, in device memory. */
 typedef struct stage {
@@ -21,15 +21,6 @@ struct spx_feed {
     float *images;    /* (n, rows, columns, channels) */
     int32_t *labels;
 };
-
-#ifdef SPX_HAVE_CUDA
-#define FROM_NCHW spx_from_nchw_cuda
-#else
-#define FROM_NCHW NULL
-#endif
-
-static spx_status (*const from_nchw)(spx_stream *, int64_t, int64_t, int64_t, const float *,
-                                     spx_nhwc) = FROM_NCHW;
 
 static spx_status pass_through(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
 {
@@ -51,9 +42,10 @@ static spx_status fill(spx_feed *f, stage *t, const spx_samples *from)
 static spx_status use(spx_feed *f, stage *t)
 {
     const spx_batch_shape *d = &f->shape;
-    const spx_nhwc images = {f->images, d->channels, SPX_TYPE_F32};
+    const spx_operand images = {f->images, d->channels, SPX_TYPE_F32};
     SPX_RETURN_IF(spx_event_wait(t->filled, f->stream));
-    SPX_RETURN_IF(from_nchw(f->stream, d->n, d->channels, d->rows * d->columns, t->images, images));
+    SPX_RETURN_IF(
+        spx_from_nchw(f->stream, d->n, d->channels, d->rows * d->columns, t->images, images));
     SPX_RETURN_IF(spx_device_copy(f->stream, f->labels, t->labels, (size_t)d->n * sizeof(int32_t)));
     return spx_event_record(t->used, f->stream);
 }

@@ -115,9 +115,9 @@ static spx_status queue_step(void *ctx)
                            .input = t->input,
                            .scalars = t->queue.scalars};
     SPX_RETURN_IF(spx_program_run(t->program, &b));
-    SPX_RETURN_IF(spx_metrics_count(t->stream, dim[0], dim[0], dim[1],
-                                    spx_program_output(t->program, &b, 0), t->input[1],
-                                    &numbers->metrics));
+    SPX_RETURN_IF(spx_count_hits(t->stream, dim[0], dim[0], dim[1],
+                                 spx_program_output(t->program, &b, 0), t->input[1],
+                                 &numbers->metrics));
     SPX_RETURN_IF(spx_device_copy(t->stream, &numbers->loss[0],
                                   spx_program_output(t->program, &b, 1), sizeof(float)));
     SPX_RETURN_IF(spx_norm2(t->stream, (size_t)t->layout->floats[SPX_ROLE_WEIGHT], t->grad.data,

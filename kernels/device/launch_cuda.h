@@ -6,7 +6,7 @@
  *
  *     #include "kernels/device/launch_cuda.h"
  *     extern "C" {
- *     #include "kernels/nn/relu/relu_cuda.h"
+ *     #include "kernels/nn/relu/relu_private.h"
  *     }
  *
  * A .cu file is compiled by nvcc, or by a C++ compiler against the emulation in

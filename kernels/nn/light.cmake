@@ -3,9 +3,10 @@ include(${CMAKE_SOURCE_DIR}/kernels/variants.cmake)
 spx_room(nn_light
   SOURCES
     conv2d_ring/conv2d_ring.c conv2d_ring/conv2d_ring_ref.c
+    copy/copy.c
     drop_mask/drop_mask.c
     linear/linear.c linear/linear_ref.c
-    loss/loss.c loss/loss_ref.c
+    loss/loss.c loss/loss_hits.c loss/loss_ref.c
     matmul_f64/matmul_f64.c
     norm_sum/norm_sum.c norm_sum/norm_sum_ref.c
     pool/pool2d.c pool/pool2d_ref.c

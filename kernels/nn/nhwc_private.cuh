@@ -11,8 +11,8 @@
 #include <initializer_list>
 
 extern "C" {
-#include "kernels/nn/nhwc.h"
 #include "kernels/nn/nn_check.h"
+#include "kernels/nn/operand.h"
 }
 
 namespace spx {
@@ -77,19 +77,19 @@ template <class T> struct rows_of {
     }
 };
 
-template <class T> static inline rows_of<T> typed(spx_nhwc x)
+template <class T> static inline rows_of<T> typed(spx_operand x)
 {
-    return rows_of<T>{static_cast<T *>(x.data), x.pixel};
+    return rows_of<T>{static_cast<T *>(x.data), x.stride};
 }
 
 /* ---- host: checks, widths, launches ---- */
 
-#define SPX_NHWC_OPERANDS 64             /* of one op; norm_sum has up to 50 */
+#define SPX_OPERANDS_MAX 64              /* of one op; norm_sum has up to 50 */
 constexpr int64_t most_rows = INT32_MAX; /* so that kernels divide 32-bit numbers */
 
 /* x given, of that type, rows x c of it within bounds. */
-static inline spx_status check_operand(const char *op, const char *what, spx_nhwc x, spx_type type,
-                                       int64_t rows, int64_t c)
+static inline spx_status check_operand(const char *op, const char *what, spx_operand x,
+                                       spx_type type, int64_t rows, int64_t c)
 {
     int64_t all;
     if (x.data == NULL) {
@@ -98,10 +98,10 @@ static inline spx_status check_operand(const char *op, const char *what, spx_nhw
     if (x.type != type || (type != SPX_TYPE_F32 && type != SPX_TYPE_BF16)) {
         return SPX_FAIL(SPX_EINVAL, "%s: %s is of another type than the first operand", op, what);
     }
-    if (rows > most_rows || x.pixel < c || !spx_mul_i64(rows, x.pixel, &all) ||
+    if (rows > most_rows || x.stride < c || !spx_mul_i64(rows, x.stride, &all) ||
         all > SPX_NN_MAX_ELEMENTS) {
         return SPX_FAIL(SPX_EINVAL, "%s: %s has %lld pixels of %lld channels, %lld apart", op, what,
-                        (long long)rows, (long long)c, (long long)x.pixel);
+                        (long long)rows, (long long)c, (long long)x.stride);
     }
     return SPX_OK;
 }
@@ -113,26 +113,26 @@ static inline bool aligned(const void *p, size_t bytes)
 
 /* A list of operands; those without data do not count. */
 struct operands {
-    spx_nhwc x[SPX_NHWC_OPERANDS];
+    spx_operand x[SPX_OPERANDS_MAX];
     int n;
 
-    operands(std::initializer_list<spx_nhwc> list) : n(0)
+    operands(std::initializer_list<spx_operand> list) : n(0)
     {
-        for (const spx_nhwc &one : list) {
+        for (const spx_operand &one : list) {
             add(one);
         }
     }
-    void add(const spx_nhwc &one)
+    void add(const spx_operand &one)
     {
         if (one.data != NULL) {
             x[n++] = one;
         }
     }
-    const spx_nhwc *begin() const
+    const spx_operand *begin() const
     {
         return x;
     }
-    const spx_nhwc *end() const
+    const spx_operand *end() const
     {
         return x + n;
     }
@@ -143,13 +143,13 @@ struct operands {
 static inline int widest(int64_t c, int64_t fold, const operands &list, int most)
 {
     int v = most;
-    for (const spx_nhwc &x : list) {
+    for (const spx_operand &x : list) {
         v = x.type == SPX_TYPE_F32 && v > 4 ? 4 : v;
     }
     for (; v > 1; v = v == 8 ? 4 : 1) {
         bool fits = c * fold % v == 0;
-        for (const spx_nhwc &x : list) {
-            fits = fits && x.pixel * fold % v == 0 &&
+        for (const spx_operand &x : list) {
+            fits = fits && x.stride * fold % v == 0 &&
                    aligned(x.data, spx_type_bytes(x.type) * (size_t)v);
         }
         if (fits) {
@@ -172,8 +172,8 @@ struct shape {
 
 static inline bool dense(int64_t c, const operands &list)
 {
-    for (const spx_nhwc &x : list) {
-        if (x.pixel != c) {
+    for (const spx_operand &x : list) {
+        if (x.stride != c) {
             return false;
         }
     }
@@ -226,9 +226,9 @@ static inline shape cut_flat(int64_t rows, int64_t c, const operands &list)
     return shape{rows, c, 1, widest(c, 1, list, 8)};
 }
 
-static inline spx_nhwc flattened(spx_nhwc x, const shape &s, int64_t c)
+static inline spx_operand flattened(spx_operand x, const shape &s, int64_t c)
 {
-    x.pixel = x.pixel == c ? s.c : x.pixel;
+    x.stride = x.stride == c ? s.c : x.stride;
     return x;
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/optim/optim.h"
-#include "kernels/optim/optim_private.h"
+#include "kernels/device/backend.h"
 #include "kernels/optim/optim_math_private.h"
+#include "kernels/optim/optim_private.h"
 
 #define KERNELS SPX_PICK_VARIANT(spx_optim_kernels)
 
@@ -58,13 +59,7 @@ static const spx_optim_backend cpu = {.update = update_cpu,
 
 static const spx_optim_backend *backend(const spx_stream *s)
 {
-    static const spx_optim_backend *const all[SPX_DEVICE_COUNT] = {
-        [SPX_DEVICE_CPU] = &cpu,
-#ifdef SPX_HAVE_CUDA
-        [SPX_DEVICE_CUDA] = &spx_optim_cuda,
-#endif
-    };
-    return all[spx_stream_device(s)];
+    return SPX_BACKEND(s, cpu, spx_optim_cuda);
 }
 
 static spx_status run(spx_stream *s, spx_optim_op op, size_t n, spx_optim_args *a)

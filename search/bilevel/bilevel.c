@@ -269,8 +269,8 @@ static spx_status queue_weights(spx_bilevel *b)
     show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, logits);
     show(b, SPX_BILEVEL_WEIGHT_GRAD, &b->weight_grad, SPX_ROLE_WEIGHT);
     SPX_RETURN_IF(keep_loss(b, loss, LOSS_TRAIN));
-    SPX_RETURN_IF(spx_metrics_count(b->net->stream, c->batch, c->batch, c->classes, logits,
-                                    b->train.labels, &b->queue.numbers->metrics));
+    SPX_RETURN_IF(spx_count_hits(b->net->stream, c->batch, c->batch, c->classes, logits,
+                                 b->train.labels, &b->queue.numbers->metrics));
     SPX_RETURN_IF(
         queue_guard(b, b->weight_grad.data, SPX_ROLE_WEIGHT, LOSS_TRAIN, NORM_WEIGHTS, o->clip));
     return spx_sgd(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->lr, o->momentum,

@@ -1,5 +1,5 @@
 /* Images of many sizes, cropped and resized on CUDA: the CPU's samples, bit for bit. */
-#include "tests/support/spx_cuda.h"
+#include "tests/support/spx_devices.h"
 
 #include "data/augment/augment_cuda.h"
 
@@ -24,7 +24,7 @@ static size_t make_places(spx_augment_place *place)
     return bytes;
 }
 
-static void check(cuda_env *e, const spx_augment *a, bool interleaved)
+static void check(device_env *e, const spx_augment *a, bool interleaved)
 {
     spx_augment_shape shape = {C, 0, 0, H, W, interleaved};
     spx_augment_place place[N];
@@ -43,15 +43,15 @@ static void check(cuda_env *e, const spx_augment *a, bool interleaved)
     for (uint32_t i = 0; i < N; i++) {
         index[i] = N - 1 - i;
     }
-    const spx_augment_from from = {.images = cuda_copy(e, images, bytes),
-                                   .place = cuda_copy(e, place, sizeof place),
-                                   .index = cuda_copy(e, index, sizeof index),
-                                   .normalise = cuda_copy(e, &n, sizeof n),
+    const spx_augment_from from = {.images = env_copy(e, images, bytes),
+                                   .place = env_copy(e, place, sizeof place),
+                                   .index = env_copy(e, index, sizeof index),
+                                   .normalise = env_copy(e, &n, sizeof n),
                                    .seed = 11,
                                    .epoch = EPOCH};
-    float *out = cuda_floats(e, got, N * PIXELS);
+    float *out = env_floats(e, got, N * PIXELS);
     CHECK_OK(spx_augment_batch_cuda(e->s, a, &shape, N, &from, out));
-    cuda_fetch(e, got, out, N * PIXELS * sizeof *got);
+    env_fetch(e, got, out, N * PIXELS * sizeof *got);
     for (size_t i = 0; i < N; i++) {
         spx_augment_draw d;
         shape.from_height = place[index[i]].height;
@@ -64,8 +64,11 @@ static void check(cuda_env *e, const spx_augment *a, bool interleaved)
             assert_true(got[i * PIXELS + at * C + c] == want[k]);
         }
     }
-    cuda_clear(e);
+    env_clear(e);
 }
+
+static const spx_stream_options cuda = {
+    .device = SPX_DEVICE_CUDA, .threads = 1, .precision = SPX_PRECISION_F32};
 
 SPX_TEST(samples_of_images_of_many_sizes_are_the_cpus)
 {
@@ -73,13 +76,13 @@ SPX_TEST(samples_of_images_of_many_sizes_are_the_cpus)
         {.resized_crop = SPX_RESIZED_CROP_RANDOM, .flip = true, .cutout = 5},
         {.resized_crop = SPX_RESIZED_CROP_CENTRE},
     };
-    cuda_env e;
+    device_env e;
     SPX_UNUSED;
-    cuda_open(&e, SPX_TYPE_F32);
+    env_open(&e, &cuda);
     for (int i = 0; i < 4; i++) {
         check(&e, &augments[i / 2], i % 2 == 1);
     }
-    cuda_close(&e);
+    env_close(&e);
 }
 
 SPX_TEST(many_sizes_without_resizing_are_refused)
@@ -87,12 +90,12 @@ SPX_TEST(many_sizes_without_resizing_are_refused)
     const spx_augment a = {.flip = true};
     const spx_augment_shape shape = {C, H, W, H, W, false};
     const spx_augment_place place = {0, H, W};
-    cuda_env e;
+    device_env e;
     SPX_UNUSED;
-    cuda_open(&e, SPX_TYPE_F32);
-    const spx_augment_from from = {.place = cuda_copy(&e, &place, sizeof place)};
+    env_open(&e, &cuda);
+    const spx_augment_from from = {.place = env_copy(&e, &place, sizeof place)};
     CHECK_FAILS(SPX_EINVAL, spx_augment_batch_cuda(e.s, &a, &shape, 1, &from, NULL));
-    cuda_close(&e);
+    env_close(&e);
 }
 
 static int all_tests(void)
@@ -106,5 +109,5 @@ static int all_tests(void)
 
 int main(void)
 {
-    return spx_cuda_run(all_tests);
+    return spx_run_cuda(all_tests);
 }

@@ -47,7 +47,7 @@ static void run(spx_stream *s, const spx_conv2d_plan *plan, const spx_conv2d_cud
                 const buffers *b)
 {
     const spx_type type = spx_activation_type(s);
-    const spx_nhwc x = {b->x, want->x_pixel, type}, y = {b->y, want->y_pixel, type};
+    const spx_operand x = {b->x, want->x_pixel, type}, y = {b->y, want->y_pixel, type};
     switch (want->pass) {
     case SPX_CONV2D_FORWARD:
         need(spx_conv2d_forward_cuda(plan, s, x, b->w, NULL, y, b->workspace));

@@ -76,6 +76,11 @@ static int64_t chw(const bench *b)
     return b->k.c * b->k.side * b->k.side;
 }
 
+static spx_operand image(const bench *b, int i)
+{
+    return (spx_operand){b->tensor[i], chw(b), SPX_TYPE_F32};
+}
+
 static double bn_stats(bench *b, int unused)
 {
     (void)unused;
@@ -121,8 +126,8 @@ static double relu(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i < TENSORS; i += 2) {
-        must(
-            spx_relu_forward(b->s, b->k.n, chw(b), b->tensor[i], chw(b), b->tensor[i + 1], chw(b)));
+        must(spx_relu_forward(b->s, b->k.n, b->k.c, b->k.side * b->k.side, image(b, i),
+                              image(b, i + 1)));
     }
     return TENSORS;
 }
@@ -140,12 +145,16 @@ static spx_pool2d_shape pool_shape(const bench *b, int64_t stride)
     return d;
 }
 
+static spx_operand pooled(const bench *b, const spx_pool2d_shape *d, int i)
+{
+    return (spx_operand){b->tensor[i], d->c * d->p * d->q, SPX_TYPE_F32};
+}
+
 static double pool_forward(bench *b, int stride)
 {
     const spx_pool2d_shape d = pool_shape(b, stride);
     for (int i = 0; i < TENSORS; i += 2) {
-        must(spx_avg_pool_forward(b->s, &d, b->tensor[i], chw(b), b->tensor[i + 1],
-                                  d.c * d.p * d.q));
+        must(spx_avg_pool_forward(b->s, &d, image(b, i), pooled(b, &d, i + 1)));
     }
     return TENSORS / 2 * (1 + 1.0 / (double)(stride * stride));
 }
@@ -154,8 +163,7 @@ static double pool_backward(bench *b, int stride)
 {
     const spx_pool2d_shape d = pool_shape(b, stride);
     for (int i = 0; i < TENSORS; i += 2) {
-        must(spx_avg_pool_backward(b->s, &d, b->tensor[i], d.c * d.p * d.q, false, b->tensor[i + 1],
-                                   chw(b)));
+        must(spx_avg_pool_backward(b->s, &d, pooled(b, &d, i), false, image(b, i + 1)));
     }
     return TENSORS / 2 * (1 + 1.0 / (double)(stride * stride));
 }
@@ -312,18 +320,19 @@ static void run_linear(spx_stream *s, int64_t n, int64_t f, int64_t o)
     for (int i = 0; i < 3; i++) {
         must(spx_calloc((void **)&p[i], sizes[i], sizeof(float)));
     }
+    const spx_operand x = {p[0], f, SPX_TYPE_F32};
     for (int round = 0; round < 3 * 20; round++) {
         const double start = spx_seconds();
         double seconds;
         switch (round % 3) {
         case 0:
-            must(spx_linear_forward(s, n, f, o, p[0], p[1], NULL, p[2]));
+            must(spx_linear_forward(s, n, f, o, x, p[1], NULL, p[2]));
             break;
         case 1:
-            must(spx_linear_backward_data(s, n, f, o, p[2], p[1], false, p[0]));
+            must(spx_linear_backward_data(s, n, f, o, p[2], p[1], false, x));
             break;
         default:
-            must(spx_linear_backward_weights(s, n, f, o, p[0], p[2], false, p[1], NULL));
+            must(spx_linear_backward_weights(s, n, f, o, x, p[2], false, p[1], NULL));
         }
         seconds = spx_seconds() - start;
         best[round % 3] = seconds < best[round % 3] ? seconds : best[round % 3];
@@ -342,6 +351,8 @@ static void run_small(spx_stream *s, int64_t n, int64_t classes)
     enum { ROWS_OF_ALPHAS = 14, CANDIDATES = 7, CALLS = 20, OPS = 4 };
     static const char *const names[OPS] = {"cross_entropy", "cross_entropy backward", "softmax",
                                            "drop_mask"};
+    const float drop = 0.2f;
+    const uint64_t seed = 1;
     float *x, *y;
     int32_t *label;
     double best[OPS] = {1e9, 1e9, 1e9, 1e9};
@@ -362,7 +373,7 @@ static void run_small(spx_stream *s, int64_t n, int64_t classes)
             must(spx_softmax_forward(s, ROWS_OF_ALPHAS, CANDIDATES, x, y));
             break;
         default:
-            must(spx_drop_mask(s, n, 0.2f, 1, (uint64_t)call, 0, y));
+            must(spx_drop_mask(s, n, &drop, &seed, &(uint64_t){(uint64_t)call}, 0, y));
         }
         seconds = spx_seconds() - start;
         best[call % OPS] = seconds < best[call % OPS] ? seconds : best[call % OPS];

@@ -136,10 +136,10 @@ static void tensor_init(tensor *t, spx_stream *s, int64_t n, int64_t c, int64_t 
     CHECK_OK(spx_upload(s, t->device, t->host, t->elements * spx_type_bytes(type)));
 }
 
-static spx_nhwc tensor_view(const tensor *t)
+static spx_operand tensor_view(const tensor *t)
 {
-    return (spx_nhwc){(char *)t->device + (size_t)t->before * spx_type_bytes(t->type), t->pixel,
-                      t->type};
+    return (spx_operand){(char *)t->device + (size_t)t->before * spx_type_bytes(t->type), t->pixel,
+                         t->type};
 }
 
 /* Back to NCHW; nothing around the tensor may have changed. */

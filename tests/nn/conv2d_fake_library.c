@@ -6,7 +6,7 @@
  */
 #include "kernels/device/device_memory.h"
 #include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
-#include "kernels/nn/copy/copy_cuda.h"
+#include "kernels/nn/copy/copy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +84,7 @@ size_t spx_conv2d_engine_workspace(const spx_conv2d_engine *e)
     return e->workspace;
 }
 
-static spx_status weights(const spx_conv2d_engine *e, spx_stream *s, spx_nhwc x, spx_nhwc dy,
+static spx_status weights(const spx_conv2d_engine *e, spx_stream *s, spx_operand x, spx_operand dy,
                           void *w, void *workspace)
 {
     const spx_conv2d_shape *d = &e->p.shape;
@@ -95,14 +95,14 @@ static spx_status weights(const spx_conv2d_engine *e, spx_stream *s, spx_nhwc x,
     }
     SPX_RETURN_IF(spx_conv2d_direct_backward_weights(s, d, x, dy, e->p.accumulate,
                                                      bf16 ? workspace : w, parts));
-    return bf16 ? spx_to_bf16_cuda(s, d->k * d->r * d->s * d->c, workspace, w) : SPX_OK;
+    return bf16 ? spx_to_bf16(s, d->k * d->r * d->s * d->c, workspace, w) : SPX_OK;
 }
 
 spx_status spx_conv2d_engine_run(const spx_conv2d_engine *e, spx_stream *s, void *x, void *w,
                                  void *y, void *workspace)
 {
     const spx_conv2d_shape *d = &e->p.shape;
-    const spx_nhwc a = {x, e->p.x_pixel, e->p.type}, b = {y, e->p.y_pixel, e->p.type};
+    const spx_operand a = {x, e->p.x_pixel, e->p.type}, b = {y, e->p.y_pixel, e->p.type};
     if (e->workspace > 0) {
         SPX_RETURN_IF(spx_device_zero(s, workspace, e->workspace));
     }

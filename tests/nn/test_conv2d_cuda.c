@@ -186,11 +186,11 @@ SPX_TEST(bad_wants_and_operands_are_refused)
     CHECK_FAILS(SPX_EINVAL, spx_conv2d_plan_create(&plan, cpu, &good, NULL));
     CHECK_OK(spx_conv2d_plan_create(&plan, s, &good, NULL));
     float number = 0;
-    const spx_nhwc x = {&number, good.x_pixel, SPX_TYPE_F32},
-                   y = {&number, good.y_pixel, SPX_TYPE_F32};
-    const spx_nhwc none = {NULL, good.x_pixel, SPX_TYPE_F32},
-                   other = {&number, good.x_pixel, SPX_TYPE_BF16},
-                   wide = {&number, good.x_pixel + 1, SPX_TYPE_F32};
+    const spx_operand x = {&number, good.x_pixel, SPX_TYPE_F32},
+                      y = {&number, good.y_pixel, SPX_TYPE_F32};
+    const spx_operand none = {NULL, good.x_pixel, SPX_TYPE_F32},
+                      other = {&number, good.x_pixel, SPX_TYPE_BF16},
+                      wide = {&number, good.x_pixel + 1, SPX_TYPE_F32};
     CHECK_FAILS(SPX_EINVAL, spx_conv2d_forward_cuda(plan, cpu, x, &number, NULL, y, NULL));
     CHECK_FAILS(SPX_EINVAL, spx_conv2d_forward_cuda(plan, s, none, &number, NULL, y, NULL));
     CHECK_FAILS(SPX_EINVAL, spx_conv2d_forward_cuda(plan, s, other, &number, NULL, y, NULL));

@@ -87,8 +87,8 @@ SPX_TEST(operands_that_are_not_aligned_are_refused_in_place)
     assert_non_null(p);
     float *block;
     CHECK_OK(spx_device_alloc(s, (void **)&block, 4 * (o.x_size + o.y_size + o.w_size)));
-    const spx_nhwc x = {block + 1, want.x_pixel, SPX_TYPE_F32};
-    const spx_nhwc y = {block + o.x_size, want.y_pixel, SPX_TYPE_F32};
+    const spx_operand x = {block + 1, want.x_pixel, SPX_TYPE_F32};
+    const spx_operand y = {block + o.x_size, want.y_pixel, SPX_TYPE_F32};
     CHECK_FAILS(SPX_EINVAL, spx_conv2d_forward_cuda(p, s, x, block, NULL, y, NULL));
     spx_device_free(s, block);
     spx_conv2d_plan_destroy(p);

@@ -1,5 +1,5 @@
 /* norm_sum on CUDA against its specification in double, on operands that lie in every way. */
-#include "tests/support/spx_cuda.h"
+#include "tests/support/spx_devices.h"
 
 #include "kernels/nn/norm_sum/norm_sum_cuda.h"
 #include "tests/nn/network_sizes.h"
@@ -9,31 +9,31 @@
 typedef struct twin {
     problem q;
     spx_norm_term_cuda term[SPX_NORM_SUM_MAX];
-    cuda_tensor y, dy;
+    device_tensor y, dy;
     void *scratch;
 } twin;
 
 /* Term j lies in form (first + j); all alike where `alike`. */
-static cuda_form form_of(int first, int j, bool alike)
+static tensor_form form_of(int first, int j, bool alike)
 {
-    return (cuda_form)((first + (alike ? 0 : j)) % FORMS);
+    return (tensor_form)((first + (alike ? 0 : j)) % FORMS);
 }
 
-static cuda_tensor operand(cuda_env *e, const problem *q, const float *x, cuda_form form)
+static device_tensor operand(device_env *e, const problem *q, const float *x, tensor_form form)
 {
-    return cuda_tensor_of(e, x, q->stride, (size_t)q->d.n, (size_t)q->d.c, (size_t)q->d.hw, form);
+    return env_tensor(e, x, q->stride, (size_t)q->d.n, (size_t)q->d.c, (size_t)q->d.hw, form);
 }
 
-static void *scratch_of(cuda_env *e, size_t bytes)
+static void *scratch_of(device_env *e, size_t bytes)
 {
-    void *p = cuda_bytes(e, bytes);
+    void *p = env_bytes(e, bytes);
     unsigned char *dirt = pile_bytes(&e->p, bytes);
     memset(dirt, 0xff, bytes); /* NaN: its contents may not matter */
-    cuda_put(e, p, dirt, bytes);
+    env_put(e, p, dirt, bytes);
     return p;
 }
 
-static void twin_init(cuda_env *e, twin *t, const norm_case *k, int first, bool alike)
+static void twin_init(device_env *e, twin *t, const norm_case *k, int first, bool alike)
 {
     problem *q = &t->q;
     problem_init(q, k, 0.5f);
@@ -41,63 +41,63 @@ static void twin_init(cuda_env *e, twin *t, const norm_case *k, int first, bool 
         const spx_norm_term *from = &q->term[j];
         const size_t c = k->c;
         float *x = pile_copy(&q->p, from->x, q->all);
-        cuda_round(e->type, x, q->all);
+        round_to_type(e->type, x, q->all);
         q->term[j].x = x;
         t->term[j] = (spx_norm_term_cuda){.x = operand(e, q, x, form_of(first, j, alike)).x,
-                                          .mean = cuda_floats(e, from->mean, c),
-                                          .invstd = cuda_floats(e, from->invstd, c),
-                                          .gamma = cuda_floats(e, from->gamma, c),
-                                          .beta = cuda_floats(e, from->beta, c),
-                                          .coef = cuda_floats(e, from->coef, 1),
-                                          .mask = cuda_floats(e, from->mask, k->n)};
+                                          .mean = env_floats(e, from->mean, c),
+                                          .invstd = env_floats(e, from->invstd, c),
+                                          .gamma = env_floats(e, from->gamma, c),
+                                          .beta = env_floats(e, from->beta, c),
+                                          .coef = env_floats(e, from->coef, 1),
+                                          .mask = env_floats(e, from->mask, k->n)};
     }
-    cuda_round(e->type, q->y, q->all);
-    cuda_round(e->type, q->dy, q->all);
+    round_to_type(e->type, q->y, q->all);
+    round_to_type(e->type, q->dy, q->all);
     t->y = operand(e, q, q->y, form_of(first, 1, alike));
     t->dy = operand(e, q, q->dy, form_of(first, 2, alike));
     t->scratch = scratch_of(e, spx_norm_sum_reduce_cuda_workspace(&q->d, q->k));
 }
 
-static void twin_clear(cuda_env *e, twin *t)
+static void twin_clear(device_env *e, twin *t)
 {
-    cuda_clear(e);
+    env_clear(e);
     pile_clear(&t->q.p);
 }
 
-static void check_forward(cuda_env *e, twin *t)
+static void check_forward(device_env *e, twin *t)
 {
     problem *q = &t->q;
     spx_norm_sum_args a = ref_args(q);
     float *y = pile_copy(&q->p, q->y, q->all), *want = pile_copy(&q->p, q->y, q->all);
     double *bound = pile_bytes(&q->p, q->all * sizeof *bound);
-    const cuda_tensor out = operand(e, q, q->y, t->y.offset == 8 ? FORM_SLICE : FORM_DENSE);
+    const device_tensor out = operand(e, q, q->y, t->y.offset == 8 ? FORM_SLICE : FORM_DENSE);
     CHECK_OK(spx_norm_sum_forward_cuda(e->s, &q->d, q->k, t->term, q->relu, out.x));
-    cuda_read(e, &out, y, q->stride);
+    env_read(e, &out, y, q->stride);
     a.out = want;
     a.out_stride = q->stride;
     spx_norm_sum_forward_ref(&a);
     forward_bound(q, bound);
     for (size_t i = 0; i < q->all; i++) {
-        bound[i] = cuda_stored(e, bound[i], (double)want[i]);
+        bound[i] = env_stored(e, bound[i], (double)want[i]);
     }
     spx_check_bounded("y", y, want, bound, q->all);
 }
 
-static void run_backward(cuda_env *e, twin *t, const grads *g, bool accumulate)
+static void run_backward(device_env *e, twin *t, const grads *g, bool accumulate)
 {
     const problem *q = &t->q;
     const size_t c = (size_t)q->d.c;
     spx_norm_grad d[SPX_NORM_SUM_MAX];
-    cuda_tensor dx[SPX_NORM_SUM_MAX];
+    device_tensor dx[SPX_NORM_SUM_MAX];
     unsigned char *read[SPX_NORM_SUM_MAX];
     for (int j = 0; j < q->k; j++) {
         const spx_norm_grad *h = &g->g[j];
-        d[j] = (spx_norm_grad){.sum_dy = cuda_floats(e, h->sum_dy, c),
-                               .sum_dy_xhat = cuda_floats(e, h->sum_dy_xhat, c),
-                               .dgamma = cuda_floats(e, h->dgamma, c),
-                               .dbeta = cuda_floats(e, h->dbeta, c),
+        d[j] = (spx_norm_grad){.sum_dy = env_floats(e, h->sum_dy, c),
+                               .sum_dy_xhat = env_floats(e, h->sum_dy_xhat, c),
+                               .dgamma = env_floats(e, h->dgamma, c),
+                               .dbeta = env_floats(e, h->dbeta, c),
                                .accumulate_affine = accumulate,
-                               .dcoef = cuda_floats(e, h->dcoef, 1),
+                               .dcoef = env_floats(e, h->dcoef, 1),
                                .accumulate_coef = accumulate};
     }
     CHECK_OK(spx_norm_sum_backward_reduce_cuda(e->s, &q->d, q->k, t->term, q->relu, t->y.x, t->dy.x,
@@ -108,32 +108,32 @@ static void run_backward(cuda_env *e, twin *t, const grads *g, bool accumulate)
         float *const to[] = {h->sum_dy, h->sum_dy_xhat, h->dgamma, h->dbeta, h->dcoef};
         const float *const from[] = {d[j].sum_dy, d[j].sum_dy_xhat, d[j].dgamma, d[j].dbeta,
                                      d[j].dcoef};
-        dx[j] = operand(e, q, g->dx[j], (cuda_form)(j % FORMS));
+        dx[j] = operand(e, q, g->dx[j], (tensor_form)(j % FORMS));
         for (int i = 0; i < 5; i++) {
             if (to[i] != NULL) {
-                cuda_queue_fetch(e, to[i], from[i], (i < 4 ? c : 1) * sizeof(float));
+                env_queue_fetch(e, to[i], from[i], (i < 4 ? c : 1) * sizeof(float));
             }
         }
         CHECK_OK(spx_norm_sum_backward_apply_cuda(e->s, &q->d, &t->term[j], bn ? d[j].sum_dy : NULL,
                                                   bn ? d[j].sum_dy_xhat : NULL, q->relu, t->y.x,
                                                   t->dy.x, accumulate, dx[j].x));
-        read[j] = cuda_queue_read(e, &dx[j]);
+        read[j] = env_queue_read(e, &dx[j]);
     }
-    cuda_settle(e);
+    env_settle(e);
     for (int j = 0; j < q->k; j++) {
-        cuda_unpack(&dx[j], read[j], g->dx[j], q->stride);
+        tensor_unpack(&dx[j], read[j], g->dx[j], q->stride);
     }
 }
 
-static void check_backward(cuda_env *e, twin *t, bool accumulate)
+static void check_backward(device_env *e, twin *t, bool accumulate)
 {
     problem *q = &t->q;
     static grads got, want;
     grads_init(q, &got, accumulate);
     grads_init(q, &want, accumulate);
     for (int j = 0; j < q->k; j++) {
-        cuda_round(e->type, got.dx[j], q->all);
-        cuda_round(e->type, want.dx[j], q->all);
+        round_to_type(e->type, got.dx[j], q->all);
+        round_to_type(e->type, want.dx[j], q->all);
     }
     run_backward(e, t, &got, accumulate);
     run_backward_ref(q, &want, accumulate);
@@ -146,7 +146,7 @@ static void check_backward(cuda_env *e, twin *t, bool accumulate)
     }
 }
 
-static void cases_body(cuda_env *e, void *ctx)
+static void cases_body(device_env *e, void *ctx)
 {
     static twin t;
     (void)ctx;
@@ -166,10 +166,10 @@ static void cases_body(cuda_env *e, void *ctx)
 SPX_TEST(both_passes_equal_the_formula_however_operands_lie)
 {
     SPX_UNUSED;
-    cuda_on_types(cases_body, NULL);
+    on_each(cases_body, NULL);
 }
 
-static void networks_body(cuda_env *e, void *ctx)
+static void networks_body(device_env *e, void *ctx)
 {
     static twin t;
     (void)ctx;
@@ -196,11 +196,11 @@ static void networks_body(cuda_env *e, void *ctx)
 SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
 {
     SPX_UNUSED;
-    cuda_on_types(networks_body, NULL);
+    on_each(networks_body, NULL);
 }
 
 /* More channels than a block spans; the most terms, in more layers than a block has. */
-static void wide_body(cuda_env *e, void *ctx)
+static void wide_body(device_env *e, void *ctx)
 {
     static const norm_case wide[] = {
         {2, 300, 9, 2, 0, true, {BN | AFFINE | COEF, BN}},
@@ -220,12 +220,12 @@ static void wide_body(cuda_env *e, void *ctx)
 SPX_TEST(more_channels_and_terms_than_a_block_holds)
 {
     SPX_UNUSED;
-    cuda_on_types(wide_body, NULL);
+    on_each(wide_body, NULL);
 }
 
 /* Terms may have parameters in common (a sum of sums that is scaled as one): theirs add up. */
 #define SHARING 7
-static void shared_body(cuda_env *e, void *ctx)
+static void shared_body(device_env *e, void *ctx)
 {
     enum { C = 5, ALL = BN | AFFINE | COEF };
     static const norm_case k = {3, C, 49, SHARING, 0, false, {ALL, ALL, ALL, ALL}};
@@ -238,11 +238,11 @@ static void shared_body(cuda_env *e, void *ctx)
     for (int both = 0; both < 2; both++) { /* gradients of its own for each term, then shared */
         for (int j = 0; j < SHARING; j++) {
             for (int i = 0; i < 3; i++) {
-                device[j][i] = j > 1 && both ? shared[j % 2][i] : cuda_floats(e, zero, C);
+                device[j][i] = j > 1 && both ? shared[j % 2][i] : env_floats(e, zero, C);
                 shared[j % 2][i] = device[j][i];
             }
-            g[j] = (spx_norm_grad){.sum_dy = cuda_floats(e, zero, C),
-                                   .sum_dy_xhat = cuda_floats(e, zero, C),
+            g[j] = (spx_norm_grad){.sum_dy = env_floats(e, zero, C),
+                                   .sum_dy_xhat = env_floats(e, zero, C),
                                    .dgamma = device[j][0],
                                    .dbeta = device[j][1],
                                    .dcoef = device[j][2],
@@ -253,10 +253,10 @@ static void shared_body(cuda_env *e, void *ctx)
                                                    t.dy.x, g, t.scratch));
         for (int j = 0; j < (both ? 2 : SHARING); j++) {
             for (int i = 0; i < 3; i++) {
-                cuda_queue_fetch(e, both ? got[j][i] : own[j][i], device[j][i], sizeof zero);
+                env_queue_fetch(e, both ? got[j][i] : own[j][i], device[j][i], sizeof zero);
             }
         }
-        cuda_settle(e);
+        env_settle(e);
     }
     for (int i = 0; i < 2 * 3 * C; i++) {
         float want[1] = {0};
@@ -274,10 +274,10 @@ static void shared_body(cuda_env *e, void *ctx)
 SPX_TEST(terms_with_parameters_in_common_add_to_their_gradients_in_one_order)
 {
     SPX_UNUSED;
-    cuda_on_types(shared_body, NULL);
+    on_each(shared_body, NULL);
 }
 
-static void in_place_body(cuda_env *e, void *ctx)
+static void in_place_body(device_env *e, void *ctx)
 {
     static twin t;
     static grads want;
@@ -288,11 +288,11 @@ static void in_place_body(cuda_env *e, void *ctx)
     grads_init(q, &want, false);
     run_backward_ref(q, &want, false);
     got = pile_copy(&q->p, q->dy, q->all);
-    float *sum_dy = cuda_floats(e, want.g[0].sum_dy, 1);
-    float *sum_dy_xhat = cuda_floats(e, want.g[0].sum_dy_xhat, 1);
+    float *sum_dy = env_floats(e, want.g[0].sum_dy, 1);
+    float *sum_dy_xhat = env_floats(e, want.g[0].sum_dy_xhat, 1);
     CHECK_OK(spx_norm_sum_backward_apply_cuda(e->s, &q->d, &t.term[0], sum_dy, sum_dy_xhat, q->relu,
                                               t.y.x, t.dy.x, false, t.dy.x));
-    cuda_read(e, &t.dy, got, q->stride);
+    env_read(e, &t.dy, got, q->stride);
     CHECK_CLOSE(got, want.dx[0], q->all, 128 * SPX_U + (e->type == SPX_TYPE_BF16 ? SPX_U_BF16 : 0));
     twin_clear(e, &t);
 }
@@ -300,28 +300,28 @@ static void in_place_body(cuda_env *e, void *ctx)
 SPX_TEST(the_second_half_may_write_over_dy)
 {
     SPX_UNUSED;
-    cuda_on_types(in_place_body, NULL);
+    on_each(in_place_body, NULL);
 }
 
 /* ---- statistics ---- */
 
-static void check_stats(cuda_env *e, const stats_case *k, const float *x, cuda_form form,
+static void check_stats(device_env *e, const stats_case *k, const float *x, tensor_form form,
                         double tol)
 {
     const size_t stride = k->c * k->hw + k->gap;
     const spx_norm_dims d = {(int64_t)k->n, (int64_t)k->c, (int64_t)k->hw};
-    const cuda_tensor t = cuda_tensor_of(e, x, stride, k->n, k->c, k->hw, form);
+    const device_tensor t = env_tensor(e, x, stride, k->n, k->c, k->hw, form);
     float *out[6], *device[6], *want[6];
     void *scratch = scratch_of(e, spx_bn_stats_cuda_workspace(&d));
     for (int i = 0; i < 6; i++) { /* mean, invstd, two running means, two running variances */
         out[i] = pile_normal(&e->p, k->c, 1, 0.1f);
         want[i] = pile_copy(&e->p, out[i], k->c);
-        device[i] = cuda_floats(e, out[i], k->c);
+        device[i] = env_floats(e, out[i], k->c);
     }
     CHECK_OK(
         spx_bn_stats_cuda(e->s, &d, t.x, device[0], device[1], 2, device + 2, device + 4, scratch));
     for (int i = 0; i < 6; i++) {
-        cuda_fetch(e, out[i], device[i], k->c * sizeof(float));
+        env_fetch(e, out[i], device[i], k->c * sizeof(float));
     }
     spx_bn_stats_ref(&(spx_bn_stats_args){k->n, k->c, k->hw, x, stride, want[0], want[1], 2,
                                           want + 2, want + 4, 0, 0, NULL});
@@ -336,7 +336,7 @@ static void check_stats(cuda_env *e, const stats_case *k, const float *x, cuda_f
     }
 }
 
-static void stats_cases_body(cuda_env *e, void *ctx)
+static void stats_cases_body(device_env *e, void *ctx)
 {
     (void)ctx;
     for (size_t i = 0; i < 3 * STATS_CASES; i++) {
@@ -345,7 +345,7 @@ static void stats_cases_body(cuda_env *e, void *ctx)
         k.hw = i % 3 == 1 ? (k.hw + 3) / 4 * 4 : k.hw;
         const size_t all = k.n * (k.c * k.hw + k.gap);
         float *x = pile_normal(&e->p, all, k.mean, k.std);
-        cuda_round(e->type, x, all);
+        round_to_type(e->type, x, all);
         for (int form = 0; form < FORMS; form++) {
             /*
              * A thread's sums are of x less one of its values, of 64 values at most here; they lose
@@ -353,20 +353,20 @@ static void stats_cases_body(cuda_env *e, void *ctx)
              * so 16 = 4 deviations squared. Joined are at most 256 rows of threads, roundings of
              * random sign, in f32: 4 * sqrt(64 + 256) u and 17 for the cancellation.
              */
-            check_stats(e, &k, x, (cuda_form)form, 17 * 4 * 18 * SPX_U);
+            check_stats(e, &k, x, (tensor_form)form, 17 * 4 * 18 * SPX_U);
         }
-        cuda_clear(e);
+        env_clear(e);
     }
 }
 
 SPX_TEST(statistics_survive_a_mean_a_thousand_times_the_deviation)
 {
     SPX_UNUSED;
-    cuda_on_types(stats_cases_body, NULL);
+    on_each(stats_cases_body, NULL);
 }
 
 /* The first pixel, row or image alone lies far off: the worst shift there is. */
-static void outlier_body(cuda_env *e, void *ctx)
+static void outlier_body(device_env *e, void *ctx)
 {
     const stats_case k = {64, 3, 64, 0, 0, 1};
     const size_t all = k.n * k.c * k.hw, far[] = {1, k.hw, k.c * k.hw};
@@ -376,40 +376,40 @@ static void outlier_body(cuda_env *e, void *ctx)
         for (size_t j = 0; j < far[i]; j++) {
             x[j] += 4096;
         }
-        cuda_round(e->type, x, all);
+        round_to_type(e->type, x, all);
         /* a block's first value is the origin of its means, and lies in its own variance: what a
          * block loses is the square root of its values, at most 64 */
         check_stats(e, &k, x, FORM_DENSE, 64 * 4 * 18 * SPX_U);
-        cuda_clear(e);
+        env_clear(e);
     }
 }
 
 SPX_TEST(statistics_survive_an_outlying_first_pixel_row_or_image)
 {
     SPX_UNUSED;
-    cuda_on_types(outlier_body, NULL);
+    on_each(outlier_body, NULL);
 }
 
-static void one_value_body(cuda_env *e, void *ctx)
+static void one_value_body(device_env *e, void *ctx)
 {
     const spx_norm_dims d = {1, 1, 1};
     const float x = 3, one = 1;
-    float mean, invstd, rm, rv, *dm = cuda_floats(e, &one, 1), *dv = cuda_floats(e, &one, 1);
-    float *m = cuda_floats(e, &one, 1), *s = cuda_floats(e, &one, 1);
-    const cuda_tensor t = cuda_tensor_of(e, &x, 1, 1, 1, 1, FORM_DENSE);
+    float mean, invstd, rm, rv, *dm = env_floats(e, &one, 1), *dv = env_floats(e, &one, 1);
+    float *m = env_floats(e, &one, 1), *s = env_floats(e, &one, 1);
+    const device_tensor t = env_tensor(e, &x, 1, 1, 1, 1, FORM_DENSE);
     void *scratch = scratch_of(e, spx_bn_stats_cuda_workspace(&d));
     (void)ctx;
     CHECK_OK(spx_bn_stats_cuda(e->s, &d, t.x, m, s, 1, &dm, &dv, scratch));
-    cuda_fetch(e, &mean, m, sizeof mean);
-    cuda_fetch(e, &invstd, s, sizeof invstd);
-    cuda_fetch(e, &rm, dm, sizeof rm);
-    cuda_fetch(e, &rv, dv, sizeof rv);
+    env_fetch(e, &mean, m, sizeof mean);
+    env_fetch(e, &invstd, s, sizeof invstd);
+    env_fetch(e, &rm, dm, sizeof rm);
+    env_fetch(e, &rv, dv, sizeof rv);
     assert_true(mean == 3);
     assert_true(fabs((double)invstd * sqrt(1e-5) - 1) <= 4 * SPX_U);
     assert_true(fabs((double)rm - 1.2) <= 2 * SPX_U && fabs((double)rv - 0.9) <= SPX_U);
     CHECK_OK(spx_bn_running_cuda(e->s, 1, dm, dv, m, s));
-    cuda_fetch(e, &mean, m, sizeof mean);
-    cuda_fetch(e, &invstd, s, sizeof invstd);
+    env_fetch(e, &mean, m, sizeof mean);
+    env_fetch(e, &invstd, s, sizeof invstd);
     assert_true(mean == rm);
     assert_true(fabs((double)invstd * sqrt((double)rv + 1e-5) - 1) <= 2 * SPX_U);
 }
@@ -417,30 +417,30 @@ static void one_value_body(cuda_env *e, void *ctx)
 SPX_TEST(statistics_of_one_value_have_no_variance_and_evaluation_takes_the_running_ones)
 {
     SPX_UNUSED;
-    cuda_on_types(one_value_body, NULL);
+    on_each(one_value_body, NULL);
 }
 
-static void nan_body(cuda_env *e, void *ctx)
+static void nan_body(device_env *e, void *ctx)
 {
     const spx_norm_dims d = {2, 1, 5};
     float x[10] = {1, 2, 3, 4, NAN, 6, 7, 8, 9, 10}, mean, invstd;
-    float *m = cuda_floats(e, x, 1), *s = cuda_floats(e, x, 1);
-    const cuda_tensor t = cuda_tensor_of(e, x, 5, 2, 1, 5, FORM_DENSE);
+    float *m = env_floats(e, x, 1), *s = env_floats(e, x, 1);
+    const device_tensor t = env_tensor(e, x, 5, 2, 1, 5, FORM_DENSE);
     (void)ctx;
     CHECK_OK(spx_bn_stats_cuda(e->s, &d, t.x, m, s, 0, NULL, NULL,
                                scratch_of(e, spx_bn_stats_cuda_workspace(&d))));
-    cuda_fetch(e, &mean, m, sizeof mean);
-    cuda_fetch(e, &invstd, s, sizeof invstd);
+    env_fetch(e, &mean, m, sizeof mean);
+    env_fetch(e, &invstd, s, sizeof invstd);
     assert_true(isnan(mean) && isnan(invstd)); /* or divergence would hide */
 }
 
 SPX_TEST(a_nan_reaches_the_statistics)
 {
     SPX_UNUSED;
-    cuda_on_types(nan_body, NULL);
+    on_each(nan_body, NULL);
 }
 
-static void bad_body(cuda_env *e, void *ctx)
+static void bad_body(device_env *e, void *ctx)
 {
     static twin t;
     spx_norm_grad g = {0};
@@ -466,7 +466,7 @@ static void bad_body(cuda_env *e, void *ctx)
 SPX_TEST(bad_arguments_are_refused)
 {
     SPX_UNUSED;
-    cuda_on_types(bad_body, NULL);
+    on_each(bad_body, NULL);
 }
 
 static int all_tests(void)
@@ -488,5 +488,5 @@ static int all_tests(void)
 
 int main(void)
 {
-    return spx_cuda_run(all_tests);
+    return spx_run_cuda(all_tests);
 }

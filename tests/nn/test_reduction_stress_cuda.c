@@ -4,7 +4,7 @@
  * compute-sanitizer's racecheck sees shared memory only. SPX_STRESS says how many of each there
  * are; a GPU makes 100,000 in seconds.
  */
-#include "tests/support/spx_cuda.h"
+#include "tests/support/spx_devices.h"
 
 #include "kernels/nn/norm_sum/norm_sum_cuda.h"
 #include "tests/nn/norm_sum_problem.h"
@@ -28,43 +28,43 @@ static long launches(void)
 typedef struct stress {
     problem q;
     spx_norm_term_cuda term;
-    cuda_tensor y, dy;
+    device_tensor y, dy;
     int lanes;
     float *result;                                      /* [lanes][RING][FIELDS][C] on the device */
     void *reduce[SPX_LANES_MAX], *stats[SPX_LANES_MAX]; /* scratch */
 } stress;
 
-static void stress_init(cuda_env *e, stress *t, const norm_case *k)
+static void stress_init(device_env *e, stress *t, const norm_case *k)
 {
     problem *q = &t->q;
     problem_init(q, k, 0.5f);
     const spx_norm_term *from = &q->term[0];
     const float *const operands[] = {from->x, q->y, q->dy};
-    cuda_tensor made[3];
+    device_tensor made[3];
     for (int i = 0; i < 3; i++) {
         float *x = pile_copy(&q->p, operands[i], q->all);
-        cuda_round(e->type, x, q->all);
-        made[i] = cuda_tensor_of(e, x, q->stride, k->n, k->c, k->hw, FORM_DENSE);
+        round_to_type(e->type, x, q->all);
+        made[i] = env_tensor(e, x, q->stride, k->n, k->c, k->hw, FORM_DENSE);
     }
     t->y = made[1];
     t->dy = made[2];
     t->term = (spx_norm_term_cuda){.x = made[0].x,
-                                   .mean = cuda_floats(e, from->mean, C),
-                                   .invstd = cuda_floats(e, from->invstd, C),
-                                   .gamma = cuda_floats(e, from->gamma, C),
-                                   .beta = cuda_floats(e, from->beta, C),
-                                   .coef = cuda_floats(e, from->coef, 1)};
+                                   .mean = env_floats(e, from->mean, C),
+                                   .invstd = env_floats(e, from->invstd, C),
+                                   .gamma = env_floats(e, from->gamma, C),
+                                   .beta = env_floats(e, from->beta, C),
+                                   .coef = env_floats(e, from->coef, 1)};
     t->lanes = spx_stream_lanes(e->s);
-    t->result = cuda_bytes(e, sizeof(float) * (size_t)t->lanes * RING * FIELDS * C);
+    t->result = env_bytes(e, sizeof(float) * (size_t)t->lanes * RING * FIELDS * C);
     for (int lane = 0; lane < t->lanes; lane++) {
-        t->reduce[lane] = cuda_bytes(e, spx_norm_sum_reduce_cuda_workspace(&q->d, 1));
-        t->stats[lane] = cuda_bytes(e, spx_bn_stats_cuda_workspace(&q->d));
+        t->reduce[lane] = env_bytes(e, spx_norm_sum_reduce_cuda_workspace(&q->d, 1));
+        t->stats[lane] = env_bytes(e, spx_bn_stats_cuda_workspace(&q->d));
     }
     CHECK_OK(spx_stream_sync(e->s)); /* lanes do not wait for the uploads */
 }
 
 /* Both reductions on a lane, into its slot. */
-static void queue(cuda_env *e, stress *t, int lane, int slot)
+static void queue(device_env *e, stress *t, int lane, int slot)
 {
     float *out = t->result + ((size_t)lane * RING + (size_t)slot) * FIELDS * C;
     const spx_norm_grad g = {.sum_dy = out,
@@ -80,7 +80,7 @@ static void queue(cuda_env *e, stress *t, int lane, int slot)
     spx_stream_set_lane(e->s, 0);
 }
 
-static void stress_body(cuda_env *e, void *ctx)
+static void stress_body(device_env *e, void *ctx)
 {
     static stress t;
     static float first[FIELDS * C];
@@ -89,7 +89,7 @@ static void stress_body(cuda_env *e, void *ctx)
     float *got = pile_bytes(&e->p, slots * sizeof first);
     queue(e, &t, 0, 0);
     CHECK_OK(spx_stream_sync(e->s));
-    cuda_fetch(e, first, t.result, sizeof first);
+    env_fetch(e, first, t.result, sizeof first);
     assert_true(first[0] != 0 && first[5 * C] != 0);
     for (long left = launches(), done; left > 0; left -= done) {
         CHECK_OK(spx_device_zero(e->s, t.result, slots * sizeof first));
@@ -111,7 +111,7 @@ static void stress_body(cuda_env *e, void *ctx)
             }
         }
     }
-    cuda_clear(e);
+    env_clear(e);
     pile_clear(&t.q.p);
 }
 
@@ -120,7 +120,7 @@ SPX_TEST(reductions_on_all_lanes_at_once_have_the_bits_of_one_alone)
     SPX_UNUSED;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         norm_case k = sizes[i];
-        cuda_on_types(stress_body, &k);
+        on_each(stress_body, &k);
     }
 }
 
@@ -134,5 +134,5 @@ static int all_tests(void)
 
 int main(void)
 {
-    return spx_cuda_run(all_tests);
+    return spx_run_cuda(all_tests);
 }

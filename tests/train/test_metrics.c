@@ -9,7 +9,7 @@ SPX_TEST(top1_and_top5_count_labels_among_the_largest_logits)
     const int32_t label[4] = {0, 6, 0, 5};
     spx_metrics m = {0};
     SPX_UNUSED;
-    spx_metrics_add(&m, 4, 7, logits[0], label);
+    spx_hits_add(&m, 4, 7, logits[0], label);
     assert_int_equal(m.images, 4);
     assert_int_equal(m.top1, 1);
     assert_int_equal(m.top5, 2);
@@ -22,7 +22,7 @@ SPX_TEST(loss_is_the_mean_cross_entropy_even_of_huge_logits)
     const int32_t label[2] = {1, 1};
     spx_metrics m = {0};
     SPX_UNUSED;
-    spx_metrics_add(&m, 2, 2, logits[0], label);
+    spx_hits_add(&m, 2, 2, logits[0], label);
     /* (log 2 + (1 + log(1 + 1/e)))/2; doubles, with 1e4 cancelled: 1e4 * 2^-53 */
     assert_true(fabs(spx_metrics_loss(&m) - (log(2.0) + 1 + log1p(exp(-1.0))) / 2) < 1e-11);
 }
@@ -35,13 +35,13 @@ SPX_TEST(equal_logits_rank_by_class_and_nan_is_wrong)
     const int32_t first = 0, last = 5, second = 1;
     spx_metrics m = {0};
     SPX_UNUSED;
-    spx_metrics_add(&m, 1, 6, equal, &first);
+    spx_hits_add(&m, 1, 6, equal, &first);
     assert_true(m.top1 == 1 && m.top5 == 1);
-    spx_metrics_add(&m, 1, 6, equal, &last);
+    spx_hits_add(&m, 1, 6, equal, &last);
     assert_true(m.top1 == 1 && m.top5 == 1);
-    spx_metrics_add(&m, 1, 6, broken, &first);
+    spx_hits_add(&m, 1, 6, broken, &first);
     assert_true(m.top1 == 1 && m.top5 == 1);
-    spx_metrics_add(&m, 1, 6, one_nan, &second); /* the NaN ranks before it */
+    spx_hits_add(&m, 1, 6, one_nan, &second); /* the NaN ranks before it */
     assert_true(m.top1 == 1 && m.top5 == 2);
 }
 
@@ -52,7 +52,7 @@ SPX_TEST(a_logit_that_is_not_finite_leaves_no_accuracy)
     SPX_UNUSED;
     for (int i = 0; i < 3; i++) {
         spx_metrics m = {0};
-        spx_metrics_add(&m, 1, 3, beside[i], &label);
+        spx_hits_add(&m, 1, 3, beside[i], &label);
         assert_true(isnan(m.loss));
     }
 }

@@ -2,7 +2,6 @@
 #include "host/graph/autodiff_private.h"
 #include "host/graph/exec_private.h"
 #include "kernels/nn/pool/pool2d.h"
-#include "kernels/nn/pool/pool2d_cuda.h"
 
 /* Geometry of a node whose unpooled side is x. */
 static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_tid x, spx_pool2d_shape *d)
@@ -60,24 +59,19 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
 static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    const spx_operand x = spx_exec_operand(e, nd->in[0]), y = spx_exec_operand(e, nd->out[0]);
     spx_pool2d_shape d;
     SPX_RETURN_IF(shape_of(e->g, nd, nd->in[0], &d));
-    SPX_ON_CUDA(e,
-                spx_avg_pool_forward_cuda(e->stream, &d, spx_operand_nhwc(x), spx_operand_nhwc(y)));
-    return spx_avg_pool_forward(e->stream, &d, x.data, x.stride, y.data, y.stride);
+    return spx_avg_pool_forward(e->stream, &d, spx_exec_operand(e, nd->in[0]),
+                                spx_exec_operand(e, nd->out[0]));
 }
 
 static spx_status run_bwd(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    const spx_operand dy = spx_exec_operand(e, nd->in[0]), dx = spx_exec_operand(e, nd->out[0]);
     spx_pool2d_shape d;
     SPX_RETURN_IF(shape_of(e->g, nd, nd->out[0], &d));
-    SPX_ON_CUDA(e, spx_avg_pool_backward_cuda(e->stream, &d, spx_operand_nhwc(dy),
-                                              nd->accumulate[0], spx_operand_nhwc(dx)));
-    return spx_avg_pool_backward(e->stream, &d, dy.data, dy.stride, nd->accumulate[0], dx.data,
-                                 dx.stride);
+    return spx_avg_pool_backward(e->stream, &d, spx_exec_operand(e, nd->in[0]), nd->accumulate[0],
+                                 spx_exec_operand(e, nd->out[0]));
 }
 
 const spx_op_record spx_op_avg_pool = {

@@ -80,8 +80,8 @@ static spx_status run_stats(const spx_exec *e, int i)
         running_mean[k] = spx_exec_data(e, pair[SPX_RUNNING_MEAN]);
         running_var[k] = spx_exec_data(e, pair[SPX_RUNNING_VAR]);
     }
-    SPX_ON_CUDA(e, spx_bn_stats_cuda(e->stream, &d, spx_operand_nhwc(x), mean, invstd, updated,
-                                     running_mean, running_var, spx_exec_scratch(e)));
+    SPX_ON_CUDA(e, spx_bn_stats_cuda(e->stream, &d, x, mean, invstd, updated, running_mean,
+                                     running_var, spx_exec_scratch(e)));
     return spx_bn_stats(e->stream, &d, x.data, x.stride, mean, invstd, updated, running_mean,
                         running_var);
 }

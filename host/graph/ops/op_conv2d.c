@@ -203,9 +203,8 @@ static spx_status run(const spx_exec *e, int i)
     void *scratch = spx_exec_scratch(e);
     spx_conv2d_shape d;
     spx_conv2d_pass pass;
-    SPX_ON_CUDA(e, spx_conv2d_forward_cuda(spx_shared_plan_get(e->plan[i]), e->stream,
-                                           spx_operand_nhwc(x), w, bias, spx_operand_nhwc(y),
-                                           scratch));
+    SPX_ON_CUDA(e, spx_conv2d_forward_cuda(spx_shared_plan_get(e->plan[i]), e->stream, x, w, bias,
+                                           y, scratch));
     const spx_conv2d_input in = input_of(e, nd, x, &nd->in[SPX_CONV2D_MEAN]);
     SPX_RETURN_IF(shape_of(e->g, nd, &d, &pass));
     return spx_conv2d_forward(e->stream, &d, e->algo[i], &in, w, bias, y.data, y.stride, scratch);
@@ -220,9 +219,8 @@ static spx_status run_data(const spx_exec *e, int i)
     void *scratch = spx_exec_scratch(e);
     spx_conv2d_shape d;
     spx_conv2d_pass pass;
-    SPX_ON_CUDA(e, spx_conv2d_backward_data_cuda(spx_shared_plan_get(e->plan[i]), e->stream,
-                                                 spx_operand_nhwc(dy), w, spx_operand_nhwc(dx),
-                                                 scratch));
+    SPX_ON_CUDA(e, spx_conv2d_backward_data_cuda(spx_shared_plan_get(e->plan[i]), e->stream, dy, w,
+                                                 dx, scratch));
     SPX_RETURN_IF(shape_of(e->g, nd, &d, &pass));
     return spx_conv2d_backward_data(e->stream, &d, e->algo[i], dy.data, dy.stride, w,
                                     nd->accumulate[0], dx.data, dx.stride, scratch);
@@ -238,9 +236,8 @@ static spx_status run_weights(const spx_exec *e, int i)
     void *scratch = spx_exec_scratch(e);
     spx_conv2d_shape d;
     spx_conv2d_pass pass;
-    SPX_ON_CUDA(e, spx_conv2d_backward_weights_cuda(spx_shared_plan_get(e->plan[i]), e->stream,
-                                                    spx_operand_nhwc(x), spx_operand_nhwc(dy), dw,
-                                                    dbias, scratch));
+    SPX_ON_CUDA(e, spx_conv2d_backward_weights_cuda(spx_shared_plan_get(e->plan[i]), e->stream, x,
+                                                    dy, dw, dbias, scratch));
     const spx_conv2d_input in = input_of(e, nd, x, &nd->in[WEIGHTS_MEAN]);
     SPX_RETURN_IF(shape_of(e->g, nd, &d, &pass));
     return spx_conv2d_backward_weights(e->stream, &d, e->algo[i], &in, dy.data, dy.stride,

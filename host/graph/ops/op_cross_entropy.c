@@ -2,7 +2,6 @@
 #include "host/graph/autodiff_private.h"
 #include "host/graph/exec_private.h"
 #include "kernels/nn/loss/loss.h"
-#include "kernels/nn/loss/loss_cuda.h"
 
 #include <assert.h>
 
@@ -52,26 +51,19 @@ static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->in[LOGITS]].dim;
-    const float *x = spx_exec_data(e, nd->in[LOGITS]), smoothing = nd->attr.smoothing;
-    const int32_t *labels = spx_exec_data(e, nd->in[LABELS]);
-    float *loss = spx_exec_data(e, nd->out[0]);
-    SPX_ON_CUDA(e,
-                spx_cross_entropy_forward_cuda(e->stream, d[0], d[1], x, labels, smoothing, loss));
-    return spx_cross_entropy_forward(e->stream, d[0], d[1], x, labels, smoothing, loss);
+    return spx_cross_entropy_forward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[LOGITS]),
+                                     spx_exec_data(e, nd->in[LABELS]), nd->attr.smoothing,
+                                     spx_exec_data(e, nd->out[0]));
 }
 
 static spx_status run_bwd(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->in[LOGITS]].dim;
-    const float *x = spx_exec_data(e, nd->in[LOGITS]), smoothing = nd->attr.smoothing;
-    const int32_t *labels = spx_exec_data(e, nd->in[LABELS]);
-    float *dx = spx_exec_data(e, nd->out[0]);
     assert(!nd->accumulate[0]); /* differentiation refuses it */
-    SPX_ON_CUDA(e, spx_cross_entropy_backward_cuda(e->stream, d[0], d[1], x, labels, smoothing,
-                                                   nd->attr.value, dx));
-    return spx_cross_entropy_backward(e->stream, d[0], d[1], x, labels, smoothing, nd->attr.value,
-                                      dx);
+    return spx_cross_entropy_backward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[LOGITS]),
+                                      spx_exec_data(e, nd->in[LABELS]), nd->attr.smoothing,
+                                      nd->attr.value, spx_exec_data(e, nd->out[0]));
 }
 
 const spx_op_record spx_op_cross_entropy = {

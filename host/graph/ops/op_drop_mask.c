@@ -1,7 +1,6 @@
 /* Masks of drop-path, drawn from the run's seed and step. */
 #include "host/graph/exec_private.h"
 #include "kernels/nn/drop_mask/drop_mask.h"
-#include "kernels/nn/drop_mask/drop_mask_cuda.h"
 
 spx_tid spx_g_drop_mask(spx_graph *g, int64_t n, uint32_t key, const char *name)
 {
@@ -19,14 +18,11 @@ static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const spx_scalars *s = e->b->scalars; /* on CUDA device memory: only addresses are taken */
-    const uint32_t key = nd->attr.key;
-    float *mask = spx_exec_data(e, nd->out[0]);
     if (s == NULL) {
         return SPX_FAIL(SPX_EINVAL, "a binding without the scalars that masks are drawn from");
     }
-    SPX_ON_CUDA(e, spx_drop_mask_cuda(e->stream, nd->attr.size, &s->drop_prob, &s->seed, &s->step,
-                                      key, mask));
-    return spx_drop_mask(e->stream, nd->attr.size, s->drop_prob, s->seed, s->step, key, mask);
+    return spx_drop_mask(e->stream, nd->attr.size, &s->drop_prob, &s->seed, &s->step, nd->attr.key,
+                         spx_exec_data(e, nd->out[0]));
 }
 
 const spx_op_record spx_op_drop_mask = {

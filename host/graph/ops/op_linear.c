@@ -2,7 +2,6 @@
 #include "host/graph/autodiff_private.h"
 #include "host/graph/exec_private.h"
 #include "kernels/nn/linear/linear.h"
-#include "kernels/nn/linear/linear_cuda.h"
 
 #include <math.h>
 
@@ -82,13 +81,10 @@ static spx_status run(const spx_exec *e, int i)
     const spx_node *nd = &e->g->node[i];
     const int64_t n = e->g->tensor[nd->out[0]].dim[0];
     const int64_t *d = e->g->tensor[nd->in[SPX_LINEAR_W]].dim;
-    const spx_operand x = spx_exec_operand(e, nd->in[SPX_LINEAR_X]);
-    const float *w = spx_exec_data(e, nd->in[SPX_LINEAR_W]),
-                *bias = spx_exec_data(e, nd->in[SPX_LINEAR_BIAS]);
-    float *y = spx_exec_data(e, nd->out[0]);
-    SPX_ON_CUDA(e, spx_linear_forward_cuda(e->stream, n, d[1], d[0], spx_operand_nhwc(x), w, bias,
-                                           y, spx_exec_scratch(e)));
-    return spx_linear_forward(e->stream, n, d[1], d[0], x.data, w, bias, y);
+    return spx_linear_forward(e->stream, n, d[1], d[0], spx_exec_operand(e, nd->in[SPX_LINEAR_X]),
+                              spx_exec_data(e, nd->in[SPX_LINEAR_W]),
+                              spx_exec_data(e, nd->in[SPX_LINEAR_BIAS]),
+                              spx_exec_data(e, nd->out[0]));
 }
 
 static spx_status run_data(const spx_exec *e, int i)
@@ -96,12 +92,9 @@ static spx_status run_data(const spx_exec *e, int i)
     const spx_node *nd = &e->g->node[i];
     const int64_t n = e->g->tensor[nd->in[DATA_DY]].dim[0];
     const int64_t *d = e->g->tensor[nd->in[DATA_W]].dim;
-    const float *dy = spx_exec_data(e, nd->in[DATA_DY]), *w = spx_exec_data(e, nd->in[DATA_W]);
-    const bool add = nd->accumulate[0];
-    const spx_operand dx = spx_exec_operand(e, nd->out[0]);
-    SPX_ON_CUDA(e, spx_linear_backward_data_cuda(e->stream, n, d[1], d[0], dy, w, add,
-                                                 spx_operand_nhwc(dx), spx_exec_scratch(e)));
-    return spx_linear_backward_data(e->stream, n, d[1], d[0], dy, w, add, dx.data);
+    return spx_linear_backward_data(e->stream, n, d[1], d[0], spx_exec_data(e, nd->in[DATA_DY]),
+                                    spx_exec_data(e, nd->in[DATA_W]), nd->accumulate[0],
+                                    spx_exec_operand(e, nd->out[0]));
 }
 
 static spx_status run_weights(const spx_exec *e, int i)
@@ -109,38 +102,10 @@ static spx_status run_weights(const spx_exec *e, int i)
     const spx_node *nd = &e->g->node[i];
     const int64_t n = e->g->tensor[nd->in[WEIGHTS_DY]].dim[0];
     const int64_t *d = e->g->tensor[nd->out[WEIGHTS_DW]].dim;
-    const spx_operand x = spx_exec_operand(e, nd->in[WEIGHTS_X]);
-    const float *dy = spx_exec_data(e, nd->in[WEIGHTS_DY]);
-    const bool add = nd->accumulate[WEIGHTS_DW];
-    float *dw = spx_exec_data(e, nd->out[WEIGHTS_DW]),
-          *dbias = spx_exec_data(e, nd->out[WEIGHTS_DBIAS]);
-    SPX_ON_CUDA(e, spx_linear_backward_weights_cuda(e->stream, n, d[1], d[0], spx_operand_nhwc(x),
-                                                    dy, add, dw, dbias, spx_exec_scratch(e)));
-    return spx_linear_backward_weights(e->stream, n, d[1], d[0], x.data, dy, add, dw, dbias);
-}
-
-/* Bytes a product of `rows` rows with weights like w takes; the CPU takes none. */
-static size_t scratch_of(const spx_exec *e, spx_tid rows, spx_tid w)
-{
-    const int64_t *d = e->g->tensor[w].dim;
-    const int64_t n = e->g->tensor[rows].dim[0];
-    SPX_ON_CUDA(e, spx_linear_cuda_workspace(n, d[1], d[0]));
-    return 0;
-}
-
-static size_t scratch(const spx_exec *e, const spx_node *nd)
-{
-    return scratch_of(e, nd->in[SPX_LINEAR_X], nd->in[SPX_LINEAR_W]);
-}
-
-static size_t scratch_data(const spx_exec *e, const spx_node *nd)
-{
-    return scratch_of(e, nd->in[DATA_DY], nd->in[DATA_W]);
-}
-
-static size_t scratch_weights(const spx_exec *e, const spx_node *nd)
-{
-    return scratch_of(e, nd->in[WEIGHTS_X], nd->out[WEIGHTS_DW]);
+    return spx_linear_backward_weights(
+        e->stream, n, d[1], d[0], spx_exec_operand(e, nd->in[WEIGHTS_X]),
+        spx_exec_data(e, nd->in[WEIGHTS_DY]), nd->accumulate[WEIGHTS_DW],
+        spx_exec_data(e, nd->out[WEIGHTS_DW]), spx_exec_data(e, nd->out[WEIGHTS_DBIAS]));
 }
 
 const spx_op_record spx_op_linear = {
@@ -151,7 +116,6 @@ const spx_op_record spx_op_linear = {
     .gradient = gradient,
     .macs = macs,
     .run = run,
-    .scratch = scratch,
 };
 
 const spx_op_record spx_op_linear_bwd_data = {
@@ -160,7 +124,6 @@ const spx_op_record spx_op_linear_bwd_data = {
     .out = {{"dx", 0}},
     .macs = macs_data,
     .run = run_data,
-    .scratch = scratch_data,
 };
 
 const spx_op_record spx_op_linear_bwd_weights = {
@@ -169,5 +132,4 @@ const spx_op_record spx_op_linear_bwd_weights = {
     .out = {{"dw", 2, .optional = true}, {"dbias", 1, .optional = true}},
     .macs = macs_weights,
     .run = run_weights,
-    .scratch = scratch_weights,
 };

@@ -210,7 +210,7 @@ static void unpack(terms *to, const spx_exec *e, const spx_node *nd, int first, 
                              .beta = spx_exec_data(e, in[SPX_TERM_BETA]),
                              .coef = coef != NULL ? coef + nd->coef_index[j] : NULL,
                              .mask = spx_exec_data(e, in[SPX_TERM_MASK])};
-        to->cuda[j] = (spx_norm_term_cuda){.x = spx_operand_nhwc(x),
+        to->cuda[j] = (spx_norm_term_cuda){.x = x,
                                            .mean = t->mean,
                                            .invstd = t->invstd,
                                            .gamma = t->gamma,
@@ -229,7 +229,7 @@ static spx_status run(const spx_exec *e, int i)
     const bool relu = nd->attr.relu;
     terms t;
     unpack(&t, e, nd, 0, k);
-    SPX_ON_CUDA(e, spx_norm_sum_forward_cuda(e->stream, &d, k, t.cuda, relu, spx_operand_nhwc(y)));
+    SPX_ON_CUDA(e, spx_norm_sum_forward_cuda(e->stream, &d, k, t.cuda, relu, y));
     return spx_norm_sum_forward(e->stream, &d, k, t.cpu, relu, y.data, y.stride);
 }
 
@@ -262,9 +262,8 @@ static spx_status run_reduce(const spx_exec *e, int i)
     for (int j = 0; j < k; j++) {
         grad[j] = grad_of(e, nd, j);
     }
-    SPX_ON_CUDA(e, spx_norm_sum_backward_reduce_cuda(e->stream, &d, k, t.cuda, relu,
-                                                     spx_operand_nhwc(y), spx_operand_nhwc(dy),
-                                                     grad, spx_exec_scratch(e)));
+    SPX_ON_CUDA(e, spx_norm_sum_backward_reduce_cuda(e->stream, &d, k, t.cuda, relu, y, dy, grad,
+                                                     spx_exec_scratch(e)));
     return spx_norm_sum_backward_reduce(e->stream, &d, k, t.cpu, relu, y.data, y.stride, dy.data,
                                         dy.stride, grad);
 }
@@ -288,8 +287,7 @@ static spx_status run_apply(const spx_exec *e, int i)
     terms t;
     unpack(&t, e, nd, GRAD_TERM, 1);
     SPX_ON_CUDA(e, spx_norm_sum_backward_apply_cuda(e->stream, &d, t.cuda, sum_dy, sum_dy_xhat,
-                                                    relu, spx_operand_nhwc(y), spx_operand_nhwc(dy),
-                                                    add, spx_operand_nhwc(dx)));
+                                                    relu, y, dy, add, dx));
     return spx_norm_sum_backward_apply(e->stream, &d, t.cpu, sum_dy, sum_dy_xhat, relu, y.data,
                                        y.stride, dy.data, dy.stride, add, dx.data, dx.stride);
 }

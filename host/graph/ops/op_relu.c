@@ -2,7 +2,6 @@
 #include "host/graph/autodiff_private.h"
 #include "host/graph/exec_private.h"
 #include "kernels/nn/relu/relu.h"
-#include "kernels/nn/relu/relu_cuda.h"
 
 enum { BWD_Y, BWD_DY, BWD_INPUTS };
 
@@ -28,25 +27,17 @@ static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    const spx_operand x = spx_exec_operand(e, nd->in[0]), y = spx_exec_operand(e, nd->out[0]);
-    SPX_ON_CUDA(e, spx_relu_forward_cuda(e->stream, d[0] * d[2] * d[3], d[1], spx_operand_nhwc(x),
-                                         spx_operand_nhwc(y)));
-    return spx_relu_forward(e->stream, d[0], d[1] * d[2] * d[3], x.data, x.stride, y.data,
-                            y.stride);
+    return spx_relu_forward(e->stream, d[0], d[1], d[2] * d[3], spx_exec_operand(e, nd->in[0]),
+                            spx_exec_operand(e, nd->out[0]));
 }
 
 static spx_status run_bwd(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    const spx_operand y = spx_exec_operand(e, nd->in[BWD_Y]),
-                      dy = spx_exec_operand(e, nd->in[BWD_DY]),
-                      dx = spx_exec_operand(e, nd->out[0]);
-    SPX_ON_CUDA(e, spx_relu_backward_cuda(e->stream, d[0] * d[2] * d[3], d[1], spx_operand_nhwc(y),
-                                          spx_operand_nhwc(dy), nd->accumulate[0],
-                                          spx_operand_nhwc(dx)));
-    return spx_relu_backward(e->stream, d[0], d[1] * d[2] * d[3], y.data, y.stride, dy.data,
-                             dy.stride, nd->accumulate[0], dx.data, dx.stride);
+    return spx_relu_backward(e->stream, d[0], d[1], d[2] * d[3], spx_exec_operand(e, nd->in[BWD_Y]),
+                             spx_exec_operand(e, nd->in[BWD_DY]), nd->accumulate[0],
+                             spx_exec_operand(e, nd->out[0]));
 }
 
 const spx_op_record spx_op_relu = {

@@ -2,7 +2,6 @@
 #include "host/graph/autodiff_private.h"
 #include "host/graph/exec_private.h"
 #include "kernels/nn/softmax/softmax.h"
-#include "kernels/nn/softmax/softmax_cuda.h"
 
 enum { BWD_Y, BWD_DY, BWD_INPUTS };
 
@@ -28,21 +27,17 @@ static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    const float *x = spx_exec_data(e, nd->in[0]);
-    float *y = spx_exec_data(e, nd->out[0]);
-    SPX_ON_CUDA(e, spx_softmax_forward_cuda(e->stream, d[0], d[1], x, y));
-    return spx_softmax_forward(e->stream, d[0], d[1], x, y);
+    return spx_softmax_forward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[0]),
+                               spx_exec_data(e, nd->out[0]));
 }
 
 static spx_status run_bwd(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->out[0]].dim;
-    const bool add = nd->accumulate[0];
-    const float *y = spx_exec_data(e, nd->in[BWD_Y]), *dy = spx_exec_data(e, nd->in[BWD_DY]);
-    float *dx = spx_exec_data(e, nd->out[0]);
-    SPX_ON_CUDA(e, spx_softmax_backward_cuda(e->stream, d[0], d[1], y, dy, add, dx));
-    return spx_softmax_backward(e->stream, d[0], d[1], y, dy, add, dx);
+    return spx_softmax_backward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[BWD_Y]),
+                                spx_exec_data(e, nd->in[BWD_DY]), nd->accumulate[0],
+                                spx_exec_data(e, nd->out[0]));
 }
 
 const spx_op_record spx_op_softmax = {

@@ -2,7 +2,7 @@
 #define SPX_NN_CONV2D_CUDA_H
 /*
  * conv2d.h on CUDA: the same sums over NHWC operands. Weights are (k, r, s, c), dense, of the
- * stream's activation type (BF16: a converted copy, see copy_cuda.h); their gradients f32,
+ * stream's activation type (BF16: a converted copy, see copy.h); their gradients f32,
  * likewise. The input carries no normalisation and no ReLU (on this device they are applied by the
  * op before).
  *
@@ -10,7 +10,7 @@
  * Operands that are not (5 channels, a slice) are copied to padded scratch and back by the op.
  */
 #include "kernels/nn/conv2d/conv2d.h"
-#include "kernels/nn/nhwc.h"
+#include "kernels/nn/operand.h"
 
 /** One way of running one pass of one shape; opaque, read-only, for any stream of its device and
  * precision, by one host thread at a time (the library's plans are not all safe for more). Plans
@@ -62,16 +62,16 @@ double spx_conv2d_plan_seconds(const spx_conv2d_plan *p);
 
 /** y (= or +=) conv(x, w) + bias. @param w  (k, r, s, c). @param bias [k] f32, or NULL */
 SPX_MUST_CHECK spx_status spx_conv2d_forward_cuda(const spx_conv2d_plan *p, spx_stream *s,
-                                                  spx_nhwc x, const void *w, const float *bias,
-                                                  spx_nhwc y, void *workspace);
+                                                  spx_operand x, const void *w, const float *bias,
+                                                  spx_operand y, void *workspace);
 /** dx (= or +=) the gradient of the input. */
 SPX_MUST_CHECK spx_status spx_conv2d_backward_data_cuda(const spx_conv2d_plan *p, spx_stream *s,
-                                                        spx_nhwc dy, const void *w, spx_nhwc dx,
-                                                        void *workspace);
+                                                        spx_operand dy, const void *w,
+                                                        spx_operand dx, void *workspace);
 /** dw f32 (k, r, s, c) (= or +=) the gradient of the weights (bf16: rounded to bf16 once where the
  * library computes it); dbias likewise where not NULL. */
 SPX_MUST_CHECK spx_status spx_conv2d_backward_weights_cuda(const spx_conv2d_plan *p, spx_stream *s,
-                                                           spx_nhwc x, spx_nhwc dy, float *dw,
+                                                           spx_operand x, spx_operand dy, float *dw,
                                                            float *dbias, void *workspace);
 
 #endif

@@ -2,7 +2,7 @@
 #include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
-#include "kernels/nn/copy/copy_cuda.h"
+#include "kernels/nn/copy/copy_private.h"
 }
 
 using namespace spx;
@@ -29,14 +29,14 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 template <class T, int V>
-spx_status fill(spx_stream *s, const shape &d, const layout &l, float value, spx_nhwc y)
+spx_status fill(spx_stream *s, const shape &d, const layout &l, float value, spx_operand y)
 {
     return SPX_LAUNCH(s, (fill_kernel<T, V>), l.grid, l.block, 0, d.rows, (unsigned)d.c, value,
                       typed<T>(y));
 }
 
 /*
- * Transposes by tiles of 32 pixels x 32 channels, so that both sides are touched in runs. A block
+ * A transpose by tiles of 32 pixels x 32 channels, so that both sides are touched in runs. A block
  * has 32 x 8 threads; tile t of the grid is (image, run of pixels, run of channels), channels
  * innermost.
  */
@@ -82,30 +82,6 @@ __global__ void __launch_bounds__(tile *tile_rows)
     }
 }
 
-template <class T>
-__global__ void __launch_bounds__(tile *tile_rows)
-    to_nchw_kernel(tiles k, int64_t c, int64_t hw, rows_of<const T> x, float *y)
-{
-    __shared__ float part[tile][tile + 1]; /* [pixel][channel] */
-    for (int64_t t = blockIdx.x; t < k.count; t += gridDim.x) {
-        const place at = place_of(t, k);
-        for (unsigned i = threadIdx.y; i < tile; i += tile_rows) {
-            const int64_t channel = at.channel + threadIdx.x, pixel = at.pixel + i;
-            if (channel < c && pixel < hw) {
-                part[i][threadIdx.x] = to_f32(*x.at(at.image * hw + pixel, (unsigned)channel));
-            }
-        }
-        __syncthreads();
-        for (unsigned i = threadIdx.y; i < tile; i += tile_rows) {
-            const int64_t channel = at.channel + i, pixel = at.pixel + threadIdx.x;
-            if (channel < c && pixel < hw) {
-                y[(at.image * c + channel) * hw + pixel] = part[threadIdx.x][i];
-            }
-        }
-        __syncthreads();
-    }
-}
-
 tiles tiles_of(int64_t n, int64_t c, int64_t hw)
 {
     tiles k = {(unsigned)((hw + tile - 1) / tile), (unsigned)((c + tile - 1) / tile), 0};
@@ -135,33 +111,17 @@ __global__ void __launch_bounds__(block_threads)
     }
 }
 
-} // namespace
-
-spx_status spx_fill_cuda(spx_stream *s, int64_t rows, int64_t c, float value, spx_nhwc y)
+spx_status fill_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, float value, spx_operand y)
 {
     layout l;
-    SPX_RETURN_IF(spx_check_size("fill", rows, c, 1));
-    SPX_RETURN_IF(check_operand("fill", "y", y, y.type, rows, c));
-    const shape d = cut_flat(rows, c, {y});
+    const shape d = cut_flat(n * hw, c, {y});
     SPX_RETURN_IF(lay(&l, "fill", d, block_threads, 1));
-    y = flattened(y, d, c);
-    return SPX_BY_WIDTH(y.type, d.v, fill, s, d, l, value, y);
+    return SPX_BY_WIDTH(y.type, d.v, fill, s, d, l, value, flattened(y, d, c));
 }
 
-static spx_status check_nchw(const char *op, int64_t n, int64_t c, int64_t hw, const float *dense,
-                             spx_nhwc x)
+spx_status from_nchw_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, const float *x,
+                          spx_operand y)
 {
-    SPX_RETURN_IF(spx_check_size(op, n, c, hw));
-    if (dense == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "%s: the planes are missing", op);
-    }
-    return check_operand(op, "the operand", x, x.type, n * hw, c);
-}
-
-spx_status spx_from_nchw_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, const float *x,
-                              spx_nhwc y)
-{
-    SPX_RETURN_IF(check_nchw("from nchw", n, c, hw, x, y));
     const tiles k = tiles_of(n, c, hw);
     const dim3 grid(blocks_for(k.count)), block(tile, tile_rows);
     return y.type == SPX_TYPE_F32
@@ -170,25 +130,14 @@ spx_status spx_from_nchw_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, c
                : SPX_LAUNCH(s, from_nchw_kernel<bf16>, grid, block, 0, k, c, hw, x, typed<bf16>(y));
 }
 
-spx_status spx_to_nchw_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, spx_nhwc x, float *y)
+spx_status to_bf16_cuda(spx_stream *s, int64_t n, const float *x, void *y)
 {
-    SPX_RETURN_IF(check_nchw("to nchw", n, c, hw, y, x));
-    const tiles k = tiles_of(n, c, hw);
-    const dim3 grid(blocks_for(k.count)), block(tile, tile_rows);
-    return x.type == SPX_TYPE_F32 ? SPX_LAUNCH(s, to_nchw_kernel<float>, grid, block, 0, k, c, hw,
-                                               typed<const float>(x), y)
-                                  : SPX_LAUNCH(s, to_nchw_kernel<bf16>, grid, block, 0, k, c, hw,
-                                               typed<const bf16>(x), y);
-}
-
-spx_status spx_to_bf16_cuda(spx_stream *s, int64_t n, const float *x, void *y)
-{
-    SPX_RETURN_IF(spx_check_size("to bf16", n, 1, 1));
-    if (x == NULL || y == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "to bf16: an array is missing");
-    }
     const int64_t vectors = aligned(x, 16) && aligned(y, 16) ? n / 8 : 0;
     const int64_t blocks = ((vectors > 0 ? vectors : n) + block_threads - 1) / block_threads;
     return SPX_LAUNCH(s, to_bf16_kernel, dim3(blocks_for(blocks)), dim3(block_threads), 0, n,
                       vectors, x, static_cast<bf16 *>(y));
 }
+
+} // namespace
+
+const spx_copy_backend spx_copy_cuda = {fill_cuda, from_nchw_cuda, to_bf16_cuda};

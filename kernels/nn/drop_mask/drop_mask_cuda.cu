@@ -2,9 +2,8 @@
 #include "kernels/device/launch_cuda.h"
 
 extern "C" {
-#include "kernels/nn/drop_mask/drop_mask_cuda.h"
 #include "kernels/nn/drop_mask/drop_mask_math_private.h"
-#include "kernels/nn/nn_check.h"
+#include "kernels/nn/drop_mask/drop_mask_private.h"
 }
 
 static __global__ void mask_kernel(int64_t n, const float *p, const uint64_t *seed,
@@ -21,13 +20,11 @@ static __global__ void mask_kernel(int64_t n, const float *p, const uint64_t *se
     }
 }
 
-spx_status spx_drop_mask_cuda(spx_stream *s, int64_t n, const float *p, const uint64_t *seed,
-                              const uint64_t *step, uint32_t key, float *mask)
+static spx_status draw_cuda(spx_stream *s, int64_t n, const float *p, const uint64_t *seed,
+                            const uint64_t *step, uint32_t key, float *mask)
 {
-    SPX_RETURN_IF(spx_check_size("drop mask", n, 1, 1));
-    if (p == NULL || seed == NULL || step == NULL || mask == NULL || n > (int64_t)UINT32_MAX) {
-        return SPX_FAIL(SPX_EINVAL, "drop mask: an operand is missing, or n = %lld", (long long)n);
-    }
     return SPX_LAUNCH(s, mask_kernel, dim3((unsigned)((n + 511) / 512)), dim3(128), 0, n, p, seed,
                       step, key, mask);
 }
+
+const spx_drop_mask_backend spx_drop_mask_cuda = {draw_cuda};

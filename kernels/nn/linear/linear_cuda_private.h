@@ -1,7 +1,7 @@
 #ifndef SPX_NN_LINEAR_CUDA_PRIVATE_H
 #define SPX_NN_LINEAR_CUDA_PRIVATE_H
 /* What the parts of linear on CUDA share: one product of matrices; the arguments are checked. */
-#include "kernels/nn/linear/linear_cuda.h"
+#include "kernels/nn/operand.h"
 
 /** Element (i, j) lies at data + i*row + j*column. */
 typedef struct spx_matrix {

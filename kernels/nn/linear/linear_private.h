@@ -6,6 +6,18 @@
 
 #include <stddef.h>
 
+/* What a device gives. */
+typedef struct spx_linear_backend {
+    spx_status (*forward)(spx_stream *s, int64_t n, int64_t f, int64_t o, spx_operand x,
+                          const float *w, const float *b, float *y);
+    spx_status (*backward_data)(spx_stream *s, int64_t n, int64_t f, int64_t o, const float *dy,
+                                const float *w, bool accumulate, spx_operand dx);
+    spx_status (*backward_weights)(spx_stream *s, int64_t n, int64_t f, int64_t o, spx_operand x,
+                                   const float *dy, bool accumulate, float *dw, float *db);
+} spx_linear_backend;
+extern const spx_linear_backend spx_linear_cuda;
+
+/* The CPU's. */
 typedef struct spx_linear_args {
     size_t n, f, o;
     const float *x, *w, *b, *dy; /* (n, f), (o, f), [o], (n, o) */

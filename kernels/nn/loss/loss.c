@@ -1,4 +1,5 @@
 #include "kernels/nn/loss/loss.h"
+#include "kernels/device/backend.h"
 #include "kernels/nn/loss/loss_private.h"
 #include "kernels/nn/nn_check.h"
 
@@ -66,17 +67,8 @@ static void backward(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-static spx_status check(int64_t n, int64_t classes, const float *logits, const int32_t *label,
-                        float smoothing, const float *out)
+static spx_status check_labels(int64_t n, int64_t classes, const int32_t *label)
 {
-    SPX_RETURN_IF(spx_check_size("cross entropy", n, classes, 1));
-    if (logits == NULL || label == NULL || out == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "cross entropy: an operand is missing");
-    }
-    if (!(smoothing >= 0.0f && smoothing <= 1.0f)) {
-        return SPX_FAIL(SPX_EINVAL, "cross entropy: smoothing %g is not in 0..1",
-                        (double)smoothing);
-    }
     for (int64_t i = 0; i < n; i++) {
         if (label[i] < 0 || label[i] >= classes) {
             return SPX_FAIL(SPX_EINVAL, "cross entropy: label %d of image %lld, classes %lld",
@@ -86,12 +78,12 @@ static spx_status check(int64_t n, int64_t classes, const float *logits, const i
     return SPX_OK;
 }
 
-spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, int64_t classes, const float *logits,
-                                     const int32_t *label, float smoothing, float *loss)
+static spx_status forward_cpu(spx_stream *s, int64_t n, int64_t classes, const float *logits,
+                              const int32_t *label, float smoothing, float *loss)
 {
     args a;
     double sum = 0;
-    SPX_RETURN_IF(check(n, classes, logits, label, smoothing, loss));
+    SPX_RETURN_IF(check_labels(n, classes, label));
     a.n = (size_t)n;
     a.classes = (size_t)classes;
     a.logits = logits;
@@ -108,12 +100,11 @@ spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, int64_t classes, 
     return SPX_OK;
 }
 
-spx_status spx_cross_entropy_backward(spx_stream *s, int64_t n, int64_t classes,
-                                      const float *logits, const int32_t *label, float smoothing,
-                                      float weight, float *dlogits)
+static spx_status backward_cpu(spx_stream *s, int64_t n, int64_t classes, const float *logits,
+                               const int32_t *label, float smoothing, float weight, float *dlogits)
 {
     args a;
-    SPX_RETURN_IF(check(n, classes, logits, label, smoothing, dlogits));
+    SPX_RETURN_IF(check_labels(n, classes, label));
     a.n = (size_t)n;
     a.classes = (size_t)classes;
     a.logits = logits;
@@ -123,4 +114,59 @@ spx_status spx_cross_entropy_backward(spx_stream *s, int64_t n, int64_t classes,
     a.dlogits = dlogits;
     spx_pool_run(spx_stream_pool(s), a.n, backward, &a);
     return SPX_OK;
+}
+
+static spx_status count_cpu(spx_stream *s, int64_t valid, int64_t classes, const float *logits,
+                            const int32_t *label, spx_hits *hits)
+{
+    (void)s; /* beside a forward pass: nothing */
+    spx_hits_add(hits, valid, classes, logits, label);
+    return SPX_OK;
+}
+
+static const spx_loss_backend spx_loss_cpu = {forward_cpu, backward_cpu, count_cpu};
+
+/* ---- validation ---- */
+
+static spx_status check(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+                        float smoothing, const void *out)
+{
+    SPX_RETURN_IF(spx_check_size("cross entropy", n, classes, 1));
+    if (logits == NULL || label == NULL || out == NULL || n > INT32_MAX || classes > INT32_MAX) {
+        return SPX_FAIL(SPX_EINVAL, "cross entropy: an operand is missing, or %lld x %lld logits",
+                        (long long)n, (long long)classes);
+    }
+    if (!(smoothing >= 0.0f && smoothing <= 1.0f)) {
+        return SPX_FAIL(SPX_EINVAL, "cross entropy: smoothing %g is not in 0..1",
+                        (double)smoothing);
+    }
+    return SPX_OK;
+}
+
+spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, int64_t classes, const float *logits,
+                                     const int32_t *label, float smoothing, float *loss)
+{
+    SPX_RETURN_IF(check(n, classes, logits, label, smoothing, loss));
+    return SPX_BACKEND(s, spx_loss_cpu, spx_loss_cuda)
+        ->forward(s, n, classes, logits, label, smoothing, loss);
+}
+
+spx_status spx_cross_entropy_backward(spx_stream *s, int64_t n, int64_t classes,
+                                      const float *logits, const int32_t *label, float smoothing,
+                                      float weight, float *dlogits)
+{
+    SPX_RETURN_IF(check(n, classes, logits, label, smoothing, dlogits));
+    return SPX_BACKEND(s, spx_loss_cpu, spx_loss_cuda)
+        ->backward(s, n, classes, logits, label, smoothing, weight, dlogits);
+}
+
+spx_status spx_count_hits(spx_stream *s, int64_t n, int64_t valid, int64_t classes,
+                          const float *logits, const int32_t *label, spx_hits *hits)
+{
+    SPX_RETURN_IF(check(n, classes, logits, label, 0, hits));
+    if (valid < 0 || valid > n) {
+        return SPX_FAIL(SPX_EINVAL, "hits: %lld of %lld rows", (long long)valid, (long long)n);
+    }
+    return SPX_BACKEND(s, spx_loss_cpu, spx_loss_cuda)
+        ->count(s, valid, classes, logits, label, hits);
 }

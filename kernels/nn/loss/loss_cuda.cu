@@ -6,8 +6,7 @@
 #include "kernels/nn/warp_private.cuh"
 
 extern "C" {
-#include "kernels/nn/loss/loss_cuda.h"
-#include "kernels/nn/nn_check.h"
+#include "kernels/nn/loss/loss_private.h"
 }
 
 using namespace spx;
@@ -140,55 +139,28 @@ __global__ void __launch_bounds__(many_threads)
     }
 }
 
-spx_status check(int64_t n, int64_t classes, const void *logits, const void *label, const void *out)
+spx_status forward_cuda(spx_stream *s, int64_t n, int64_t classes, const float *logits,
+                        const int32_t *label, float smoothing, float *loss)
 {
-    SPX_RETURN_IF(spx_check_size("cross entropy", n, classes, 1));
-    if (logits == NULL || label == NULL || out == NULL || n > INT32_MAX || classes > INT32_MAX) {
-        return SPX_FAIL(SPX_EINVAL, "cross entropy: an operand is missing, or %lld x %lld logits",
-                        (long long)n, (long long)classes);
-    }
-    return SPX_OK;
-}
-
-spx_status check_smoothing(float smoothing)
-{
-    if (!(smoothing >= 0.0f && smoothing <= 1.0f)) {
-        return SPX_FAIL(SPX_EINVAL, "cross entropy: smoothing %g is not in 0..1",
-                        (double)smoothing);
-    }
-    return SPX_OK;
-}
-
-} // namespace
-
-spx_status spx_cross_entropy_forward_cuda(spx_stream *s, int64_t n, int64_t classes,
-                                          const float *logits, const int32_t *label,
-                                          float smoothing, float *loss)
-{
-    SPX_RETURN_IF(check(n, classes, logits, label, loss));
-    SPX_RETURN_IF(check_smoothing(smoothing));
     return SPX_LAUNCH(s, forward_kernel, dim3(1), dim3(many_threads), 0, n, classes, logits, label,
                       smoothing, loss);
 }
 
-spx_status spx_cross_entropy_backward_cuda(spx_stream *s, int64_t n, int64_t classes,
-                                           const float *logits, const int32_t *label,
-                                           float smoothing, float weight, float *dlogits)
+spx_status backward_cuda(spx_stream *s, int64_t n, int64_t classes, const float *logits,
+                         const int32_t *label, float smoothing, float weight, float *dlogits)
 {
-    SPX_RETURN_IF(check(n, classes, logits, label, dlogits));
-    SPX_RETURN_IF(check_smoothing(smoothing));
     const dim3 grid((unsigned)((n + rows_of_block - 1) / rows_of_block));
     return SPX_LAUNCH(s, backward_kernel, grid, dim3(threads), 0, n, classes, logits, label,
                       smoothing, (float)((double)weight / (double)n), dlogits);
 }
 
-spx_status spx_count_hits_cuda(spx_stream *s, int64_t n, int64_t valid, int64_t classes,
-                               const float *logits, const int32_t *label, spx_hits *hits)
+spx_status count_cuda(spx_stream *s, int64_t valid, int64_t classes, const float *logits,
+                      const int32_t *label, spx_hits *hits)
 {
-    SPX_RETURN_IF(check(n, classes, logits, label, hits));
-    if (valid < 0 || valid > n) {
-        return SPX_FAIL(SPX_EINVAL, "hits: %lld of %lld rows", (long long)valid, (long long)n);
-    }
     return SPX_LAUNCH(s, count_kernel, dim3(1), dim3(many_threads), 0, valid, classes, logits,
                       label, hits);
 }
+
+} // namespace
+
+const spx_loss_backend spx_loss_cuda = {forward_cuda, backward_cuda, count_cuda};

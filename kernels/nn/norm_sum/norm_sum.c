@@ -1,7 +1,7 @@
 #include "kernels/nn/norm_sum/norm_sum.h"
 #include "kernels/nn/nn_check.h"
-#include "kernels/nn/norm_sum/norm_sum_private.h"
 #include "kernels/nn/norm_sum/norm_sum_math_private.h"
+#include "kernels/nn/norm_sum/norm_sum_private.h"
 
 #include <string.h>
 

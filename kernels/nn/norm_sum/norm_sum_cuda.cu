@@ -203,7 +203,7 @@ __global__ void running_kernel(int64_t c, const float *running_mean, const float
 
 term_arg arg_of(const spx_norm_term_cuda &t, const shape &d)
 {
-    return term_arg{t.x.data, t.x.pixel * d.fold, t.mean, t.invstd, t.gamma, t.beta, t.coef,
+    return term_arg{t.x.data, t.x.stride * d.fold, t.mean, t.invstd, t.gamma, t.beta, t.coef,
                     t.mask};
 }
 
@@ -223,7 +223,7 @@ spx_status spx_bn_running_cuda(spx_stream *s, int64_t c, const float *running_me
 }
 
 spx_status spx_norm_sum_forward_cuda(spx_stream *s, const spx_norm_dims *d, int k,
-                                     const spx_norm_term_cuda *term, bool relu, spx_nhwc y)
+                                     const spx_norm_term_cuda *term, bool relu, spx_operand y)
 {
     SPX_RETURN_IF(check_norm_terms(d, k, term));
     SPX_RETURN_IF(check_operand("norm sum", "y", y, term[0].x.type, d->n * d->hw, d->c));
@@ -239,7 +239,7 @@ spx_status spx_norm_sum_forward_cuda(spx_stream *s, const spx_norm_dims *d, int 
                       k,
                       relu,
                       y.data,
-                      y.pixel * cutting.fold,
+                      y.stride * cutting.fold,
                       {}};
     for (int j = 0; j < k; j++) {
         a.term[j] = arg_of(term[j], cutting);
@@ -249,8 +249,8 @@ spx_status spx_norm_sum_forward_cuda(spx_stream *s, const spx_norm_dims *d, int 
 
 spx_status spx_norm_sum_backward_apply_cuda(spx_stream *s, const spx_norm_dims *d,
                                             const spx_norm_term_cuda *term, const float *sum_dy,
-                                            const float *sum_dy_xhat, bool relu, spx_nhwc y,
-                                            spx_nhwc dy, bool accumulate, spx_nhwc dx)
+                                            const float *sum_dy_xhat, bool relu, spx_operand y,
+                                            spx_operand dy, bool accumulate, spx_operand dx)
 {
     layout l;
     SPX_RETURN_IF(check_norm_terms(d, 1, term));
@@ -275,9 +275,9 @@ spx_status spx_norm_sum_backward_apply_cuda(spx_stream *s, const spx_norm_dims *
                           y.data,
                           dy.data,
                           dx.data,
-                          y.pixel * cutting.fold,
-                          dy.pixel * cutting.fold,
-                          dx.pixel * cutting.fold,
+                          y.stride * cutting.fold,
+                          dy.stride * cutting.fold,
+                          dx.stride * cutting.fold,
                           arg_of(*term, cutting)};
     return SPX_BY_WIDTH(dy.type, cutting.v, apply, s, l, a);
 }

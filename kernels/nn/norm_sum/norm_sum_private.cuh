@@ -49,8 +49,8 @@ static inline spx_status check_norm_terms(const spx_norm_dims *d, int k,
 }
 
 /* dy and, where a relu follows, y: operands of both backward halves. */
-static inline spx_status check_dz(const spx_norm_dims *d, spx_type type, bool relu, spx_nhwc y,
-                                  spx_nhwc dy)
+static inline spx_status check_dz(const spx_norm_dims *d, spx_type type, bool relu, spx_operand y,
+                                  spx_operand dy)
 {
     if (relu) {
         SPX_RETURN_IF(check_operand("norm sum", "y", y, type, d->n * d->hw, d->c));

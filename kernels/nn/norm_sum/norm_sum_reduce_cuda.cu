@@ -588,7 +588,7 @@ size_t spx_bn_stats_cuda_workspace(const spx_norm_dims *d)
     return pair_bytes(most_pairs(d, 1));
 }
 
-spx_status spx_bn_stats_cuda(spx_stream *s, const spx_norm_dims *d, spx_nhwc x, float *mean,
+spx_status spx_bn_stats_cuda(spx_stream *s, const spx_norm_dims *d, spx_operand x, float *mean,
                              float *invstd, int updates, float *const running_mean[],
                              float *const running_var[], void *workspace)
 {
@@ -604,7 +604,7 @@ spx_status spx_bn_stats_cuda(spx_stream *s, const spx_norm_dims *d, spx_nhwc x, 
         return SPX_FAIL(SPX_EUNSUPPORTED, "bn stats: %lld channels", (long long)d->c);
     }
     stats_args a = {x.data,
-                    x.pixel * k.cutting.fold,
+                    x.stride * k.cutting.fold,
                     (unsigned)k.cutting.rows,
                     k.run,
                     (unsigned)k.cutting.c,
@@ -638,9 +638,9 @@ size_t spx_norm_sum_reduce_cuda_workspace(const spx_norm_dims *d, int k)
 }
 
 spx_status spx_norm_sum_backward_reduce_cuda(spx_stream *s, const spx_norm_dims *d, int k,
-                                             const spx_norm_term_cuda *all, bool relu, spx_nhwc y,
-                                             spx_nhwc dy, const spx_norm_grad *all_grads,
-                                             void *workspace)
+                                             const spx_norm_term_cuda *all, bool relu,
+                                             spx_operand y, spx_operand dy,
+                                             const spx_norm_grad *all_grads, void *workspace)
 {
     spx_norm_term_cuda term[SPX_NORM_SUM_MAX];
     spx_norm_grad grad[SPX_NORM_SUM_MAX];
@@ -677,13 +677,13 @@ spx_status spx_norm_sum_backward_reduce_cuda(spx_stream *s, const spx_norm_dims 
     a.relu = relu;
     a.y = y.data;
     a.dy = dy.data;
-    a.y_pixel = y.pixel * fold;
-    a.dy_pixel = dy.pixel * fold;
+    a.y_pixel = y.stride * fold;
+    a.dy_pixel = dy.stride * fold;
     a.partial = static_cast<float2 *>(workspace);
     for (int j = 0; j < k; j++) {
         const bool x =
             grad[j].sum_dy_xhat != NULL || grad[j].dgamma != NULL || grad[j].dcoef != NULL;
-        a.term[j] = reduce_term{x ? term[j].x.data : NULL, term[j].x.pixel * fold, term[j].mean,
+        a.term[j] = reduce_term{x ? term[j].x.data : NULL, term[j].x.stride * fold, term[j].mean,
                                 term[j].mask};
     }
     end_args<terms_ended_at_once> end = end_of<terms_ended_at_once>(a, h, term, grad);

@@ -1,4 +1,5 @@
 #include "kernels/nn/pool/pool2d.h"
+#include "kernels/device/backend.h"
 #include "kernels/nn/nn_check.h"
 #include "kernels/nn/pool/pool2d_private.h"
 
@@ -35,7 +36,7 @@ spx_status spx_pool2d_shape_init(spx_pool2d_shape *d)
     return SPX_OK;
 }
 
-spx_status spx_pool2d_check(const spx_pool2d_shape *d)
+static spx_status check_shape(const spx_pool2d_shape *d)
 {
     spx_pool2d_shape again;
     if (d == NULL) {
@@ -49,29 +50,42 @@ spx_status spx_pool2d_check(const spx_pool2d_shape *d)
     return SPX_OK;
 }
 
-spx_status spx_avg_pool_forward(spx_stream *s, const spx_pool2d_shape *d, const float *x,
-                                int64_t x_stride_n, float *y, int64_t y_stride_n)
+static spx_status check(const spx_stream *s, const spx_pool2d_shape *d, const char *large,
+                        spx_operand x, const char *small, spx_operand y)
 {
-    spx_avg_pool_args a;
-    SPX_RETURN_IF(spx_pool2d_check(d));
-    SPX_RETURN_IF(spx_check_images("pool", "x", x, d->n, d->c * d->h * d->w, x_stride_n));
-    SPX_RETURN_IF(spx_check_images("pool", "y", y, d->n, d->c * d->p * d->q, y_stride_n));
-    a = (spx_avg_pool_args){d, x, (size_t)x_stride_n, y, (size_t)y_stride_n, false};
-    spx_pool_run(spx_stream_pool(s), (size_t)(d->n * d->c),
-                 SPX_PICK_VARIANT(spx_avg_pool_kernels)->forward, &a);
+    SPX_RETURN_IF(check_shape(d));
+    SPX_RETURN_IF(spx_check_operand(s, "pool", large, x, d->n, d->c, d->h * d->w));
+    return spx_check_operand(s, "pool", small, y, d->n, d->c, d->p * d->q);
+}
+
+static spx_status forward_cpu(spx_stream *s, spx_avg_pool_args *a)
+{
+    spx_pool_run(spx_stream_pool(s), (size_t)(a->d->n * a->d->c),
+                 SPX_PICK_VARIANT(spx_avg_pool_kernels)->forward, a);
     return SPX_OK;
 }
 
-spx_status spx_avg_pool_backward(spx_stream *s, const spx_pool2d_shape *d, const float *dy,
-                                 int64_t dy_stride_n, bool accumulate, float *dx,
-                                 int64_t dx_stride_n)
+static spx_status backward_cpu(spx_stream *s, spx_avg_pool_args *a)
 {
-    spx_avg_pool_args a;
-    SPX_RETURN_IF(spx_pool2d_check(d));
-    SPX_RETURN_IF(spx_check_images("pool", "dy", dy, d->n, d->c * d->p * d->q, dy_stride_n));
-    SPX_RETURN_IF(spx_check_images("pool", "dx", dx, d->n, d->c * d->h * d->w, dx_stride_n));
-    a = (spx_avg_pool_args){d, dy, (size_t)dy_stride_n, dx, (size_t)dx_stride_n, accumulate};
-    spx_pool_run(spx_stream_pool(s), (size_t)(d->n * d->c),
-                 SPX_PICK_VARIANT(spx_avg_pool_kernels)->backward, &a);
+    spx_pool_run(spx_stream_pool(s), (size_t)(a->d->n * a->d->c),
+                 SPX_PICK_VARIANT(spx_avg_pool_kernels)->backward, a);
     return SPX_OK;
+}
+
+static const spx_avg_pool_backend spx_avg_pool_cpu = {forward_cpu, backward_cpu};
+
+spx_status spx_avg_pool_forward(spx_stream *s, const spx_pool2d_shape *d, spx_operand x,
+                                spx_operand y)
+{
+    spx_avg_pool_args a = {.d = d, .in = x, .out = y};
+    SPX_RETURN_IF(check(s, d, "x", x, "y", y));
+    return SPX_BACKEND(s, spx_avg_pool_cpu, spx_avg_pool_cuda)->forward(s, &a);
+}
+
+spx_status spx_avg_pool_backward(spx_stream *s, const spx_pool2d_shape *d, spx_operand dy,
+                                 bool accumulate, spx_operand dx)
+{
+    spx_avg_pool_args a = {.d = d, .in = dy, .out = dx, .accumulate = accumulate};
+    SPX_RETURN_IF(check(s, d, "dx", dx, "dy", dy));
+    return SPX_BACKEND(s, spx_avg_pool_cpu, spx_avg_pool_cuda)->backward(s, &a);
 }

@@ -1,14 +1,10 @@
 #ifndef SPX_NN_POOL2D_H
 #define SPX_NN_POOL2D_H
 /*
- * Average pooling, f32, NCHW, images `stride_n` floats apart. Padding is not counted in the mean.
- * A global average pool is the case size = h = w, pad = 0.
+ * Average pooling. Padding is not counted in the mean. A global average pool is the case
+ * size = h = w, pad = 0.
  */
-#include "kernels/base/status.h"
-#include "kernels/device/stream.h"
-
-#include <stdbool.h>
-#include <stdint.h>
+#include "kernels/nn/operand.h"
 
 typedef struct spx_pool2d_shape {
     int64_t n, c, h, w; /* input, each >= 1 */
@@ -21,14 +17,19 @@ typedef struct spx_pool2d_shape {
 /** Sets p, q (floor); SPX_EINVAL with the offending number, or if the output would be empty. */
 SPX_MUST_CHECK spx_status spx_pool2d_shape_init(spx_pool2d_shape *d);
 
-/** y (n, c, p, q), overwritten. */
+/**
+ * y = the mean of each window.
+ * @param x (n, c, h, w)
+ * @param y (n, c, p, q), overwritten
+ * @return SPX_OK, SPX_EINVAL (a shape that is not initialised, an operand), SPX_EUNSUPPORTED (too
+ * many channels), SPX_EDEVICE
+ */
 SPX_MUST_CHECK spx_status spx_avg_pool_forward(spx_stream *s, const spx_pool2d_shape *d,
-                                               const float *x, int64_t x_stride_n, float *y,
-                                               int64_t y_stride_n);
+                                               spx_operand x, spx_operand y);
 
-/** dx = (accumulate ? dx : 0) + the pool's transpose applied to dy. */
+/** dx = (accumulate ? dx : 0) + the pool's transpose applied to dy. No atomics: a gather.
+ * @return as spx_avg_pool_forward */
 SPX_MUST_CHECK spx_status spx_avg_pool_backward(spx_stream *s, const spx_pool2d_shape *d,
-                                                const float *dy, int64_t dy_stride_n,
-                                                bool accumulate, float *dx, int64_t dx_stride_n);
+                                                spx_operand dy, bool accumulate, spx_operand dx);
 
 #endif

@@ -306,8 +306,8 @@ static void forward(void *ctx, int worker, size_t begin, size_t end)
         plan3_init(&k, d, d->w, buf);
     }
     for (size_t i = begin; i < end; i++) {
-        const float *x = a->in + i / c * a->in_stride + i % c * (size_t)(d->h * d->w);
-        float *y = a->out + i / c * a->out_stride + i % c * (size_t)(d->p * d->q);
+        const float *x = spx_image(a->in, (int64_t)(i / c)) + i % c * (size_t)(d->h * d->w);
+        float *y = spx_image(a->out, (int64_t)(i / c)) + i % c * (size_t)(d->p * d->q);
         if (plan3_fits(d)) {
             if (d->stride == 1) {
                 forward_plane_3(d, 1, &k, x, y, buf);
@@ -332,8 +332,8 @@ static void backward(void *ctx, int worker, size_t begin, size_t end)
         plan3_init(&k, d, d->q, buf);
     }
     for (size_t i = begin; i < end; i++) {
-        const float *dy = a->in + i / c * a->in_stride + i % c * (size_t)(d->p * d->q);
-        float *dx = a->out + i / c * a->out_stride + i % c * (size_t)(d->h * d->w);
+        const float *dy = spx_image(a->in, (int64_t)(i / c)) + i % c * (size_t)(d->p * d->q);
+        float *dx = spx_image(a->out, (int64_t)(i / c)) + i % c * (size_t)(d->h * d->w);
         if (plan3_fits(d)) {
             if (d->stride == 1) {
                 backward_plane_3(d, 1, &k, dy, a->accumulate, dx, buf);

@@ -6,7 +6,6 @@
 #include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
-#include "kernels/nn/pool/pool2d_cuda.h"
 #include "kernels/nn/pool/pool2d_private.h"
 }
 
@@ -108,46 +107,39 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 template <class T, int V>
-spx_status forward(spx_stream *s, const layout &l, const spx_pool2d_shape &d, spx_nhwc x,
-                   spx_nhwc y)
+spx_status forward(spx_stream *s, const layout &l, const spx_pool2d_shape &d, spx_operand x,
+                   spx_operand y)
 {
     return SPX_LAUNCH(s, (forward_kernel<T, V>), l.grid, l.block, 0, d, typed<const T>(x),
                       typed<T>(y));
 }
 
 template <class T, int V>
-spx_status backward(spx_stream *s, const layout &l, const spx_pool2d_shape &d, spx_nhwc dy,
-                    bool accumulate, spx_nhwc dx)
+spx_status backward(spx_stream *s, const layout &l, const spx_pool2d_shape &d, spx_operand dy,
+                    bool accumulate, spx_operand dx)
 {
     return SPX_LAUNCH(s, (backward_kernel<T, V>), l.grid, l.block, 0, d, typed<const T>(dy),
                       accumulate, typed<T>(dx));
 }
 
-spx_status check(const spx_pool2d_shape *d, const char *in, spx_nhwc x, const char *out, spx_nhwc y)
+spx_status forward_cuda(spx_stream *s, spx_avg_pool_args *a)
 {
-    SPX_RETURN_IF(spx_pool2d_check(d));
-    SPX_RETURN_IF(check_operand("pool", in, x, x.type, d->n * d->h * d->w, d->c));
-    return check_operand("pool", out, y, x.type, d->n * d->p * d->q, d->c);
+    layout l;
+    const spx_pool2d_shape &d = *a->d;
+    const shape rows = {d.n * d.p * d.q, d.c, 1, widest(d.c, 1, operands({a->in, a->out}), 8)};
+    SPX_RETURN_IF(lay(&l, "pool", rows, 32, 1));
+    return SPX_BY_WIDTH(a->in.type, rows.v, forward, s, l, d, a->in, a->out);
+}
+
+spx_status backward_cuda(spx_stream *s, spx_avg_pool_args *a)
+{
+    layout l;
+    const spx_pool2d_shape &d = *a->d;
+    const shape rows = {d.n * d.h * d.w, d.c, 1, widest(d.c, 1, operands({a->in, a->out}), 8)};
+    SPX_RETURN_IF(lay(&l, "pool", rows, 32, 1));
+    return SPX_BY_WIDTH(a->in.type, rows.v, backward, s, l, d, a->in, a->accumulate, a->out);
 }
 
 } // namespace
 
-spx_status spx_avg_pool_forward_cuda(spx_stream *s, const spx_pool2d_shape *d, spx_nhwc x,
-                                     spx_nhwc y)
-{
-    layout l;
-    SPX_RETURN_IF(check(d, "x", x, "y", y));
-    const shape rows = {d->n * d->p * d->q, d->c, 1, widest(d->c, 1, operands({x, y}), 8)};
-    SPX_RETURN_IF(lay(&l, "pool", rows, 32, 1));
-    return SPX_BY_WIDTH(x.type, rows.v, forward, s, l, *d, x, y);
-}
-
-spx_status spx_avg_pool_backward_cuda(spx_stream *s, const spx_pool2d_shape *d, spx_nhwc dy,
-                                      bool accumulate, spx_nhwc dx)
-{
-    layout l;
-    SPX_RETURN_IF(check(d, "dx", dx, "dy", dy));
-    const shape rows = {d->n * d->h * d->w, d->c, 1, widest(d->c, 1, operands({dy, dx}), 8)};
-    SPX_RETURN_IF(lay(&l, "pool", rows, 32, 1));
-    return SPX_BY_WIDTH(dy.type, rows.v, backward, s, l, *d, dy, accumulate, dx);
-}
+const spx_avg_pool_backend spx_avg_pool_cuda = {forward_cuda, backward_cuda};

@@ -1,9 +1,9 @@
 #include "kernels/nn/pool/pool2d_private.h"
 
-static size_t at(const spx_pool2d_shape *d, size_t stride_n, int64_t plane, int64_t rows,
+static float *at(const spx_pool2d_shape *d, spx_operand x, int64_t plane, int64_t rows,
                  int64_t cols, int64_t r, int64_t c)
 {
-    return (size_t)(plane / d->c) * stride_n + (size_t)((plane % d->c * rows + r) * cols + c);
+    return spx_image(x, plane / d->c) + (plane % d->c * rows + r) * cols + c;
 }
 
 void spx_avg_pool_forward_ref(const spx_avg_pool_args *a)
@@ -16,12 +16,12 @@ void spx_avg_pool_forward_ref(const spx_avg_pool_args *a)
         for (int64_t r = p * d->stride - d->pad; r < p * d->stride - d->pad + d->size; r++) {
             for (int64_t c = q * d->stride - d->pad; c < q * d->stride - d->pad + d->size; c++) {
                 if (r >= 0 && r < d->h && c >= 0 && c < d->w) {
-                    sum += (double)a->in[at(d, a->in_stride, plane, d->h, d->w, r, c)];
+                    sum += (double)*at(d, a->in, plane, d->h, d->w, r, c);
                     count++;
                 }
             }
         }
-        a->out[at(d, a->out_stride, plane, d->p, d->q, p, q)] = (float)(sum / (double)count);
+        *at(d, a->out, plane, d->p, d->q, p, q) = (float)(sum / (double)count);
     }
 }
 
@@ -41,12 +41,11 @@ void spx_avg_pool_backward_ref(const spx_avg_pool_args *a)
     const spx_pool2d_shape *d = a->d;
     for (int64_t i = 0; i < d->n * d->c * d->h * d->w; i++) {
         const int64_t plane = i / (d->h * d->w), r = i / d->w % d->h, c = i % d->w;
-        float *dx = &a->out[at(d, a->out_stride, plane, d->h, d->w, r, c)];
+        float *dx = at(d, a->out, plane, d->h, d->w, r, c);
         double sum = a->accumulate ? (double)*dx : 0.0;
         for (int64_t p = 0; p < d->p; p++) {
             for (int64_t q = 0; q < d->q; q++) {
-                sum += weight(d, p, q, r, c) *
-                       (double)a->in[at(d, a->in_stride, plane, d->p, d->q, p, q)];
+                sum += weight(d, p, q, r, c) * (double)*at(d, a->in, plane, d->p, d->q, p, q);
             }
         }
         *dx = (float)sum;

@@ -2,14 +2,17 @@
 #include "kernels/nn/relu/relu_private.h"
 
 typedef struct part {
-    size_t image, offset, len;
+    int64_t image;
+    size_t offset, len;
 } part;
 
 static part locate(const spx_relu_args *a, size_t index)
 {
-    const size_t per_image = (a->chw + SPX_RELU_PART - 1) / SPX_RELU_PART;
-    const size_t offset = index % per_image * SPX_RELU_PART, left = a->chw - offset;
-    return (part){index / per_image, offset, left < SPX_RELU_PART ? left : SPX_RELU_PART};
+    const size_t chw = (size_t)(a->c * a->hw),
+                 per_image = (chw + SPX_RELU_PART - 1) / SPX_RELU_PART;
+    const size_t offset = index % per_image * SPX_RELU_PART, left = chw - offset;
+    return (part){(int64_t)(index / per_image), offset,
+                  left < SPX_RELU_PART ? left : SPX_RELU_PART};
 }
 
 static void forward(void *ctx, int worker, size_t begin, size_t end)
@@ -18,8 +21,8 @@ static void forward(void *ctx, int worker, size_t begin, size_t end)
     (void)worker;
     for (size_t i = begin; i < end; i++) {
         const part p = locate(a, i);
-        const float *x = a->x + p.image * a->x_stride + p.offset;
-        float *y = a->out + p.image * a->out_stride + p.offset;
+        const float *x = spx_image(a->x, p.image) + p.offset;
+        float *y = spx_image(a->out, p.image) + p.offset;
 #pragma omp simd
         for (size_t j = 0; j < p.len; j++) {
             y[j] = 0.0f > x[j] ? 0.0f : x[j]; /* so written, a NaN stays one */
@@ -33,9 +36,9 @@ static void backward(void *ctx, int worker, size_t begin, size_t end)
     (void)worker;
     for (size_t i = begin; i < end; i++) {
         const part p = locate(a, i);
-        const float *y = a->x + p.image * a->x_stride + p.offset;
-        const float *dy = a->dy + p.image * a->dy_stride + p.offset;
-        float *dx = a->out + p.image * a->out_stride + p.offset;
+        const float *y = spx_image(a->x, p.image) + p.offset;
+        const float *dy = spx_image(a->dy, p.image) + p.offset;
+        float *dx = spx_image(a->out, p.image) + p.offset;
         if (a->accumulate) {
 #pragma omp simd
             for (size_t j = 0; j < p.len; j++) {

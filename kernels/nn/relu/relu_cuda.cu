@@ -5,7 +5,7 @@
 #include "kernels/nn/nhwc_private.cuh"
 
 extern "C" {
-#include "kernels/nn/relu/relu_cuda.h"
+#include "kernels/nn/relu/relu_private.h"
 }
 
 using namespace spx;
@@ -58,47 +58,38 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 template <class T, int V>
-spx_status forward(spx_stream *s, const shape &d, const layout &l, spx_nhwc x, spx_nhwc y)
+spx_status forward(spx_stream *s, const shape &d, const layout &l, spx_operand x, spx_operand y)
 {
     return SPX_LAUNCH(s, (forward_kernel<T, V>), l.grid, l.block, 0, d.rows, (unsigned)d.c,
                       typed<const T>(x), typed<T>(y));
 }
 
 template <class T, int V>
-spx_status backward(spx_stream *s, const shape &d, const layout &l, spx_nhwc y, spx_nhwc dy,
-                    bool accumulate, spx_nhwc dx)
+spx_status backward(spx_stream *s, const shape &d, const layout &l, spx_operand y, spx_operand dy,
+                    bool accumulate, spx_operand dx)
 {
     return SPX_LAUNCH(s, (backward_kernel<T, V>), l.grid, l.block, 0, d.rows, (unsigned)d.c,
                       typed<const T>(y), typed<const T>(dy), accumulate, typed<T>(dx));
 }
 
+spx_status forward_cuda(spx_stream *s, spx_relu_args *a)
+{
+    layout l;
+    const shape d = cut_flat(a->n * a->hw, a->c, {a->x, a->out});
+    SPX_RETURN_IF(lay(&l, "relu", d, block_threads, 1));
+    return SPX_BY_WIDTH(a->x.type, d.v, forward, s, d, l, flattened(a->x, d, a->c),
+                        flattened(a->out, d, a->c));
+}
+
+spx_status backward_cuda(spx_stream *s, spx_relu_args *a)
+{
+    layout l;
+    const shape d = cut_flat(a->n * a->hw, a->c, {a->x, a->dy, a->out});
+    SPX_RETURN_IF(lay(&l, "relu", d, block_threads, 1));
+    return SPX_BY_WIDTH(a->x.type, d.v, backward, s, d, l, flattened(a->x, d, a->c),
+                        flattened(a->dy, d, a->c), a->accumulate, flattened(a->out, d, a->c));
+}
+
 } // namespace
 
-spx_status spx_relu_forward_cuda(spx_stream *s, int64_t rows, int64_t c, spx_nhwc x, spx_nhwc y)
-{
-    layout l;
-    SPX_RETURN_IF(spx_check_size("relu", rows, c, 1));
-    SPX_RETURN_IF(check_operand("relu", "x", x, x.type, rows, c));
-    SPX_RETURN_IF(check_operand("relu", "y", y, x.type, rows, c));
-    const shape d = cut_flat(rows, c, {x, y});
-    SPX_RETURN_IF(lay(&l, "relu", d, block_threads, 1));
-    x = flattened(x, d, c);
-    y = flattened(y, d, c);
-    return SPX_BY_WIDTH(x.type, d.v, forward, s, d, l, x, y);
-}
-
-spx_status spx_relu_backward_cuda(spx_stream *s, int64_t rows, int64_t c, spx_nhwc y, spx_nhwc dy,
-                                  bool accumulate, spx_nhwc dx)
-{
-    layout l;
-    SPX_RETURN_IF(spx_check_size("relu", rows, c, 1));
-    SPX_RETURN_IF(check_operand("relu", "y", y, y.type, rows, c));
-    SPX_RETURN_IF(check_operand("relu", "dy", dy, y.type, rows, c));
-    SPX_RETURN_IF(check_operand("relu", "dx", dx, y.type, rows, c));
-    const shape d = cut_flat(rows, c, {y, dy, dx});
-    SPX_RETURN_IF(lay(&l, "relu", d, block_threads, 1));
-    y = flattened(y, d, c);
-    dy = flattened(dy, d, c);
-    dx = flattened(dx, d, c);
-    return SPX_BY_WIDTH(y.type, d.v, backward, s, d, l, y, dy, accumulate, dx);
-}
+const spx_relu_backend spx_relu_cuda = {forward_cuda, backward_cuda};

@@ -4,17 +4,22 @@
 #include "kernels/base/variant.h"
 #include "kernels/nn/relu/relu.h"
 
-#include <stddef.h>
-
 typedef struct spx_relu_args {
-    size_t n, chw;
-    const float *x, *dy;
-    size_t x_stride, dy_stride, out_stride;
+    int64_t n, c, hw;
+    spx_operand x; /* the backward pass's y */
+    spx_operand dy;
+    spx_operand out; /* y of the forward pass, dx */
     bool accumulate;
-    float *out;
 } spx_relu_args;
 
-/* out rows [begin, end), each a part of SPX_RELU_PART floats of an image */
+/* What a device gives. */
+typedef struct spx_relu_backend {
+    spx_status (*forward)(spx_stream *s, spx_relu_args *a);
+    spx_status (*backward)(spx_stream *s, spx_relu_args *a);
+} spx_relu_backend;
+extern const spx_relu_backend spx_relu_cuda;
+
+/* The CPU's: parts [begin, end), each of SPX_RELU_PART floats of an image. */
 typedef struct spx_relu_kernels {
     spx_pool_fn forward, backward; /* ctx is a spx_relu_args */
 } spx_relu_kernels;

@@ -2,21 +2,22 @@
 
 void spx_relu_forward_ref(const spx_relu_args *a)
 {
-    for (size_t n = 0; n < a->n; n++) {
-        for (size_t i = 0; i < a->chw; i++) {
-            const float x = a->x[n * a->x_stride + i];
-            a->out[n * a->out_stride + i] = 0.0f > x ? 0.0f : x;
+    for (int64_t n = 0; n < a->n; n++) {
+        const float *x = spx_image(a->x, n);
+        float *y = spx_image(a->out, n);
+        for (int64_t i = 0; i < a->c * a->hw; i++) {
+            y[i] = 0.0f > x[i] ? 0.0f : x[i];
         }
     }
 }
 
 void spx_relu_backward_ref(const spx_relu_args *a)
 {
-    for (size_t n = 0; n < a->n; n++) {
-        for (size_t i = 0; i < a->chw; i++) {
-            float *dx = &a->out[n * a->out_stride + i];
-            const bool on = a->x[n * a->x_stride + i] > 0.0f;
-            *dx = (a->accumulate ? *dx : 0.0f) + (on ? a->dy[n * a->dy_stride + i] : 0.0f);
+    for (int64_t n = 0; n < a->n; n++) {
+        const float *y = spx_image(a->x, n), *dy = spx_image(a->dy, n);
+        float *dx = spx_image(a->out, n);
+        for (int64_t i = 0; i < a->c * a->hw; i++) {
+            dx[i] = (a->accumulate ? dx[i] : 0.0f) + (y[i] > 0.0f ? dy[i] : 0.0f);
         }
     }
 }

@@ -3,8 +3,7 @@
 #include "kernels/nn/warp_private.cuh"
 
 extern "C" {
-#include "kernels/nn/nn_check.h"
-#include "kernels/nn/softmax/softmax_cuda.h"
+#include "kernels/nn/softmax/softmax_private.h"
 }
 
 using namespace spx;
@@ -61,9 +60,8 @@ __global__ void __launch_bounds__(threads)
     }
 }
 
-spx_status blocks_for(int64_t rows, int64_t cols, unsigned *blocks)
+spx_status blocks_for(int64_t rows, unsigned *blocks)
 {
-    SPX_RETURN_IF(spx_check_size("softmax", rows, cols, 1));
     if (rows > INT32_MAX) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "softmax: %lld rows", (long long)rows);
     }
@@ -71,27 +69,22 @@ spx_status blocks_for(int64_t rows, int64_t cols, unsigned *blocks)
     return SPX_OK;
 }
 
-} // namespace
-
-spx_status spx_softmax_forward_cuda(spx_stream *s, int64_t rows, int64_t cols, const float *x,
-                                    float *y)
+spx_status forward_cuda(spx_stream *s, int64_t rows, int64_t cols, const float *x, float *y)
 {
     unsigned blocks = 0;
-    SPX_RETURN_IF(blocks_for(rows, cols, &blocks));
-    if (x == NULL || y == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "softmax: a matrix is missing");
-    }
+    SPX_RETURN_IF(blocks_for(rows, &blocks));
     return SPX_LAUNCH(s, forward_kernel, dim3(blocks), dim3(threads), 0, rows, cols, x, y);
 }
 
-spx_status spx_softmax_backward_cuda(spx_stream *s, int64_t rows, int64_t cols, const float *y,
-                                     const float *dy, bool accumulate, float *dx)
+spx_status backward_cuda(spx_stream *s, int64_t rows, int64_t cols, const float *y, const float *dy,
+                         bool accumulate, float *dx)
 {
     unsigned blocks = 0;
-    SPX_RETURN_IF(blocks_for(rows, cols, &blocks));
-    if (y == NULL || dy == NULL || dx == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "softmax backward: a matrix is missing");
-    }
+    SPX_RETURN_IF(blocks_for(rows, &blocks));
     return SPX_LAUNCH(s, backward_kernel, dim3(blocks), dim3(threads), 0, rows, cols, y, dy,
                       accumulate, dx);
 }
+
+} // namespace
+
+const spx_softmax_backend spx_softmax_cuda = {forward_cuda, backward_cuda};

@@ -13,22 +13,23 @@ bool spx_conv2d_direct_fits(const spx_conv2d_shape *d);
 /** Any channels, strides, crops, alignment; sums in f32 in an order fixed by the shape. Operands
  * as in conv2d_cuda.h; w of x's type. */
 SPX_MUST_CHECK spx_status spx_conv2d_direct_forward(spx_stream *s, const spx_conv2d_shape *d,
-                                                    spx_nhwc x, const void *w, const float *bias,
-                                                    bool accumulate, spx_nhwc y);
+                                                    spx_operand x, const void *w, const float *bias,
+                                                    bool accumulate, spx_operand y);
 SPX_MUST_CHECK spx_status spx_conv2d_direct_backward_data(spx_stream *s, const spx_conv2d_shape *d,
-                                                          spx_nhwc dy, const void *w,
-                                                          bool accumulate, spx_nhwc dx);
+                                                          spx_operand dy, const void *w,
+                                                          bool accumulate, spx_operand dx);
 /** @param parts spx_conv2d_direct_weights_bytes of scratch */
 SPX_MUST_CHECK spx_status spx_conv2d_direct_backward_weights(spx_stream *s,
-                                                             const spx_conv2d_shape *d, spx_nhwc x,
-                                                             spx_nhwc dy, bool accumulate,
-                                                             float *dw, float *parts);
+                                                             const spx_conv2d_shape *d,
+                                                             spx_operand x, spx_operand dy,
+                                                             bool accumulate, float *dw,
+                                                             float *parts);
 size_t spx_conv2d_direct_weights_bytes(const spx_conv2d_shape *d);
 
 /** dbias = (accumulate ? dbias : 0) + sum of dy over pixels.
  * @param parts spx_conv2d_bias_bytes of scratch */
 SPX_MUST_CHECK spx_status spx_conv2d_bias_gradient(spx_stream *s, const spx_conv2d_shape *d,
-                                                   spx_nhwc dy, bool accumulate, float *dbias,
+                                                   spx_operand dy, bool accumulate, float *dbias,
                                                    float *parts);
 size_t spx_conv2d_bias_bytes(const spx_conv2d_shape *d);
 
@@ -49,8 +50,8 @@ typedef struct spx_conv2d_window {
  * @return SPX_OK, SPX_EDEVICE, SPX_EUNSUPPORTED (f32 to bf16)
  */
 SPX_MUST_CHECK spx_status spx_conv2d_window_copy(spx_stream *s, const spx_conv2d_window *g,
-                                                 spx_nhwc src, const float *bias, bool accumulate,
-                                                 spx_nhwc dst);
+                                                 spx_operand src, const float *bias,
+                                                 bool accumulate, spx_operand dst);
 
 /* --- The library (conv2d_cudnn.c; conv2d_cudnn_none.c in builds without it) ------------------- */
 

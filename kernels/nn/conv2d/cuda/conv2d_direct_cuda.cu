@@ -341,17 +341,17 @@ static gather backward_gather(const spx_conv2d_shape *d, int64_t src_pixel)
 }
 
 template <class T, int ROWS, int COLS>
-static spx_status product_tiles(spx_stream *s, const gather &g, const filter &f, spx_nhwc src,
-                                const void *w, const float *bias, bool accumulate, spx_nhwc out)
+static spx_status product_tiles(spx_stream *s, const gather &g, const filter &f, spx_operand src,
+                                const void *w, const float *bias, bool accumulate, spx_operand out)
 {
     const int64_t tiles = blocks_of(g.pixels, ROWS) * blocks_of(f.columns, COLS);
     return SPX_LAUNCH(s, (product_kernel<T, ROWS, COLS>), grid_of(tiles),
                       dim3(ROWS * COLS / (EACH * EACH)), 0, g, f, (const T *)src.data, (const T *)w,
-                      bias, accumulate, (T *)out.data, out.pixel);
+                      bias, accumulate, (T *)out.data, out.stride);
 }
 
-static spx_status product(spx_stream *s, const gather &g, const filter &f, spx_nhwc src,
-                          const void *w, const float *bias, bool accumulate, spx_nhwc out)
+static spx_status product(spx_stream *s, const gather &g, const filter &f, spx_operand src,
+                          const void *w, const float *bias, bool accumulate, spx_operand out)
 {
     const bool wide = f.columns >= WIDE_FROM;
     if (src.type == SPX_TYPE_BF16) {
@@ -369,34 +369,36 @@ bool spx_conv2d_direct_fits(const spx_conv2d_shape *d)
            d->c <= depth / (d->r * d->s) && d->k <= depth / (d->r * d->s);
 }
 
-spx_status spx_conv2d_direct_forward(spx_stream *s, const spx_conv2d_shape *d, spx_nhwc x,
-                                     const void *w, const float *bias, bool accumulate, spx_nhwc y)
+spx_status spx_conv2d_direct_forward(spx_stream *s, const spx_conv2d_shape *d, spx_operand x,
+                                     const void *w, const float *bias, bool accumulate,
+                                     spx_operand y)
 {
     const filter f = {(int)d->k, d->r * d->s * d->c, d->c, 1};
-    return product(s, forward_gather(d, x.pixel), f, x, w, bias, accumulate, y);
+    return product(s, forward_gather(d, x.stride), f, x, w, bias, accumulate, y);
 }
 
-spx_status spx_conv2d_direct_backward_data(spx_stream *s, const spx_conv2d_shape *d, spx_nhwc dy,
-                                           const void *w, bool accumulate, spx_nhwc dx)
+spx_status spx_conv2d_direct_backward_data(spx_stream *s, const spx_conv2d_shape *d, spx_operand dy,
+                                           const void *w, bool accumulate, spx_operand dx)
 {
     const filter f = {(int)d->c, 1, d->c, d->r * d->s * d->c};
-    return product(s, backward_gather(d, dy.pixel), f, dy, w, NULL, accumulate, dx);
+    return product(s, backward_gather(d, dy.stride), f, dy, w, NULL, accumulate, dx);
 }
 
 template <class T, int ROWS>
-static spx_status weights_tiles(spx_stream *s, const spx_conv2d_shape *d, spx_nhwc x, spx_nhwc dy,
-                                float *parts)
+static spx_status weights_tiles(spx_stream *s, const spx_conv2d_shape *d, spx_operand x,
+                                spx_operand dy, float *parts)
 {
-    const gather g = forward_gather(d, x.pixel);
+    const gather g = forward_gather(d, x.stride);
     const sharing h = share_weights(d);
     const int64_t tiles = blocks_of(d->k, ROWS) * blocks_of(g.depth, 64) * h.parts;
     return SPX_LAUNCH(s, (weights_kernel<T, ROWS, 64>), grid_of(tiles),
                       dim3(ROWS * 64 / (EACH * EACH)), 0, g, (const T *)x.data, (const T *)dy.data,
-                      dy.pixel, (int)d->k, h.parts, h.run, parts);
+                      dy.stride, (int)d->k, h.parts, h.run, parts);
 }
 
-spx_status spx_conv2d_direct_backward_weights(spx_stream *s, const spx_conv2d_shape *d, spx_nhwc x,
-                                              spx_nhwc dy, bool accumulate, float *dw, float *parts)
+spx_status spx_conv2d_direct_backward_weights(spx_stream *s, const spx_conv2d_shape *d,
+                                              spx_operand x, spx_operand dy, bool accumulate,
+                                              float *dw, float *parts)
 {
     const bool narrow = weights_rows(d) == 16;
     if (x.type == SPX_TYPE_BF16) {
@@ -414,7 +416,7 @@ size_t spx_conv2d_direct_weights_bytes(const spx_conv2d_shape *d)
     return (size_t)(share_weights(d).parts * d->k * d->r * d->s * d->c) * sizeof(float);
 }
 
-spx_status spx_conv2d_bias_gradient(spx_stream *s, const spx_conv2d_shape *d, spx_nhwc dy,
+spx_status spx_conv2d_bias_gradient(spx_stream *s, const spx_conv2d_shape *d, spx_operand dy,
                                     bool accumulate, float *dbias, float *parts)
 {
     const sharing h = share_bias(d);
@@ -422,10 +424,10 @@ spx_status spx_conv2d_bias_gradient(spx_stream *s, const spx_conv2d_shape *d, sp
     const dim3 block(BIAS_LANES, BIAS_ROWS);
     if (dy.type == SPX_TYPE_BF16) {
         SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<bf16>, grid, block, 0, outputs(d), d->k,
-                                 h.parts, h.run, (const bf16 *)dy.data, dy.pixel, parts));
+                                 h.parts, h.run, (const bf16 *)dy.data, dy.stride, parts));
     } else {
         SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<float>, grid, block, 0, outputs(d), d->k,
-                                 h.parts, h.run, (const float *)dy.data, dy.pixel, parts));
+                                 h.parts, h.run, (const float *)dy.data, dy.stride, parts));
     }
     return fold(s, d->k, h.parts, parts, accumulate, dbias);
 }

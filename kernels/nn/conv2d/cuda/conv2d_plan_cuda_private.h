@@ -42,7 +42,7 @@ SPX_MUST_CHECK spx_status spx_conv2d_plan_measure(spx_conv2d_plan *p, spx_stream
 
 /** The operands of one run; a pass uses its own. */
 typedef struct spx_conv2d_operands {
-    spx_nhwc x, y;     /* in their places: backward dx, dy */
+    spx_operand x, y;  /* in their places: backward dx, dy */
     const void *w;     /* forward, backward-data */
     float *dw, *dbias; /* backward-weights */
     const float *bias; /* forward */

@@ -40,23 +40,25 @@ static int64_t outputs(const spx_conv2d_plan *p)
 }
 
 /* The library's view of the operand in x's place: the operand, or its place in the workspace. */
-static spx_nhwc inner_x(const spx_conv2d_plan *p, spx_nhwc x, void *workspace)
+static spx_operand inner_x(const spx_conv2d_plan *p, spx_operand x, void *workspace)
 {
-    return p->copy_x ? (spx_nhwc){part(workspace, p->x_at), p->problem.x_pixel, p->type} : x;
+    return p->copy_x ? (spx_operand){part(workspace, p->x_at), p->problem.x_pixel, p->type} : x;
 }
 
-static spx_nhwc inner_y(const spx_conv2d_plan *p, spx_nhwc y, void *workspace)
+static spx_operand inner_y(const spx_conv2d_plan *p, spx_operand y, void *workspace)
 {
-    return p->copy_y ? (spx_nhwc){part(workspace, p->y_at), p->problem.y_pixel, p->type} : y;
+    return p->copy_y ? (spx_operand){part(workspace, p->y_at), p->problem.y_pixel, p->type} : y;
 }
 
-static spx_status copy_x_in(const spx_conv2d_plan *p, spx_stream *s, spx_nhwc x, spx_nhwc inner)
+static spx_status copy_x_in(const spx_conv2d_plan *p, spx_stream *s, spx_operand x,
+                            spx_operand inner)
 {
     const spx_conv2d_window g = x_window(p, true);
     return p->copy_x ? spx_conv2d_window_copy(s, &g, x, NULL, false, inner) : SPX_OK;
 }
 
-static spx_status copy_y_in(const spx_conv2d_plan *p, spx_stream *s, spx_nhwc y, spx_nhwc inner)
+static spx_status copy_y_in(const spx_conv2d_plan *p, spx_stream *s, spx_operand y,
+                            spx_operand inner)
 {
     const spx_conv2d_window g = plain_window(outputs(p), p->want.shape.k, p->problem.shape.k);
     return p->copy_y ? spx_conv2d_window_copy(s, &g, y, NULL, false, inner) : SPX_OK;
@@ -82,7 +84,7 @@ static spx_status copy_w_in(const spx_conv2d_plan *p, spx_stream *s, const void 
         return SPX_OK;
     }
     *out = part(workspace, p->w_at);
-    const spx_nhwc from = {unconst(w), g.src_c, p->type}, to = {*out, g.dst_c, p->type};
+    const spx_operand from = {unconst(w), g.src_c, p->type}, to = {*out, g.dst_c, p->type};
     return spx_conv2d_window_copy(s, &g, from, NULL, false, to);
 }
 
@@ -91,7 +93,7 @@ static spx_status copy_w_in(const spx_conv2d_plan *p, spx_stream *s, const void 
 static spx_status forward(const spx_conv2d_plan *p, spx_stream *s, const spx_conv2d_operands *o,
                           void *workspace)
 {
-    const spx_nhwc x = inner_x(p, o->x, workspace), y = inner_y(p, o->y, workspace);
+    const spx_operand x = inner_x(p, o->x, workspace), y = inner_y(p, o->y, workspace);
     void *w;
     SPX_RETURN_IF(copy_x_in(p, s, o->x, x));
     SPX_RETURN_IF(copy_w_in(p, s, o->w, workspace, &w));
@@ -108,7 +110,7 @@ static spx_status forward(const spx_conv2d_plan *p, spx_stream *s, const spx_con
 static spx_status backward_data(const spx_conv2d_plan *p, spx_stream *s,
                                 const spx_conv2d_operands *o, void *workspace)
 {
-    const spx_nhwc dx = inner_x(p, o->x, workspace), dy = inner_y(p, o->y, workspace);
+    const spx_operand dx = inner_x(p, o->x, workspace), dy = inner_y(p, o->y, workspace);
     const spx_conv2d_window g = x_window(p, false);
     void *w;
     SPX_RETURN_IF(copy_y_in(p, s, o->y, dy));
@@ -121,10 +123,10 @@ static spx_status backward_data(const spx_conv2d_plan *p, spx_stream *s,
 static spx_status backward_weights(const spx_conv2d_plan *p, spx_stream *s,
                                    const spx_conv2d_operands *o, void *workspace)
 {
-    const spx_nhwc x = inner_x(p, o->x, workspace), dy = inner_y(p, o->y, workspace);
+    const spx_operand x = inner_x(p, o->x, workspace), dy = inner_y(p, o->y, workspace);
     const spx_conv2d_window g = w_window(p, false);
     void *const dw = p->copy_w ? part(workspace, p->w_at) : (void *)o->dw;
-    const spx_nhwc from = {dw, g.src_c, p->type}, to = {o->dw, g.dst_c, SPX_TYPE_F32};
+    const spx_operand from = {dw, g.src_c, p->type}, to = {o->dw, g.dst_c, SPX_TYPE_F32};
     SPX_RETURN_IF(copy_x_in(p, s, o->x, x));
     SPX_RETURN_IF(copy_y_in(p, s, o->y, dy));
     SPX_RETURN_IF(
@@ -196,31 +198,32 @@ static spx_status check(const spx_conv2d_plan *p, const spx_stream *s, spx_conv2
         (workspace == NULL && p->bytes > 0)) {
         return SPX_FAIL(SPX_EINVAL, "conv2d: operand missing");
     }
-    if (o->x.pixel != p->want.x_pixel || o->y.pixel != p->want.y_pixel || o->x.type != p->type ||
+    if (o->x.stride != p->want.x_pixel || o->y.stride != p->want.y_pixel || o->x.type != p->type ||
         o->y.type != p->type || (bias && !p->want.bias)) {
         return SPX_FAIL(SPX_EINVAL, "conv2d: operands are not those of the plan");
     }
     return SPX_OK;
 }
 
-spx_status spx_conv2d_forward_cuda(const spx_conv2d_plan *p, spx_stream *s, spx_nhwc x,
-                                   const void *w, const float *bias, spx_nhwc y, void *workspace)
+spx_status spx_conv2d_forward_cuda(const spx_conv2d_plan *p, spx_stream *s, spx_operand x,
+                                   const void *w, const float *bias, spx_operand y, void *workspace)
 {
     const spx_conv2d_operands o = {.x = x, .y = y, .w = w, .bias = bias};
     SPX_RETURN_IF(check(p, s, SPX_CONV2D_FORWARD, &o, w, bias != NULL, workspace));
     return spx_conv2d_plan_run(p, s, &o, workspace);
 }
 
-spx_status spx_conv2d_backward_data_cuda(const spx_conv2d_plan *p, spx_stream *s, spx_nhwc dy,
-                                         const void *w, spx_nhwc dx, void *workspace)
+spx_status spx_conv2d_backward_data_cuda(const spx_conv2d_plan *p, spx_stream *s, spx_operand dy,
+                                         const void *w, spx_operand dx, void *workspace)
 {
     const spx_conv2d_operands o = {.x = dx, .y = dy, .w = w};
     SPX_RETURN_IF(check(p, s, SPX_CONV2D_BACKWARD_DATA, &o, w, false, workspace));
     return spx_conv2d_plan_run(p, s, &o, workspace);
 }
 
-spx_status spx_conv2d_backward_weights_cuda(const spx_conv2d_plan *p, spx_stream *s, spx_nhwc x,
-                                            spx_nhwc dy, float *dw, float *dbias, void *workspace)
+spx_status spx_conv2d_backward_weights_cuda(const spx_conv2d_plan *p, spx_stream *s, spx_operand x,
+                                            spx_operand dy, float *dw, float *dbias,
+                                            void *workspace)
 {
     const spx_conv2d_operands o = {.x = x, .y = dy, .dw = dw, .dbias = dbias};
     SPX_RETURN_IF(check(p, s, SPX_CONV2D_BACKWARD_WEIGHTS, &o, dw, dbias != NULL, workspace));

@@ -47,8 +47,8 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 template <class S, class D, int V>
-static spx_status copy(spx_stream *s, const spx_conv2d_window *g, spx_nhwc src, const float *bias,
-                       bool accumulate, spx_nhwc dst)
+static spx_status copy(spx_stream *s, const spx_conv2d_window *g, spx_operand src,
+                       const float *bias, bool accumulate, spx_operand dst)
 {
     const int64_t runs = (g->dst_c + V - 1) / V;
     unsigned lanes = 1;
@@ -60,21 +60,21 @@ static spx_status copy(spx_stream *s, const spx_conv2d_window *g, spx_nhwc src, 
     const bool same = g->top == 0 && g->left == 0 && g->src_h == g->dst_h && g->src_w == g->dst_w;
     return SPX_LAUNCH(s, (window_kernel<S, D, V>),
                       dim3((unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS)), block, 0, *g,
-                      same, (const S *)src.data, src.pixel, bias, accumulate, (D *)dst.data,
-                      dst.pixel);
+                      same, (const S *)src.data, src.stride, bias, accumulate, (D *)dst.data,
+                      dst.stride);
 }
 
 template <class S, class D>
-static spx_status copy_by_width(spx_stream *s, const spx_conv2d_window *g, spx_nhwc src,
-                                const float *bias, bool accumulate, spx_nhwc dst)
+static spx_status copy_by_width(spx_stream *s, const spx_conv2d_window *g, spx_operand src,
+                                const float *bias, bool accumulate, spx_operand dst)
 {
     const bool four = g->src_c % 4 == 0 && spx::widest(g->dst_c, 1, {src, dst}, 4) == 4;
     return four ? copy<S, D, 4>(s, g, src, bias, accumulate, dst)
                 : copy<S, D, 1>(s, g, src, bias, accumulate, dst);
 }
 
-spx_status spx_conv2d_window_copy(spx_stream *s, const spx_conv2d_window *g, spx_nhwc src,
-                                  const float *bias, bool accumulate, spx_nhwc dst)
+spx_status spx_conv2d_window_copy(spx_stream *s, const spx_conv2d_window *g, spx_operand src,
+                                  const float *bias, bool accumulate, spx_operand dst)
 {
     if (src.type == SPX_TYPE_F32 && dst.type == SPX_TYPE_F32) {
         return copy_by_width<float, float>(s, g, src, bias, accumulate, dst);
