@@ -4,17 +4,28 @@
 #include <math.h>
 #include <stddef.h>
 
+spx_status spx_normalise_check(int channels, const double *mean, const double *std)
+{
+    for (int c = 0; c < channels; c++) {
+        if (!(fabs(mean[c]) <= SPX_MEAN_MAX && std[c] >= SPX_STD_MIN && std[c] <= SPX_STD_MAX)) {
+            return SPX_FAIL(SPX_EINVAL,
+                            "channel %d: mean %g and std %g, expected a mean of %g to %g and a std "
+                            "of %g to %g",
+                            c, mean[c], std[c], -SPX_MEAN_MAX, SPX_MEAN_MAX, SPX_STD_MIN,
+                            SPX_STD_MAX);
+        }
+    }
+    return SPX_OK;
+}
+
 spx_status spx_normalise_init(spx_normalise *n, int channels, const double *mean, const double *std)
 {
     if (channels < 1 || channels > SPX_AUGMENT_MAX_CHANNELS) {
         return SPX_FAIL(SPX_EINVAL, "normalise: %d channels, expected 1 to %d", channels,
                         SPX_AUGMENT_MAX_CHANNELS);
     }
+    SPX_RETURN_IF(spx_normalise_check(channels, mean, std));
     for (int c = 0; c < channels; c++) {
-        if (!isfinite(mean[c]) || !isfinite(std[c]) || !(std[c] > 0)) {
-            return SPX_FAIL(SPX_EINVAL, "normalise: channel %d has mean %g, std %g", c, mean[c],
-                            std[c]);
-        }
         for (int v = 0; v < 256; v++) {
             n->value[c][v] = (float)((v / 255.0 - mean[c]) / std[c]);
         }

@@ -61,10 +61,22 @@ typedef struct spx_normalise {
     float value[SPX_AUGMENT_MAX_CHANNELS][256];
 } spx_normalise;
 
+/** What pixels can be normalised by: the result stays far inside f32, and a float's digits suffice.
+ * Means of -SPX_MEAN_MAX to SPX_MEAN_MAX, deviations of SPX_STD_MIN to SPX_STD_MAX. */
+#define SPX_MEAN_MAX 1000.0
+#define SPX_STD_MIN 1e-6
+#define SPX_STD_MAX 1000.0
+
 /**
- * @param mean, std  [channels], of pixels scaled to 0..1; std > 0
- * @return SPX_OK, SPX_EINVAL (channels outside 1..SPX_AUGMENT_MAX_CHANNELS, std not positive, not
- * finite)
+ * Whether mean and std are within those ranges: every way by which they enter asks this.
+ * @param mean, std  [channels], of pixels scaled to 0..1
+ * @return SPX_OK, SPX_EINVAL (naming the channel and the ranges)
+ */
+SPX_MUST_CHECK spx_status spx_normalise_check(int channels, const double *mean, const double *std);
+
+/**
+ * @param mean, std  [channels], as above
+ * @return SPX_OK, SPX_EINVAL (channels outside 1..SPX_AUGMENT_MAX_CHANNELS, out of those ranges)
  */
 SPX_MUST_CHECK spx_status spx_normalise_init(spx_normalise *n, int channels, const double *mean,
                                              const double *std);

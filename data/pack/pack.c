@@ -1,5 +1,6 @@
 #include "data/pack/pack.h"
 
+#include "data/augment/augment.h"
 #include "data/pack/pack_build.h"
 #include "data/pack/pack_private.h"
 #include "kernels/base/alloc.h"
@@ -78,7 +79,7 @@ static void take_moments(spx_pack *p)
     const spx_split split = p->split[SPX_SPLIT_TRAIN].count > 0 ? SPX_SPLIT_TRAIN : SPX_SPLIT_TEST;
     spx_pack_moments(p, split, p->mean, p->std);
     for (int c = 0; c < p->channels; c++) {
-        p->std[c] = p->std[c] < 1e-6 ? 1 : p->std[c];
+        p->std[c] = p->std[c] < SPX_STD_MIN ? 1 : p->std[c];
     }
 }
 

@@ -1,10 +1,10 @@
 /* The pack's HDF5 form; the layout is in pack.h. */
+#include "data/augment/augment.h"
 #include "data/pack/pack_private.h"
 #include "host/h5/h5_file.h"
 #include "kernels/base/alloc.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,14 +59,9 @@ static spx_status write_all(spx_h5_out *w, const spx_pack *p)
 /* What nothing can be normalised by neither enters a pack nor leaves one. */
 static spx_status check_moments(const char *path, const spx_pack *p)
 {
-    for (int c = 0; c < p->channels; c++) {
-        if (!isfinite(p->mean[c]) || !isfinite(p->std[c]) || !(p->std[c] > 0)) {
-            return SPX_FAIL(SPX_EFORMAT,
-                            "%s: channel %d: mean %g, std %g, expected finite and std > 0", path, c,
-                            p->mean[c], p->std[c]);
-        }
-    }
-    return SPX_OK;
+    return spx_normalise_check(p->channels, p->mean, p->std) == SPX_OK
+               ? SPX_OK
+               : spx_fail_context(SPX_EFORMAT, "%s", path);
 }
 
 spx_status spx_pack_write(const spx_pack *p, const char *path)

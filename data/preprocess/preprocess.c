@@ -1,8 +1,8 @@
 #include "data/preprocess/preprocess.h"
 
+#include "data/augment/augment.h"
 #include "kernels/base/alloc.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,8 +88,8 @@ static spx_status parse_reals(const json_t *j, const char *field, spx_preprocess
     for (int c = 0; c < p->channels; c++) {
         const json_t *x = json_array_get(j, (size_t)c);
         out[c] = json_number_value(x);
-        if (!json_is_number(x) || !isfinite(out[c])) {
-            return BAD("%s: finite numbers expected", field);
+        if (!json_is_number(x)) {
+            return BAD("%s: numbers expected", field);
         }
     }
     return SPX_OK;
@@ -102,13 +102,10 @@ static spx_status parse_moments(const json_t *mean, const json_t *std, spx_prepr
     }
     SPX_RETURN_IF(parse_reals(mean, "mean", p, p->mean));
     SPX_RETURN_IF(parse_reals(std, "std", p, p->std));
-    for (int c = 0; c < p->channels; c++) {
-        if (!(p->std[c] > 0)) {
-            return BAD("std: %g, a positive number expected", p->std[c]);
-        }
-    }
     p->normalised = true;
-    return SPX_OK;
+    return spx_normalise_check(p->channels, p->mean, p->std) == SPX_OK
+               ? SPX_OK
+               : spx_fail_context(SPX_EFORMAT, "preprocessing");
 }
 
 /* One block: the pointers, then the texts. */

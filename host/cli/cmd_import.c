@@ -1,4 +1,5 @@
 /* sphynx import: published weights become a model. */
+#include "data/augment/augment.h"
 #include "data/pack/pack.h"
 #include "host/ckpt/weights.h"
 #include "host/cli/commands.h"
@@ -6,7 +7,6 @@
 #include "kernels/base/alloc.h"
 #include "search/final/model.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +24,9 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, data, "data", "FILE", NULL,
             "pack it was trained on: size, normalisation and class names of the model's images"),
     SPX_OPT(STRING, values, mean, "mean", "X,...", NULL,
-            "subtracted from pixels as 0..1, for each channel"),
-    SPX_OPT(STRING, values, std, "std", "X,...", NULL, "what the rest is divided by"),
+            "subtracted from pixels as 0..1, for each channel: -1000 to 1000"),
+    SPX_OPT(STRING, values, std, "std", "X,...", NULL,
+            "what the rest is divided by: 0.000001 to 1000"),
     SPX_OPT(FLAG, values, raw, "raw", NULL, "false", "pixels as 0..1 were not normalised"),
     SPX_OPT(SHAPE, values, image, "image", "HxW", NULL,
             "size of images before padding; default: that of --data, or the network's input",
@@ -100,17 +101,15 @@ static spx_status read_attributes(spx_cli *cli, const spx_weights *w, spx_genoty
 
 /* "0.5,0.5,0.5": a number for each channel */
 static spx_status parse_reals(spx_cli *cli, const char *option, const char *text, int64_t channels,
-                              bool positive, double *out)
+                              double *out)
 {
     const char *at = text;
     for (int64_t c = 0; c < channels; c++) {
         char *end;
         out[c] = strtod(at, &end);
-        if (end == at || !isfinite(out[c]) || (positive && !(out[c] > 0)) ||
-            *end != (c < channels - 1 ? ',' : '\0')) {
-            return spx_cli_usage(cli, "--%s takes %lld %s numbers with commas between, not '%s'",
-                                 option, (long long)channels, positive ? "positive" : "finite",
-                                 text);
+        if (end == at || *end != (c < channels - 1 ? ',' : '\0')) {
+            return spx_cli_usage(cli, "--%s takes %lld numbers with commas between, not '%s'",
+                                 option, (long long)channels, text);
         }
         at = end + 1;
     }
@@ -176,8 +175,11 @@ static spx_status preprocessing(spx_cli *cli, const values *v, spx_final_spec *s
     }
     SPX_RETURN_IF(read_size(cli, v, s, images));
     if (v->mean != NULL) {
-        SPX_RETURN_IF(parse_reals(cli, "mean", v->mean, s->input.channels, false, s->mean));
-        return parse_reals(cli, "std", v->std, s->input.channels, true, s->std);
+        SPX_RETURN_IF(parse_reals(cli, "mean", v->mean, s->input.channels, s->mean));
+        SPX_RETURN_IF(parse_reals(cli, "std", v->std, s->input.channels, s->std));
+        return spx_normalise_check((int)s->input.channels, s->mean, s->std) == SPX_OK
+                   ? SPX_OK
+                   : spx_cli_usage(cli, "--mean, --std: %s", spx_error_message());
     }
     for (int i = 0; v->raw && i < SPX_PACK_MAX_CHANNELS; i++) {
         s->mean[i] = 0;

@@ -1,8 +1,8 @@
 #include "search/final/final.h"
 
+#include "data/augment/augment.h"
 #include "host/train/memory.h"
 
-#include <math.h>
 #include <string.h>
 
 static spx_final_config config_of(const spx_final_spec *f, int64_t batch)
@@ -101,8 +101,7 @@ json_t *spx_final_spec_json(const spx_final_spec *f)
         "mean", reals(f->mean, f->input.channels), "std", reals(f->std, f->input.channels));
 }
 
-static spx_status parse_reals(const json_t *a, const char *name, int64_t n, bool positive,
-                              double *out)
+static spx_status parse_reals(const json_t *a, const char *name, int64_t n, double *out)
 {
     if (json_array_size(a) != (size_t)n) {
         return SPX_FAIL(SPX_EFORMAT, "network description: %s: %lld numbers expected", name,
@@ -113,10 +112,6 @@ static spx_status parse_reals(const json_t *a, const char *name, int64_t n, bool
             return SPX_FAIL(SPX_EFORMAT, "network description: %s: a number expected", name);
         }
         out[i] = json_number_value(json_array_get(a, i));
-        if (!isfinite(out[i]) || (positive && !(out[i] > 0))) {
-            return SPX_FAIL(SPX_EFORMAT, "network description: %s: %g, a %s number expected", name,
-                            out[i], positive ? "positive" : "finite");
-        }
     }
     return SPX_OK;
 }
@@ -144,7 +139,10 @@ spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
     SPX_RETURN_IF(
         spx_fail_context(spx_reduce_at_parse(at, SPX_MAX_LAYERS, f->reduce_at, &f->n_reduce),
                          "network description"));
-    SPX_RETURN_IF(parse_reals(mean, "mean", c, false, f->mean));
-    SPX_RETURN_IF(parse_reals(std, "std", c, true, f->std));
+    SPX_RETURN_IF(parse_reals(mean, "mean", c, f->mean));
+    SPX_RETURN_IF(parse_reals(std, "std", c, f->std));
+    if (spx_normalise_check((int)c, f->mean, f->std) != SPX_OK) {
+        return spx_fail_context(SPX_EFORMAT, "network description");
+    }
     return spx_fail_context(spx_genotype_of_value(&f->genotype, genotype), "network description");
 }

@@ -33,10 +33,23 @@ refused() {
 refused 2 'how were the images normalised' import "$weights" -o work/other.h5
 refused 2 'mean with --std' import "$weights" -o work/other.h5 --mean 0.5,0.5,0.5
 refused 2 'mean with --std' import "$weights" -o work/other.h5 --mean 0,0,0 --std 1,1,1 --raw
-for mean in 0.5 0.5,0.5,x 0.5,0.5,inf nan,0,0 0,0,0,0 ''; do
-    refused 2 '3 finite numbers' import "$weights" -o work/other.h5 --mean "$mean" --std 1,1,1
+for mean in 0.5 0.5,0.5,x 0,0,0,0 ''; do
+    refused 2 '3 numbers' import "$weights" -o work/other.h5 --mean "$mean" --std 1,1,1
 done
-refused 2 '3 positive numbers' import "$weights" -o work/other.h5 --mean 0,0,0 --std 1,0,1
+for mean in 0.5,0.5,inf nan,0,0 0,-1001,0 0,1e30,0; do
+    refused 2 'a mean of -1000 to 1000' import "$weights" -o work/other.h5 --mean "$mean" --std 1,1,1
+done
+for std in 1,0,1 1,-1,1 1e-40,1,1 1,1,9e-7 1e39,1,1 1,1001,1; do
+    refused 2 'a std of 1e-06 to 1000' import "$weights" -o work/other.h5 --mean 0,0,0 --std "$std"
+done
+# What is let in can be computed with, and --help says what that is.
+check "extremes" 0 "$sphynx" import "$weights" -o work/least.h5 --mean -1000,0,1000 --std 1e-6,1,1000
+check "extremes" 0 "$sphynx" data preview pack.h5 -o work/grid.png --columns 1
+check "extremes" 0 "$sphynx" predict --model work/least.h5 --resize work/grid.png
+check "ranges" 0 "$sphynx" import --help
+has stdout '--mean .*: -1000 to 1000' "ranges"
+has stdout '--std .*: 0.000001 to 1000' "ranges"
+rm work/*
 refused 2 'HxW' import "$weights" -o work/other.h5 --raw --image 33x32
 refused 2 'unknown command' --config x
 refused 2 'unknown command' help nothing

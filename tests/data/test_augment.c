@@ -310,6 +310,7 @@ SPX_TEST(bad_settings_are_refused)
     const double zero[C] = {1, 0}, nan_mean[C] = {NAN, 0};
     spx_normalise n;
     CHECK_FAILS(SPX_EINVAL, spx_normalise_init(&n, 0, mean, deviation));
+    CHECK_FAILS(SPX_EINVAL, spx_normalise_init(&n, 1, mean, (double[1]){1e-40}));
     CHECK_FAILS(SPX_EINVAL, spx_normalise_init(&n, SPX_AUGMENT_MAX_CHANNELS + 1, mean, deviation));
     CHECK_FAILS(SPX_EINVAL, spx_normalise_init(&n, C, mean, zero));
     CHECK_FAILS(SPX_EINVAL, spx_normalise_init(&n, C, nan_mean, deviation));

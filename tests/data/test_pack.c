@@ -529,8 +529,10 @@ SPX_TEST(packs_with_contents_out_of_range_are_refused)
         {"sphynx-pack", 1, {1, 1, 1, 1025}, SPX_H5_U8, 0, 1, 1, "expected 8-bit images"},
         {"sphynx-pack", 1, {2, 5, 2, 2}, SPX_H5_U8, 2, 1, 1, "expected 8-bit images"},
         {"sphynx-pack", 1, {2, 2, 2, 2}, SPX_H5_U8, 2, 1, 1, "'mean' has 1 values, expected 2"},
-        {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 0, "std > 0"},
-        {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, NAN, "std > 0"},
+        {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 0, "a std of 1e-06 to 1000"},
+        {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, NAN, "a std of 1e-06 to 1000"},
+        {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1e-40, "a std of 1e-06 to 1000"},
+        {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1e30, "a std of 1e-06 to 1000"},
     };
     empty_folder();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

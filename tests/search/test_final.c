@@ -49,7 +49,8 @@ SPX_TEST(malformed_descriptions_are_refused)
         {"classes", "\"x\""},        {"layers", "null"},       {"reduce_at", "[0, 1, 2, 3, 4]"},
         {"reduce_at", "[-1]"},       {"reduce_at", "[1.5]"},   {"reduce_at", "3"},
         {"genotype", "[]"},          {"genotype", "null"},     {"mean", "[0.1]"},
-        {"std", "[0.1, 0.2, \"\"]"}, {"std", "[0.1, 0, 0.2]"}, {"std", "[0.1, -1, 0.2]"}};
+        {"std", "[0.1, 0.2, \"\"]"}, {"std", "[0.1, 0, 0.2]"}, {"std", "[0.1, -1, 0.2]"},
+        {"std", "[1e-40, 1, 1]"},    {"std", "[1, 1e30, 1]"},  {"mean", "[1e30, 0, 0]"}};
     const spx_final_spec f = small();
     spx_final_spec back;
     SPX_UNUSED;
