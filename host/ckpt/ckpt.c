@@ -285,7 +285,7 @@ spx_status spx_ckpt_open_latest(spx_ckpt *out, const char *path)
     }
     SPX_RETURN_IF(spx_ckpt_open(out, prev));
     put_aside(path);
-    out->fallback = true;
+    out->fallback = st;
     return SPX_OK;
 }
 

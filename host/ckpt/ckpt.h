@@ -42,7 +42,8 @@ SPX_MUST_CHECK spx_status spx_ckpt_save(const char *path, const json_t *meta, co
 typedef struct spx_ckpt {
     spx_h5 *file;  /* owned */
     json_t *meta;  /* owned; an object */
-    bool fallback; /* path was missing or damaged and path + ".prev" was opened instead */
+    spx_status fallback; /* why path + ".prev" was opened instead: SPX_ENOTFOUND, SPX_EFORMAT (path
+                            was absent, damaged); SPX_OK: it was not */
 } spx_ckpt;
 
 /**

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- beginning ---- */
 
@@ -12,6 +13,21 @@ spx_status spx_run_init(spx_run *r, spx_session *session, const spx_run_options 
     SPX_RETURN_IF(spx_schedule_check(&o->schedule));
     spx_session_warn(session, o->warn, o->ctx);
     return SPX_OK;
+}
+
+/* A file that goes lost between two sessions is not written again before there is a better one. */
+static void look_for_kept(const spx_run *r)
+{
+    const spx_run_options *o = r->options;
+    char path[4096], text[160];
+    if (r->best.any && r->kind->kept != NULL && o->warn != NULL &&
+        spx_run_dir_path(r->session->dir, r->kind->kept, path, sizeof path) == SPX_OK &&
+        access(path, F_OK) != 0) {
+        (void)snprintf(text, sizeof text,
+                       "%s, the best so far, is absent: it is written again after a better epoch",
+                       r->kind->kept);
+        o->warn(o->ctx, text);
+    }
 }
 
 static spx_status restore(spx_run *r)
@@ -25,6 +41,7 @@ static spx_status restore(spx_run *r)
         }
         r->best.epoch = epoch;
         r->best.any = true;
+        look_for_kept(r);
     }
     if (r->kind->restore != NULL) {
         SPX_RETURN_IF(r->kind->restore(r->ctx, about));

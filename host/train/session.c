@@ -241,6 +241,22 @@ spx_status spx_session_stop(void *session)
     return spx_interrupt_check(&s->deadline);
 }
 
+/* A log shorter than when the checkpoint was written. */
+static void warn_of_log(const spx_session *s, void (*warn)(void *ctx, const char *text), void *ctx)
+{
+    const json_t *recorded = json_object_get(s->checkpoint.meta, "metrics_bytes");
+    const unsigned long long was = (unsigned long long)json_integer_value(recorded);
+    const unsigned long long is = (unsigned long long)spx_jsonl_size(s->metrics);
+    char text[192];
+    if (is < was) {
+        (void)snprintf(text, sizeof text,
+                       "metrics.jsonl has lost lines: %llu of the %llu bytes that it had at the "
+                       "checkpoint are left; the run goes on, its log has a gap",
+                       is, was);
+        warn(ctx, text);
+    }
+}
+
 void spx_session_warn(const spx_session *s, void (*warn)(void *ctx, const char *text), void *ctx)
 {
     if (warn == NULL) {
@@ -250,9 +266,15 @@ void spx_session_warn(const spx_session *s, void (*warn)(void *ctx, const char *
         warn(ctx,
              "the file system has no locks: take care that no other process works on this run");
     }
-    if (s->checkpoint.fallback) {
-        warn(ctx, "the last checkpoint is damaged; going on from the one before it");
+    if (s->checkpoint.fallback != SPX_OK) {
+        warn(ctx, s->checkpoint.fallback == SPX_ENOTFOUND
+                      ? "last.h5 is absent; going on from the checkpoint before it, last.h5.prev"
+                      : "last.h5 is damaged; going on from the checkpoint before it, last.h5.prev");
     }
+    if (spx_run_dir_resumed(s->dir) && !spx_session_resumes(s)) {
+        warn(ctx, "the run has no checkpoint, neither last.h5 nor last.h5.prev: it begins again");
+    }
+    warn_of_log(s, warn, ctx);
     if (s->old_threads != 0) {
         char text[128];
         (void)snprintf(text, sizeof text,

@@ -131,6 +131,7 @@ static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
 }
 
 const spx_run_kind spx_search_kind = {.name = "search",
+                                      .kept = "genotype.json",
                                       .queue = queue,
                                       .report = report,
                                       .evaluate = evaluate,

@@ -110,6 +110,7 @@ static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
 }
 
 const spx_run_kind spx_training_kind = {.name = "training",
+                                        .kept = "best.h5",
                                         .queue = queue,
                                         .report = report,
                                         .evaluate = evaluate,

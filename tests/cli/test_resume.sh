@@ -84,6 +84,36 @@ check "its own threads" 0 "${train[@]}" --data pack.h5 --genotype moved/g.json -
     --max-steps 3 --threads 0 --out run
 ! grep -q threads stderr || fail "its own threads: a word about them"
 
+# ---- what of a run's folder is lost is told, and the run goes on ----
+resumed() { # PATTERN NAME ARGS...: one line of warning, which says what is lost
+    local pattern=$1 name=$2
+    shift 2
+    check "$name" 0 "$@" --resume
+    [ "$(grep -c '^sphynx: warning' stderr)" -eq 1 ] || fail "$name: not one warning"
+    has stderr "$pattern" "$name"
+}
+lost=("${train[@]}" --data pack.h5 --log-every 1 --epochs 3 --out lost)
+check "train" 0 "${lost[@]}" --max-steps 16
+whole=$(stat -c %s lost/metrics.jsonl)
+head -c 100 lost/metrics.jsonl >cut && cp cut lost/metrics.jsonl
+resumed "metrics.jsonl has lost lines: [0-9]+ of the $whole bytes" "a cut log" "${lost[@]}" \
+    --max-steps 17
+: >lost/metrics.jsonl
+resumed "metrics.jsonl has lost lines: 0 of the " "an emptied log" "${lost[@]}" --max-steps 18
+rm lost/metrics.jsonl
+resumed "metrics.jsonl has lost lines: 0 of the " "a removed log" "${lost[@]}" --max-steps 19
+mv lost/best.h5 best.h5
+resumed "best.h5, the best so far, is absent" "no best" "${lost[@]}" --max-steps 20
+mv best.h5 lost/best.h5
+rm lost/last.h5
+resumed 'last.h5 is absent; going on from the checkpoint before it' "no checkpoint" "${lost[@]}" \
+    --max-steps 21
+rm lost/last.h5 lost/last.h5.prev
+resumed 'no checkpoint, neither last.h5 nor last.h5.prev: it begins again' "no checkpoint at all" \
+    "${lost[@]}" --max-steps 3
+check "all there" 0 "${lost[@]}" --max-steps 4 --resume
+! grep -q warning stderr || fail "all there: a warning"
+
 # ---- what schedulers and terminals send: a checkpoint, and 75 ----
 stopped() { # SIGNAL NAME COMMAND...
     local signal=$1 name=$2 code=0 pid i
