@@ -1,3 +1,3 @@
-foreach(file interrupt jsonl run_dir)
+foreach(file interrupt json_text jsonl run_dir)
   spx_test(test_${file} SOURCES control/test_${file}.c LINK spx_control)
 endforeach()

@@ -43,7 +43,8 @@ spx_status spx_pack_reserve(spx_pack *p, spx_split split, size_t count)
     void *memory;
     size_t bytes;
     if (count > UINT32_MAX || !spx_mul_size(count, spx_pack_image_bytes(p), &bytes)) {
-        return SPX_FAIL(SPX_EFORMAT, "%s split of %zu images", spx_split_name(split), count);
+        return SPX_FAIL(SPX_EFORMAT, "%s split of %zu images, expected at most %lld",
+                        spx_split_name(split), count, (long long)UINT32_MAX);
     }
     SPX_RETURN_IF(spx_alloc(&memory, bytes));
     to->images = memory;

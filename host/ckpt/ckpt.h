@@ -40,8 +40,8 @@ SPX_MUST_CHECK spx_status spx_ckpt_save(const char *path, const json_t *meta, co
                                         const spx_ckpt_arena *arena, size_t n, bool keep_previous);
 
 typedef struct spx_ckpt {
-    spx_h5 *file;  /* owned */
-    json_t *meta;  /* owned; an object */
+    spx_h5 *file;        /* owned */
+    json_t *meta;        /* owned; an object */
     spx_status fallback; /* why path + ".prev" was opened instead: SPX_ENOTFOUND, SPX_EFORMAT (path
                             was absent, damaged); SPX_OK: it was not */
 } spx_ckpt;

@@ -209,11 +209,15 @@ spx_status spx_weights_open_safetensors(spx_weights *w)
     spx_status st;
     w->form = &form;
     const uint64_t length = little(w->bytes, 8); /* there are more than 8 bytes */
-    if (length > w->size - 8 || length > MAX_HEADER) {
+    if (length > w->size - 8) {
         return SPX_FAIL(SPX_EFORMAT,
                         "%s: neither HDF5 nor safetensors: a header of %" PRIu64
                         " bytes in a file of %zu",
                         w->path, length, w->size);
+    }
+    if (length > MAX_HEADER) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: header of %" PRIu64 " bytes, expected at most %zu",
+                        w->path, length, MAX_HEADER);
     }
     header = json_loadb((const char *)w->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, &err);
     st = json_is_object(header) ? parse_header(w, header, 8 + (size_t)length)

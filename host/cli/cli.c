@@ -3,6 +3,7 @@
 
 #include "host/cli/options_private.h"
 #include "host/control/build_info.h"
+#include "host/control/json_text.h"
 #include "kernels/base/log.h"
 
 #include <errno.h>
@@ -107,16 +108,15 @@ spx_status spx_cli_stream(spx_cli *cli, spx_stream **out)
 
 spx_status spx_cli_print_json(json_t *object)
 {
-    int failed;
-    if (object == NULL) {
+    char *text = spx_json_text(object, JSON_INDENT(2));
+    int printed;
+    json_decref(object);
+    if (text == NULL) {
         return SPX_FAIL(SPX_ENUMERIC, "no JSON: a number that is not finite, or no memory");
     }
-    failed = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    json_decref(object);
-    if (failed != 0 || putchar('\n') == EOF) {
-        return SPX_FAIL(SPX_EIO, "standard output: %s", strerror(errno));
-    }
-    return SPX_OK;
+    printed = printf("%s\n", text);
+    free(text);
+    return printed >= 0 ? SPX_OK : SPX_FAIL(SPX_EIO, "standard output: %s", strerror(errno));
 }
 
 json_t *spx_cli_name_json(const char *name)
@@ -280,7 +280,8 @@ static spx_status check_args(spx_cli *cli)
     if (cli->arg_count > c->max_args) {
         return spx_cli_usage(cli, "unexpected operand '%s'", cli->args[c->max_args]);
     }
-    return spx_options_check_needs(cli);
+    SPX_RETURN_IF(spx_options_check_needs(cli));
+    return spx_options_check_streams(cli);
 }
 
 /* One line on stderr, whatever is in the names it quotes: control characters become '?'. */

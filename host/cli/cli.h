@@ -45,6 +45,7 @@ typedef struct spx_device_choice {
 enum {
     SPX_OPT_REQUIRED = 1, /* a usage error when absent */
     SPX_OPT_PATH = 4,     /* a text that names a file: recorded from the root */
+    SPX_OPT_OUTPUT = 8,   /* a text that names what is written: a file or folder, so not "-" */
     SPX_OPT_TRANSIENT = 2 /* left out of the resolved configuration (where output goes, --json) */
 };
 

@@ -275,7 +275,8 @@ static spx_status draw_grid(const spx_pack *p, const values *v, spx_image *grid)
     void *memory;
     size_t *drawn;
     if (p->classes > SPX_IMAGE_MAX_SIDE) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "a picture of %d classes", p->classes);
+        return SPX_FAIL(SPX_EUNSUPPORTED, "a picture of %d classes, at most %d fit", p->classes,
+                        SPX_IMAGE_MAX_SIDE);
     }
     SPX_RETURN_IF(spx_image_create(grid, p->channels, GAP + p->classes * (p->height + GAP),
                                    GAP + (int)v->columns * (p->width + GAP)));
@@ -319,7 +320,7 @@ done:
 
 static const spx_option pack_options[] = {
     SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the pack to write (.h5)",
-            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT, .letter = 'o'),
     SPX_OPT(FLOAT, values, held_out, "held-out", "SHARE", "0.1",
             "of each class's pictures, to test on where there is no folder test; --seed draws them",
             .min = 0, .max = 0.9),
@@ -329,7 +330,7 @@ static const spx_need pack_needs[] = {{"held-out", "operands=folder"}, {0}};
 
 static const spx_option preview_options[] = {
     SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the picture to write (.png)",
-            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT, .letter = 'o'),
     SPX_OPT(INT, values, columns, "columns", "N", "12", "images per class", .min = 1, .max = 1000),
     SPX_OPT(ENUM, values, split, "split", "train|test", "train", "which split to show"),
     {0}};

@@ -19,7 +19,7 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, model, "model", "RUN|FILE", NULL,
             "folder of a training, its model or its checkpoint", .flags = SPX_OPT_REQUIRED),
     SPX_OPT(STRING, values, out, "out", "FILE", NULL, "the deployed model to write",
-            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT, .letter = 'o'),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL,
             "pack whose training images calibrate; default: the one it was trained on"),
     SPX_OPT(INT, values, calibration, "calibration", "N", "512", "images to calibrate on", .min = 1,

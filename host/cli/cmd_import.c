@@ -20,7 +20,7 @@ typedef struct values {
 
 static const spx_option options[] = {
     SPX_OPT(STRING, values, out, "out", "FILE", NULL, "the model to write",
-            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT, .letter = 'o'),
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT, .letter = 'o'),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL,
             "pack it was trained on: size, normalisation and class names of the model's images"),
     SPX_OPT(STRING, values, mean, "mean", "X,...", NULL,

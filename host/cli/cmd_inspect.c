@@ -21,9 +21,9 @@ static const spx_option options[] = {
             "the network of a model or checkpoint, in place of the next six; or a deployed model"),
     SPX_NET_OPTIONS(values, net),
     SPX_OPT(STRING, values, svg, "svg", "FILE", NULL, "draw the cells (needs Graphviz)",
-            .flags = SPX_OPT_TRANSIENT),
+            .flags = SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT),
     SPX_OPT(STRING, values, dot, "dot", "FILE", NULL, "write that drawing in Graphviz' language",
-            .flags = SPX_OPT_TRANSIENT),
+            .flags = SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT),
     {0}};
 
 static const spx_need needs[] = {

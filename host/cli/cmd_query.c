@@ -36,7 +36,7 @@ static const spx_option options[] = {
             "have material for so many queries ready beforehand; 0: as many as there are images",
             .min = 0, .max = 1e9),
     SPX_OPT(STRING, values, state, "state", "DIR", "query-state",
-            "where prepared material lies, encrypted"),
+            "where prepared material lies, encrypted", .flags = SPX_OPT_OUTPUT),
     SPX_OPT(STRING, values, hash, "model-hash", "HEX", NULL, "accept only the model of this hash"),
     SPX_OPT(STRING, values, verify, "verify", "FILE", NULL,
             "for tests: hold each answer against the integer executor of this deployed model"),

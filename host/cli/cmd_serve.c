@@ -34,7 +34,7 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, listen, "listen", "HOST:PORT", "127.0.0.1:7465",
             "where to wait for clients; port 0: any free one"),
     SPX_OPT(STRING, values, state, "state", "DIR", "serve-state",
-            "where prepared material lies, encrypted"),
+            "where prepared material lies, encrypted", .flags = SPX_OPT_OUTPUT),
     SPX_OPT(SIZE, values, quota, "quota", "BYTES", "16G",
             "material that one name (one client, where none authenticates) may hold here; 0: no "
             "limit",
@@ -308,7 +308,7 @@ static void warn_if_open(const char *path)
 
 /* What clients' work may take of --memory: the rest is what the program holds already, and a little
  * for each connection. */
-static size_t for_clients(const values *v)
+static void share_memory(const values *v, spx_pi_server_options *o)
 {
     const size_t physical = spx_memory_physical(),
                  all = v->memory > 0 ? (size_t)v->memory : physical / 4,
@@ -319,8 +319,8 @@ static size_t for_clients(const values *v)
         pages = fscanf(f, "%*s %ld", &pages) == 1 ? pages : 0;
         (void)fclose(f);
     }
-    const size_t own = (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + each;
-    return all == 0 ? 0 : all > own ? all - own : 1;
+    o->beside_bytes = (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + each;
+    o->memory_bytes = all == 0 ? 0 : all > o->beside_bytes ? all - o->beside_bytes : 1;
 }
 
 static void tell_of_others(const values *v, spx_pi_others o)
@@ -365,7 +365,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     warn_if_open(v->model);
     SPX_TRY(st, spx_vault_open(&vault, v->state), done);
     spx_pi_warn_unlocked(vault, v->state);
-    so.memory_bytes = for_clients(v);
+    share_memory(v, &so);
     SPX_TRY(st, spx_pi_server_create(&s.server, m, vault, &so), done);
     tell_of_others(v, spx_pi_server_others(s.server));
     SPX_TRY(st, catch_signals(v->pi.psk != NULL || v->pi.cert != NULL), done);

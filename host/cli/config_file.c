@@ -241,19 +241,6 @@ json_t *spx_cli_default_json(const spx_cli *cli)
     return options_json(cli, DEFAULTS);
 }
 
-/* The shortest decimal that reads back to the same number. */
-static void print_real(FILE *out, double v)
-{
-    char text[32];
-    for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v) { /* always so at 17 */
-            break;
-        }
-    }
-    (void)fputs(text, out);
-}
-
 /* Whether "name = text" is read back as it was; else it is put in quotes. */
 static bool is_plain(const char *text)
 {
@@ -281,12 +268,13 @@ static void print_text(FILE *out, const json_t *value)
 /* Writes one value the way --config reads it. */
 static void print_value(FILE *out, const spx_option *o, const json_t *value)
 {
+    char real[SPX_REAL_CHARS];
     if (json_is_boolean(value)) {
         (void)fputs(json_is_true(value) ? "true" : "false", out);
     } else if (json_is_integer(value)) {
         (void)fprintf(out, "%lld", (long long)json_integer_value(value));
     } else if (json_is_real(value)) {
-        print_real(out, json_real_value(value));
+        (void)fputs(spx_real_text(json_real_value(value), real), out);
     } else if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value); i++) {
             (void)fprintf(out, "%s%lld",

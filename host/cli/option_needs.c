@@ -1,9 +1,13 @@
-/* Which options mean nothing without, or beside, another: spx_command.needs. */
+/* What of a command line does not go together: options that mean nothing without, or beside,
+ * another (spx_command.needs), and inputs that are one stream. */
+#define _POSIX_C_SOURCE 200809L
 #include "host/cli/options_private.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Whether the word is one of the list's, which stand between blanks. */
 static bool lists(const char *list, const char *word)
@@ -116,6 +120,54 @@ spx_status spx_options_check_needs(spx_cli *cli)
                 return spx_cli_usage(cli, "--%s %s %s", o->name,
                                      need->condition[0] == '!' ? "means nothing with" : "needs",
                                      what);
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+/* ---- streams ---- */
+
+/* Input i of the command line, texts of options first, then operands; NULL where that is none. */
+static const char *input(const spx_cli *cli, size_t options, size_t i)
+{
+    const spx_option *o;
+    void *field;
+    if (i >= options) {
+        return cli->args[i - options];
+    }
+    o = spx_option_at(cli, i, &field);
+    return o->type == SPX_OPT_STRING && (o->flags & SPX_OPT_OUTPUT) == 0
+               ? *(const char *const *)field
+               : NULL;
+}
+
+/* Whether it can be read only once: standard input by the name "-", a pipe by any. */
+static bool read_once(const char *name, struct stat *info)
+{
+    return name != NULL &&
+           (strcmp(name, "-") == 0 ? fstat(STDIN_FILENO, info) == 0
+                                   : stat(name, info) == 0 && S_ISFIFO(info->st_mode));
+}
+
+spx_status spx_options_check_streams(spx_cli *cli)
+{
+    void *field;
+    size_t options = 0;
+    while (spx_option_at(cli, options, &field) != NULL) {
+        options++;
+    }
+    for (size_t i = 0; i < options + cli->arg_count; i++) {
+        struct stat one, other;
+        const char *name = input(cli, options, i);
+        if (!read_once(name, &one)) {
+            continue;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (read_once(input(cli, options, k), &other) && one.st_dev == other.st_dev &&
+                one.st_ino == other.st_ino) {
+                return spx_cli_usage(cli, "%s is given as two inputs, but can be read only once",
+                                     strcmp(name, "-") == 0 ? "standard input" : name);
             }
         }
     }

@@ -311,6 +311,21 @@ static spx_status parse_device(const spx_option *o, const char *text, spx_device
     return SPX_OK;
 }
 
+static spx_status parse_text(const spx_option *o, const char *text, const char **out)
+{
+    if (text[0] == '\0' && (strstr(o->arg, "FILE") != NULL || strcmp(o->arg, "DIR") == 0)) {
+        return SPX_FAIL(SPX_EINVAL, "--%s: empty", o->name);
+    }
+    if ((o->flags & SPX_OPT_OUTPUT) != 0 && strcmp(text, "-") == 0) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "--%s '-': expected a name: it is not written to standard output (./- is "
+                        "called -)",
+                        o->name);
+    }
+    *out = text;
+    return SPX_OK;
+}
+
 spx_status spx_option_parse(const spx_option *o, const char *text, void *field)
 {
     switch (o->type) {
@@ -325,11 +340,7 @@ spx_status spx_option_parse(const spx_option *o, const char *text, void *field)
     case SPX_OPT_TIME:
         return parse_time(o, text, field);
     case SPX_OPT_STRING:
-        if (text[0] == '\0' && (strstr(o->arg, "FILE") != NULL || strcmp(o->arg, "DIR") == 0)) {
-            return SPX_FAIL(SPX_EINVAL, "--%s: empty", o->name);
-        }
-        *(const char **)field = text;
-        return SPX_OK;
+        return parse_text(o, text, field);
     case SPX_OPT_LIST:
     case SPX_OPT_SHAPE:
         return parse_list(o, text, field);

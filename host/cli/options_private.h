@@ -44,4 +44,7 @@ SPX_MUST_CHECK spx_status spx_options_load(spx_cli *cli, const char *path,
 /** A usage error where an option was typed that the command's needs refuse. */
 SPX_MUST_CHECK spx_status spx_options_check_needs(spx_cli *cli);
 
+/** A usage error where two inputs are one stream: standard input, or one pipe by its name. */
+SPX_MUST_CHECK spx_status spx_options_check_streams(spx_cli *cli);
+
 #endif

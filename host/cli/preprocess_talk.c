@@ -1,5 +1,7 @@
 #include "host/cli/preprocess_talk.h"
 
+#include "kernels/base/text.h"
+
 #include <stdio.h>
 
 static void warn(void *unused, const char *text)
@@ -32,9 +34,10 @@ void spx_talk_unknown_size(const spx_preprocess *model, const char *model_name)
 
 static void print_reals(const char *what, int n, const double *x)
 {
+    char real[SPX_REAL_CHARS];
     (void)printf("%s", what);
     for (int i = 0; i < n; i++) {
-        (void)printf("%s%.6g", i > 0 ? ", " : " ", x[i]);
+        (void)printf("%s%s", i > 0 ? ", " : " ", spx_real_text(x[i], real));
     }
 }
 

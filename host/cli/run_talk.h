@@ -17,7 +17,7 @@ typedef struct spx_run_values {
 
 #define SPX_RUN_OPTIONS(STRUCT)                                                                    \
     SPX_OPT(STRING, STRUCT, run.out, "out", "DIR", NULL, "folder of the run",                      \
-            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT),                                        \
+            .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT),                       \
         SPX_OPT(FLAG, STRUCT, run.resume, "resume", NULL, "false",                                 \
                 "go on with the run in that folder, if there is one", .flags = SPX_OPT_TRANSIENT), \
         SPX_OPT(FLAG, STRUCT, run.allow_changed, "allow-changed", NULL, "false",                   \

@@ -2,6 +2,7 @@
 #include "host/control/run_dir.h"
 
 #include "host/control/build_info.h"
+#include "host/control/json_text.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/lock.h"
@@ -42,8 +43,9 @@ static spx_status make_folders(const char *path)
         }
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST) {
-            return SPX_FAIL(SPX_EIO, "%s: %s", part, strerror(errno));
+        if (mkdir(part, 0777) != 0 && errno != EEXIST) { /* ENOENT: the folder above is there */
+            return SPX_FAIL(SPX_EIO, "%s: cannot create this folder: %s", part,
+                            errno == ENOENT ? "none can be created there" : strerror(errno));
         }
     }
     return SPX_OK;
@@ -162,7 +164,7 @@ static spx_status write_texts(const spx_run_dir *run, const char *ini)
     char path[PATH_BYTES];
     spx_status st;
     spx_span part[2] = {{ini, strlen(ini)}, {"\n", 1}};
-    char *text = json_dumps(run->record, JSON_INDENT(1));
+    char *text = spx_json_text(run->record, JSON_INDENT(1));
     if (text == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%s", run->path);
     }

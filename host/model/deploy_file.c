@@ -129,8 +129,9 @@ static spx_status parts_alloc(parts *p, int64_t n_values, int64_t n_ops)
     void *memory = NULL;
     if (n_values < 1 || n_values > SPX_DEPLOY_MAX_VALUES || n_ops < 1 ||
         n_ops > SPX_DEPLOY_MAX_OPS) {
-        return SPX_FAIL(SPX_EFORMAT, "deployed model: %lld values, %lld ops", (long long)n_values,
-                        (long long)n_ops);
+        return SPX_FAIL(SPX_EFORMAT, "deployed model: %lld values, %lld ops, at most %d and %d",
+                        (long long)n_values, (long long)n_ops, SPX_DEPLOY_MAX_VALUES,
+                        SPX_DEPLOY_MAX_OPS);
     }
     SPX_RETURN_IF(spx_calloc(&memory, (size_t)n_values, sizeof *p->value));
     p->value = memory;

@@ -1,24 +1,29 @@
 #include "host/train/schedule.h"
 
+#include "kernels/base/text.h"
+
 #include <math.h>
 
 static const double pi = 3.14159265358979323846;
 
 spx_status spx_schedule_check(const spx_schedule *s)
 {
+    char real[SPX_REAL_CHARS], most[SPX_REAL_CHARS];
     if (!(s->lr > 0 && s->lr <= 1e3)) {
-        return SPX_FAIL(SPX_EINVAL, "schedule: learning rate %g, expected above 0, at most 1000",
-                        s->lr);
+        return SPX_FAIL(SPX_EINVAL, "schedule: learning rate %s, expected above 0, at most 1000",
+                        spx_real_text(s->lr, real));
     }
     if (s->epochs < 1) {
         return SPX_FAIL(SPX_EINVAL, "schedule: %lld epochs", (long long)s->epochs);
     }
     if (s->kind != SPX_SCHEDULE_STEP && !(s->lr_min >= 0 && s->lr_min <= s->lr)) {
-        return SPX_FAIL(SPX_EINVAL, "schedule: smallest rate %g, expected 0..%g", s->lr_min, s->lr);
+        return SPX_FAIL(SPX_EINVAL, "schedule: smallest rate %s, expected 0..%s",
+                        spx_real_text(s->lr_min, real), spx_real_text(s->lr, most));
     }
     if (s->kind == SPX_SCHEDULE_STEP) {
         if (!(s->factor >= 0 && s->factor <= 1)) {
-            return SPX_FAIL(SPX_EINVAL, "schedule: decay factor %g, expected 0..1", s->factor);
+            return SPX_FAIL(SPX_EINVAL, "schedule: decay factor %s, expected 0..1",
+                            spx_real_text(s->factor, real));
         }
         if (s->n_milestones < 0 || s->n_milestones > SPX_SCHEDULE_MILESTONES) {
             return SPX_FAIL(SPX_EINVAL, "schedule: %d milestones, at most %d", s->n_milestones,

@@ -1,6 +1,7 @@
 #include "host/train/session.h"
 
 #include "host/control/build_info.h"
+#include "host/control/json_text.h"
 #include "host/train/device_arenas.h"
 #include "host/train/device_text.h"
 #include "host/train/tuning_cache.h"
@@ -25,7 +26,7 @@ static bool listed(const char *const *list, const char *name)
 /* "8" or "\"x\"", cut to fit a message */
 static void value_text(const json_t *v, char *out, size_t room)
 {
-    char *text = v != NULL ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *text = v != NULL ? spx_json_text(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     (void)snprintf(out, room, "%.*s", (int)room - 1, text != NULL ? text : "not given");
     free(text);
 }
@@ -112,7 +113,8 @@ static spx_status resume(spx_session *s, const spx_session_options *o, int *thre
     count = json_integer_value(json_object_get(meta, "threads"));
     *metrics_bytes = (uint64_t)json_integer_value(json_object_get(meta, "metrics_bytes"));
     if (count < 1 || count > SPX_POOL_MAX_THREADS) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: %lld threads", path, (long long)count);
+        return SPX_FAIL(SPX_EFORMAT, "%s: %lld threads, expected 1 to %d", path, (long long)count,
+                        SPX_POOL_MAX_THREADS);
     }
     if (*threads == 0) {
         *threads = (int)count;

@@ -244,8 +244,11 @@ static spx_status create(const target *t, bool private, char temporary[PATH_MAX]
         }
         *fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, private ? 0600 : 0666);
     } while (*fd < 0 && errno == EEXIST);
-    if (*fd < 0 && errno == ENOENT) {
-        return SPX_FAIL(SPX_EIO, "%s: no folder %s", t->asked, t->folder);
+    if (*fd < 0 && errno == ENOENT) { /* also what /proc says of any new file */
+        return SPX_FAIL(SPX_EIO,
+                        access(t->folder, F_OK) != 0 ? "%s: no folder %s"
+                                                     : "%s: no files can be created in %s",
+                        t->asked, t->folder);
     }
     if (*fd < 0) {
         return SPX_FAIL(SPX_EIO, "%s: cannot create a file beside it: %s", t->asked,

@@ -3,6 +3,8 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 spx_status spx_text_tidy(const char *name, char *text, size_t *size)
@@ -38,4 +40,15 @@ spx_status spx_text_read(const char *path, size_t max_bytes, char **text, size_t
     }
     *text = data;
     return SPX_OK;
+}
+
+const char *spx_real_text(double v, char out[SPX_REAL_CHARS])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(out, SPX_REAL_CHARS, "%.*g", digits, v);
+        if (strtod(out, NULL) == v) { /* always so at 17, but for NaN */
+            break;
+        }
+    }
+    return out;
 }

@@ -1,6 +1,7 @@
 #ifndef SPX_BASE_TEXT_H
 #define SPX_BASE_TEXT_H
-/* Text from outside: the one place that knows how editors and other systems save it. */
+/* Text from outside: the one place that knows how editors and other systems save it. And numbers as
+ * text. */
 #include "kernels/base/status.h"
 
 #include <stddef.h>
@@ -22,5 +23,11 @@ SPX_MUST_CHECK spx_status spx_text_read(const char *path, size_t max_bytes, char
  * @return SPX_OK, SPX_EFORMAT
  */
 SPX_MUST_CHECK spx_status spx_text_tidy(const char *name, char *text, size_t *size);
+
+#define SPX_REAL_CHARS 32
+
+/** The shortest decimal of 15 to 17 digits that strtod reads back as v, so that what a user gave is
+ * printed as it was given. @return out */
+const char *spx_real_text(double v, char out[SPX_REAL_CHARS]);
 
 #endif

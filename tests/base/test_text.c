@@ -53,11 +53,33 @@ SPX_TEST(what_is_no_utf8_text_is_refused_by_name)
     }
 }
 
+SPX_TEST(numbers_are_printed_as_short_as_they_can_be)
+{
+    static const struct {
+        double v;
+        const char *text;
+    } cases[] = {{0.1, "0.1"},
+                 {0.025, "0.025"},
+                 {-3e-4, "-0.0003"},
+                 {1e-40, "1e-40"},
+                 {1000, "1000"},
+                 {0.1 + 0.2, "0.30000000000000004"},
+                 {0.1234567890123456, "0.1234567890123456"},
+                 {1.7976931348623157e308, "1.7976931348623157e+308"},
+                 {0, "0"}};
+    char out[SPX_REAL_CHARS];
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_string_equal(spx_real_text(cases[i].v, out), cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(marks_and_line_ends_of_other_systems_are_dropped),
         SPX_UNIT(what_is_no_utf8_text_is_refused_by_name),
+        SPX_UNIT(numbers_are_printed_as_short_as_they_can_be),
     };
     int failed;
     if (spx_scratch_make(&scratch) != 0) {

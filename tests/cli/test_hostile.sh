@@ -14,6 +14,7 @@ mkdir folder work
 echo '{"init_channels": 1, "layers": 1e99, "reduce_at": [0]}' >plan-real.json
 echo '{"init_channels": 1, "layers": 3, "reduce_at": [0, -1]}' >plan-cell.json
 echo '{"init_channels": 1, "layers": 3, "reduce_at": 0}' >plan-list.json
+echo '{"init_channels": 1, "layers": 65, "reduce_at": [0]}' >plan-deep.json
 echo '[]' >plan-array.json
 printf '[plan]\nclasses = 10\n[dance]\nx = 1\n' >section.ini
 printf 'classes = ten\n' >value.ini
@@ -37,13 +38,15 @@ for mean in 0.5 0.5,0.5,x 0,0,0,0 ''; do
     refused 2 '3 numbers' import "$weights" -o work/other.h5 --mean "$mean" --std 1,1,1
 done
 for mean in 0.5,0.5,inf nan,0,0 0,-1001,0 0,1e30,0; do
-    refused 2 'a mean of -1000 to 1000' import "$weights" -o work/other.h5 --mean "$mean" --std 1,1,1
+    refused 2 'a mean of -1000 to 1000' import "$weights" -o work/other.h5 --std 1,1,1 \
+        --mean "$mean"
 done
 for std in 1,0,1 1,-1,1 1e-40,1,1 1,1,9e-7 1e39,1,1 1,1001,1; do
     refused 2 'a std of 1e-06 to 1000' import "$weights" -o work/other.h5 --mean 0,0,0 --std "$std"
 done
 # What is let in can be computed with, and --help says what that is.
-check "extremes" 0 "$sphynx" import "$weights" -o work/least.h5 --mean -1000,0,1000 --std 1e-6,1,1000
+check "extremes" 0 "$sphynx" import "$weights" -o work/least.h5 --mean -1000,0,1000 \
+    --std 1e-6,1,1000
 check "extremes" 0 "$sphynx" data preview pack.h5 -o work/grid.png --columns 1
 check "extremes" 0 "$sphynx" predict --model work/least.h5 --resize work/grid.png
 check "ranges" 0 "$sphynx" import --help
@@ -116,6 +119,8 @@ refused 1 'GiB' bench supernet-step --batch 65536 --init-channels 4096
 refused 1 'too large' bench eval --batch 65536 --input 3x4096x4096
 refused 1 'cutout' train --data pack.h5 --out work/run --layers 3 --reduce-at 0,2 \
     --init-channels 1 --aux-weight 0 --batch 8 --cutout 1024
+refused 1 'plan-deep.json: .* 1 to 4096 and 1 to 64' train --data pack.h5 --out work/run \
+    --plan plan-deep.json
 for plan in real cell list array; do
     refused 1 "plan-$plan.json" train --data pack.h5 --out work/run --plan "plan-$plan.json"
 done
@@ -144,6 +149,10 @@ refused 1 'no such parameter' import pack.h5 --raw -o work/other.h5
 refused 1 'HDF5' import section.ini --raw -o work/other.h5
 refused 1 'HDF5' import cut.h5 --raw -o work/other.h5
 refused 1 'train-images' data pack mnist pack.h5 -o work/other.h5
+{ printf '\0\0\x40\1\0\0\0\0{' && head -c 20971520 /dev/zero; } >work/vast.safetensors
+refused 1 'header of 20971520 bytes, expected at most 16777216' import work/vast.safetensors --raw \
+    -o work/other.h5
+rm work/*
 
 # ---- places that cannot be written ----
 for place in folder absent/file; do
@@ -151,6 +160,20 @@ for place in folder absent/file; do
     refused 1 "$place" inspect --dot "$place"
     refused 1 "$place" data preview pack.h5 -o "$place"
 done
+# Files and folders are written by name, whole: never to standard output.
+for line in "import $weights --raw -o -" "inspect --dot -" "inspect --svg=-" \
+    "data preview pack.h5 --output -" "data pack mnist folder -o -" "export --model model.h5 -o -" \
+    "search --random --out -" "train --data pack.h5 --out -" "serve --model model.h5 --state -" \
+    "query --connect localhost:1 --prepare 1 --state -"; do
+    # shellcheck disable=SC2086
+    refused 2 "-(out|output|dot|svg|state) '-': expected a name" $line
+done
+check "a file called -" 0 "$sphynx" inspect --dot ./-
+grep -q digraph ./- || fail "a file called - is not written"
+rm ./-
+refused 1 'no files can be created in /proc' import "$weights" --raw -o /proc/x.h5
+refused 1 'no files can be created in /proc' inspect --dot /proc/x.dot
+refused 1 '/proc/run: cannot create this folder: none can be' search --random --out /proc/run
 refused 2 'empty' search --random --out ''
 refused 1 'pack.h5' search --random --out pack.h5
 refused 1 'pack.h5' search --random --out pack.h5/run

@@ -63,6 +63,31 @@ mkfifo fifo
 cat pack.h5 >fifo &
 check "a pack in a fifo" 0 "$sphynx" data info fifo
 wait
+# One stream serves one input, whatever the verb.
+while read -r line; do
+    # shellcheck disable=SC2086
+    check "$line" 2 timeout 60 "$sphynx" $line < <(echo)
+    one_line "$line"
+    has stderr '(standard input|/dev/stdin|fifo) is given as two inputs' "$line"
+done <<'END'
+eval --model - --data -
+eval --model - --data /dev/stdin
+eval --model fifo --data ./fifo
+predict --model - -
+predict --model model.h5 - g8.png -
+predict --model model.h5 --config - -
+export --model - --data - -o deployed.h5
+import - --data - -o other.h5
+import - --genotype - --raw -o other.h5
+train --data - --genotype - --out other
+train --data - --init-from - --out other
+search --data - --init-from - --out other
+inspect --model - --config -
+serve --model - --psk -
+query --connect localhost:1 --psk - -
+query --connect localhost:1 --image - --verify -
+END
+check "a file twice" 0 "$sphynx" predict --model model.h5 g8.png g8.png
 check "no picture on a pipe" 1 "$sphynx" predict --model model.h5 - </dev/null
 
 # ---- text ----

@@ -183,7 +183,10 @@ stop
 check "too little memory" 1 "$sphynx" serve --model "$model" --listen 127.0.0.1:0 \
     --state "$OUT/server" --memory 1M
 one_line "too little memory"
-has stderr 'give more memory' "too little memory"
+has stderr 'too little memory: .* give at least [0-9]+M$' "too little memory"
+wanted=$(sed 's/.*give at least //' "$OUT/stderr")
+serve --model "$model" --listen 127.0.0.1:0 --state "$OUT/server" --memory "$wanted"
+stop
 check "plain off the loopback interface" 2 "$sphynx" serve --model "$model" --listen 0.0.0.0:0 \
     --state "$OUT/server"
 one_line "plain off the loopback interface"

@@ -94,9 +94,8 @@ resumed() { # PATTERN NAME ARGS...: one line of warning, which says what is lost
 }
 lost=("${train[@]}" --data pack.h5 --log-every 1 --epochs 3 --out lost)
 check "train" 0 "${lost[@]}" --max-steps 16
-whole=$(stat -c %s lost/metrics.jsonl)
 head -c 100 lost/metrics.jsonl >cut && cp cut lost/metrics.jsonl
-resumed "metrics.jsonl has lost lines: [0-9]+ of the $whole bytes" "a cut log" "${lost[@]}" \
+resumed 'metrics.jsonl has lost lines: [1-9][0-9]* of the [0-9]+ bytes' "a cut log" "${lost[@]}" \
     --max-steps 17
 : >lost/metrics.jsonl
 resumed "metrics.jsonl has lost lines: 0 of the " "an emptied log" "${lost[@]}" --max-steps 18

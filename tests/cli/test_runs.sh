@@ -92,6 +92,15 @@ check "resume with another option" 1 "${train[@]}" --epochs 9 --lr 0.05 --resume
 one_line "resume with another option"
 has stderr 'epochs 8, not 9' "resume with another option"
 cmp "$OUT/run-before.json" "$OUT/train/run.json" || fail "a refused resume left its options"
+# Numbers are said, and recorded, as they were given.
+check "resume at another rate" 1 "${train[@]}" --epochs 8 --lr 0.1 --resume --out "$OUT/train" \
+    --genotype "$OUT/random/genotype.json"
+has stderr 'began with --lr 0\.05, not 0\.1; ' "resume at another rate"
+for record in run.json config.ini; do
+    grep -Eq 'lr"?( =|:) 0\.05,?$' "$OUT/train/$record" || fail "$record: another rate"
+done
+refused "too high a rate" 1 'rate 1000\.0001, expected above 0, at most 1000' "${train[@]}" \
+    --lr 1000.0001
 # An option that did not exist when a run began counts as its default.
 sed '/^  "precision": /d' "$OUT/run-before.json" >"$OUT/train/run.json" # of the first session
 jq -e '.config | has("precision") | not' "$OUT/train/run.json" >"$OUT/jq" || fail "no older run"

@@ -584,12 +584,14 @@ SPX_TEST(clients_that_stall_hold_no_more_memory_than_there_is)
     spx_vault *v[CLIENTS];
     pi_world w;
     size_t least;
+    char wanted[48];
     pi_begin(&w, 26, NULL);
     least = w.server->query_bytes + 2 * w.server->piece_bytes;
     least = least > w.server->prepare_bytes ? least : w.server->prepare_bytes;
     spx_pi_server_destroy(w.server);
     CHECK_FAILS(SPX_EINVAL, spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
-    assert_non_null(strstr(spx_error_message(), "give more memory"));
+    (void)snprintf(wanted, sizeof wanted, "give at least %zuM", (least >> 20) + 2);
+    assert_non_null(strstr(spx_error_message(), wanted));
     o.memory_bytes = 2 * least; /* the later clients take what the first hold on to */
     CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
     for (int i = 0; i < CLIENTS; i++) {

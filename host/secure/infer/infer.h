@@ -97,8 +97,9 @@ typedef struct spx_pi_server_options {
     double expire_seconds; /* material that is older, by the time for which the server has run, is
                               removed when one prepares, whosever it is; 0: never */
     size_t memory_bytes;   /* what all clients' work may take together; 0: no limit */
-    bool remove_others;    /* remove material of other models at the start */
-    int clients;           /* served at a time, the others wait; 0: 256 */
+    size_t beside_bytes; /* what the program takes beside that, for the message of what is wanted */
+    bool remove_others;  /* remove material of other models at the start */
+    int clients;         /* served at a time, the others wait; 0: 256 */
     int evaluations; /* computing at a time, the others wait; 0: as many as there are processors */
 } spx_pi_server_options;
 

@@ -11,7 +11,7 @@
 /* One client's work must fit, whatever others do. */
 static spx_status plan_memory(spx_pi_server *s)
 {
-    const size_t all = s->options.memory_bytes;
+    const size_t all = s->options.memory_bytes, beside = s->options.beside_bytes;
     spx_pi_prepare_bytes(s);
     spx_pi_query_bytes(s);
     const size_t query = s->query_bytes + 2 * s->piece_bytes,
@@ -19,9 +19,9 @@ static spx_status plan_memory(spx_pi_server *s)
     return all == 0 || least <= all
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
-                          "one client of this model takes %zu MB beside what the server holds "
-                          "itself, all may take %zu MB together: give more memory",
-                          (least >> 20) + 1, all >> 20);
+                          "too little memory: one client of this model takes %zuM, the server "
+                          "itself and its connections %zuM: give at least %zuM",
+                          (least >> 20) + 1, (beside >> 20) + 1, ((least + beside) >> 20) + 2);
 }
 
 spx_pi_others spx_pi_server_others(const spx_pi_server *s)
