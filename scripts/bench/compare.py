@@ -5,7 +5,6 @@ Called by scripts/bench/cpu, which builds first. Every measurement is a process 
 peers take turns within each round, the second round starting with the other one.
 """
 import argparse
-import datetime
 import json
 import os
 import platform
@@ -15,19 +14,14 @@ import subprocess
 import sys
 import time
 
+import page
 from cases import CASES, WHAT, sphynx_args
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
+from page import HERE, output_of, say
 
 # A share of the machine used by others. PyTorch's OpenMP threads spin at every barrier, so two
 # busy processes on two cores slow it tenfold: a disturbed run would flatter us.
 DISTURBED = 0.05
 RETRIES = 2
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def busy_seconds():
@@ -110,39 +104,15 @@ def measure(name, args):
 # ----------------------------------------------------------------- environment
 
 
-def output_of(*command):
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              cwd=ROOT, check=True)
-        return done.stdout.decode().strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def first_match(path, pattern):
-    with open(path) as f:
-        found = re.search(pattern, f.read())
-    return found.group(1).strip() if found else None
-
-
 def about(args):
     import torch  # after the measurements: this process should stay small while they run
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": " ".join(["scripts/bench/cpu"] + sys.argv[1:]),
-        "commit": output_of("git", "describe", "--always", "--abbrev=12", "--dirty",
-                            "--exclude=*"),
-        "sphynx": output_of(args.sphynx, "--version"),
+        **page.about_run(args),
         "torch": torch.__version__,
         "onednn_of_torch": first_onednn(torch),
         "onednn_package": output_of("dpkg-query", "-W", "-f", "${Version}", "libdnnl-dev"),
         "python": platform.python_version(),
-        "cpu": first_match("/proc/cpuinfo", r"model name\s*:\s*(.*)"),
-        "cores": os.cpu_count(),
-        "threads": args.threads,
-        "memory_bytes": int(first_match("/proc/meminfo", r"MemTotal:\s*(\d+)")) * 1024,
-        "system": first_match("/etc/os-release", r'PRETTY_NAME="(.*)"'),
-        "kernel": platform.release(),
+        **page.about_machine(threads=args.threads),
         "rounds": args.rounds,
         "load_before": args.load,
     }
@@ -174,69 +144,31 @@ def missed(entry):
     return texts
 
 
-def notes_of(path):
-    """{case: text} from the `## case` sections of NOTES.md; the text before them under ''."""
-    notes = {}
-    if os.path.exists(path):
-        with open(path) as f:
-            parts = re.split(r"^## +(.*)$", f.read(), flags=re.M)
-        notes[""] = re.sub(r"^# .*\n", "", parts[0]).strip()
-        notes.update({k.strip(): v.strip() for k, v in zip(parts[1::2], parts[2::2])})
-    return notes
-
-
-def readme(metrics, notes):
-    info = metrics["about"]
+def write_page(args, metrics):
     mib = 1024.0 * 1024.0
-    rows = []
-    for name, e in metrics.items():
-        if name == "about":
-            continue
+    rows, misses = [], []
+    for name, e in page.cases_of(metrics):
         mark = " (disturbed)" if e["others_share"] > DISTURBED else ""
         rows.append("| `%s`%s | %.3f | %.3f | %s | %.0f | %.0f | %s |"
                     % (name, mark, e["sphynx_s"], e["pytorch_s"],
                        verdict(e["ratio"], e["target_ratio"]), e["sphynx_rss"] / mib,
                        e["pytorch_rss"] / mib, verdict(e["rss_ratio"], e["target_rss_ratio"])))
-    with open(os.path.join(HERE, "results_cpu.md.in")) as f:
-        text = f.read()
-    cases = "\n".join("| `%s` | %s |" % (n, WHAT[n]) for n in metrics if n != "about")
-    misses = []
-    for name, e in metrics.items():
-        for fact in missed(e) if name != "about" else []:
-            misses.append("- `%s`, %s" % (name, fact))
-    told = [("### " + k + "\n\n" if k else "") + v for k, v in notes.items() if v]
-    filled = {"CASES": cases, "ROWS": "\n".join(rows),
-              "MISSED": "\n".join(misses) if misses else "None.",
-              "NOTES": "\n\n".join(told) if told else "None yet.",
-              "ABOUT": "\n".join("| %s | %s |" % (k, v) for k, v in info.items())}
-    return re.sub(r"@(\w+)@", lambda m: filled[m.group(1)], text)
-
-
-def write(path, text):
-    with open(path + ".tmp", "w") as f:
-        f.write(text)
-    os.replace(path + ".tmp", path)
+        misses += ["- `%s`, %s" % (name, fact) for fact in missed(e)]
+    page.write_page(args, metrics, {
+        "CASES": "\n".join("| `%s` | %s |" % (n, WHAT[n]) for n, _ in page.cases_of(metrics)),
+        "ROWS": "\n".join(rows), "MISSED": "\n".join(misses) if misses else "None."})
 
 
 def parse_args():
     p = argparse.ArgumentParser(prog="scripts/bench/cpu",
                                 description="Compares sphynx with PyTorch on this CPU.")
-    p.add_argument("--only", action="append", choices=sorted(CASES), metavar="CASE",
-                   help="this case only; may be given several times: " + ", ".join(CASES))
+    page.add_only(p, CASES)
     p.add_argument("--rounds", type=int, help="rounds per case (default 3; 1 with --quick)")
     p.add_argument("--quick", action="store_true", help="one round, one timed step")
     p.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
-    p.add_argument("--out", metavar="DIR", help="default: results/cpu; build/bench for a partial "
-                   "run (--only, --quick), so that it does not replace a whole one")
-    p.add_argument("--sphynx", default=os.path.join(ROOT, "build", "release", "bin", "sphynx"),
-                   help="the program to measure (default: build/release/bin/sphynx)")
-    p.add_argument("--rewrite", action="store_true",
-                   help="measure nothing: write README.md again from metrics.json and NOTES.md")
+    page.add_common(p, "cpu", "bench")
     args = p.parse_args()
     args.rounds = args.rounds or (1 if args.quick else 3)
-    partial = args.only or args.quick
-    args.out = args.out or os.path.join(ROOT, *(("build", "bench") if partial
-                                                else ("results", "cpu")))
     if args.rounds < 1 or args.threads < 1:
         p.error("--rounds and --threads take 1 or more")
     return args
@@ -244,11 +176,9 @@ def parse_args():
 
 def main():
     args = parse_args()
-    os.makedirs(args.out, exist_ok=True)
-    metrics_path = os.path.join(args.out, "metrics.json")
+    page.choose_out(args, args.only or args.quick)
     if args.rewrite:
-        with open(metrics_path) as f:
-            metrics = json.load(f)
+        metrics = page.load_metrics(args)
     else:
         args.load = os.getloadavg()[0]
         if args.load > 0.5:
@@ -261,14 +191,14 @@ def main():
             except (RuntimeError, OSError, ValueError, KeyError) as error:
                 sys.exit("bench: %s: %s" % (name, error))
         metrics["about"] = about(args)
-        write(metrics_path, json.dumps(metrics, indent=2) + "\n")
-    notes = notes_of(os.path.join(args.out, "NOTES.md"))
-    write(os.path.join(args.out, "README.md"), readme(metrics, notes))
-    for name, entry in metrics.items():
-        for fact in missed(entry) if name != "about" else []:
+        page.write_metrics(args, metrics)
+    write_page(args, metrics)
+    notes = page.notes_of(args)
+    for name, entry in page.cases_of(metrics):
+        for fact in missed(entry):
             say("%s misses its target in %s%s"
                 % (name, fact, "" if name in notes else "; NOTES.md does not say why"))
-    print(metrics_path)
+    print(page.metrics_path(args))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ Called by scripts/bench/gpu, which builds first. Every measurement is a process 
 take turns within each round, every second round in the opposite order.
 """
 import argparse
-import datetime
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 
-from compare import HERE, ROOT, notes_of, output_of, say, write
+import page
 from gpu_cases import CASES, TARGET_MEMORY, VARIANTS, WHAT, sphynx_args
+from page import HERE, output_of, say
 
 PRECISIONS = ("tf32", "bf16")
 
@@ -111,9 +110,7 @@ def milliseconds(value):
 
 def rows(metrics):
     text = []
-    for name, e in metrics.items():
-        if name == "about":
-            continue
+    for name, e in page.cases_of(metrics):
         memory = ratio(e["sphynx_bytes"], e["eager_bytes"])
         text.append("| `%s` | %s | %s | %s | %s (%s) | %s | %s |" % (
             name, milliseconds(e["sphynx_s"]), milliseconds(e["eager_s"]),
@@ -125,32 +122,22 @@ def rows(metrics):
 
 def all_rows(metrics):
     text = []
-    for name, e in metrics.items():
-        if name != "about":
-            for peer, f in sorted(e["all"].items(), key=lambda item: item[1]["s"]):
-                text.append("| `%s` | %s | %.3f | %.0f |" % (name, peer, 1e3 * f["s"],
-                                                             f["bytes"] / 2**20))
+    for name, e in page.cases_of(metrics):
+        for peer, f in sorted(e["all"].items(), key=lambda item: item[1]["s"]):
+            text.append("| `%s` | %s | %.3f | %.0f |" % (name, peer, 1e3 * f["s"],
+                                                         f["bytes"] / 2**20))
     return "\n".join(text)
 
 
-def readme(metrics, notes):
-    with open(os.path.join(HERE, "results_gpu.md.in")) as f:
-        text = f.read()
-    told = [("### " + k + "\n\n" if k else "") + v for k, v in notes.items() if v]
-    filled = {"CASES": "\n".join("| `%s` | %s |" % (n, WHAT[n]) for n in metrics if n != "about"),
-              "ROWS": rows(metrics), "ALL": all_rows(metrics),
-              "NOTES": "\n\n".join(told) if told else "None yet.",
-              "ABOUT": "\n".join("| %s | %s |" % (k, v) for k, v in metrics["about"].items())}
-    return re.sub(r"@(\w+)@", lambda m: filled[m.group(1)], text)
+def write_page(args, metrics):
+    page.write_page(args, metrics, {
+        "CASES": "\n".join("| `%s` | %s |" % (n, WHAT[n]) for n, _ in page.cases_of(metrics)),
+        "ROWS": rows(metrics), "ALL": all_rows(metrics)})
 
 
 def about(args):
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": " ".join(["scripts/bench/gpu"] + sys.argv[1:]),
-        "commit": args.commit or output_of("git", "describe", "--always", "--abbrev=12", "--dirty",
-                                           "--exclude=*"),
-        "sphynx": output_of(args.sphynx, "--version"),
+        **page.about_run(args, args.commit),
         "gpu": output_of("nvidia-smi", "--query-gpu=name,driver_version,memory.total",
                          "--format=csv,noheader"),
         "torch": output_of(sys.executable, "-c", "import torch; print(torch.__version__, "
@@ -161,27 +148,18 @@ def about(args):
 def parse_args():
     p = argparse.ArgumentParser(prog="scripts/bench/gpu",
                                 description="Compares sphynx with PyTorch on this GPU.")
-    p.add_argument("--only", action="append", choices=sorted(CASES), metavar="CASE",
-                   help="this case only; may be given several times: " + ", ".join(CASES))
+    page.add_only(p, CASES)
     p.add_argument("--quick", action="store_true",
                    help="one round of sphynx (TF32) and eager alone: minutes, not an hour")
     p.add_argument("--rounds", type=int, help="default 2; 1 with --quick")
     p.add_argument("--steps", type=int, help="timed steps of each (default 50; 20 with --quick)")
     p.add_argument("--limit", type=int, default=600, metavar="S",
                    help="give a peer up after so many seconds (compilers; default 600)")
-    p.add_argument("--out", metavar="DIR", help="default: results/gpu; build/bench-gpu for a "
-                   "partial run, so that it does not replace a whole one")
-    p.add_argument("--sphynx", default=os.path.join(ROOT, "build", "cuda", "bin", "sphynx"),
-                   help="the program to measure (default: build/cuda/bin/sphynx)")
+    page.add_common(p, "gpu", "bench-gpu", "cuda")
     p.add_argument("--commit", help="what to call the commit where there is no git")
-    p.add_argument("--rewrite", action="store_true",
-                   help="measure nothing: write README.md again from metrics.json and NOTES.md")
     args = p.parse_args()
     args.rounds = args.rounds or (1 if args.quick else 2)
     args.steps = args.steps or (20 if args.quick else 50)
-    partial = args.only or args.quick
-    args.out = args.out or os.path.join(ROOT, *(("build", "bench-gpu") if partial
-                                                else ("results", "gpu")))
     if args.rounds < 1 or args.steps < 1 or args.limit < 1:
         p.error("--rounds, --steps and --limit take 1 or more")
     return args
@@ -189,28 +167,23 @@ def parse_args():
 
 def main():
     args = parse_args()
-    os.makedirs(args.out, exist_ok=True)
-    path = os.path.join(args.out, "metrics.json")
+    page.choose_out(args, args.only or args.quick)
     if args.rewrite:
-        with open(path) as f:
-            metrics = json.load(f)
+        metrics = page.load_metrics(args)
     else:
         metrics = {}
         for name in [n for n in CASES if not args.only or n in args.only]:
             say(name)
             metrics[name] = entry_of(name, measure(name, args))
             metrics["about"] = about(args)
-            write(path, json.dumps(metrics, indent=2) + "\n")  # a run cut short leaves its part
-    write(os.path.join(args.out, "README.md"),
-          readme(metrics, notes_of(os.path.join(args.out, "NOTES.md"))))
-    ran = [e for n, e in metrics.items() if n != "about"]
-    for name, e in metrics.items():
-        if name != "about":
-            print("%-28s sphynx %s ms, eager %s ms, ratio %s" % (
-                name, milliseconds(e["sphynx_s"]), milliseconds(e["eager_s"]),
-                verdict(e["ratio_eager"], e["target_eager"])))
-    print(path)
-    return 0 if all(e["sphynx_s"] is not None for e in ran) else 1
+            page.write_metrics(args, metrics)  # a run cut short leaves its part
+    write_page(args, metrics)
+    for name, e in page.cases_of(metrics):
+        print("%-28s sphynx %s ms, eager %s ms, ratio %s" % (
+            name, milliseconds(e["sphynx_s"]), milliseconds(e["eager_s"]),
+            verdict(e["ratio_eager"], e["target_eager"])))
+    print(page.metrics_path(args))
+    return 0 if all(e["sphynx_s"] is not None for _, e in page.cases_of(metrics)) else 1
 
 
 if __name__ == "__main__":

@@ -4,16 +4,14 @@
 Called by scripts/bench/pi, which builds first. Both parties run on this machine, one thread each.
 """
 import argparse
-import datetime
 import json
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
 
-from compare import HERE, ROOT, first_match, notes_of, output_of, say, write
+import page
+from page import say
 
 CIFAR = ("3x32x32", 100)
 TINY = ("3x64x64", 200)
@@ -162,31 +160,17 @@ def crypto_rows(entry, prefix=""):
     return "\n".join(rows)
 
 
-def readme(metrics, notes):
-    with open(os.path.join(HERE, "results_pi.md.in")) as f:
-        text = f.read()
-    told = [("### " + k + "\n\n" if k else "") + v for k, v in notes.items() if v]
-    filled = {"ROWS": "\n".join(row(n, e) for n, e in metrics.items() if n in CASES),
-              "TARGETS": target_rows(metrics), "CRYPTO": crypto_rows(metrics.get("crypto", {})),
-              "FORECAST": forecast_rows(metrics),
-              "NOTES": "\n\n".join(told) if told else "None yet.",
-              "ABOUT": "\n".join("| %s | %s |" % (k, v) for k, v in metrics["about"].items())}
-    return re.sub(r"@(\w+)@", lambda m: filled[m.group(1)], text)
+def write_page(args, metrics):
+    page.write_page(args, metrics, {
+        "ROWS": "\n".join(row(n, e) for n, e in metrics.items() if n in CASES),
+        "TARGETS": target_rows(metrics), "CRYPTO": crypto_rows(metrics.get("crypto", {})),
+        "FORECAST": forecast_rows(metrics)})
 
 
 def about(args):
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": " ".join(["scripts/bench/pi"] + sys.argv[1:]),
-        "commit": output_of("git", "describe", "--always", "--abbrev=12", "--dirty",
-                            "--exclude=*"),
-        "sphynx": output_of(args.sphynx, "--version"),
-        "cpu": first_match("/proc/cpuinfo", r"model name\s*:\s*(.*)"),
-        "cores": os.cpu_count(),
-        "threads a party": 1,
-        "memory_bytes": int(first_match("/proc/meminfo", r"MemTotal:\s*(\d+)")) * 1024,
-        "system": first_match("/etc/os-release", r'PRETTY_NAME="(.*)"'),
-        "kernel": platform.release(),
+        **page.about_run(args),
+        **page.about_machine(**{"threads a party": 1}),
         "rounds": args.rounds,
         "queries a run": args.queries,
         "load_before": args.load,
@@ -196,21 +180,13 @@ def about(args):
 def parse_args():
     p = argparse.ArgumentParser(prog="scripts/bench/pi",
                                 description="Measures private inference on this machine.")
-    p.add_argument("--only", action="append", choices=sorted(CASES) + ["crypto"], metavar="CASE",
-                   help="this case only; may be given several times: crypto, " + ", ".join(CASES))
+    page.add_only(p, ["crypto"] + list(CASES))
     p.add_argument("--queries", type=int, default=3,
                    help="queries of each run, prepared as a batch (default 3)")
     p.add_argument("--rounds", type=int, default=1,
                    help="runs of each case; each makes its network anew (default 1)")
-    p.add_argument("--out", metavar="DIR", help="default: results/pi; build/bench-pi for a "
-                   "partial run, so that it does not replace a whole one")
-    p.add_argument("--sphynx", default=os.path.join(ROOT, "build", "release", "bin", "sphynx"),
-                   help="the program to measure (default: build/release/bin/sphynx)")
-    p.add_argument("--rewrite", action="store_true",
-                   help="measure nothing: write README.md again from metrics.json and NOTES.md")
+    page.add_common(p, "pi", "bench-pi")
     args = p.parse_args()
-    args.out = args.out or os.path.join(ROOT, *(("build", "bench-pi") if args.only
-                                                else ("results", "pi")))
     if args.rounds < 1 or args.queries < 1:
         p.error("--rounds and --queries take 1 or more")
     return args
@@ -218,11 +194,9 @@ def parse_args():
 
 def main():
     args = parse_args()
-    os.makedirs(args.out, exist_ok=True)
-    path = os.path.join(args.out, "metrics.json")
+    page.choose_out(args, args.only)
     if args.rewrite:
-        with open(path) as f:
-            metrics = json.load(f)
+        metrics = page.load_metrics(args)
     else:
         args.load = os.getloadavg()[0]
         metrics = {}
@@ -230,11 +204,10 @@ def main():
             say(name)
             metrics[name] = measure_crypto(args) if name == "crypto" else measure(name, args)
         metrics["about"] = about(args)
-        write(path, json.dumps(metrics, indent=2) + "\n")
-    write(os.path.join(args.out, "README.md"),
-          readme(metrics, notes_of(os.path.join(args.out, "NOTES.md"))))
+        page.write_metrics(args, metrics)
+    write_page(args, metrics)
     print(target_rows(metrics))
-    print(path)
+    print(page.metrics_path(args))
 
 
 if __name__ == "__main__":

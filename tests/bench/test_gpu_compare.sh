@@ -22,6 +22,9 @@ check "compare" 0 "${run[@]}" --sphynx "$OUT/tiny" --out "$OUT/results"
 jq -e '.train_step_51k | .sphynx_s > 0 and .sphynx_bytes > 0 and .eager_s == null' \
     "$OUT/results/metrics.json" >"$OUT/jq" || fail "$(cat "$OUT/results/metrics.json")"
 grep -q '^| `train_step_51k` | sphynx_tf32 |' "$OUT/results/README.md" || fail "README.md"
+cp "$OUT/results/README.md" "$OUT/written"
+check "rewrite" 0 "$python" -B "$compare" --rewrite --out "$OUT/results"
+cmp "$OUT/written" "$OUT/results/README.md" || fail "rewrite: another page"
 for bad in mute failing; do
     check "$bad" 1 "${run[@]}" --sphynx "$OUT/$bad" --out "$OUT/$bad.results"
     [ -s "$OUT/$bad.results/README.md" ] || fail "$bad: no README.md"
