@@ -76,7 +76,6 @@ spx_status spx_device_split_open(spx_device_split **out, spx_stream *s, const sp
     const size_t bytes =
         from->count * (size_t)pack->channels * (size_t)pack->height * (size_t)pack->width;
     spx_device_split *d;
-    void *p;
     spx_status st;
     *out = NULL;
     if (from->images == NULL) {
@@ -86,8 +85,7 @@ spx_status spx_device_split_open(spx_device_split **out, spx_stream *s, const sp
     if (!fits(s, bytes, share)) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof *d));
-    d = p;
+    SPX_RETURN_IF(SPX_NEW(d, 1));
     d->stream = s;
     st = fill_split(d, pack, from->images, bytes);
     if (st != SPX_OK) {
@@ -183,11 +181,9 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
                                   const spx_loader_options *o)
 {
     spx_device_source *d;
-    void *p;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof *d));
-    d = p;
+    SPX_RETURN_IF(SPX_NEW(d, 1));
     d->stream = s;
     d->split = split;
     d->pack = pack;

@@ -254,15 +254,13 @@ static spx_status check_options(const spx_pack *pack, spx_loader_options *o)
 static spx_status set_list(spx_loader *l)
 {
     const size_t stored = l->pack->split[l->o.split].count, round = l->o.batch * (size_t)l->o.world;
-    void *list;
     l->count = l->o.subset != NULL ? l->o.subset_count : stored;
     if (l->count == 0 || l->count > UINT32_MAX || (l->o.train && l->count < round)) {
         return SPX_FAIL(SPX_EINVAL,
                         "loader: %zu images of the %s split fill no batch of %zu on %d rank(s)",
                         l->count, spx_split_name(l->o.split), l->o.batch, l->o.world);
     }
-    SPX_RETURN_IF(spx_calloc(&list, l->count, sizeof *l->list));
-    l->list = list;
+    SPX_RETURN_IF(SPX_NEW(l->list, l->count));
     for (size_t i = 0; i < l->count; i++) {
         l->list[i] = l->o.subset != NULL ? l->o.subset[i] : (uint32_t)i;
         if (l->list[i] >= stored) {
@@ -295,12 +293,10 @@ static spx_status set_slots(spx_loader *l)
         (size_t)l->shape.channels * (size_t)l->shape.height * (size_t)l->shape.width;
     void *p;
     for (int i = 0; i < 2 && l->o.train; i++) {
-        SPX_RETURN_IF(spx_calloc(&p, l->count, sizeof *l->order[i]));
-        l->order[i] = p;
+        SPX_RETURN_IF(SPX_NEW(l->order[i], l->count));
     }
     l->slot_count = 1 + (ahead < l->steps ? ahead : l->steps);
-    SPX_RETURN_IF(spx_calloc(&p, l->slot_count, sizeof *l->slots));
-    l->slots = p;
+    SPX_RETURN_IF(SPX_NEW(l->slots, l->slot_count));
     for (size_t i = 0; i < l->slot_count; i++) {
         /* At most 65536 * 4 * 4096^2 * 4 bytes: no overflow. */
         SPX_RETURN_IF(alloc_block(l, &p, l->o.batch * image * sizeof(float)));
@@ -315,9 +311,7 @@ static spx_status set_slots(spx_loader *l)
 
 static spx_status start_workers(spx_loader *l)
 {
-    void *p;
-    SPX_RETURN_IF(spx_calloc(&p, (size_t)l->o.threads, sizeof *l->workers));
-    l->workers = p;
+    SPX_RETURN_IF(SPX_NEW(l->workers, (size_t)l->o.threads));
     for (; l->started < l->o.threads; l->started++) {
         if (pthread_create(&l->workers[l->started], NULL, worker, l) != 0) {
             return SPX_FAIL(SPX_EDEVICE, "loader: could not start thread %d of %d", l->started + 1,
@@ -332,12 +326,10 @@ spx_status spx_loader_open(spx_loader **out, const spx_pack *pack,
 {
     spx_loader_options o = *options;
     spx_loader *l;
-    void *p;
     spx_status st;
     *out = NULL;
     SPX_RETURN_IF(check_options(pack, &o));
-    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof *l));
-    l = p;
+    SPX_RETURN_IF(SPX_NEW(l, 1));
     l->pack = pack;
     l->o = o;
     l->shape =

@@ -16,9 +16,7 @@ const char *spx_split_name(spx_split split)
 
 spx_status spx_pack_new(spx_pack **out)
 {
-    void *p;
-    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof **out));
-    *out = p;
+    SPX_RETURN_IF(SPX_NEW(*out, 1));
     return SPX_OK;
 }
 

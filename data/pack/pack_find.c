@@ -41,12 +41,7 @@ spx_status spx_names_of_folder(const char *folder, char ***names, size_t *n)
         if (e->d_name[0] == '.') {
             continue;
         }
-        if (*n == room) {
-            char **more = realloc(list, (room = 2 * room + 64) * sizeof *list);
-            list = more != NULL ? more : list;
-            room = more != NULL ? room : 0;
-        }
-        if (room == 0 || (list[*n] = strdup(e->d_name)) == NULL) {
+        if (SPX_GROW(list, *n, room) != SPX_OK || (list[*n] = strdup(e->d_name)) == NULL) {
             spx_names_free(list, *n);
             (void)closedir(d);
             *n = 0;

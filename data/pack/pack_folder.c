@@ -61,13 +61,7 @@ static spx_status add_picture(album *a, const char *folder, const char *name, si
                               spx_split split)
 {
     char path[PATH_MAX];
-    if (a->n == a->room) {
-        picture *more = realloc(a->at, (a->room = 2 * a->room + 256) * sizeof *more);
-        if (more == NULL) {
-            return SPX_FAIL(SPX_ENOMEM, "%s: names", folder);
-        }
-        a->at = more;
-    }
+    SPX_RETURN_IF(spx_fail_context(SPX_GROW(a->at, a->n, a->room), "%s", folder));
     if (!spx_path_join(path, folder, name)) {
         return SPX_FAIL(SPX_EINVAL, "%s/%.60s...: the path is too long", folder, name);
     }
@@ -239,12 +233,10 @@ static spx_status describe(spx_pack *p, album *a, const char *src)
     char hex[2 * sizeof digest + 1];
     const size_t n = strlen(src) + sizeof hex + 64;
     size_t bytes = 1;
-    void *memory;
     for (size_t k = 0; k < a->classes; k++) {
         bytes += strlen(a->class[k]) + 1;
     }
-    SPX_RETURN_IF(spx_calloc(&memory, bytes, 1));
-    p->class_names = memory;
+    SPX_RETURN_IF(SPX_NEW(p->class_names, bytes));
     for (size_t k = 0, at = 0; k < a->classes; k++) {
         at += (size_t)snprintf(p->class_names + at, bytes - at, "%s%s", k > 0 ? "\n" : "",
                                a->class[k]);
@@ -252,8 +244,7 @@ static spx_status describe(spx_pack *p, album *a, const char *src)
     p->classes = (int)a->classes;
     (void)crypto_hash_sha256_final(&a->digest, digest);
     (void)sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
-    SPX_RETURN_IF(spx_calloc(&memory, n, 1));
-    p->sources = memory;
+    SPX_RETURN_IF(SPX_NEW(p->sources, n));
     (void)snprintf(p->sources, n, "%s  %s (of the %zu files' SHA-256, in order)\n", hex, src, a->n);
     return SPX_OK;
 }

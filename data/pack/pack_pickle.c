@@ -51,38 +51,24 @@ static void refuse(spx_pickle *p, const char *found)
     }
 }
 
-static bool grow(spx_pickle *p, void **memory, size_t n, size_t *room, size_t size)
+static bool has_room(spx_pickle *p, spx_status grown)
 {
-    if (n < *room) {
-        return true;
+    if (grown != SPX_OK && p->st == SPX_OK) {
+        p->st = spx_fail_context(grown, "%s", p->path);
     }
-    const size_t more = *room < 8 ? 8 : 2 * *room;
-    void *grown = more <= 2 * MAX_OBJECTS ? realloc(*memory, more * size) : NULL;
-    if (grown == NULL) {
-        if (p->st == SPX_OK) {
-            p->st = SPX_FAIL(SPX_ENOMEM, "%s: a pickle of more than %zu parts", p->path, n);
-        }
-        return false;
-    }
-    *memory = grown;
-    *room = more;
-    return true;
+    return grown == SPX_OK;
 }
 
 static void add(spx_pickle *p, numbers *to, uint32_t v)
 {
-    void *memory = to->v;
-    if (grow(p, &memory, to->n, &to->room, sizeof *to->v)) {
-        to->v = memory;
+    if (has_room(p, SPX_GROW(to->v, to->n, to->room))) {
         to->v[to->n++] = v;
     }
 }
 
 static void add_item(spx_pickle *p, object *to, uint32_t v)
 {
-    void *memory = to->item;
-    if (grow(p, &memory, to->n, &to->room, sizeof *to->item)) {
-        to->item = memory;
+    if (has_room(p, SPX_GROW(to->item, to->n, to->room))) {
         to->item[to->n++] = v;
     }
 }
@@ -90,15 +76,13 @@ static void add_item(spx_pickle *p, object *to, uint32_t v)
 /* A new object on the stack. Indices stay, pointers do not outlive the next one. */
 static object *push(spx_pickle *p, kind k)
 {
-    void *memory = p->object;
     p->nowhere = (object){0};
     if (p->objects >= MAX_OBJECTS) {
         refuse(p, "more parts than any such file has");
     }
-    if (p->st != SPX_OK || !grow(p, &memory, p->objects, &p->room, sizeof *p->object)) {
+    if (p->st != SPX_OK || !has_room(p, SPX_GROW(p->object, p->objects, p->room))) {
         return &p->nowhere;
     }
-    p->object = memory;
     p->object[p->objects] = (object){.kind = k};
     add(p, &p->stack, (uint32_t)p->objects);
     return &p->object[p->objects++];
@@ -466,12 +450,10 @@ void spx_pickle_close(spx_pickle *p)
 
 spx_status spx_pickle_open(spx_pickle **out, const char *path, const void *bytes, size_t size)
 {
-    void *memory;
     spx_pickle *p;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *p));
-    p = memory;
+    SPX_RETURN_IF(SPX_NEW(p, 1));
     *p = (spx_pickle){.path = path, .bytes = bytes, .size = size};
     while (step(p)) {
     }

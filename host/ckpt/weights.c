@@ -14,14 +14,8 @@
 
 spx_weights_array *spx_weights_add(spx_weights *w, const char *name)
 {
-    if (w->count == w->room) {
-        const size_t room = w->room == 0 ? 256 : 2 * w->room;
-        spx_weights_array *grown = realloc(w->array, room * sizeof *grown);
-        if (grown == NULL) {
-            return NULL;
-        }
-        w->array = grown;
-        w->room = room;
+    if (SPX_GROW(w->array, w->count, w->room) != SPX_OK) {
+        return NULL;
     }
     w->array[w->count] = (spx_weights_array){.name = strdup(name)};
     return w->array[w->count].name != NULL ? &w->array[w->count++] : NULL;
@@ -56,11 +50,9 @@ static spx_status open_form(spx_weights *w)
 spx_status spx_weights_open(spx_weights **out, const char *path)
 {
     spx_weights *w = NULL;
-    void *memory = NULL;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *w));
-    w = memory;
+    SPX_RETURN_IF(SPX_NEW(w, 1));
     w->path = strdup(path);
     w->prefix = strdup("");
     if (w->path == NULL || w->prefix == NULL) {

@@ -46,22 +46,16 @@ static spx_status create(parties *p)
                                .output = &value,
                                .conv = &conv};
     const spx_he_facts *f;
-    void *m;
     SPX_RETURN_IF(spx_prg_init(&p->prg));
     SPX_RETURN_IF(spx_he_plan_create(&p->plan, &g));
     f = spx_he_plan_facts(p->plan);
-    SPX_RETURN_IF(spx_calloc(&m, CHANNELS * CHANNELS * 9, sizeof *p->weights));
-    p->weights = m;
-    SPX_RETURN_IF(spx_calloc(&m, 3 * CHANNELS * PIXELS, sizeof *p->shares));
-    p->shares = m;
+    SPX_RETURN_IF(SPX_NEW(p->weights, CHANNELS * CHANNELS * 9));
+    SPX_RETURN_IF(SPX_NEW(p->shares, 3 * CHANNELS * PIXELS));
     p->masks = p->shares + CHANNELS * PIXELS;
     p->got = p->masks + CHANNELS * PIXELS;
-    SPX_RETURN_IF(spx_calloc(&m, f->request_bytes, 1));
-    p->request = m;
-    SPX_RETURN_IF(spx_calloc(&m, f->response_bytes, 1));
-    p->response = m;
-    SPX_RETURN_IF(spx_calloc(&m, spx_he_public_bytes(f->set), 1));
-    p->pk_bytes = m;
+    SPX_RETURN_IF(SPX_NEW(p->request, f->request_bytes));
+    SPX_RETURN_IF(SPX_NEW(p->response, f->response_bytes));
+    SPX_RETURN_IF(SPX_NEW(p->pk_bytes, spx_he_public_bytes(f->set)));
     spx_prg_bytes(&p->prg, p->shares, CHANNELS * PIXELS * sizeof *p->shares);
     for (size_t i = 0; i < CHANNELS * CHANNELS * 9; i++) {
         p->weights[i] = (int32_t)(spx_prg_u64(&p->prg) % 256) - 128;

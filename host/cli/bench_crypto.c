@@ -47,12 +47,10 @@ static double run_gates(gates *g, spx_block delta, bool evaluate)
 /* Gates a second, the best of some rounds: { garbled, evaluated }. */
 static spx_status measure_gates(spx_prg *prg, int64_t repeats, double rate[2])
 {
-    void *memory;
     gates *g;
     spx_gc_key key;
     double best[2] = {INFINITY, INFINITY};
-    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *g));
-    g = memory;
+    SPX_RETURN_IF(SPX_NEW(g, 1));
     spx_gc_key_draw(&key, prg);
     spx_prg_bytes(prg, g->wire, 2 * sizeof g->wire[0]);
     spx_prg_bytes(prg, g->tweak, sizeof g->tweak);
@@ -64,7 +62,7 @@ static spx_status measure_gates(spx_prg *prg, int64_t repeats, double rate[2])
     for (int side = 0; side < 2; side++) {
         rate[side] = (double)GATES * SPX_HALFGATE_LANES / best[side];
     }
-    spx_free(memory);
+    spx_free(g);
     return SPX_OK;
 }
 
@@ -84,14 +82,10 @@ static spx_status transfers_init(transfers *t, spx_prg *prg)
     static const uint8_t session[SPX_OT_SESSION_BYTES] = "sphynx bench crypto";
     uint8_t hello[SPX_OT_HELLO_BYTES], points[SPX_OT_POINTS_BYTES], trees[SPX_OT_TREES_BYTES];
     spx_gc_key key;
-    void *p;
     spx_gc_key_draw(&key, prg);
-    SPX_RETURN_IF(spx_calloc(&p, OTS, sizeof *t->keys));
-    t->keys = p;
-    SPX_RETURN_IF(spx_calloc(&p, OTS / 8, 1));
-    t->choices = p;
-    SPX_RETURN_IF(spx_calloc(&p, spx_ot_bytes(OTS), 1));
-    t->message = p;
+    SPX_RETURN_IF(SPX_NEW(t->keys, OTS));
+    SPX_RETURN_IF(SPX_NEW(t->choices, OTS / 8));
+    SPX_RETURN_IF(SPX_NEW(t->message, spx_ot_bytes(OTS)));
     SPX_RETURN_IF(spx_ot_receiver_create(&t->r, session, prg, hello));
     SPX_RETURN_IF(
         spx_ot_sender_create(&t->s, session, key.delta, prg, hello, sizeof hello, points));

@@ -202,11 +202,9 @@ done:
 /* A class that a split lacks makes a network that never learns, or never tests, it. */
 static spx_status check_classes(const spx_pack *p, const char *path)
 {
-    void *memory;
     size_t *counts;
     spx_status st = SPX_OK;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)p->classes, sizeof *counts));
-    counts = memory;
+    SPX_RETURN_IF(SPX_NEW(counts, (size_t)p->classes));
     for (int s = 0; s < SPX_SPLIT_COUNT && st == SPX_OK; s++) {
         spx_pack_histogram(p, (spx_split)s, counts);
         for (int k = 0; k < p->classes && has(p, s); k++) {
@@ -217,7 +215,7 @@ static spx_status check_classes(const spx_pack *p, const char *path)
             }
         }
     }
-    spx_free(memory);
+    spx_free(counts);
     return st;
 }
 
@@ -272,7 +270,6 @@ static spx_status draw_grid(const spx_pack *p, const values *v, spx_image *grid)
 {
     const spx_pack_split *split = &p->split[v->split];
     const size_t bytes = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
-    void *memory;
     size_t *drawn;
     if (p->classes > SPX_IMAGE_MAX_SIDE) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "a picture of %d classes, at most %d fit", p->classes,
@@ -281,15 +278,14 @@ static spx_status draw_grid(const spx_pack *p, const values *v, spx_image *grid)
     SPX_RETURN_IF(spx_image_create(grid, p->channels, GAP + p->classes * (p->height + GAP),
                                    GAP + (int)v->columns * (p->width + GAP)));
     memset(grid->pixels, 96, (size_t)p->channels * (size_t)grid->height * (size_t)grid->width);
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)p->classes, sizeof *drawn));
-    drawn = memory;
+    SPX_RETURN_IF(SPX_NEW(drawn, (size_t)p->classes));
     for (size_t i = 0; i < split->count; i++) {
         const size_t k = split->labels[i];
         if (drawn[k] < (size_t)v->columns) {
             place(p, split->images + i * bytes, grid, k, drawn[k]++);
         }
     }
-    spx_free(memory);
+    spx_free(drawn);
     return SPX_OK;
 }
 

@@ -64,21 +64,15 @@ static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
     const size_t classes = (size_t)m->spec.classes;
     const spx_batch_shape shape = {1, in->channels, in->rows, in->columns};
     const spx_source host = {.get = get_image, .ctx = p, .steps = 1};
-    void *memory = NULL;
     p->m = m;
     SPX_RETURN_IF(spx_cli_stream(cli, &p->stream));
     SPX_RETURN_IF(spx_model_runner_init(&p->runner, p->stream, m, 1, NULL));
     SPX_RETURN_IF(spx_normalise_init(&p->normalise, (int)in->channels, m->spec.mean, m->spec.std));
-    SPX_RETURN_IF(
-        spx_calloc(&memory, (size_t)(in->channels * in->rows * in->columns), sizeof(float)));
-    p->image = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(in->channels * in->rows * in->columns), 1));
-    p->picture = memory;
+    SPX_RETURN_IF(SPX_NEW(p->image, (size_t)(in->channels * in->rows * in->columns)));
+    SPX_RETURN_IF(SPX_NEW(p->picture, (size_t)(in->channels * in->rows * in->columns)));
     SPX_RETURN_IF(spx_feed_open(&p->feed, p->stream, &host, &shape));
-    SPX_RETURN_IF(spx_calloc(&memory, classes, sizeof(float)));
-    p->probability = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, classes, sizeof(int64_t)));
-    p->order = memory;
+    SPX_RETURN_IF(SPX_NEW(p->probability, classes));
+    SPX_RETURN_IF(SPX_NEW(p->order, classes));
     return SPX_OK;
 }
 

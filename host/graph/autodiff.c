@@ -204,15 +204,9 @@ static spx_tid complete(diff *d, spx_tid t)
 
 void spx_diff_postpone(diff *d, spx_pending p)
 {
-    if (d->n_list == d->cap_list) {
-        const int cap = d->cap_list == 0 ? 256 : 2 * d->cap_list;
-        spx_pending *list = realloc(d->list, sizeof *list * (size_t)cap);
-        if (list == NULL) {
-            spx_graph_fail(d->g, SPX_ENOMEM, "differentiation");
-            return;
-        }
-        d->list = list;
-        d->cap_list = cap;
+    if (SPX_GROW(d->list, (size_t)d->n_list, d->room) != SPX_OK) {
+        spx_graph_fail(d->g, SPX_ENOMEM, "differentiation");
+        return;
     }
     p.next = d->first_pending[p.target];
     d->first_pending[p.target] = d->n_list;

@@ -41,7 +41,8 @@ typedef struct spx_diff {
     spx_tid *grad;      /* [n_tensors] */
     bool *written;      /* [n_tensors] of the gradient */
     spx_pending *list;
-    int n_list, cap_list;
+    int n_list;
+    size_t room; /* of list */
 } spx_diff;
 
 /** Whether t depends on something whose gradient is wanted. */

@@ -45,7 +45,8 @@ void spx_tuning_release_plans(spx_tuning *t)
     }
     free(t->plan);
     t->plan = NULL;
-    t->n_plans = t->cap_plans = 0;
+    t->n_plans = 0;
+    t->room_plans = 0;
 }
 
 static bool same_want(const spx_conv2d_cuda_want *a, const spx_conv2d_cuda_want *b)
@@ -149,15 +150,7 @@ spx_status spx_tuning_share_plan(spx_tuning *t, spx_stream *s, const spx_conv2d_
         *out = p;
         return SPX_OK;
     }
-    if (t->n_plans == t->cap_plans) {
-        const int cap = t->cap_plans == 0 ? 64 : 2 * t->cap_plans;
-        spx_shared_plan **list = realloc(t->plan, sizeof *list * (size_t)cap);
-        if (list == NULL) {
-            return SPX_FAIL(SPX_ENOMEM, "%d plans", cap);
-        }
-        t->plan = list;
-        t->cap_plans = cap;
-    }
+    SPX_RETURN_IF(SPX_GROW(t->plan, (size_t)t->n_plans, t->room_plans));
     p = calloc(1, sizeof *p);
     if (p == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "plan");

@@ -124,20 +124,6 @@ void spx_g_scope(spx_graph *g, const char *fmt, ...)
     }
 }
 
-static bool grow(void **array, int *cap, int n, size_t size)
-{
-    if (n == *cap) {
-        const int want = *cap == 0 ? 64 : 2 * *cap;
-        void *p = realloc(*array, (size_t)want * size);
-        if (p == NULL) {
-            return false;
-        }
-        *array = p;
-        *cap = want;
-    }
-    return true;
-}
-
 /* scope + name, malloc'd; NULL for a NULL name or when out of memory. */
 static char *full_name(const spx_graph *g, const char *name)
 {
@@ -175,7 +161,7 @@ spx_tid spx_graph_new_tensor(spx_graph *g, spx_role role, spx_dtype dtype, int r
             return SPX_NO_TENSOR;
         }
     }
-    if (!grow((void **)&g->tensor, &g->cap_tensors, g->n_tensors, sizeof *g->tensor)) {
+    if (SPX_GROW(g->tensor, (size_t)g->n_tensors, g->room_tensors) != SPX_OK) {
         spx_graph_fail(g, SPX_ENOMEM, "graph of %d tensors", g->n_tensors);
         return SPX_NO_TENSOR;
     }
@@ -198,7 +184,7 @@ spx_node *spx_graph_new_node(spx_graph *g, spx_op op, int n_in, int n_out, const
     if (g->status != SPX_OK) {
         return NULL;
     }
-    if (!grow((void **)&g->node, &g->cap_nodes, g->n_nodes, sizeof *g->node)) {
+    if (SPX_GROW(g->node, (size_t)g->n_nodes, g->room_nodes) != SPX_OK) {
         spx_graph_fail(g, SPX_ENOMEM, "graph of %d nodes", g->n_nodes);
         return NULL;
     }

@@ -149,10 +149,11 @@ typedef struct spx_node {
 typedef struct spx_graph {
     bool training; /* batch norm by batch statistics (else by running ones) */
     spx_tensor *tensor;
-    int n_tensors, cap_tensors;
+    int n_tensors;
     spx_node *node;
-    int n_nodes, cap_nodes;
-    spx_status status; /* first error of a builder */
+    int n_nodes;
+    size_t room_tensors, room_nodes; /* of the arrays */
+    spx_status status;               /* first error of a builder */
     char error[512];
     char scope[256]; /* prefix of names, see spx_g_scope */
     int block;

@@ -31,11 +31,12 @@ typedef struct work {
     const spx_exec *e;
     use *uses;
     int *first_use; /* [n_tensors], or -1 */
-    int n_uses, cap_uses;
+    int n_uses;
     storage *list;
     int *alias, *alias_start; /* [n_tensors + 1]: storages that share bytes with one */
     int *pred, *pred_start;   /* [n_nodes + 1] */
-    int n_pred, cap_pred;
+    int n_pred;
+    size_t room_uses, room_pred, room_waits;
     int *stamp;    /* [n_nodes] */
     double *level; /* [n_nodes] seconds from a node's begin to the end of all */
     int *blocked;  /* [n_nodes] predecessors not placed yet */
@@ -89,21 +90,6 @@ static spx_status work_init(work *w, const spx_exec *e)
     }
     for (size_t i = 0; i < nodes; i++) {
         w->stamp[i] = -1;
-    }
-    return SPX_OK;
-}
-
-/* *list has room for one more of its elements. */
-static spx_status grow(void **list, size_t size, int n, int *cap)
-{
-    if (n == *cap) {
-        const int more = *cap == 0 ? 1024 : 2 * *cap;
-        void *p = realloc(*list, size * (size_t)more);
-        if (p == NULL) {
-            return SPX_FAIL(SPX_ENOMEM, "schedule");
-        }
-        *list = p;
-        *cap = more;
     }
     return SPX_OK;
 }
@@ -220,7 +206,7 @@ static spx_status depend(work *w, int i, int on)
         return SPX_OK;
     }
     w->stamp[on] = i;
-    SPX_RETURN_IF(grow((void **)&w->pred, sizeof *w->pred, w->n_pred, &w->cap_pred));
+    SPX_RETURN_IF(SPX_GROW(w->pred, (size_t)w->n_pred, w->room_pred));
     w->pred[w->n_pred++] = on;
     return SPX_OK;
 }
@@ -252,7 +238,7 @@ static spx_status find_dependences(work *w)
             for (int a = w->alias_start[root]; a < w->alias_start[root + 1]; a++) {
                 SPX_RETURN_IF(depend_on_uses(w, &u, w->alias[a], false));
             }
-            SPX_RETURN_IF(grow((void **)&w->uses, sizeof *w->uses, w->n_uses, &w->cap_uses));
+            SPX_RETURN_IF(SPX_GROW(w->uses, (size_t)w->n_uses, w->room_uses));
             u.next = w->first_use[root];
             w->first_use[root] = w->n_uses;
             w->uses[w->n_uses++] = u;
@@ -323,8 +309,7 @@ static void learn(int known[SPX_LANES_MAX], const int clock[SPX_LANES_MAX])
 }
 
 /* The waits of the turn being placed: the last predecessor on every lane that is not known done. */
-static spx_status add_waits(work *w, spx_schedule *s, spx_turn *t, int known[SPX_LANES_MAX],
-                            int *cap)
+static spx_status add_waits(work *w, spx_schedule *s, spx_turn *t, int known[SPX_LANES_MAX])
 {
     int need[SPX_LANES_MAX];
     memset(need, 0xff, sizeof need);
@@ -337,7 +322,7 @@ static spx_status add_waits(work *w, spx_schedule *s, spx_turn *t, int known[SPX
         if (m == t->lane || need[m] <= known[m]) {
             continue;
         }
-        SPX_RETURN_IF(grow((void **)&s->wait, sizeof *s->wait, s->n_waits, cap));
+        SPX_RETURN_IF(SPX_GROW(s->wait, (size_t)s->n_waits, w->room_waits));
         s->wait[s->n_waits++] = need[m];
         s->turn[need[m]].marked = true;
         learn(known, w->clock[need[m]]);
@@ -364,7 +349,7 @@ static int take(const work *w, int *ready, int *n_ready)
 static spx_status place(work *w, spx_schedule *s, int *ready)
 {
     const int n = w->e->g->n_nodes;
-    int known[SPX_LANES_MAX][SPX_LANES_MAX], n_ready = 0, cap = 0;
+    int known[SPX_LANES_MAX][SPX_LANES_MAX], n_ready = 0;
     double idle[SPX_LANES_MAX] = {0};
     memset(known, 0xff, sizeof known);
     memset(s->end, 0xff, sizeof s->end);
@@ -378,7 +363,7 @@ static spx_status place(work *w, spx_schedule *s, int *ready)
         double begin = 0;
         const int lane = best_lane(w, s, i, idle, &begin), turn = s->n++;
         s->turn[turn] = (spx_turn){.node = i, .lane = lane};
-        SPX_RETURN_IF(add_waits(w, s, &s->turn[turn], known[lane], &cap));
+        SPX_RETURN_IF(add_waits(w, s, &s->turn[turn], known[lane]));
         w->turn_of[i] = turn;
         w->finish[i] = idle[lane] = begin + w->e->cost[i];
         s->seconds = w->finish[i] > s->seconds ? w->finish[i] : s->seconds;

@@ -127,7 +127,7 @@ static spx_status rewrite_backward(remat *r)
     free(g->node);
     g->node = r->out;
     g->n_nodes = r->n_out;
-    g->cap_nodes = n_nodes + r->n_forward;
+    g->room_nodes = (size_t)(n_nodes + r->n_forward);
     r->out = NULL;
     return spx_graph_status(g);
 }

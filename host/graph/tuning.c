@@ -60,26 +60,11 @@ static spx_tuning_cpu *find(const spx_tuning *t, const int64_t key[KEY_NUMBERS])
     return NULL;
 }
 
-/* *list, of n elements, has room for one more. */
-static spx_status grow(void **list, size_t size, int n, int *cap)
-{
-    if (n == *cap) {
-        const int more = *cap == 0 ? 64 : 2 * *cap;
-        void *p = realloc(*list, size * (size_t)more);
-        if (p == NULL) {
-            return SPX_FAIL(SPX_ENOMEM, "tuning table of %d", more);
-        }
-        *list = p;
-        *cap = more;
-    }
-    return SPX_OK;
-}
-
 static spx_status put(spx_tuning *t, const int64_t key[KEY_NUMBERS], spx_conv2d_algo algo)
 {
     spx_tuning_cpu *c = find(t, key);
     if (c == NULL) {
-        SPX_RETURN_IF(grow((void **)&t->cpu, sizeof *t->cpu, t->n_cpu, &t->cap_cpu));
+        SPX_RETURN_IF(SPX_GROW(t->cpu, (size_t)t->n_cpu, t->room_cpu));
         c = &t->cpu[t->n_cpu++];
         memcpy(c->key, key, sizeof c->key);
     }
@@ -113,7 +98,7 @@ spx_status spx_tuning_cuda_put(spx_tuning *t, const char *key, const char *choic
         return SPX_FAIL(SPX_ENOMEM, "tuning table");
     }
     if (c == NULL) {
-        const spx_status st = grow((void **)&t->cuda, sizeof *t->cuda, t->n_cuda, &t->cap_cuda);
+        const spx_status st = SPX_GROW(t->cuda, (size_t)t->n_cuda, t->room_cuda);
         if (st != SPX_OK) {
             free(copy);
             free(key_copy);

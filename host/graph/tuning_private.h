@@ -20,7 +20,8 @@ struct spx_tuning {
     spx_tuning_cpu *cpu;
     spx_tuning_cuda *cuda;
     struct spx_shared_plan **plan; /* made so far */
-    int n_cpu, cap_cpu, n_cuda, cap_cuda, n_plans, cap_plans;
+    int n_cpu, n_cuda, n_plans;
+    size_t room_cpu, room_cuda, room_plans;
     int measured;
     bool described; /* device is that of this index */
     int device_index;

@@ -474,14 +474,8 @@ static herr_t collect(hid_t group, const char *name, const H5O_info_t *info, voi
     if (info->type != H5O_TYPE_DATASET) {
         return 0;
     }
-    if (c->names->count == c->room) {
-        const size_t room = c->room == 0 ? 64 : 2 * c->room;
-        char **grown = realloc(c->names->name, room * sizeof *grown);
-        if (grown == NULL) {
-            return -1;
-        }
-        c->names->name = grown;
-        c->room = room;
+    if (SPX_GROW(c->names->name, c->names->count, c->room) != SPX_OK) {
+        return -1;
     }
     c->names->name[c->names->count] = strdup(name);
     return c->names->name[c->names->count++] != NULL ? 0 : -1;

@@ -25,9 +25,7 @@ void spx_interval_clear(spx_interval *v)
 
 static spx_status interval_alloc(spx_interval *v, int64_t c)
 {
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(3 * c), sizeof *v->low));
-    v->low = memory;
+    SPX_RETURN_IF(SPX_NEW(v->low, (size_t)(3 * c)));
     v->high = v->low + c;
     v->size = v->high + c;
     return SPX_OK;
@@ -116,9 +114,7 @@ spx_status spx_bound_all(const spx_deploy_draft *d, spx_pool *pool, double most_
                          const bool *asked, spx_bound *out, void (*show)(void *ctx), void *ctx)
 {
     spx_interval *v = NULL;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *v));
-    v = memory;
+    SPX_RETURN_IF(SPX_NEW(v, (size_t)d->n_values));
     spx_status st = intervals(d, v);
     for (int i = 0; i < d->n_values && st == SPX_OK; i++) {
         out[i] = widest(&v[i], d->value[i].c);

@@ -132,11 +132,8 @@ static spx_status find_kinds(segment *s, int axis)
 {
     const int64_t side = side_of(&s->d->value[s->v], axis);
     const size_t n = (size_t)s->d->n_values;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)side * n, sizeof(span)));
-    s->window[axis] = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(2 * side), sizeof(int64_t)));
-    s->kind[axis] = memory;
+    SPX_RETURN_IF(SPX_NEW(s->window[axis], (size_t)side * n));
+    SPX_RETURN_IF(SPX_NEW(s->kind[axis], (size_t)(2 * side)));
     s->first[axis] = s->kind[axis] + side;
     for (int64_t i = 0; i < side; i++) {
         span *own = s->window[axis] + (size_t)i * n;
@@ -213,14 +210,12 @@ static spx_status transpose_weights(segment *s)
 {
     for (int o = 0; o < s->d->n_ops; o++) {
         const spx_deploy_op *op = &s->d->op[o];
-        void *memory = NULL;
         if (op->kind != SPX_DEPLOY_CONV || !takes_part(s, op)) {
             continue;
         }
         const int64_t taps = op->size * op->size;
         const int64_t n = s->d->value[op->out].c * s->d->value[op->in].c;
-        SPX_RETURN_IF(spx_calloc(&memory, (size_t)(n * taps), sizeof(double)));
-        s->w[o] = memory;
+        SPX_RETURN_IF(SPX_NEW(s->w[o], (size_t)(n * taps)));
         for (int64_t i = 0; i < n; i++) {
             for (int64_t t = 0; t < taps; t++) {
                 s->w[o][t * n + i] = op->weights[i * taps + t];
@@ -276,17 +271,12 @@ static spx_status find_bias(segment *s)
 {
     const spx_deploy_draft *d = s->d;
     double **value = NULL;
-    void *memory = NULL;
     spx_status st;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *value));
-    value = memory;
+    SPX_RETURN_IF(SPX_NEW(value, (size_t)d->n_values));
     for (int v = 0; v < d->n_values; v++) {
         if (s->inside[v]) {
-            SPX_TRY(st,
-                    spx_calloc(&memory, (size_t)(d->value[v].c * d->value[v].h * d->value[v].w),
-                               sizeof(double)),
+            SPX_TRY(st, SPX_NEW(value[v], (size_t)(d->value[v].c * d->value[v].h * d->value[v].w)),
                     end);
-            value[v] = memory;
         }
     }
     for (int o = 0; o < d->n_ops; o++) {
@@ -395,8 +385,7 @@ static spx_status walk_begin(walk *w)
 {
     const spx_deploy_draft *d = w->s->d;
     void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *w->g));
-    w->g = memory;
+    SPX_RETURN_IF(SPX_NEW(w->g, (size_t)d->n_values));
     for (int v = 0; v < d->n_values; v++) {
         if (w->rows[v].end >= w->rows[v].begin && w->columns[v].end >= w->columns[v].begin) {
             SPX_RETURN_IF(spx_calloc(&memory, (size_t)(length(w->rows[v]) * length(w->columns[v])),
@@ -532,12 +521,9 @@ spx_status spx_bound_segment(const spx_deploy_draft *d, spx_pool *pool, const sp
                              int v, double most_macs, bool estimate, spx_bound *out)
 {
     segment s = {.d = d, .v = v, .all = all};
-    void *memory = NULL;
     spx_status st;
-    SPX_TRY(st, spx_calloc(&memory, (size_t)d->n_values, sizeof *s.inside), end);
-    s.inside = memory;
-    SPX_TRY(st, spx_calloc(&memory, (size_t)d->n_ops, sizeof *s.w), end);
-    s.w = memory;
+    SPX_TRY(st, SPX_NEW(s.inside, (size_t)d->n_values), end);
+    SPX_TRY(st, SPX_NEW(s.w, (size_t)d->n_ops), end);
     find_inside(&s);
     SPX_TRY(st, find_kinds(&s, 0), end);
     SPX_TRY(st, find_kinds(&s, 1), end);

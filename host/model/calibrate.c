@@ -35,14 +35,11 @@ static spx_status open_layers(run *r, spx_tid *output)
         if (f->op[i].d.kind == SPX_DEPLOY_RELU) {
             const spx_deploy_value *v = &f->value[f->op[i].d.out];
             layer *l = &r->layer[r->n];
-            void *memory = NULL;
             output[r->n++] = f->op[i].relu;
             l->channels = v->c;
             l->map = v->h * v->w;
-            SPX_RETURN_IF(spx_calloc(&memory, (size_t)v->c, sizeof *l->most));
-            l->most = memory;
-            SPX_RETURN_IF(spx_calloc(&memory, (size_t)v->c * BINS, sizeof *l->counts));
-            l->counts = memory;
+            SPX_RETURN_IF(SPX_NEW(l->most, (size_t)v->c));
+            SPX_RETURN_IF(SPX_NEW(l->counts, (size_t)v->c * BINS));
         }
     }
     return SPX_OK;
@@ -163,14 +160,12 @@ static spx_status open_memory(run *r)
 {
     const spx_calibrate_source *s = r->s;
     const spx_layout *l = spx_program_layout(r->program);
-    void *memory = NULL;
     size_t most = 0;
     for (int i = 0; i < r->n; i++) {
         const size_t n = (size_t)(r->batch * r->layer[i].channels * r->layer[i].map);
         most = n > most ? n : most;
     }
-    SPX_RETURN_IF(spx_calloc(&memory, most, sizeof *r->activations));
-    r->activations = memory;
+    SPX_RETURN_IF(SPX_NEW(r->activations, most));
     SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_WEIGHT, &r->weights));
     SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_STATE, &r->state));
     SPX_RETURN_IF(
@@ -186,11 +181,8 @@ static spx_status open_memory(run *r)
 static spx_status open_run(run *r)
 {
     spx_tid *output;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)r->s->fold->n_ops, sizeof *r->layer));
-    r->layer = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)r->s->fold->n_ops, sizeof *output));
-    output = memory;
+    SPX_RETURN_IF(SPX_NEW(r->layer, (size_t)r->s->fold->n_ops));
+    SPX_RETURN_IF(SPX_NEW(output, (size_t)r->s->fold->n_ops));
     spx_status st = open_layers(r, output);
     if (st == SPX_OK) {
         const spx_program_options o = {.output = output, .n_output = r->n};

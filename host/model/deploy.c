@@ -229,8 +229,7 @@ static spx_status derive_exchanges(spx_deploy *m, const int *conv_depth)
     SPX_RETURN_IF(spx_calloc(&memory, (size_t)(2 * m->n_ops + m->n_values), sizeof(int)));
     m->memory = memory;
     int *list = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)m->n_values, sizeof *m->exchange));
-    m->exchange = memory;
+    SPX_RETURN_IF(SPX_NEW(m->exchange, (size_t)m->n_values));
     SPX_RETURN_IF(spx_calloc(&memory, (size_t)(m->n_ops + m->n_values), sizeof *place));
     place = end = memory;
     for (int v = 0; v < m->n_values; v++) {
@@ -347,16 +346,14 @@ static spx_status copy_structure(spx_deploy *m, const spx_deploy_draft *d)
     const char *about = d->about != NULL && m->has_weights ? d->about : "{}";
     const char *preprocessing = d->preprocessing != NULL ? d->preprocessing : "";
     void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *m->value));
-    m->value = memory;
+    SPX_RETURN_IF(SPX_NEW(m->value, (size_t)d->n_values));
     for (int v = 0; v < d->n_values; v++) {
         int32_t row[SPX_DEPLOY_VALUE_FIELDS];
         spx_deploy_value_row(&d->value[v], row); /* what is derived stays zero */
         spx_deploy_value_parse(row, &m->value[v]);
     }
     m->n_values = d->n_values;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_ops, sizeof *m->op));
-    m->op = memory;
+    SPX_RETURN_IF(SPX_NEW(m->op, (size_t)d->n_ops));
     for (int i = 0; i < d->n_ops; i++) {
         int32_t row[SPX_DEPLOY_OP_FIELDS];
         spx_deploy_op_row(&d->op[i], row);
@@ -365,8 +362,7 @@ static spx_status copy_structure(spx_deploy *m, const spx_deploy_draft *d)
     }
     m->n_ops = d->n_ops;
     m->n_segments++;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)m->n_segments, sizeof *m->relu));
-    m->relu = memory;
+    SPX_RETURN_IF(SPX_NEW(m->relu, (size_t)m->n_segments));
     SPX_RETURN_IF(copy_block(about, strlen(about) + 1, 1, &memory));
     m->about = memory;
     SPX_RETURN_IF(copy_block(preprocessing, strlen(preprocessing) + 1, 1, &memory));
@@ -379,18 +375,15 @@ static spx_status copy_structure(spx_deploy *m, const spx_deploy_draft *d)
 spx_status spx_deploy_create(spx_deploy **out, const spx_deploy_draft *d,
                              const unsigned char *public_hash)
 {
-    void *memory = NULL;
     spx_deploy *m;
     int *conv_depth;
     spx_status st;
     *out = NULL;
     SPX_RETURN_IF(spx_deploy_check(d, public_hash == NULL));
-    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *m));
-    m = memory;
+    SPX_RETURN_IF(SPX_NEW(m, 1));
     m->has_weights = public_hash == NULL;
     SPX_TRY(st, copy_structure(m, d), fail);
-    SPX_TRY(st, spx_calloc(&memory, (size_t)m->n_values, sizeof *conv_depth), fail);
-    conv_depth = memory;
+    SPX_TRY(st, SPX_NEW(conv_depth, (size_t)m->n_values), fail);
     derive_rings(m);
     derive_segments(m);
     derive_depths(m, conv_depth);

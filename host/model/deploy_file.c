@@ -29,13 +29,10 @@ static spx_status add_tables(spx_h5_out *w, const spx_deploy *m)
 {
     const int64_t value_dims[] = {m->n_values, SPX_DEPLOY_VALUE_FIELDS};
     const int64_t op_dims[] = {m->n_ops, SPX_DEPLOY_OP_FIELDS};
-    void *memory = NULL;
     int32_t *rows;
     spx_status st;
-    SPX_RETURN_IF(spx_calloc(
-        &memory, (size_t)(m->n_values * SPX_DEPLOY_VALUE_FIELDS + m->n_ops * SPX_DEPLOY_OP_FIELDS),
-        sizeof *rows));
-    rows = memory;
+    SPX_RETURN_IF(SPX_NEW(
+        rows, (size_t)(m->n_values * SPX_DEPLOY_VALUE_FIELDS + m->n_ops * SPX_DEPLOY_OP_FIELDS)));
     for (int v = 0; v < m->n_values; v++) {
         spx_deploy_value_row(&m->value[v], rows + v * SPX_DEPLOY_VALUE_FIELDS);
     }
@@ -49,7 +46,7 @@ static spx_status add_tables(spx_h5_out *w, const spx_deploy *m)
                          "kind in out size stride dilation pad denominator in_first out_first "
                          "channels offset shift bits width");
 end:
-    spx_free(memory);
+    spx_free(rows);
     return st;
 }
 
@@ -126,17 +123,14 @@ static void parts_clear(parts *p)
 
 static spx_status parts_alloc(parts *p, int64_t n_values, int64_t n_ops)
 {
-    void *memory = NULL;
     if (n_values < 1 || n_values > SPX_DEPLOY_MAX_VALUES || n_ops < 1 ||
         n_ops > SPX_DEPLOY_MAX_OPS) {
         return SPX_FAIL(SPX_EFORMAT, "deployed model: %lld values, %lld ops, at most %d and %d",
                         (long long)n_values, (long long)n_ops, SPX_DEPLOY_MAX_VALUES,
                         SPX_DEPLOY_MAX_OPS);
     }
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)n_values, sizeof *p->value));
-    p->value = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)n_ops, sizeof *p->op));
-    p->op = memory;
+    SPX_RETURN_IF(SPX_NEW(p->value, (size_t)n_values));
+    SPX_RETURN_IF(SPX_NEW(p->op, (size_t)n_ops));
     p->d.value = p->value;
     p->d.op = p->op;
     p->d.n_values = (int)n_values;
@@ -243,14 +237,12 @@ static bool is_object(const char *text, size_t bytes)
 static spx_status read_object(const spx_h5 *f, const char *name, size_t max, char **out)
 {
     spx_h5_info info;
-    void *memory = NULL;
     SPX_RETURN_IF(spx_h5_stat(f, name, &info));
     if (info.count > max) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s: %zu bytes", spx_h5_name(f), name, info.count);
     }
-    SPX_RETURN_IF(spx_calloc(&memory, info.count + 1, 1));
-    *out = memory;
-    SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_U8, memory, info.count));
+    SPX_RETURN_IF(SPX_NEW(*out, info.count + 1));
+    SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_U8, *out, info.count));
     return is_object(*out, info.count)
                ? SPX_OK
                : SPX_FAIL(SPX_EFORMAT, "%s: %s: a JSON object expected", spx_h5_name(f), name);
@@ -416,12 +408,10 @@ spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *si
 /* From a peer: an object of a bounded size, or nothing. */
 static spx_status decode_text(const unsigned char *from, size_t size, parts *p)
 {
-    void *memory = NULL;
     if (size == 0) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_calloc(&memory, size + 1, 1));
-    p->preprocessing = memory;
+    SPX_RETURN_IF(SPX_NEW(p->preprocessing, size + 1));
     p->d.preprocessing = p->preprocessing;
     memcpy(p->preprocessing, from, size);
     return is_object(p->preprocessing, size)

@@ -169,9 +169,7 @@ static void run_image(const spx_deploy *m, const size_t *begin, const uint8_t *i
 /* [n_values + 1]; free with spx_free. */
 static spx_status begins(const spx_deploy *m, size_t **out)
 {
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)m->n_values + 1, sizeof **out));
-    *out = memory;
+    SPX_RETURN_IF(SPX_NEW(*out, (size_t)m->n_values + 1));
     for (int v = 0; v < m->n_values; v++) {
         (*out)[v + 1] = (*out)[v] + spx_deploy_count(m, v);
     }

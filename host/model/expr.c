@@ -47,9 +47,7 @@ bool spx_expr_is_pointwise(const spx_expr *e)
 
 static spx_status add_zeros(double **w, size_t n)
 {
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof **w));
-    *w = memory;
+    SPX_RETURN_IF(SPX_NEW(*w, n));
     return SPX_OK;
 }
 
@@ -62,17 +60,7 @@ static spx_status find_term(spx_expr *e, int value, int64_t c, const spx_taps *t
             return SPX_OK;
         }
     }
-    if (e->n == e->cap) {
-        const int cap = e->cap == 0 ? 8 : 2 * e->cap;
-        void *memory = NULL;
-        SPX_RETURN_IF(spx_calloc(&memory, (size_t)cap, sizeof *e->term));
-        if (e->n > 0) {
-            memcpy(memory, e->term, (size_t)e->n * sizeof *e->term);
-        }
-        spx_free(e->term);
-        e->term = memory;
-        e->cap = cap;
-    }
+    SPX_RETURN_IF(SPX_GROW(e->term, (size_t)e->n, e->room));
     spx_term *t = &e->term[e->n];
     *t = (spx_term){.value = value, .taps = *taps, .c = c};
     SPX_RETURN_IF(add_zeros(&t->w, (size_t)(e->c * c * taps->size * taps->size)));

@@ -34,9 +34,7 @@ static spx_status parameter(const walk *w, spx_tid t, double **out)
     }
     const float *arena = (e->role == SPX_ROLE_STATE ? w->s->state : w->s->weights).data;
     const float *from = arena + e->offset;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)e->count, sizeof **out));
-    *out = memory;
+    SPX_RETURN_IF(SPX_NEW(*out, (size_t)e->count));
     for (int64_t i = 0; i < e->count; i++) {
         (*out)[i] = (double)from[i];
     }
@@ -138,9 +136,7 @@ static spx_status affine(walk *w, spx_tid x, const spx_taps *taps, spx_tid weigh
     }
     if (b != NULL) {
         if (to->bias == NULL) {
-            void *memory = NULL;
-            SPX_TRY(st, spx_calloc(&memory, (size_t)(to->c * to->h * to->w), sizeof(double)), end);
-            to->bias = memory;
+            SPX_TRY(st, SPX_NEW(to->bias, (size_t)(to->c * to->h * to->w)), end);
         }
         add_constant(to, b);
     }
@@ -201,7 +197,6 @@ static spx_status norm_of(const walk *w, const spx_tid *in, int64_t channels, in
 {
     double *mean = NULL, *var = NULL, *gamma = NULL, *beta = NULL;
     const spx_node *bn;
-    void *memory = NULL;
     spx_status st = SPX_OK;
     *scale = *shift = NULL;
     if (in[SPX_TERM_MEAN] == SPX_NO_TENSOR) {
@@ -215,10 +210,8 @@ static spx_status norm_of(const walk *w, const spx_tid *in, int64_t channels, in
     SPX_TRY(st, parameter(w, bn->in[1], &var), end);
     SPX_TRY(st, parameter(w, in[SPX_TERM_GAMMA], &gamma), end);
     SPX_TRY(st, parameter(w, in[SPX_TERM_BETA], &beta), end);
-    SPX_TRY(st, spx_calloc(&memory, (size_t)channels, sizeof **scale), end);
-    *scale = memory;
-    SPX_TRY(st, spx_calloc(&memory, (size_t)channels, sizeof **shift), end);
-    *shift = memory;
+    SPX_TRY(st, SPX_NEW(*scale, (size_t)channels), end);
+    SPX_TRY(st, SPX_NEW(*shift, (size_t)channels), end);
     for (int64_t c = 0; c < channels; c++) {
         (*scale)[c] = (gamma != NULL ? gamma[c] : 1) / sqrt(var[c] + BN_EPS);
         (*shift)[c] = (beta != NULL ? beta[c] : 0) - (*scale)[c] * mean[c];
@@ -407,15 +400,10 @@ static spx_status walk_graph(walk *w)
 static spx_status walk_alloc(walk *w)
 {
     const size_t n = (size_t)w->g->n_tensors;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->expr));
-    w->expr = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->last_use));
-    w->last_use = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->convs));
-    w->convs = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *w->as_value));
-    w->as_value = memory;
+    SPX_RETURN_IF(SPX_NEW(w->expr, n));
+    SPX_RETURN_IF(SPX_NEW(w->last_use, n));
+    SPX_RETURN_IF(SPX_NEW(w->convs, n));
+    SPX_RETURN_IF(SPX_NEW(w->as_value, n));
     memset(w->last_use, -1, n * sizeof *w->last_use);
     return SPX_OK;
 }
@@ -423,15 +411,13 @@ static spx_status walk_alloc(walk *w)
 spx_status spx_fold_create(spx_fold **out, const spx_fold_source *s)
 {
     walk w = {.s = s, .g = s->graph};
-    void *memory = NULL;
     spx_status st;
     *out = NULL;
     if (s->graph->training) {
         return SPX_FAIL(SPX_EINVAL, "folding: a training graph");
     }
     SPX_RETURN_IF(spx_layout_check_host(s->layout, &s->weights, &s->state, "folding"));
-    SPX_TRY(st, spx_calloc(&memory, 1, sizeof *w.f), end);
-    w.f = memory;
+    SPX_TRY(st, SPX_NEW(w.f, 1), end);
     SPX_TRY(st, walk_alloc(&w), end);
     SPX_TRY(st, walk_graph(&w), end);
     *out = w.f;

@@ -23,7 +23,7 @@ typedef struct spx_fold {
     spx_deploy_value *value; /* kind, c, h, w */
     spx_fold_op *op;
     int n_values, n_ops, logits;
-    int cap_values, cap_ops;
+    size_t room_values, room_ops;
 } spx_fold;
 
 /** The network to fold. All borrowed for the call. */

@@ -3,30 +3,10 @@
 
 #include <string.h>
 
-static spx_status grow(void **array, int n, int *cap, size_t size)
-{
-    void *memory = NULL;
-    if (n < *cap) {
-        return SPX_OK;
-    }
-    const int wider = *cap == 0 ? 64 : 2 * *cap;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)wider, size));
-    if (n > 0) {
-        memcpy(memory, *array, (size_t)n * size);
-    }
-    spx_free(*array);
-    *array = memory;
-    *cap = wider;
-    return SPX_OK;
-}
-
 spx_status spx_fold_add_value(spx_fold *f, spx_deploy_kind kind, int64_t c, int64_t h, int64_t w,
                               int *out)
 {
-    void *array = f->value;
-    const spx_status st = grow(&array, f->n_values, &f->cap_values, sizeof *f->value);
-    f->value = array;
-    SPX_RETURN_IF(st);
+    SPX_RETURN_IF(SPX_GROW(f->value, (size_t)f->n_values, f->room_values));
     f->value[f->n_values] = (spx_deploy_value){.kind = kind, .c = c, .h = h, .w = w};
     *out = f->n_values++;
     return SPX_OK;
@@ -34,9 +14,7 @@ spx_status spx_fold_add_value(spx_fold *f, spx_deploy_kind kind, int64_t c, int6
 
 spx_status spx_fold_add_op(spx_fold *f, const spx_deploy_op *d, double *w, spx_tid relu)
 {
-    void *array = f->op;
-    const spx_status st = grow(&array, f->n_ops, &f->cap_ops, sizeof *f->op);
-    f->op = array;
+    const spx_status st = SPX_GROW(f->op, (size_t)f->n_ops, f->room_ops);
     if (st != SPX_OK) {
         spx_free(w);
         return st;
@@ -160,12 +138,10 @@ static spx_status add_phase(spx_fold *f, const spx_expr *e, const spx_term *t, s
     const spx_deploy_op *d = &f->op[find_phase(f, t->value, t->taps.stride, -t->taps.pad)].d;
     const int64_t c = f->value[d->out].c;
     const spx_taps taps = {1, 1, 1, 0};
-    void *memory = NULL;
     double *w;
     spx_expr one = spx_expr_zero(e->c, e->h, e->w);
     spx_term wide = {.value = d->out, .taps = taps, .c = c};
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(e->c * c), sizeof *w));
-    w = memory;
+    SPX_RETURN_IF(SPX_NEW(w, (size_t)(e->c * c)));
     for (int64_t k = 0; k < e->c; k++) {
         memcpy(w + k * c + d->out_first, t->w + k * t->c, (size_t)t->c * sizeof *w);
     }
@@ -264,9 +240,7 @@ static spx_status pooled_value(spx_fold *f, int value, const spx_deploy_op *like
 /* The mean of x's bias map. */
 static spx_status pool_bias(const spx_expr *x, const spx_deploy_op *p, spx_expr *e)
 {
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(e->c * e->h * e->w), sizeof *e->bias));
-    e->bias = memory;
+    SPX_RETURN_IF(SPX_NEW(e->bias, (size_t)(e->c * e->h * e->w)));
     for (int64_t n = 0; n < e->c * e->h * e->w; n++) {
         const int64_t c = n / (e->h * e->w), i = n / e->w % e->h, j = n % e->w;
         double sum = 0;

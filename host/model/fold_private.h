@@ -21,7 +21,8 @@ typedef struct spx_term {
 typedef struct spx_expr {
     int64_t c, h, w;
     spx_term *term;
-    int n, cap;
+    int n;
+    size_t room;  /* of term */
     double *bias; /* [c][h][w], or NULL: zero */
 } spx_expr;
 

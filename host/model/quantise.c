@@ -152,19 +152,12 @@ static void set_relu_widths(spx_quantised *q)
 static spx_status proof_alloc(proof *p)
 {
     const size_t n = (size_t)p->n_segments;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)p->f->n_values, sizeof *p->segment));
-    p->segment = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *p->changed));
-    p->changed = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *p->bits));
-    p->bits = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, n, sizeof *p->output));
-    p->output = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *p->value));
-    p->value = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *p->asked));
-    p->asked = memory;
+    SPX_RETURN_IF(SPX_NEW(p->segment, (size_t)p->f->n_values));
+    SPX_RETURN_IF(SPX_NEW(p->changed, n));
+    SPX_RETURN_IF(SPX_NEW(p->bits, n));
+    SPX_RETURN_IF(SPX_NEW(p->output, n));
+    SPX_RETURN_IF(SPX_NEW(p->value, SPX_DEPLOY_MAX_VALUES));
+    SPX_RETURN_IF(SPX_NEW(p->asked, SPX_DEPLOY_MAX_VALUES));
     for (size_t s = 0; s < n; s++) {
         p->bits[s] = p->o->weight_bits;
         p->changed[s] = true;

@@ -389,19 +389,12 @@ static spx_status make_value(maker *m, group *g)
 
 static spx_status alloc(spx_quantised *q, const spx_fold *f)
 {
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->value));
-    q->value = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->scale));
-    q->scale = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->depth));
-    q->depth = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_OPS + 1, sizeof *q->op));
-    q->op = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, SPX_DEPLOY_MAX_VALUES, sizeof *q->output));
-    q->output = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)f->n_values, sizeof *q->map));
-    q->map = memory;
+    SPX_RETURN_IF(SPX_NEW(q->value, SPX_DEPLOY_MAX_VALUES));
+    SPX_RETURN_IF(SPX_NEW(q->scale, SPX_DEPLOY_MAX_VALUES));
+    SPX_RETURN_IF(SPX_NEW(q->depth, SPX_DEPLOY_MAX_VALUES));
+    SPX_RETURN_IF(SPX_NEW(q->op, SPX_DEPLOY_MAX_OPS + 1));
+    SPX_RETURN_IF(SPX_NEW(q->output, SPX_DEPLOY_MAX_VALUES));
+    SPX_RETURN_IF(SPX_NEW(q->map, (size_t)f->n_values));
     return SPX_OK;
 }
 

@@ -99,12 +99,10 @@ static spx_status alloc_all(spx_feed *f)
 spx_status spx_feed_open(spx_feed **out, spx_stream *s, const spx_source *src,
                          const spx_batch_shape *shape)
 {
-    void *p;
     spx_feed *f;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_calloc(&p, 1, sizeof *f));
-    f = p;
+    SPX_RETURN_IF(SPX_NEW(f, 1));
     f->stream = s;
     f->host = *src;
     f->shape = *shape;

@@ -47,6 +47,31 @@ spx_status spx_calloc(void **out, size_t n, size_t size)
     return SPX_OK;
 }
 
+void *spx_zeroed(size_t n, size_t size)
+{
+    void *p;
+    return spx_calloc(&p, n, size) == SPX_OK ? p : NULL;
+}
+
+void *spx_grown(void *p, size_t n, size_t *room, size_t size)
+{
+    size_t bytes;
+    void *grown = NULL;
+    if (n < *room) {
+        return p;
+    }
+    const size_t more = n < 4 ? 8 : 2 * n;
+    if (spx_mul_size(more, size, &bytes)) {
+        grown = realloc(p, bytes); /* which is what an array that keeps growing wants */
+    }
+    if (grown == NULL) {
+        (void)SPX_FAIL(SPX_ENOMEM, "a list of more than %zu x %zu bytes", n, size);
+        return p;
+    }
+    *room = more;
+    return grown;
+}
+
 void spx_free(void *p)
 {
     free(p);

@@ -19,8 +19,32 @@ SPX_MUST_CHECK spx_status spx_alloc(void **out, size_t bytes);
 /** spx_alloc of n * size bytes, zeroed; SPX_ENOMEM if the product overflows. */
 SPX_MUST_CHECK spx_status spx_calloc(void **out, size_t n, size_t size);
 
-/** Frees a block of spx_alloc or spx_calloc; NULL is a no-op. */
+/** The block of spx_calloc; NULL for 0 bytes, and with the message set where there is none. */
+void *spx_zeroed(size_t n, size_t size);
+
+/**
+ * p = n zeroed elements of its type; NULL for none of them, and on failure.
+ * @param n  evaluated twice
+ * @return SPX_OK, SPX_ENOMEM
+ */
+#define SPX_NEW(p, n)                                                                              \
+    (((p) = spx_zeroed((n), sizeof *(p))) != NULL || (n) == 0 ? SPX_OK : SPX_ENOMEM)
+
+/** Frees a block of spx_alloc, spx_calloc, SPX_NEW or SPX_GROW; NULL is a no-op. */
 void spx_free(void *p);
+
+/** p, or where n elements fill *room a larger copy of it; p with the message set on failure. */
+void *spx_grown(void *p, size_t n, size_t *room, size_t size);
+
+/**
+ * The array p has room for element n: it is moved into twice the room where it is full.
+ * @param p     NULL at first; kept on failure
+ * @param n     elements in use
+ * @param room  a size_t: elements there is room for; 0 at first
+ * @return SPX_OK, SPX_ENOMEM
+ */
+#define SPX_GROW(p, n, room)                                                                       \
+    ((p) = spx_grown((p), (n), &(room), sizeof *(p)), (n) < (room) ? SPX_OK : SPX_ENOMEM)
 
 /**
  * Whether an allocation of that size can succeed: maps bytes, and 16 MiB for what the call needs

@@ -2,8 +2,8 @@
  * Compiled once per instruction set: one pass over memory each, vectorised by the compiler. Two
  * arrays may be the same one (never shifted), which `omp simd` allows and `restrict` would not.
  */
-#include "kernels/optim/optim_private.h"
 #include "kernels/optim/optim_math_private.h"
+#include "kernels/optim/optim_private.h"
 
 static void norm2(void *ctx, int worker, size_t begin, size_t end)
 {

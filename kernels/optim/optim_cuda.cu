@@ -3,8 +3,8 @@
 #include "kernels/device/launch_cuda.h"
 
 extern "C" {
-#include "kernels/optim/optim_private.h"
 #include "kernels/optim/optim_math_private.h"
+#include "kernels/optim/optim_private.h"
 }
 
 namespace {

@@ -1,4 +1,5 @@
 #include "search/budget/budget.h"
+#include "kernels/base/alloc.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@ struct spx_planner {
     int64_t classes;
     int64_t step; /* of initial channels: 2 with the ImageNet stem, which halves them */
     entry *cache;
-    size_t n, cap;
+    size_t n, room;
 };
 
 /* ---- the score ---- */
@@ -84,15 +85,7 @@ static size_t cache_find(const spx_planner *p, uint64_t key)
 
 static spx_status cache_insert(spx_planner *p, size_t at, const entry *e)
 {
-    if (p->n == p->cap) {
-        const size_t cap = p->cap > 0 ? 2 * p->cap : 256;
-        entry *grown = realloc(p->cache, cap * sizeof *grown);
-        if (grown == NULL) {
-            return SPX_FAIL(SPX_ENOMEM, "plan: %zu counts", cap);
-        }
-        p->cache = grown;
-        p->cap = cap;
-    }
+    SPX_RETURN_IF(spx_fail_context(SPX_GROW(p->cache, p->n, p->room), "plan"));
     for (size_t i = p->n; i > at; i--) {
         p->cache[i] = p->cache[i - 1];
     }

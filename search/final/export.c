@@ -70,11 +70,9 @@ static spx_status check_pack(const run *r)
 static spx_status open_images(run *r)
 {
     const size_t stored = r->pack->split[SPX_SPLIT_TRAIN].count;
-    void *memory = NULL;
     SPX_RETURN_IF(check_pack(r));
     r->images = (size_t)r->o->images < stored ? (size_t)r->o->images : stored;
-    SPX_RETURN_IF(spx_calloc(&memory, r->images, sizeof *r->index));
-    r->index = memory;
+    SPX_RETURN_IF(SPX_NEW(r->index, r->images));
     for (size_t i = 0; i < r->images; i++) {
         r->index[i] = (uint32_t)(i * stored / r->images);
     }
@@ -230,15 +228,12 @@ end:
 static spx_status quantise(run *r, spx_deploy **out, spx_export_report *report)
 {
     spx_quantise_options q = r->o->quantise;
-    void *memory = NULL;
     int segments = 1;
     for (int i = 0; i < r->fold->n_ops; i++) {
         segments += r->fold->op[i].d.kind == SPX_DEPLOY_RELU;
     }
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)segments, sizeof *report->segment));
-    report->segment = memory;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)segments, sizeof *report->saturated));
-    report->saturated = memory;
+    SPX_RETURN_IF(SPX_NEW(report->segment, (size_t)segments));
+    SPX_RETURN_IF(SPX_NEW(report->saturated, (size_t)segments));
     report->images = (int64_t)r->images;
     q.about = r->text;
     q.preprocessing = r->public_text;
@@ -325,7 +320,6 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
     run r = {.spec = spec, .seed = seed, .o = o, .stream = stream, .images = (size_t)o->images};
     const spx_input_shape *in = &spec->input;
     const spx_layout *l;
-    void *memory = NULL;
     spx_status st;
     *out = NULL;
     SPX_TRY(st, spx_final_eval_program(&r.program, stream, spec, BATCH, false, NULL), end);
@@ -333,13 +327,8 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
     SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &r.weights), end);
     SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, &r.state), end);
     spx_layout_init(l, seed, r.weights.data, NULL, r.state.data);
-    SPX_TRY(st,
-            spx_calloc(&memory, (size_t)(BATCH * in->channels * in->rows * in->columns),
-                       sizeof *r.random),
-            end);
-    r.random = memory;
-    SPX_TRY(st, spx_calloc(&memory, BATCH, sizeof *r.labels), end);
-    r.labels = memory;
+    SPX_TRY(st, SPX_NEW(r.random, (size_t)(BATCH * in->channels * in->rows * in->columns)), end);
+    SPX_TRY(st, SPX_NEW(r.labels, BATCH), end);
     st = export(&r, out, report);
 end:
     run_clear(&r);

@@ -34,6 +34,43 @@ SPX_TEST(calloc_gives_zeros)
     assert_null(p);
 }
 
+SPX_TEST(new_elements_are_zero_and_of_their_array_s_type)
+{
+    struct {
+        double x[5];
+    } *p = NULL;
+    SPX_UNUSED;
+    CHECK_OK(SPX_NEW(p, (size_t)3));
+    assert_true(p[2].x[4] == 0);
+    spx_free(p);
+    CHECK_OK(SPX_NEW(p, (size_t)0));
+    assert_null(p);
+    CHECK_FAILS(SPX_ENOMEM, SPX_NEW(p, SIZE_MAX / 8));
+    assert_null(p);
+}
+
+SPX_TEST(a_list_grows_and_is_kept_where_it_cannot)
+{
+    uint32_t *list = NULL;
+    size_t room = 0, moves = 0;
+    SPX_UNUSED;
+    for (uint32_t n = 0; n < 1000; n++) {
+        const size_t before = room;
+        CHECK_OK(SPX_GROW(list, n, room));
+        moves += room != before;
+        assert_true(room > n);
+        list[n] = n;
+    }
+    for (uint32_t n = 0; n < 1000; n++) {
+        assert_int_equal(list[n], n);
+    }
+    assert_true(moves <= 9); /* it doubles: 8, 16, ... 1024 */
+    room = SIZE_MAX / 4;     /* made up */
+    CHECK_FAILS(SPX_ENOMEM, SPX_GROW(list, SIZE_MAX / 4, room));
+    assert_int_equal(list[999], 999);
+    spx_free(list);
+}
+
 SPX_TEST(impossible_sizes_fail_and_clear_the_pointer)
 {
     static const size_t huge[] = {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2};
@@ -83,6 +120,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(blocks_are_aligned_writable_and_zero_bytes_give_null),
         SPX_UNIT(calloc_gives_zeros),
+        SPX_UNIT(new_elements_are_zero_and_of_their_array_s_type),
+        SPX_UNIT(a_list_grows_and_is_kept_where_it_cannot),
         SPX_UNIT(impossible_sizes_fail_and_clear_the_pointer),
         SPX_UNIT(products_that_overflow_are_reported),
         SPX_UNIT(room_is_asked_for_and_let_go),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_pages.sh PYTHON: the pages in results/ are what their metrics.json and NOTES.md make, byte for
-# byte; a page changes with its notes; without a file of metrics nothing is written.
+# test_pages.sh PYTHON: the pages in results/ are what their metrics.json and NOTES.md make, byte
+# for byte; a page changes with its notes; without a file of metrics nothing is written.
 . "$(dirname "$0")/../cli/check.sh"
 python=$1
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -253,7 +253,6 @@ static size_t first_channel(const he_sub *s, size_t n, int value)
 spx_status he_list_taps(spx_he_plan *p)
 {
     size_t lists = 0, taps = 0, at = 0;
-    void *m;
     for (int i = 0; i < p->convs; i++) {
         const spx_he_conv *c = &p->conv[i];
         const int in = p->input_split[c->in], out = p->output_split[c->out];
@@ -265,18 +264,12 @@ spx_status he_list_taps(spx_he_plan *p)
                         "encrypted linear map: %zu taps, %zu times %zu groups of channels", taps,
                         p->in_groups, p->out_groups);
     }
-    SPX_RETURN_IF(spx_calloc(&m, lists, sizeof *p->taps));
-    p->taps = m;
-    SPX_RETURN_IF(spx_calloc(&m, (size_t)p->convs, sizeof *p->taps_at));
-    p->taps_at = m;
-    SPX_RETURN_IF(spx_calloc(&m, (size_t)p->convs, sizeof *p->in_at));
-    p->in_at = m;
-    SPX_RETURN_IF(spx_calloc(&m, (size_t)p->convs, sizeof *p->out_at));
-    p->out_at = m;
-    SPX_RETURN_IF(spx_calloc(&m, taps, sizeof *p->tap));
-    p->tap = m;
-    SPX_RETURN_IF(spx_calloc(&m, p->in_groups * p->out_groups, sizeof *p->joined));
-    p->joined = m;
+    SPX_RETURN_IF(SPX_NEW(p->taps, lists));
+    SPX_RETURN_IF(SPX_NEW(p->taps_at, (size_t)p->convs));
+    SPX_RETURN_IF(SPX_NEW(p->in_at, (size_t)p->convs));
+    SPX_RETURN_IF(SPX_NEW(p->out_at, (size_t)p->convs));
+    SPX_RETURN_IF(SPX_NEW(p->tap, taps));
+    SPX_RETURN_IF(SPX_NEW(p->joined, p->in_groups * p->out_groups));
     lists = 0;
     for (int i = 0; i < p->convs; i++) {
         const spx_he_conv *c = &p->conv[i];

@@ -88,10 +88,8 @@ static spx_status copy(void **out, const void *from, size_t n, size_t size)
 
 static spx_status offsets(size_t **out, const spx_he_value *v, int n, size_t *total)
 {
-    void *p;
     size_t at = 0;
-    SPX_RETURN_IF(spx_calloc(&p, (size_t)n, sizeof **out));
-    *out = p;
+    SPX_RETURN_IF(SPX_NEW(*out, (size_t)n));
     for (int i = 0; i < n; i++) {
         (*out)[i] = at;
         at += (size_t)(v[i].c * v[i].h * v[i].w);
@@ -125,12 +123,9 @@ static spx_status copy_geometry(spx_he_plan *p, const spx_he_geometry *g)
 /* The least splits with split(input) = stride * split(output) for every convolution. */
 static spx_status split_values(spx_he_plan *p)
 {
-    void *at;
     bool moved = true;
-    SPX_RETURN_IF(spx_calloc(&at, (size_t)p->inputs, sizeof *p->input_split));
-    p->input_split = at;
-    SPX_RETURN_IF(spx_calloc(&at, (size_t)p->outputs, sizeof *p->output_split));
-    p->output_split = at;
+    SPX_RETURN_IF(SPX_NEW(p->input_split, (size_t)p->inputs));
+    SPX_RETURN_IF(SPX_NEW(p->output_split, (size_t)p->outputs));
     for (int i = 0; i < p->inputs; i++) {
         p->input_split[i] = 1;
     }
@@ -194,12 +189,9 @@ static spx_status fill_responses(spx_he_plan *p)
 {
     const size_t responses = p->out_groups * (size_t)p->tiles;
     spx_he_facts *f = &p->facts;
-    void *at;
     he_place *places;
-    SPX_RETURN_IF(spx_calloc(&at, responses + 1, sizeof *p->response_at));
-    p->response_at = at;
-    SPX_RETURN_IF(spx_calloc(&at, f->n, sizeof *places));
-    places = at;
+    SPX_RETURN_IF(SPX_NEW(p->response_at, responses + 1));
+    SPX_RETURN_IF(SPX_NEW(places, f->n));
     f->returned = 0;
     for (size_t i = 0; i < responses; i++) {
         const size_t count =

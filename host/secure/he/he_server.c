@@ -406,8 +406,7 @@ spx_status he_evaluate(const spx_he_plan *p, spx_he_public *pk, const int32_t *c
     SPX_TRY(st, spx_alloc(&block, 2 * polys * HE_PRIMES * p->facts.n * sizeof *e.first), done);
     e.first = block;
     e.second = e.first + polys * HE_PRIMES * p->facts.n;
-    SPX_TRY(st, spx_calloc(&block, polys, sizeof *e.bad), done);
-    e.bad = block;
+    SPX_TRY(st, SPX_NEW(e.bad, polys), done);
     SPX_TRY(st, spx_alloc(&block, bytes), done);
     e.rooms = block;
     run(pool, polys, read_request, &e);
