@@ -1,8 +1,8 @@
 #ifndef SPX_NN_NHWC_PRIVATE_CUH
 #define SPX_NN_NHWC_PRIVATE_CUH
 /*
- * What the .cu files of the light ops share: vectors of channels, checks of operands, and how
- * threads lie over rows (pixels) and channels.
+ * What the .cu files of the ops share: vectors of channels, and how threads lie over rows (pixels)
+ * and channels.
  */
 #include "kernels/device/launch_cuda.h"
 
@@ -82,29 +82,10 @@ template <class T> static inline rows_of<T> typed(spx_operand x)
     return rows_of<T>{static_cast<T *>(x.data), x.stride};
 }
 
-/* ---- host: checks, widths, launches ---- */
+/* ---- host: widths, launches ---- */
 
 #define SPX_OPERANDS_MAX 64              /* of one op; norm_sum has up to 50 */
 constexpr int64_t most_rows = INT32_MAX; /* so that kernels divide 32-bit numbers */
-
-/* x given, of that type, rows x c of it within bounds. */
-static inline spx_status check_operand(const char *op, const char *what, spx_operand x,
-                                       spx_type type, int64_t rows, int64_t c)
-{
-    int64_t all;
-    if (x.data == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "%s: %s is missing", op, what);
-    }
-    if (x.type != type || (type != SPX_TYPE_F32 && type != SPX_TYPE_BF16)) {
-        return SPX_FAIL(SPX_EINVAL, "%s: %s is of another type than the first operand", op, what);
-    }
-    if (rows > most_rows || x.stride < c || !spx_mul_i64(rows, x.stride, &all) ||
-        all > SPX_NN_MAX_ELEMENTS) {
-        return SPX_FAIL(SPX_EINVAL, "%s: %s has %lld pixels of %lld channels, %lld apart", op, what,
-                        (long long)rows, (long long)c, (long long)x.stride);
-    }
-    return SPX_OK;
-}
 
 static inline bool aligned(const void *p, size_t bytes)
 {

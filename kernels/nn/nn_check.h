@@ -20,22 +20,6 @@ SPX_MUST_CHECK static inline spx_status spx_check_size(const char *op, int64_t a
     return SPX_OK;
 }
 
-/** SPX_EINVAL unless p is given and n images of `image` floats fit `stride` apart. */
-SPX_MUST_CHECK static inline spx_status spx_check_images(const char *op, const char *what,
-                                                         const float *p, int64_t n, int64_t image,
-                                                         int64_t stride)
-{
-    int64_t all;
-    if (p == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "%s: %s is missing", op, what);
-    }
-    if (stride < image || !spx_mul_i64(n, stride, &all) || all > SPX_NN_MAX_ELEMENTS) {
-        return SPX_FAIL(SPX_EINVAL, "%s: %s has images of %lld floats %lld apart", op, what,
-                        (long long)image, (long long)stride);
-    }
-    return SPX_OK;
-}
-
 /**
  * SPX_EINVAL unless (n, c, hw), of which spx_check_size has been asked, lies in x, of that type, as
  * the stream's device has it. CUDA: at most 2^31 - 1 pixels, so that kernels divide 32-bit numbers.

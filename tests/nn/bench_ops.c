@@ -86,7 +86,7 @@ static double bn_stats(bench *b, int unused)
     (void)unused;
     const spx_norm_dims d = dims(b);
     for (int i = 0; i < TENSORS; i++) {
-        must(spx_bn_stats(b->s, &d, b->tensor[i], chw(b), b->small[4], b->small[5], 0, NULL, NULL));
+        must(spx_bn_stats(b->s, &d, image(b, i), b->small[4], b->small[5], 0, NULL, NULL, NULL));
     }
     return TENSORS;
 }
@@ -95,7 +95,7 @@ static double sum(bench *b, int k)
 {
     const spx_norm_dims d = dims(b);
     for (int i = 0; i + k <= TERMS; i += k) {
-        must(spx_norm_sum_forward(b->s, &d, k, b->term + i, false, b->tensor[TERMS], chw(b)));
+        must(spx_norm_sum_forward(b->s, &d, k, b->term + i, false, image(b, TERMS)));
     }
     return TERMS / k * (k + 1);
 }
@@ -104,8 +104,8 @@ static double reduce(bench *b, int k)
 {
     const spx_norm_dims d = dims(b);
     for (int i = 0; i + k <= TERMS; i += k) {
-        must(spx_norm_sum_backward_reduce(b->s, &d, k, b->term + i, true, b->tensor[TERMS], chw(b),
-                                          b->tensor[TERMS + 1], chw(b), b->grad + i));
+        must(spx_norm_sum_backward_reduce(b->s, &d, k, b->term + i, true, image(b, TERMS),
+                                          image(b, TERMS + 1), b->grad + i, NULL));
     }
     return TERMS / k * (k + 2);
 }
@@ -116,8 +116,8 @@ static double apply(bench *b, int unused)
     const spx_norm_dims d = dims(b);
     for (int i = 0; i < TERMS / 2; i++) {
         must(spx_norm_sum_backward_apply(b->s, &d, &b->term[i], b->small[2], b->small[3], false,
-                                         NULL, 0, b->tensor[TERMS + 1], chw(b), false,
-                                         b->tensor[TERMS / 2 + i], chw(b)));
+                                         (spx_operand){0}, image(b, TERMS + 1), false,
+                                         image(b, TERMS / 2 + i)));
     }
     return TERMS / 2 * 3;
 }
@@ -262,11 +262,8 @@ static void bench_init(bench *b, spx_stream *s, network_size k)
         }
     }
     for (int i = 0; i < TERMS; i++) {
-        b->term[i] = (spx_norm_term){.x = b->tensor[i],
-                                     .stride_n = chw(b),
-                                     .mean = b->small[0],
-                                     .invstd = b->small[1],
-                                     .coef = &b->coef};
+        b->term[i] = (spx_norm_term){
+            .x = image(b, i), .mean = b->small[0], .invstd = b->small[1], .coef = &b->coef};
         b->grad[i] =
             (spx_norm_grad){.sum_dy = b->small[2], .sum_dy_xhat = b->small[3], .dcoef = &b->dcoef};
     }

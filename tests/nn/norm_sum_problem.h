@@ -54,12 +54,12 @@ static inline void problem_init(problem *q, const norm_case *k, float mean)
     for (int j = 0; j < k->k; j++) {
         spx_norm_term *t = &q->term[j];
         const int parts = k->parts[j % 4];
-        t->x = pile_normal(&q->p, q->all, mean, 1.0f);
-        t->stride_n = (int64_t)q->stride;
+        t->x =
+            (spx_operand){pile_normal(&q->p, q->all, mean, 1.0f), (int64_t)q->stride, SPX_TYPE_F32};
         if (parts & BN) {
             float *m = pile_normal(&q->p, k->c, 0, 1), *v = pile_normal(&q->p, k->c, 0, 1);
-            const spx_bn_stats_args a = {k->n, k->c, k->hw, t->x, q->stride, m,   v,
-                                         0,    NULL, NULL,  0,    0,         NULL};
+            const spx_bn_stats_args a = {k->n, k->c, k->hw, t->x.data, q->stride, m,   v,
+                                         0,    NULL, NULL,  0,         0,         NULL};
             spx_bn_stats_ref(&a);
             t->mean = m;
             t->invstd = v;
@@ -107,8 +107,8 @@ static inline double forward_size(const problem *q, size_t n, size_t c, size_t a
     for (int j = 0; j < q->k; j++) {
         const spx_norm_term *t = &q->term[j];
         const double g = part_or(t->gamma, c, 1) * part_or(t->invstd, c, 1);
-        const double size = fabs(g * (double)t->x[at]) + fabs(g * part_or(t->mean, c, 0)) +
-                            fabs(part_or(t->beta, c, 0));
+        const double size = fabs(g * (double)spx_image(t->x, 0)[at]) +
+                            fabs(g * part_or(t->mean, c, 0)) + fabs(part_or(t->beta, c, 0));
         sum += fabs(part_or(t->coef, 0, 1)) * part_or(t->mask, n, 1) * size;
     }
     return sum;
@@ -126,18 +126,6 @@ static inline void forward_bound(const problem *q, double *bound)
         bound[at] = i >= chw ? 0 : (q->k + 6) * SPX_U * forward_size(q, n, i / (size_t)q->d.hw, at);
     }
 }
-
-typedef struct stats_case {
-    size_t n, c, hw, gap;
-    float mean, std;
-} stats_case;
-
-static const stats_case stats_cases[] = {
-    {1, 1, 1, 0, 3, 1},       {64, 3, 1, 2, 1, 2},     {8, 5, 49, 3, 0, 1},
-    {3, 2, 1024, 0, 1, 0.1f}, {2, 2, 5000, 9, -1, 3},  {16, 4, 64, 0, 1000, 1},
-    {4, 3, 1000, 1, 1000, 1}, {5, 2, 33, 0, -4096, 2},
-};
-#define STATS_CASES (sizeof stats_cases / sizeof stats_cases[0])
 
 /* Gradients of every term, and where the reductions go. */
 typedef struct grads {
@@ -194,7 +182,7 @@ static inline void reduce_size(const problem *q, int j, size_t c, double *dz_siz
             const size_t at = n * q->stride + c * (size_t)q->d.hw + i;
             const double dz = part_or(t->mask, n, 1) * fabs((double)q->dy[at]);
             *dz_size += dz;
-            *dot_size += dz * fabs((double)t->x[at] - part_or(t->mean, c, 0));
+            *dot_size += dz * fabs((double)spx_image(t->x, 0)[at] - part_or(t->mean, c, 0));
         }
     }
 }

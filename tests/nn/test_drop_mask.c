@@ -43,7 +43,7 @@ static void fair_body(device_env *e, void *ctx)
 SPX_TEST(kept_share_is_one_less_p_and_the_mean_is_one)
 {
     SPX_UNUSED;
-    on_one(fair_body, NULL);
+    on_few(fair_body, NULL);
 }
 
 static void same_body(device_env *e, void *ctx)
@@ -84,7 +84,7 @@ static void apart_body(device_env *e, void *ctx)
 SPX_TEST(masks_of_other_seeds_steps_and_keys_are_others)
 {
     SPX_UNUSED;
-    on_one(apart_body, NULL);
+    on_few(apart_body, NULL);
 }
 
 static void bad_body(device_env *e, void *ctx)

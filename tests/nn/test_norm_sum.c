@@ -1,175 +1,176 @@
-#include "tests/support/spx_fixture.h"
+/* norm_sum against its specification in double, on operands that lie in every way. */
+#include "tests/support/spx_devices.h"
 
 #include "tests/nn/network_sizes.h"
 #include "tests/nn/norm_sum_problem.h"
 
-static void forward_body(spx_stream *s, void *ctx)
+/* A problem whose operands are what the device's type can hold, and its copy there. */
+typedef struct twin {
+    problem q;
+    spx_norm_term term[SPX_NORM_SUM_MAX];
+    device_tensor y, dy;
+    void *scratch;
+} twin;
+
+/* Term j lies in form (first + j); all alike where `alike`. */
+static tensor_form form_of(int first, int j, bool alike)
 {
-    problem *q = ctx;
+    return (tensor_form)((first + (alike ? 0 : j)) % FORMS);
+}
+
+static device_tensor operand(device_env *e, const problem *q, const float *x, tensor_form form)
+{
+    return env_tensor(e, x, q->stride, (size_t)q->d.n, (size_t)q->d.c, (size_t)q->d.hw, form);
+}
+
+static void twin_init(device_env *e, twin *t, const norm_case *k, int first, bool alike)
+{
+    problem *q = &t->q;
+    problem_init(q, k, 0.5f);
+    for (int j = 0; j < q->k; j++) {
+        const spx_norm_term *from = &q->term[j];
+        const size_t c = k->c;
+        round_to_type(e->type, from->x.data, q->all);
+        t->term[j] = (spx_norm_term){.x = operand(e, q, from->x.data, form_of(first, j, alike)).x,
+                                     .mean = env_floats(e, from->mean, c),
+                                     .invstd = env_floats(e, from->invstd, c),
+                                     .gamma = env_floats(e, from->gamma, c),
+                                     .beta = env_floats(e, from->beta, c),
+                                     .coef = env_floats(e, from->coef, 1),
+                                     .mask = env_floats(e, from->mask, k->n)};
+    }
+    round_to_type(e->type, q->y, q->all);
+    round_to_type(e->type, q->dy, q->all);
+    t->y = operand(e, q, q->y, form_of(first, 1, alike));
+    t->dy = operand(e, q, q->dy, form_of(first, 2, alike));
+    t->scratch = env_scratch(e, spx_norm_sum_reduce_workspace(e->s, &q->d, q->k));
+}
+
+static void twin_clear(device_env *e, twin *t)
+{
+    env_clear(e);
+    pile_clear(&t->q.p);
+}
+
+static void check_forward(device_env *e, twin *t)
+{
+    problem *q = &t->q;
     spx_norm_sum_args a = ref_args(q);
     float *y = pile_copy(&q->p, q->y, q->all), *want = pile_copy(&q->p, q->y, q->all);
     double *bound = pile_bytes(&q->p, q->all * sizeof *bound);
-    CHECK_OK(spx_norm_sum_forward(s, &q->d, q->k, q->term, q->relu, y, (int64_t)q->stride));
+    const device_tensor out = operand(e, q, q->y, t->y.offset >= 8 ? FORM_SLICE : FORM_DENSE);
+    CHECK_OK(spx_norm_sum_forward(e->s, &q->d, q->k, t->term, q->relu, out.x));
+    env_read(e, &out, y, q->stride);
     a.out = want;
     a.out_stride = q->stride;
     spx_norm_sum_forward_ref(&a);
     forward_bound(q, bound);
-    spx_check_bounded("y", y, want, bound, q->all); /* the gaps too: they may not be written */
-}
-
-SPX_TEST(forward_equals_the_formula_and_leaves_gaps_alone)
-{
-    SPX_UNUSED;
-    for (size_t i = 0; i < NORM_CASES; i++) {
-        problem q;
-        problem_init(&q, &norm_cases[i], 0.5f);
-        spx_on_every_stream(forward_body, &q);
-        pile_clear(&q.p);
+    for (size_t i = 0; i < q->all; i++) {
+        bound[i] = env_stored(e, bound[i], (double)want[i]);
     }
+    spx_check_bounded("y", y, want, bound, q->all);
 }
 
-static void stats_body(spx_stream *s, void *ctx)
+static void run_backward(device_env *e, twin *t, const grads *g, bool accumulate)
 {
-    const stats_case *k = ctx;
-    pile p = {.key = 77};
-    const size_t stride = k->c * k->hw + k->gap;
-    const spx_norm_dims d = {(int64_t)k->n, (int64_t)k->c, (int64_t)k->hw};
-    const float *x = pile_normal(&p, k->n * stride, k->mean, k->std);
-    float *out[8], *want[8];
-    for (int i = 0; i < 6; i++) { /* mean, invstd, two running means, two running variances */
-        out[i] = pile_normal(&p, k->c, 1, 0.1f);
-        want[i] = pile_copy(&p, out[i], k->c);
-    }
-    CHECK_OK(spx_bn_stats(s, &d, x, (int64_t)stride, out[0], out[1], 2, out + 2, out + 4));
-    spx_bn_stats_ref(&(spx_bn_stats_args){k->n, k->c, k->hw, x, stride, want[0], want[1], 2,
-                                          want + 2, want + 4, 0, 0, NULL});
-    /*
-     * The sums run over x - shift, |shift - mean| <= 4 std (a row's mean): in a chunk of at most
-     * 1024 pixels, rounding errors of random sign add up to below 4*sqrt(1024) u (Higham and Mary
-     * 2019), and sum2 - sum^2/m loses at most a factor 1 + 16. invstd takes half the variance's
-     * error.
-     */
-    for (size_t c = 0; c < k->c; c++) {
-        const double tol = 17 * 4 * 32 * SPX_U;
-        assert_true(fabs((double)out[0][c] - (double)want[0][c]) <=
-                    tol * (double)k->std + 2 * SPX_U * fabs((double)k->mean));
-        assert_true(fabs((double)out[1][c] / (double)want[1][c] - 1) <= tol / 2 + 2 * SPX_U);
-    }
-    for (int i = 2; i < 6; i++) {
-        CHECK_CLOSE(out[i], want[i], k->c, 17 * 4 * 32 * SPX_U);
-    }
-    pile_clear(&p);
-}
-
-SPX_TEST(statistics_survive_a_mean_a_thousand_times_the_deviation)
-{
-    SPX_UNUSED;
-    for (size_t i = 0; i < STATS_CASES; i++) {
-        stats_case k = stats_cases[i];
-        spx_on_every_stream(stats_body, &k);
-    }
-}
-
-static void outlier_body(spx_stream *s, void *ctx)
-{
-    enum { N = 64, HW = 16 };
-    float x[N * HW], mean, invstd, want_mean, want_invstd;
-    const spx_norm_dims d = {N, 1, HW};
-    (void)ctx;
-    for (int i = 0; i < N * HW; i++) {
-        x[i] = i < HW ? 0.0f : 1000.0f + (float)(i % 7); /* the first image alone lies elsewhere */
-    }
-    CHECK_OK(spx_bn_stats(s, &d, x, HW, &mean, &invstd, 0, NULL, NULL));
-    spx_bn_stats_ref(
-        &(spx_bn_stats_args){N, 1, HW, x, HW, &want_mean, &want_invstd, 0, NULL, NULL, 0, 0, NULL});
-    /* the shift costs a factor N of the digits of sums of at most 1024, see norm_sum_cpu.c */
-    assert_true(fabs((double)mean / (double)want_mean - 1) <= N * SPX_U);
-    assert_true(fabs((double)invstd / (double)want_invstd - 1) <= N * 4 * 32 * SPX_U / 2);
-}
-
-SPX_TEST(statistics_survive_an_outlying_first_image)
-{
-    SPX_UNUSED;
-    spx_on_every_stream(outlier_body, NULL);
-}
-
-SPX_TEST(statistics_of_one_value_have_no_variance)
-{
-    const spx_norm_dims d = {1, 1, 1};
-    const float x = 3, eps = 1e-5f;
-    float mean, invstd, rm = 1, rv = 1, *rms[] = {&rm}, *rvs[] = {&rv};
-    spx_stream *s;
-    SPX_UNUSED;
-    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
-    CHECK_OK(spx_bn_stats(s, &d, &x, 1, &mean, &invstd, 1, rms, rvs));
-    assert_true(mean == 3);
-    assert_true(fabs((double)invstd * sqrt((double)eps) - 1) <= 4 * SPX_U);
-    assert_true(fabs((double)rm - 1.2) <= 2 * SPX_U);
-    assert_true(fabs((double)rv - 0.9) <= SPX_U);
-    CHECK_OK(spx_bn_running(s, 1, &rm, &rv, &mean, &invstd));
-    assert_true(mean == rm);
-    assert_true(fabs((double)invstd * sqrt((double)rv + 1e-5) - 1) <= 2 * SPX_U);
-    spx_stream_destroy(s);
-}
-
-/* ---- backward ---- */
-
-static void run_backward(spx_stream *s, const problem *q, const grads *g, bool accumulate)
-{
-    const int64_t st = (int64_t)q->stride;
-    CHECK_OK(
-        spx_norm_sum_backward_reduce(s, &q->d, q->k, q->term, q->relu, q->y, st, q->dy, st, g->g));
+    const problem *q = &t->q;
+    const size_t c = (size_t)q->d.c;
+    spx_norm_grad d[SPX_NORM_SUM_MAX];
+    device_tensor dx[SPX_NORM_SUM_MAX];
+    unsigned char *read[SPX_NORM_SUM_MAX];
     for (int j = 0; j < q->k; j++) {
+        const spx_norm_grad *h = &g->g[j];
+        d[j] = (spx_norm_grad){.sum_dy = env_floats(e, h->sum_dy, c),
+                               .sum_dy_xhat = env_floats(e, h->sum_dy_xhat, c),
+                               .dgamma = env_floats(e, h->dgamma, c),
+                               .dbeta = env_floats(e, h->dbeta, c),
+                               .accumulate_affine = accumulate,
+                               .dcoef = env_floats(e, h->dcoef, 1),
+                               .accumulate_coef = accumulate};
+    }
+    CHECK_OK(spx_norm_sum_backward_reduce(e->s, &q->d, q->k, t->term, q->relu, t->y.x, t->dy.x, d,
+                                          t->scratch));
+    for (int j = 0; j < q->k; j++) {
+        const spx_norm_grad *h = &g->g[j];
         const bool bn = q->term[j].mean != NULL;
-        CHECK_OK(spx_norm_sum_backward_apply(s, &q->d, &q->term[j], bn ? g->g[j].sum_dy : NULL,
-                                             bn ? g->g[j].sum_dy_xhat : NULL, q->relu, q->y, st,
-                                             q->dy, st, accumulate, g->dx[j], st));
+        float *const to[] = {h->sum_dy, h->sum_dy_xhat, h->dgamma, h->dbeta, h->dcoef};
+        const float *const from[] = {d[j].sum_dy, d[j].sum_dy_xhat, d[j].dgamma, d[j].dbeta,
+                                     d[j].dcoef};
+        dx[j] = operand(e, q, g->dx[j], (tensor_form)(j % FORMS));
+        for (int i = 0; i < 5; i++) {
+            if (to[i] != NULL) {
+                env_queue_fetch(e, to[i], from[i], (i < 4 ? c : 1) * sizeof(float));
+            }
+        }
+        CHECK_OK(spx_norm_sum_backward_apply(e->s, &q->d, &t->term[j], bn ? d[j].sum_dy : NULL,
+                                             bn ? d[j].sum_dy_xhat : NULL, q->relu, t->y.x, t->dy.x,
+                                             accumulate, dx[j].x));
+        read[j] = env_queue_read(e, &dx[j]);
+    }
+    env_settle(e);
+    for (int j = 0; j < q->k; j++) {
+        tensor_unpack(&dx[j], read[j], g->dx[j], q->stride);
     }
 }
 
-typedef struct backward_ctx {
-    problem *q;
-    bool accumulate;
-} backward_ctx;
-
-static void backward_body(spx_stream *s, void *ctx)
+/* Six roundings of parts about as large as the whole, and the reductions' own error over M; bf16
+ * rounds each result once. */
+static double apply_tolerance(const device_env *e)
 {
-    const backward_ctx *b = ctx;
-    problem *q = b->q;
-    grads got, want;
-    const size_t before = q->p.count;
-    grads_init(q, &got, b->accumulate);
-    grads_init(q, &want, b->accumulate);
-    run_backward(s, q, &got, b->accumulate);
-    run_backward_ref(q, &want, b->accumulate);
+    return 128 * SPX_U + env_rounding(e);
+}
+
+static void check_backward(device_env *e, twin *t, bool accumulate)
+{
+    problem *q = &t->q;
+    static grads got, want;
+    grads_init(q, &got, accumulate);
+    grads_init(q, &want, accumulate);
+    for (int j = 0; j < q->k; j++) {
+        round_to_type(e->type, got.dx[j], q->all);
+        round_to_type(e->type, want.dx[j], q->all);
+    }
+    run_backward(e, t, &got, accumulate);
+    run_backward_ref(q, &want, accumulate);
     check_reductions(q, &got, &want);
     for (int j = 0; j < q->k; j++) {
-        /* six roundings of parts about as large as the whole, and the reductions' own
-         * error over M */
-        CHECK_CLOSE(got.dx[j], want.dx[j], q->all, 128 * SPX_U);
-    }
-    while (q->p.count > before) {
-        free(q->p.block[--q->p.count]);
+        CHECK_CLOSE(got.dx[j], want.dx[j], q->all, apply_tolerance(e));
     }
 }
 
-SPX_TEST(backward_equals_the_formula)
+static void check_both(device_env *e, const norm_case *k, int first, bool alike, bool accumulate)
 {
-    SPX_UNUSED;
-    for (size_t i = 0; i < 2 * NORM_CASES; i++) {
-        problem q;
-        backward_ctx b = {&q, i % 2 == 1};
-        problem_init(&q, &norm_cases[i / 2], 0.5f);
-        spx_on_every_stream(backward_body, &b);
-        pile_clear(&q.p);
+    static twin t;
+    twin_init(e, &t, k, first, alike);
+    check_forward(e, &t);
+    check_backward(e, &t, accumulate);
+    twin_clear(e, &t);
+}
+
+static void cases_body(device_env *e, void *ctx)
+{
+    (void)ctx;
+    for (size_t i = 0; i < 4 * NORM_CASES; i++) {
+        norm_case k = norm_cases[i / 4];
+        if (i % 4 >= 2) { /* channels that fill vectors, alone or four pixels at a time */
+            k.c = i % 4 == 2 ? 8 * k.c : 5;
+            k.hw = (k.hw + 7) / 8 * 4;
+        }
+        if (e->cuda || i % 4 < 2) {
+            check_both(e, &k, (int)i, i % 4 != 0, i % 2 == 1);
+        }
     }
 }
 
-SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
+SPX_TEST(both_passes_equal_the_formula_however_operands_lie)
 {
-    spx_stream *s;
     SPX_UNUSED;
-    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 2));
+    on_each(cases_body, NULL);
+}
+
+static void networks_body(device_env *e, void *ctx)
+{
+    (void)ctx;
     for (size_t i = 0; i < NETWORK_SIZES * NETWORK_TERMS; i++) {
         const network_size *size = &network_sizes[i / NETWORK_TERMS];
         const norm_case k = {.n = 2,
@@ -178,30 +179,162 @@ SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
                              .k = network_terms[i % NETWORK_TERMS],
                              .relu = true,
                              .parts = {BN | COEF, BN | COEF, BN | AFFINE | COEF, COEF}};
-        problem q;
-        backward_ctx b = {&q, true};
-        problem_init(&q, &k, 0.5f);
-        forward_body(s, &q);
-        backward_body(s, &b);
-        pile_clear(&q.p);
+#ifdef SPX_CUDA_EMULATED /* slow: many terms of the smallest images only */
+        if (e->cuda && k.k > 6 && k.hw > 64) {
+            continue;
+        }
+#endif
+        check_both(e, &k, 0, true, true);
     }
-    spx_stream_destroy(s);
+}
+
+SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
+{
+    SPX_UNUSED;
+    on_few(networks_body, NULL);
+}
+
+/* More channels than a block of CUDA spans; the most terms, in more layers than a block has. */
+static void wide_body(device_env *e, void *ctx)
+{
+    static const norm_case wide[] = {
+        {2, 300, 9, 2, 0, true, {BN | AFFINE | COEF, BN}},
+        {3, 133, 4, SPX_NORM_SUM_MAX, 0, false, {BN | COEF | MASK, BN, COEF, BN | AFFINE}},
+        {65, 160, 1, 9, 0, true, {BN | COEF, 0, MASK, BN | AFFINE}},
+    };
+    (void)ctx;
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
+        check_both(e, &wide[i], (int)i, true, false);
+    }
+}
+
+SPX_TEST(more_channels_and_terms_than_a_block_holds)
+{
+    SPX_UNUSED;
+    on_few(wide_body, NULL);
+}
+
+static void threads_body(device_env *e, void *ctx)
+{
+    static const norm_case k = {SPX_POOL_MAX_THREADS + 1, 3, 2, SPX_NORM_SUM_MAX, 0, false,
+                                {BN | COEF, BN, COEF, BN}};
+    (void)ctx;
+    check_both(e, &k, 0, true, false);
 }
 
 /* As many threads and terms as there may be: the partial sums fill all the room they have. */
 SPX_TEST(the_most_threads_reduce_the_most_terms)
 {
-    static const norm_case k = {SPX_POOL_MAX_THREADS + 1, 3, 2, SPX_NORM_SUM_MAX, 0, false,
-                                {BN | COEF, BN, COEF, BN}};
-    problem q;
-    backward_ctx b = {&q, false};
-    spx_stream *s;
+    const spx_stream_options o = {
+        .device = env_device, .threads = SPX_POOL_MAX_THREADS, .precision = SPX_PRECISION_F32};
     SPX_UNUSED;
-    problem_init(&q, &k, 0.5f);
-    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, SPX_POOL_MAX_THREADS));
-    backward_body(s, &b);
-    spx_stream_destroy(s);
-    pile_clear(&q.p);
+    run_body(&o, threads_body, NULL);
+}
+
+/* Terms may have parameters in common (a sum of sums that is scaled as one): theirs add up. */
+#define SHARING 7
+static void shared_body(device_env *e, void *ctx)
+{
+    enum { C = 5, ALL = BN | AFFINE | COEF };
+    static const norm_case k = {3, C, 49, SHARING, 0, false, {ALL, ALL, ALL, ALL}};
+    static const float zero[C];
+    static twin t;
+    float own[SHARING][3][C] = {{{0}}}, got[2][3][C], *device[SHARING][3], *shared[2][3];
+    spx_norm_grad g[SHARING];
+    (void)ctx;
+    twin_init(e, &t, &k, 0, true);
+    for (int both = 0; both < 2; both++) { /* gradients of its own for each term, then shared */
+        for (int j = 0; j < SHARING; j++) {
+            for (int i = 0; i < 3; i++) {
+                device[j][i] = j > 1 && both ? shared[j % 2][i] : env_floats(e, zero, C);
+                shared[j % 2][i] = device[j][i];
+            }
+            g[j] = (spx_norm_grad){.sum_dy = env_floats(e, zero, C),
+                                   .sum_dy_xhat = env_floats(e, zero, C),
+                                   .dgamma = device[j][0],
+                                   .dbeta = device[j][1],
+                                   .dcoef = device[j][2],
+                                   .accumulate_affine = j > 1,
+                                   .accumulate_coef = j > 1};
+        }
+        CHECK_OK(spx_norm_sum_backward_reduce(e->s, &t.q.d, SHARING, t.term, false, t.y.x, t.dy.x,
+                                              g, t.scratch));
+        for (int j = 0; j < (both ? 2 : SHARING); j++) {
+            for (int i = 0; i < 3; i++) {
+                env_queue_fetch(e, both ? got[j][i] : own[j][i], device[j][i], sizeof zero);
+            }
+        }
+        env_settle(e);
+    }
+    for (int i = 0; i < 2 * 3 * C; i++) {
+        float want[1] = {0};
+        double size = 0, bound;
+        for (int j = i / (3 * C); j < SHARING; j += 2) {
+            want[0] += own[j][i / C % 3][i % C];
+            size += fabs((double)own[j][i / C % 3][i % C]);
+        }
+        bound = 2 * (SHARING + 1) * SPX_U * size; /* parts and sums are rounded on both sides */
+        spx_check_bounded("shared", &got[i / (3 * C)][i / C % 3][i % C], want, &bound, 1);
+    }
+    twin_clear(e, &t);
+}
+
+SPX_TEST(terms_with_parameters_in_common_add_to_their_gradients_in_one_order)
+{
+    SPX_UNUSED;
+    on_each(shared_body, NULL);
+}
+
+static void in_place_body(device_env *e, void *ctx)
+{
+    static twin t;
+    static grads want;
+    problem *q = &t.q;
+    float *got;
+    (void)ctx;
+    twin_init(e, &t, &norm_cases[9], 0, true);
+    grads_init(q, &want, false);
+    run_backward_ref(q, &want, false);
+    got = pile_copy(&q->p, q->dy, q->all);
+    float *sum_dy = env_floats(e, want.g[0].sum_dy, 1);
+    float *sum_dy_xhat = env_floats(e, want.g[0].sum_dy_xhat, 1);
+    CHECK_OK(spx_norm_sum_backward_apply(e->s, &q->d, &t.term[0], sum_dy, sum_dy_xhat, q->relu,
+                                         t.y.x, t.dy.x, false, t.dy.x));
+    env_read(e, &t.dy, got, q->stride);
+    CHECK_CLOSE(got, want.dx[0], q->all, apply_tolerance(e));
+    twin_clear(e, &t);
+}
+
+SPX_TEST(the_second_half_may_write_over_dy)
+{
+    SPX_UNUSED;
+    on_each(in_place_body, NULL);
+}
+
+static void repeat_body(device_env *e, void *ctx)
+{
+    static twin t;
+    static grads a, b;
+    problem *q = &t.q;
+    (void)ctx;
+    twin_init(e, &t, &norm_cases[6], 0, true);
+    grads_init(q, &a, false);
+    grads_init(q, &b, false);
+    run_backward(e, &t, &a, false);
+    run_backward(e, &t, &b, false);
+    for (int j = 0; j < q->k; j++) {
+        CHECK_CLOSE(a.dx[j], b.dx[j], q->all, 0);
+        if (a.g[j].dcoef != NULL) {
+            CHECK_CLOSE(a.g[j].dcoef, b.g[j].dcoef, 1, 0);
+        }
+    }
+    twin_clear(e, &t);
+}
+
+SPX_TEST(repeated_calls_give_the_same_bits)
+{
+    SPX_UNUSED;
+    on_each(repeat_body, NULL);
 }
 
 /* ---- gradient check: the whole of statistics and sum, in double ---- */
@@ -231,11 +364,11 @@ static void batch_statistics(const moved *m, int j, size_t c, double *mean, doub
     const size_t hw = (size_t)q->d.hw, all = (size_t)q->d.n * hw;
     double sum = 0, m2 = 0;
     for (size_t i = 0; i < all; i++) {
-        sum += value(m, IN_X, j, q->term[j].x, i / hw * q->stride + c * hw + i % hw, 0);
+        sum += value(m, IN_X, j, q->term[j].x.data, i / hw * q->stride + c * hw + i % hw, 0);
     }
     for (size_t i = 0; i < all; i++) {
         const size_t at = i / hw * q->stride + c * hw + i % hw;
-        const double d = value(m, IN_X, j, q->term[j].x, at, 0) - sum / (double)all;
+        const double d = value(m, IN_X, j, q->term[j].x.data, at, 0) - sum / (double)all;
         m2 += d * d;
     }
     *mean = sum / (double)all;
@@ -260,7 +393,7 @@ static double channel_loss(const moved *m, size_t c)
         double z = 0;
         for (int j = 0; j < q->k; j++) {
             const spx_norm_term *t = &q->term[j];
-            const double xhat = (value(m, IN_X, j, t->x, at, 0) - mean[j]) * invstd[j];
+            const double xhat = (value(m, IN_X, j, t->x.data, at, 0) - mean[j]) * invstd[j];
             z += value(m, IN_COEF, j, t->coef, 0, 1) * part_or(t->mask, n, 1) *
                  (value(m, IN_GAMMA, j, t->gamma, c, 1) * xhat +
                   value(m, IN_BETA, j, t->beta, c, 0));
@@ -303,159 +436,113 @@ static void check_direction(problem *q, input which, int j, const float *grad, s
     }
 }
 
+static void gradient_body(device_env *e, void *ctx)
+{
+    static twin t;
+    static grads g;
+    problem *q = &t.q;
+    (void)ctx;
+    for (size_t i = 0; i < NORM_CASES && e->type == SPX_TYPE_F32; i++) {
+        twin_init(e, &t, &norm_cases[i], 0, true);
+        const size_t used = (size_t)(q->d.c * q->d.hw);
+        grads_init(q, &g, false);
+        CHECK_OK(spx_norm_sum_forward(e->s, &q->d, q->k, t.term, q->relu, t.y.x));
+        run_backward(e, &t, &g, false);
+        for (int j = 0; j < q->k && j < 8; j++) {
+            check_direction(q, IN_X, j, g.dx[j], q->all, used);
+            if (q->term[j].gamma != NULL) {
+                check_direction(q, IN_GAMMA, j, g.g[j].dgamma, (size_t)q->d.c, 0);
+                check_direction(q, IN_BETA, j, g.g[j].dbeta, (size_t)q->d.c, 0);
+            }
+            if (q->term[j].coef != NULL) {
+                check_direction(q, IN_COEF, j, g.g[j].dcoef, 1, 0);
+            }
+        }
+        twin_clear(e, &t);
+    }
+}
+
 SPX_TEST(gradients_through_batch_statistics_equal_finite_differences)
 {
     SPX_UNUSED;
-    for (size_t i = 0; i < NORM_CASES; i++) {
-        problem q;
-        grads g;
-        spx_stream *s;
-        size_t used;
-        problem_init(&q, &norm_cases[i], 0.5f);
-        used = (size_t)(q.d.c * q.d.hw);
-        CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 2));
-        grads_init(&q, &g, false);
-        CHECK_OK(spx_norm_sum_forward(s, &q.d, q.k, q.term, q.relu, q.y, (int64_t)q.stride));
-        run_backward(s, &q, &g, false);
-        for (int j = 0; j < q.k && j < 8; j++) {
-            check_direction(&q, IN_X, j, g.dx[j], q.all, used);
-            if (q.term[j].gamma != NULL) {
-                check_direction(&q, IN_GAMMA, j, g.g[j].dgamma, (size_t)q.d.c, 0);
-                check_direction(&q, IN_BETA, j, g.g[j].dbeta, (size_t)q.d.c, 0);
-            }
-            if (q.term[j].coef != NULL) {
-                check_direction(&q, IN_COEF, j, g.g[j].dcoef, 1, 0);
-            }
-        }
-        spx_stream_destroy(s);
-        pile_clear(&q.p);
-    }
+    on_few(gradient_body, NULL);
 }
 
-static void in_place_body(spx_stream *s, void *ctx)
+/* ---- bad arguments ---- */
+
+static void bad_terms(device_env *e, const twin *t, float *c)
 {
-    problem *q = ctx;
-    const int64_t st = (int64_t)q->stride;
-    const size_t c = (size_t)q->d.c;
-    const float *sums = pile_normal(&q->p, 2 * c, 0, 1);
-    float *dx = pile_copy(&q->p, q->dy, q->all), *same = pile_copy(&q->p, q->dy, q->all);
-    CHECK_OK(spx_norm_sum_backward_apply(s, &q->d, q->term, sums, sums + c, true, q->y, st, q->dy,
-                                         st, false, dx, st));
-    CHECK_OK(spx_norm_sum_backward_apply(s, &q->d, q->term, sums, sums + c, true, q->y, st, same,
-                                         st, false, same, st));
-    CHECK_CLOSE(same, dx, q->all, 0);
+    const spx_norm_dims *d = &t->q.d, none = {0, 1, 1};
+    const spx_operand y = t->y.x, absent = {NULL, y.stride, y.type};
+    spx_norm_term bad = t->term[0];
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(e->s, &none, 1, t->term, false, y));
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(e->s, d, 0, t->term, false, y));
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(e->s, d, SPX_NORM_SUM_MAX + 1, t->term, false, y));
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(e->s, d, 1, t->term, false, absent));
+    bad.invstd = NULL;
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(e->s, d, 1, &bad, false, y));
+    bad.mean = NULL;
+    bad.gamma = bad.beta = c;
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(e->s, d, 1, &bad, false, y));
 }
 
-SPX_TEST(the_gradient_may_replace_the_incoming_one)
+static void bad_gradients(device_env *e, const twin *t, float *c)
 {
-    problem q;
-    SPX_UNUSED;
-    problem_init(&q, &norm_cases[6], 0.5f);
-    spx_on_every_stream(in_place_body, &q);
-    pile_clear(&q.p);
+    const spx_norm_dims *d = &t->q.d;
+    const spx_operand y = t->y.x, dy = t->dy.x, absent = {0};
+    spx_norm_term term = t->term[0];
+    spx_norm_grad g = {0};
+#define REDUCE(relu, y)                                                                            \
+    spx_norm_sum_backward_reduce(e->s, d, 1, &term, (relu), (y), dy, &g, t->scratch)
+    CHECK_FAILS(SPX_EINVAL, REDUCE(false, absent)); /* sums wanted */
+    g.sum_dy = g.sum_dy_xhat = c;
+    CHECK_FAILS(SPX_EINVAL, REDUCE(true, absent)); /* a relu without y */
+    term.gamma = term.beta = NULL;
+    g.dgamma = c;
+    CHECK_FAILS(SPX_EINVAL, REDUCE(false, absent));
+    g.dgamma = NULL;
+    term.coef = NULL;
+    g.dcoef = c;
+    CHECK_FAILS(SPX_EINVAL, REDUCE(false, absent));
+#undef REDUCE
+    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_backward_apply(e->s, d, &term, NULL, NULL, false, absent,
+                                                        dy, false, y));
 }
 
-static void repeat_body(spx_stream *s, void *ctx)
+static void bad_body(device_env *e, void *ctx)
 {
-    problem *q = ctx;
-    grads a, b;
-    const size_t c = (size_t)q->d.c;
-    float *stats[4];
-    for (int i = 0; i < 4; i++) {
-        stats[i] = pile_normal(&q->p, c, 0, 1);
-    }
-    for (int i = 0; i < 4; i += 2) {
-        CHECK_OK(spx_bn_stats(s, &q->d, q->term[0].x, (int64_t)q->stride, stats[i], stats[i + 1], 0,
-                              NULL, NULL));
-    }
-    CHECK_CLOSE(stats[0], stats[2], c, 0);
-    CHECK_CLOSE(stats[1], stats[3], c, 0);
-    grads_init(q, &a, false);
-    grads_init(q, &b, false);
-    run_backward(s, q, &a, false);
-    run_backward(s, q, &b, false);
-    for (int j = 0; j < q->k; j++) {
-        CHECK_CLOSE(a.dx[j], b.dx[j], q->all, 0);
-        if (a.g[j].dcoef != NULL) {
-            CHECK_CLOSE(a.g[j].dcoef, b.g[j].dcoef, 1, 0);
-        }
-    }
-}
-
-SPX_TEST(repeated_calls_give_the_same_bits)
-{
-    problem q;
-    SPX_UNUSED;
-    problem_init(&q, &norm_cases[6], 0.5f);
-    spx_on_every_stream(repeat_body, &q);
-    pile_clear(&q.p);
+    static twin t;
+    (void)ctx;
+    twin_init(e, &t, &norm_cases[4], 0, true);
+    float *c = env_bytes(e, 64);
+    bad_terms(e, &t, c);
+    bad_gradients(e, &t, c);
+    twin_clear(e, &t);
 }
 
 SPX_TEST(bad_arguments_are_refused)
 {
-    problem q;
-    spx_stream *s;
-    spx_norm_dims none;
-    spx_norm_term t;
-    spx_norm_grad g = {0};
-    float c0[3], c1[3], one, *null_list[] = {NULL};
-    int64_t st;
     SPX_UNUSED;
-    problem_init(&q, &norm_cases[4], 0);
-    st = (int64_t)q.stride;
-    t = q.term[0];
-    none = (spx_norm_dims){0, 1, 1};
-    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
-    CHECK_FAILS(SPX_EINVAL, spx_bn_stats(s, &none, t.x, st, c0, c1, 0, NULL, NULL));
-    CHECK_FAILS(SPX_EINVAL, spx_bn_stats(s, &q.d, NULL, st, c0, c1, 0, NULL, NULL));
-    CHECK_FAILS(SPX_EINVAL, spx_bn_stats(s, &q.d, t.x, 3, c0, c1, 0, NULL, NULL));
-    CHECK_FAILS(SPX_EINVAL, spx_bn_stats(s, &q.d, t.x, st, NULL, c1, 0, NULL, NULL));
-    CHECK_FAILS(SPX_EINVAL, spx_bn_stats(s, &q.d, t.x, st, c0, c1, 1, NULL, NULL));
-    CHECK_FAILS(SPX_EINVAL, spx_bn_stats(s, &q.d, t.x, st, c0, c1, 1, null_list, null_list));
-    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(s, &q.d, 0, &t, false, q.y, st));
-    CHECK_FAILS(SPX_EINVAL,
-                spx_norm_sum_forward(s, &q.d, SPX_NORM_SUM_MAX + 1, &t, false, q.y, st));
-    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(s, &q.d, 1, &t, false, NULL, st));
-    t.invstd = NULL;
-    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(s, &q.d, 1, &t, false, q.y, st));
-    t.mean = NULL;
-    t.gamma = t.beta = c0;
-    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_forward(s, &q.d, 1, &t, false, q.y, st));
-    t = q.term[0];
-    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_backward_reduce(s, &q.d, 1, &t, false, NULL, 0, q.dy, st,
-                                                         &g)); /* sums wanted */
-    g.sum_dy = c0;
-    g.sum_dy_xhat = c1;
-    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_backward_reduce(s, &q.d, 1, &t, true, NULL, 0, q.dy, st,
-                                                         &g)); /* a relu without y */
-    g.dgamma = c0;
-    CHECK_FAILS(SPX_EINVAL,
-                spx_norm_sum_backward_reduce(s, &q.d, 1, &t, false, NULL, 0, q.dy, st, &g));
-    g.dgamma = NULL;
-    t.coef = NULL;
-    g.dcoef = &one;
-    CHECK_FAILS(SPX_EINVAL,
-                spx_norm_sum_backward_reduce(s, &q.d, 1, &t, false, NULL, 0, q.dy, st, &g));
-    CHECK_FAILS(SPX_EINVAL, spx_norm_sum_backward_apply(s, &q.d, &t, NULL, NULL, false, NULL, 0,
-                                                        q.dy, st, false, q.y, st));
-    spx_stream_destroy(s);
-    pile_clear(&q.p);
+    on_each(bad_body, NULL);
+}
+
+static int all_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(both_passes_equal_the_formula_however_operands_lie),
+        SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
+        SPX_UNIT(more_channels_and_terms_than_a_block_holds),
+        SPX_UNIT(the_most_threads_reduce_the_most_terms),
+        SPX_UNIT(terms_with_parameters_in_common_add_to_their_gradients_in_one_order),
+        SPX_UNIT(the_second_half_may_write_over_dy),
+        SPX_UNIT(repeated_calls_give_the_same_bits),
+        SPX_UNIT(gradients_through_batch_statistics_equal_finite_differences),
+        SPX_UNIT(bad_arguments_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        SPX_UNIT(forward_equals_the_formula_and_leaves_gaps_alone),
-        SPX_UNIT(statistics_survive_a_mean_a_thousand_times_the_deviation),
-        SPX_UNIT(statistics_survive_an_outlying_first_image),
-        SPX_UNIT(statistics_of_one_value_have_no_variance),
-        SPX_UNIT(backward_equals_the_formula),
-        SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
-        SPX_UNIT(the_most_threads_reduce_the_most_terms),
-        SPX_UNIT(gradients_through_batch_statistics_equal_finite_differences),
-        SPX_UNIT(the_gradient_may_replace_the_incoming_one),
-        SPX_UNIT(repeated_calls_give_the_same_bits),
-        SPX_UNIT(bad_arguments_are_refused),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return spx_run_devices(all_tests);
 }

@@ -6,7 +6,7 @@
  */
 #include "tests/support/spx_devices.h"
 
-#include "kernels/nn/norm_sum/norm_sum_cuda.h"
+#include "kernels/nn/norm_sum/norm_sum.h"
 #include "tests/nn/norm_sum_problem.h"
 
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static long launches(void)
 
 typedef struct stress {
     problem q;
-    spx_norm_term_cuda term;
+    spx_norm_term term;
     device_tensor y, dy;
     int lanes;
     float *result;                                      /* [lanes][RING][FIELDS][C] on the device */
@@ -39,7 +39,7 @@ static void stress_init(device_env *e, stress *t, const norm_case *k)
     problem *q = &t->q;
     problem_init(q, k, 0.5f);
     const spx_norm_term *from = &q->term[0];
-    const float *const operands[] = {from->x, q->y, q->dy};
+    const float *const operands[] = {from->x.data, q->y, q->dy};
     device_tensor made[3];
     for (int i = 0; i < 3; i++) {
         float *x = pile_copy(&q->p, operands[i], q->all);
@@ -48,17 +48,17 @@ static void stress_init(device_env *e, stress *t, const norm_case *k)
     }
     t->y = made[1];
     t->dy = made[2];
-    t->term = (spx_norm_term_cuda){.x = made[0].x,
-                                   .mean = env_floats(e, from->mean, C),
-                                   .invstd = env_floats(e, from->invstd, C),
-                                   .gamma = env_floats(e, from->gamma, C),
-                                   .beta = env_floats(e, from->beta, C),
-                                   .coef = env_floats(e, from->coef, 1)};
+    t->term = (spx_norm_term){.x = made[0].x,
+                              .mean = env_floats(e, from->mean, C),
+                              .invstd = env_floats(e, from->invstd, C),
+                              .gamma = env_floats(e, from->gamma, C),
+                              .beta = env_floats(e, from->beta, C),
+                              .coef = env_floats(e, from->coef, 1)};
     t->lanes = spx_stream_lanes(e->s);
     t->result = env_bytes(e, sizeof(float) * (size_t)t->lanes * RING * FIELDS * C);
     for (int lane = 0; lane < t->lanes; lane++) {
-        t->reduce[lane] = env_bytes(e, spx_norm_sum_reduce_cuda_workspace(&q->d, 1));
-        t->stats[lane] = env_bytes(e, spx_bn_stats_cuda_workspace(&q->d));
+        t->reduce[lane] = env_bytes(e, spx_norm_sum_reduce_workspace(e->s, &q->d, 1));
+        t->stats[lane] = env_bytes(e, spx_bn_stats_workspace(e->s, &q->d));
     }
     CHECK_OK(spx_stream_sync(e->s)); /* lanes do not wait for the uploads */
 }
@@ -73,10 +73,10 @@ static void queue(device_env *e, stress *t, int lane, int slot)
                              .dbeta = out + 3 * C,
                              .dcoef = out + 4 * C};
     spx_stream_set_lane(e->s, lane);
-    CHECK_OK(spx_norm_sum_backward_reduce_cuda(e->s, &t->q.d, 1, &t->term, t->q.relu, t->y.x,
-                                               t->dy.x, &g, t->reduce[lane]));
-    CHECK_OK(spx_bn_stats_cuda(e->s, &t->q.d, t->term.x, out + 5 * C, out + 6 * C, 0, NULL, NULL,
-                               t->stats[lane]));
+    CHECK_OK(spx_norm_sum_backward_reduce(e->s, &t->q.d, 1, &t->term, t->q.relu, t->y.x, t->dy.x,
+                                          &g, t->reduce[lane]));
+    CHECK_OK(spx_bn_stats(e->s, &t->q.d, t->term.x, out + 5 * C, out + 6 * C, 0, NULL, NULL,
+                          t->stats[lane]));
     spx_stream_set_lane(e->s, 0);
 }
 

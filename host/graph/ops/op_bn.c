@@ -1,7 +1,6 @@
 /* Mean and 1/deviation of a batch norm: of the batch in training, the running ones otherwise. */
 #include "host/graph/exec_private.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
-#include "kernels/nn/norm_sum/norm_sum_cuda.h"
 
 #include <string.h>
 
@@ -68,9 +67,6 @@ static spx_status run_stats(const spx_exec *e, int i)
     const spx_norm_dims d = dims_of(e->g, nd->in[STATS_X]);
     const int pairs = (nd->n_in - STATS_RUNNING) / SPX_RUNNING_INPUTS;
     const int updated = e->b->update_state ? pairs : 0;
-    const spx_operand x = spx_exec_operand(e, nd->in[STATS_X]);
-    float *mean = spx_exec_data(e, nd->out[OUT_MEAN]),
-          *invstd = spx_exec_data(e, nd->out[OUT_INVSTD]);
     float *running_mean[MAX_RUNNING], *running_var[MAX_RUNNING];
     if (pairs > MAX_RUNNING) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "%d running statistics of one tensor", pairs);
@@ -80,29 +76,25 @@ static spx_status run_stats(const spx_exec *e, int i)
         running_mean[k] = spx_exec_data(e, pair[SPX_RUNNING_MEAN]);
         running_var[k] = spx_exec_data(e, pair[SPX_RUNNING_VAR]);
     }
-    SPX_ON_CUDA(e, spx_bn_stats_cuda(e->stream, &d, x, mean, invstd, updated, running_mean,
-                                     running_var, spx_exec_scratch(e)));
-    return spx_bn_stats(e->stream, &d, x.data, x.stride, mean, invstd, updated, running_mean,
-                        running_var);
+    return spx_bn_stats(e->stream, &d, spx_exec_operand(e, nd->in[STATS_X]),
+                        spx_exec_data(e, nd->out[OUT_MEAN]), spx_exec_data(e, nd->out[OUT_INVSTD]),
+                        updated, running_mean, running_var, spx_exec_scratch(e));
 }
 
 static size_t scratch_stats(const spx_exec *e, const spx_node *nd)
 {
     const spx_norm_dims d = dims_of(e->g, nd->in[STATS_X]);
-    SPX_ON_CUDA(e, spx_bn_stats_cuda_workspace(&d));
-    return 0;
+    return spx_bn_stats_workspace(e->stream, &d);
 }
 
 static spx_status run_running(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t c = e->g->tensor[nd->in[SPX_RUNNING_MEAN]].dim[0];
-    const float *running_mean = spx_exec_data(e, nd->in[SPX_RUNNING_MEAN]),
-                *running_var = spx_exec_data(e, nd->in[SPX_RUNNING_VAR]);
-    float *mean = spx_exec_data(e, nd->out[OUT_MEAN]),
-          *invstd = spx_exec_data(e, nd->out[OUT_INVSTD]);
-    SPX_ON_CUDA(e, spx_bn_running_cuda(e->stream, c, running_mean, running_var, mean, invstd));
-    return spx_bn_running(e->stream, c, running_mean, running_var, mean, invstd);
+    return spx_bn_running(e->stream, c, spx_exec_data(e, nd->in[SPX_RUNNING_MEAN]),
+                          spx_exec_data(e, nd->in[SPX_RUNNING_VAR]),
+                          spx_exec_data(e, nd->out[OUT_MEAN]),
+                          spx_exec_data(e, nd->out[OUT_INVSTD]));
 }
 
 /* Its gradient is part of that of the norm sum that reads it. */

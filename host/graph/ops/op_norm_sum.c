@@ -3,7 +3,6 @@
 #include "host/graph/autodiff_private.h"
 #include "host/graph/exec_private.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
-#include "kernels/nn/norm_sum/norm_sum_cuda.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -189,34 +188,18 @@ static spx_norm_dims dims_of(const spx_graph *g, spx_tid t)
     return (spx_norm_dims){.n = d[0], .c = d[1], .hw = d[2] * d[3]};
 }
 
-/* The terms as either device's kernels take them. */
-typedef struct terms {
-    spx_norm_term cpu[SPX_NORM_SUM_MAX];
-    spx_norm_term_cuda cuda[SPX_NORM_SUM_MAX];
-} terms;
-
-static void unpack(terms *to, const spx_exec *e, const spx_node *nd, int first, int k)
+static void unpack(spx_norm_term *term, const spx_exec *e, const spx_node *nd, int first, int k)
 {
     for (int j = 0; j < k; j++) {
         const spx_tid *in = nd->in + first + (ptrdiff_t)j * SPX_TERM_FIELDS;
-        const spx_operand x = spx_exec_operand(e, in[SPX_TERM_X]);
         const float *coef = spx_exec_data(e, in[SPX_TERM_COEF]);
-        spx_norm_term *t = &to->cpu[j];
-        *t = (spx_norm_term){.x = x.data,
-                             .stride_n = x.stride,
-                             .mean = spx_exec_data(e, in[SPX_TERM_MEAN]),
-                             .invstd = spx_exec_data(e, in[SPX_TERM_INVSTD]),
-                             .gamma = spx_exec_data(e, in[SPX_TERM_GAMMA]),
-                             .beta = spx_exec_data(e, in[SPX_TERM_BETA]),
-                             .coef = coef != NULL ? coef + nd->coef_index[j] : NULL,
-                             .mask = spx_exec_data(e, in[SPX_TERM_MASK])};
-        to->cuda[j] = (spx_norm_term_cuda){.x = x,
-                                           .mean = t->mean,
-                                           .invstd = t->invstd,
-                                           .gamma = t->gamma,
-                                           .beta = t->beta,
-                                           .coef = t->coef,
-                                           .mask = t->mask};
+        term[j] = (spx_norm_term){.x = spx_exec_operand(e, in[SPX_TERM_X]),
+                                  .mean = spx_exec_data(e, in[SPX_TERM_MEAN]),
+                                  .invstd = spx_exec_data(e, in[SPX_TERM_INVSTD]),
+                                  .gamma = spx_exec_data(e, in[SPX_TERM_GAMMA]),
+                                  .beta = spx_exec_data(e, in[SPX_TERM_BETA]),
+                                  .coef = coef != NULL ? coef + nd->coef_index[j] : NULL,
+                                  .mask = spx_exec_data(e, in[SPX_TERM_MASK])};
     }
 }
 
@@ -224,13 +207,11 @@ static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const spx_norm_dims d = dims_of(e->g, nd->out[0]);
-    const spx_operand y = spx_exec_operand(e, nd->out[0]);
     const int k = spx_node_terms(nd, 0);
-    const bool relu = nd->attr.relu;
-    terms t;
-    unpack(&t, e, nd, 0, k);
-    SPX_ON_CUDA(e, spx_norm_sum_forward_cuda(e->stream, &d, k, t.cuda, relu, y));
-    return spx_norm_sum_forward(e->stream, &d, k, t.cpu, relu, y.data, y.stride);
+    spx_norm_term term[SPX_NORM_SUM_MAX];
+    unpack(term, e, nd, 0, k);
+    return spx_norm_sum_forward(e->stream, &d, k, term, nd->attr.relu,
+                                spx_exec_operand(e, nd->out[0]));
 }
 
 /* Where the reductions of term j go. */
@@ -252,44 +233,35 @@ static spx_status run_reduce(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const spx_norm_dims d = dims_of(e->g, nd->in[GRAD_DY]);
-    const spx_operand dy = spx_exec_operand(e, nd->in[GRAD_DY]),
-                      y = spx_exec_operand(e, nd->in[GRAD_Y]);
     const int k = spx_node_terms(nd, GRAD_TERM);
-    const bool relu = nd->attr.relu;
     spx_norm_grad grad[SPX_NORM_SUM_MAX];
-    terms t;
-    unpack(&t, e, nd, GRAD_TERM, k);
+    spx_norm_term term[SPX_NORM_SUM_MAX];
+    unpack(term, e, nd, GRAD_TERM, k);
     for (int j = 0; j < k; j++) {
         grad[j] = grad_of(e, nd, j);
     }
-    SPX_ON_CUDA(e, spx_norm_sum_backward_reduce_cuda(e->stream, &d, k, t.cuda, relu, y, dy, grad,
-                                                     spx_exec_scratch(e)));
-    return spx_norm_sum_backward_reduce(e->stream, &d, k, t.cpu, relu, y.data, y.stride, dy.data,
-                                        dy.stride, grad);
+    return spx_norm_sum_backward_reduce(
+        e->stream, &d, k, term, nd->attr.relu, spx_exec_operand(e, nd->in[GRAD_Y]),
+        spx_exec_operand(e, nd->in[GRAD_DY]), grad, spx_exec_scratch(e));
 }
 
 static size_t scratch_reduce(const spx_exec *e, const spx_node *nd)
 {
     const spx_norm_dims d = dims_of(e->g, nd->in[GRAD_DY]);
-    SPX_ON_CUDA(e, spx_norm_sum_reduce_cuda_workspace(&d, spx_node_terms(nd, GRAD_TERM)));
-    return 0;
+    return spx_norm_sum_reduce_workspace(e->stream, &d, spx_node_terms(nd, GRAD_TERM));
 }
 
 static spx_status run_apply(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const spx_norm_dims d = dims_of(e->g, nd->in[GRAD_DY]);
-    const spx_operand dy = spx_exec_operand(e, nd->in[GRAD_DY]),
-                      y = spx_exec_operand(e, nd->in[GRAD_Y]), dx = spx_exec_operand(e, nd->out[0]);
-    const float *sum_dy = spx_exec_data(e, nd->in[APPLY_SUM_DY]),
-                *sum_dy_xhat = spx_exec_data(e, nd->in[APPLY_SUM_DY_XHAT]);
-    const bool relu = nd->attr.relu, add = nd->accumulate[0];
-    terms t;
-    unpack(&t, e, nd, GRAD_TERM, 1);
-    SPX_ON_CUDA(e, spx_norm_sum_backward_apply_cuda(e->stream, &d, t.cuda, sum_dy, sum_dy_xhat,
-                                                    relu, y, dy, add, dx));
-    return spx_norm_sum_backward_apply(e->stream, &d, t.cpu, sum_dy, sum_dy_xhat, relu, y.data,
-                                       y.stride, dy.data, dy.stride, add, dx.data, dx.stride);
+    spx_norm_term term;
+    unpack(&term, e, nd, GRAD_TERM, 1);
+    return spx_norm_sum_backward_apply(e->stream, &d, &term, spx_exec_data(e, nd->in[APPLY_SUM_DY]),
+                                       spx_exec_data(e, nd->in[APPLY_SUM_DY_XHAT]), nd->attr.relu,
+                                       spx_exec_operand(e, nd->in[GRAD_Y]),
+                                       spx_exec_operand(e, nd->in[GRAD_DY]), nd->accumulate[0],
+                                       spx_exec_operand(e, nd->out[0]));
 }
 
 #define TERM_SLOTS                                                                                 \

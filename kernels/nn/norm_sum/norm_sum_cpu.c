@@ -226,7 +226,7 @@ static void forward_run(const spx_norm_sum_args *a, const factors *f, size_t n, 
         group g = {.first = v == 0, .last = v + terms == count};
         for (int j = 0; j < terms; j++) {
             const spx_norm_term *t = &a->term[live[v + j]];
-            g.x[j] = t->x + n * (size_t)t->stride_n + offset;
+            g.x[j] = spx_image(t->x, (int64_t)n) + offset;
             g.mask[j] = t->mask != NULL ? t->mask[n] : 1.0f;
             g.f[j] = &f->f[(size_t)live[v + j] * f->channels + (c - f->c0)];
         }
@@ -442,7 +442,7 @@ static void locate(const spx_norm_sum_args *a, const run *r, const block_sums *b
     static const float zero = 0;
     const spx_norm_term *t = &a->term[b->wanted_term[v]];
     const size_t c = r->c0 + r->begin;
-    g->x[slot] = t->x + r->n * (size_t)t->stride_n + c * a->hw + r->at;
+    g->x[slot] = spx_image(t->x, (int64_t)r->n) + c * a->hw + r->at;
     g->mean[slot] = t->mean != NULL ? t->mean + c : &zero;
     g->step[slot] = t->mean != NULL;
     g->factor[slot] = t->mask != NULL ? t->mask[r->n] : 1.0f;
@@ -547,7 +547,7 @@ static void apply_row(const spx_norm_sum_args *a, size_t n, size_t c)
     const size_t offset = c * a->hw;
     const float *dy = a->dy + n * a->dy_stride + offset;
     const float *y = a->relu ? a->y + n * a->y_stride + offset : NULL;
-    const float *x = t->mean != NULL ? t->x + n * (size_t)t->stride_n + offset : NULL;
+    const float *x = t->mean != NULL ? spx_image(t->x, (int64_t)n) + offset : NULL;
     float *dx = a->out + n * a->out_stride + offset;
     size_t i = 0;
     for (; i + SPX_LANES <= a->hw; i += SPX_LANES) {

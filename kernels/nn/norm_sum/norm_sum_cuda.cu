@@ -201,32 +201,25 @@ __global__ void running_kernel(int64_t c, const float *running_mean, const float
     }
 }
 
-term_arg arg_of(const spx_norm_term_cuda &t, const shape &d)
+term_arg arg_of(const spx_norm_term &t, const shape &d)
 {
     return term_arg{t.x.data, t.x.stride * d.fold, t.mean, t.invstd, t.gamma, t.beta, t.coef,
                     t.mask};
 }
 
-} // namespace
-
-spx_status spx_bn_running_cuda(spx_stream *s, int64_t c, const float *running_mean,
-                               const float *running_var, float *mean, float *invstd)
+spx_status running_cuda(spx_stream *s, int64_t c, const float *running_mean,
+                        const float *running_var, float *mean, float *invstd)
 {
-    SPX_RETURN_IF(spx_check_size("bn running", c, 1, 1));
-    if (running_mean == NULL || running_var == NULL || mean == NULL || invstd == NULL ||
-        c > most_rows) {
-        return SPX_FAIL(SPX_EINVAL, "bn running: an array is missing, or %lld channels",
-                        (long long)c);
+    if (c > most_rows) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "bn running: %lld channels", (long long)c);
     }
     return SPX_LAUNCH(s, running_kernel, dim3((unsigned)((c + 127) / 128)), dim3(128), 0, c,
                       running_mean, running_var, mean, invstd);
 }
 
-spx_status spx_norm_sum_forward_cuda(spx_stream *s, const spx_norm_dims *d, int k,
-                                     const spx_norm_term_cuda *term, bool relu, spx_operand y)
+spx_status forward_cuda(spx_stream *s, const spx_norm_dims *d, int k, const spx_norm_term *term,
+                        bool relu, spx_operand y)
 {
-    SPX_RETURN_IF(check_norm_terms(d, k, term));
-    SPX_RETURN_IF(check_operand("norm sum", "y", y, term[0].x.type, d->n * d->hw, d->c));
     operands all({y});
     for (int j = 0; j < k; j++) {
         all.add(term[j].x);
@@ -247,18 +240,11 @@ spx_status spx_norm_sum_forward_cuda(spx_stream *s, const spx_norm_dims *d, int 
     return SPX_BY_WIDTH(y.type, cutting.v, forward, s, cutting, a);
 }
 
-spx_status spx_norm_sum_backward_apply_cuda(spx_stream *s, const spx_norm_dims *d,
-                                            const spx_norm_term_cuda *term, const float *sum_dy,
-                                            const float *sum_dy_xhat, bool relu, spx_operand y,
-                                            spx_operand dy, bool accumulate, spx_operand dx)
+spx_status apply_cuda(spx_stream *s, const spx_norm_dims *d, const spx_norm_term *term,
+                      const float *sum_dy, const float *sum_dy_xhat, bool relu, spx_operand y,
+                      spx_operand dy, bool accumulate, spx_operand dx)
 {
     layout l;
-    SPX_RETURN_IF(check_norm_terms(d, 1, term));
-    SPX_RETURN_IF(check_dz(d, term->x.type, relu, y, dy));
-    SPX_RETURN_IF(check_operand("norm sum", "dx", dx, term->x.type, d->n * d->hw, d->c));
-    if (term->mean != NULL && (sum_dy == NULL || sum_dy_xhat == NULL)) {
-        return SPX_FAIL(SPX_EINVAL, "norm sum: the sums of the first half are missing");
-    }
     y.data = relu ? y.data : NULL;
     const shape cutting = cut(d->n * d->hw, d->hw, d->c,
                               {term->mean != NULL ? term->x : dy, y, dy, dx}, 8, most_vectors(8));
@@ -281,3 +267,9 @@ spx_status spx_norm_sum_backward_apply_cuda(spx_stream *s, const spx_norm_dims *
                           arg_of(*term, cutting)};
     return SPX_BY_WIDTH(dy.type, cutting.v, apply, s, l, a);
 }
+
+} // namespace
+
+const spx_norm_sum_backend spx_norm_sum_cuda = {
+    norm_stats_workspace, norm_reduce_workspace, norm_stats, running_cuda,
+    forward_cuda,         norm_reduce,           apply_cuda};

@@ -7,6 +7,28 @@
 
 #include <stddef.h>
 
+/* What a device gives: the functions of norm_sum.h. */
+typedef struct spx_norm_sum_backend {
+    size_t (*stats_workspace)(const spx_norm_dims *d);
+    size_t (*reduce_workspace)(const spx_norm_dims *d, int k);
+    spx_status (*stats)(spx_stream *s, const spx_norm_dims *d, spx_operand x, float *mean,
+                        float *invstd, int updates, float *const running_mean[],
+                        float *const running_var[], void *workspace);
+    spx_status (*running)(spx_stream *s, int64_t c, const float *running_mean,
+                          const float *running_var, float *mean, float *invstd);
+    spx_status (*forward)(spx_stream *s, const spx_norm_dims *d, int k, const spx_norm_term *term,
+                          bool relu, spx_operand y);
+    spx_status (*reduce)(spx_stream *s, const spx_norm_dims *d, int k, const spx_norm_term *term,
+                         bool relu, spx_operand y, spx_operand dy, const spx_norm_grad *grad,
+                         void *workspace);
+    spx_status (*apply)(spx_stream *s, const spx_norm_dims *d, const spx_norm_term *term,
+                        const float *sum_dy, const float *sum_dy_xhat, bool relu, spx_operand y,
+                        spx_operand dy, bool accumulate, spx_operand dx);
+} spx_norm_sum_backend;
+extern const spx_norm_sum_backend spx_norm_sum_cuda;
+
+/* ---- the CPU's ---- */
+
 /* Pairs of partial sums a reduction keeps on its caller's stack: one channel of all terms from
  * every worker there may be. More channels go in batches. */
 #define SPX_NORM_SUM_PAIRS ((size_t)SPX_POOL_MAX_THREADS * SPX_NORM_SUM_MAX)

@@ -529,7 +529,7 @@ template <int K> void find_leaders(end_args<K> *e)
 }
 
 template <int K>
-end_args<K> end_of(const reduce_args &a, const sharing &k, const spx_norm_term_cuda *term,
+end_args<K> end_of(const reduce_args &a, const sharing &k, const spx_norm_term *term,
                    const spx_norm_grad *grad)
 {
     end_args<K> e = {};
@@ -547,20 +547,6 @@ end_args<K> end_of(const reduce_args &a, const sharing &k, const spx_norm_term_c
     return e;
 }
 
-spx_status check_grad(const spx_norm_term_cuda *t, const spx_norm_grad *g)
-{
-    if (t->mean != NULL ? (g->sum_dy == NULL || g->sum_dy_xhat == NULL) : g->sum_dy_xhat != NULL) {
-        return SPX_FAIL(SPX_EINVAL, "norm sum: sum_dy and sum_dy_xhat go with mean");
-    }
-    if (t->gamma == NULL && (g->dgamma != NULL || g->dbeta != NULL)) {
-        return SPX_FAIL(SPX_EINVAL, "norm sum: dgamma or dbeta of a term without gamma");
-    }
-    if (t->coef == NULL && g->dcoef != NULL) {
-        return SPX_FAIL(SPX_EINVAL, "norm sum: dcoef of a term without coef");
-    }
-    return SPX_OK;
-}
-
 bool wants_any(const spx_norm_grad *g)
 {
     return g->sum_dy != NULL || g->sum_dy_xhat != NULL || g->dgamma != NULL || g->dbeta != NULL ||
@@ -568,8 +554,8 @@ bool wants_any(const spx_norm_grad *g)
 }
 
 /* Terms of which nothing is wanted are left out: their x need not be read. */
-int pick_wanted(int k, const spx_norm_term_cuda *term, const spx_norm_grad *grad,
-                spx_norm_term_cuda *term_out, spx_norm_grad *grad_out)
+int pick_wanted(int k, const spx_norm_term *term, const spx_norm_grad *grad,
+                spx_norm_term *term_out, spx_norm_grad *grad_out)
 {
     int n = 0;
     for (int j = 0; j < k; j++) {
@@ -583,21 +569,18 @@ int pick_wanted(int k, const spx_norm_term_cuda *term, const spx_norm_grad *grad
 
 } // namespace
 
-size_t spx_bn_stats_cuda_workspace(const spx_norm_dims *d)
+size_t spx::norm_stats_workspace(const spx_norm_dims *d)
 {
     return pair_bytes(most_pairs(d, 1));
 }
 
-spx_status spx_bn_stats_cuda(spx_stream *s, const spx_norm_dims *d, spx_operand x, float *mean,
-                             float *invstd, int updates, float *const running_mean[],
-                             float *const running_var[], void *workspace)
+spx_status spx::norm_stats(spx_stream *s, const spx_norm_dims *d, spx_operand x, float *mean,
+                           float *invstd, int updates, float *const running_mean[],
+                           float *const running_var[], void *workspace)
 {
-    SPX_RETURN_IF(check_norm_dims(d));
-    SPX_RETURN_IF(check_operand("bn stats", "x", x, x.type, d->n * d->hw, d->c));
-    if (mean == NULL || invstd == NULL || workspace == NULL || updates < 0 ||
-        updates > most_updates || (updates > 0 && (running_mean == NULL || running_var == NULL))) {
-        return SPX_FAIL(SPX_EINVAL, "bn stats: an array is missing, or %d updates, not 0..%d",
-                        updates, most_updates);
+    if (workspace == NULL || updates > most_updates) {
+        return SPX_FAIL(SPX_EINVAL, "bn stats: no scratch, or %d updates, not 0..%d", updates,
+                        most_updates);
     }
     const sharing k = share(cut_reduced(d, {x}), 1);
     if (k.blocks_y > SPX_CUDA_TICKETS) {
@@ -620,14 +603,11 @@ spx_status spx_bn_stats_cuda(spx_stream *s, const spx_norm_dims *d, spx_operand 
     for (int u = 0; u < updates; u++) {
         a.running_mean[u] = running_mean[u];
         a.running_var[u] = running_var[u];
-        if (running_mean[u] == NULL || running_var[u] == NULL) {
-            return SPX_FAIL(SPX_EINVAL, "bn stats: running statistics %d are missing", u);
-        }
     }
     return SPX_BY_WIDTH_4(x.type, k.cutting.v, stats, s, k, a);
 }
 
-size_t spx_norm_sum_reduce_cuda_workspace(const spx_norm_dims *d, int k)
+size_t spx::norm_reduce_workspace(const spx_norm_dims *d, int k)
 {
     size_t most = 0; /* terms of which nothing is wanted are left out, so fewer may run */
     for (int terms = 1; terms <= k; terms++) {
@@ -637,21 +617,15 @@ size_t spx_norm_sum_reduce_cuda_workspace(const spx_norm_dims *d, int k)
     return most;
 }
 
-spx_status spx_norm_sum_backward_reduce_cuda(spx_stream *s, const spx_norm_dims *d, int k,
-                                             const spx_norm_term_cuda *all, bool relu,
-                                             spx_operand y, spx_operand dy,
-                                             const spx_norm_grad *all_grads, void *workspace)
+spx_status spx::norm_reduce(spx_stream *s, const spx_norm_dims *d, int k, const spx_norm_term *all,
+                            bool relu, spx_operand y, spx_operand dy,
+                            const spx_norm_grad *all_grads, void *workspace)
 {
-    spx_norm_term_cuda term[SPX_NORM_SUM_MAX];
+    spx_norm_term term[SPX_NORM_SUM_MAX];
     spx_norm_grad grad[SPX_NORM_SUM_MAX];
     reduce_args a = {};
-    SPX_RETURN_IF(check_norm_terms(d, k, all));
-    SPX_RETURN_IF(check_dz(d, all->x.type, relu, y, dy));
-    if (all_grads == NULL || workspace == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "norm sum: gradients or scratch are missing");
-    }
-    for (int j = 0; j < k; j++) {
-        SPX_RETURN_IF(check_grad(&all[j], &all_grads[j]));
+    if (workspace == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "norm sum: the scratch is missing");
     }
     k = pick_wanted(k, all, all_grads, term, grad);
     if (k == 0) {

@@ -26,7 +26,7 @@ void spx_bn_stats_ref(const spx_bn_stats_args *a)
 /* the term without coef and mask */
 static double normalised(const spx_norm_term *t, size_t n, size_t c, size_t hw, size_t i)
 {
-    double x = (double)t->x[n * (size_t)t->stride_n + c * hw + i];
+    double x = (double)spx_image(t->x, (int64_t)n)[c * hw + i];
     if (t->mean != NULL) {
         x = (x - (double)t->mean[c]) * (double)t->invstd[c];
     }
@@ -75,7 +75,7 @@ void spx_norm_sum_reduce_ref(const spx_norm_sum_args *a, double dcoef[])
             double sum_dz = 0, sum_dz_x = 0;
             for (size_t n = 0; n < a->n; n++) {
                 for (size_t i = 0; i < a->hw; i++) {
-                    const double x = (double)t->x[n * (size_t)t->stride_n + c * a->hw + i];
+                    const double x = (double)spx_image(t->x, (int64_t)n)[c * a->hw + i];
                     const double dz = masked(t, n) * dz_at(a, n, c, i);
                     sum_dz += dz;
                     sum_dz_x += dz * (x - mean);
@@ -96,7 +96,7 @@ void spx_norm_sum_apply_ref(const spx_norm_sum_args *a)
             float *dx = &a->out[n * a->out_stride + c * a->hw + i];
             double g = masked(t, n) * dz_at(a, n, c, i);
             if (t->mean != NULL) {
-                const double x = (double)t->x[n * (size_t)t->stride_n + c * a->hw + i];
+                const double x = (double)spx_image(t->x, (int64_t)n)[c * a->hw + i];
                 const double xhat = (x - (double)t->mean[c]) * (double)t->invstd[c];
                 g -= ((double)a->sum_dy[c] + xhat * (double)a->sum_dy_xhat[c]) / m;
                 g *= (double)t->invstd[c] * (t->gamma != NULL ? (double)t->gamma[c] : 1.0);
