@@ -83,18 +83,10 @@ spx_status spx_jsonl_open(spx_jsonl **out, const char *path, uint64_t keep)
 /* All n bytes or none. */
 static spx_status append_bytes(spx_jsonl *log, const char *bytes, size_t n)
 {
-    size_t done = 0;
-    while (done < n) {
-        const ssize_t got = write(log->fd, bytes + done, n - done);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            const spx_status st = fail_io(log, "write");
-            (void)!ftruncate(log->fd, (off_t)log->size); /* the first error is the one to tell */
-            return st;
-        }
-        done += (size_t)got;
+    if (!spx_write_fully(log->fd, bytes, n)) {
+        const spx_status st = fail_io(log, "write");
+        (void)!ftruncate(log->fd, (off_t)log->size); /* the first error is the one to tell */
+        return st;
     }
     log->size += n;
     return SPX_OK;

@@ -138,6 +138,9 @@ static spx_status merge_twins(spx_graph *g, const tensor_facts *f, int i, bool *
     spx_node *a = &g->node[i];
     const spx_op_record *r = spx_op_record_of(a->op);
     const int fixed = spx_op_fixed(r->in, r->repeat_in);
+    if (gone[i] || !r->merges_twins) {
+        return SPX_OK;
+    }
     for (int j = i + 1; j < g->n_nodes; j++) {
         spx_node *b = &g->node[j];
         if (gone[j] || b->op != a->op ||
@@ -152,30 +155,6 @@ static spx_status merge_twins(spx_graph *g, const tensor_facts *f, int i, bool *
         gone[j] = true;
     }
     return SPX_OK;
-}
-
-spx_status spx_pass_merge_pools(spx_graph *g, const spx_tid *keep, int n_keep)
-{
-    tensor_facts f;
-    spx_status st;
-    bool *gone = calloc((size_t)g->n_nodes + 1, sizeof *gone);
-    if (gone == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "pass over %d nodes", g->n_nodes);
-    }
-    st = facts_init(&f, g, keep, n_keep);
-    if (st != SPX_OK) {
-        free(gone);
-        return st;
-    }
-    for (int i = 0; i < g->n_nodes && st == SPX_OK; i++) {
-        if (!gone[i] && spx_op_record_of(g->node[i].op)->merges_twins) {
-            st = merge_twins(g, &f, i, gone);
-        }
-    }
-    compact(g, gone);
-    free(gone);
-    facts_clear(&f);
-    return st;
 }
 
 /* Whether convolution nodes a and b could be one. */
@@ -396,6 +375,11 @@ static spx_status rewrite(spx_graph *g, const spx_tid *keep, int n_keep, node_re
     }
     free(gone);
     return st;
+}
+
+spx_status spx_pass_merge_pools(spx_graph *g, const spx_tid *keep, int n_keep)
+{
+    return rewrite(g, keep, n_keep, merge_twins);
 }
 
 spx_status spx_pass_fuse_sums(spx_graph *g, const spx_tid *keep, int n_keep)

@@ -17,6 +17,15 @@ void spx_deploy_value_row(const spx_deploy_value *v, int32_t row[SPX_DEPLOY_VALU
     }
 }
 
+void spx_deploy_ops_free(spx_deploy_op *op, int n)
+{
+    for (int i = 0; op != NULL && i < n; i++) {
+        spx_free((void *)(uintptr_t)op[i].weights);
+        spx_free((void *)(uintptr_t)op[i].bias);
+    }
+    spx_free(op);
+}
+
 void spx_deploy_value_parse(const int32_t row[SPX_DEPLOY_VALUE_FIELDS], spx_deploy_value *v)
 {
     *v = (spx_deploy_value){

@@ -110,13 +110,8 @@ typedef struct parts {
 
 static void parts_clear(parts *p)
 {
-    for (int i = 0; p->op != NULL && i < p->d.n_ops; i++) {
-        spx_free(
-            (void *)(uintptr_t)p->op[i].weights); /* no copies stay behind: create wiped none */
-        spx_free((void *)(uintptr_t)p->op[i].bias);
-    }
+    spx_deploy_ops_free(p->op, p->d.n_ops); /* no copies stay behind: create wiped none */
     spx_free(p->value);
-    spx_free(p->op);
     spx_free(p->about);
     spx_free(p->preprocessing);
 }

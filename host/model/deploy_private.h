@@ -19,4 +19,7 @@ void spx_deploy_op_parse(const int32_t row[SPX_DEPLOY_OP_FIELDS], spx_deploy_op 
 size_t spx_deploy_weight_count(const spx_deploy_value *value, const spx_deploy_op *op);
 size_t spx_deploy_bias_count(const spx_deploy_value *value, const spx_deploy_op *op);
 
+/** Frees the weights and biases of a draft's ops, and op itself; NULL is a no-op. */
+void spx_deploy_ops_free(spx_deploy_op *op, int n);
+
 #endif

@@ -1,4 +1,5 @@
 /* Scales, integer weights and biases, value by value. */
+#include "host/model/deploy_private.h"
 #include "host/model/quantise_private.h"
 #include "kernels/base/alloc.h"
 
@@ -234,6 +235,13 @@ static void scale_relu(const maker *m, const group *g, double most, double *scal
 
 /* ---- values ---- */
 
+/* The depth of what fold op i convolves; -1 of another op. */
+static int conv_depth(const maker *m, int i)
+{
+    const spx_deploy_op *d = &m->f->op[i].d;
+    return d->kind == SPX_DEPLOY_CONV ? m->q->depth[m->q->map[d->in]] : -1;
+}
+
 /*
  * Convolutions too wide for their value go, by depth, into values of their own, which are shifted
  * in public: so wide a weight would only add zeros and noise.
@@ -245,17 +253,14 @@ static spx_status emit_shifted(maker *m, const group *g, int v, const double *sc
     for (int depth = 0; depth < g->deepest; depth++) {
         int part = -1, least = 64;
         for (int i = g->begin; i < g->end; i++) {
-            const spx_deploy_op *d = &m->f->op[i].d;
-            if (d->kind == SPX_DEPLOY_CONV && m->q->depth[m->q->map[d->in]] == depth) {
+            if (conv_depth(m, i) == depth) {
                 const int width = width_of(weight_max(m, &m->f->op[i], scale));
                 least = width > SPX_QUANTISE_WIDE && width < least ? width : least;
             }
         }
         const int shift = least < 64 ? least - bits : 0;
         for (int i = g->begin; i < g->end; i++) {
-            const spx_deploy_op *d = &m->f->op[i].d;
-            if (shift == 0 || d->kind != SPX_DEPLOY_CONV ||
-                m->q->depth[m->q->map[d->in]] != depth ||
+            if (shift == 0 || conv_depth(m, i) != depth ||
                 width_of(weight_max(m, &m->f->op[i], scale)) <= SPX_QUANTISE_WIDE) {
                 continue;
             }
@@ -357,10 +362,8 @@ static void describe(const maker *m, group *g)
     g->relu = -1;
     g->deepest = 0;
     for (int i = g->begin; i < g->end; i++) {
-        const spx_deploy_op *d = &m->f->op[i].d;
-        if (d->kind == SPX_DEPLOY_CONV && m->q->depth[m->q->map[d->in]] > g->deepest) {
-            g->deepest = m->q->depth[m->q->map[d->in]];
-        }
+        const int depth = conv_depth(m, i);
+        g->deepest = depth > g->deepest ? depth : g->deepest;
     }
     for (int i = g->end; i < m->f->n_ops && g->relu < 0; i++) {
         const spx_deploy_op *d = &m->f->op[i].d;
@@ -431,14 +434,10 @@ void spx_quantised_clear(spx_quantised *q)
     for (int v = 0; v < q->n_values; v++) {
         spx_free(q->scale[v]);
     }
-    for (int i = 0; i < q->n_ops; i++) {
-        spx_free((void *)(uintptr_t)q->op[i].weights);
-        spx_free((void *)(uintptr_t)q->op[i].bias);
-    }
+    spx_deploy_ops_free(q->op, q->n_ops);
     spx_free(q->value);
     spx_free(q->scale);
     spx_free(q->depth);
-    spx_free(q->op);
     spx_free(q->output);
     spx_free(q->map);
     memset(q, 0, sizeof *q);

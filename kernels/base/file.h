@@ -40,6 +40,9 @@ SPX_MUST_CHECK spx_status spx_file_replace(const char *path, const spx_span *par
 SPX_MUST_CHECK spx_status spx_file_replace_secret(const char *path, const spx_span *part,
                                                   size_t parts);
 
+/** Writes all of n bytes, also where it takes several calls; false leaves the reason in errno. */
+SPX_MUST_CHECK bool spx_write_fully(int fd, const void *data, size_t n);
+
 /**
  * fsync of an open file or folder; a file system that has no such thing is no failure.
  * @param path  for the message

@@ -109,28 +109,29 @@ static spx_status resolve(target *t, const char *path, int *descriptor)
 
 /* ---- writing ---- */
 
-static spx_status write_all(int fd, const char *path, const spx_span *part)
+bool spx_write_fully(int fd, const void *data, size_t n)
 {
-    const char *at = part->data;
-    size_t left = part->size;
-    while (left > 0) {
-        const ssize_t n = write(fd, at, left);
-        if (n < 0 && errno == EINTR) {
+    const char *at = data;
+    while (n > 0) {
+        const ssize_t put = write(fd, at, n);
+        if (put < 0 && errno == EINTR) {
             continue;
         }
-        if (n <= 0) {
-            return SPX_FAIL(SPX_EIO, "%s: cannot write: %s", path, strerror(errno));
+        if (put <= 0) {
+            return false;
         }
-        at += n;
-        left -= (size_t)n;
+        at += put;
+        n -= (size_t)put;
     }
-    return SPX_OK;
+    return true;
 }
 
 static spx_status write_parts(int fd, const char *path, const spx_span *part, size_t parts)
 {
     for (size_t i = 0; i < parts; i++) {
-        SPX_RETURN_IF(write_all(fd, path, &part[i]));
+        if (!spx_write_fully(fd, part[i].data, part[i].size)) {
+            return SPX_FAIL(SPX_EIO, "%s: cannot write: %s", path, strerror(errno));
+        }
     }
     return SPX_OK;
 }

@@ -99,15 +99,35 @@ static void put(writer *w, const char *fmt, ...)
     w->len += n > 0 ? (size_t)n : 0;
 }
 
-/* How one form writes a cell. */
+/* How one form writes a genotype. */
 typedef struct style {
+    const char *head, *between, *tail; /* around the cells */
     const char *open_cell, *open_node, *close_node, *close_cell;
     const char *open_edge, *mid_edge, *close_edge; /* around the primitive and the state */
     bool suffix;                                   /* _NR */
 } style;
 
-static const style json_style = {"[\n    [", ",\n    [", "]", "\n  ]", "[\"", "\", ", "]", false};
-static const style text_style = {"[[", ", [", "]", "]", "('", "', ", ")", true};
+static const style json_style = {.head = "{\n  \"space\": \"sphynx\",\n  \"normal\": ",
+                                 .between = ",\n  \"reduce\": ",
+                                 .tail = "\n}\n",
+                                 .open_cell = "[\n    [",
+                                 .open_node = ",\n    [",
+                                 .close_node = "]",
+                                 .close_cell = "\n  ]",
+                                 .open_edge = "[\"",
+                                 .mid_edge = "\", ",
+                                 .close_edge = "]"};
+static const style text_style = {.head = "Genotype(normal=",
+                                 .between = ", normal_concat=range(2, 6), reduce=",
+                                 .tail = ", reduce_concat=range(2, 6))\n",
+                                 .open_cell = "[[",
+                                 .open_node = ", [",
+                                 .close_node = "]",
+                                 .close_cell = "]",
+                                 .open_edge = "('",
+                                 .mid_edge = "', ",
+                                 .close_edge = ")",
+                                 .suffix = true};
 
 static void put_cell(writer *w, const style *s, const spx_cell_genes *c)
 {
@@ -125,36 +145,26 @@ static void put_cell(writer *w, const style *s, const spx_cell_genes *c)
     put(w, "%s", s->close_cell);
 }
 
-static bool writer_open(writer *w)
+/* malloc'd; NULL when out of memory. */
+static char *written(const spx_genotype *g, const style *s)
 {
-    *w = (writer){.text = malloc(4096), .cap = 4096}; /* 16 edges of under 64 bytes, and frame */
-    return w->text != NULL;
+    writer w = {.text = malloc(4096), .cap = 4096}; /* 16 edges of under 64 bytes, and frame */
+    if (w.text != NULL) {
+        put(&w, "%s", s->head);
+        put_cell(&w, s, &g->normal);
+        put(&w, "%s", s->between);
+        put_cell(&w, s, &g->reduce);
+        put(&w, "%s", s->tail);
+    }
+    return w.text;
 }
 
 char *spx_genotype_json(const spx_genotype *g)
 {
-    writer w;
-    if (!writer_open(&w)) {
-        return NULL;
-    }
-    put(&w, "{\n  \"space\": \"sphynx\",\n  \"normal\": ");
-    put_cell(&w, &json_style, &g->normal);
-    put(&w, ",\n  \"reduce\": ");
-    put_cell(&w, &json_style, &g->reduce);
-    put(&w, "\n}\n");
-    return w.text;
+    return written(g, &json_style);
 }
 
 char *spx_genotype_text(const spx_genotype *g)
 {
-    writer w;
-    if (!writer_open(&w)) {
-        return NULL;
-    }
-    put(&w, "Genotype(normal=");
-    put_cell(&w, &text_style, &g->normal);
-    put(&w, ", normal_concat=range(2, 6), reduce=");
-    put_cell(&w, &text_style, &g->reduce);
-    put(&w, ", reduce_concat=range(2, 6))\n");
-    return w.text;
+    return written(g, &text_style);
 }

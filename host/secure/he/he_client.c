@@ -68,18 +68,24 @@ static void hide(const spx_he_key *k, const spx_keystream *seed, uint64_t index,
     }
 }
 
+/* sign * small, modulo every prime. */
+static void lift(const he_params *p, const int8_t *small, int sign, uint64_t *out)
+{
+    const size_t n = p->set->n;
+    for (int i = 0; i < HE_PRIMES; i++) {
+        for (size_t j = 0; j < n; j++) {
+            out[(size_t)i * n + j] = he_small((int8_t)(sign * small[j]), p->modq[i]->q);
+        }
+    }
+}
+
 static void draw_errors(const he_params *p, const spx_keystream *key, uint64_t index,
                         client_room *r)
 {
     const size_t n = p->set->n;
     he_words(key, HE_ERROR, index, 0, r->words, n);
     spx_sample_cbd(r->small, r->words, n);
-    for (int i = 0; i < HE_PRIMES; i++) {
-        uint64_t *x = r->x + (size_t)i * n;
-        for (size_t j = 0; j < n; j++) {
-            x[j] = he_small(r->small[j], p->modq[i]->q);
-        }
-    }
+    lift(p, r->small, 1, r->x);
 }
 
 static void fill_key(spx_he_key *k, spx_prg *prg, client_room *r)
@@ -92,12 +98,9 @@ static void fill_key(spx_he_key *k, spx_prg *prg, client_room *r)
     he_secret_stream(&secret, prg);
     he_words(&secret, HE_SECRET, 0, 0, r->words, n);
     spx_sample_ternary(r->small, r->words, n);
+    lift(p, r->small, -1, k->minus_secret);
     for (int i = 0; i < HE_PRIMES; i++) {
-        uint64_t *s = k->minus_secret + (size_t)i * n;
-        for (size_t j = 0; j < n; j++) {
-            s[j] = he_small((int8_t)-r->small[j], p->modq[i]->q);
-        }
-        spx_ntt_forward(p->ntt[i], s);
+        spx_ntt_forward(p->ntt[i], k->minus_secret + (size_t)i * n);
     }
     draw_errors(p, &secret, 0, r);
     hide(k, &public, 0, r);

@@ -227,8 +227,8 @@ static size_t taps_between(spx_he_plan *p, const spx_he_conv *c, int out_phase, 
 /* Marks the groups of channels that convolution c joins. */
 static void join_groups(spx_he_plan *p, const spx_he_conv *c, size_t first_in, size_t first_out)
 {
-    const size_t in2 = (size_t)(p->input_split[c->in] * p->input_split[c->in]);
-    const size_t out2 = (size_t)(p->output_split[c->out] * p->output_split[c->out]);
+    const size_t in2 = he_phases(p->input_split[c->in]);
+    const size_t out2 = he_phases(p->output_split[c->out]);
     const size_t i0 = (first_in + (size_t)c->c0 * in2) / (size_t)p->per_in;
     const size_t i1 = (first_in + (size_t)(c->c0 + c->c) * in2 - 1) / (size_t)p->per_in;
     const size_t o0 = (first_out + (size_t)c->k0 * out2) / (size_t)p->per_out;

@@ -167,6 +167,12 @@ bool he_noise(const he_set *s, int l, int weight_bits, double terms, spx_he_fact
  * That ends the exchange, so the answer is public; there is no other branch on weights. */
 uint64_t he_weights_beyond(const spx_he_plan *p, const int32_t *const *weights);
 
+/* Subsampled images that a channel is split into, every split-th row and column. */
+static inline size_t he_phases(int split)
+{
+    return (size_t)(split * split);
+}
+
 /* Input row that lies first in tile t. */
 static inline int64_t he_tile_base(const spx_he_plan *p, int64_t tile)
 {

@@ -171,8 +171,8 @@ static void add_weights(const evaluation *e, int i, size_t out_group, size_t in_
 {
     const spx_he_plan *p = e->p;
     const spx_he_conv *c = &p->conv[i];
-    const size_t in2 = (size_t)(p->input_split[c->in] * p->input_split[c->in]);
-    const size_t out2 = (size_t)(p->output_split[c->out] * p->output_split[c->out]);
+    const size_t in2 = he_phases(p->input_split[c->in]);
+    const size_t out2 = he_phases(p->output_split[c->out]);
     const size_t in0 = p->in_at[i] + (size_t)c->c0 * in2;
     const size_t out0 = p->out_at[i] + (size_t)c->k0 * out2;
     const size_t per_in = (size_t)p->per_in, per_out = (size_t)p->per_out;

@@ -96,18 +96,8 @@ static spx_status open_temporary(const spx_vault *v, const char *name, char temp
 
 static spx_status write_fully(int fd, const unsigned char *p, size_t n, const char *name)
 {
-    while (n > 0) {
-        const ssize_t put = write(fd, p, n);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put <= 0) {
-            return SPX_FAIL(SPX_EIO, "vault: %s: %s", name, strerror(errno));
-        }
-        p += put;
-        n -= (size_t)put;
-    }
-    return SPX_OK;
+    return spx_write_fully(fd, p, n) ? SPX_OK
+                                     : SPX_FAIL(SPX_EIO, "vault: %s: %s", name, strerror(errno));
 }
 
 static spx_status read_fully(int fd, unsigned char *p, size_t n, const char *name)
