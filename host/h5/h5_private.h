@@ -4,9 +4,21 @@
 #include "host/h5/h5_file.h"
 
 #include <hdf5.h>
+#include <sys/stat.h>
 
 #define SPX_H5_TRAILER_BYTES 64
 #define SPX_H5_DIGEST_BYTES 32
+
+struct spx_h5 {
+    hid_t file, lapl;
+    size_t bytes; /* of the file */
+    unsigned char digest[SPX_H5_DIGEST_BYTES];
+    char name[];
+};
+
+/** Opens path for reading, with further flags of open, and describes it; SPX_ENOTFOUND, SPX_EIO. */
+SPX_MUST_CHECK spx_status spx_h5_open_plain(const char *path, int flags, int *fd,
+                                            struct stat *info);
 
 /**
  * Silences libhdf5 for the calling thread (a threadsafe build keeps this per thread, so every entry

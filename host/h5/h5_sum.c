@@ -127,16 +127,12 @@ spx_status spx_h5_file_digest(const char *path, char hex[SPX_H5_DIGEST_CHARS])
 {
     unsigned char trailer[SPX_H5_TRAILER_BYTES] = {0};
     struct stat info;
-    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    const source s = {path, fd, NULL};
     spx_status st = SPX_OK;
+    int fd;
     hex[0] = '\0';
-    if (fd < 0) {
-        return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", path, strerror(errno));
-    }
-    if (fstat(fd, &info) != 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", path, strerror(errno));
-    } else if (S_ISREG(info.st_mode) && info.st_size >= (off_t)sizeof trailer) {
+    SPX_RETURN_IF(spx_h5_open_plain(path, O_NONBLOCK, &fd, &info));
+    if (S_ISREG(info.st_mode) && info.st_size >= (off_t)sizeof trailer) {
+        const source s = {path, fd, NULL};
         st = source_read(&s, (size_t)info.st_size - sizeof trailer, trailer, sizeof trailer);
     }
     (void)close(fd);
