@@ -99,11 +99,13 @@ spx_node *spx_diff_emit(diff *d, spx_op op, int i, int n_in, int n_out)
     const int block = from->block;
     const bool auxiliary = from->auxiliary;
     const spx_attr attr = from->attr;
+    const bool relu = from->relu;
     spx_node *nd = spx_graph_new_node(d->g, op, n_in, n_out, from->name);
     if (nd != NULL) {
         nd->block = block;
         nd->auxiliary = auxiliary;
         nd->attr = attr;
+        nd->relu = relu;
     }
     return nd;
 }
@@ -112,7 +114,6 @@ void spx_diff_fill(diff *d, spx_tid target, int i)
 {
     spx_node *nd = spx_diff_emit(d, SPX_OP_FILL, i, 0, 1);
     if (nd != NULL) {
-        nd->attr = (spx_attr){.value = 0.0f};
         nd->out[0] = target;
     }
 }
@@ -159,7 +160,7 @@ static void emit_pending(diff *d, int k)
     d->list[k].target = SPX_NO_TENSOR;
     spx_node *nd = spx_diff_emit_data(d, p.op, d->current, p.n_in, p.in, p.target);
     if (nd != NULL) {
-        nd->attr = p.attr;
+        nd->relu = p.relu;
         nd->coef_index[0] = p.coef_index;
     }
 }

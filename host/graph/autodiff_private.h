@@ -21,7 +21,7 @@ SPX_MUST_CHECK spx_status spx_differentiate(spx_graph *g, const spx_loss_seed *l
 typedef struct spx_pending {
     spx_tid target; /* whose gradient; SPX_NO_TENSOR once emitted */
     spx_op op;      /* of one output */
-    spx_attr attr;
+    bool relu;      /* of the node */
     int n_in;
     spx_tid in[SPX_SLOTS_MAX];
     int32_t coef_index;

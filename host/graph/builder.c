@@ -39,7 +39,7 @@ spx_tid spx_g_append(spx_graph *g, spx_op op, const spx_attr *attr, int n_in, co
     for (int k = 0; k < n_in; k++) {
         nd->in[k] = in[k];
     }
-    nd->attr = attr != NULL ? *attr : (spx_attr){0};
+    nd->attr = attr != NULL ? *attr : (spx_attr){{0}};
     const spx_status st = r->infer(g, nd, shape);
     if (st != SPX_OK) {
         spx_g_fail_from(g, st, name);

@@ -227,6 +227,7 @@ static spx_status copy_node(spx_graph *g, const spx_node *from)
     memcpy(nd->accumulate, from->accumulate, sizeof(bool) * (size_t)from->n_out);
     memcpy(nd->coef_index, from->coef_index, sizeof(int32_t) * coefs);
     nd->attr = from->attr;
+    nd->relu = from->relu;
     nd->block = from->block;
     nd->auxiliary = from->auxiliary;
     return SPX_OK;

@@ -125,18 +125,17 @@ enum {
     SPX_REDUCE_FIELDS
 };
 
+/** What a node was built with beside its operands: a struct of its op's own (host/graph/ops), laid
+ * into these bytes; zeros where there is none. */
+#define SPX_ATTR_BYTES 64
 typedef struct spx_attr {
-    int64_t size;                                 /* avg_pool: of the window; drop mask: how many */
-    int64_t stride, dilation, pad_begin, pad_end; /* conv2d, avg_pool */
-    bool relu;       /* conv2d: on the input; norm_sum: on the output */
-    float smoothing; /* cross entropy */
-    float value;     /* fill: the value; cross entropy backward: the loss's weight */
-    uint32_t key;    /* drop mask: tells masks apart */
+    unsigned char bytes[SPX_ATTR_BYTES];
 } spx_attr;
 
 typedef struct spx_node {
     spx_op op;
     spx_attr attr;
+    bool relu; /* a rectifier fused into it: on the input of a product, on the output of a sum */
     int n_in, n_out;
     spx_tid *in, *out;
     bool *accumulate;    /* [n_out]: add to the output instead of overwriting it */
@@ -145,6 +144,16 @@ typedef struct spx_node {
     int block;           /* index of the cell it belongs to; -1 stem, classifier, auxiliary head */
     bool auxiliary;      /* belongs to the auxiliary head: not counted in the deployed network */
 } spx_node;
+
+/** Attributes that others than the op itself read. */
+typedef struct spx_conv2d_attr {
+    int64_t stride, dilation, pad_begin, pad_end;
+} spx_conv2d_attr;
+typedef struct spx_avg_pool_attr {
+    int64_t size, stride, pad;
+} spx_avg_pool_attr;
+spx_conv2d_attr spx_conv2d_attr_of(const spx_node *nd);     /* of a CONV2D */
+spx_avg_pool_attr spx_avg_pool_attr_of(const spx_node *nd); /* of an AVG_POOL */
 
 typedef struct spx_graph {
     bool training; /* batch norm by batch statistics (else by running ones) */

@@ -6,6 +6,8 @@
  */
 #include "host/graph/graph_private.h"
 
+#include <string.h>
+
 struct spx_diff;
 struct spx_exec;
 struct spx_program_options;
@@ -73,6 +75,25 @@ static inline int spx_node_terms(const spx_node *nd, int first)
 {
     return (nd->n_in - first) / SPX_TERM_FIELDS;
 }
+
+/**
+ * Defines, for an op's attributes: TYPE TYPE_of(node), and spx_attr TYPE_attr(value) for
+ * spx_g_append. Where merges_twins the type may have no padding: nodes are compared by bytes.
+ */
+#define SPX_OP_ATTR(linkage, type)                                                                 \
+    _Static_assert(sizeof(type) <= SPX_ATTR_BYTES, "attributes are too large");                    \
+    linkage type type##_of(const spx_node *nd)                                                     \
+    {                                                                                              \
+        type a;                                                                                    \
+        memcpy(&a, nd->attr.bytes, sizeof a);                                                      \
+        return a;                                                                                  \
+    }                                                                                              \
+    static inline spx_attr type##_attr(type a)                                                     \
+    {                                                                                              \
+        spx_attr b = {{0}};                                                                        \
+        memcpy(b.bytes, &a, sizeof a);                                                             \
+        return b;                                                                                  \
+    }
 
 /* ---- for the builders ---- */
 

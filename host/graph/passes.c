@@ -97,10 +97,9 @@ static void replace_uses(spx_graph *g, spx_tid from, spx_tid to)
     }
 }
 
-static bool same_attr(const spx_attr *a, const spx_attr *b)
+static bool same_attr(const spx_node *a, const spx_node *b)
 {
-    return a->size == b->size && a->stride == b->stride && a->dilation == b->dilation &&
-           a->pad_begin == b->pad_begin && a->pad_end == b->pad_end && a->relu == b->relu;
+    return a->relu == b->relu && memcmp(&a->attr, &b->attr, sizeof a->attr) == 0;
 }
 
 /* Appends b's repeated operands (running statistics) to a's inputs; `fixed` come before them. */
@@ -144,8 +143,8 @@ static spx_status merge_twins(spx_graph *g, const tensor_facts *f, int i, bool *
     for (int j = i + 1; j < g->n_nodes; j++) {
         spx_node *b = &g->node[j];
         if (gone[j] || b->op != a->op ||
-            memcmp(b->in, a->in, sizeof(spx_tid) * (size_t)fixed) != 0 ||
-            !same_attr(&a->attr, &b->attr) || !replaceable(g, f, b)) {
+            memcmp(b->in, a->in, sizeof(spx_tid) * (size_t)fixed) != 0 || !same_attr(a, b) ||
+            !replaceable(g, f, b)) {
             continue;
         }
         SPX_RETURN_IF(adopt_repeated(a, b, fixed));
@@ -170,7 +169,7 @@ static bool mergeable(const spx_graph *g, const tensor_facts *f, const spx_node 
     wb = &g->tensor[w];
     yb = &g->tensor[b->out[0]];
     return a->in[SPX_CONV2D_X] == b->in[SPX_CONV2D_X] && b->in[SPX_CONV2D_BIAS] == SPX_NO_TENSOR &&
-           b->in[SPX_CONV2D_MEAN] == SPX_NO_TENSOR && same_attr(&a->attr, &b->attr) &&
+           b->in[SPX_CONV2D_MEAN] == SPX_NO_TENSOR && same_attr(a, b) &&
            memcmp(&wa->dim[1], &wb->dim[1], 3 * sizeof(int64_t)) == 0 &&
            wb->parent == SPX_NO_TENSOR && f->uses[w] == 1 && yb->parent == SPX_NO_TENSOR &&
            !f->viewed[b->out[0]];
@@ -254,7 +253,7 @@ static bool can_flatten(const spx_graph *g, const tensor_facts *f, const spx_nod
         return false;
     }
     inner = &g->node[f->producer[x]];
-    if (!spx_op_record_of(inner->op)->sum || inner->attr.relu ||
+    if (!spx_op_record_of(inner->op)->sum || inner->relu ||
         (outer->n_in + inner->n_in) / SPX_TERM_FIELDS - 1 > SPX_NORM_SUM_MAX) {
         return false;
     }
@@ -321,8 +320,8 @@ static spx_status fuse_node(spx_graph *g, const tensor_facts *f, int i, bool *go
     } else if (r->rectifier && private_value(g, f, nd->in[0])) {
         const int p = f->producer[nd->in[0]];
         spx_node *sum = &g->node[p];
-        if (spx_op_record_of(sum->op)->sum && !sum->attr.relu) {
-            sum->attr.relu = true;
+        if (spx_op_record_of(sum->op)->sum && !sum->relu) {
+            sum->relu = true;
             sum->out[0] = nd->out[0];
             gone[i] = true;
         }
@@ -335,15 +334,15 @@ static spx_status fuse_conv_input(spx_graph *g, const tensor_facts *f, int i, bo
 {
     spx_node *nd = &g->node[i];
     const spx_node *from;
-    if (!spx_op_record_of(nd->op)->product || !private_value(g, f, nd->in[0]) || nd->attr.relu ||
+    if (!spx_op_record_of(nd->op)->product || !private_value(g, f, nd->in[0]) || nd->relu ||
         nd->in[SPX_CONV2D_MEAN] != SPX_NO_TENSOR) {
         return SPX_OK;
     }
     from = &g->node[f->producer[nd->in[0]]];
     if (spx_op_record_of(from->op)->rectifier) {
-        nd->attr.relu = true;
-    } else if (spx_op_record_of(from->op)->sum && spx_node_terms(from, 0) == 1 &&
-               !from->attr.relu && from->in[SPX_TERM_MEAN] != SPX_NO_TENSOR &&
+        nd->relu = true;
+    } else if (spx_op_record_of(from->op)->sum && spx_node_terms(from, 0) == 1 && !from->relu &&
+               from->in[SPX_TERM_MEAN] != SPX_NO_TENSOR &&
                from->in[SPX_TERM_COEF] == SPX_NO_TENSOR &&
                from->in[SPX_TERM_MASK] == SPX_NO_TENSOR) {
         memcpy(&nd->in[SPX_CONV2D_MEAN], &from->in[SPX_TERM_MEAN], 4 * sizeof(spx_tid));

@@ -103,6 +103,7 @@ static spx_tid twin_of(remat *r, spx_tid t)
         memcpy(nd->in, in, sizeof(spx_tid) * (size_t)n_in);
         nd->out[0] = r->twin[t];
         nd->attr = g->node[p].attr;
+        nd->relu = g->node[p].relu;
         nd->coef_index[0] = g->node[p].coef_index[0];
         nd->block = g->node[p].block;
         nd->auxiliary = g->node[p].auxiliary;

@@ -149,17 +149,17 @@ end:
 static spx_status walk_conv(walk *w, int i)
 {
     const spx_node *nd = &w->g->node[i];
-    const spx_attr *a = &nd->attr;
+    const spx_conv2d_attr a = spx_conv2d_attr_of(nd);
     for (int k = SPX_CONV2D_MEAN; k < nd->n_in; k++) {
-        if (nd->in[k] != SPX_NO_TENSOR || a->relu) {
+        if (nd->in[k] != SPX_NO_TENSOR || nd->relu) {
             return unsupported(nd); /* fused: not as a builder made it */
         }
     }
     const int64_t size = w->g->tensor[nd->in[SPX_CONV2D_W]].dim[2];
-    if (size == 1 && a->pad_end > 0) {
+    if (size == 1 && a.pad_end > 0) {
         return unsupported(nd);
     }
-    const spx_taps taps = {size, a->stride, size > 1 ? a->dilation : 1, a->pad_begin};
+    const spx_taps taps = {size, a.stride, size > 1 ? a.dilation : 1, a.pad_begin};
     return affine(w, nd->in[SPX_CONV2D_X], &taps, nd->in[SPX_CONV2D_W], nd->in[SPX_CONV2D_BIAS],
                   nd->out[0]);
 }
@@ -229,7 +229,7 @@ static spx_status walk_sum(walk *w, int i)
     const spx_node *nd = &w->g->node[i];
     spx_expr *to = &w->expr[nd->out[0]];
     *to = zero_like(w, nd->out[0]);
-    if (nd->attr.relu) {
+    if (nd->relu) {
         return unsupported(nd);
     }
     for (int j = 0; j < nd->n_in; j += SPX_TERM_FIELDS) {
@@ -272,8 +272,8 @@ static spx_status walk_pool(walk *w, int i)
         return unsupported(nd);
     }
     SPX_RETURN_IF(spx_fold_make_pointwise(w->f, x));
-    return spx_fold_pool(w->f, x, nd->attr.size, nd->attr.stride, nd->attr.pad_begin,
-                         &w->expr[nd->out[0]]);
+    const spx_avg_pool_attr a = spx_avg_pool_attr_of(nd);
+    return spx_fold_pool(w->f, x, a.size, a.stride, a.pad, &w->expr[nd->out[0]]);
 }
 
 static spx_status walk_running(walk *w, int i)

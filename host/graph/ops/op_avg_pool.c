@@ -3,25 +3,28 @@
 #include "host/graph/exec_private.h"
 #include "kernels/nn/pool/pool2d.h"
 
+SPX_OP_ATTR(, spx_avg_pool_attr)
+
 /* Geometry of a node whose unpooled side is x. */
 static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_tid x, spx_pool2d_shape *d)
 {
+    const spx_avg_pool_attr a = spx_avg_pool_attr_of(nd);
     const int64_t *dim = g->tensor[x].dim;
     *d = (spx_pool2d_shape){.n = dim[0],
                             .c = dim[1],
                             .h = dim[2],
                             .w = dim[3],
-                            .size = nd->attr.size,
-                            .stride = nd->attr.stride,
-                            .pad = nd->attr.pad_begin};
+                            .size = a.size,
+                            .stride = a.stride,
+                            .pad = a.pad};
     return spx_pool2d_shape_init(d);
 }
 
 spx_tid spx_g_avg_pool(spx_graph *g, spx_tid x, int64_t size, int64_t stride, int64_t pad,
                        const char *name)
 {
-    return spx_g_append(g, SPX_OP_AVG_POOL,
-                        &(spx_attr){.size = size, .stride = stride, .pad_begin = pad}, 1, &x, name);
+    const spx_attr attr = spx_avg_pool_attr_attr((spx_avg_pool_attr){size, stride, pad});
+    return spx_g_append(g, SPX_OP_AVG_POOL, &attr, 1, &x, name);
 }
 
 spx_tid spx_g_global_avg_pool(spx_graph *g, spx_tid x, const char *name)
@@ -47,8 +50,8 @@ static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
 
 static double redo(const spx_graph *g, const spx_node *nd)
 {
-    return (double)spx_tensor_count(&g->tensor[nd->out[0]]) *
-           (double)(nd->attr.size * nd->attr.size);
+    const int64_t size = spx_avg_pool_attr_of(nd).size;
+    return (double)spx_tensor_count(&g->tensor[nd->out[0]]) * (double)(size * size);
 }
 
 static void gradient(spx_diff *d, int i, spx_tid dy)

@@ -15,6 +15,8 @@ enum { WEIGHTS_X, WEIGHTS_DY, WEIGHTS_MEAN, WEIGHTS_INPUTS = WEIGHTS_MEAN + 4 };
 /* Outputs of the weights' gradient. */
 enum { WEIGHTS_DW, WEIGHTS_DBIAS, WEIGHTS_OUTPUTS };
 
+SPX_OP_ATTR(, spx_conv2d_attr)
+
 static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_conv2d_shape *d,
                            spx_conv2d_pass *pass)
 {
@@ -36,6 +38,7 @@ static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_conv2d_sh
         w = nd->out[WEIGHTS_DW];
         break;
     }
+    const spx_conv2d_attr a = spx_conv2d_attr_of(nd);
     const int64_t *xd = g->tensor[x].dim, *wd = g->tensor[w].dim;
     *d = (spx_conv2d_shape){.n = xd[0],
                             .c = xd[1],
@@ -44,10 +47,10 @@ static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_conv2d_sh
                             .k = wd[0],
                             .r = wd[2],
                             .s = wd[3],
-                            .stride = nd->attr.stride,
-                            .dilation = nd->attr.dilation,
-                            .pad_begin = nd->attr.pad_begin,
-                            .pad_end = nd->attr.pad_end};
+                            .stride = a.stride,
+                            .dilation = a.dilation,
+                            .pad_begin = a.pad_begin,
+                            .pad_end = a.pad_end};
     return spx_conv2d_shape_init(d);
 }
 
@@ -88,12 +91,9 @@ spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_o
         in[SPX_CONV2D_BIAS] =
             spx_g_param_part(g, SPX_ROLE_WEIGHT, name, "bias", 1, (int64_t[]){d.k}, init);
     }
-    return spx_g_append(g, SPX_OP_CONV2D,
-                        &(spx_attr){.stride = d.stride,
-                                    .dilation = d.dilation,
-                                    .pad_begin = d.pad_begin,
-                                    .pad_end = d.pad_end},
-                        SPX_CONV2D_INPUTS, in, name);
+    const spx_attr attr =
+        spx_conv2d_attr_attr((spx_conv2d_attr){d.stride, d.dilation, d.pad_begin, d.pad_end});
+    return spx_g_append(g, SPX_OP_CONV2D, &attr, SPX_CONV2D_INPUTS, in, name);
 }
 
 static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
@@ -161,7 +161,7 @@ static void diff_fused(spx_diff *d, int i, const spx_tid *in, bool relu, spx_tid
 
 static void gradient(spx_diff *d, int i, spx_tid dy)
 {
-    const bool relu = d->g->node[i].attr.relu;
+    const bool relu = d->g->node[i].relu;
     spx_tid in[SPX_CONV2D_INPUTS]; /* copied: appending nodes moves the array */
     memcpy(in, d->g->node[i].in, sizeof in);
     if (spx_diff_requires(d, in[SPX_CONV2D_W]) || spx_diff_requires(d, in[SPX_CONV2D_BIAS])) {
@@ -190,7 +190,7 @@ static spx_conv2d_input input_of(const spx_exec *e, const spx_node *nd, spx_oper
                               .invstd = spx_exec_data(e, norm[1]),
                               .gamma = spx_exec_data(e, norm[2]),
                               .beta = spx_exec_data(e, norm[3]),
-                              .relu = nd->attr.relu};
+                              .relu = nd->relu};
 }
 
 static spx_status run(const spx_exec *e, int i)

@@ -8,11 +8,17 @@
 /* Inputs, of the gradient as well. */
 enum { LOGITS, LABELS, INPUTS };
 
+typedef struct loss_attr {
+    float smoothing;
+    float weight; /* of the loss, in its gradient */
+} loss_attr;
+SPX_OP_ATTR(static inline, loss_attr)
+
 spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float smoothing,
                             const char *name)
 {
-    return spx_g_append(g, SPX_OP_CROSS_ENTROPY, &(spx_attr){.smoothing = smoothing}, INPUTS,
-                        (spx_tid[]){logits, labels}, name);
+    const spx_attr attr = loss_attr_attr((loss_attr){.smoothing = smoothing});
+    return spx_g_append(g, SPX_OP_CROSS_ENTROPY, &attr, INPUTS, (spx_tid[]){logits, labels}, name);
 }
 
 static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
@@ -22,9 +28,9 @@ static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
     if (labels->dtype != SPX_I32 || labels->dim[0] != n) {
         return SPX_FAIL(SPX_EINVAL, "labels must be int32 (%lld)", (long long)n);
     }
-    if (!(nd->attr.smoothing >= 0.0f && nd->attr.smoothing <= 1.0f)) {
-        return SPX_FAIL(SPX_EINVAL, "label smoothing %g is not in 0..1",
-                        (double)nd->attr.smoothing);
+    const float smoothing = loss_attr_of(nd).smoothing;
+    if (!(smoothing >= 0.0f && smoothing <= 1.0f)) {
+        return SPX_FAIL(SPX_EINVAL, "label smoothing %g is not in 0..1", (double)smoothing);
     }
     *out = (spx_shape){1, {1}};
     return SPX_OK;
@@ -43,7 +49,9 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
     if (nd != NULL && nd->accumulate[0]) {
         spx_graph_fail(d->g, SPX_EUNSUPPORTED, "%s: its logits have another reader", nd->name);
     } else if (nd != NULL) {
-        nd->attr.value = d->loss_weight;
+        loss_attr a = loss_attr_of(nd);
+        a.weight = d->loss_weight;
+        nd->attr = loss_attr_attr(a);
     }
 }
 
@@ -52,7 +60,7 @@ static spx_status run(const spx_exec *e, int i)
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->in[LOGITS]].dim;
     return spx_cross_entropy_forward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[LOGITS]),
-                                     spx_exec_data(e, nd->in[LABELS]), nd->attr.smoothing,
+                                     spx_exec_data(e, nd->in[LABELS]), loss_attr_of(nd).smoothing,
                                      spx_exec_data(e, nd->out[0]));
 }
 
@@ -60,10 +68,11 @@ static spx_status run_bwd(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->in[LOGITS]].dim;
+    const loss_attr a = loss_attr_of(nd);
     assert(!nd->accumulate[0]); /* differentiation refuses it */
     return spx_cross_entropy_backward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[LOGITS]),
-                                      spx_exec_data(e, nd->in[LABELS]), nd->attr.smoothing,
-                                      nd->attr.value, spx_exec_data(e, nd->out[0]));
+                                      spx_exec_data(e, nd->in[LABELS]), a.smoothing, a.weight,
+                                      spx_exec_data(e, nd->out[0]));
 }
 
 const spx_op_record spx_op_cross_entropy = {

@@ -1,4 +1,4 @@
-/* One value everywhere; differentiation's zeros. */
+/* Zeros, where differentiation begins to add. */
 #include "host/graph/exec_private.h"
 #include "kernels/nn/copy/copy.h"
 
@@ -9,10 +9,10 @@ static spx_status run(const spx_exec *e, int i)
     const int64_t *d = t->dim, count = spx_tensor_count(t);
     spx_operand y = spx_exec_operand(e, nd->out[0]);
     if (t->role == SPX_ROLE_ACTIVATION && t->rank == 4) {
-        return spx_fill(e->stream, d[0], d[1], d[2] * d[3], nd->attr.value, y);
+        return spx_fill(e->stream, d[0], d[1], d[2] * d[3], 0, y);
     }
     y.stride = count; /* all others are dense, views of parameters too */
-    return spx_fill(e->stream, 1, count, 1, nd->attr.value, y);
+    return spx_fill(e->stream, 1, count, 1, 0, y);
 }
 
 const spx_op_record spx_op_fill = {

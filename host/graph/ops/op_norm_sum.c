@@ -114,7 +114,7 @@ void spx_norm_sum_diff_terms(spx_diff *d, int i, int k, const spx_tid *in,
             return;
         }
         node = (int)(nd - g->node);
-        nd->attr = (spx_attr){.relu = relu};
+        nd->relu = relu;
         nd->in[GRAD_DY] = dy;
         nd->in[GRAD_Y] = relu ? y : SPX_NO_TENSOR;
     }
@@ -142,7 +142,7 @@ void spx_norm_sum_diff_terms(spx_diff *d, int i, int k, const spx_tid *in,
         if (spx_diff_requires(d, t[SPX_TERM_X])) {
             spx_pending p = {.target = t[SPX_TERM_X],
                              .op = SPX_OP_NORM_SUM_APPLY,
-                             .attr = {.relu = relu},
+                             .relu = relu,
                              .n_in = APPLY_INPUTS,
                              .coef_index = coef_index[j]};
             p.in[GRAD_DY] = dy;
@@ -165,7 +165,7 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
     int32_t coef[SPX_NORM_SUM_MAX];
     memcpy(in, nd->in, sizeof(spx_tid) * (size_t)nd->n_in);
     memcpy(coef, nd->coef_index, sizeof(int32_t) * (size_t)k);
-    spx_norm_sum_diff_terms(d, i, k, in, coef, nd->attr.relu, nd->out[0], dy);
+    spx_norm_sum_diff_terms(d, i, k, in, coef, nd->relu, nd->out[0], dy);
 }
 
 /* What a norm's reading and writing costs, in operations of convolutions per element: 8 bytes at a
@@ -210,8 +210,7 @@ static spx_status run(const spx_exec *e, int i)
     const int k = spx_node_terms(nd, 0);
     spx_norm_term term[SPX_NORM_SUM_MAX];
     unpack(term, e, nd, 0, k);
-    return spx_norm_sum_forward(e->stream, &d, k, term, nd->attr.relu,
-                                spx_exec_operand(e, nd->out[0]));
+    return spx_norm_sum_forward(e->stream, &d, k, term, nd->relu, spx_exec_operand(e, nd->out[0]));
 }
 
 /* Where the reductions of term j go. */
@@ -241,7 +240,7 @@ static spx_status run_reduce(const spx_exec *e, int i)
         grad[j] = grad_of(e, nd, j);
     }
     return spx_norm_sum_backward_reduce(
-        e->stream, &d, k, term, nd->attr.relu, spx_exec_operand(e, nd->in[GRAD_Y]),
+        e->stream, &d, k, term, nd->relu, spx_exec_operand(e, nd->in[GRAD_Y]),
         spx_exec_operand(e, nd->in[GRAD_DY]), grad, spx_exec_scratch(e));
 }
 
@@ -257,11 +256,10 @@ static spx_status run_apply(const spx_exec *e, int i)
     const spx_norm_dims d = dims_of(e->g, nd->in[GRAD_DY]);
     spx_norm_term term;
     unpack(&term, e, nd, GRAD_TERM, 1);
-    return spx_norm_sum_backward_apply(e->stream, &d, &term, spx_exec_data(e, nd->in[APPLY_SUM_DY]),
-                                       spx_exec_data(e, nd->in[APPLY_SUM_DY_XHAT]), nd->attr.relu,
-                                       spx_exec_operand(e, nd->in[GRAD_Y]),
-                                       spx_exec_operand(e, nd->in[GRAD_DY]), nd->accumulate[0],
-                                       spx_exec_operand(e, nd->out[0]));
+    return spx_norm_sum_backward_apply(
+        e->stream, &d, &term, spx_exec_data(e, nd->in[APPLY_SUM_DY]),
+        spx_exec_data(e, nd->in[APPLY_SUM_DY_XHAT]), nd->relu, spx_exec_operand(e, nd->in[GRAD_Y]),
+        spx_exec_operand(e, nd->in[GRAD_DY]), nd->accumulate[0], spx_exec_operand(e, nd->out[0]));
 }
 
 #define TERM_SLOTS                                                                                 \
