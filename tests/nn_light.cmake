@@ -2,8 +2,12 @@
 foreach(op conv2d_ring matmul_f64)
   spx_test(test_${op} SOURCES nn/test_${op}.c LINK spx_nn_light LABELS threads)
 endforeach()
-# On every device: test_<op> is the CPU's run, test_<op>_cuda that of CUDA, real or emulated.
-set(ops bn_stats copy drop_mask linear loss norm_sum pool2d relu softmax)
+# All others on every device, by the names of their files: test_<op> is the CPU's run,
+# test_<op>_cuda that of CUDA, real or emulated.
+file(GLOB ops RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/nn CONFIGURE_DEPENDS
+     ${CMAKE_CURRENT_SOURCE_DIR}/nn/test_*.c)
+list(FILTER ops EXCLUDE REGEX "conv2d|matmul_f64|_cuda")
+list(TRANSFORM ops REPLACE "^test_(.*)\\.c$" "\\1")
 foreach(op IN LISTS ops)
   spx_test(test_${op} SOURCES nn/test_${op}.c LINK spx_nn_light LABELS threads DEVICES)
 endforeach()

@@ -1,0 +1,70 @@
+#ifndef SPX_OP_CASES_H
+#define SPX_OP_CASES_H
+/* A case for every op that hands a gradient on: test_ops.c demands one, and runs each on every
+ * device. */
+#include "tests/graph/program_case.h"
+
+typedef struct op_case {
+    spx_op op;
+    /* Adds the op to a network: x is (N, C, HW, HW), what a convolution made. The result goes
+     * through a linear layer into a loss. */
+    spx_tid (*build)(spx_graph *g, spx_tid x);
+    bool smooth; /* differences over a step tell its gradient; else its own test must */
+} op_case;
+
+static inline spx_tid conv2d_case(spx_graph *g, spx_tid x)
+{
+    return spx_g_conv2d(g, x, "case", &dil3);
+}
+
+static inline spx_tid norm_sum_case(spx_graph *g, spx_tid x)
+{
+    return spx_g_batch_norm(g, x, "case", true);
+}
+
+static inline spx_tid relu_case(spx_graph *g, spx_tid x)
+{
+    return spx_g_relu(g, x, "case");
+}
+
+static inline spx_tid avg_pool_case(spx_graph *g, spx_tid x)
+{
+    return spx_g_avg_pool(g, x, 3, 2, 1, "case");
+}
+
+static inline spx_tid linear_case(spx_graph *g, spx_tid x)
+{
+    return spx_g_linear(g, spx_g_global_avg_pool(g, x, "case_pool"), "case", 7);
+}
+
+/* Weighs what it is given with what it makes of parameters. */
+static inline spx_tid softmax_case(spx_graph *g, spx_tid x)
+{
+    const spx_tid alpha = spx_g_param(g, SPX_ROLE_ARCH, "alpha", 2, (int64_t[]){1, 2},
+                                      (spx_init){SPX_INIT_NORMAL, 0.5f});
+    const spx_tid w = spx_g_softmax(g, alpha, "case");
+    const spx_sum_term term[2] = {
+        {.x = x, .coef = w, .coef_index = 0, .mask = SPX_NO_TENSOR},
+        {.x = spx_g_avg_pool(g, x, 3, 1, 1, "blur"), .coef = w, .coef_index = 1, .mask = -1}};
+    return spx_g_sum(g, 2, term, "sum");
+}
+
+/* The loss itself: behind every case. */
+static inline spx_tid cross_entropy_case(spx_graph *g, spx_tid x)
+{
+    (void)g;
+    return x;
+}
+
+static const op_case op_cases[] = {
+    {SPX_OP_CONV2D, conv2d_case, true},
+    {SPX_OP_NORM_SUM, norm_sum_case, true},
+    {SPX_OP_RELU, relu_case, false},
+    {SPX_OP_AVG_POOL, avg_pool_case, true},
+    {SPX_OP_LINEAR, linear_case, true},
+    {SPX_OP_SOFTMAX, softmax_case, true},
+    {SPX_OP_CROSS_ENTROPY, cross_entropy_case, true},
+};
+#define OP_CASES (sizeof op_cases / sizeof op_cases[0])
+
+#endif
