@@ -5,7 +5,8 @@
  */
 #define _DEFAULT_SOURCE
 #include "host/secure/he/he_private.h"
-#include "host/secure/infer/pi_private.h"
+#include "host/secure/infer/pi_client_private.h"
+#include "host/secure/infer/pi_server_private.h"
 #include "host/secure/ot/ot.h"
 #include "kernels/base/file.h"
 #include "tests/he/he_fixture.h"
@@ -223,8 +224,48 @@ SPX_TEST(files_in_vaults)
     spx_scratch_remove(&scratch);
 }
 
+/* A record as it lies in a vault, under its seal. */
+static void must_be_record(spx_vault *v, spx_wire_fields *fields, void *m, const char *what,
+                           const char *want)
+{
+    uint8_t bytes[4096];
+    const size_t n = sizeof(uint64_t) + spx_wire_size(fields, m);
+    hash h;
+    CHECK_OK(spx_pi_record_put(v, "record", fields, m));
+    CHECK_OK(spx_vault_get(v, "record", bytes, n));
+    begin(&h);
+    take(&h, bytes, n);
+    must_be(&h, what, want);
+}
+
+SPX_TEST(records_of_parties)
+{
+    SPX_UNUSED;
+    spx_pi_ledger ledger = {.spent = 1, .next = 2, .answered = 3, .peer = "name"};
+    spx_pi_tally tally = {.named = 1, .given = 2, .answered = 3, .n = 4};
+    spx_pi_server_record server = {.reserved = 1, .floor = 2, .age_ms = 3};
+    uint64_t spent = 7;
+    spx_scratch scratch;
+    spx_vault *v;
+    assert_int_equal(spx_scratch_make(&scratch), 0);
+    CHECK_OK(spx_vault_open(&v, spx_scratch_path(&scratch, "vault")));
+    for (uint8_t i = 0; i < 4; i++) {
+        memset(tally.identity[i].client, i + 5, SPX_PI_ID);
+        tally.identity[i].seen_ms = i + 9u;
+    }
+    must_be_record(v, spx_pi_ledger_fields, &ledger, "a ledger",
+                   "85cf83878116d2487e1ceb853ef6fdce");
+    must_be_record(v, spx_pi_tally_fields, &tally, "a tally", "0275397efd62afdacb44b4a29c48eddb");
+    must_be_record(v, spx_pi_server_record_fields, &server, "a server's record",
+                   "4dfd4e51f6116414449b4f5e20e48f99");
+    must_be_record(v, spx_pi_number_fields, &spent, "what a client has spent",
+                   "8dd1e1a6e93db3f98631f05e9f368939");
+    spx_vault_close(v);
+    spx_scratch_remove(&scratch);
+}
+
 typedef struct heard {
-    hash to_server, to_client;
+    hash to_server, to_client, at_server, at_client; /* what passes, and a unit at rest */
     uint8_t start[sizeof(spx_block)];
 } heard;
 
@@ -249,6 +290,48 @@ static void *serve(void *link)
     return pi_serve_thread(link);
 }
 
+static void take_section(hash *h, spx_vault_reader *r, size_t n)
+{
+    uint8_t *data = malloc(n + 1);
+    assert_non_null(data);
+    CHECK_OK(spx_vault_read(r, data, n));
+    take(h, &n, sizeof n);
+    take(h, data, n);
+    free(data);
+}
+
+/* The batch's first unit at both parties; but for when it was made. */
+static void take_units(heard *out, pi_world *w, spx_pi_client *p)
+{
+    const spx_pi_plan *plan = p->plan;
+    spx_pi_unit_head head;
+    spx_vault_reader *r;
+    char name[SPX_PI_NAME];
+    uint8_t bytes[4096];
+    spx_pi_name(name, 't', spx_vault_id(p->vault), w->model->hash, 0);
+    CHECK_OK(spx_vault_reader_open(&r, w->server_vault, name));
+    CHECK_OK(spx_pi_read(r, spx_pi_unit_head_fields, &head));
+    head.made_ms = 0;
+    const size_t n = spx_wire_size(spx_pi_unit_head_fields, &head);
+    assert_true(spx_wire_put(spx_pi_unit_head_fields, &head, bytes, n));
+    take(&out->at_server, bytes, n);
+    take_section(&out->at_server, r, plan->masks * sizeof(uint64_t));
+    for (int i = 0; i < plan->n_relus; i++) {
+        for (int k = 0; k < plan->relu[i].chunks; k++) {
+            const spx_pi_chunk c = spx_pi_chunk_of(&plan->relu[i], k);
+            take_section(&out->at_server, r, c.wires * sizeof(spx_block));
+            take_section(&out->at_server, r, c.table_bytes);
+        }
+    }
+    take_section(&out->at_server, r, plan->choices);
+    spx_vault_reader_close(r);
+    spx_pi_name(name, 'u', p->home, w->model->hash, 0);
+    CHECK_OK(spx_vault_reader_open(&r, p->vault, name));
+    take_section(&out->at_client, r, 144);
+    take_section(&out->at_client, r, spx_deploy_count(p->model, p->model->logits) * 8);
+    spx_vault_reader_close(r);
+}
+
 /* Two units prepared, two questions; both parties' randomness known. @param server  tells the
  * server's from another's */
 static void converse(heard *out, uint64_t server)
@@ -262,6 +345,8 @@ static void converse(heard *out, uint64_t server)
     int64_t got[10], want[10];
     begin(&out->to_server);
     begin(&out->to_client);
+    begin(&out->at_server);
+    begin(&out->at_client);
     server_party = server;
     os_begin(2);
     pi_begin(&w, 50, NULL);
@@ -279,6 +364,7 @@ static void converse(heard *out, uint64_t server)
     assert_int_equal(pthread_create(&link.thread, NULL, serve, &link), 0);
     CHECK_OK(spx_pi_client_open(&p, link.client, v, NULL));
     CHECK_OK(spx_pi_client_prepare(p, 2, NULL, NULL, NULL, NULL, NULL));
+    take_units(out, &w, p);
     for (int i = 0; i < 2; i++) {
         const uint8_t *image = fixture_image(&w.fixture, w.model);
         CHECK_OK(spx_pi_client_infer(p, image, got, NULL, NULL, NULL));
@@ -305,6 +391,8 @@ SPX_TEST(a_whole_conversation)
         converse(&h, 10);
         must_be(&h.to_server, "what the client sends", "ec1535a0a71d709e741e5c56a004adcf");
         must_be(&h.to_client, "what the server sends", "8d59e7a3926176fbd5eafcf8c8c0af93");
+        must_be(&h.at_server, "a unit at the server", "bee11931c30991033890f18e8647c4e6");
+        must_be(&h.at_client, "a unit at the client", "63a4a89ad304da6789dfb86ea7e7313c");
     }
     unsetenv("SPHYNX_ISA");
 }
@@ -328,6 +416,7 @@ int main(void)
         SPX_UNIT(circuits),
         SPX_UNIT(encryptions),
         SPX_UNIT(files_in_vaults),
+        SPX_UNIT(records_of_parties),
         SPX_UNIT(a_whole_conversation),
         SPX_UNIT(a_client_that_repeats_itself_prepares_unlike_material),
     };

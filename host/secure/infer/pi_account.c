@@ -10,22 +10,15 @@
 #define STEP ((uint64_t)1 << 20) /* numbers that are reserved on disk at a time */
 #define SAVE_MS 60000
 
-/* What the vault keeps of the server itself. */
-typedef struct server_record {
-    uint64_t reserved; /* no number from here on was given out */
-    uint64_t floor;    /* where clients that the server does not know begin */
-    uint64_t age_ms;
-} server_record;
-
-static void server_fields(spx_wire *w, void *record)
+void spx_pi_server_record_fields(spx_wire *w, void *record)
 {
-    server_record *r = record;
+    spx_pi_server_record *r = record;
     spx_wire_u64(w, &r->reserved);
     spx_wire_u64(w, &r->floor);
     spx_wire_u64(w, &r->age_ms);
 }
 
-static void tally_fields(spx_wire *w, void *tally)
+void spx_pi_tally_fields(spx_wire *w, void *tally)
 {
     spx_pi_tally *y = tally;
     spx_wire_u64(w, &y->named);
@@ -58,8 +51,8 @@ uint64_t spx_pi_server_age(const spx_pi_server *s)
 /* Durably; `floor` and `reserved` are never put back. */
 static spx_status save(spx_pi_server *s, uint64_t reserved, uint64_t floor)
 {
-    server_record r = {.reserved = reserved, .floor = floor, .age_ms = spx_pi_server_age(s)};
-    SPX_RETURN_IF(spx_pi_record_put(s->vault, RECORD, server_fields, &r));
+    spx_pi_server_record r = {.reserved = reserved, .floor = floor, .age_ms = spx_pi_server_age(s)};
+    SPX_RETURN_IF(spx_pi_record_put(s->vault, RECORD, spx_pi_server_record_fields, &r));
     s->reserved = reserved;
     s->floor = floor;
     s->saved_ms = r.age_ms;
@@ -68,9 +61,10 @@ static spx_status save(spx_pi_server *s, uint64_t reserved, uint64_t floor)
 
 spx_status spx_pi_server_load(spx_pi_server *s, bool *fresh)
 {
-    server_record r = {0};
+    spx_pi_server_record r = {0};
     uint64_t version;
-    const spx_status st = spx_pi_record_get(s->vault, RECORD, server_fields, &r, &version);
+    const spx_status st =
+        spx_pi_record_get(s->vault, RECORD, spx_pi_server_record_fields, &r, &version);
     *fresh = st == SPX_ENOTFOUND;
     if (st != SPX_OK && !*fresh) {
         return st;
@@ -136,7 +130,7 @@ static spx_status tally_put(spx_pi_server *s, spx_pi_account *a)
 {
     char name[SPX_PI_NAME];
     spx_pi_name(name, 'a', a->key, s->model->hash, -1);
-    return spx_pi_record_put(s->vault, name, tally_fields, &a->tally);
+    return spx_pi_record_put(s->vault, name, spx_pi_tally_fields, &a->tally);
 }
 
 /* The account of this key, which is not let go of before release(); also on failure, where *out is
@@ -167,7 +161,7 @@ static spx_status acquire(spx_pi_server *s, const uint8_t key[SPX_PI_ID], spx_pi
     (void)pthread_mutex_lock(&a->lock); /* reading waits for nobody but this account's own */
     if (!a->loaded) {
         spx_pi_name(name, 'a', key, s->model->hash, -1);
-        st = spx_pi_record_get(s->vault, name, tally_fields, &a->tally, &version);
+        st = spx_pi_record_get(s->vault, name, spx_pi_tally_fields, &a->tally, &version);
         if (st == SPX_ENOTFOUND) {
             memset(&a->tally, 0, sizeof a->tally);
             st = SPX_OK;
@@ -379,7 +373,7 @@ spx_status spx_pi_account_adopt(spx_pi_server *s, const uint8_t key[SPX_PI_ID],
     uint64_t version;
     spx_status st;
     spx_pi_name(name, 'a', key, model, -1);
-    st = spx_pi_record_get(s->vault, name, tally_fields, &y, &version);
+    st = spx_pi_record_get(s->vault, name, spx_pi_tally_fields, &y, &version);
     if (st != SPX_OK && st != SPX_ENOTFOUND) {
         return st;
     }
@@ -392,7 +386,7 @@ spx_status spx_pi_account_adopt(spx_pi_server *s, const uint8_t key[SPX_PI_ID],
     s->given = old->next > s->given ? old->next : s->given;
     s->reserved = (s->given / STEP + 1) * STEP;
     s->floor = s->given = s->reserved;
-    return spx_pi_record_put(s->vault, name, tally_fields, &y);
+    return spx_pi_record_put(s->vault, name, spx_pi_tally_fields, &y);
 }
 
 /* ---- what is old ---- */

@@ -31,6 +31,15 @@ typedef struct spx_pi_tally {
     uint64_t n;
     spx_pi_identity identity[SPX_PI_IDENTITIES];
 } spx_pi_tally;
+void spx_pi_tally_fields(spx_wire *w, void *tally);
+
+/* What the vault keeps of the server itself. */
+typedef struct spx_pi_server_record {
+    uint64_t reserved; /* no number from here on was given out */
+    uint64_t floor;    /* where clients that the server does not know begin */
+    uint64_t age_ms;
+} spx_pi_server_record;
+void spx_pi_server_record_fields(spx_wire *w, void *record);
 
 /* A tally while somebody of it is here. */
 typedef struct spx_pi_account {
