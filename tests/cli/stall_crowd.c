@@ -37,13 +37,13 @@ static spx_status ask(stalled *c)
     c->bytes = spx_pi_plan_sizes(p->plan)->server_bytes;
     spx_pi_name(name, 'u', p->home, p->model->hash, 0);
     SPX_RETURN_IF(spx_vault_reader_open(&r, v, name));
-    SPX_RETURN_IF(spx_vault_read(r, &u, sizeof u));
+    SPX_RETURN_IF(spx_pi_read(r, spx_pi_unit_fields, &u));
     spx_vault_reader_close(r);
     infer.start = u.key.start;
-    SPX_RETURN_IF(spx_channel_send(c->channel, SPX_PI_COMMAND, &infer, sizeof infer));
+    SPX_RETURN_IF(spx_pi_send(c->channel, SPX_PI_COMMAND, spx_pi_command_fields, &infer));
     SPX_RETURN_IF(spx_channel_flush(c->channel));
     spx_channel_alive(c->channel, false);
-    return spx_channel_recv(c->channel, SPX_PI_READY, &c->ready, sizeof c->ready);
+    return spx_pi_recv(c->channel, SPX_PI_READY, spx_pi_number_fields, &c->ready);
 }
 
 static void *run(void *arg)

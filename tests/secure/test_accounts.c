@@ -358,21 +358,21 @@ SPX_TEST(who_only_comes_leaves_no_file)
     const int before = files(&w, "");
     for (int i = 0; i < 20; i++) {
         spx_pi_hello h = {.magic = SPX_PI_MAGIC, .version = SPX_PI_VERSION};
-        const spx_pi_command bye = {.verb = SPX_PI_BYE};
-        const uint64_t spent = 1 + (uint64_t)i; /* what made a ledger once */
+        spx_pi_command bye = {.verb = SPX_PI_BYE};
+        uint64_t spent = 1 + (uint64_t)i; /* what made a ledger once */
         spx_pi_welcome welcome;
         pi_link l;
         void *model;
         h.client[0] = (uint8_t)i;
         pi_dial(&l, &w);
-        CHECK_OK(spx_channel_send(l.client, SPX_PI_HELLO, &h, sizeof h));
-        CHECK_OK(spx_channel_recv(l.client, SPX_PI_WELCOME, &welcome, sizeof welcome));
+        CHECK_OK(spx_pi_send(l.client, SPX_PI_HELLO, spx_pi_hello_fields, &h));
+        CHECK_OK(spx_pi_recv(l.client, SPX_PI_WELCOME, spx_pi_welcome_fields, &welcome));
         model = malloc(welcome.model_bytes);
         assert_non_null(model);
         CHECK_OK(spx_channel_recv(l.client, SPX_PI_MODEL, model, welcome.model_bytes));
         free(model);
-        CHECK_OK(spx_channel_send(l.client, SPX_PI_STATE, &spent, sizeof spent));
-        CHECK_OK(spx_channel_send(l.client, SPX_PI_COMMAND, &bye, sizeof bye));
+        CHECK_OK(spx_pi_send(l.client, SPX_PI_STATE, spx_pi_number_fields, &spent));
+        CHECK_OK(spx_pi_send(l.client, SPX_PI_COMMAND, spx_pi_command_fields, &bye));
         CHECK_OK(spx_channel_flush(l.client));
         pi_hang_up(&l);
         assert_int_equal(l.st, SPX_OK);
@@ -526,7 +526,7 @@ SPX_TEST(what_an_earlier_program_counted_goes_on_counting)
 {
     SPX_UNUSED;
     const spx_pi_server_options o = {.query_limit = 5};
-    const spx_pi_ledger old = {.spent = 2, .next = 3, .answered = 1, .peer = "a"};
+    spx_pi_ledger old = {.spent = 2, .next = 3, .answered = 1, .peer = "a"};
     char a[600], b[600], name[SPX_PI_NAME];
     pi_world w;
     customer c;
@@ -535,7 +535,10 @@ SPX_TEST(what_an_earlier_program_counted_goes_on_counting)
     spx_pi_server_destroy(w.server);
     CHECK_OK(spx_vault_remove(w.server_vault, "server"));
     spx_pi_name(name, 'l', spx_vault_id(v), w.model->hash, -1);
-    CHECK_OK(spx_vault_put(w.server_vault, name, &old, sizeof old));
+    uint8_t bytes[512]; /* without a version before them */
+    const size_t n = spx_wire_size(spx_pi_ledger_fields, &old);
+    assert_true(n <= sizeof bytes && spx_wire_put(spx_pi_ledger_fields, &old, bytes, n));
+    CHECK_OK(spx_vault_put(w.server_vault, name, bytes, n));
     spx_pi_name(name, 't', spx_vault_id(v), w.model->hash, 2);
     CHECK_OK(spx_vault_put(w.server_vault, name, "unit", 4));
     CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
@@ -566,13 +569,13 @@ static void stall(customer *c, pi_world *w, spx_vault *v, uint64_t *ready)
     CHECK_OK(prepare(c, 1));
     spx_pi_name(name, 'u', spx_vault_id(w->server_vault), w->model->hash, 0);
     CHECK_OK(spx_vault_reader_open(&r, v, name));
-    CHECK_OK(spx_vault_read(r, &u, sizeof u));
+    CHECK_OK(spx_pi_read(r, spx_pi_unit_fields, &u));
     spx_vault_reader_close(r);
-    ask_for.arg = u.number;
+    ask_for.arg = u.head.number;
     ask_for.start = u.key.start;
-    CHECK_OK(spx_channel_send(c->link.client, SPX_PI_COMMAND, &ask_for, sizeof ask_for));
+    CHECK_OK(spx_pi_send(c->link.client, SPX_PI_COMMAND, spx_pi_command_fields, &ask_for));
     spx_channel_alive(c->link.client, false);
-    CHECK_OK(spx_channel_recv(c->link.client, SPX_PI_READY, ready, sizeof *ready));
+    CHECK_OK(spx_pi_recv(c->link.client, SPX_PI_READY, spx_pi_number_fields, ready));
 }
 
 SPX_TEST(clients_that_stall_hold_no_more_memory_than_there_is)

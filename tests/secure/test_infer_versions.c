@@ -21,7 +21,10 @@ SPX_TEST(material_of_an_earlier_version_is_spent_and_removed)
 {
     SPX_UNUSED;
     const uint64_t spent = 1;
-    const spx_pi_ledger old = {.spent = 1, .next = 5, .answered = 1};
+    spx_pi_ledger old = {.spent = 1, .next = 5, .answered = 1};
+    uint8_t ledger[512];
+    const size_t n = spx_wire_size(spx_pi_ledger_fields, &old);
+    assert_true(n <= sizeof ledger && spx_wire_put(spx_pi_ledger_fields, &old, ledger, n));
     for (int i = 0; i < 6; i++) {
         const bool client = i % 3 != 1, server = i % 3 != 0, used = i < 3;
         int64_t got[10], want[10];
@@ -36,7 +39,7 @@ SPX_TEST(material_of_an_earlier_version_is_spent_and_removed)
         if (server) { /* which finds it when it starts */
             const spx_pi_server_options o = {0};
             spx_pi_server_destroy(w.server);
-            age(&w, w.server_vault, spx_vault_id(v), 'l', &old, sizeof old, 't', 4);
+            age(&w, w.server_vault, spx_vault_id(v), 'l', ledger, n, 't', 4);
             CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
         }
         pi_dial(&l, &w);

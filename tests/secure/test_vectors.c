@@ -304,16 +304,16 @@ static void take_section(hash *h, spx_vault_reader *r, size_t n)
 static void take_units(heard *out, pi_world *w, spx_pi_client *p)
 {
     const spx_pi_plan *plan = p->plan;
-    spx_pi_unit_head head;
+    spx_pi_server_unit u;
     spx_vault_reader *r;
     char name[SPX_PI_NAME];
     uint8_t bytes[4096];
     spx_pi_name(name, 't', spx_vault_id(p->vault), w->model->hash, 0);
     CHECK_OK(spx_vault_reader_open(&r, w->server_vault, name));
-    CHECK_OK(spx_pi_read(r, spx_pi_unit_head_fields, &head));
-    head.made_ms = 0;
-    const size_t n = spx_wire_size(spx_pi_unit_head_fields, &head);
-    assert_true(spx_wire_put(spx_pi_unit_head_fields, &head, bytes, n));
+    CHECK_OK(spx_pi_read(r, spx_pi_server_unit_fields, &u));
+    u.head.made_ms = 0;
+    const size_t n = spx_wire_size(spx_pi_server_unit_fields, &u);
+    assert_true(spx_wire_put(spx_pi_server_unit_fields, &u, bytes, n));
     take(&out->at_server, bytes, n);
     take_section(&out->at_server, r, plan->masks * sizeof(uint64_t));
     for (int i = 0; i < plan->n_relus; i++) {

@@ -246,6 +246,33 @@ void spx_pi_account_leave(spx_pi_session_state *t)
 
 /* ---- what a preparation may have ---- */
 
+/* Of n units, with room for what their files have beside what the plan counts. */
+static uint64_t bytes_of(const spx_pi_server *s, uint64_t n)
+{
+    return n * (s->plan->sizes.server_bytes + 65536);
+}
+
+spx_status spx_pi_account_room(const spx_pi_session_state *t, uint64_t n)
+{
+    const spx_pi_server_options *o = &t->s->options;
+    const uint64_t limit = o->batch_limit > 0 ? o->batch_limit : 1000;
+    uint64_t left;
+    if (n < 1 || n > limit) {
+        return SPX_FAIL(SPX_EINVAL, "%llu queries at a time: 1 to %llu are allowed",
+                        (unsigned long long)n, (unsigned long long)limit);
+    }
+    if (t->ledger.next > SPX_PI_MAX_NUMBER - n) {
+        return SPX_FAIL(SPX_EINVAL, "this client has used up its numbers");
+    }
+    SPX_RETURN_IF(spx_vault_free_bytes(t->s->vault, &left));
+    if (bytes_of(t->s, n) > left) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "material for %llu queries takes %llu MB, the server's disk has less",
+                        (unsigned long long)n, (unsigned long long)(bytes_of(t->s, n) >> 20));
+    }
+    return SPX_OK;
+}
+
 /* Bytes of units at rest, of whatever model. */
 static uint64_t held(spx_pi_units *u, const spx_pi_tally *y)
 {
@@ -327,21 +354,21 @@ fail:
     return st;
 }
 
-spx_status spx_pi_account_allow(spx_pi_session_state *t, uint64_t n, uint64_t bytes)
+spx_status spx_pi_account_allow(spx_pi_session_state *t, uint64_t n)
 {
     spx_status st;
     SPX_RETURN_IF(count_numbers(t->s, n));
     (void)pthread_mutex_lock(&t->account->lock);
-    st = allow(t, n, bytes);
+    st = allow(t, n, bytes_of(t->s, n));
     (void)pthread_mutex_unlock(&t->account->lock);
     return st;
 }
 
-void spx_pi_account_settle(spx_pi_session_state *t, uint64_t unused, uint64_t bytes)
+void spx_pi_account_settle(spx_pi_session_state *t, uint64_t n, uint64_t unused)
 {
     spx_pi_account *a = t->account;
     (void)pthread_mutex_lock(&a->lock);
-    a->being_made -= bytes;
+    a->being_made -= bytes_of(t->s, n);
     a->tally.given -= unused;
     a->dirty = a->dirty || unused > 0;
     (void)pthread_mutex_unlock(&a->lock);

@@ -21,8 +21,19 @@ void spx_pi_draw_masks(const spx_pi_unit *u, int value, size_t n, int64_t *out);
 /* K = L0 ^ M0 of a chunk's input wires: what answers for them are made of. */
 void spx_pi_draw_answers(const spx_pi_unit *u, int relu, int chunk, size_t n, spx_block *out);
 
-/** @param u  INFER: the unit that is meant; else NULL */
-SPX_MUST_CHECK spx_status spx_pi_client_command(spx_pi_client *p, spx_pi_verb verb, uint64_t arg,
-                                                const spx_pi_unit *u);
+/** HELLO to STATE: fills in server, home, model, plan, spent and removed. */
+SPX_MUST_CHECK spx_status spx_pi_open_client(spx_pi_client *p, const unsigned char *hash);
+/** @param start  INFER: of the unit that is meant; else NULL */
+SPX_MUST_CHECK spx_status spx_pi_send_command(spx_channel *c, spx_pi_verb verb, uint64_t arg,
+                                              const spx_block *start);
+
+/** Where this server's and model's units begin that are numbered from `number` on. */
+spx_pi_item spx_pi_client_units(const spx_pi_client *p, uint64_t number);
+/** Reads what is spent; units of an earlier version are, and counted in p->removed. */
+SPX_MUST_CHECK spx_status spx_pi_spent_get(spx_pi_client *p);
+/** Takes over what the server holds for spent, if that is more, and removes what is. */
+SPX_MUST_CHECK spx_status spx_pi_spent_agree(spx_pi_client *p, uint64_t theirs);
+/** Records all up to `number` as spent, durably, and removes their files. */
+SPX_MUST_CHECK spx_status spx_pi_spent_spend(spx_pi_client *p, uint64_t number);
 
 #endif

@@ -1,5 +1,5 @@
 /* What both parties derive from the public model: exchanges, ReLU layers, lengths, sizes. */
-#include "host/secure/infer/pi_private.h"
+#include "host/secure/infer/pi_units_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/clock.h"
 #include "kernels/crypto/ct.h"
@@ -306,20 +306,42 @@ static void make_sizes(spx_pi_plan *p)
     s->client_bytes = spx_wire_size(spx_pi_unit_fields, &unit) + classes * sizeof(int64_t);
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static void make_most(spx_pi_plan *p)
+{
+    spx_pi_most *m = &p->most;
+    for (int first = 0, end; first < p->n_exchanges; first = end) {
+        size_t window = 0;
+        end = spx_pi_window_end(p, first);
+        for (int i = first; i < end; i++) {
+            const spx_he_facts *f = p->exchange[i].facts;
+            m->request = larger(m->request, f->request_bytes);
+            m->response = larger(m->response, f->response_bytes);
+            m->words = larger(m->words, larger(f->input_elements, f->output_elements));
+            window += f->response_bytes;
+        }
+        m->window = larger(m->window, window);
+    }
+    for (int i = 0; i < p->n_relus; i++) { /* a layer's first chunk is its largest */
+        const spx_pi_chunk c = spx_pi_chunk_of(&p->relu[i], 0);
+        m->wires = larger(m->wires, c.wires);
+        m->room = larger(m->room, spx_ot_room(c.wires));
+        m->message = larger(m->message, larger(spx_ot_bytes(c.wires), c.table_bytes));
+        m->piece = larger(m->piece, c.wires * sizeof(spx_block) + c.table_bytes);
+        m->choices = larger(m->choices, p->relu[i].wires / 8);
+    }
+}
+
 /* The model may be a stranger's: what a party will hold at a time must be within reason. */
 static spx_status check_memory(const spx_pi_plan *p)
 {
     const size_t machine = spx_memory_physical();
-    size_t bytes = spx_deploy_total(p->model) * sizeof(int64_t), request = 0, relu = 0;
-    for (int i = 0; i < p->n_exchanges; i++) {
-        const spx_he_facts *f = p->exchange[i].facts;
-        const size_t both = f->request_bytes + f->response_bytes;
-        request = both > request ? both : request;
-    }
-    for (int i = 0; i < p->n_relus; i++) {
-        relu = p->relu[i].wires / 8 > relu ? p->relu[i].wires / 8 : relu;
-    }
-    bytes += request + relu + p->masks * sizeof(uint64_t);
+    const size_t bytes = spx_deploy_total(p->model) * sizeof(int64_t) + p->most.request +
+                         p->most.response + p->most.choices + p->masks * sizeof(uint64_t);
     return machine == 0 || bytes <= machine / 2
                ? SPX_OK
                : SPX_FAIL(SPX_EUNSUPPORTED,
@@ -342,6 +364,7 @@ spx_status spx_pi_plan_create(spx_pi_plan **out, const spx_deploy *m)
     for (int set = 0; set < SPX_HE_SETS; set++) {
         p->public_bytes += p->set_used[set] ? spx_he_public_bytes(set) : 0;
     }
+    make_most(p);
     SPX_TRY(st, check_memory(p), fail);
     make_sizes(p);
     *out = p;

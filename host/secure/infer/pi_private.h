@@ -109,6 +109,16 @@ typedef struct spx_pi_relu {
     size_t choice; /* where its choices begin among a unit's, bytes */
 } spx_pi_relu;
 
+/* The most that anything takes of its kind: what parties make their buffers by. */
+typedef struct spx_pi_most {
+    size_t request, response, window; /* bytes of an exchange's; of a window of responses */
+    size_t words;                     /* elements of an exchange's shares, in or out */
+    size_t wires, room;               /* of a chunk, and for so many transfers (spx_ot_room) */
+    size_t message;                   /* bytes of a chunk's transfers or tables */
+    size_t piece;                     /* bytes of a chunk's keys and tables */
+    size_t choices;                   /* bytes of a ReLU layer's */
+} spx_pi_most;
+
 struct spx_pi_plan {
     const spx_deploy *model;
     spx_pi_exchange *exchange; /* by depth, then as in the model */
@@ -121,19 +131,9 @@ struct spx_pi_plan {
     bool set_used[SPX_HE_SETS];
     uint64_t returned[SPX_HE_SETS]; /* coefficients a query takes of a key's life */
     size_t public_bytes;            /* of the keys in use */
+    spx_pi_most most;
     spx_pi_sizes sizes;
 };
-
-/* What a client keeps of one query beside its share of the logits. */
-typedef struct spx_pi_unit {
-    uint64_t version; /* SPX_PI_VERSION */
-    uint8_t model[SPX_PI_HASH], server[SPX_PI_ID];
-    uint64_t number, query; /* query: number within its batch of material */
-    spx_gc_key key;         /* its batch's */
-    spx_seed seed;          /* of its masks and labels */
-} spx_pi_unit;
-
-void spx_pi_unit_fields(spx_wire *w, void *unit);
 
 /** The end of the window of exchanges that begins at `first`: one depth, bounded responses. */
 int spx_pi_window_end(const spx_pi_plan *p, int first);

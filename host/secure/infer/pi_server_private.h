@@ -1,6 +1,5 @@
 #ifndef SPX_PI_SERVER_PRIVATE_H
 #define SPX_PI_SERVER_PRIVATE_H
-#include "host/secure/infer/pi_unit_private.h"
 #include "host/secure/infer/pi_units_private.h"
 
 #include <pthread.h>
@@ -130,7 +129,14 @@ void spx_pi_memory_give(spx_pi_session_state *t); /* what it has, if any */
 #define IN_TURN(t, online, expr)                                                                   \
     (spx_pi_turn((t), (online)) != SPX_OK ? SPX_EIO : spx_pi_turn_end((t), (expr)))
 
+/** Reads the client's ledger; who is not known begins above all that was given out. @return SPX_OK,
+ * SPX_EINVAL (of another name), what the vault gives */
+SPX_MUST_CHECK spx_status spx_pi_ledger_get(spx_pi_session_state *t);
 SPX_MUST_CHECK spx_status spx_pi_ledger_put(spx_pi_session_state *t);
+/** Takes over what the client holds for spent, if that is more, and removes what is. */
+SPX_MUST_CHECK spx_status spx_pi_ledger_agree(spx_pi_session_state *t, uint64_t theirs);
+/** Records all up to `number` as spent, durably, and removes their files. */
+SPX_MUST_CHECK spx_status spx_pi_ledger_spend(spx_pi_session_state *t, uint64_t number);
 
 /** The server's own record: numbers given out, and its age. @param fresh  there is none */
 SPX_MUST_CHECK spx_status spx_pi_server_load(spx_pi_server *s, bool *fresh);
@@ -151,20 +157,28 @@ void spx_pi_account_key(const char *peer, const uint8_t client[SPX_PI_ID], uint8
 /** Opens the session's account. */
 SPX_MUST_CHECK spx_status spx_pi_account_enter(spx_pi_session_state *t);
 void spx_pi_account_leave(spx_pi_session_state *t);
-/** n numbers and material of so many bytes, if limit, quota and identities allow; recorded. */
-SPX_MUST_CHECK spx_status spx_pi_account_allow(spx_pi_session_state *t, uint64_t n, uint64_t bytes);
-/** The end of a batch, of which so many units were not begun. @param bytes  as allowed */
-void spx_pi_account_settle(spx_pi_session_state *t, uint64_t unused, uint64_t bytes);
+/** Whether n units at a time are allowed, have numbers and find room on the disk. */
+SPX_MUST_CHECK spx_status spx_pi_account_room(const spx_pi_session_state *t, uint64_t n);
+/** n numbers and material for them, if limit, quota and identities allow; recorded. */
+SPX_MUST_CHECK spx_status spx_pi_account_allow(spx_pi_session_state *t, uint64_t n);
+/** The end of a batch of n, of which so many units were not begun. */
+void spx_pi_account_settle(spx_pi_session_state *t, uint64_t n, uint64_t unused);
 /** Counts an answer, if the limit allows. */
 SPX_MUST_CHECK spx_status spx_pi_account_answer(spx_pi_session_state *t);
-/** Set what a phase takes of memory, from the plan. */
-void spx_pi_prepare_bytes(spx_pi_server *s);
-void spx_pi_query_bytes(spx_pi_server *s);
+/** What a phase takes of a server's memory. */
+size_t spx_pi_prepare_bytes(const spx_pi_plan *p);
+size_t spx_pi_query_bytes(const spx_pi_plan *p);
 /** What an earlier program counted. */
 SPX_MUST_CHECK spx_status spx_pi_account_adopt(spx_pi_server *s, const uint8_t key[SPX_PI_ID],
                                                const uint8_t model[SPX_PI_HASH],
                                                const uint8_t client[SPX_PI_ID],
                                                const spx_pi_ledger *old);
+/** HELLO, from whomever. */
+SPX_MUST_CHECK spx_status spx_pi_recv_hello(const spx_pi_server *s, spx_channel *c,
+                                            spx_pi_served *out);
+/** What follows it, until both parties agree on what is spent. */
+SPX_MUST_CHECK spx_status spx_pi_open_server(spx_pi_session_state *t);
+SPX_MUST_CHECK spx_status spx_pi_recv_command(spx_channel *c, spx_pi_command *m);
 /** PREPARE and INFER, after their command. */
 SPX_MUST_CHECK spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n);
 SPX_MUST_CHECK spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number,

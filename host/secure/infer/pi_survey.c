@@ -13,17 +13,17 @@ static bool date(spx_pi_server *s, spx_pi_item *x)
 {
     char name[SPX_PI_NAME];
     spx_vault_reader *r;
-    spx_pi_unit_head head = {.version = SPX_PI_VERSION, .made_ms = UINT64_MAX};
+    spx_pi_server_unit u;
     spx_status st;
     spx_pi_units_name(s->units, x, name);
     st = spx_vault_reader_open(&r, s->vault, name);
     if (st == SPX_OK) {
-        st = spx_pi_read(r, spx_pi_unit_head_fields, &head);
+        st = spx_pi_read(r, spx_pi_server_unit_fields, &u);
         spx_vault_reader_close(r);
     }
-    x->made_ms = st == SPX_OK ? head.made_ms : UINT64_MAX; /* what cannot be read stays */
+    x->made_ms = st == SPX_OK ? u.head.made_ms : UINT64_MAX; /* what cannot be read stays */
     spx_pi_units_date(s->units, x);
-    return st == SPX_OK ? head.version == SPX_PI_VERSION : st != SPX_EFORMAT;
+    return st == SPX_OK ? u.head.version == SPX_PI_VERSION : st != SPX_EFORMAT;
 }
 
 /* Counts other models' units; where material expires, looks when each was made. */

@@ -13,6 +13,54 @@ struct spx_pi_units {
     size_t n, room;
 };
 
+/* ---- what a file begins with ---- */
+
+static void head_fields(spx_wire *w, spx_pi_unit_head *h)
+{
+    spx_wire_u64(w, &h->version);
+    spx_wire_bytes(w, h->model, SPX_PI_HASH);
+    spx_wire_bytes(w, h->other, SPX_PI_ID);
+    spx_wire_u64(w, &h->number);
+    spx_wire_u64(w, &h->query);
+    spx_wire_u64(w, &h->made_ms);
+}
+
+void spx_pi_server_unit_fields(spx_wire *w, void *unit)
+{
+    spx_pi_server_unit *u = unit;
+    head_fields(w, &u->head);
+    spx_pi_block_fields(w, &u->start);
+}
+
+void spx_pi_unit_fields(spx_wire *w, void *unit)
+{
+    spx_pi_unit *u = unit;
+    head_fields(w, &u->head);
+    spx_pi_block_fields(w, &u->key.delta);
+    spx_pi_block_fields(w, &u->key.start);
+    spx_wire_bytes(w, u->seed.byte, SPX_SEED_BYTES);
+}
+
+spx_pi_unit_head spx_pi_unit_head_of(const uint8_t model[SPX_PI_HASH],
+                                     const uint8_t other[SPX_PI_ID], uint64_t number,
+                                     uint64_t query)
+{
+    spx_pi_unit_head h = {.version = SPX_PI_VERSION, .number = number, .query = query};
+    memcpy(h.model, model, sizeof h.model);
+    memcpy(h.other, other, sizeof h.other);
+    return h;
+}
+
+bool spx_pi_unit_is(const spx_pi_unit_head *h, const uint8_t model[SPX_PI_HASH],
+                    const uint8_t other[SPX_PI_ID], uint64_t number)
+{
+    return h->version == SPX_PI_VERSION && h->number == number &&
+           memcmp(h->model, model, sizeof h->model) == 0 &&
+           memcmp(h->other, other, sizeof h->other) == 0;
+}
+
+/* ---- which there are ---- */
+
 static int order(const spx_pi_item *a, const spx_pi_item *b)
 {
     int c = memcmp(a->owner, b->owner, sizeof a->owner);

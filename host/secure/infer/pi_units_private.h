@@ -7,6 +7,38 @@
  */
 #include "host/secure/infer/pi_private.h"
 
+/* How the file of a unit begins, at either party. */
+typedef struct spx_pi_unit_head {
+    uint64_t version; /* SPX_PI_VERSION */
+    uint8_t model[SPX_PI_HASH];
+    uint8_t other[SPX_PI_ID]; /* at a server: whose it is (spx_pi_owner); at a client: the server */
+    uint64_t number, query;   /* query: number within its batch */
+    uint64_t made_ms;         /* of the server's age; at a client 0 */
+} spx_pi_unit_head;
+
+/* A server's, before masks, chunks and choices (pi_ahead_private.h). */
+typedef struct spx_pi_server_unit {
+    spx_pi_unit_head head;
+    spx_block start; /* of the circuits' keys */
+} spx_pi_server_unit;
+
+/* A client's, before its share of the logits. */
+typedef struct spx_pi_unit {
+    spx_pi_unit_head head;
+    spx_gc_key key; /* its batch's */
+    spx_seed seed;  /* of its masks and labels */
+} spx_pi_unit;
+
+void spx_pi_server_unit_fields(spx_wire *w, void *unit);
+void spx_pi_unit_fields(spx_wire *w, void *unit);
+/** The head of a unit made now. */
+spx_pi_unit_head spx_pi_unit_head_of(const uint8_t model[SPX_PI_HASH],
+                                     const uint8_t other[SPX_PI_ID], uint64_t number,
+                                     uint64_t query);
+/** Whether it is that unit's, of this version of the protocol. */
+bool spx_pi_unit_is(const spx_pi_unit_head *h, const uint8_t model[SPX_PI_HASH],
+                    const uint8_t other[SPX_PI_ID], uint64_t number);
+
 #define SPX_PI_MODEL_PART 8 /* bytes of a model's hash in a file's name */
 
 /* A unit, as its file's name tells it; ordered by owner, model, number. */

@@ -1,20 +1,11 @@
-#ifndef SPX_PI_UNIT_PRIVATE_H
-#define SPX_PI_UNIT_PRIVATE_H
+#ifndef SPX_PI_AHEAD_PRIVATE_H
+#define SPX_PI_AHEAD_PRIVATE_H
 /*
  * A server's unit of material on disk, written chunk by chunk and read ahead by a thread of its
  * own, so that neither its size nor the disk is felt online. Sections: head, masks, then for every
  * chunk of every ReLU layer its transfer keys and its tables, then all choices.
  */
-#include "host/secure/infer/pi_private.h"
-
-typedef struct spx_pi_unit_head {
-    uint64_t version; /* SPX_PI_VERSION */
-    uint8_t model[SPX_PI_HASH], client[SPX_PI_ID];
-    uint64_t number, query; /* query: number within its batch */
-    uint64_t made_ms;       /* of the server's age */
-    spx_block start;        /* of the circuits' keys */
-} spx_pi_unit_head;
-void spx_pi_unit_head_fields(spx_wire *w, void *head);
+#include "host/secure/infer/pi_units_private.h"
 
 /** Bytes read ahead at most, where there is memory. */
 #define SPX_PI_AHEAD ((size_t)256 << 20)
@@ -28,7 +19,7 @@ typedef struct spx_pi_ahead spx_pi_ahead;
  * @param masks   [plan->masks]; @param choices [plan->choices]
  */
 SPX_MUST_CHECK spx_status spx_pi_ahead_open(spx_pi_ahead **out, const spx_pi_plan *p, spx_vault *v,
-                                            const char *name, spx_pi_unit_head *head,
+                                            const char *name, spx_pi_server_unit *unit,
                                             uint64_t *masks, uint8_t *choices, size_t most);
 /** The next chunk, in order; the pointers hold until the next call. */
 SPX_MUST_CHECK spx_status spx_pi_ahead_next(spx_pi_ahead *a, const spx_block **keys,

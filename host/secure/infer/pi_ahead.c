@@ -1,4 +1,4 @@
-#include "host/secure/infer/pi_unit_private.h"
+#include "host/secure/infer/pi_ahead_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/crypto/ct.h"
 
@@ -6,33 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void spx_pi_unit_fields(spx_wire *w, void *unit)
-{
-    spx_pi_unit *u = unit;
-    uint64_t zero = 0;
-    spx_wire_u64(w, &u->version);
-    spx_wire_bytes(w, u->model, SPX_PI_HASH);
-    spx_wire_bytes(w, u->server, SPX_PI_ID);
-    spx_wire_u64(w, &u->number);
-    spx_wire_u64(w, &u->query);
-    spx_wire_u64(w, &zero); /* keys lie at a multiple of 16 */
-    spx_pi_block_fields(w, &u->key.delta);
-    spx_pi_block_fields(w, &u->key.start);
-    spx_wire_bytes(w, u->seed.byte, SPX_SEED_BYTES);
-}
-
-void spx_pi_unit_head_fields(spx_wire *w, void *head)
-{
-    spx_pi_unit_head *h = head;
-    spx_wire_u64(w, &h->version);
-    spx_wire_bytes(w, h->model, SPX_PI_HASH);
-    spx_wire_bytes(w, h->client, SPX_PI_ID);
-    spx_wire_u64(w, &h->number);
-    spx_wire_u64(w, &h->query);
-    spx_wire_u64(w, &h->made_ms);
-    spx_pi_block_fields(w, &h->start);
-}
 
 /* One chunk in memory: keys, then tables. */
 typedef struct piece {
@@ -140,11 +113,11 @@ static spx_status start(spx_pi_ahead *a)
 static spx_status read_choices(const spx_pi_ahead *a, spx_vault *v, const char *name,
                                uint8_t *choices)
 {
-    spx_pi_unit_head head;
+    spx_pi_server_unit unit;
     spx_vault_reader *r;
     spx_status st;
     SPX_RETURN_IF(spx_vault_reader_open(&r, v, name));
-    SPX_TRY(st, spx_vault_skip(r, spx_wire_size(spx_pi_unit_head_fields, &head)), done);
+    SPX_TRY(st, spx_vault_skip(r, spx_wire_size(spx_pi_server_unit_fields, &unit)), done);
     SPX_TRY(st, spx_vault_skip(r, a->plan->masks * sizeof(uint64_t)), done);
     for (int i = 0; i < a->n_pieces; i++) {
         SPX_TRY(st, spx_vault_skip(r, a->piece[i].keys), done);
@@ -157,7 +130,7 @@ done:
 }
 
 spx_status spx_pi_ahead_open(spx_pi_ahead **out, const spx_pi_plan *p, spx_vault *v,
-                             const char *name, spx_pi_unit_head *head, uint64_t *masks,
+                             const char *name, spx_pi_server_unit *unit, uint64_t *masks,
                              uint8_t *choices, size_t most)
 {
     spx_status st;
@@ -173,7 +146,7 @@ spx_status spx_pi_ahead_open(spx_pi_ahead **out, const spx_pi_plan *p, spx_vault
         return SPX_FAIL(SPX_ENOMEM, "a lock");
     }
     SPX_TRY(st, spx_vault_reader_open(&a->reader, v, name), fail);
-    SPX_TRY(st, spx_pi_read(a->reader, spx_pi_unit_head_fields, head), fail);
+    SPX_TRY(st, spx_pi_read(a->reader, spx_pi_server_unit_fields, unit), fail);
     SPX_TRY(st, spx_vault_read(a->reader, masks, p->masks * sizeof *masks), fail);
     SPX_TRY(st, list_pieces(a), fail);
     SPX_TRY(st, read_choices(a, v, name, choices), fail);
