@@ -2,7 +2,7 @@
 
 Each `record_*` takes modules and tensors (any float type) and returns {dataset path: tensor} of
 everything the golden file of that kind derives from its inputs. tests/golden/make_golden.py writes
-such records; twin_check.py compares them with files made by others. Format: tests/golden/README.md.
+such records; twin_check.py compares them with files made by others. Format: tests/golden/format.md.
 """
 import copy
 

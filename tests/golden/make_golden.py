@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the golden files of this folder: make_golden.py [DIR]. Format: README.md beside it.
+"""Writes the golden files of this folder: make_golden.py [DIR]. Format: format.md beside it.
 
 Every file comes from the PyTorch twin (scripts/bench), itself checked against files made by the
 published implementation. Networks are as small as the search space allows: two channels, two cells.

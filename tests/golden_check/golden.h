@@ -2,7 +2,7 @@
 #define SPX_GOLDEN_H
 /*
  * Parts of golden_check: files with numbers computed elsewhere, the engine that rebuilds them, and
- * the comparison. The format is described in tests/golden/README.md.
+ * the comparison. The format is described in tests/golden/format.md.
  */
 #include "host/graph/program.h"
 #include "host/h5/h5_file.h"

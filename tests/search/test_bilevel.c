@@ -1,5 +1,5 @@
 /*
- * The search step against two consecutive steps that PyTorch computed (tests/golden/README.md), in
+ * The search step against two consecutive steps that PyTorch computed (tests/golden/format.md), in
  * f32. Usage: test_bilevel cpu|cuda [FOLDER], the folder of search_cnn.h5 and
  * search_step{1,2}_correct.h5.
  */
