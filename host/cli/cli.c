@@ -179,6 +179,14 @@ static void print_commands(const spx_command *const *commands, const char *verb)
     }
     (void)printf("\n'sphynx%s%s COMMAND --help' tells its options and gives an example.\n", gap,
                  verb);
+    if (verb[0] == '\0') {
+        (void)printf(
+            "\nenvironment:\n"
+            "  SPHYNX_LOG=graph:info,pi:debug  tell on stderr of programs (graph) and of the "
+            "messages of\n"
+            "                                  private inference (pi): off, info, debug; "
+            "json: as JSON\n");
+    }
 }
 
 /* A configuration file is read before the command line is applied, so look for it first. */

@@ -25,10 +25,9 @@ static spx_status parse(const char *path, const json_t *j, spx_final_config *c, 
         return SPX_FAIL(SPX_EFORMAT, "%s: no plan (sphynx plan --json): %s", path, err.text);
     }
     if (channels < 1 || channels > SPX_PLAN_MAX_CHANNELS || layers < 1 || layers > SPX_MAX_LAYERS) {
-        return SPX_FAIL(SPX_EFORMAT,
-                        "%s: %lld channels and %lld layers, expected 1 to %d and 1 to %d", path,
-                        (long long)channels, (long long)layers, SPX_PLAN_MAX_CHANNELS,
-                        SPX_MAX_LAYERS);
+        return SPX_FAIL(
+            SPX_EFORMAT, "%s: %lld channels and %lld layers, expected 1 to %d and 1 to %d", path,
+            (long long)channels, (long long)layers, SPX_PLAN_MAX_CHANNELS, SPX_MAX_LAYERS);
     }
     c->init_channels = channels;
     c->layers = layers;

@@ -111,5 +111,7 @@ check "stdout closed" 1 sh -c '"$0" doctor --json >&-' "$sphynx"
 check "a trace of what is none" 2 env SPHYNX_LOG=graph:loud "$sphynx" --help
 one_line "a trace of what is none"
 has stderr "SPHYNX_LOG: 'graph:loud'" "a trace of what is none"
+check "help" 0 "$sphynx" --help
+has stdout '^  SPHYNX_LOG=' "help tells of the trace"
 check "a trace" 0 env SPHYNX_LOG=graph:debug,pi:info,json "$sphynx" --help
 finish

@@ -92,7 +92,14 @@ one_line "an image that is not there"
 check "the server goes on" 0 query --psk "$OUT/alice" "${images[@]}" # one ready, one more
 check "more queries than allowed" 1 query --psk "$OUT/alice" --prepare 3
 has stderr 'may prepare 2 more of its 6 queries, not 3' "more queries than allowed"
-check "as many as allowed" 0 query --psk "$OUT/alice" "${images[@]}"
+SPHYNX_LOG=pi:debug check "as many as allowed" 0 query --psk "$OUT/alice" "${images[@]}"
+for line in 'info: phase prepare, so many queries: [1-9]' 'info: phase infer, by unit [0-9]+' \
+    'debug: waits for READY of 8 bytes' 'info: sends SHARE of [0-9]+ bytes' \
+    'info: receives LOGITS of 32 bytes'; do
+    has stderr "^pi $line\$" "a traced query"
+done
+grep '^pi ' "$OUT/stderr" | grep -Ev ' (phase [a-z ,:]+ [0-9]+|[a-z ]+ [A-Z_]+ of [0-9]+ bytes)$' \
+    >"$OUT/told" && fail "the trace tells more than kinds and lengths: $(head -1 "$OUT/told")"
 check "not one more, from another state folder" 1 query --psk "$OUT/alice" --prepare 1 \
     --state "$OUT/new"
 has stderr '0 more of its 6' "not one more, from another state folder"

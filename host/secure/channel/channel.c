@@ -338,6 +338,24 @@ static void make_head(unsigned char head[HEAD_BYTES], uint32_t type, uint64_t to
     (void)whole;
 }
 
+void spx_channel_name_messages(spx_channel *c, const char *const name[], uint32_t n)
+{
+    c->message = name;
+    c->messages = n;
+}
+
+/* Whence an accepted connection came, since a server has many; what passes and how long it is,
+ * never what it says. */
+#define TRACE(level, c, what, type, bytes)                                                         \
+    SPX_LOG(PI, level, "%s%s%s %s of %llu bytes", spx_channel_address(c),                          \
+            spx_channel_address(c)[0] != '\0' ? " " : "", what, name_of(c, type),                  \
+            (unsigned long long)(bytes))
+
+static const char *name_of(const spx_channel *c, uint32_t type)
+{
+    return type < c->messages && c->message[type] != NULL ? c->message[type] : "a message";
+}
+
 static spx_status put_head(spx_channel *c, uint32_t type, uint64_t total)
 {
     unsigned char head[HEAD_BYTES];
@@ -355,7 +373,7 @@ spx_status spx_channel_send_begin(spx_channel *c, uint32_t type, uint64_t total)
     spx_status st;
     assert(type != TYPE_GIVE_UP && type != SPX_CHANNEL_ALIVE && c->send_left == 0);
     spx_channel_hold(c);
-    SPX_LOG(PI, DEBUG, "sends message %u of %llu bytes", type, (unsigned long long)total);
+    TRACE(INFO, c, "sends", type, total);
     st = look(c);
     c->broken = c->broken || st != SPX_OK;
     if (st == SPX_OK) {
@@ -478,7 +496,7 @@ static spx_status recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64
     if (c->broken) {
         return SPX_FAIL(SPX_EIO, "the connection is broken");
     }
-    SPX_LOG(PI, DEBUG, "waits for message %u of at most %llu bytes", type, (unsigned long long)max);
+    TRACE(DEBUG, c, "waits for", type, max);
     SPX_RETURN_IF(flush(c));
     c->traffic.rounds += c->sent_since_recv;
     c->sent_since_recv = false;
@@ -496,6 +514,7 @@ static spx_status recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64
     if (c->link.bytes_per_second > 0) {
         wait_due(f.due);
     }
+    TRACE(INFO, c, "receives", type, *total);
     c->traffic.messages++;
     c->traffic.received += HEAD_BYTES + *total;
     c->recv_left = *total;

@@ -103,6 +103,9 @@ bool spx_channel_broken(const spx_channel *c);
 /** Whether the other party closed it without a word. */
 bool spx_channel_ended(const spx_channel *c);
 
+/** Names of messages for the trace (SPHYNX_LOG=pi:info), by their types, below n; borrowed. */
+void spx_channel_name_messages(spx_channel *c, const char *const name[], uint32_t n);
+
 /** The authenticated name of the other party (PSK identity, certificate's common
  * name); "" plain. */
 const char *spx_channel_peer(const spx_channel *c);

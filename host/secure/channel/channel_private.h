@@ -32,6 +32,8 @@ struct spx_channel {
     bool sent_since_recv, broken, mute, told; /* mute: nothing more can be written */
     bool ended;                               /* spx_channel_ended */
     spx_traffic traffic;
+    const char *const *message; /* names by type, borrowed; NULL: none */
+    uint32_t messages;          /* types that have one are below it */
     size_t out_size, in_begin, in_end;
     unsigned char *out, *in; /* SPX_CHANNEL_BUFFER each, once the handshake is done */
 

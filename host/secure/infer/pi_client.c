@@ -51,6 +51,7 @@ spx_status spx_pi_client_open(spx_pi_client **out, spx_channel *c, spx_vault *v,
     p = memory;
     p->channel = c;
     p->vault = v;
+    spx_pi_name_messages(c);
     SPX_TRY(st, spx_prg_init(&p->prg), fail);
     SPX_TRY(st, spx_pi_units_open(&p->units, v, 'u'), fail);
     SPX_TRY(st, spx_pi_open_client(p, hash), fail);

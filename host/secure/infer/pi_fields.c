@@ -1,6 +1,7 @@
 /* Messages, sections of files and small records of fixed form: each by the function that names its
  * fields. */
 #include "host/secure/infer/pi_private.h"
+#include "kernels/base/log.h"
 #include "kernels/crypto/ct.h"
 
 #include <assert.h>
@@ -8,6 +9,33 @@
 
 #define MOST_BYTES ((size_t)4096)
 #define FIRST_VERSION 2 /* whose records did not say: data alone */
+
+void spx_pi_name_messages(spx_channel *c)
+{
+    static const char *const name[] = {
+        [SPX_PI_HELLO] = "HELLO",       [SPX_PI_WELCOME] = "WELCOME",
+        [SPX_PI_MODEL] = "MODEL",       [SPX_PI_STATE] = "STATE",
+        [SPX_PI_COMMAND] = "COMMAND",   [SPX_PI_ALLOW] = "ALLOW",
+        [SPX_PI_OT_HELLO] = "OT_HELLO", [SPX_PI_OT_POINTS] = "OT_POINTS",
+        [SPX_PI_OT_TREES] = "OT_TREES", [SPX_PI_START] = "START",
+        [SPX_PI_KEYS] = "KEYS",         [SPX_PI_REQUEST] = "REQUEST",
+        [SPX_PI_RESPONSE] = "RESPONSE", [SPX_PI_EXTEND] = "EXTEND",
+        [SPX_PI_TABLES] = "TABLES",     [SPX_PI_STORED] = "STORED",
+        [SPX_PI_READY] = "READY",       [SPX_PI_SHARE] = "SHARE",
+        [SPX_PI_CHOICE] = "CHOICE",     [SPX_PI_LABELS] = "LABELS",
+        [SPX_PI_LOGITS] = "LOGITS"};
+    spx_channel_name_messages(c, name, sizeof name / sizeof name[0]);
+}
+
+void spx_pi_trace(uint64_t verb, uint64_t arg)
+{
+    static const char *const phase[] = {[SPX_PI_PREPARE] = "prepare, so many queries:",
+                                        [SPX_PI_INFER] = "infer, by unit",
+                                        [SPX_PI_BYE] = "bye"};
+    SPX_LOG(PI, INFO, "phase %s %llu",
+            verb >= SPX_PI_PREPARE && verb <= SPX_PI_BYE ? phase[verb] : "unknown",
+            (unsigned long long)arg);
+}
 
 void spx_pi_block_fields(spx_wire *w, void *block)
 {

@@ -44,7 +44,13 @@ typedef enum spx_pi_message {
     SPX_PI_LOGITS  /* <- the server's share */
 } spx_pi_message;
 
+/** Lets the trace call a connection's messages by the names above. */
+void spx_pi_name_messages(spx_channel *c);
+
 typedef enum spx_pi_verb { SPX_PI_PREPARE = 1, SPX_PI_INFER, SPX_PI_BYE } spx_pi_verb;
+
+/** Tells the trace what the messages from here on are for. */
+void spx_pi_trace(uint64_t verb, uint64_t arg);
 
 typedef struct spx_pi_hello {
     uint32_t magic, version;

@@ -113,6 +113,7 @@ spx_status spx_pi_hear(spx_pi_server *s, spx_channel *c, spx_pi_served *out)
 {
     spx_status st;
     memset(out, 0, sizeof *out);
+    spx_pi_name_messages(c);
     st = spx_pi_recv_hello(s, c, out);
     if (st == SPX_OK) {
         spx_channel_deadline(c, 0);
