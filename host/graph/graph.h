@@ -66,6 +66,7 @@ typedef struct spx_tensor {
     X(NORM_SUM, norm_sum)                                                                          \
     X(RELU, relu)                                                                                  \
     X(AVG_POOL, avg_pool)                                                                          \
+    X(MAX_POOL, max_pool)                                                                          \
     X(LINEAR, linear)                                                                              \
     X(SOFTMAX, softmax)                                                                            \
     X(DROP_MASK, drop_mask)                                                                        \
@@ -76,6 +77,7 @@ typedef struct spx_tensor {
     X(NORM_SUM_APPLY, norm_sum_apply)                                                              \
     X(RELU_BWD, relu_bwd)                                                                          \
     X(AVG_POOL_BWD, avg_pool_bwd)                                                                  \
+    X(MAX_POOL_BWD, max_pool_bwd)                                                                  \
     X(LINEAR_BWD_DATA, linear_bwd_data)                                                            \
     X(LINEAR_BWD_WEIGHTS, linear_bwd_weights)                                                      \
     X(SOFTMAX_BWD, softmax_bwd)                                                                    \
@@ -223,6 +225,12 @@ spx_tid spx_g_relu(spx_graph *g, spx_tid x, const char *name);
 spx_tid spx_g_avg_pool(spx_graph *g, spx_tid x, int64_t size, int64_t stride, int64_t pad,
                        const char *name);
 spx_tid spx_g_global_avg_pool(spx_graph *g, spx_tid x, const char *name); /* -> (n, c, 1, 1) */
+/** Rows and columns; as torch.nn.MaxPool2d has them, see kernels/nn/max_pool/max_pool.h. */
+typedef struct spx_max_pool_options {
+    int64_t size[2], stride[2], pad[2];
+    bool ceil_mode;
+} spx_max_pool_options;
+spx_tid spx_g_max_pool(spx_graph *g, spx_tid x, const spx_max_pool_options *o, const char *name);
 /** x (n, ...) flattened -> (n, outputs); creates name.weight, name.bias. */
 spx_tid spx_g_linear(spx_graph *g, spx_tid x, const char *name, int64_t outputs);
 spx_tid spx_g_softmax(spx_graph *g, spx_tid x, const char *name); /* rows of (rows, cols) */

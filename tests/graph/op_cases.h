@@ -32,6 +32,12 @@ static inline spx_tid avg_pool_case(spx_graph *g, spx_tid x)
     return spx_g_avg_pool(g, x, 3, 2, 1, "case");
 }
 
+static inline spx_tid max_pool_case(spx_graph *g, spx_tid x)
+{
+    const spx_max_pool_options o = {{3, 2}, {2, 3}, {1, 0}, true};
+    return spx_g_max_pool(g, x, &o, "case");
+}
+
 static inline spx_tid linear_case(spx_graph *g, spx_tid x)
 {
     return spx_g_linear(g, spx_g_global_avg_pool(g, x, "case_pool"), "case", 7);
@@ -57,13 +63,10 @@ static inline spx_tid cross_entropy_case(spx_graph *g, spx_tid x)
 }
 
 static const op_case op_cases[] = {
-    {SPX_OP_CONV2D, conv2d_case, true},
-    {SPX_OP_NORM_SUM, norm_sum_case, true},
-    {SPX_OP_RELU, relu_case, false},
-    {SPX_OP_AVG_POOL, avg_pool_case, true},
-    {SPX_OP_LINEAR, linear_case, true},
-    {SPX_OP_SOFTMAX, softmax_case, true},
-    {SPX_OP_CROSS_ENTROPY, cross_entropy_case, true},
+    {SPX_OP_CONV2D, conv2d_case, true},      {SPX_OP_NORM_SUM, norm_sum_case, true},
+    {SPX_OP_RELU, relu_case, false},         {SPX_OP_AVG_POOL, avg_pool_case, true},
+    {SPX_OP_MAX_POOL, max_pool_case, false}, {SPX_OP_LINEAR, linear_case, true},
+    {SPX_OP_SOFTMAX, softmax_case, true},    {SPX_OP_CROSS_ENTROPY, cross_entropy_case, true},
 };
 #define OP_CASES (sizeof op_cases / sizeof op_cases[0])
 
