@@ -52,6 +52,9 @@ SPX_TEST(another_length_fails_and_nothing_beyond_it_is_touched)
         memcpy(exact, bytes, n);
         assert_false(spx_wire_get(letter_fields, &l, exact, n));
         assert_int_equal(l.count, 0); /* the first field that is missing, and all after it */
+        if (n < sizeof l.number + sizeof l.name) {
+            assert_memory_equal(l.name, "\0\0\0", sizeof l.name);
+        }
         free(exact);
     }
     unsigned char longer[sizeof bytes + 1] = {0};

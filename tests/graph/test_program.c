@@ -409,6 +409,13 @@ static void check_operand(const spx_graph *g, const spx_slot *slot, spx_tid t)
     }
 }
 
+/* The slots that come once, and whole rounds of those that repeat. */
+static void check_count(int n, const spx_slot *list, int repeat)
+{
+    const int more = n - spx_op_fixed(list, repeat);
+    assert_true(more >= 0 && (repeat > 0 ? more % repeat == 0 : more == 0));
+}
+
 /* Passes and gradients move and append operands; what they leave must fit the op's record. */
 SPX_TEST(every_node_of_a_program_has_the_operands_of_its_record)
 {
@@ -431,7 +438,8 @@ SPX_TEST(every_node_of_a_program_has_the_operands_of_its_record)
                 const spx_node *nd = &g->node[i];
                 const spx_op_record *r = spx_op_record_of(nd->op);
                 assert_non_null(r->run);
-                assert_true(nd->n_in >= spx_op_fixed(r->in, r->repeat_in));
+                check_count(nd->n_in, r->in, r->repeat_in);
+                check_count(nd->n_out, r->out, r->repeat_out);
                 for (int k = 0; k < nd->n_in; k++) {
                     check_operand(g, spx_op_input(r, k), nd->in[k]);
                 }

@@ -7,11 +7,12 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
-/* Two replays of a graph of three nodes: two overlap by 2 us, then 3 us of rest, then one more. */
+/* Two replays of a graph of three nodes, of which the first runs while the second does: two nodes
+ * overlap by 2 us, then 3 us of rest, then one more. */
 static const spx_trace_span spans[] = {
     {"b", {4, 1, 1}, 7, 2, 103000, 108000}, {"a", {1, 1, 1}, 7, 2, 100000, 105000},
-    {"a", {1, 1, 1}, 7, 2, 111000, 112000}, {"a", {1, 1, 1}, 7, 1, 0, 1000},
-    {"a", {2, 1, 1}, 7, 1, 1000, 2000},     {"b", {4, 1, 1}, 7, 1, 1200, 1700},
+    {"a", {1, 1, 1}, 7, 2, 111000, 112000}, {"a", {1, 1, 1}, 7, 1, 104000, 105000},
+    {"a", {2, 1, 1}, 7, 1, 105000, 106000}, {"b", {4, 1, 1}, 7, 1, 105200, 105700},
 };
 enum { N = sizeof spans / sizeof spans[0] };
 

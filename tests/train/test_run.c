@@ -19,6 +19,7 @@ typedef struct counter {
     int64_t queued, read;
     int begun; /* times init_from was called */
     char kept[64];
+    bool begun_to_count;
 } counter;
 
 static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
@@ -26,6 +27,11 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
     counter *c = ctx;
     assert_true(lr > 0);
     assert_int_equal(s->step, c->queued);
+    if (!c->begun_to_count) { /* an epoch under way is counted on; the CPU's memory is the host's */
+        assert_int_equal(c->queue.numbers->metrics.images, s->train.images);
+        assert_int_equal(s->train.images, s->epoch_step);
+        c->begun_to_count = true;
+    }
     c->queued++;
     return SPX_OK;
 }
