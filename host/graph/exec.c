@@ -6,8 +6,7 @@
  */
 #include "host/graph/exec_private.h"
 
-#include "host/graph/conv_plans_private.h"
-#include "host/graph/tuning.h"
+#include "host/graph/tuning_private.h"
 #include "kernels/nn/copy/copy.h"
 
 #include <stdlib.h>
@@ -132,14 +131,19 @@ static char *copy_area(const spx_exec *e)
     return (char *)e->b->workspace + e->copies;
 }
 
+int64_t spx_exec_stride(const spx_exec *e, spx_tid t)
+{
+    const spx_tensor *root = &e->g->tensor[spx_root(e->g, t)];
+    const bool pixels = root->rank == 4 && spx_stream_device(e->stream) != SPX_DEVICE_CPU;
+    return pixels ? root->dim[1] : spx_tensor_count(root) / root->dim[0];
+}
+
 spx_operand spx_exec_operand(const spx_exec *e, spx_tid t)
 {
     if (t == SPX_NO_TENSOR) {
         return (spx_operand){0};
     }
-    const spx_tensor *root = &e->g->tensor[spx_root(e->g, t)];
-    const bool pixels = root->rank == 4 && spx_stream_device(e->stream) != SPX_DEVICE_CPU;
-    const int64_t stride = pixels ? root->dim[1] : spx_tensor_count(root) / root->dim[0];
+    const int64_t stride = spx_exec_stride(e, t);
     if (has_copy(e, t)) {
         return (spx_operand){copy_area(e) + e->copy[t], stride, SPX_TYPE_BF16};
     }
@@ -208,17 +212,15 @@ static double guess_cost(const spx_exec *e, const spx_node *nd)
 spx_status spx_exec_choose(spx_exec *e, const spx_program_options *o)
 {
     const size_t n = (size_t)e->g->n_nodes + 1;
-    const bool cpu = spx_stream_device(e->stream) == SPX_DEVICE_CPU;
-    struct spx_tuning *plans = cpu ? NULL : o->tuning;
+    struct spx_tuning *plans = o->tuning;
     spx_status st = SPX_OK;
     e->need = calloc(n, sizeof *e->need);
     e->cost = calloc(n, sizeof *e->cost);
-    e->algo = calloc(n, sizeof *e->algo);
     e->plan = calloc(n, sizeof(struct spx_shared_plan *));
-    if (e->need == NULL || e->cost == NULL || e->algo == NULL || e->plan == NULL) {
+    if (e->need == NULL || e->cost == NULL || e->plan == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "program of %d nodes", e->g->n_nodes);
     }
-    if (!cpu && plans == NULL) {
+    if (plans == NULL) {
         SPX_RETURN_IF(spx_tuning_create(&plans)); /* so that nodes share plans */
     }
     for (int i = 0; i < e->g->n_nodes && st == SPX_OK; i++) {
@@ -239,22 +241,16 @@ spx_status spx_exec_choose(spx_exec *e, const spx_program_options *o)
     return st == SPX_OK ? place_copies(e) : st;
 }
 
-/* Plans own code that may still be running; where waiting fails, nothing does. */
-static spx_status release_plans(const spx_exec *e)
-{
-    SPX_ON_CUDA(e, spx_shared_plans_release(e->stream, e->plan, e->g->n_nodes));
-    return SPX_OK;
-}
-
 void spx_exec_clear(spx_exec *e)
 {
-    const spx_status released = e->plan != NULL ? release_plans(e) : SPX_OK;
-    (void)released;
+    if (e->plan != NULL) { /* what they own may still be running; where waiting fails, nothing is */
+        const spx_status released = spx_shared_plans_release(e->stream, e->plan, e->g->n_nodes);
+        (void)released;
+    }
     free(e->offset);
     free(e->input_slot);
     free(e->need);
     free(e->cost);
-    free(e->algo);
     free(e->plan);
     free(e->copy);
 }

@@ -6,7 +6,6 @@
  */
 #include "host/graph/op_private.h"
 #include "host/graph/program.h"
-#include "kernels/nn/conv2d/conv2d.h"
 #include "kernels/nn/operand.h"
 
 struct spx_shared_plan;
@@ -23,8 +22,7 @@ typedef struct spx_exec {
     size_t copy_bytes;             /* of the copies */
     size_t *need;                  /* [n_nodes] bytes of scratch */
     double *cost;                  /* [n_nodes] seconds a node is thought to take, to order nodes */
-    spx_conv2d_algo *algo;         /* CPU: [n_nodes], of convolutions */
-    struct spx_shared_plan **plan; /* CUDA: likewise */
+    struct spx_shared_plan **plan; /* [n_nodes], of convolutions */
     /* CUDA, BF16: floats of the weights, converted first of the copies; [n_tensors] bytes
      * from there to the converted inputs */
     int64_t weights, *copy;
@@ -48,22 +46,12 @@ void spx_exec_clear(spx_exec *e);
 /** What comes before a run's nodes. */
 SPX_MUST_CHECK spx_status spx_exec_begin(const spx_exec *e);
 
+/** Elements from image to image, or from pixel to pixel, of tensor t as an operand. */
+int64_t spx_exec_stride(const spx_exec *e, spx_tid t);
 /** Tensor t in this run; absent for SPX_NO_TENSOR. */
 spx_operand spx_exec_operand(const spx_exec *e, spx_tid t);
 /** Weights as products read them. */
 const void *spx_exec_filter(const spx_exec *e, spx_tid t);
-
-/** Returns what `call` does where the run is on CUDA; no code in builds without it. */
-#ifdef SPX_HAVE_CUDA
-#define SPX_ON_CUDA(e, call)                                                                       \
-    do {                                                                                           \
-        if (spx_stream_device((e)->stream) == SPX_DEVICE_CUDA) {                                   \
-            return (call);                                                                         \
-        }                                                                                          \
-    } while (0)
-#else
-#define SPX_ON_CUDA(e, call) ((void)sizeof(call))
-#endif
 
 /** Floating-point operations of a node: of convolutions and linear layers. */
 double spx_exec_flops(const spx_graph *g, const spx_node *nd);

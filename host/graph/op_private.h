@@ -49,7 +49,7 @@ typedef struct spx_op_record {
     /** Bytes of scratch `run` needs, where nothing is chosen. */
     size_t (*scratch)(const struct spx_exec *e, const spx_node *nd);
     /** Decides how node i runs: sets its need, and its cost where known. Plans are shared by
-     * `plans` (NULL but on CUDA). */
+     * `plans`. */
     spx_status (*choose)(struct spx_exec *e, const struct spx_program_options *o,
                          struct spx_tuning *plans, int i);
 

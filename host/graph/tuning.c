@@ -1,26 +1,30 @@
-#define _DEFAULT_SOURCE /* strdup */
 #include "host/graph/tuning_private.h"
+#include "host/graph/tuning_table_private.h"
 
 #include "kernels/base/alloc.h"
-#include "kernels/base/clock.h"
 #include "kernels/base/log.h"
-#include "kernels/base/rng.h"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_NUMBERS SPX_TUNING_KEY
-#define CUDA_WORDS 24 /* of a key: "cuda", 8 of device and pass, 15 numbers */
-#define LINE_BYTES 1024
-#define TIMED_RUNS 3
-/* Winograd's rounding averages out over channels: with fewer than these it reached 3e-5 in a
- * gradient, against 1e-5 asked of the engine, for little or no gain in time. */
-#define WINOGRAD_LEAST 4
+struct spx_shared_plan {
+    spx_conv2d_plan *plan;
+    spx_conv2d_want want;
+    const spx_stream *stream;
+    int users;   /* nodes; without any there is no plan */
+    bool listed; /* in a table */
+};
+
+struct spx_tuning {
+    spx_tuning_table table;
+    spx_shared_plan **plan; /* made so far */
+    int n_plans, measured;
+    size_t room_plans;
+    bool described; /* device is that of this index */
+    int device_index;
+    spx_device_info device;
+};
 
 spx_status spx_tuning_create(spx_tuning **out)
 {
@@ -28,21 +32,35 @@ spx_status spx_tuning_create(spx_tuning **out)
     return *out != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "tuning table");
 }
 
+static void free_unused(spx_shared_plan *p)
+{
+    if (p->users == 0 && !p->listed) {
+        free(p);
+    }
+}
+
 void spx_tuning_destroy(spx_tuning *t)
 {
     if (t == NULL) {
         return;
     }
-    for (int i = 0; i < t->n_cuda; i++) {
-        free(t->cuda[i].key);
-        free(t->cuda[i].choice);
+    for (int i = 0; i < t->n_plans; i++) {
+        t->plan[i]->listed = false;
+        free_unused(t->plan[i]);
     }
-#ifdef SPX_HAVE_CUDA
-    spx_tuning_release_plans(t);
-#endif
-    free(t->cuda);
-    free(t->cpu);
+    free(t->plan);
+    spx_tuning_table_clear(&t->table);
     free(t);
+}
+
+spx_status spx_tuning_parse(spx_tuning *t, const char *text, size_t len)
+{
+    return spx_tuning_table_parse(&t->table, text, len);
+}
+
+char *spx_tuning_text(const spx_tuning *t)
+{
+    return spx_tuning_table_text(&t->table);
 }
 
 int spx_tuning_measured(const spx_tuning *t)
@@ -50,292 +68,165 @@ int spx_tuning_measured(const spx_tuning *t)
     return t->measured;
 }
 
-static spx_tuning_cpu *find(const spx_tuning *t, const int64_t key[KEY_NUMBERS])
+/* ---- keys ---- */
+
+/* A device, its name one word. Asking takes a millisecond, a network has hundreds of plans: the
+ * last answer is kept. */
+static spx_status describe(spx_tuning *t, int index, const spx_device_info **out)
 {
-    for (int i = 0; i < t->n_cpu; i++) {
-        if (memcmp(t->cpu[i].key, key, sizeof t->cpu[i].key) == 0) {
-            return &t->cpu[i];
+    *out = &t->device;
+    if (t->described && t->device_index == index) {
+        return SPX_OK;
+    }
+    t->described = false;
+    SPX_RETURN_IF(spx_device_describe(SPX_DEVICE_CUDA, index, &t->device));
+    for (char *c = t->device.name; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') {
+            *c = '_';
         }
     }
-    return NULL;
-}
-
-static spx_status put(spx_tuning *t, const int64_t key[KEY_NUMBERS], spx_conv2d_algo algo)
-{
-    spx_tuning_cpu *c = find(t, key);
-    if (c == NULL) {
-        SPX_RETURN_IF(SPX_GROW(t->cpu, (size_t)t->n_cpu, t->room_cpu));
-        c = &t->cpu[t->n_cpu++];
-        memcpy(c->key, key, sizeof c->key);
-    }
-    c->algo = algo;
+    t->device_index = index;
+    t->described = true;
     return SPX_OK;
 }
 
-static spx_tuning_cuda *find_cuda(const spx_tuning *t, const char *key)
+static int print_numbers(char *out, size_t room, const int64_t *number, size_t count)
 {
-    for (int i = 0; i < t->n_cuda; i++) {
-        if (strcmp(t->cuda[i].key, key) == 0) {
-            return &t->cuda[i];
-        }
+    int n = 0;
+    for (size_t i = 0; i < count; i++) {
+        n += snprintf(out + n, room - (size_t)n, " %lld", (long long)number[i]);
     }
-    return NULL;
+    return n;
 }
 
-const char *spx_tuning_cuda_find(const spx_tuning *t, const char *key)
+/* A line of the table up to its choice. */
+static spx_status key_of(spx_tuning *t, char out[SPX_TUNING_KEY_BYTES], const spx_stream *s,
+                         const spx_conv2d_want *want)
 {
-    const spx_tuning_cuda *c = find_cuda(t, key);
-    return c != NULL ? c->choice : NULL;
-}
-
-spx_status spx_tuning_cuda_put(spx_tuning *t, const char *key, const char *choice)
-{
-    spx_tuning_cuda *c = find_cuda(t, key);
-    char *copy = strdup(choice), *key_copy = c == NULL ? strdup(key) : NULL;
-    if (copy == NULL || (c == NULL && key_copy == NULL)) {
-        free(copy);
-        free(key_copy);
-        return SPX_FAIL(SPX_ENOMEM, "tuning table");
+    const spx_conv2d_shape *d = &want->shape;
+    const int64_t shape[] = {d->n, d->c,      d->h,        d->w,         d->k,      d->r,
+                             d->s, d->stride, d->dilation, d->pad_begin, d->pad_end};
+    const int64_t operands[] = {want->x_stride, want->y_stride, want->x_first, want->y_first};
+    const size_t room = SPX_TUNING_KEY_BYTES, numbers = sizeof shape / sizeof shape[0];
+    const spx_device_info *info;
+    int n;
+    if (spx_stream_device(s) == SPX_DEVICE_CPU) {
+        n = snprintf(out, room, "%d %d", (int)want->pass, spx_stream_threads(s));
+        (void)print_numbers(out + n, room - (size_t)n, shape, numbers);
+        return SPX_OK;
     }
-    if (c == NULL) {
-        const spx_status st = SPX_GROW(t->cuda, (size_t)t->n_cuda, t->room_cuda);
-        if (st != SPX_OK) {
-            free(copy);
-            free(key_copy);
-            return st;
-        }
-        c = &t->cuda[t->n_cuda++];
-        *c = (spx_tuning_cuda){.key = key_copy};
-    }
-    free(c->choice);
-    c->choice = copy;
+    SPX_RETURN_IF(describe(t, spx_stream_index(s), &info));
+    n = snprintf(out, room, "cuda %s %d %d %s %d %d %d %d",
+                 info->name[0] != '\0' ? info->name : "_", info->driver, info->runtime,
+                 spx_precision_name(spx_stream_precision(s)), (int)spx_stream_deterministic(s),
+                 (int)want->pass, (int)want->accumulate, (int)want->bias);
+    n += print_numbers(out + n, room - (size_t)n, shape, numbers);
+    (void)print_numbers(out + n, room - (size_t)n, operands, sizeof operands / sizeof operands[0]);
     return SPX_OK;
 }
 
-/* "cuda ...", words of printable characters with one space between; cuts the choice off. */
-static bool parse_cuda(char *line, const char **choice)
+/* ---- plans ---- */
+
+const spx_conv2d_plan *spx_shared_plan_get(const spx_shared_plan *p)
 {
-    int words = 1;
-    char *last = line;
-    for (char *c = line; *c != '\0'; c++) {
-        if (*c == ' ') {
-            last = c;
-            words++;
-        }
-        if (*c < ' ' || *c > '~' || (*c == ' ' && (c[1] == ' ' || c[1] == '\0'))) {
-            return false;
-        }
-    }
-    *last = '\0';
-    *choice = last + 1;
-    return words == CUDA_WORDS + 1;
+    return p->plan;
 }
 
-/* One line without its newline; false if it is not of the form. */
-static bool parse_line(const char *line, int64_t key[KEY_NUMBERS], spx_conv2d_algo *algo)
+void spx_shared_plan_release(spx_shared_plan *p)
 {
-    const char *at = line;
-    for (int i = 0; i < KEY_NUMBERS; i++) {
-        char *end;
-        key[i] = strtoll(at, &end, 10);
-        if (end == at || *end != ' ') {
-            return false;
-        }
-        at = end + 1;
-    }
-    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
-        if (strcmp(at, spx_conv2d_algo_name((spx_conv2d_algo)a)) == 0) {
-            *algo = (spx_conv2d_algo)a;
-            return key[0] >= 0 && key[0] < SPX_CONV2D_PASS_COUNT;
-        }
-    }
-    return false;
-}
-
-spx_status spx_tuning_parse(spx_tuning *t, const char *text, size_t len)
-{
-    size_t at = 0;
-    for (int number = 1; at < len; number++) {
-        const char *nl = memchr(text + at, '\n', len - at);
-        const size_t n = nl != NULL ? (size_t)(nl - (text + at)) : len - at;
-        char line[LINE_BYTES];
-        int64_t key[KEY_NUMBERS];
-        spx_conv2d_algo algo;
-        if (n >= sizeof line) {
-            return SPX_FAIL(SPX_EFORMAT, "tuning table, line %d: too long", number);
-        }
-        memcpy(line, text + at, n);
-        line[n] = '\0';
-        at += n + 1;
-        if (n == 0) {
-            continue;
-        }
-        if (strncmp(line, "cuda ", 5) == 0) {
-            const char *choice;
-            if (memchr(line, '\0', n) != NULL || !parse_cuda(line, &choice)) {
-                return SPX_FAIL(SPX_EFORMAT,
-                                "tuning table, line %d: expected %d words and a choice", number,
-                                CUDA_WORDS);
-            }
-            SPX_RETURN_IF(spx_tuning_cuda_put(t, line, choice));
-            continue;
-        }
-        if (!parse_line(line, key, &algo)) {
-            return SPX_FAIL(SPX_EFORMAT,
-                            "tuning table, line %d: expected %d numbers and an algorithm", number,
-                            KEY_NUMBERS);
-        }
-        SPX_RETURN_IF(put(t, key, algo));
-    }
-    return SPX_OK;
-}
-
-char *spx_tuning_text(const spx_tuning *t)
-{
-    size_t size = (size_t)t->n_cpu * (KEY_NUMBERS + 1) * 24 + 1, at = 0;
-    char *text;
-    for (int i = 0; i < t->n_cuda; i++) {
-        size += strlen(t->cuda[i].key) + strlen(t->cuda[i].choice) + 2;
-    }
-    text = malloc(size);
-    if (text == NULL) {
-        return NULL;
-    }
-    text[0] = '\0';
-    for (int i = 0; i < t->n_cpu; i++) {
-        for (int k = 0; k < KEY_NUMBERS; k++) {
-            at += (size_t)snprintf(text + at, size - at, "%lld ", (long long)t->cpu[i].key[k]);
-        }
-        at += (size_t)snprintf(text + at, size - at, "%s\n", spx_conv2d_algo_name(t->cpu[i].algo));
-    }
-    for (int i = 0; i < t->n_cuda; i++) {
-        at += (size_t)snprintf(text + at, size - at, "%s %s\n", t->cuda[i].key, t->cuda[i].choice);
-    }
-    return text;
-}
-
-typedef struct operands {
-    float *x, *w, *y;
-    void *scratch;
-} operands;
-
-static spx_status run_once(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
-                           spx_conv2d_algo algo, const operands *o)
-{
-    const int64_t xs = d->c * d->h * d->w, ys = d->k * d->p * d->q;
-    const spx_conv2d_input in = {.x = o->x, .stride_n = xs};
-    switch (pass) {
-    case SPX_CONV2D_FORWARD:
-        return spx_conv2d_forward(s, d, algo, &in, o->w, NULL, o->y, ys, o->scratch);
-    case SPX_CONV2D_BACKWARD_DATA:
-        return spx_conv2d_backward_data(s, d, algo, o->y, ys, o->w, false, o->x, xs, o->scratch);
-    default:
-        return spx_conv2d_backward_weights(s, d, algo, &in, o->y, ys, false, o->w, NULL,
-                                           o->scratch);
+    if (p != NULL && --p->users == 0) {
+        spx_conv2d_plan_destroy(p->plan);
+        p->plan = NULL;
+        free_unused(p);
     }
 }
 
-/*
- * oneDNN is asked on one thread only: with more, its OpenMP workers keep spinning after a call on
- * the processors of the next op's workers. Measured alone it may win; a whole step loses, and on a
- * busy machine by a factor.
- */
-static bool candidate(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
-                      spx_conv2d_algo algo)
+spx_status spx_shared_plans_release(spx_stream *s, spx_shared_plan *const *plan, int n)
 {
-    if (algo == SPX_CONV2D_WINOGRAD && (d->c < WINOGRAD_LEAST || d->k < WINOGRAD_LEAST)) {
-        return false;
+    const spx_status st = spx_stream_sync(s);
+    for (int i = 0; i < n; i++) {
+        spx_shared_plan_release(plan[i]);
     }
-    return algo != SPX_CONV2D_REFERENCE &&
-           (algo != SPX_CONV2D_ONEDNN || spx_stream_threads(s) == 1) &&
-           spx_conv2d_supports(s, d, pass, algo);
-}
-
-static spx_status measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
-                          const operands *o, spx_conv2d_algo *out)
-{
-    double best = 0;
-    *out = spx_conv2d_default_algo(s, d, pass);
-    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
-        const spx_conv2d_algo algo = (spx_conv2d_algo)a;
-        double least = 0;
-        if (!candidate(s, d, pass, algo)) {
-            continue;
-        }
-        for (int r = 0; r <= TIMED_RUNS; r++) { /* the first run warms up */
-            const double start = spx_seconds();
-            SPX_RETURN_IF(run_once(s, d, pass, algo, o));
-            const double took = spx_seconds() - start;
-            if (r == 1 || (r > 1 && took < least)) {
-                least = took;
-            }
-        }
-        if (best == 0 || least < best) {
-            best = least;
-            *out = algo;
-        }
-    }
-    return SPX_OK;
-}
-
-static void fill_random(float *x, int64_t n, uint64_t key)
-{
-    spx_rng r;
-    spx_rng_init(&r, 1, SPX_RNG_BENCH, key);
-    for (int64_t i = 0; i < n; i++) {
-        x[i] = spx_rng_uniform(&r) - 0.5f;
-    }
-}
-
-static spx_status measure_on_random_data(spx_stream *s, const spx_conv2d_shape *d,
-                                         spx_conv2d_pass pass, spx_conv2d_algo *out)
-{
-    const int64_t nx = d->n * d->c * d->h * d->w, nw = d->k * d->c * d->r * d->s,
-                  ny = d->n * d->k * d->p * d->q;
-    operands o = {0};
-    size_t bytes = 0;
-    spx_status st;
-    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
-        if (spx_conv2d_supports(s, d, pass, (spx_conv2d_algo)a)) {
-            const size_t b = spx_conv2d_workspace(s, d, pass, (spx_conv2d_algo)a);
-            bytes = b > bytes ? b : bytes;
-        }
-    }
-    SPX_TRY(st, spx_alloc((void **)&o.x, sizeof(float) * (size_t)nx), done);
-    SPX_TRY(st, spx_alloc((void **)&o.w, sizeof(float) * (size_t)nw), done);
-    SPX_TRY(st, spx_alloc((void **)&o.y, sizeof(float) * (size_t)ny), done);
-    SPX_TRY(st, spx_alloc(&o.scratch, bytes), done);
-    fill_random(o.x, nx, 1);
-    fill_random(o.w, nw, 2);
-    fill_random(o.y, ny, 3);
-    st = measure(s, d, pass, &o, out);
-done:
-    spx_free(o.x);
-    spx_free(o.w);
-    spx_free(o.y);
-    spx_free(o.scratch);
-#if defined(__GLIBC__)
-    (void)malloc_trim(0); /* the operands were large: give them back before the workspace is made */
-#endif
     return st;
 }
 
-spx_status spx_tuning_choose(spx_tuning *t, spx_stream *s, const spx_conv2d_shape *d,
-                             spx_conv2d_pass pass, spx_conv2d_algo *out)
+static bool same_want(const spx_conv2d_want *a, const spx_conv2d_want *b)
 {
-    const int64_t key[KEY_NUMBERS] = {
-        (int64_t)pass, spx_stream_threads(s), d->n,         d->c,      d->h, d->w, d->k, d->r, d->s,
-        d->stride,     d->dilation,           d->pad_begin, d->pad_end};
-    const spx_tuning_cpu *c = find(t, key);
-    if (c != NULL) {
-        *out = spx_conv2d_supports(s, d, pass, c->algo) ? c->algo
-                                                        : spx_conv2d_default_algo(s, d, pass);
+    return memcmp(&a->shape, &b->shape, sizeof a->shape) == 0 && a->pass == b->pass &&
+           a->accumulate == b->accumulate && a->bias == b->bias && a->fused == b->fused &&
+           a->reference == b->reference && a->unmeasured == b->unmeasured &&
+           a->x_stride == b->x_stride && a->y_stride == b->y_stride && a->x_first == b->x_first &&
+           a->y_first == b->y_first;
+}
+
+/* A plan in use; a node's stream lives, so equal addresses are the same stream. */
+static spx_shared_plan *find_plan(spx_tuning *t, const spx_stream *s, const spx_conv2d_want *want)
+{
+    for (int i = 0; i < t->n_plans; i++) {
+        spx_shared_plan *p = t->plan[i];
+        if (p->users == 0) {
+            p->listed = false;
+            free_unused(p);
+            t->plan[i--] = t->plan[--t->n_plans];
+        } else if (p->stream == s && same_want(&p->want, want)) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static spx_status create_plan(spx_tuning *t, spx_stream *s, const spx_conv2d_want *want,
+                              spx_conv2d_plan **out)
+{
+    const spx_conv2d_shape *d = &want->shape;
+    char key[SPX_TUNING_KEY_BYTES];
+    if (want->reference || want->unmeasured) {
+        return spx_conv2d_plan_create(out, s, want, NULL); /* nothing to keep */
+    }
+    SPX_RETURN_IF(key_of(t, key, s, want));
+    const char *kept = spx_tuning_table_find(&t->table, key);
+    SPX_RETURN_IF(spx_conv2d_plan_create(out, s, want, kept));
+    const char *choice = spx_conv2d_plan_choice(*out);
+    if (kept != NULL && strcmp(kept, choice) == 0) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(measure_on_random_data(s, d, pass, out));
     t->measured++;
-    SPX_LOG(GRAPH, DEBUG, "conv2d %lldx%lld, %lld to %lld channels, pass %d: algorithm %d",
-            (long long)d->h, (long long)d->w, (long long)d->c, (long long)d->k, (int)pass,
-            (int)*out);
-    return put(t, key, *out);
+    SPX_LOG(GRAPH, DEBUG, "conv2d %lldx%lld, %lld to %lld channels, pass %d: %s", (long long)d->h,
+            (long long)d->w, (long long)d->c, (long long)d->k, (int)want->pass, choice);
+    const spx_status st = spx_tuning_table_put(&t->table, key, choice);
+    if (st != SPX_OK) {
+        spx_conv2d_plan_destroy(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+spx_status spx_tuning_share_plan(spx_tuning *t, spx_stream *s, const spx_conv2d_want *want,
+                                 spx_shared_plan **out)
+{
+    spx_shared_plan *p = find_plan(t, s, want);
+    spx_status st;
+    *out = NULL;
+    if (p != NULL) {
+        p->users++;
+        *out = p;
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(SPX_GROW(t->plan, (size_t)t->n_plans, t->room_plans));
+    p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "plan");
+    }
+    st = create_plan(t, s, want, &p->plan);
+    if (st != SPX_OK) {
+        free(p);
+        return st;
+    }
+    p->want = *want;
+    p->stream = s;
+    p->users = 1;
+    p->listed = true;
+    t->plan[t->n_plans++] = p;
+    *out = p;
+    return SPX_OK;
 }

@@ -1,18 +1,19 @@
 #ifndef SPX_TUNING_H
 #define SPX_TUNING_H
 /*
- * Which convolution algorithm to take for which shape, pass and thread count, by measurement.
- * Different algorithms add in different orders, so a run is bit-exact only with the same choices:
- * they are saved with checkpoints as text, one line a choice:
+ * Which way of doing a convolution to take for which shape, pass, device and thread count, by
+ * measurement. Different ways add in different orders, so a run is bit-exact only with the same
+ * choices: they are saved with checkpoints as text, one line a choice:
  *
  *   pass threads n c h w k r s stride dilation pad_begin pad_end algorithm
  *   cuda device driver runtime precision deterministic pass accumulate bias n c h w k r s stride
  *        dilation pad_begin pad_end x_pixel y_pixel x_first y_first choice
  *
- * The device's name has no spaces ('_'); the choice is spx_conv2d_plan_choice's word. Every build
+ * The device's name has no spaces ('_'); algorithm and choice are spx_conv2d_plan_choice's word. A
+ * word that does not fit this machine or build is measured anew when it is asked for. Every build
  * keeps the lines of every device.
  */
-#include "kernels/nn/conv2d/conv2d.h"
+#include "kernels/base/status.h"
 
 #include <stddef.h>
 
@@ -29,14 +30,6 @@ SPX_MUST_CHECK spx_status spx_tuning_parse(spx_tuning *t, const char *text, size
 
 /** All choices as text, malloc'd, the caller frees; NULL when out of memory. */
 char *spx_tuning_text(const spx_tuning *t);
-
-/**
- * The choice for a shape; measured on the spot (a few runs of each algorithm on random data) and
- * kept if there is none yet. An algorithm this machine lacks is replaced by the default.
- * @return SPX_OK, SPX_ENOMEM, or what the kernels return
- */
-SPX_MUST_CHECK spx_status spx_tuning_choose(spx_tuning *t, spx_stream *s, const spx_conv2d_shape *d,
-                                            spx_conv2d_pass pass, spx_conv2d_algo *out);
 
 /** Choices measured (not parsed) so far. */
 int spx_tuning_measured(const spx_tuning *t);

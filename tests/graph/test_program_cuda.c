@@ -2,6 +2,8 @@
  * Programs on CUDA, real or emulated: the CPU's results within rounding, recordings, and what
  * crosses to the device and back.
  */
+#include "host/graph/graph_private.h"
+#include "host/graph/passes_private.h"
 #include "host/graph/tuning.h"
 #include "tests/graph/program_case.h"
 
@@ -292,6 +294,43 @@ SPX_TEST(choices_are_kept_found_again_and_never_trusted)
     spx_stream_destroy(s);
 }
 
+/* Convolutions that normalise or rectify their input while they read it. */
+static int fused_convs(const spx_graph *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const spx_node *nd = &g->node[i];
+        n += nd->op == SPX_OP_CONV2D &&
+             (nd->relu || nd->in[SPX_CONV2D_MEAN] != SPX_NO_TENSOR);
+    }
+    return n;
+}
+
+/* Kernels on CUDA read their input as it lies: no pass fuses a norm there, and a graph in which one
+ * has is refused by the name of its node. */
+SPX_TEST(convolutions_that_normalise_their_input_are_not_built_and_refused)
+{
+    SPX_UNUSED;
+    spx_stream *cpu = open_stream(SPX_DEVICE_CPU, SPX_PRECISION_F32),
+               *s = open_stream(SPX_DEVICE_CUDA, SPX_PRECISION_F32);
+    job j;
+    spx_program *p;
+    job_init(&j, false);
+    CHECK_OK(spx_program_create(&p, j.t.g, cpu, &j.o));
+    assert_true(fused_convs(spx_program_graph(p)) > 0);
+    spx_program_destroy(p);
+    CHECK_OK(spx_program_create(&p, j.t.g, s, &j.o));
+    assert_int_equal(fused_convs(spx_program_graph(p)), 0);
+    spx_program_destroy(p);
+    CHECK_OK(spx_pass_fuse_conv_inputs(j.t.g, j.output, 3));
+    j.o.no_fusion = true;
+    CHECK_FAILS(SPX_EUNSUPPORTED, spx_program_create(&p, j.t.g, s, &j.o));
+    assert_non_null(strstr(spx_error_message(), "(conv2d)"));
+    spx_graph_destroy(j.t.g);
+    spx_stream_destroy(cpu);
+    spx_stream_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +340,7 @@ int main(void)
         SPX_UNIT(arenas_come_back_as_they_went),
         SPX_UNIT(linear_layers_flatten_maps_as_on_the_cpu),
         SPX_UNIT(choices_are_kept_found_again_and_never_trusted),
+        SPX_UNIT(convolutions_that_normalise_their_input_are_not_built_and_refused),
     };
     if (spx_device_count(SPX_DEVICE_CUDA) == 0) {
         return 77;

@@ -85,64 +85,75 @@ static float *block(int64_t n)
     return p;
 }
 
+#define ALGORITHMS 2
+
 typedef struct buffers {
     float *x, *y, *w;
-    void *workspace[SPX_CONV2D_ALGO_COUNT];
+    spx_conv2d_plan *plan[ALGORITHMS];
+    void *workspace[ALGORITHMS];
 } buffers;
 
-static void run(spx_stream *s, const conv2d_network_case *c, spx_conv2d_pass pass,
-                spx_conv2d_algo algo, buffers *b)
+static void run(spx_stream *s, const spx_conv2d_want *want, bool relu, int a, buffers *b)
 {
-    const spx_conv2d_shape *d = &c->d;
-    const int64_t xs = d->c * d->h * d->w, ys = d->k * d->p * d->q;
-    const spx_conv2d_input in = {.x = b->x, .stride_n = xs, .relu = c->relu};
-    switch (pass) {
+    const spx_conv2d_input in = {.x = {b->x, want->x_stride, SPX_TYPE_F32}, .relu = relu};
+    const spx_operand y = {b->y, want->y_stride, SPX_TYPE_F32};
+    switch (want->pass) {
     case SPX_CONV2D_FORWARD:
-        need(spx_conv2d_forward(s, d, algo, &in, b->w, NULL, b->y, ys, b->workspace[algo]));
+        need(spx_conv2d_forward(b->plan[a], s, &in, b->w, NULL, y, b->workspace[a]));
         break;
     case SPX_CONV2D_BACKWARD_DATA:
-        need(spx_conv2d_backward_data(s, d, algo, b->y, ys, b->w, false, b->x, xs,
-                                      b->workspace[algo]));
+        need(spx_conv2d_backward_data(b->plan[a], s, y, b->w, in.x, b->workspace[a]));
         break;
     default:
-        need(spx_conv2d_backward_weights(s, d, algo, &in, b->y, ys, false, b->w, NULL,
-                                         b->workspace[algo]));
+        need(spx_conv2d_backward_weights(b->plan[a], s, &in, y, b->w, NULL, b->workspace[a]));
         break;
     }
 }
 
-/* best[algo]: seconds; 0 where the algorithm does not run. The reference is left out. */
+/* An algorithm's rates; 0 where it does not run. */
+typedef struct row {
+    const char *name;
+    double seconds[SPX_CONV2D_PASS_COUNT];
+} row;
+
+/* Fills column `pass` of the rows. */
 static void measure(spx_stream *s, const conv2d_network_case *c, spx_conv2d_pass pass,
-                    double budget, double *best)
+                    double budget, row *rows, int n)
 {
     const spx_conv2d_shape *d = &c->d;
-    buffers b = {block(d->n * d->c * d->h * d->w),
-                 block(d->n * d->k * d->p * d->q),
-                 block(d->k * d->c * d->r * d->s),
-                 {NULL}};
-    bool runs[SPX_CONV2D_ALGO_COUNT] = {false};
-    for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
-        best[a] = 0;
-        runs[a] = spx_conv2d_supports(s, d, pass, (spx_conv2d_algo)a);
-        if (runs[a]) {
-            need(spx_alloc(&b.workspace[a], spx_conv2d_workspace(s, d, pass, (spx_conv2d_algo)a)));
-            run(s, c, pass, (spx_conv2d_algo)a, &b);
+    const spx_conv2d_want want = {.shape = *d,
+                                  .pass = pass,
+                                  .fused = c->relu && pass != SPX_CONV2D_BACKWARD_DATA,
+                                  .x_stride = d->c * d->h * d->w,
+                                  .y_stride = d->k * d->p * d->q};
+    buffers b = {.x = block(d->n * want.x_stride),
+                 .y = block(d->n * want.y_stride),
+                 .w = block(d->k * d->c * d->r * d->s)};
+    for (int a = 0; a < n; a++) {
+        need(spx_conv2d_plan_create(&b.plan[a], s, &want, rows[a].name));
+        if (strcmp(spx_conv2d_plan_choice(b.plan[a]), rows[a].name) != 0) {
+            spx_conv2d_plan_destroy(b.plan[a]);
+            b.plan[a] = NULL;
+            continue;
         }
+        need(spx_alloc(&b.workspace[a], spx_conv2d_plan_workspace(b.plan[a])));
+        run(s, &want, want.fused, a, &b);
     }
     for (const double end = spx_seconds() + budget; spx_seconds() < end;) {
-        for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
+        for (int a = 0; a < n; a++) {
             const double t0 = spx_seconds();
-            if (runs[a]) {
-                run(s, c, pass, (spx_conv2d_algo)a, &b);
-                const double t = spx_seconds() - t0;
-                best[a] = best[a] == 0 || t < best[a] ? t : best[a];
+            if (b.plan[a] != NULL) {
+                run(s, &want, want.fused, a, &b);
+                const double t = spx_seconds() - t0, best = rows[a].seconds[pass];
+                rows[a].seconds[pass] = best == 0 || t < best ? t : best;
             }
         }
     }
     spx_free(b.x);
     spx_free(b.y);
     spx_free(b.w);
-    for (int a = 0; a < SPX_CONV2D_ALGO_COUNT; a++) {
+    for (int a = 0; a < n; a++) {
+        spx_conv2d_plan_destroy(b.plan[a]);
         spx_free(b.workspace[a]);
     }
 }
@@ -152,27 +163,26 @@ static void bench(spx_stream *s, const conv2d_network_case *table_case, int imag
 {
     static bool comma = false;
     conv2d_network_case c = *table_case;
-    double best[SPX_CONV2D_PASS_COUNT][SPX_CONV2D_ALGO_COUNT] = {{0}};
+    row rows[ALGORITHMS] = {{.name = "planar"}, {.name = "winograd"}};
     c.d.n = images > 0 ? images : c.d.n;
     need(spx_conv2d_shape_init(&c.d));
     const double flop = 2e-9 * (double)(c.d.n * c.d.k * c.d.p * c.d.q * c.d.c * c.d.r * c.d.s);
     for (int p = 0; p < SPX_CONV2D_PASS_COUNT; p++) {
-        measure(s, &c, (spx_conv2d_pass)p, budget, best[p]);
+        measure(s, &c, (spx_conv2d_pass)p, budget, rows, ALGORITHMS);
     }
     if (!json) {
         (void)printf("%-30s %7.3f", c.name, flop);
     }
-    for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
+    for (int a = 0; a < ALGORITHMS; a++) {
         double rate[SPX_CONV2D_PASS_COUNT];
         for (int p = 0; p < SPX_CONV2D_PASS_COUNT; p++) {
-            rate[p] = best[p][a] > 0 ? flop / best[p][a] : 0;
+            rate[p] = rows[a].seconds[p] > 0 ? flop / rows[a].seconds[p] : 0;
         }
         if (json) {
             (void)printf(
                 "%s\n{\"case\": \"%s\", \"algo\": \"%s\", \"gflop\": %.6f, \"forward\": %.2f, "
                 "\"backward_data\": %.2f, \"backward_weights\": %.2f}",
-                comma ? "," : "", c.name, spx_conv2d_algo_name((spx_conv2d_algo)a), flop, rate[0],
-                rate[1], rate[2]);
+                comma ? "," : "", c.name, rows[a].name, flop, rate[0], rate[1], rate[2]);
             comma = true;
         } else {
             (void)printf("  | %6.1f %6.1f %6.1f", rate[0], rate[1], rate[2]);
@@ -236,9 +246,7 @@ int main(int argc, char **argv)
     } else {
         (void)printf("%s, %d threads, peak %.1f GFLOP/s\n%-30s %7s", isa, spx_stream_threads(s),
                      peak(s), "GFLOP/s, best", "GFLOP");
-        for (int a = 1; a < SPX_CONV2D_ALGO_COUNT; a++) {
-            (void)printf("  | %6s: fwd data wght", spx_conv2d_algo_name((spx_conv2d_algo)a));
-        }
+        (void)printf("  | planar: fwd data wght  | winograd: fwd data w");
         (void)printf("\n");
     }
     for (size_t i = 0; i < CONV2D_NETWORK_CASES; i++) {

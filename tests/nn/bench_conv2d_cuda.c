@@ -3,7 +3,7 @@
 
 #include "kernels/base/clock.h"
 #include "kernels/device/device_memory.h"
-#include "kernels/nn/conv2d/conv2d_cuda.h"
+#include "kernels/nn/conv2d/conv2d.h"
 #include "tests/nn/conv2d_cases.h"
 
 #include <stdio.h>
@@ -27,7 +27,7 @@ static const struct {
 typedef struct row {
     double seconds[SPX_CONV2D_PASS_COUNT];
     size_t workspace[SPX_CONV2D_PASS_COUNT];
-    char choice[SPX_CONV2D_PASS_COUNT][256];
+    char choice[SPX_CONV2D_PASS_COUNT][SPX_CONV2D_CHOICE];
 } row;
 
 static void need(spx_status st)
@@ -43,25 +43,26 @@ typedef struct buffers {
     void *x, *y, *w, *workspace;
 } buffers;
 
-static void run(spx_stream *s, const spx_conv2d_plan *plan, const spx_conv2d_cuda_want *want,
+static void run(spx_stream *s, const spx_conv2d_plan *plan, const spx_conv2d_want *want,
                 const buffers *b)
 {
     const spx_type type = spx_activation_type(s);
-    const spx_operand x = {b->x, want->x_pixel, type}, y = {b->y, want->y_pixel, type};
+    const spx_conv2d_input in = {.x = {b->x, want->x_stride, type}};
+    const spx_operand y = {b->y, want->y_stride, type};
     switch (want->pass) {
     case SPX_CONV2D_FORWARD:
-        need(spx_conv2d_forward_cuda(plan, s, x, b->w, NULL, y, b->workspace));
+        need(spx_conv2d_forward(plan, s, &in, b->w, NULL, y, b->workspace));
         break;
     case SPX_CONV2D_BACKWARD_DATA:
-        need(spx_conv2d_backward_data_cuda(plan, s, y, b->w, x, b->workspace));
+        need(spx_conv2d_backward_data(plan, s, y, b->w, in.x, b->workspace));
         break;
     default:
-        need(spx_conv2d_backward_weights_cuda(plan, s, x, y, b->w, NULL, b->workspace));
+        need(spx_conv2d_backward_weights(plan, s, &in, y, b->w, NULL, b->workspace));
         break;
     }
 }
 
-static double best_of(spx_stream *s, const spx_conv2d_plan *plan, const spx_conv2d_cuda_want *want,
+static double best_of(spx_stream *s, const spx_conv2d_plan *plan, const spx_conv2d_want *want,
                       const buffers *b, double budget)
 {
     spx_event *from, *to;
@@ -91,8 +92,8 @@ static void measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pa
                     double budget, row *r)
 {
     const size_t size = spx_type_bytes(spx_activation_type(s));
-    const spx_conv2d_cuda_want want = {
-        .shape = *d, .pass = pass, .reference = own, .x_pixel = d->c, .y_pixel = d->k};
+    const spx_conv2d_want want = {
+        .shape = *d, .pass = pass, .reference = own, .x_stride = d->c, .y_stride = d->k};
     spx_conv2d_plan *plan;
     buffers b;
     need(spx_conv2d_plan_create(&plan, s, &want, NULL));

@@ -25,20 +25,21 @@ static const char h100[] =
 static spx_conv2d_library *library;
 
 /* What spx_conv2d_plan_init makes on a stream. */
-static void plan_init(spx_conv2d_plan *p, const spx_conv2d_shape *shape, spx_conv2d_pass pass,
+static void plan_init(spx_conv2d_cuda_plan *p, const spx_conv2d_shape *shape, spx_conv2d_pass pass,
                       spx_precision precision, int64_t extra)
 {
-    *p = (spx_conv2d_plan){.want = {.shape = *shape, .pass = pass, .accumulate = extra > 0}};
-    CHECK_OK(spx_conv2d_shape_init(&p->want.shape));
-    p->want.x_pixel = shape->c + extra;
-    p->want.y_pixel = shape->k + extra;
-    p->type = precision == SPX_PRECISION_BF16 ? SPX_TYPE_BF16 : SPX_TYPE_F32;
+    *p = (spx_conv2d_cuda_plan){
+        .base.want = {.shape = *shape, .pass = pass, .accumulate = extra > 0}};
+    CHECK_OK(spx_conv2d_shape_init(&p->base.want.shape));
+    p->base.want.x_stride = shape->c + extra;
+    p->base.want.y_stride = shape->k + extra;
+    p->base.type = precision == SPX_PRECISION_BF16 ? SPX_TYPE_BF16 : SPX_TYPE_F32;
     p->problem = (spx_conv2d_problem){
-        .pass = pass, .type = p->type, .precision = precision, .deterministic = true};
+        .pass = pass, .type = p->base.type, .precision = precision, .deterministic = true};
 }
 
 /* Candidates of the list that can be made; each must then have the name that it was made from. */
-static int made(spx_conv2d_plan *p)
+static int made(spx_conv2d_cuda_plan *p)
 {
     spx_conv2d_choices *c = malloc(sizeof *c);
     int n = 0;
@@ -48,7 +49,7 @@ static int made(spx_conv2d_plan *p)
     assert_string_equal(c->text[c->count - 1], "direct");
     for (int i = 0; i < c->count; i++) {
         if (spx_conv2d_plan_take(p, library, c->text[i]) == SPX_OK) {
-            assert_string_equal(p->choice, c->text[i]);
+            assert_string_equal(p->base.choice, c->text[i]);
             assert_int_equal(p->engine == NULL, i == c->count - 1);
             n += p->engine != NULL;
         }
@@ -66,7 +67,7 @@ SPX_TEST(networks_convolutions_have_candidates_in_every_pass_and_precision)
         const spx_conv2d_pass pass = (spx_conv2d_pass)(i % SPX_CONV2D_PASS_COUNT);
         const spx_precision precision =
             (spx_precision)((i + i / SPX_CONV2D_PASS_COUNT) % SPX_PRECISION_COUNT);
-        spx_conv2d_plan p;
+        spx_conv2d_cuda_plan p;
         plan_init(&p, &c->d, pass, precision, i % 2 == 0 ? 0 : 16);
         if (made(&p) == 0) {
             fail_msg("%s, pass %d, %s: no candidate", c->name, (int)pass,
@@ -82,7 +83,7 @@ SPX_TEST(every_case_can_be_asked_for)
     SPX_UNUSED;
     int some = 0;
     for (size_t i = 0; i < CONV2D_CASES; i++) {
-        spx_conv2d_plan p;
+        spx_conv2d_cuda_plan p;
         plan_init(&p, &conv2d_cases[i], (spx_conv2d_pass)(i % SPX_CONV2D_PASS_COUNT),
                   (spx_precision)(i / 3 % SPX_PRECISION_COUNT), i % 4 == 0 ? 3 : 0);
         some += made(&p) > 0;
@@ -112,15 +113,15 @@ SPX_TEST(candidates_keep_the_precision_and_determinism_asked_for)
     char text[SPX_CONV2D_EACH][SPX_CONV2D_TEXT];
     for (int i = 0; i < SPX_CONV2D_PASS_COUNT * SPX_PRECISION_COUNT; i++) {
         const spx_precision precision = (spx_precision)(i % SPX_PRECISION_COUNT);
-        spx_conv2d_plan p;
+        spx_conv2d_cuda_plan p;
         int count, tensor_cores = 0;
         plan_init(&p, &conv2d_network_cases[1].d, (spx_conv2d_pass)(i / SPX_PRECISION_COUNT),
                   precision, 0);
         spx_conv2d_problem *q = &p.problem;
-        q->shape = p.want.shape;
-        q->x_pixel = p.want.x_pixel;
-        q->y_pixel = p.want.y_pixel;
-        CHECK_OK(spx_conv2d_candidates(library, q, SPX_CONV2D_EACH, text, &count));
+        q->shape = p.base.want.shape;
+        q->x_pixel = p.base.want.x_stride;
+        q->y_pixel = p.base.want.y_stride;
+        CHECK_OK(spx_conv2d_library_candidates(library, q, SPX_CONV2D_EACH, text, &count));
         assert_true(count > 0);
         for (int j = 0; j < count; j++) {
             int32_t notes[32];
@@ -177,12 +178,12 @@ SPX_TEST(candidates_keep_the_knobs_that_the_heuristics_chose)
         const spx_conv2d_pass pass = (spx_conv2d_pass)(i / 4);
         int count, knobs = 0, differ = 0;
         int64_t bytes[SPX_CONV2D_EACH];
-        spx_conv2d_plan p;
+        spx_conv2d_cuda_plan p;
         plan_init(&p, &d, pass, SPX_PRECISION_TF32, 0);
         spx_conv2d_problem *q = &p.problem;
-        q->shape = p.want.shape;
+        q->shape = p.base.want.shape;
         q->x_pixel = q->y_pixel = c;
-        CHECK_OK(spx_conv2d_candidates(library, q, SPX_CONV2D_EACH, text, &count));
+        CHECK_OK(spx_conv2d_library_candidates(library, q, SPX_CONV2D_EACH, text, &count));
         for (int j = 0; j < count; j++) {
             bytes[j] = workspace_of(q, text[j]);
             knobs += strchr(text[j], ':') != NULL && bytes[j] >= 0;
@@ -207,12 +208,12 @@ SPX_TEST(a_large_device_has_scratch_for_split_sums)
     const spx_conv2d_shape d = {64, 64, 8, 8, 64, 5, 5, 1, 1, 2, 2, 0, 0};
     spx_conv2d_library *small;
     spx_conv2d_engine *e;
-    spx_conv2d_plan p;
+    spx_conv2d_cuda_plan p;
     if (library->lib->version / 100 != 919) {
         skip(); /* numbers of engines and knobs are a version's */
     }
     plan_init(&p, &d, SPX_CONV2D_BACKWARD_WEIGHTS, SPX_PRECISION_TF32, 0);
-    p.problem.shape = p.want.shape;
+    p.problem.shape = p.base.want.shape;
     p.problem.x_pixel = p.problem.y_pixel = 64;
     assert_true(workspace_of(&p.problem, text) > (int64_t)93 * 64 * 64 * 25 * 4);
     CHECK_OK(spx_conv2d_library_for(h100, (size_t)8 << 30, &small));
@@ -224,7 +225,7 @@ SPX_TEST(an_unmeasured_plan_is_the_first_candidate_that_can_be_made)
 {
     SPX_UNUSED;
     spx_conv2d_choices *c = malloc(sizeof *c);
-    spx_conv2d_plan p;
+    spx_conv2d_cuda_plan p;
     int first = 0;
     assert_non_null(c);
     plan_init(&p, &conv2d_network_cases[1].d, SPX_CONV2D_BACKWARD_WEIGHTS, SPX_PRECISION_TF32, 0);
@@ -234,11 +235,11 @@ SPX_TEST(an_unmeasured_plan_is_the_first_candidate_that_can_be_made)
     }
     CHECK_OK(spx_conv2d_plan_take(&p, library, "direct"));
     CHECK_OK(spx_conv2d_plan_first(&p, library));
-    assert_string_equal(p.choice, c->text[first]);
+    assert_string_equal(p.base.choice, c->text[first]);
     assert_non_null(p.engine);
-    assert_true(p.seconds == 0);
+    assert_true(p.base.seconds == 0);
     CHECK_OK(spx_conv2d_plan_first(&p, NULL));
-    assert_string_equal(p.choice, "direct");
+    assert_string_equal(p.base.choice, "direct");
     free(c);
 }
 
@@ -280,7 +281,7 @@ SPX_TEST(texts_that_name_no_candidate_are_refused)
     };
     SPX_UNUSED;
     char text[400];
-    spx_conv2d_plan p;
+    spx_conv2d_cuda_plan p;
     plan_init(&p, &conv2d_network_cases[1].d, SPX_CONV2D_FORWARD, SPX_PRECISION_TF32, 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         (void)snprintf(text, sizeof text, "cudnn=%zu,%s", library->lib->version, bad[i].text);
@@ -308,7 +309,7 @@ SPX_TEST(layouts_copy_what_the_library_cannot_read)
     SPX_UNUSED;
     const spx_conv2d_shape crop = {2, 16, 16, 16, 8, 1, 1, 2, 1, -1, 0, 0, 0};
     const spx_conv2d_shape five = {2, 5, 16, 16, 20, 3, 3, 1, 1, 1, 1, 0, 0};
-    spx_conv2d_plan p;
+    spx_conv2d_cuda_plan p;
     char text[100];
     (void)snprintf(text, sizeof text, "cudnn=%zu,packed=0,engine=0,knobs=", library->lib->version);
     plan_init(&p, &crop, SPX_CONV2D_BACKWARD_DATA, SPX_PRECISION_TF32, 0);
@@ -329,7 +330,7 @@ SPX_TEST(layouts_copy_what_the_library_cannot_read)
     CHECK_OK(spx_conv2d_plan_take(&p, library, text));
     assert_true(p.copy_x && p.copy_y && p.copy_w);
     assert_int_equal(p.problem.shape.k, 24);
-    assert_true(p.bytes >= 2 * (size_t)(2 * 16 * 16 * (8 + 24) + 24 * 9 * 8));
+    assert_true(p.base.bytes >= 2 * (size_t)(2 * 16 * 16 * (8 + 24) + 24 * 9 * 8));
     spx_conv2d_engine_destroy(p.engine);
 }
 

@@ -2,28 +2,28 @@
  * What plans do around the library: copies in both layouts, adding, biases, the choice by
  * measurement. The library is the fake one, whose convolutions are the own kernels'.
  */
+#include "tests/nn/conv2d_check.h"
+
 #include "kernels/nn/conv2d/cuda/conv2d_plan_cuda_private.h"
-#include "tests/nn/conv2d_cuda_check.h"
 
 /* The plan of a choice, or NULL where the layout does not fit the operands. */
-static spx_conv2d_plan *plan_of(spx_stream *s, const spx_conv2d_cuda_want *want, bool packed,
-                                int engine)
+static spx_conv2d_plan *plan_of(spx_stream *s, const spx_conv2d_want *want, bool packed, int engine)
 {
     char text[64];
     spx_conv2d_library *l;
-    spx_conv2d_plan *p = calloc(1, sizeof *p);
+    spx_conv2d_cuda_plan *p = calloc(1, sizeof *p);
     assert_non_null(p);
     (void)snprintf(text, sizeof text, "cudnn=90000,packed=%d,engine=%d,knobs=", packed, engine);
     CHECK_OK(spx_conv2d_library_of(s, &l));
-    CHECK_OK(spx_conv2d_plan_init(p, s, want));
+    spx_conv2d_plan_init(p, s, want);
     const spx_status st = spx_conv2d_plan_take(p, l, text);
     if (st != SPX_OK) {
         assert_int_equal(st, SPX_EUNSUPPORTED);
-        spx_conv2d_plan_destroy(p);
+        spx_conv2d_plan_destroy(&p->base);
         return NULL;
     }
-    assert_string_equal(spx_conv2d_plan_choice(p), text);
-    return p;
+    assert_string_equal(spx_conv2d_plan_choice(&p->base), text);
+    return &p->base;
 }
 
 SPX_TEST(both_layouts_agree_with_the_reference)
@@ -31,13 +31,13 @@ SPX_TEST(both_layouts_agree_with_the_reference)
     SPX_UNUSED;
     int plans[2] = {0, 0};
     for (int precision = SPX_PRECISION_F32; precision <= SPX_PRECISION_BF16; precision++) {
-        spx_stream *s = open_stream((spx_precision)precision);
+        spx_stream *s = open_cuda((spx_precision)precision);
         for (size_t i = 0; i < CONV2D_CASES; i++) { /* a pass and a variant each */
             operands o;
             const spx_conv2d_shape d = few_images(&conv2d_cases[i]);
             const size_t turn = i + (size_t)precision;
-            operands_init(&o, &d, &variants[turn / 3 % VARIANTS], spx_activation_type(s));
-            const spx_conv2d_cuda_want want = want_of(&o, (spx_conv2d_pass)(turn % 3), false);
+            operands_init(&o, s, &d, &variants[turn / 3 % VARIANTS]);
+            const spx_conv2d_want want = want_of(s, &o, (spx_conv2d_pass)(turn % 3));
             for (int packed = 0; packed < 2; packed++) {
                 spx_conv2d_plan *p = plan_of(s, &want, packed != 0, (int)i % 2);
                 if (p != NULL) {
@@ -56,11 +56,11 @@ SPX_TEST(both_layouts_agree_with_the_reference)
 SPX_TEST(the_fastest_is_measured_and_made_again_from_its_text)
 {
     SPX_UNUSED;
-    spx_stream *s = open_stream(SPX_PRECISION_BF16);
+    spx_stream *s = open_cuda(SPX_PRECISION_BF16);
     for (size_t i = 0; i < 6; i++) {
         operands o;
-        operands_init(&o, &conv2d_cases[4 + i], &variants[i % VARIANTS], SPX_TYPE_BF16);
-        const spx_conv2d_cuda_want want = want_of(&o, (spx_conv2d_pass)(i % 3), false);
+        operands_init(&o, s, &conv2d_cases[4 + i], &variants[i % VARIANTS]);
+        const spx_conv2d_want want = want_of(s, &o, (spx_conv2d_pass)(i % 3));
         spx_conv2d_plan *p, *again;
         CHECK_OK(spx_conv2d_plan_create(&p, s, &want, "cudnn=90000,packed=0,engine=2,knobs="));
         assert_true(spx_conv2d_plan_seconds(p) > 0);
@@ -79,17 +79,17 @@ SPX_TEST(the_fastest_is_measured_and_made_again_from_its_text)
 SPX_TEST(operands_that_are_not_aligned_are_refused_in_place)
 {
     SPX_UNUSED;
-    spx_stream *s = open_stream(SPX_PRECISION_F32);
+    spx_stream *s = open_cuda(SPX_PRECISION_F32);
     operands o;
-    operands_init(&o, &conv2d_cases[22], &variants[0], SPX_TYPE_F32);
-    const spx_conv2d_cuda_want want = want_of(&o, SPX_CONV2D_FORWARD, false);
+    operands_init(&o, s, &conv2d_cases[22], &variants[0]);
+    const spx_conv2d_want want = want_of(s, &o, SPX_CONV2D_FORWARD);
     spx_conv2d_plan *p = plan_of(s, &want, false, 0);
     assert_non_null(p);
     float *block;
     CHECK_OK(spx_device_alloc(s, (void **)&block, 4 * (o.x_size + o.y_size + o.w_size)));
-    const spx_operand x = {block + 1, want.x_pixel, SPX_TYPE_F32};
-    const spx_operand y = {block + o.x_size, want.y_pixel, SPX_TYPE_F32};
-    CHECK_FAILS(SPX_EINVAL, spx_conv2d_forward_cuda(p, s, x, block, NULL, y, NULL));
+    const spx_conv2d_input x = {.x = {block + 1, want.x_stride, SPX_TYPE_F32}};
+    const spx_operand y = {block + o.x_size, want.y_stride, SPX_TYPE_F32};
+    CHECK_FAILS(SPX_EINVAL, spx_conv2d_forward(p, s, &x, block, NULL, y, NULL));
     spx_device_free(s, block);
     spx_conv2d_plan_destroy(p);
     operands_clear(&o);

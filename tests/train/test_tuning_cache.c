@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include "host/graph/tuning_private.h"
 #include "host/train/tuning_cache.h"
 #include "tests/support/spx_scratch.h"
 #include "tests/support/spx_test.h"
@@ -6,32 +7,35 @@
 static spx_scratch scratch;
 static spx_stream *stream;
 
-static spx_conv2d_shape shape(int64_t channels)
+static spx_conv2d_want want_of(int64_t channels)
 {
-    spx_conv2d_shape d = {.n = 1,
-                          .c = channels,
-                          .h = 6,
-                          .w = 6,
-                          .k = 2,
-                          .r = 3,
-                          .s = 3,
-                          .stride = 1,
-                          .dilation = 1,
-                          .pad_begin = 1,
-                          .pad_end = 1};
-    CHECK_OK(spx_conv2d_shape_init(&d));
-    return d;
+    spx_conv2d_want w = {.shape = {.n = 1,
+                                   .c = channels,
+                                   .h = 6,
+                                   .w = 6,
+                                   .k = 2,
+                                   .r = 3,
+                                   .s = 3,
+                                   .stride = 1,
+                                   .dilation = 1,
+                                   .pad_begin = 1,
+                                   .pad_end = 1},
+                         .x_stride = channels * 36,
+                         .y_stride = 72};
+    CHECK_OK(spx_conv2d_shape_init(&w.shape));
+    return w;
 }
 
 /* A table with a measured choice for that many channels, on top of what the cache gives. */
 static spx_tuning *measured(int64_t channels, int *count)
 {
-    const spx_conv2d_shape d = shape(channels);
-    spx_conv2d_algo algo;
+    const spx_conv2d_want w = want_of(channels);
+    spx_shared_plan *p;
     spx_tuning *t;
     CHECK_OK(spx_tuning_create(&t));
     spx_tuning_cache_load(t);
-    CHECK_OK(spx_tuning_choose(t, stream, &d, SPX_CONV2D_FORWARD, &algo));
+    CHECK_OK(spx_tuning_share_plan(t, stream, &w, &p));
+    spx_shared_plan_release(p);
     *count = spx_tuning_measured(t);
     return t;
 }

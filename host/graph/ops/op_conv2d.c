@@ -1,10 +1,8 @@
 /* Convolution, its input normalised or rectified on the way where a pass has fused that. */
 #include "host/graph/autodiff_private.h"
-#include "host/graph/conv_plans_private.h"
 #include "host/graph/exec_private.h"
-#include "host/graph/tuning.h"
+#include "host/graph/tuning_private.h"
 #include "kernels/nn/conv2d/conv2d.h"
-#include "kernels/nn/conv2d/conv2d_cuda.h"
 
 #include <math.h>
 #include <string.h>
@@ -180,12 +178,11 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
 
 /* ---- running ---- */
 
-/* x (n, c, h, w) and the norm before the convolution, whose slots begin at `norm`. */
-static spx_conv2d_input input_of(const spx_exec *e, const spx_node *nd, spx_operand x,
+/* x and the norm before the convolution, whose slots begin at `norm`. */
+static spx_conv2d_input input_of(const spx_exec *e, const spx_node *nd, spx_tid x,
                                  const spx_tid *norm)
 {
-    return (spx_conv2d_input){.x = x.data,
-                              .stride_n = x.stride,
+    return (spx_conv2d_input){.x = spx_exec_operand(e, x),
                               .mean = spx_exec_data(e, norm[0]),
                               .invstd = spx_exec_data(e, norm[1]),
                               .gamma = spx_exec_data(e, norm[2]),
@@ -196,79 +193,58 @@ static spx_conv2d_input input_of(const spx_exec *e, const spx_node *nd, spx_oper
 static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    const spx_operand x = spx_exec_operand(e, nd->in[SPX_CONV2D_X]),
-                      y = spx_exec_operand(e, nd->out[0]);
-    const void *w = spx_exec_filter(e, nd->in[SPX_CONV2D_W]);
-    const float *bias = spx_exec_data(e, nd->in[SPX_CONV2D_BIAS]);
-    void *scratch = spx_exec_scratch(e);
-    spx_conv2d_shape d;
-    spx_conv2d_pass pass;
-    SPX_ON_CUDA(e, spx_conv2d_forward_cuda(spx_shared_plan_get(e->plan[i]), e->stream, x, w, bias,
-                                           y, scratch));
-    const spx_conv2d_input in = input_of(e, nd, x, &nd->in[SPX_CONV2D_MEAN]);
-    SPX_RETURN_IF(shape_of(e->g, nd, &d, &pass));
-    return spx_conv2d_forward(e->stream, &d, e->algo[i], &in, w, bias, y.data, y.stride, scratch);
+    const spx_conv2d_input in = input_of(e, nd, nd->in[SPX_CONV2D_X], &nd->in[SPX_CONV2D_MEAN]);
+    return spx_conv2d_forward(spx_shared_plan_get(e->plan[i]), e->stream, &in,
+                              spx_exec_filter(e, nd->in[SPX_CONV2D_W]),
+                              spx_exec_data(e, nd->in[SPX_CONV2D_BIAS]),
+                              spx_exec_operand(e, nd->out[0]), spx_exec_scratch(e));
 }
 
 static spx_status run_data(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    const spx_operand dy = spx_exec_operand(e, nd->in[DATA_DY]),
-                      dx = spx_exec_operand(e, nd->out[0]);
-    const void *w = spx_exec_filter(e, nd->in[DATA_W]);
-    void *scratch = spx_exec_scratch(e);
-    spx_conv2d_shape d;
-    spx_conv2d_pass pass;
-    SPX_ON_CUDA(e, spx_conv2d_backward_data_cuda(spx_shared_plan_get(e->plan[i]), e->stream, dy, w,
-                                                 dx, scratch));
-    SPX_RETURN_IF(shape_of(e->g, nd, &d, &pass));
-    return spx_conv2d_backward_data(e->stream, &d, e->algo[i], dy.data, dy.stride, w,
-                                    nd->accumulate[0], dx.data, dx.stride, scratch);
+    return spx_conv2d_backward_data(
+        spx_shared_plan_get(e->plan[i]), e->stream, spx_exec_operand(e, nd->in[DATA_DY]),
+        spx_exec_filter(e, nd->in[DATA_W]), spx_exec_operand(e, nd->out[0]), spx_exec_scratch(e));
 }
 
 static spx_status run_weights(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    const spx_operand x = spx_exec_operand(e, nd->in[WEIGHTS_X]),
-                      dy = spx_exec_operand(e, nd->in[WEIGHTS_DY]);
-    float *dw = spx_exec_data(e, nd->out[WEIGHTS_DW]),
-          *dbias = spx_exec_data(e, nd->out[WEIGHTS_DBIAS]);
-    void *scratch = spx_exec_scratch(e);
-    spx_conv2d_shape d;
-    spx_conv2d_pass pass;
-    SPX_ON_CUDA(e, spx_conv2d_backward_weights_cuda(spx_shared_plan_get(e->plan[i]), e->stream, x,
-                                                    dy, dw, dbias, scratch));
-    const spx_conv2d_input in = input_of(e, nd, x, &nd->in[WEIGHTS_MEAN]);
-    SPX_RETURN_IF(shape_of(e->g, nd, &d, &pass));
-    return spx_conv2d_backward_weights(e->stream, &d, e->algo[i], &in, dy.data, dy.stride,
-                                       nd->accumulate[WEIGHTS_DW], dw, dbias, scratch);
+    const spx_conv2d_input in = input_of(e, nd, nd->in[WEIGHTS_X], &nd->in[WEIGHTS_MEAN]);
+    return spx_conv2d_backward_weights(
+        spx_shared_plan_get(e->plan[i]), e->stream, &in, spx_exec_operand(e, nd->in[WEIGHTS_DY]),
+        spx_exec_data(e, nd->out[WEIGHTS_DW]), spx_exec_data(e, nd->out[WEIGHTS_DBIAS]),
+        spx_exec_scratch(e));
 }
 
 /* ---- deciding ---- */
 
-static int64_t pixel_of(const spx_graph *g, spx_tid t)
-{
-    return g->tensor[spx_root(g, t)].dim[1];
-}
-
-/* First channel of a tensor in its pixel. */
+/* First channel of a tensor in a wider one. */
 static int64_t first_of(const spx_graph *g, spx_tid t)
 {
     return g->tensor[t].parent != SPX_NO_TENSOR ? g->tensor[t].first : 0;
 }
 
-/* What CUDA's plan must do; the tensors are those that are as x and y are in each pass. */
-static spx_status want_of(const spx_graph *g, const spx_node *nd, const spx_program_options *o,
-                          spx_conv2d_cuda_want *want)
+static bool is_fused(const spx_node *nd, spx_tid mean)
 {
+    return nd->relu || mean != SPX_NO_TENSOR;
+}
+
+/* What the plan must do; the tensors are those in the places of x and y in each pass. */
+static spx_status want_of(const spx_exec *e, const spx_node *nd, const spx_program_options *o,
+                          spx_conv2d_want *want)
+{
+    const spx_graph *g = e->g;
     spx_tid x = nd->in[SPX_CONV2D_X], y = nd->out[0];
-    *want = (spx_conv2d_cuda_want){.accumulate = nd->accumulate[0],
-                                   .reference = o->reference,
-                                   .unmeasured = o->tuning == NULL};
+    *want = (spx_conv2d_want){.accumulate = nd->accumulate[0],
+                              .reference = o->reference,
+                              .unmeasured = o->tuning == NULL};
     SPX_RETURN_IF(shape_of(g, nd, &want->shape, &want->pass));
     switch (want->pass) {
     case SPX_CONV2D_FORWARD:
         want->bias = nd->in[SPX_CONV2D_BIAS] != SPX_NO_TENSOR;
+        want->fused = is_fused(nd, nd->in[SPX_CONV2D_MEAN]);
         break;
     case SPX_CONV2D_BACKWARD_DATA:
         x = nd->out[0];
@@ -277,10 +253,11 @@ static spx_status want_of(const spx_graph *g, const spx_node *nd, const spx_prog
     default:
         y = nd->in[WEIGHTS_DY];
         want->bias = nd->out[WEIGHTS_DBIAS] != SPX_NO_TENSOR;
+        want->fused = is_fused(nd, nd->in[WEIGHTS_MEAN]);
         break;
     }
-    want->x_pixel = pixel_of(g, x);
-    want->y_pixel = pixel_of(g, y);
+    want->x_stride = spx_exec_stride(e, x);
+    want->y_stride = spx_exec_stride(e, y);
     want->x_first = first_of(g, x);
     want->y_first = first_of(g, y);
     return SPX_OK;
@@ -289,17 +266,13 @@ static spx_status want_of(const spx_graph *g, const spx_node *nd, const spx_prog
 static spx_status choose(spx_exec *e, const spx_program_options *o, struct spx_tuning *plans, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    spx_conv2d_cuda_want want;
-    SPX_RETURN_IF(want_of(e->g, nd, o, &want));
-    SPX_ON_CUDA(e, spx_fail_context(spx_tuning_plan_node(plans, e, i, &want), "%s (%s)", nd->name,
-                                    spx_op_name(nd->op)));
-    (void)plans;
-    e->algo[i] = o->reference ? SPX_CONV2D_REFERENCE
-                              : spx_conv2d_default_algo(e->stream, &want.shape, want.pass);
-    if (!o->reference && o->tuning != NULL) {
-        SPX_RETURN_IF(spx_tuning_choose(o->tuning, e->stream, &want.shape, want.pass, &e->algo[i]));
-    }
-    e->need[i] = spx_conv2d_workspace(e->stream, &want.shape, want.pass, e->algo[i]);
+    spx_conv2d_want want;
+    SPX_RETURN_IF(want_of(e, nd, o, &want));
+    SPX_RETURN_IF(spx_fail_context(spx_tuning_share_plan(plans, e->stream, &want, &e->plan[i]),
+                                   "%s (%s)", nd->name, spx_op_name(nd->op)));
+    const spx_conv2d_plan *p = spx_shared_plan_get(e->plan[i]);
+    e->need[i] = spx_conv2d_plan_workspace(p);
+    e->cost[i] = spx_conv2d_plan_seconds(p);
     return SPX_OK;
 }
 

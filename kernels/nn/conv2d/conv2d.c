@@ -1,6 +1,8 @@
-/* Validation, names and dispatch of the convolution. */
-#include "kernels/base/alloc.h"
+/* Validation and dispatch of the convolution. */
 #include "kernels/nn/conv2d/conv2d_private.h"
+
+#include "kernels/base/alloc.h"
+#include "kernels/device/backend.h"
 
 #include <stddef.h>
 
@@ -10,29 +12,12 @@
 #define MIN_PAD (-4)
 #define MAX_PAD 1024
 
-static const char *const algo_names[SPX_CONV2D_ALGO_COUNT] = {
-    [SPX_CONV2D_REFERENCE] = "reference",
-    [SPX_CONV2D_PLANAR] = "planar",
-    [SPX_CONV2D_ONEDNN] = "onednn",
-    [SPX_CONV2D_WINOGRAD] = "winograd",
-};
-
-/* Implementations in this build; NULL where one was not compiled in. */
-static const spx_conv2d_impl *const impls[SPX_CONV2D_ALGO_COUNT] = {
-    [SPX_CONV2D_REFERENCE] = &spx_conv2d_ref,
-#ifdef SPX_HAVE_PLANAR
-    [SPX_CONV2D_PLANAR] = &spx_conv2d_planar,
-    [SPX_CONV2D_WINOGRAD] = &spx_conv2d_winograd,
-#endif
-#ifdef SPX_HAVE_ONEDNN
-    [SPX_CONV2D_ONEDNN] = &spx_conv2d_onednn,
-#endif
-};
-
-const char *spx_conv2d_algo_name(spx_conv2d_algo a)
+static const spx_conv2d_backend *backend_of(const spx_stream *s)
 {
-    return (unsigned)a < SPX_CONV2D_ALGO_COUNT ? algo_names[a] : "unknown";
+    return SPX_BACKEND(s, spx_conv2d_cpu, spx_conv2d_cuda);
 }
+
+/* --- Shapes ----------------------------------------------------------------------------------- */
 
 static spx_status check_range(const char *what, int64_t v, int64_t lo, int64_t hi)
 {
@@ -103,136 +88,142 @@ static spx_status check_shape(const spx_conv2d_shape *d)
     return SPX_OK;
 }
 
-static bool shape_is_sound(const spx_conv2d_shape *d)
-{
-    return check_shape(d) == SPX_OK;
-}
+/* --- Wants ------------------------------------------------------------------------------------ */
 
-bool spx_conv2d_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
-                         spx_conv2d_algo algo)
+/* The channels of an operand from `first` on, by the device's rows: images, or pixels. */
+static spx_status check_operand(const char *what, const spx_conv2d_backend *b, int64_t n,
+                                int64_t channels, int64_t pixels, int64_t stride, int64_t first)
 {
-    return (unsigned)algo < SPX_CONV2D_ALGO_COUNT && (unsigned)pass < SPX_CONV2D_PASS_COUNT &&
-           impls[algo] != NULL && shape_is_sound(d) && impls[algo]->supports(s, d, pass);
-}
-
-spx_conv2d_algo spx_conv2d_default_algo(const spx_stream *s, const spx_conv2d_shape *d,
-                                        spx_conv2d_pass pass)
-{
-#ifdef SPX_HAVE_PLANAR
-    if (spx_conv2d_supports(s, d, pass, SPX_CONV2D_WINOGRAD) && spx_conv2d_winograd_pays(d, pass)) {
-        return SPX_CONV2D_WINOGRAD;
-    }
-#endif
-    return spx_conv2d_supports(s, d, pass, SPX_CONV2D_PLANAR) ? SPX_CONV2D_PLANAR
-                                                              : SPX_CONV2D_REFERENCE;
-}
-
-size_t spx_conv2d_workspace(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
-                            spx_conv2d_algo algo)
-{
-    return spx_conv2d_supports(s, d, pass, algo) ? impls[algo]->workspace(s, d, pass) : 0;
-}
-
-static spx_status check_stride(const char *what, int64_t n, int64_t stride, int64_t image)
-{
+    const bool images = b->device == SPX_DEVICE_CPU;
+    const int64_t rows = images ? n : n * pixels, row = images ? channels * pixels : channels;
     int64_t all;
-    if (stride < image || !spx_mul_i64(n, stride, &all) || all > MAX_ELEMENTS) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d: images of %s are %lld floats, their stride %lld", what,
-                        (long long)image, (long long)stride);
+    if (stride < row || (!images && (first < 0 || first > stride - row)) ||
+        !spx_mul_i64(rows, stride, &all) || all > MAX_ELEMENTS) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: %s of %s are %lld elements from %lld on, %lld apart",
+                        images ? "images" : "pixels", what, (long long)row, (long long)first,
+                        (long long)stride);
     }
     return SPX_OK;
 }
 
-static spx_status check_input(const spx_conv2d_shape *d, const spx_conv2d_input *in)
+static spx_status check_want(const spx_conv2d_backend *b, const spx_conv2d_want *want)
 {
-    if (in == NULL || in->x == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d: no input");
+    const spx_conv2d_shape *d = &want->shape;
+    const char *device = spx_device_name(b->device);
+    SPX_RETURN_IF(check_shape(d));
+    if ((unsigned)want->pass >= SPX_CONV2D_PASS_COUNT) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: no pass %d", (int)want->pass);
     }
+    if ((want->bias || want->fused) && want->pass == SPX_CONV2D_BACKWARD_DATA) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d backward-data: has no bias and reads no input");
+    }
+    if (want->fused && !b->fuses) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "conv2d: %s normalises or rectifies no input on the way",
+                        device);
+    }
+    if (want->accumulate && want->pass == SPX_CONV2D_FORWARD && !b->adds_forward) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "conv2d forward: %s adds to no output", device);
+    }
+    SPX_RETURN_IF(check_operand("x", b, d->n, d->c, d->h * d->w, want->x_stride, want->x_first));
+    return check_operand("y", b, d->n, d->k, d->p * d->q, want->y_stride, want->y_first);
+}
+
+spx_status spx_conv2d_candidates(spx_stream *s, const spx_conv2d_want *want,
+                                 spx_conv2d_choices *out)
+{
+    out->count = 0;
+    SPX_RETURN_IF(check_want(backend_of(s), want));
+    return backend_of(s)->candidates(s, want, out);
+}
+
+/* --- Plans ------------------------------------------------------------------------------------ */
+
+spx_status spx_conv2d_plan_create(spx_conv2d_plan **out, spx_stream *s, const spx_conv2d_want *want,
+                                  const char *choice)
+{
+    *out = NULL;
+    SPX_RETURN_IF(check_want(backend_of(s), want));
+    return backend_of(s)->create(out, s, want, choice);
+}
+
+void spx_conv2d_plan_destroy(spx_conv2d_plan *p)
+{
+    if (p != NULL) {
+        p->backend->destroy(p);
+    }
+}
+
+const char *spx_conv2d_plan_choice(const spx_conv2d_plan *p)
+{
+    return p->choice;
+}
+
+size_t spx_conv2d_plan_workspace(const spx_conv2d_plan *p)
+{
+    return p->bytes;
+}
+
+double spx_conv2d_plan_seconds(const spx_conv2d_plan *p)
+{
+    return p->seconds;
+}
+
+/* --- Runs ------------------------------------------------------------------------------------- */
+
+static spx_status check_input(const spx_conv2d_plan *p, const spx_conv2d_input *in)
+{
     if ((in->mean == NULL) != (in->invstd == NULL) || (in->gamma == NULL) != (in->beta == NULL) ||
         (in->gamma != NULL && in->mean == NULL)) {
         return SPX_FAIL(SPX_EINVAL, "conv2d: incomplete input normalisation");
     }
-    return check_stride("x", d->n, in->stride_n, d->c * d->h * d->w);
+    if ((in->mean != NULL || in->relu) && !p->want.fused) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: the plan is for an input as it lies");
+    }
+    return SPX_OK;
 }
 
-/* Checks what all passes share, then runs the implementation. */
-static spx_status dispatch(spx_stream *s, spx_conv2d_algo algo, const spx_conv2d_call *call)
+/* Checks what all passes share, then runs the plan; missing: an operand of the pass's own. */
+static spx_status run(const spx_conv2d_plan *p, spx_stream *s, spx_conv2d_pass pass,
+                      spx_conv2d_call *call, bool missing)
 {
-    SPX_RETURN_IF(
-        check_stride("y", call->d->n, call->y_stride_n, call->d->k * call->d->p * call->d->q));
-    if ((unsigned)algo >= SPX_CONV2D_ALGO_COUNT) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d: no algorithm %d", (int)algo);
+    const spx_conv2d_want *want = &p->want;
+    if (want->pass != pass || p->backend->device != spx_stream_device(s)) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: the plan is for another pass or device");
     }
-    if (!spx_conv2d_supports(s, call->d, call->pass, algo)) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "conv2d: %s cannot run this here",
-                        spx_conv2d_algo_name(algo));
+    if (missing || call->in.x.data == NULL || call->y.data == NULL ||
+        (call->workspace == NULL && p->bytes > 0)) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: operand missing");
     }
-    if (call->workspace == NULL && impls[algo]->workspace(s, call->d, call->pass) > 0) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d: no workspace");
+    if (call->in.x.stride != want->x_stride || call->y.stride != want->y_stride ||
+        call->in.x.type != p->type || call->y.type != p->type ||
+        ((call->bias != NULL || call->dbias != NULL) && !want->bias)) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: operands are not those of the plan");
     }
-    return impls[algo]->run(s, call);
+    SPX_RETURN_IF(check_input(p, &call->in));
+    call->d = &want->shape;
+    call->pass = pass;
+    call->accumulate = want->accumulate;
+    return p->backend->run(p, s, call);
 }
 
-spx_status spx_conv2d_forward(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_algo algo,
-                              const spx_conv2d_input *in, const float *w, const float *bias,
-                              float *y, int64_t y_stride_n, void *workspace)
+spx_status spx_conv2d_forward(const spx_conv2d_plan *p, spx_stream *s, const spx_conv2d_input *in,
+                              const void *w, const float *bias, spx_operand y, void *workspace)
 {
-    const spx_conv2d_call call = {.d = d,
-                                  .pass = SPX_CONV2D_FORWARD,
-                                  .in = in,
-                                  .w = w,
-                                  .bias = bias,
-                                  .y = y,
-                                  .y_stride_n = y_stride_n,
-                                  .workspace = workspace};
-    SPX_RETURN_IF(check_shape(d));
-    SPX_RETURN_IF(check_input(d, in));
-    if (w == NULL || y == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d forward: operand missing");
-    }
-    return dispatch(s, algo, &call);
+    spx_conv2d_call call = {.in = *in, .y = y, .w = w, .bias = bias, .workspace = workspace};
+    return run(p, s, SPX_CONV2D_FORWARD, &call, w == NULL);
 }
 
-spx_status spx_conv2d_backward_data(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_algo algo,
-                                    const float *dy, int64_t dy_stride_n, const float *w,
-                                    bool accumulate, float *dx, int64_t dx_stride_n,
-                                    void *workspace)
+spx_status spx_conv2d_backward_data(const spx_conv2d_plan *p, spx_stream *s, spx_operand dy,
+                                    const void *w, spx_operand dx, void *workspace)
 {
-    const spx_conv2d_call call = {.d = d,
-                                  .pass = SPX_CONV2D_BACKWARD_DATA,
-                                  .w = w,
-                                  .dy = dy,
-                                  .dx = dx,
-                                  .y_stride_n = dy_stride_n,
-                                  .dx_stride_n = dx_stride_n,
-                                  .accumulate = accumulate,
-                                  .workspace = workspace};
-    SPX_RETURN_IF(check_shape(d));
-    SPX_RETURN_IF(check_stride("dx", d->n, dx_stride_n, d->c * d->h * d->w));
-    if (w == NULL || dy == NULL || dx == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d backward-data: operand missing");
-    }
-    return dispatch(s, algo, &call);
+    spx_conv2d_call call = {.in = {.x = dx}, .y = dy, .w = w, .workspace = workspace};
+    return run(p, s, SPX_CONV2D_BACKWARD_DATA, &call, w == NULL);
 }
 
-spx_status spx_conv2d_backward_weights(spx_stream *s, const spx_conv2d_shape *d,
-                                       spx_conv2d_algo algo, const spx_conv2d_input *in,
-                                       const float *dy, int64_t dy_stride_n, bool accumulate,
-                                       float *dw, float *dbias, void *workspace)
+spx_status spx_conv2d_backward_weights(const spx_conv2d_plan *p, spx_stream *s,
+                                       const spx_conv2d_input *in, spx_operand dy, float *dw,
+                                       float *dbias, void *workspace)
 {
-    const spx_conv2d_call call = {.d = d,
-                                  .pass = SPX_CONV2D_BACKWARD_WEIGHTS,
-                                  .in = in,
-                                  .dy = dy,
-                                  .dw = dw,
-                                  .dbias = dbias,
-                                  .y_stride_n = dy_stride_n,
-                                  .accumulate = accumulate,
-                                  .workspace = workspace};
-    SPX_RETURN_IF(check_shape(d));
-    SPX_RETURN_IF(check_input(d, in));
-    if (dy == NULL || dw == NULL) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d backward-weights: operand missing");
-    }
-    return dispatch(s, algo, &call);
+    spx_conv2d_call call = {.in = *in, .y = dy, .dw = dw, .dbias = dbias, .workspace = workspace};
+    return run(p, s, SPX_CONV2D_BACKWARD_WEIGHTS, &call, dw == NULL);
 }

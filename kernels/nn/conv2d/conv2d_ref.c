@@ -10,7 +10,7 @@ static double input_at(const spx_conv2d_shape *d, const spx_conv2d_input *in, in
     if (i < 0 || i >= d->h || j < 0 || j >= d->w) {
         return 0;
     }
-    double v = (double)in->x[n * in->stride_n + (c * d->h + i) * d->w + j];
+    double v = (double)spx_image(in->x, n)[(c * d->h + i) * d->w + j];
     if (in->mean != NULL) {
         v = (v - (double)in->mean[c]) * (double)in->invstd[c];
     }
@@ -23,12 +23,13 @@ static double input_at(const spx_conv2d_shape *d, const spx_conv2d_input *in, in
 static double forward_at(const spx_conv2d_call *call, int64_t n, int64_t k, int64_t p, int64_t q)
 {
     const spx_conv2d_shape *d = call->d;
+    const float *w = call->w;
     double sum = call->bias != NULL ? (double)call->bias[k] : 0;
     for (int64_t c = 0; c < d->c; c++) {
         for (int64_t r = 0; r < d->r; r++) {
             for (int64_t s = 0; s < d->s; s++) {
-                sum += (double)call->w[((k * d->c + c) * d->r + r) * d->s + s] *
-                       input_at(d, call->in, n, c, p * d->stride + r * d->dilation - d->pad_begin,
+                sum += (double)w[((k * d->c + c) * d->r + r) * d->s + s] *
+                       input_at(d, &call->in, n, c, p * d->stride + r * d->dilation - d->pad_begin,
                                 q * d->stride + s * d->dilation - d->pad_begin);
             }
         }
@@ -42,7 +43,7 @@ static void forward(const spx_conv2d_call *call)
     for (int64_t n = 0; n < d->n; n++) {
         for (int64_t k = 0; k < d->k; k++) {
             for (int64_t i = 0; i < d->p * d->q; i++) {
-                call->y[n * call->y_stride_n + k * d->p * d->q + i] =
+                spx_image(call->y, n)[k * d->p * d->q + i] =
                     (float)forward_at(call, n, k, i / d->q, i % d->q);
             }
         }
@@ -60,13 +61,14 @@ static double backward_data_at(const spx_conv2d_call *call, int64_t n, int64_t c
                                int64_t j)
 {
     const spx_conv2d_shape *d = call->d;
+    const float *w = call->w, *dy = spx_image(call->y, n);
     double sum = 0;
     for (int64_t r = 0; r < d->r; r++) {
         for (int64_t s = 0; s < d->s; s++) {
             const int64_t p = output_of(d, i, r, d->p), q = output_of(d, j, s, d->q);
             for (int64_t k = 0; p >= 0 && q >= 0 && k < d->k; k++) {
-                sum += (double)call->w[((k * d->c + c) * d->r + r) * d->s + s] *
-                       (double)call->dy[n * call->y_stride_n + (k * d->p + p) * d->q + q];
+                sum += (double)w[((k * d->c + c) * d->r + r) * d->s + s] *
+                       (double)dy[(k * d->p + p) * d->q + q];
             }
         }
     }
@@ -79,7 +81,7 @@ static void backward_data(const spx_conv2d_call *call)
     for (int64_t n = 0; n < d->n; n++) {
         for (int64_t c = 0; c < d->c; c++) {
             for (int64_t i = 0; i < d->h * d->w; i++) {
-                float *dx = &call->dx[n * call->dx_stride_n + c * d->h * d->w + i];
+                float *dx = &spx_image(call->in.x, n)[c * d->h * d->w + i];
                 const double sum = backward_data_at(call, n, c, i / d->w, i % d->w);
                 *dx = (float)(call->accumulate ? (double)*dx + sum : sum);
             }
@@ -93,11 +95,11 @@ static double backward_weights_at(const spx_conv2d_call *call, int64_t k, int64_
     const spx_conv2d_shape *d = call->d;
     double sum = 0;
     for (int64_t n = 0; n < d->n; n++) {
-        const float *dy = call->dy + n * call->y_stride_n + k * d->p * d->q;
+        const float *dy = spx_image(call->y, n) + k * d->p * d->q;
         for (int64_t p = 0; p < d->p; p++) {
             for (int64_t q = 0; q < d->q; q++) {
                 sum += (double)dy[p * d->q + q] *
-                       input_at(d, call->in, n, c, p * d->stride + r * d->dilation - d->pad_begin,
+                       input_at(d, &call->in, n, c, p * d->stride + r * d->dilation - d->pad_begin,
                                 q * d->stride + s * d->dilation - d->pad_begin);
             }
         }
@@ -118,14 +120,14 @@ static void backward_weights(const spx_conv2d_call *call)
         double sum = call->accumulate ? (double)call->dbias[k] : 0;
         for (int64_t n = 0; n < d->n; n++) {
             for (int64_t i = 0; i < d->p * d->q; i++) {
-                sum += (double)call->dy[n * call->y_stride_n + k * d->p * d->q + i];
+                sum += (double)spx_image(call->y, n)[k * d->p * d->q + i];
             }
         }
         call->dbias[k] = (float)sum;
     }
 }
 
-static spx_status ref_run(spx_stream *s, const spx_conv2d_call *call)
+static void run(spx_stream *s, const spx_conv2d_call *call)
 {
     (void)s;
     switch (call->pass) {
@@ -139,22 +141,15 @@ static spx_status ref_run(spx_stream *s, const spx_conv2d_call *call)
         backward_weights(call);
         break;
     }
-    return SPX_OK;
 }
 
-static bool ref_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
+static size_t workspace(const spx_conv2d_shape *d, spx_conv2d_pass pass, int threads)
 {
     (void)d;
     (void)pass;
-    return spx_stream_device(s) == SPX_DEVICE_CPU;
-}
-
-static size_t ref_workspace(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
-{
-    (void)s;
-    (void)d;
-    (void)pass;
+    (void)threads;
     return 0;
 }
 
-const spx_conv2d_impl spx_conv2d_ref = {ref_supports, ref_workspace, ref_run};
+const spx_conv2d_algorithm spx_conv2d_ref = {
+    .name = "reference", .workspace = workspace, .run = run};

@@ -2,7 +2,7 @@
 #define SPX_NN_CONV2D_CUDA_PRIVATE_H
 /* Private: what the convolution on CUDA is made of: own kernels, copies between layouts, and the
  * library's plans. */
-#include "kernels/nn/conv2d/conv2d_cuda.h"
+#include "kernels/nn/conv2d/conv2d.h"
 
 /* --- Own kernels (conv2d_direct_cuda.cu) ------------------------------------------------------ */
 
@@ -11,7 +11,7 @@
 bool spx_conv2d_direct_fits(const spx_conv2d_shape *d);
 
 /** Any channels, strides, crops, alignment; sums in f32 in an order fixed by the shape. Operands
- * as in conv2d_cuda.h; w of x's type. */
+ * as in conv2d.h; w of x's type. */
 SPX_MUST_CHECK spx_status spx_conv2d_direct_forward(spx_stream *s, const spx_conv2d_shape *d,
                                                     spx_operand x, const void *w, const float *bias,
                                                     bool accumulate, spx_operand y);
@@ -88,9 +88,9 @@ size_t spx_conv2d_library_version(const spx_conv2d_library *l);
 
 /** Names of up to `most` candidates ("engine=12,knobs=2:1;7:0"), likely ones first, each fit for
  * the problem's precision and determinism; may be none. */
-SPX_MUST_CHECK spx_status spx_conv2d_candidates(const spx_conv2d_library *l,
-                                                const spx_conv2d_problem *p, int most,
-                                                char (*text)[SPX_CONV2D_TEXT], int *count);
+SPX_MUST_CHECK spx_status spx_conv2d_library_candidates(const spx_conv2d_library *l,
+                                                        const spx_conv2d_problem *p, int most,
+                                                        char (*text)[SPX_CONV2D_TEXT], int *count);
 /** @return SPX_OK, SPX_EINVAL (not a candidate's name), SPX_EUNSUPPORTED (does not fit here, wants
  * too much scratch), SPX_ENOMEM, SPX_EDEVICE */
 SPX_MUST_CHECK spx_status spx_conv2d_engine_create(spx_conv2d_engine **out,

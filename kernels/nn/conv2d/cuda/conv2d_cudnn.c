@@ -321,8 +321,8 @@ static void ask(listing *t, const spx_conv2d_library *l, cudnnBackendDescriptor_
     spx_cudnn_bag_clear(&b);
 }
 
-spx_status spx_conv2d_candidates(const spx_conv2d_library *l, const spx_conv2d_problem *p, int most,
-                                 char (*text)[SPX_CONV2D_TEXT], int *count)
+spx_status spx_conv2d_library_candidates(const spx_conv2d_library *l, const spx_conv2d_problem *p,
+                                         int most, char (*text)[SPX_CONV2D_TEXT], int *count)
 {
     spx_cudnn_bag b = {.lib = l->lib};
     listing t = {.most = most, .text = text};

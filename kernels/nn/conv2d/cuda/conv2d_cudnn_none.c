@@ -14,8 +14,8 @@ size_t spx_conv2d_library_version(const spx_conv2d_library *l)
     return 0;
 }
 
-spx_status spx_conv2d_candidates(const spx_conv2d_library *l, const spx_conv2d_problem *p, int most,
-                                 char (*text)[SPX_CONV2D_TEXT], int *count)
+spx_status spx_conv2d_library_candidates(const spx_conv2d_library *l, const spx_conv2d_problem *p,
+                                         int most, char (*text)[SPX_CONV2D_TEXT], int *count)
 {
     (void)l;
     (void)p;

@@ -36,17 +36,17 @@ static void bench_clear(bench *b)
 }
 
 /* Zeros: what is timed does not depend on the numbers. */
-static spx_status bench_init(bench *b, spx_stream *s, const spx_conv2d_plan *p)
+static spx_status bench_init(bench *b, spx_stream *s, const spx_conv2d_cuda_plan *p)
 {
-    const spx_conv2d_shape *d = &p->want.shape;
-    const size_t size = spx_type_bytes(p->type), f32 = sizeof(float);
+    const spx_conv2d_shape *d = &p->base.want.shape;
+    const size_t size = spx_type_bytes(p->base.type), f32 = sizeof(float);
     const struct {
         void **out;
         int64_t elements;
         size_t size;
     } blocks[] = {
-        {&b->x, d->n * d->h * d->w * p->want.x_pixel, size},
-        {&b->y, d->n * d->p * d->q * p->want.y_pixel, size},
+        {&b->x, d->n * d->h * d->w * p->base.want.x_stride, size},
+        {&b->y, d->n * d->p * d->q * p->base.want.y_stride, size},
         {&b->w, d->k * d->r * d->s * d->c, f32},
         {&b->dbias, d->k, f32},
         {&b->bias, d->k, f32},
@@ -76,18 +76,21 @@ static spx_status grow_workspace(bench *b, size_t bytes)
     return SPX_OK;
 }
 
-static spx_status run(bench *b, const spx_conv2d_plan *p)
+static spx_status run(const bench *b, const spx_conv2d_cuda_plan *p)
 {
-    const bool weights = p->want.pass == SPX_CONV2D_BACKWARD_WEIGHTS;
-    const size_t size = spx_type_bytes(p->type);
-    const spx_conv2d_operands o = {
-        .x = {(char *)b->x + (size_t)p->want.x_first * size, p->want.x_pixel, p->type},
-        .y = {(char *)b->y + (size_t)p->want.y_first * size, p->want.y_pixel, p->type},
+    const spx_conv2d_want *want = &p->base.want;
+    const spx_type type = p->base.type;
+    const bool weights = want->pass == SPX_CONV2D_BACKWARD_WEIGHTS;
+    const size_t size = spx_type_bytes(type);
+    const spx_conv2d_call call = {
+        .in = {.x = {(char *)b->x + (size_t)want->x_first * size, want->x_stride, type}},
+        .y = {(char *)b->y + (size_t)want->y_first * size, want->y_stride, type},
         .w = weights ? NULL : b->w,
         .dw = weights ? b->w : NULL,
-        .dbias = weights && p->want.bias ? b->dbias : NULL,
-        .bias = !weights && p->want.bias ? b->bias : NULL};
-    return spx_conv2d_plan_run(p, b->s, &o, b->workspace);
+        .dbias = weights && want->bias ? b->dbias : NULL,
+        .bias = !weights && want->bias ? b->bias : NULL,
+        .workspace = b->workspace};
+    return spx_conv2d_plan_run(p, b->s, &call);
 }
 
 static int by_time(const void *a, const void *b)
@@ -97,7 +100,7 @@ static int by_time(const void *a, const void *b)
 }
 
 /* Queues `runs` timed runs and waits for them. */
-static spx_status time_runs(bench *b, const spx_conv2d_plan *p, int runs, double *median)
+static spx_status time_runs(bench *b, const spx_conv2d_cuda_plan *p, int runs, double *median)
 {
     double t[RUNS];
     for (int i = 0; i < runs; i++) {
@@ -115,9 +118,9 @@ static spx_status time_runs(bench *b, const spx_conv2d_plan *p, int runs, double
     return SPX_OK;
 }
 
-static spx_status measure(bench *b, const spx_conv2d_plan *p, double best, double *seconds)
+static spx_status measure(bench *b, const spx_conv2d_cuda_plan *p, double best, double *seconds)
 {
-    SPX_RETURN_IF(grow_workspace(b, p->bytes));
+    SPX_RETURN_IF(grow_workspace(b, p->base.bytes));
     SPX_RETURN_IF(run(b, p));
     SPX_RETURN_IF(spx_stream_sync(b->s));
     SPX_RETURN_IF(time_runs(b, p, 1, seconds));
@@ -125,7 +128,7 @@ static spx_status measure(bench *b, const spx_conv2d_plan *p, double best, doubl
 }
 
 /* Index of the fastest; a candidate that cannot be made or run is passed over. */
-static spx_status fastest(spx_conv2d_plan *p, bench *b, const spx_conv2d_library *l,
+static spx_status fastest(spx_conv2d_cuda_plan *p, bench *b, const spx_conv2d_library *l,
                           const spx_conv2d_choices *c, int *index, double *seconds)
 {
     spx_status last = SPX_OK;
@@ -150,7 +153,8 @@ static spx_status fastest(spx_conv2d_plan *p, bench *b, const spx_conv2d_library
                           : spx_fail_context(last, "conv2d: no candidate runs");
 }
 
-spx_status spx_conv2d_plan_measure(spx_conv2d_plan *p, spx_stream *s, const spx_conv2d_library *l)
+spx_status spx_conv2d_plan_measure(spx_conv2d_cuda_plan *p, spx_stream *s,
+                                   const spx_conv2d_library *l)
 {
     bench b;
     int index = -1;

@@ -3,16 +3,14 @@
 
 #include <assert.h>
 
-static bool planar_supports(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
+static bool supports(const spx_conv2d_shape *d)
 {
     (void)d;
-    (void)pass;
-    return spx_stream_device(s) == SPX_DEVICE_CPU && spx_planar_isa_now() != NULL;
+    return spx_planar_isa_now() != NULL;
 }
 
-static size_t planar_workspace(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass)
+static size_t workspace(const spx_conv2d_shape *d, spx_conv2d_pass pass, int threads)
 {
-    const int threads = spx_stream_threads(s);
     switch (pass) {
     case SPX_CONV2D_FORWARD:
         return spx_planar_forward_bytes(d, threads);
@@ -23,9 +21,9 @@ static size_t planar_workspace(const spx_stream *s, const spx_conv2d_shape *d, s
     }
 }
 
-static spx_status planar_run(spx_stream *s, const spx_conv2d_call *call)
+static void run(spx_stream *s, const spx_conv2d_call *call)
 {
-    assert(spx_planar_isa_now() != NULL);
+    assert(supports(call->d));
     switch (call->pass) {
     case SPX_CONV2D_FORWARD:
         spx_planar_forward(s, call);
@@ -37,7 +35,7 @@ static spx_status planar_run(spx_stream *s, const spx_conv2d_call *call)
         spx_planar_backward_weights(s, call);
         break;
     }
-    return SPX_OK;
 }
 
-const spx_conv2d_impl spx_conv2d_planar = {planar_supports, planar_workspace, planar_run};
+const spx_conv2d_algorithm spx_conv2d_planar = {
+    .name = "planar", .supports = supports, .workspace = workspace, .run = run};

@@ -49,14 +49,14 @@ static void pack_one(const spx_planar_block *b, const spx_conv2d_input *in, int6
     int64_t first;
     const int images = spx_planar_images(b, item, &first);
     const int64_t pixels = b->g.ih * b->g.iw;
-    const float *src = in->x + first * in->stride_n + c * pixels;
+    const float *src = spx_image(in->x, first) + c * pixels;
     if (!b->l.images) {
         spx_planar_pack_channel(b->isa, &b->g, &b->l, src, spx_conv2d_affine_of(in, c), dst);
         return;
     }
     const spx_planar_transpose move = {.src = src,
                                        .dst = dst,
-                                       .image_stride = in->stride_n,
+                                       .image_stride = in->x.stride,
                                        .images = images,
                                        .pixels = pixels,
                                        .f = spx_conv2d_affine_of(in, c)};
@@ -74,8 +74,8 @@ const float *spx_planar_packed(const spx_planar_block *b, int worker, const spx_
                                int64_t i0, int64_t i1, int64_t c0, int64_t c1, int64_t *distance)
 {
     if (b->l.direct) {
-        *distance = in->stride_n;
-        return in->x + i0 * in->stride_n + c0 * b->g.ih * b->g.iw;
+        *distance = in->x.stride;
+        return spx_image(in->x, i0) + c0 * b->g.ih * b->g.iw;
     }
     float *const buffer = b->pack + worker * b->pack_floats;
     float *dst = buffer;

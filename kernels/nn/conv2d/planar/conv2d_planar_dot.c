@@ -24,8 +24,7 @@ typedef struct tap_set {
 typedef struct dot_pass {
     spx_planar_block b;
     spx_conv2d_input in;
-    const float *dy;
-    int64_t dy_stride_n;
+    spx_operand dy;
     int64_t batch;         /* items packed together */
     int64_t sets, entries; /* entries: taps of all channels in a set; cb_entries: of one block's */
     tap_set *set;
@@ -120,8 +119,8 @@ static void prepare_dy(dot_part *t)
     const spx_planar_block *b = &d->b;
     const int64_t pixels = b->g.oh * b->g.ow;
     if (!b->l.images) {
-        t->dy = d->dy + t->i0 * d->dy_stride_n + t->k0 * pixels;
-        t->dy_item = d->dy_stride_n;
+        t->dy = spx_image(d->dy, t->i0) + t->k0 * pixels;
+        t->dy_item = d->dy.stride;
         t->dy_plane = pixels;
         return;
     }
@@ -132,10 +131,10 @@ static void prepare_dy(dot_part *t)
     for (int64_t i = t->i0; i < t->i1; i++) {
         for (int64_t k = t->k0; k < t->k1; k++, dst += t->dy_plane) {
             spx_planar_transpose move = {
-                .image_stride = d->dy_stride_n, .pixels = pixels, .dst = dst};
+                .image_stride = d->dy.stride, .pixels = pixels, .dst = dst};
             int64_t n;
             move.images = spx_planar_images(b, i, &n);
-            move.src = d->dy + n * d->dy_stride_n + k * pixels;
+            move.src = spx_image(d->dy, n) + k * pixels;
             b->isa->gather(&move);
         }
     }
@@ -185,7 +184,7 @@ static void bias_gradient(const dot_part *t)
         const int images = spx_planar_images(&d->b, i, &n);
         for (int64_t j = 0; j < images * (t->k1 - t->k0); j++) {
             const int64_t k = t->k0 + j / images;
-            const float *dy = d->dy + (n + j % images) * d->dy_stride_n + k * pixels;
+            const float *dy = spx_image(d->dy, n + j % images) + k * pixels;
             t->dw[d->weights + k] += d->b.isa->sum(dy, pixels);
         }
     }
@@ -304,13 +303,12 @@ size_t spx_planar_backward_weights_bytes(const spx_conv2d_shape *shape, int thre
 void spx_planar_backward_weights(spx_stream *s, const spx_conv2d_call *call)
 {
     spx_conv2d_arena a = {call->workspace, 0};
-    dot_pass d = {.in = *call->in,
-                  .dy = call->dy,
-                  .dy_stride_n = call->y_stride_n,
+    dot_pass d = {.in = call->in,
+                  .dy = call->y,
                   .accumulate = call->accumulate,
                   .dw = call->dw,
                   .dbias = call->dbias};
-    dot_prepare(call->d, spx_planar_plain(call->in), spx_stream_threads(s), &a, &d);
+    dot_prepare(call->d, spx_planar_plain(&call->in), spx_stream_threads(s), &a, &d);
     fill_tables(&d);
     spx_pool_run(spx_stream_pool(s), (size_t)(d.by_item ? d.b.items : d.b.k.parts), dot_items, &d);
     spx_pool_run(spx_stream_pool(s), (size_t)d.b.g.ko, total_items, &d);

@@ -15,8 +15,7 @@ typedef struct grid_pass {
     float *weights;          /* repacked: [channel block][k block][c][tap][kb] */
     int64_t kgroups;         /* parts of the k blocks that are items of their own */
     const float *bias;
-    float *out;
-    int64_t out_stride_n;
+    spx_operand out;
     bool accumulate;
     int64_t i0, j0, out_step, out_h, out_w; /* where the grid lies in the output planes */
     float *scratch;                         /* per thread: planes of vectors, then dense planes */
@@ -136,13 +135,13 @@ static void deliver(const grid_item *it, int64_t k0, int64_t k1)
     const spx_planar_block *b = &r->b;
     const int64_t pixels = b->g.oh * b->g.ow, out_pixels = r->out_h * r->out_w;
     const bool dense = r->out_step == 1;
-    float *image = r->out + it->n * r->out_stride_n;
+    float *image = spx_image(r->out, it->n);
     for (int64_t k = k0; k < k1; k++) {
         const float *src = it->dst + (k - it->dst_k) * it->dst_plane;
         if (b->l.images) {
             const spx_planar_transpose move = {.src = src,
                                                .dst = dense ? image + k * pixels : it->dense,
-                                               .image_stride = dense ? r->out_stride_n : pixels,
+                                               .image_stride = dense ? r->out.stride : pixels,
                                                .images = it->images,
                                                .pixels = pixels,
                                                .pos = r->t.pos,
@@ -151,7 +150,7 @@ static void deliver(const grid_item *it, int64_t k0, int64_t k1)
             src = it->dense;
         }
         for (int i = 0; !dense && i < it->images; i++) {
-            interleave(r, src + i * pixels, image + i * r->out_stride_n + k * out_pixels);
+            interleave(r, src + i * pixels, image + i * r->out.stride + k * out_pixels);
         }
     }
 }
@@ -195,7 +194,7 @@ static void grid_items(void *ctx, int worker, size_t begin, size_t end)
         const int64_t item = i / r->kgroups, group = i % r->kgroups;
         grid_item it = {.pass = r, .dense = scratch + r->elements_floats};
         it.images = spx_planar_images(b, item, &it.n);
-        it.dst = in_place ? r->out + it.n * r->out_stride_n : scratch;
+        it.dst = in_place ? spx_image(r->out, it.n) : scratch;
         it.dst_plane = b->g.oh * b->g.ow;
         if (b->l.images) {
             it.dst_plane = spx_planar_elements_plane(it.dst_plane);
@@ -278,15 +277,14 @@ void spx_planar_forward(spx_stream *s, const spx_conv2d_call *call)
 {
     const spx_conv2d_shape *d = call->d;
     spx_conv2d_arena a = {call->workspace, 0};
-    grid_pass r = {.in = *call->in,
+    grid_pass r = {.in = call->in,
                    .w = call->w,
                    .w_out = d->c * d->r * d->s,
                    .w_in = d->r * d->s,
                    .ws = d->s,
                    .bias = call->bias,
-                   .out = call->y,
-                   .out_stride_n = call->y_stride_n};
-    forward_prepare(d, spx_planar_plain(call->in), spx_stream_threads(s), &a, &r);
+                   .out = call->y};
+    forward_prepare(d, spx_planar_plain(&call->in), spx_stream_threads(s), &a, &r);
     grid_execute(s, &r);
 }
 
@@ -329,8 +327,7 @@ static void zero_images(void *ctx, int worker, size_t begin, size_t end)
     const spx_conv2d_shape *d = call->d;
     (void)worker;
     for (size_t n = begin; n < end; n++) {
-        memset(call->dx + (int64_t)n * call->dx_stride_n, 0,
-               (size_t)(d->c * d->h * d->w) * sizeof *call->dx);
+        memset(spx_image(call->in.x, (int64_t)n), 0, (size_t)(d->c * d->h * d->w) * sizeof(float));
     }
 }
 
@@ -350,13 +347,12 @@ void spx_planar_backward_data(spx_stream *s, const spx_conv2d_call *call)
     }
     for (int64_t i = 0; i < d->stride * d->stride; i++) {
         spx_conv2d_arena a = {call->workspace, 0};
-        grid_pass r = {.in = {.x = call->dy, .stride_n = call->y_stride_n},
+        grid_pass r = {.in = {.x = call->y},
                        .w = call->w,
                        .w_out = d->r * d->s,
                        .w_in = d->c * d->r * d->s,
                        .ws = d->s,
-                       .out = call->dx,
-                       .out_stride_n = call->dx_stride_n,
+                       .out = call->in.x,
                        .accumulate = accumulate};
         if (backward_prepare(d, i, threads, &a, &r) && r.b.taps > 0) {
             grid_execute(s, &r);

@@ -274,14 +274,14 @@ void spx_wino_backward_weights(spx_stream *s, const spx_conv2d_call *call)
     spx_conv2d_arena a = {call->workspace, 0};
     dot_pass r = {.accumulate = call->accumulate, .dw = call->dw, .dbias = call->dbias};
     prepare(call->d, spx_stream_threads(s), &a, &r);
-    r.x.src = call->in->x;
-    r.x.stride_n = call->in->stride_n;
+    r.x.src = call->in.x.data;
+    r.x.stride_n = call->in.x.stride;
     r.x.affine = r.affine;
     r.x.affine_step = 1;
-    r.dy.src = call->dy;
-    r.dy.stride_n = call->y_stride_n;
+    r.dy.src = call->y.data;
+    r.dy.stride_n = call->y.stride;
     r.dy.affine = &r.plain;
-    spx_wino_affines(&r.x.g, call->in, r.affine);
+    spx_wino_affines(&r.x.g, &call->in, r.affine);
     for (int64_t t = 0; t < r.tiles; t++) {
         r.tile[t] = (spx_wino_tile){.v = t * r.x.vecs * 8, .v_c = 8};
         r.tile[r.tiles + t] = (spx_wino_tile){.v = t * r.dy.vecs * 8, .v_c = 8};

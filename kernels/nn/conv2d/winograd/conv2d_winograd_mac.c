@@ -19,8 +19,7 @@ typedef struct wino_pass {
     int64_t w_out, w_in; /* floats from filter to filter */
     bool flip;           /* the filter, in both directions */
     const float *bias;
-    float *out;
-    int64_t out_stride_n;
+    spx_operand out;
     bool accumulate;
     float *u;
     /* Per thread, thread_floats apart: */
@@ -82,11 +81,10 @@ static void transform_input(wino_item *it)
                           .tmp = it->tmp,
                           .v_f = r->v_f,
                           .v = it->v};
-    spx_wino_transpose move = {.stride = r->in.stride_n, .planes = images_of(g, it->group)};
+    spx_wino_transpose move = {.stride = r->in.x.stride, .planes = images_of(g, it->group)};
     for (line.c = 0; line.c < g->ci; line.c++) {
         float *rows = it->rows + line.c * r->ring * g->cols * 8;
-        move.src =
-            r->in.x + it->group * SPX_CONV2D_VECTOR * r->in.stride_n + line.c * g->ih * g->iw;
+        move.src = spx_image(r->in.x, it->group * SPX_CONV2D_VECTOR) + line.c * g->ih * g->iw;
         move.f = r->affine + line.c;
         for (int64_t v = from; v < end; v++) {
             spx_wino_gather_row(r->isa, g, &move, v, rows + v % r->ring * g->cols * 8);
@@ -139,11 +137,11 @@ static void deliver(const wino_item *it, int64_t k, const float *y)
 {
     const wino_pass *r = it->pass;
     const spx_wino_grid *g = &r->g;
-    spx_wino_transpose move = {.stride = r->out_stride_n,
+    spx_wino_transpose move = {.stride = r->out.stride,
                                .planes = images_of(g, it->group),
                                .count = g->ow,
                                .add = r->accumulate};
-    float *out = r->out + it->group * SPX_CONV2D_VECTOR * r->out_stride_n + k * g->oh * g->ow;
+    float *out = spx_image(r->out, it->group * SPX_CONV2D_VECTOR) + k * g->oh * g->ow;
     for (int64_t l = it->l0; l < it->l1; l++) {
         for (int i = 0; i < SPX_WINO_TILE; i++, y += r->pitch) {
             const int64_t row = (l % g->tiles_y * SPX_WINO_TILE + i) * g->dilation + l / g->tiles_y;
@@ -295,13 +293,12 @@ void spx_wino_forward(spx_stream *s, const spx_conv2d_call *call)
 {
     const spx_conv2d_shape *d = call->d;
     spx_conv2d_arena a = {call->workspace, 0};
-    wino_pass r = {.in = *call->in,
+    wino_pass r = {.in = call->in,
                    .w = call->w,
                    .w_out = d->c * d->r * d->s,
                    .w_in = d->r * d->s,
                    .bias = call->bias,
-                   .out = call->y,
-                   .out_stride_n = call->y_stride_n};
+                   .out = call->y};
     spx_wino_grid_forward(d, &r.g);
     take(&r, spx_stream_threads(s), &a);
     execute(s, &r);
@@ -320,13 +317,12 @@ void spx_wino_backward_data(spx_stream *s, const spx_conv2d_call *call)
 {
     const spx_conv2d_shape *d = call->d;
     spx_conv2d_arena a = {call->workspace, 0};
-    wino_pass r = {.in = {.x = call->dy, .stride_n = call->y_stride_n},
+    wino_pass r = {.in = {.x = call->y},
                    .w = call->w,
                    .w_out = d->r * d->s,
                    .w_in = d->c * d->r * d->s,
                    .flip = true,
-                   .out = call->dx,
-                   .out_stride_n = call->dx_stride_n,
+                   .out = call->in.x,
                    .accumulate = call->accumulate};
     spx_wino_grid_backward(d, &r.g);
     take(&r, spx_stream_threads(s), &a);
