@@ -15,9 +15,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include <zlib.h>
-#ifdef SPX_HAVE_ONEDNN
-#include <dnnl.h>
-#endif
 
 #define LINE_BYTES 512
 #define PATH_BYTES 1024
@@ -143,21 +140,11 @@ static json_t *about_memory(void)
         read_line("/sys/kernel/mm/transparent_hugepage/enabled", "", pages) ? pages : "unknown");
 }
 
-static json_t *onednn_version(void)
-{
-#ifdef SPX_HAVE_ONEDNN
-    const dnnl_version_t *v = dnnl_version();
-    return json_sprintf("%d.%d.%d", v->major, v->minor, v->patch);
-#else
-    return json_null();
-#endif
-}
-
 static json_t *about_libraries(void)
 {
     unsigned major = 0, minor = 0, patch = 0;
     (void)H5get_libversion(&major, &minor, &patch);
-    return json_pack("{s:o, s:o, s:s, s:s, s:s, s:s}", "onednn", onednn_version(), "hdf5",
+    return json_pack("{s:o, s:s, s:s, s:s, s:s}", "hdf5",
                      json_sprintf("%u.%u.%u", major, minor, patch), "jansson", JANSSON_VERSION,
                      "libsodium", sodium_version_string(), "zlib", zlibVersion(), "libpng",
                      png_get_libpng_ver(NULL));
@@ -169,8 +156,6 @@ static json_t *lacks(const json_t *report)
     static const struct {
         const char *section, *key, *name, *without, *get;
     } wanted[] = {
-        {"libraries", "onednn", "oneDNN", "convolutions use the engine's own kernels only",
-         "install libdnnl-dev and build again"},
         {"tools", "dot", "Graphviz", "inspect cannot draw cells", "install graphviz"},
     };
     json_t *list = json_array();

@@ -110,7 +110,6 @@ def about(args):
         **page.about_run(args),
         "torch": torch.__version__,
         "onednn_of_torch": first_onednn(torch),
-        "onednn_package": output_of("dpkg-query", "-W", "-f", "${Version}", "libdnnl-dev"),
         "python": platform.python_version(),
         **page.about_machine(threads=args.threads),
         "rounds": args.rounds,

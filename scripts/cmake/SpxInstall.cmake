@@ -26,12 +26,6 @@ foreach(header IN LISTS headers)
 endforeach()
 
 set(package ${CMAKE_BINARY_DIR}/package)
-set(SPX_WITH_ONEDNN OFF)
-set(onednn_link "")
-if(TARGET SphynxDeps::onednn)
-  set(SPX_WITH_ONEDNN ON)
-  set(onednn_link " -ldnnl")
-endif()
 configure_package_config_file(scripts/cmake/sphynxConfig.cmake.in ${package}/sphynxConfig.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sphynx)
 write_basic_package_version_file(${package}/sphynxConfigVersion.cmake
@@ -49,13 +43,13 @@ set(SPX_PC_LIBS "")
 foreach(room IN LISTS rooms)
   string(PREPEND SPX_PC_LIBS " -l${room}")
 endforeach()
-string(APPEND SPX_PC_LIBS "${onednn_link}${cuda_link} -lm -pthread")
+string(APPEND SPX_PC_LIBS "${cuda_link} -lm -pthread")
 set(SPX_PC_REQUIRES "jansson libsodium openssl zlib libpng ${HDF5_MODULE_NAME}")
 # Relative to the file itself: the prefix is chosen at install time, and the tree may be moved.
 file(RELATIVE_PATH SPX_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(scripts/cmake/sphynx.pc.in ${package}/sphynx.pc @ONLY)
 
-install(FILES scripts/cmake/SpxOneDnn.cmake scripts/cmake/SpxCudart.cmake
+install(FILES scripts/cmake/SpxCudart.cmake
               ${package}/sphynxConfig.cmake
               ${package}/sphynxConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sphynx)

@@ -1,10 +1,4 @@
 # Says what this build was made with and what it goes without.
-set(onednn "not found: the engine's own kernels only")
-if(TARGET SphynxDeps::onednn)
-  set(onednn "${SPX_ONEDNN_LIBRARY}")
-elseif(NOT SPX_ONEDNN)
-  set(onednn "switched off (SPX_ONEDNN)")
-endif()
 set(cuda "not looked for (SPX_CUDA)")
 if(SPX_CUDA_EMULATED)
   set(cuda "emulated on the CPU, for tests")
@@ -32,7 +26,6 @@ message(STATUS "sphynx ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_C_COMPIL
 message(STATUS "  HDF5 ${HDF5_VERSION}, jansson ${JANSSON_VERSION}, "
                "libsodium ${SODIUM_VERSION}, "
                "OpenSSL ${OPENSSL_VERSION}, zlib ${ZLIB_VERSION}, libpng ${PNG_VERSION}")
-message(STATUS "  oneDNN: ${onednn}")
 message(STATUS "  CUDA: ${cuda}")
 if(SPX_HAVE_CUDA)
   message(STATUS "  cuDNN: ${cudnn}")
