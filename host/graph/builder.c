@@ -102,3 +102,9 @@ spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name)
     }
     return y;
 }
+
+spx_status spx_infer_as_input(const spx_graph *g, const spx_node *nd, spx_shape *out)
+{
+    *out = spx_shape_of(g, nd->in[0]);
+    return SPX_OK;
+}

@@ -114,6 +114,9 @@ static inline spx_shape spx_shape_of(const spx_graph *g, spx_tid t)
     return (spx_shape){x->rank, {x->dim[0], x->dim[1], x->dim[2], x->dim[3]}};
 }
 
+/** infer of ops whose output has the shape of their first input. */
+spx_status spx_infer_as_input(const spx_graph *g, const spx_node *nd, spx_shape *out);
+
 #define SPX_OP_DECLARATION(NAME, record) extern const spx_op_record spx_op_##record;
 SPX_OPS(SPX_OP_DECLARATION)
 #undef SPX_OP_DECLARATION

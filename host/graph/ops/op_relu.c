@@ -10,12 +10,6 @@ spx_tid spx_g_relu(spx_graph *g, spx_tid x, const char *name)
     return spx_g_append(g, SPX_OP_RELU, NULL, 1, &x, name);
 }
 
-static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
-{
-    *out = spx_shape_of(g, nd->in[0]);
-    return SPX_OK;
-}
-
 static void gradient(spx_diff *d, int i, spx_tid dy)
 {
     const spx_node *nd = &d->g->node[i];
@@ -44,7 +38,7 @@ const spx_op_record spx_op_relu = {
     .name = "relu",
     .in = {{"x", 4}},
     .out = {{"y", 4}},
-    .infer = infer,
+    .infer = spx_infer_as_input,
     .gradient = gradient,
     .rectifier = true,
     .run = run,
