@@ -139,7 +139,8 @@ static spx_status add_arena(spx_h5_out *w, const char *path, const spx_layout *l
 {
     char name[NAME_BYTES];
     const float *data = a->data.data;
-    SPX_RETURN_IF(spx_buffer_check_host(&a->data, spx_layout_bytes(l, a->role), a->group));
+    SPX_RETURN_IF(
+        spx_buffer_check(&a->data, SPX_DEVICE_CPU, spx_layout_bytes(l, a->role), a->group));
     for (int i = 0; i < l->n; i++) {
         const spx_layout_entry *e = &l->entry[i];
         if (e->role == a->role) {
@@ -342,7 +343,8 @@ spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l, const spx_ckpt_
         if (a->data.data == NULL) {
             continue;
         }
-        SPX_RETURN_IF(spx_buffer_check_host(&a->data, spx_layout_bytes(l, a->role), a->group));
+        SPX_RETURN_IF(
+            spx_buffer_check(&a->data, SPX_DEVICE_CPU, spx_layout_bytes(l, a->role), a->group));
         for (int k = 0; k < l->n; k++) {
             if (l->entry[k].role == a->role) {
                 SPX_RETURN_IF(load_entry(f, &l->entry[k], a->group, a->data.data));

@@ -274,10 +274,13 @@ static spx_status load_entry(const spx_weights *w, const spx_layout_entry *e, co
     return spx_array_check(w->path, a->name, e->rank, e->dim, arena + e->offset);
 }
 
-spx_status spx_weights_load(const spx_weights *w, const spx_layout *l, float *weights, float *state)
+spx_status spx_weights_load(const spx_weights *w, const spx_layout *l, const spx_buffer *weights,
+                            const spx_buffer *state)
 {
-    char *prefix = state_prefix(w);
+    char *prefix;
     spx_status st;
+    SPX_RETURN_IF(spx_layout_check_host(l, weights, state, w->path));
+    prefix = state_prefix(w);
     if (prefix == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%s: prefix", w->path);
     }
@@ -286,7 +289,9 @@ spx_status spx_weights_load(const spx_weights *w, const spx_layout *l, float *we
         const spx_layout_entry *e = &l->entry[i];
         if (e->role == SPX_ROLE_STATE || e->role == SPX_ROLE_WEIGHT) {
             const bool is_state = e->role == SPX_ROLE_STATE;
-            SPX_TRY(st, load_entry(w, e, is_state ? prefix : w->prefix, is_state ? state : weights),
+            SPX_TRY(st,
+                    load_entry(w, e, is_state ? prefix : w->prefix,
+                               is_state ? state->data : weights->data),
                     end);
         }
     }

@@ -48,11 +48,12 @@ size_t spx_weights_elsewhere(const spx_weights *w);
  * Fills the arenas of weights and statistics: every entry of the layout must be there with its
  * shape, and nothing else but PyTorch's counters (num_batches_tracked, n_averaged). f16, bf16
  * and f64 are converted, rounding to nearest.
- * @param weights, state  arenas of the layout's sizes
+ * @param weights, state  arenas of the layout's sizes, in host memory
  * @return SPX_OK; SPX_EFORMAT naming the first few arrays that are missing or too many and how many
- *         they are, one of another shape or type, or what spx_array_check refuses
+ *         they are, one of another shape or type, or what spx_array_check refuses; SPX_EINVAL: an
+ *         arena that is not in host memory
  */
 SPX_MUST_CHECK spx_status spx_weights_load(const spx_weights *w, const spx_layout *l,
-                                           float *weights, float *state);
+                                           const spx_buffer *weights, const spx_buffer *state);
 
 #endif

@@ -215,7 +215,7 @@ static spx_status convert(spx_cli *cli, const spx_weights *w, const spx_final_sp
     const spx_layout *l = spx_program_layout(p);
     SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &weights), done);
     SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, &state), done);
-    SPX_TRY(st, spx_weights_load(w, l, weights.data, state.data), done);
+    SPX_TRY(st, spx_weights_load(w, l, &weights, &state), done);
     st = spx_model_save(out, s, images, NULL, l, &weights, &state);
 done:
     spx_buffer_free(&weights);

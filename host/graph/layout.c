@@ -123,8 +123,9 @@ spx_status spx_layout_arena(const spx_layout *l, spx_stream *s, spx_role role, s
 spx_status spx_layout_check_host(const spx_layout *l, const spx_buffer *weights,
                                  const spx_buffer *state, const char *what)
 {
-    SPX_RETURN_IF(spx_buffer_check_host(weights, spx_layout_bytes(l, SPX_ROLE_WEIGHT), what));
-    return spx_buffer_check_host(state, spx_layout_bytes(l, SPX_ROLE_STATE), what);
+    SPX_RETURN_IF(
+        spx_buffer_check(weights, SPX_DEVICE_CPU, spx_layout_bytes(l, SPX_ROLE_WEIGHT), what));
+    return spx_buffer_check(state, SPX_DEVICE_CPU, spx_layout_bytes(l, SPX_ROLE_STATE), what);
 }
 
 /* to = from, every row of b columns of a turned into a columns of b. */
@@ -154,36 +155,47 @@ static void turn(const spx_layout *l, spx_role role, bool upload, const float *f
     }
 }
 
-spx_status spx_layout_upload(const spx_layout *l, spx_stream *s, spx_role role, const float *host,
-                             float *device)
+/* Whether an arena of the host's and one of the stream's device can be copied. */
+static spx_status check_copy(const spx_layout *l, const spx_stream *s, spx_role role,
+                             const spx_buffer *host, const spx_buffer *device)
 {
-    const size_t bytes = (size_t)l->floats[role] * sizeof(float);
+    const size_t bytes = spx_layout_bytes(l, role);
+    SPX_RETURN_IF(spx_buffer_check(host, SPX_DEVICE_CPU, bytes, "copying an arena"));
+    return spx_buffer_check(device, spx_stream_device(s), bytes, "copying an arena");
+}
+
+spx_status spx_layout_upload(const spx_layout *l, spx_stream *s, spx_role role,
+                             const spx_buffer *host, const spx_buffer *device)
+{
+    const size_t bytes = spx_layout_bytes(l, role);
     void *turned = NULL;
     spx_status st;
+    SPX_RETURN_IF(check_copy(l, s, role, host, device));
     if (bytes == 0 || spx_stream_device(s) == SPX_DEVICE_CPU) {
-        return bytes == 0 ? SPX_OK : spx_upload(s, device, host, bytes);
+        return bytes == 0 ? SPX_OK : spx_upload(s, device->data, host->data, bytes);
     }
     SPX_RETURN_IF(spx_alloc(&turned, bytes));
-    turn(l, role, true, host, turned);
-    st = spx_upload(s, device, turned, bytes);
+    turn(l, role, true, host->data, turned);
+    st = spx_upload(s, device->data, turned, bytes);
     spx_free(turned);
     return st;
 }
 
 spx_status spx_layout_download(const spx_layout *l, spx_stream *s, spx_role role,
-                               const float *device, float *host)
+                               const spx_buffer *device, const spx_buffer *host)
 {
-    const size_t bytes = (size_t)l->floats[role] * sizeof(float);
+    const size_t bytes = spx_layout_bytes(l, role);
     void *turned = NULL;
     spx_status st = SPX_OK;
+    SPX_RETURN_IF(check_copy(l, s, role, host, device));
     if (bytes == 0 || spx_stream_device(s) == SPX_DEVICE_CPU) {
-        SPX_RETURN_IF(bytes == 0 ? SPX_OK : spx_download(s, host, device, bytes));
+        SPX_RETURN_IF(bytes == 0 ? SPX_OK : spx_download(s, host->data, device->data, bytes));
         return spx_stream_sync(s);
     }
     SPX_RETURN_IF(spx_alloc(&turned, bytes));
-    SPX_TRY(st, spx_download(s, turned, device, bytes), done);
+    SPX_TRY(st, spx_download(s, turned, device->data, bytes), done);
     SPX_TRY(st, spx_stream_sync(s), done);
-    turn(l, role, false, turned, host);
+    turn(l, role, false, turned, host->data);
 done:
     spx_free(turned);
     return st;
@@ -218,19 +230,25 @@ static void init_entry(const spx_layout_entry *e, uint64_t seed, float *x)
     }
 }
 
-void spx_layout_init(const spx_layout *l, uint64_t seed, float *weights, float *arch, float *state)
+spx_status spx_layout_init(const spx_layout *l, uint64_t seed, const spx_buffer *weights,
+                           const spx_buffer *arch, const spx_buffer *state)
 {
-    float *const arena[SPX_ROLE_COUNT] = {
+    const spx_buffer *const arena[SPX_ROLE_COUNT] = {
         [SPX_ROLE_WEIGHT] = weights, [SPX_ROLE_ARCH] = arch, [SPX_ROLE_STATE] = state};
+    float *x[SPX_ROLE_COUNT] = {NULL};
     for (int r = 0; r < SPX_ROLE_COUNT; r++) {
-        if (arena[r] != NULL) {
-            memset(arena[r], 0, sizeof(float) * (size_t)l->floats[r]);
+        if (arena[r] != NULL && arena[r]->data != NULL) {
+            const size_t bytes = spx_layout_bytes(l, (spx_role)r);
+            SPX_RETURN_IF(spx_buffer_check(arena[r], SPX_DEVICE_CPU, bytes, "initial values"));
+            x[r] = arena[r]->data;
+            memset(x[r], 0, bytes);
         }
     }
     for (int i = 0; i < l->n; i++) {
         const spx_layout_entry *e = &l->entry[i];
-        if (arena[e->role] != NULL) {
-            init_entry(e, seed, arena[e->role] + e->offset);
+        if (x[e->role] != NULL) {
+            init_entry(e, seed, x[e->role] + e->offset);
         }
     }
+    return SPX_OK;
 }

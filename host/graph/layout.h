@@ -40,25 +40,29 @@ bool spx_layout_equal(const spx_layout *a, const spx_layout *b);
 SPX_MUST_CHECK spx_status spx_layout_arena(const spx_layout *l, spx_stream *s, spx_role role,
                                            spx_buffer *out);
 size_t spx_layout_bytes(const spx_layout *l, spx_role role); /* of such an arena */
-/** spx_buffer_check_host of an arena of weights and one of states. */
+/** spx_buffer_check of an arena of weights and one of states, on the host. */
 SPX_MUST_CHECK spx_status spx_layout_check_host(const spx_layout *l, const spx_buffer *weights,
                                                 const spx_buffer *state, const char *what);
 /**
  * Copies a whole arena of l to the stream's device, in the device's order of elements.
  * @param role    WEIGHT, ARCH or STATE; for gradients and momenta, the one they are laid out like
- * @param host    as spx_layout_init and checkpoints have it; may be changed after the call
- * @param device  of such an arena; neither is touched where the arena is empty
- * @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE
+ * @param host    in host memory, as spx_layout_init and checkpoints have it; may be changed after
+ *                the call
+ * @param device  in the memory of the stream's device; neither is touched where the arena is empty
+ * @return SPX_OK, SPX_EINVAL (memory of another device), SPX_ENOMEM, SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_layout_upload(const spx_layout *l, spx_stream *s, spx_role role,
-                                            const float *host, float *device);
+                                            const spx_buffer *host, const spx_buffer *device);
 /** The way back. Waits for the stream. */
 SPX_MUST_CHECK spx_status spx_layout_download(const spx_layout *l, spx_stream *s, spx_role role,
-                                              const float *device, float *host);
+                                              const spx_buffer *device, const spx_buffer *host);
 /**
- * Fills arenas (any may be NULL) with initial values; gaps become 0. Each entry draws from
- * (seed, hash of its name), so values do not depend on the layout.
+ * Fills arenas in host memory (any may be NULL or empty) with initial values; gaps become 0. Each
+ * entry draws from (seed, hash of its name), so values do not depend on the layout.
+ * @return SPX_OK, SPX_EINVAL (memory of another device)
  */
-void spx_layout_init(const spx_layout *l, uint64_t seed, float *weights, float *arch, float *state);
+SPX_MUST_CHECK spx_status spx_layout_init(const spx_layout *l, uint64_t seed,
+                                          const spx_buffer *weights, const spx_buffer *arch,
+                                          const spx_buffer *state);
 
 #endif

@@ -168,9 +168,8 @@ static spx_status open_memory(run *r)
     SPX_RETURN_IF(SPX_NEW(r->activations, most));
     SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_WEIGHT, &r->weights));
     SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_STATE, &r->state));
-    SPX_RETURN_IF(
-        spx_layout_upload(l, r->stream, SPX_ROLE_WEIGHT, s->weights.data, r->weights.data));
-    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_STATE, s->state.data, r->state.data));
+    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_WEIGHT, &s->weights, &r->weights));
+    SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_STATE, &s->state, &r->state));
     SPX_RETURN_IF(
         spx_buffer_alloc(&r->workspace, r->stream, spx_program_workspace_bytes(r->program)));
     r->binding = (spx_binding){

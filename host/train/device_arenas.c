@@ -19,8 +19,10 @@ spx_status spx_device_arenas_init(const spx_layout *l, spx_stream *s, uint64_t s
     spx_ckpt_arena host[3];
     spx_status st;
     SPX_RETURN_IF(spx_host_twins(l, s, device, 3, false, host));
-    spx_layout_init(l, seed, host[0].data.data, host[1].data.data, host[2].data.data);
-    st = spx_host_twins_upload(l, s, host, 3, device);
+    st = spx_layout_init(l, seed, &host[0].data, &host[1].data, &host[2].data);
+    if (st == SPX_OK) {
+        st = spx_host_twins_upload(l, s, host, 3, device);
+    }
     spx_host_twins_free(device, host, 3);
     return st;
 }
@@ -40,8 +42,7 @@ spx_status spx_host_twins(const spx_layout *l, spx_stream *s, const spx_ckpt_are
             SPX_TRY(st, spx_layout_arena(l, NULL, device[i].role, &host[i].data), fail);
             if (read) {
                 SPX_TRY(st,
-                        spx_layout_download(l, s, device[i].role, device[i].data.data,
-                                            host[i].data.data),
+                        spx_layout_download(l, s, device[i].role, &device[i].data, &host[i].data),
                         fail);
             }
         }
@@ -57,8 +58,7 @@ spx_status spx_host_twins_upload(const spx_layout *l, spx_stream *s, const spx_c
 {
     for (size_t i = 0; i < n; i++) {
         if (!is_host(&device[i].data)) {
-            SPX_RETURN_IF(
-                spx_layout_upload(l, s, device[i].role, host[i].data.data, device[i].data.data));
+            SPX_RETURN_IF(spx_layout_upload(l, s, device[i].role, &host[i].data, &device[i].data));
         }
     }
     return SPX_OK;

@@ -28,11 +28,11 @@ void spx_buffer_free(spx_buffer *b)
     *b = (spx_buffer){0};
 }
 
-spx_status spx_buffer_check_host(const spx_buffer *b, size_t bytes, const char *what)
+spx_status spx_buffer_check(const spx_buffer *b, spx_device device, size_t bytes, const char *what)
 {
-    if (b->device != SPX_DEVICE_CPU) {
-        return SPX_FAIL(SPX_EINVAL, "%s: memory of %s where the host's is needed", what,
-                        spx_device_name(b->device));
+    if (bytes > 0 && b->device != device) {
+        return SPX_FAIL(SPX_EINVAL, "%s: memory of %s where that of %s is needed", what,
+                        spx_device_name(b->device), spx_device_name(device));
     }
     return bytes <= b->bytes
                ? SPX_OK

@@ -1,8 +1,8 @@
 #ifndef SPX_BUFFER_H
 #define SPX_BUFFER_H
 /*
- * A block of memory that knows where it is. Whoever reads or writes it on the host asks
- * spx_buffer_check_host first, so that memory of another device is an error and not undefined.
+ * A block of memory that knows where it is. Whoever is given one asks spx_buffer_check first, so
+ * that memory of another device is an error and not undefined.
  */
 #include "kernels/device/device_memory.h"
 
@@ -25,11 +25,12 @@ SPX_MUST_CHECK spx_status spx_buffer_alloc(spx_buffer *out, spx_stream *s, size_
 void spx_buffer_free(spx_buffer *b);
 
 /**
- * @param what  begins the message
- * @return SPX_OK where the host may use the first bytes of b; SPX_EINVAL where they are memory of
- * another device, or fewer
+ * @param bytes  0: b may be empty, whosever it is
+ * @param what   begins the message
+ * @return SPX_OK where the first bytes of b are memory of the device (CPU: the host may use them);
+ * SPX_EINVAL where they are another's, or fewer
  */
-SPX_MUST_CHECK spx_status spx_buffer_check_host(const spx_buffer *b, size_t bytes,
-                                                const char *what);
+SPX_MUST_CHECK spx_status spx_buffer_check(const spx_buffer *b, spx_device device, size_t bytes,
+                                           const char *what);
 
 #endif

@@ -1,7 +1,6 @@
 #include "search/bilevel/bilevel.h"
 
 #include "host/train/device_arenas.h"
-#include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
 #include "kernels/optim/optim.h"
 
@@ -119,7 +118,7 @@ static void show(spx_bilevel *b, spx_bilevel_quantity q, const spx_buffer *data,
     }
     b->traced = spx_host_twins(b->net->layout, b->net->stream, &device, 1, true, &host);
     if (b->traced == SPX_OK) {
-        b->trace(b->trace_ctx, q, host.data.data, floats(b, role));
+        b->trace(b->trace_ctx, q, &host.data);
         spx_host_twins_free(&device, &host, 1);
     }
 }
@@ -127,22 +126,22 @@ static void show(spx_bilevel *b, spx_bilevel_quantity q, const spx_buffer *data,
 static void show_logits(spx_bilevel *b, spx_bilevel_quantity q, const float *logits)
 {
     const size_t n = (size_t)(b->net->config.batch * b->net->config.classes);
-    void *host;
+    spx_buffer host;
     if (b->trace == NULL || b->traced != SPX_OK) {
         return;
     }
-    b->traced = spx_alloc(&host, n * sizeof(float));
+    b->traced = spx_buffer_alloc(&host, NULL, n * sizeof(float));
     if (b->traced != SPX_OK) {
         return;
     }
-    b->traced = spx_download(b->net->stream, host, logits, n * sizeof(float));
+    b->traced = spx_download(b->net->stream, host.data, logits, host.bytes);
     if (b->traced == SPX_OK) {
         b->traced = spx_stream_sync(b->net->stream);
     }
     if (b->traced == SPX_OK) {
-        b->trace(b->trace_ctx, q, host, n);
+        b->trace(b->trace_ctx, q, &host);
     }
-    spx_free(host);
+    spx_buffer_free(&host);
 }
 
 /* ---- parts of a step, queued ---- */
@@ -357,9 +356,9 @@ spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *train, const spx_
     return SPX_OK;
 }
 
-spx_status spx_bilevel_alphas(const spx_bilevel *b, float *host)
+spx_status spx_bilevel_alphas(const spx_bilevel *b, const spx_buffer *host)
 {
-    return spx_layout_download(b->net->layout, b->net->stream, SPX_ROLE_ARCH, b->alphas.data, host);
+    return spx_layout_download(b->net->layout, b->net->stream, SPX_ROLE_ARCH, &b->alphas, host);
 }
 
 /* ---- parts on their own ---- */

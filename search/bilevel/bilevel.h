@@ -44,8 +44,8 @@ typedef enum spx_bilevel_quantity {
     SPX_BILEVEL_WEIGHT_GRAD     /* before clipping; weights arena */
 } spx_bilevel_quantity;
 
-/** data: host memory, in the layout's order. */
-typedef void (*spx_bilevel_trace)(void *ctx, spx_bilevel_quantity q, const float *data, size_t n);
+/** data: floats in host memory, in the layout's order; borrowed for the call. */
+typedef void (*spx_bilevel_trace)(void *ctx, spx_bilevel_quantity q, const spx_buffer *data);
 
 typedef struct spx_bilevel {
     spx_bilevel_options options;
@@ -116,8 +116,9 @@ SPX_MUST_CHECK spx_status spx_bilevel_step(spx_bilevel *b, const spx_samples *tr
                                            const spx_samples *val, const spx_bilevel_args *a,
                                            spx_bilevel_report *report);
 
-/** The alphas into an arena in host memory, after all steps queued so far. */
-SPX_MUST_CHECK spx_status spx_bilevel_alphas(const spx_bilevel *b, float *host);
+/** The alphas into an arena in host memory, after all steps queued so far.
+ * @return SPX_OK, SPX_EINVAL (memory of another device), SPX_ENOMEM, SPX_EDEVICE */
+SPX_MUST_CHECK spx_status spx_bilevel_alphas(const spx_bilevel *b, const spx_buffer *host);
 
 /* The parts of a step, for checks and other ways of searching; spx_bilevel_look reads what they
  * say. */

@@ -112,7 +112,7 @@ static spx_status evaluate(void *ctx, double *top1, json_t **line)
                                &x->source[SPX_HALF_CHECK], batches, spx_session_stop,
                                x->run.session, &m));
     SPX_RETURN_IF(spx_search_look(x));
-    spx_supernet_collapse(&x->net, x->alphas.data, &c);
+    SPX_RETURN_IF(spx_supernet_collapse(&x->net, &x->alphas, &c));
     warn_of_collapse(&x->o->run, &c);
     *top1 = spx_metrics_top1(&m);
     *line = json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "val_loss", spx_metrics_loss(&m),

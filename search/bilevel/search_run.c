@@ -84,9 +84,8 @@ static void describe_run(spx_search *x)
 /* The alphas as they are, and the genotype they stand for. */
 spx_status spx_search_look(spx_search *x)
 {
-    SPX_RETURN_IF(spx_bilevel_alphas(&x->bilevel, x->alphas.data));
-    spx_supernet_genotype(&x->net, x->alphas.data, &x->now);
-    return SPX_OK;
+    SPX_RETURN_IF(spx_bilevel_alphas(&x->bilevel, &x->alphas));
+    return spx_supernet_genotype(&x->net, &x->alphas, &x->now);
 }
 
 static spx_status finish(spx_search *x, spx_search_result *result)
@@ -96,7 +95,7 @@ static spx_status finish(spx_search *x, spx_search_result *result)
                                   .top1 = x->run.best.top1,
                                   .genotype = x->found};
     SPX_RETURN_IF(spx_search_look(x));
-    spx_supernet_collapse(&x->net, x->alphas.data, &result->collapse);
+    SPX_RETURN_IF(spx_supernet_collapse(&x->net, &x->alphas, &result->collapse));
     return spx_session_result(x->run.session, spx_search_result_json(result));
 }
 

@@ -326,7 +326,7 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
     l = spx_program_layout(r.program);
     SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &r.weights), end);
     SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, &r.state), end);
-    spx_layout_init(l, seed, r.weights.data, NULL, r.state.data);
+    SPX_TRY(st, spx_layout_init(l, seed, &r.weights, NULL, &r.state), end);
     SPX_TRY(st, SPX_NEW(r.random, (size_t)(BATCH * in->channels * in->rows * in->columns)), end);
     SPX_TRY(st, SPX_NEW(r.labels, BATCH), end);
     st = export(&r, out, report);

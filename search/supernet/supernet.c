@@ -110,23 +110,28 @@ spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass, const spx_supernet_
     return SPX_OK;
 }
 
-void spx_supernet_alphas(const spx_supernet *s, const float *alphas,
-                         const float *normal[SPX_CELL_NODES], const float *reduce[SPX_CELL_NODES])
+spx_status spx_supernet_alphas(const spx_supernet *s, const spx_buffer *alphas,
+                               float *normal[SPX_CELL_NODES], float *reduce[SPX_CELL_NODES])
 {
+    float *at = alphas->data;
+    SPX_RETURN_IF(spx_buffer_check(alphas, SPX_DEVICE_CPU,
+                                   spx_layout_bytes(s->layout, SPX_ROLE_ARCH), "alphas"));
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "alpha_normal.%d", i);
-        normal[i] = alphas + spx_layout_find(s->layout, name)->offset;
+        normal[i] = at + spx_layout_find(s->layout, name)->offset;
         (void)snprintf(name, sizeof name, "alpha_reduce.%d", i);
-        reduce[i] = alphas + spx_layout_find(s->layout, name)->offset;
+        reduce[i] = at + spx_layout_find(s->layout, name)->offset;
     }
+    return SPX_OK;
 }
 
-void spx_supernet_genotype(const spx_supernet *s, const float *alphas, spx_genotype *out)
+spx_status spx_supernet_genotype(const spx_supernet *s, const spx_buffer *alphas, spx_genotype *out)
 {
-    const float *normal[SPX_CELL_NODES], *reduce[SPX_CELL_NODES];
-    spx_supernet_alphas(s, alphas, normal, reduce);
-    spx_genotype_from_alphas(out, normal, reduce);
+    float *normal[SPX_CELL_NODES], *reduce[SPX_CELL_NODES];
+    SPX_RETURN_IF(spx_supernet_alphas(s, alphas, normal, reduce));
+    spx_genotype_from_alphas(out, (const float *const *)normal, (const float *const *)reduce);
+    return SPX_OK;
 }
 
 /* Entropy of softmax(row) over that of the uniform distribution; *largest is the row's argmax. */
@@ -146,14 +151,14 @@ static double row_entropy(const float row[SPX_PRIMITIVE_COUNT], int *largest)
     return (log(sum) - mean / sum) / log((double)SPX_PRIMITIVE_COUNT); /* -sum p log p */
 }
 
-void spx_supernet_collapse(const spx_supernet *s, const float *alphas, spx_collapse *out)
+spx_status spx_supernet_collapse(const spx_supernet *s, const spx_buffer *alphas, spx_collapse *out)
 {
-    const float *cell[2][SPX_CELL_NODES];
+    float *cell[2][SPX_CELL_NODES];
     spx_genotype g;
     int skips = 0, nones = 0;
     double entropy = 0;
-    spx_supernet_alphas(s, alphas, cell[0], cell[1]);
-    spx_genotype_from_alphas(&g, cell[0], cell[1]);
+    SPX_RETURN_IF(spx_supernet_alphas(s, alphas, cell[0], cell[1]));
+    spx_genotype_from_alphas(&g, (const float *const *)cell[0], (const float *const *)cell[1]);
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         for (int e = 0; e < SPX_NODE_EDGES; e++) {
             skips += g.normal.edge[i][e].primitive == SPX_SKIP_CONNECT;
@@ -170,4 +175,5 @@ void spx_supernet_collapse(const spx_supernet *s, const float *alphas, spx_colla
     out->none_share = (double)nones / (2 * SPX_CELL_EDGES);
     out->entropy = entropy / (2 * SPX_CELL_EDGES);
     out->warn = out->skip_share > 0.5 || out->none_share > 0.5;
+    return SPX_OK;
 }

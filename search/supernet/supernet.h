@@ -66,12 +66,14 @@ SPX_MUST_CHECK spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass,
                                             const float **loss);
 
 /** Pointers to the alphas' rows inside an arena in host memory: (2 + i) x SPX_PRIMITIVE_COUNT
- * floats each. */
-void spx_supernet_alphas(const spx_supernet *s, const float *alphas,
-                         const float *normal[SPX_CELL_NODES], const float *reduce[SPX_CELL_NODES]);
+ * floats each. @return SPX_OK, SPX_EINVAL (memory of another device) */
+SPX_MUST_CHECK spx_status spx_supernet_alphas(const spx_supernet *s, const spx_buffer *alphas,
+                                              float *normal[SPX_CELL_NODES],
+                                              float *reduce[SPX_CELL_NODES]);
 
-/** The genotype of an arena of alphas in host memory. */
-void spx_supernet_genotype(const spx_supernet *s, const float *alphas, spx_genotype *out);
+/** The genotype of such an arena. @return likewise */
+SPX_MUST_CHECK spx_status spx_supernet_genotype(const spx_supernet *s, const spx_buffer *alphas,
+                                                spx_genotype *out);
 
 /** How far the alphas have collapsed; see README.md for what the numbers say. */
 typedef struct spx_collapse {
@@ -81,6 +83,8 @@ typedef struct spx_collapse {
     bool warn;         /* skip_share > 0.5 or none_share > 0.5 */
 } spx_collapse;
 
-void spx_supernet_collapse(const spx_supernet *s, const float *alphas, spx_collapse *out);
+/** Of an arena of alphas in host memory. @return SPX_OK, SPX_EINVAL (memory of another device) */
+SPX_MUST_CHECK spx_status spx_supernet_collapse(const spx_supernet *s, const spx_buffer *alphas,
+                                                spx_collapse *out);
 
 #endif

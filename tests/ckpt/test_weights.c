@@ -181,7 +181,10 @@ static spx_status load(const char *path, char prefix[64], size_t *elsewhere)
     SPX_TRY(st, spx_weights_find(w), end);
     (void)snprintf(prefix, 64, "%s", spx_weights_prefix(w));
     *elsewhere = spx_weights_elsewhere(w);
-    SPX_TRY(st, spx_weights_load(w, &layout, weights, state), end);
+    SPX_TRY(st,
+            spx_weights_load(w, &layout, &(spx_buffer){.data = weights, .bytes = sizeof weights},
+                             &(spx_buffer){.data = state, .bytes = sizeof state}),
+            end);
     for (int i = 0; i < ARRAYS; i++) {
         const float *x = (entries[i].role == SPX_ROLE_STATE ? state : weights) + entries[i].offset;
         for (int k = 0; k < COUNT; k++) {
@@ -248,7 +251,8 @@ static spx_status load_one(const char *dtype, const void *bits, size_t bytes, fl
     finish(&b, path);
     CHECK_OK(spx_weights_open(&w, path));
     CHECK_OK(spx_weights_find(w));
-    const spx_status st = spx_weights_load(w, &l, out, NULL);
+    const spx_buffer weights = {.data = out, .bytes = sizeof *out}, none = {0};
+    const spx_status st = spx_weights_load(w, &l, &weights, &none);
     spx_weights_close(w);
     return st;
 }
@@ -279,6 +283,24 @@ SPX_TEST(halves_are_exact_at_their_ends_and_what_f32_cannot_hold_is_refused)
     assert_true(x == 1);
     CHECK_FAILS(SPX_EFORMAT, load_one("I64", &whole, 8, &x));
     assert_non_null(strstr(spx_error_message(), "I64"));
+}
+
+SPX_TEST(arenas_in_the_memory_of_a_device_are_refused)
+{
+    const char *path = spx_scratch_path(&scratch, "foreign");
+    float memory[16];
+    spx_buffer mine = {.data = memory, .bytes = sizeof memory}, foreign = mine;
+    spx_weights *w;
+    builder b = {{0}, {0}, 0};
+    SPX_UNUSED;
+    foreign.device = SPX_DEVICE_CUDA;
+    put_arrays(&b, "", "F32", -1);
+    finish(&b, path);
+    CHECK_OK(spx_weights_open(&w, path));
+    CHECK_OK(spx_weights_find(w));
+    CHECK_FAILS(SPX_EINVAL, spx_weights_load(w, &layout, &foreign, &mine));
+    CHECK_FAILS(SPX_EINVAL, spx_weights_load(w, &layout, &mine, &foreign));
+    spx_weights_close(w);
 }
 
 SPX_TEST(arrays_missing_and_too_many_are_listed_counters_and_other_groups_are_not)
@@ -422,6 +444,7 @@ int main(void)
         SPX_UNIT(a_prefix_common_to_all_names_is_dropped_in_both_forms),
         SPX_UNIT(floats_of_other_widths_are_converted),
         SPX_UNIT(halves_are_exact_at_their_ends_and_what_f32_cannot_hold_is_refused),
+        SPX_UNIT(arenas_in_the_memory_of_a_device_are_refused),
         SPX_UNIT(arrays_missing_and_too_many_are_listed_counters_and_other_groups_are_not),
         SPX_UNIT(what_the_file_says_of_its_network_is_read),
         SPX_UNIT(headers_that_lie_are_refused),

@@ -87,10 +87,10 @@ SPX_TEST(host_code_is_refused_memory_of_a_device_and_too_little_of_its_own)
     char memory[16];
     spx_buffer b = {.data = memory, .bytes = sizeof memory};
     SPX_UNUSED;
-    CHECK_OK(spx_buffer_check_host(&b, sizeof memory, "reader"));
-    CHECK_FAILS(SPX_EINVAL, spx_buffer_check_host(&b, sizeof memory + 1, "reader"));
+    CHECK_OK(spx_buffer_check(&b, SPX_DEVICE_CPU, sizeof memory, "reader"));
+    CHECK_FAILS(SPX_EINVAL, spx_buffer_check(&b, SPX_DEVICE_CPU, sizeof memory + 1, "reader"));
     b.device = SPX_DEVICE_CUDA;
-    CHECK_FAILS(SPX_EINVAL, spx_buffer_check_host(&b, 1, "reader"));
+    CHECK_FAILS(SPX_EINVAL, spx_buffer_check(&b, SPX_DEVICE_CPU, 1, "reader"));
     assert_non_null(strstr(spx_error_message(), "reader: memory of cuda"));
 }
 

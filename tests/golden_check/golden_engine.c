@@ -190,6 +190,12 @@ static spx_status upload_inputs(golden_engine *e)
     return SPX_OK;
 }
 
+static spx_buffer host_arena(golden_engine *e, int a)
+{
+    return (spx_buffer){.data = *arena_of(e, a),
+                        .bytes = spx_layout_bytes(e->layout, arenas[a].like)};
+}
+
 spx_status golden_engine_run(golden_engine *e, bool update_state)
 {
     const spx_binding b = {.weights = e->arena[SPX_ROLE_WEIGHT].data,
@@ -201,14 +207,16 @@ spx_status golden_engine_run(golden_engine *e, bool update_state)
                            .workspace = e->workspace,
                            .input = (const void *const *)e->bound};
     for (int a = 0; a < N_ARENAS; a++) {
-        SPX_RETURN_IF(spx_layout_upload(e->layout, e->stream, arenas[a].like, *arena_of(e, a),
-                                        e->arena[arenas[a].role].data));
+        const spx_buffer host = host_arena(e, a);
+        SPX_RETURN_IF(spx_layout_upload(e->layout, e->stream, arenas[a].like, &host,
+                                        &e->arena[arenas[a].role]));
     }
     SPX_RETURN_IF(upload_inputs(e));
     SPX_RETURN_IF(spx_program_run(e->program, &b));
     for (int a = 0; a < N_ARENAS; a++) {
+        const spx_buffer host = host_arena(e, a);
         SPX_RETURN_IF(spx_layout_download(e->layout, e->stream, arenas[a].like,
-                                          e->arena[arenas[a].role].data, *arena_of(e, a)));
+                                          &e->arena[arenas[a].role], &host));
     }
     for (int i = 0; i < e->n_outputs; i++) {
         SPX_RETURN_IF(spx_program_read(e->program, &b, i, e->output[i]));

@@ -150,12 +150,18 @@ static size_t floats(const step_case *c, spx_role role)
     return (size_t)c->net.layout->floats[role];
 }
 
-static spx_status put(step_case *c, spx_role role, const float *host, float *device)
+static spx_buffer on_host(const step_case *c, spx_role role, float *host)
 {
-    return spx_layout_upload(c->net.layout, c->net.stream, role, host, device);
+    return (spx_buffer){.data = host, .bytes = spx_layout_bytes(c->net.layout, role)};
 }
 
-static spx_status put_zeros(step_case *c, spx_role role, float *device)
+static spx_status put(step_case *c, spx_role role, float *host, const spx_buffer *device)
+{
+    const spx_buffer from = on_host(c, role, host);
+    return spx_layout_upload(c->net.layout, c->net.stream, role, &from, device);
+}
+
+static spx_status put_zeros(step_case *c, spx_role role, const spx_buffer *device)
 {
     memset(c->host[role], 0, floats(c, role) * sizeof(float));
     return put(c, role, c->host[role], device);
@@ -163,7 +169,7 @@ static spx_status put_zeros(step_case *c, spx_role role, float *device)
 
 /* A group into an arena of that role; whole: as golden_load has it. */
 static spx_status load(step_case *c, const spx_h5 *f, const char *group, spx_role role, bool whole,
-                       float *device)
+                       const spx_buffer *device)
 {
     float *host = c->host[role];
     memset(host, 0, floats(c, role) * sizeof(float));
@@ -171,7 +177,8 @@ static spx_status load(step_case *c, const spx_h5 *f, const char *group, spx_rol
     return put(c, role, host, device);
 }
 
-static spx_status load_alphas(step_case *c, const spx_h5 *f, const char *group, float *device)
+static spx_status load_alphas(step_case *c, const spx_h5 *f, const char *group,
+                              const spx_buffer *device)
 {
     return load(c, f, group, SPX_ROLE_ARCH, false, device);
 }
@@ -186,8 +193,8 @@ static spx_status restore_adam(step_case *c)
     char group[64];
     spx_status st;
     c->b.alpha_steps = 0;
-    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_m.data));
-    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, c->b.adam_v.data));
+    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, &c->b.adam_m));
+    SPX_RETURN_IF(put_zeros(c, SPX_ROLE_ARCH, &c->b.adam_v));
     if (c->previous == NULL) {
         return SPX_OK;
     }
@@ -201,8 +208,8 @@ static spx_status restore_adam(step_case *c)
         m[i] = (1 - o->alpha_beta1) * g;
         a[i] = (1 - o->alpha_beta2) * g * g;
     }
-    SPX_TRY(st, put(c, SPX_ROLE_ARCH, m, c->b.adam_m.data), done);
-    SPX_TRY(st, put(c, SPX_ROLE_ARCH, a, c->b.adam_v.data), done);
+    SPX_TRY(st, put(c, SPX_ROLE_ARCH, m, &c->b.adam_m), done);
+    SPX_TRY(st, put(c, SPX_ROLE_ARCH, a, &c->b.adam_v), done);
     c->b.alpha_steps = 1;
 done:
     spx_free(a);
@@ -216,13 +223,13 @@ static spx_status restore(step_case *c)
     const bool first = c->previous == NULL;
     spx_bilevel *b = &c->b;
     SPX_RETURN_IF(restore_adam(c));
-    SPX_RETURN_IF(load_alphas(c, f, first ? "param" : "alpha_after", b->alphas.data));
+    SPX_RETURN_IF(load_alphas(c, f, first ? "param" : "alpha_after", &b->alphas));
     SPX_RETURN_IF(
-        load(c, f, first ? "param" : "weight_after", SPX_ROLE_WEIGHT, false, b->weights.data));
+        load(c, f, first ? "param" : "weight_after", SPX_ROLE_WEIGHT, false, &b->weights));
     SPX_RETURN_IF(
-        load(c, f, first ? "buffer_before" : "buffer_after", SPX_ROLE_STATE, true, b->state.data));
-    return first ? put_zeros(c, SPX_ROLE_WEIGHT, b->momentum.data)
-                 : load(c, f, "momentum_after", SPX_ROLE_WEIGHT, true, b->momentum.data);
+        load(c, f, first ? "buffer_before" : "buffer_after", SPX_ROLE_STATE, true, &b->state));
+    return first ? put_zeros(c, SPX_ROLE_WEIGHT, &b->momentum)
+                 : load(c, f, "momentum_after", SPX_ROLE_WEIGHT, true, &b->momentum);
 }
 
 /* Compares the group against weights and alphas laid out as the network's. */
@@ -235,10 +242,11 @@ static spx_status compare(step_case *c, const char *group, golden_rule rule, con
 
 /* The same for one of the device's arenas. */
 static spx_status compare_arena(step_case *c, const char *group, golden_rule rule, spx_role role,
-                                const float *device, const char *zero_of)
+                                const spx_buffer *device, const char *zero_of)
 {
+    const spx_buffer host = on_host(c, role, c->host[role]);
     const float *of[SPX_ROLE_COUNT] = {0};
-    SPX_RETURN_IF(spx_layout_download(c->net.layout, c->net.stream, role, device, c->host[role]));
+    SPX_RETURN_IF(spx_layout_download(c->net.layout, c->net.stream, role, device, &host));
     of[role] = c->host[role];
     return golden_compare_group(c->report, group, rule, c->net.layout, of[SPX_ROLE_WEIGHT],
                                 of[SPX_ROLE_ARCH], of[SPX_ROLE_STATE], zero_of);
@@ -252,11 +260,11 @@ static const char *with_variant(const step_case *c, const char *quantity)
 }
 
 /* What a step shows on its way. */
-static void on_trace(void *ctx, spx_bilevel_quantity q, const float *data, size_t n)
+static void on_trace(void *ctx, spx_bilevel_quantity q, const spx_buffer *shown)
 {
     step_case *c = ctx;
+    const float *data = shown->data;
     spx_status st = SPX_OK;
-    (void)n;
     if (c->traced != SPX_OK) {
         return;
     }
@@ -292,9 +300,9 @@ static spx_status compare_scalar(step_case *c, const char *name, golden_rule rul
 static spx_status compare_weights(step_case *c)
 {
     SPX_RETURN_IF(compare_arena(c, "weight_after", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_WEIGHT,
-                                c->b.weights.data, NULL));
+                                &c->b.weights, NULL));
     return compare_arena(c, "momentum_after", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_WEIGHT,
-                         c->b.momentum.data, "dw_val_at_virtual");
+                         &c->b.momentum, "dw_val_at_virtual");
 }
 
 static spx_status check_whole(step_case *c)
@@ -309,11 +317,10 @@ static spx_status check_whole(step_case *c)
     SPX_RETURN_IF(c->traced);
     SPX_RETURN_IF(compare_scalar(c, "dw_norm", NORM, report.dw_norm));
     SPX_RETURN_IF(compare_scalar(c, "eps", NORM, (double)report.eps));
-    SPX_RETURN_IF(
-        compare_arena(c, "alpha_after", END_TO_END, SPX_ROLE_ARCH, c->b.alphas.data, NULL));
+    SPX_RETURN_IF(compare_arena(c, "alpha_after", END_TO_END, SPX_ROLE_ARCH, &c->b.alphas, NULL));
     SPX_RETURN_IF(compare_scalar(c, "weight_grad_norm_before_clip", NORM, report.weight_norm));
     SPX_RETURN_IF(compare_weights(c));
-    return compare_arena(c, "buffer_after", GOLDEN_EXACT, SPX_ROLE_STATE, c->b.state.data, NULL);
+    return compare_arena(c, "buffer_after", GOLDEN_EXACT, SPX_ROLE_STATE, &c->b.state, NULL);
 }
 
 /* The finite difference from the stored direction and eps. */
@@ -322,20 +329,21 @@ static spx_status check_hessian(step_case *c)
     const spx_h5 *f = c->report->file;
     float eps;
     SPX_RETURN_IF(restore(c));
-    SPX_RETURN_IF(load(c, f, "dw_val_at_virtual", SPX_ROLE_WEIGHT, true, c->b.weight_grad.data));
+    SPX_RETURN_IF(load(c, f, "dw_val_at_virtual", SPX_ROLE_WEIGHT, true, &c->b.weight_grad));
     SPX_RETURN_IF(spx_h5_read(f, "eps", SPX_H5_F32, &eps, 1));
     SPX_RETURN_IF(
         spx_bilevel_hessian(&c->b, &c->train, c->b.weight_grad.data, eps, c->b.hessian.data));
     return compare_arena(c, with_variant(c, "hessian"), ISOLATED_HESSIAN, SPX_ROLE_ARCH,
-                         c->b.hessian.data, NULL);
+                         &c->b.hessian, NULL);
 }
 
 /* The logits of a weight step on its own. */
-static void on_weight_step(void *ctx, spx_bilevel_quantity q, const float *data, size_t n)
+static void on_weight_step(void *ctx, spx_bilevel_quantity q, const spx_buffer *shown)
 {
     step_case *c = ctx;
     if (q == SPX_BILEVEL_TRAIN_LOGITS && c->traced == SPX_OK) {
-        c->traced = golden_compare_one(c->report, "weight_step_logits", GOLDEN_EXACT, data, n);
+        c->traced = golden_compare_one(c->report, "weight_step_logits", GOLDEN_EXACT, shown->data,
+                                       shown->bytes / sizeof(float));
     }
 }
 
@@ -346,14 +354,13 @@ static spx_status check_parts(step_case *c)
     SPX_RETURN_IF(restore(c));
     SPX_RETURN_IF(spx_bilevel_first_order(&c->b, &c->val));
     SPX_RETURN_IF(compare_arena(c, "alpha_grad_first_order", GOLDEN_NETWORK_GRADIENT, SPX_ROLE_ARCH,
-                                c->b.alpha_grad.data, NULL));
+                                &c->b.alpha_grad, NULL));
     SPX_RETURN_IF(check_hessian(c));
     SPX_RETURN_IF(restore(c));
-    SPX_RETURN_IF(load_alphas(c, f, with_variant(c, "alpha_grad_unrolled"), c->b.alpha_grad.data));
+    SPX_RETURN_IF(load_alphas(c, f, with_variant(c, "alpha_grad_unrolled"), &c->b.alpha_grad));
     SPX_RETURN_IF(spx_bilevel_update_alphas(&c->b));
-    SPX_RETURN_IF(
-        compare_arena(c, "alpha_after", GOLDEN_EXACT, SPX_ROLE_ARCH, c->b.alphas.data, NULL));
-    SPX_RETURN_IF(load_alphas(c, f, "alpha_after", c->b.alphas.data));
+    SPX_RETURN_IF(compare_arena(c, "alpha_after", GOLDEN_EXACT, SPX_ROLE_ARCH, &c->b.alphas, NULL));
+    SPX_RETURN_IF(load_alphas(c, f, "alpha_after", &c->b.alphas));
     c->b.trace = on_weight_step;
     c->b.trace_ctx = c;
     SPX_RETURN_IF(spx_bilevel_update_weights(&c->b, &c->train, (float)c->lr));

@@ -103,8 +103,8 @@ typedef struct run {
     spx_stream *s;
     spx_program *p;
     spx_binding b;
-    float *device[SPX_ROLE_COUNT], *host[SPX_ROLE_COUNT]; /* of buffers[1] and [0] */
-    spx_buffer buffers[2][SPX_ROLE_COUNT];
+    spx_buffer device[SPX_ROLE_COUNT], on_host[SPX_ROLE_COUNT];
+    float *host[SPX_ROLE_COUNT]; /* of on_host */
     void *workspace, *scalars;
     float image[N * 3 * HW * HW];
     int32_t label[N];
@@ -129,7 +129,7 @@ static inline void put_image(spx_stream *s, void *device, const float *x, int64_
 static inline void run_upload(run *r, spx_role role)
 {
     const spx_layout *l = spx_program_layout(r->p);
-    CHECK_OK(spx_layout_upload(l, r->s, laid_out_like[role], r->host[role], r->device[role]));
+    CHECK_OK(spx_layout_upload(l, r->s, laid_out_like[role], &r->on_host[role], &r->device[role]));
 }
 
 static inline void run_upload_inputs(run *r)
@@ -160,18 +160,17 @@ static inline void run_init(run *r, const net *t, spx_stream *s, const spx_progr
     const spx_layout *l = spx_program_layout(r->p);
     for (int role = 0; role < SPX_ROLE_COUNT; role++) {
         if (laid_out_like[role] != SPX_ROLE_COUNT) {
-            CHECK_OK(spx_layout_arena(l, NULL, laid_out_like[role], &r->buffers[0][role]));
-            CHECK_OK(spx_layout_arena(l, s, laid_out_like[role], &r->buffers[1][role]));
-            r->host[role] = r->buffers[0][role].data;
-            r->device[role] = r->buffers[1][role].data;
+            CHECK_OK(spx_layout_arena(l, NULL, laid_out_like[role], &r->on_host[role]));
+            CHECK_OK(spx_layout_arena(l, s, laid_out_like[role], &r->device[role]));
+            r->host[role] = r->on_host[role].data;
         }
     }
     CHECK_OK(spx_device_alloc(s, &r->workspace, spx_program_workspace_bytes(r->p)));
     CHECK_OK(spx_device_alloc(s, &r->input[0], sizeof r->image));
     CHECK_OK(spx_device_alloc(s, &r->input[1], sizeof r->label));
     CHECK_OK(spx_device_alloc(s, &r->scalars, sizeof(spx_scalars)));
-    spx_layout_init(l, 7, r->host[SPX_ROLE_WEIGHT], r->host[SPX_ROLE_ARCH],
-                    r->host[SPX_ROLE_STATE]);
+    CHECK_OK(spx_layout_init(l, 7, &r->on_host[SPX_ROLE_WEIGHT], &r->on_host[SPX_ROLE_ARCH],
+                             &r->on_host[SPX_ROLE_STATE]));
     spx_rng_init(&rng, 3, SPX_RNG_TEST, 0);
     for (size_t i = 0; i < sizeof r->image / sizeof r->image[0]; i++) {
         r->image[i] = spx_rng_normal(&rng);
@@ -186,11 +185,11 @@ static inline void run_init(run *r, const net *t, spx_stream *s, const spx_progr
     }
     run_upload_inputs(r);
     spoil_workspace(r);
-    r->b = (spx_binding){.weights = r->device[SPX_ROLE_WEIGHT],
-                         .arch = r->device[SPX_ROLE_ARCH],
-                         .state = r->device[SPX_ROLE_STATE],
-                         .weight_grad = r->device[SPX_ROLE_WEIGHT_GRAD],
-                         .arch_grad = r->device[SPX_ROLE_ARCH_GRAD],
+    r->b = (spx_binding){.weights = r->device[SPX_ROLE_WEIGHT].data,
+                         .arch = r->device[SPX_ROLE_ARCH].data,
+                         .state = r->device[SPX_ROLE_STATE].data,
+                         .weight_grad = r->device[SPX_ROLE_WEIGHT_GRAD].data,
+                         .arch_grad = r->device[SPX_ROLE_ARCH_GRAD].data,
                          .workspace = r->workspace,
                          .input = (const void *const *)r->input,
                          .update_state = true,
@@ -201,8 +200,8 @@ static inline void run_clear(run *r)
 {
     spx_program_destroy(r->p);
     for (int role = 0; role < SPX_ROLE_COUNT; role++) {
-        spx_buffer_free(&r->buffers[0][role]);
-        spx_buffer_free(&r->buffers[1][role]);
+        spx_buffer_free(&r->on_host[role]);
+        spx_buffer_free(&r->device[role]);
     }
     spx_device_free(r->s, r->workspace);
     spx_device_free(r->s, r->input[0]);
@@ -216,7 +215,7 @@ static inline void run_fetch(run *r)
     static const spx_role written[] = {SPX_ROLE_WEIGHT_GRAD, SPX_ROLE_ARCH_GRAD, SPX_ROLE_STATE};
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
         CHECK_OK(spx_layout_download(spx_program_layout(r->p), r->s, laid_out_like[written[i]],
-                                     r->device[written[i]], r->host[written[i]]));
+                                     &r->device[written[i]], &r->on_host[written[i]]));
     }
 }
 

@@ -453,6 +453,36 @@ SPX_TEST(every_node_of_a_program_has_the_operands_of_its_record)
     spx_graph_destroy(t.g);
 }
 
+/* Whose memory it is decides, not where it lies: all of it is the host's here. */
+SPX_TEST(arenas_are_taken_where_they_belong_only)
+{
+    SPX_UNUSED;
+    const net t = build(true, true);
+    const spx_loss_seed loss = {t.loss, 1.0f};
+    spx_stream *s;
+    run r;
+    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
+    run_init(&r, &t, s,
+             &(spx_program_options){
+                 .loss = &loss, .n_loss = 1, .grad_weights = true, .grad_arch = true});
+    const spx_layout *l = spx_program_layout(r.p);
+    const spx_buffer *mine = &r.on_host[SPX_ROLE_WEIGHT];
+    spx_buffer foreign = *mine, less = *mine;
+    foreign.device = SPX_DEVICE_CUDA;
+    less.bytes--;
+    for (int i = 0; i < 2; i++) {
+        const spx_buffer *bad = i == 0 ? &foreign : &less;
+        CHECK_FAILS(SPX_EINVAL, spx_layout_init(l, 1, bad, NULL, NULL));
+        CHECK_FAILS(SPX_EINVAL, spx_layout_upload(l, s, SPX_ROLE_WEIGHT, bad, mine));
+        CHECK_FAILS(SPX_EINVAL, spx_layout_upload(l, s, SPX_ROLE_WEIGHT, mine, bad));
+        CHECK_FAILS(SPX_EINVAL, spx_layout_download(l, s, SPX_ROLE_WEIGHT, bad, mine));
+        CHECK_FAILS(SPX_EINVAL, spx_layout_download(l, s, SPX_ROLE_WEIGHT, mine, bad));
+    }
+    run_clear(&r);
+    spx_stream_destroy(s);
+    spx_graph_destroy(t.g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +500,7 @@ int main(void)
         SPX_UNIT(profile_counts_every_node_and_its_work),
         SPX_UNIT(plan_keeps_live_tensors_apart),
         SPX_UNIT(every_node_of_a_program_has_the_operands_of_its_record),
+        SPX_UNIT(arenas_are_taken_where_they_belong_only),
     };
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);
 }

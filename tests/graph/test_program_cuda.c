@@ -187,12 +187,14 @@ SPX_TEST(arenas_come_back_as_they_went)
     run_init(&r, &j.t, s, &j.o);
     const spx_layout *l = spx_program_layout(r.p);
     const size_t bytes = (size_t)l->floats[SPX_ROLE_WEIGHT] * sizeof(float);
-    float *raw = malloc(bytes), *back = malloc(bytes);
+    float *raw = malloc(bytes);
     const float *host = r.host[SPX_ROLE_WEIGHT];
-    CHECK_OK(spx_layout_download(l, s, SPX_ROLE_WEIGHT, r.device[SPX_ROLE_WEIGHT], back));
-    assert_memory_equal(back, host, bytes);
+    spx_buffer back;
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &back));
+    CHECK_OK(spx_layout_download(l, s, SPX_ROLE_WEIGHT, &r.device[SPX_ROLE_WEIGHT], &back));
+    assert_memory_equal(back.data, host, bytes);
     /* on the device the channels of a filter lie side by side */
-    CHECK_OK(spx_download(s, raw, r.device[SPX_ROLE_WEIGHT], bytes));
+    CHECK_OK(spx_download(s, raw, r.device[SPX_ROLE_WEIGHT].data, bytes));
     CHECK_OK(spx_stream_sync(s));
     const spx_layout_entry *e = spx_layout_find(l, "stem.weight"); /* (4, 3, 3, 3) */
     assert_non_null(e);
@@ -205,7 +207,7 @@ SPX_TEST(arenas_come_back_as_they_went)
         }
     }
     free(raw);
-    free(back);
+    spx_buffer_free(&back);
     run_clear(&r);
     spx_graph_destroy(j.t.g);
     spx_stream_destroy(s);

@@ -72,7 +72,7 @@ static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_fin
     CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &n->weights));
     CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_STATE, &n->state));
     CHECK_OK(spx_alloc(&n->workspace, spx_program_workspace_bytes(n->program)));
-    spx_layout_init(l, seed, n->weights.data, NULL, n->state.data);
+    CHECK_OK(spx_layout_init(l, seed, &n->weights, NULL, &n->state));
     net_scatter(n, l);
     for (int i = 0; i < 4; i++) {
         n->mean[i] = 0.3 + 0.1 * i;

@@ -204,10 +204,10 @@ static void compare_values(fixture *x, const char *name, const float *got, doubl
 #define GRADIENT 1e-2
 #define HESSIAN 3e-2
 
-static void trace(void *ctx, spx_bilevel_quantity q, const float *data, size_t n)
+static void trace(void *ctx, spx_bilevel_quantity q, const spx_buffer *shown)
 {
     fixture *x = ctx;
-    (void)n;
+    const float *data = shown->data;
     switch (q) {
     case SPX_BILEVEL_VIRTUAL_WEIGHT:
         compare(x, "virtual_weight", SPX_ROLE_WEIGHT, data, 10 * EXACT);
@@ -292,9 +292,10 @@ SPX_TEST(hessian_in_isolation_agrees_to_1e_4)
     teardown(&x);
 }
 
-static void read_hessian(const fixture *x, float *host)
+static void read_hessian(const fixture *x, float host[256])
 {
-    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_ARCH, x->b.hessian.data, host));
+    const spx_buffer to = {.data = host, .bytes = 256 * sizeof(float)};
+    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_ARCH, &x->b.hessian, &to));
 }
 
 /* The differences move weights by little: what is left of them where products are rounded is told,
@@ -357,8 +358,7 @@ static float *weights_of(const fixture *x)
 {
     spx_buffer host;
     CHECK_OK(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_WEIGHT, &host));
-    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_WEIGHT, x->b.weights.data,
-                                 host.data));
+    CHECK_OK(spx_layout_download(x->net.layout, x->stream, SPX_ROLE_WEIGHT, &x->b.weights, &host));
     return host.data; /* for spx_free */
 }
 
@@ -425,7 +425,10 @@ SPX_TEST(replayed_steps_give_the_bits_of_those_that_are_not)
             assert_int_equal(r.step, step);
         }
         assert_true(net.layout->floats[SPX_ROLE_ARCH] <= 256);
-        CHECK_OK(spx_bilevel_alphas(&b, alphas[eager]));
+        const spx_buffer to = {.data = alphas[eager], .bytes = sizeof alphas[eager]};
+        CHECK_OK(spx_bilevel_alphas(&b, &to));
+        const spx_buffer foreign = {.device = SPX_DEVICE_CUDA, .data = to.data, .bytes = to.bytes};
+        CHECK_FAILS(SPX_EINVAL, spx_bilevel_alphas(&b, &foreign));
         spx_bilevel_clear(&b);
     }
     assert_memory_equal(alphas[0], alphas[1],

@@ -24,13 +24,6 @@ typedef struct arenas {
     spx_feed *feed;
 } arenas;
 
-static float *floats(int64_t n)
-{
-    void *p;
-    CHECK_OK(spx_calloc(&p, (size_t)n, sizeof(float)));
-    return p;
-}
-
 static spx_buffer arena(spx_role role)
 {
     spx_buffer p;
@@ -39,19 +32,20 @@ static spx_buffer arena(spx_role role)
 }
 
 /* An arena of the device in host memory. */
-static float *read_arena(spx_role role, const float *device)
+static spx_buffer read_arena(spx_role role, const spx_buffer *device)
 {
-    float *host = floats(net.layout->floats[role]);
-    CHECK_OK(spx_layout_download(net.layout, stream, role, device, host));
+    spx_buffer host;
+    CHECK_OK(spx_layout_arena(net.layout, NULL, role, &host));
+    CHECK_OK(spx_layout_download(net.layout, stream, role, device, &host));
     return host;
 }
 
-static void check_close(spx_role role, const float *a, const float *b, double tolerance)
+static void check_close(spx_role role, const spx_buffer *a, const spx_buffer *b, double tolerance)
 {
-    float *x = read_arena(role, a), *y = read_arena(role, b);
-    CHECK_CLOSE(x, y, (size_t)net.layout->floats[role], tolerance);
-    spx_free(x);
-    spx_free(y);
+    spx_buffer x = read_arena(role, a), y = read_arena(role, b);
+    CHECK_CLOSE(x.data, y.data, (size_t)net.layout->floats[role], tolerance);
+    spx_buffer_free(&x);
+    spx_buffer_free(&y);
 }
 
 static spx_status get_host(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
@@ -125,19 +119,18 @@ SPX_TEST(each_pass_computes_its_share_of_what_both_compute)
     CHECK_CLOSE(&loss[1], &loss[0], 1, 1e-6);
     CHECK_CLOSE(&loss[2], &loss[0], 1, 1e-6);
     CHECK_CLOSE(logits[2], logits[0], BATCH * CLASSES, 1e-5);
-    check_close(SPX_ROLE_WEIGHT, a.grad[1].data, a.grad[0].data, 1e-4);
-    check_close(SPX_ROLE_ARCH, a.alpha_grad[1].data, a.alpha_grad[0].data, 1e-4);
+    check_close(SPX_ROLE_WEIGHT, &a.grad[1], &a.grad[0], 1e-4);
+    check_close(SPX_ROLE_ARCH, &a.alpha_grad[1], &a.alpha_grad[0], 1e-4);
     drop(&a);
 }
 
 SPX_TEST(only_a_pass_that_is_told_to_moves_the_running_statistics)
 {
-    const size_t n = (size_t)net.layout->floats[SPX_ROLE_STATE];
-    float *state[3];
+    spx_buffer state[3];
     arenas a;
     SPX_UNUSED;
     make(&a);
-    state[0] = read_arena(SPX_ROLE_STATE, a.state.data);
+    state[0] = read_arena(SPX_ROLE_STATE, &a.state);
     for (int i = 1; i < 3; i++) {
         const spx_supernet_run r = {.weights = a.weights.data,
                                     .alphas = a.alphas.data,
@@ -147,12 +140,12 @@ SPX_TEST(only_a_pass_that_is_told_to_moves_the_running_statistics)
                                     .images = a.batch.images,
                                     .labels = a.batch.labels};
         CHECK_OK(spx_supernet_pass(&net, SPX_PASS_WEIGHTS, &r, NULL, NULL));
-        state[i] = read_arena(SPX_ROLE_STATE, a.state.data);
+        state[i] = read_arena(SPX_ROLE_STATE, &a.state);
     }
-    assert_memory_equal(state[0], state[1], n * sizeof(float));
-    assert_memory_not_equal(state[0], state[2], n * sizeof(float));
+    assert_memory_equal(state[0].data, state[1].data, state[0].bytes);
+    assert_memory_not_equal(state[0].data, state[2].data, state[0].bytes);
     for (int i = 0; i < 3; i++) {
-        spx_free(state[i]);
+        spx_buffer_free(&state[i]);
     }
     drop(&a);
 }
@@ -165,38 +158,55 @@ SPX_TEST(a_pass_not_built_is_refused)
 }
 
 /* Sets one alpha of every edge of a kind. */
-static void favour(float *alphas, bool normal, spx_primitive p, float value)
+static void favour(const spx_buffer *alphas, bool normal, spx_primitive p, float value)
 {
-    const float *row[2][SPX_CELL_NODES];
-    spx_supernet_alphas(&net, alphas, row[0], row[1]);
+    float *row[2][SPX_CELL_NODES];
+    CHECK_OK(spx_supernet_alphas(&net, alphas, row[0], row[1]));
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         for (int from = 0; from < 2 + i; from++) {
-            const ptrdiff_t at = row[normal ? 0 : 1][i] - alphas;
-            alphas[at + from * SPX_PRIMITIVE_COUNT + (int)p] = value;
+            row[normal ? 0 : 1][i][from * SPX_PRIMITIVE_COUNT + (int)p] = value;
         }
     }
 }
 
 SPX_TEST(collapse_tells_undecided_skipping_and_empty_cells_apart)
 {
-    float *alphas = floats(net.layout->floats[SPX_ROLE_ARCH]);
+    spx_buffer alphas;
     spx_collapse c;
     SPX_UNUSED;
-    spx_supernet_collapse(&net, alphas, &c);
+    CHECK_OK(spx_layout_arena(net.layout, NULL, SPX_ROLE_ARCH, &alphas));
+    CHECK_OK(spx_supernet_collapse(&net, &alphas, &c));
     assert_true(fabs(c.entropy - 1) < 1e-12); /* all alphas equal */
     assert_true(c.skip_share == 0 && c.none_share == 0 && !c.warn);
-    favour(alphas, true, SPX_SKIP_CONNECT, 50);
-    spx_supernet_collapse(&net, alphas, &c);
+    favour(&alphas, true, SPX_SKIP_CONNECT, 50);
+    CHECK_OK(spx_supernet_collapse(&net, &alphas, &c));
     assert_true(c.skip_share == 1 && c.none_share == 0 && c.warn);
     assert_true(fabs(c.entropy - 0.5) < 1e-12); /* half of the edges decided: e^-50 is nothing */
-    favour(alphas, true, SPX_SKIP_CONNECT, 0);
-    favour(alphas, false, SPX_NONE, 50);
-    spx_supernet_collapse(&net, alphas, &c);
+    favour(&alphas, true, SPX_SKIP_CONNECT, 0);
+    favour(&alphas, false, SPX_NONE, 50);
+    CHECK_OK(spx_supernet_collapse(&net, &alphas, &c));
     assert_true(c.skip_share == 0 && c.none_share == 0.5 && !c.warn);
-    favour(alphas, true, SPX_NONE, 50);
-    spx_supernet_collapse(&net, alphas, &c);
+    favour(&alphas, true, SPX_NONE, 50);
+    CHECK_OK(spx_supernet_collapse(&net, &alphas, &c));
     assert_true(c.none_share == 1 && c.warn);
-    spx_free(alphas);
+    spx_buffer_free(&alphas);
+}
+
+/* The memory is the host's, so that a reader that takes it all the same does no harm. */
+SPX_TEST(alphas_in_the_memory_of_a_device_are_refused_by_readers)
+{
+    float *row[2][SPX_CELL_NODES];
+    spx_buffer alphas;
+    spx_collapse c;
+    spx_genotype g;
+    SPX_UNUSED;
+    CHECK_OK(spx_layout_arena(net.layout, NULL, SPX_ROLE_ARCH, &alphas));
+    alphas.device = SPX_DEVICE_CUDA;
+    CHECK_FAILS(SPX_EINVAL, spx_supernet_alphas(&net, &alphas, row[0], row[1]));
+    CHECK_FAILS(SPX_EINVAL, spx_supernet_genotype(&net, &alphas, &g));
+    CHECK_FAILS(SPX_EINVAL, spx_supernet_collapse(&net, &alphas, &c));
+    assert_non_null(strstr(spx_error_message(), "memory of cuda"));
+    spx_buffer_free(&alphas);
 }
 
 SPX_TEST(random_genotypes_are_valid_differ_by_seed_and_use_every_primitive)
@@ -230,6 +240,7 @@ static int run_on(spx_device device)
         SPX_UNIT(only_a_pass_that_is_told_to_moves_the_running_statistics),
         SPX_UNIT(a_pass_not_built_is_refused),
         SPX_UNIT(collapse_tells_undecided_skipping_and_empty_cells_apart),
+        SPX_UNIT(alphas_in_the_memory_of_a_device_are_refused_by_readers),
         SPX_UNIT(random_genotypes_are_valid_differ_by_seed_and_use_every_primitive),
     };
     const spx_stream_options o = {.device = device, .threads = 1, .precision = SPX_PRECISION_F32};

@@ -66,13 +66,13 @@ static void build(bool training, spx_program **out)
 }
 
 /* Weights (OUT, IN) then biases [OUT] of an arena on the device, as doubles. */
-static void pick(const float *on_device, double w[OUT * IN + OUT])
+static void pick(const spx_buffer *on_device, double w[OUT * IN + OUT])
 {
     const spx_layout *l = spx_program_layout(program);
     spx_buffer host;
     CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &host));
     const float *arena = host.data;
-    CHECK_OK(spx_layout_download(l, stream, SPX_ROLE_WEIGHT, on_device, host.data));
+    CHECK_OK(spx_layout_download(l, stream, SPX_ROLE_WEIGHT, on_device, &host));
     const float *weight = arena + spx_layout_find(l, "linear.weight")->offset;
     const float *bias = arena + spx_layout_find(l, "linear.bias")->offset;
     for (int i = 0; i < OUT * IN; i++) {
@@ -125,14 +125,14 @@ SPX_TEST(steps_are_sgd_with_momentum_decay_and_clipping)
     spx_step_report r;
     SPX_UNUSED;
     CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
-    pick(t.weights.data, w);
+    pick(&t.weights, w);
     for (uint64_t step = 0; step < 5; step++) {
         const spx_step_args a = {.lr = 0.1f, .step = step};
         const spx_samples batch = on_device(&host_batch);
         const double norm = by_hand(w, buf, (double)a.lr, (double)o.momentum, (double)o.decay, 0.5);
         CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
         assert_true(fabs(r.norm / norm - 1) < 1e-5);
-        pick(t.weights.data, got);
+        pick(&t.weights, got);
         for (int i = 0; i < OUT * IN + OUT; i++) { /* five steps of a dozen f32 roundings each */
             assert_true(fabs(got[i] - w[i]) < 60 * 0x1p-24);
         }
@@ -149,20 +149,20 @@ SPX_TEST(the_average_follows_the_weights_and_is_what_evaluation_gets)
     spx_binding b;
     SPX_UNUSED;
     CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
-    pick(t.weights.data, mean);
+    pick(&t.weights, mean);
     for (uint64_t step = 0; step < 3; step++) {
         const spx_step_args a = {.lr = 0.1f, .step = step};
         const spx_samples batch = on_device(&host_batch);
         const double d = fmin((double)o.ema, (1.0 + (double)step) / (10.0 + (double)step));
         CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
-        pick(t.weights.data, w);
+        pick(&t.weights, w);
         for (int i = 0; i < OUT * IN + OUT; i++) {
             mean[i] = d * mean[i] + (1 - d) * w[i];
         }
     }
     spx_trainer_bind_best(&t, &b);
     assert_ptr_equal(b.weights, t.ema_weights.data);
-    pick(b.weights, got);
+    pick(spx_trainer_best(&t, SPX_ROLE_WEIGHT), got);
     for (int i = 0; i < OUT * IN + OUT; i++) {
         assert_true(fabs(got[i] - mean[i]) < 20 * 0x1p-24);
     }
@@ -181,7 +181,7 @@ SPX_TEST(a_loss_that_is_not_finite_leaves_the_weights_alone)
     spx_step_report r;
     SPX_UNUSED;
     CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
-    pick(t.weights.data, before);
+    pick(&t.weights, before);
     batch = on_device(&broken);
     CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &batch, &a, &r));
     assert_non_null(strstr(spx_error_message(), "step 8: loss"));
@@ -189,7 +189,7 @@ SPX_TEST(a_loss_that_is_not_finite_leaves_the_weights_alone)
         batch = on_device(&host_batch);
         CHECK_FAILS(SPX_ENUMERIC, spx_trainer_step(&t, &batch, &a, &r));
     }
-    pick(t.weights.data, after);
+    pick(&t.weights, after);
     assert_memory_equal(before, after, sizeof before);
     spx_trainer_clear(&t);
 }
@@ -210,7 +210,7 @@ SPX_TEST(replayed_steps_give_the_bits_of_those_that_are_not)
             CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
             norm[eager][step] = r.norm;
         }
-        pick(t.ema_weights.data, w[eager]);
+        pick(&t.ema_weights, w[eager]);
         spx_trainer_clear(&t);
     }
     assert_memory_equal(w[0], w[1], sizeof w[0]);
