@@ -105,23 +105,23 @@ static spx_status measure_flops(spx_stream *s, const problem *p, double *out)
     convolving c = {0};
     const spx_layout *l;
     const void *input[1] = {NULL};
-    void *image = NULL, *workspace = NULL;
-    spx_buffer weights = {0};
+    void *image = NULL;
+    spx_buffer weights = {0}, workspace = {0};
     double seconds = 0;
     spx_status st;
     SPX_TRY(st, make_program(&c.program, s, p), end);
     l = spx_program_layout(c.program);
     SPX_TRY(st, spx_device_alloc(s, &image, image_bytes), end);
-    SPX_TRY(st, spx_device_alloc(s, &workspace, spx_program_workspace_bytes(c.program)), end);
+    SPX_TRY(st, spx_buffer_alloc(&workspace, s, spx_program_workspace_bytes(c.program)), end);
     SPX_TRY(st, spx_layout_arena(l, s, SPX_ROLE_WEIGHT, &weights), end);
     SPX_TRY(st, spx_device_arenas_init(l, s, 1, &weights, NULL, NULL), end);
     input[0] = image;
-    c.bind = (spx_binding){.weights = weights.data, .workspace = workspace, .input = input};
+    c.bind = (spx_binding){.weights = weights, .workspace = workspace, .input = input};
     st = best_of(s, queue_program, &c, &seconds);
     *out = seconds > 0 ? flops / seconds : 0;
 end:
     spx_device_free(s, image);
-    spx_device_free(s, workspace);
+    spx_buffer_free(&workspace);
     spx_buffer_free(&weights);
     spx_program_destroy(c.program);
     return st;

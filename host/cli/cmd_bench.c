@@ -390,7 +390,7 @@ static spx_status supernet_begin(bench *b)
     SPX_RETURN_IF(spx_bilevel_init(&b->search, &b->net, &o, 1));
     b->step = supernet_step;
     b->batches = 2; /* of the weights' half and of the alphas' */
-    b->workspace_bytes = b->net.workspace_bytes;
+    b->workspace_bytes = b->net.workspace.bytes;
     add_program(b, b->net.program[SPX_PASS_WEIGHTS], second ? 2 : 1);
     add_program(b, b->net.program[SPX_PASS_ALPHAS], second ? 2 : 1);
     if (second) {
@@ -467,10 +467,8 @@ static spx_status queue_eval(void *ctx)
 {
     bench *b = ctx;
     const void *input[2] = {b->data[0].images, b->data[0].labels};
-    const spx_binding bind = {.weights = b->weights.data,
-                              .state = b->state.data,
-                              .workspace = b->workspace.data,
-                              .input = input};
+    const spx_binding bind = {
+        .weights = b->weights, .state = b->state, .workspace = b->workspace, .input = input};
     return spx_program_run(b->owned, &bind);
 }
 

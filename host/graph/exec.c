@@ -30,7 +30,7 @@ const spx_device_traits *spx_device_traits_of(spx_device device)
     return (unsigned)device < (unsigned)SPX_DEVICE_COUNT ? all[device] : NULL;
 }
 
-/* Inputs and weights are read only by the graph's construction. */
+/* Inputs are read only by the graph's construction. */
 static void *writable(const void *p)
 {
     union {
@@ -48,19 +48,19 @@ static void *root_data(const spx_exec *e, spx_tid t)
     const spx_tensor *x = &e->g->tensor[t];
     switch (x->role) {
     case SPX_ROLE_WEIGHT:
-        return writable(e->b->weights + x->offset);
+        return (float *)e->b->weights.data + x->offset;
     case SPX_ROLE_ARCH:
-        return writable(e->b->arch + x->offset);
+        return (float *)e->b->arch.data + x->offset;
     case SPX_ROLE_STATE:
-        return e->b->state + x->offset;
+        return (float *)e->b->state.data + x->offset;
     case SPX_ROLE_WEIGHT_GRAD:
-        return e->b->weight_grad + x->offset;
+        return (float *)e->b->weight_grad.data + x->offset;
     case SPX_ROLE_ARCH_GRAD:
-        return e->b->arch_grad + x->offset;
+        return (float *)e->b->arch_grad.data + x->offset;
     case SPX_ROLE_INPUT:
         return writable(e->b->input[e->input_slot[t]]);
     default:
-        return (char *)e->b->workspace + e->offset[spx_root(e->g, t)];
+        return (char *)e->b->workspace.data + e->offset[spx_root(e->g, t)];
     }
 }
 
@@ -80,7 +80,7 @@ void *spx_exec_data(const spx_exec *e, spx_tid t)
 
 void *spx_exec_scratch(const spx_exec *e)
 {
-    return (char *)e->b->workspace + e->scratch[e->lane];
+    return (char *)e->b->workspace.data + e->scratch[e->lane];
 }
 
 size_t spx_exec_size(const spx_exec *e, spx_tid t)
@@ -128,7 +128,7 @@ static bool has_copy(const spx_exec *e, spx_tid t)
 
 static char *copy_area(const spx_exec *e)
 {
-    return (char *)e->b->workspace + e->copies;
+    return (char *)e->b->workspace.data + e->copies;
 }
 
 int64_t spx_exec_stride(const spx_exec *e, spx_tid t)
@@ -263,7 +263,7 @@ spx_status spx_exec_begin(const spx_exec *e)
         return SPX_OK;
     }
     if (e->weights > 0) {
-        SPX_RETURN_IF(spx_to_bf16(e->stream, e->weights, e->b->weights, copy_area(e)));
+        SPX_RETURN_IF(spx_to_bf16(e->stream, e->weights, e->b->weights.data, copy_area(e)));
     }
     for (int t = 0; t < e->g->n_tensors; t++) {
         if (has_copy(e, t)) {

@@ -21,6 +21,7 @@ struct spx_program {
     size_t workspace;
     spx_tid *output, *grad;
     int n_output, n_grad;
+    bool grad_weights, grad_arch; /* what runs write */
     /* Devices with lanes; else nodes run as they stand. */
     bool scheduled, sequential; /* sequential: in the schedule's order, on lane 0 */
     spx_schedule schedule;
@@ -277,6 +278,8 @@ spx_status spx_program_create(spx_program **out, const spx_graph *g, spx_stream 
     SPX_TRY(st, copy_ids(&p->grad, o->grad, o->n_grad), fail);
     p->n_output = o->n_output;
     p->n_grad = o->n_grad;
+    p->grad_weights = o->n_loss > 0 && o->grad_weights;
+    p->grad_arch = o->n_loss > 0 && o->grad_arch;
     p->exec.g = p->g;
     p->exec.stream = stream;
     p->device = spx_device_traits_of(spx_stream_device(stream));
@@ -392,9 +395,31 @@ static spx_status run_timed(spx_program *p)
     return SPX_OK;
 }
 
+static spx_status check_binding(const spx_program *p, const spx_binding *b)
+{
+    const size_t weights = spx_layout_bytes(&p->layout, SPX_ROLE_WEIGHT),
+                 arch = spx_layout_bytes(&p->layout, SPX_ROLE_ARCH);
+    const struct {
+        const char *what;
+        const spx_buffer *buffer;
+        size_t bytes;
+    } part[] = {{"weights", &b->weights, weights},
+                {"architecture parameters", &b->arch, arch},
+                {"states", &b->state, spx_layout_bytes(&p->layout, SPX_ROLE_STATE)},
+                {"gradient of the weights", &b->weight_grad, p->grad_weights ? weights : 0},
+                {"gradient of the architecture", &b->arch_grad, p->grad_arch ? arch : 0},
+                {"workspace", &b->workspace, p->workspace}};
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        SPX_RETURN_IF(spx_buffer_check(part[i].buffer, spx_stream_device(p->exec.stream),
+                                       part[i].bytes, part[i].what));
+    }
+    return SPX_OK;
+}
+
 spx_status spx_program_run(spx_program *p, const spx_binding *b)
 {
     spx_status st;
+    SPX_RETURN_IF(check_binding(p, b));
     p->exec.b = b;
     spx_stream_label(p->exec.stream, "inputs and weights");
     st = spx_exec_begin(&p->exec);
@@ -436,11 +461,13 @@ void spx_program_profile(const spx_program *p, spx_op op, spx_op_profile *out)
     }
 }
 
-const float *spx_program_output(const spx_program *p, const spx_binding *b, int i)
+spx_buffer spx_program_output(const spx_program *p, const spx_binding *b, int i)
 {
     spx_exec e = p->exec;
     e.b = b;
-    return spx_exec_data(&e, p->output[i]);
+    return (spx_buffer){.device = spx_stream_device(e.stream),
+                        .data = spx_exec_data(&e, p->output[i]),
+                        .bytes = spx_exec_size(&e, p->output[i])};
 }
 
 static float from_bf16(uint16_t bits)

@@ -6,7 +6,7 @@
  * writes, so w, w', w+ and w- share a program, and programs that run one after another may share a
  * workspace.
  *
- * On CUDA every pointer of a binding is memory of the stream's device, and work is queued on the
+ * On CUDA everything a binding names is memory of the stream's device, and work is queued on the
  * stream. Layouts differ (kernels/nn/operand.h): activations are NHWC, of the stream's activation
  * type; weights that span pixels lie with the channels innermost. Host arrays are NCHW f32 always;
  * spx_layout_upload, spx_layout_download, spx_program_read and spx_program_read_grad convert.
@@ -51,30 +51,31 @@ const spx_graph *spx_program_graph(const spx_program *p); /* the final graph; bo
 /** What output[i] is like: its dimensions above all; borrowed. */
 const spx_tensor *spx_program_output_tensor(const spx_program *p, int i);
 
+/** What a run reads and writes. Buffers are of the stream's device; those that a program has no use
+ * for may be empty. */
 typedef struct spx_binding {
-    const float *weights; /* arenas of spx_layout sizes, aligned to SPX_ALIGN */
-    const float *arch;
-    float *state;
-    bool update_state;  /* training: update running statistics */
-    float *weight_grad; /* written where asked for; gaps stay as they are (zero them once) */
-    float *arch_grad;
-    void *workspace; /* spx_program_workspace_bytes, aligned to SPX_ALIGN; CUDA: to 256 */
-    /* One pointer per spx_g_input, in order of declaration, aligned likewise. CUDA: those of rank 4
-     * are NHWC, f32 at every precision. */
+    spx_buffer weights, arch;          /* arenas of spx_layout_arena, only read */
+    spx_buffer state;                  /* likewise, written too where update_state */
+    bool update_state;                 /* training: update running statistics */
+    spx_buffer weight_grad, arch_grad; /* written where asked for; gaps stay as they are (zero them
+                                          once) */
+    spx_buffer workspace;              /* spx_program_workspace_bytes */
+    /* One pointer per spx_g_input, in order of declaration: memory of the stream's device, aligned
+     * as spx_buffer_alloc does. CUDA: those of rank 4 are NHWC, f32 at every precision. */
     const void *const *input;
     const spx_scalars *scalars; /* seed, step and drop_prob; NULL where no masks are drawn */
 } spx_binding;
 
-/** Runs the program; gradients of a run overwrite. @return SPX_OK, SPX_EINVAL (a label out of
- * range; on CUDA the loss becomes NaN instead), SPX_EDEVICE */
+/** Runs the program; gradients of a run overwrite. @return SPX_OK, SPX_EINVAL (a buffer too small or
+ * of another device; a label out of range: on CUDA the loss becomes NaN instead), SPX_EDEVICE */
 SPX_MUST_CHECK spx_status spx_program_run(spx_program *p, const spx_binding *b);
 
 /**
- * output[i] of the last run: device memory in the workspace, dense, valid until the next run that
- * uses it. Of rank 4 on CUDA: NHWC, of the stream's activation type. All else is f32 everywhere:
- * logits and losses can be read by kernels of either device.
+ * output[i] of the last run: a view of the workspace, dense, valid until the next run that uses it.
+ * Of rank 4 on CUDA: NHWC, of the stream's activation type. All else is f32 everywhere: logits and
+ * losses can be read by kernels of either device.
  */
-const float *spx_program_output(const spx_program *p, const spx_binding *b, int i);
+spx_buffer spx_program_output(const spx_program *p, const spx_binding *b, int i);
 /**
  * Copies output[i] of the last run to host memory as dense f32, NCHW where of rank 4. Waits for the
  * stream. @return SPX_OK, SPX_ENOMEM, SPX_EDEVICE

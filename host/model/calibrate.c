@@ -172,8 +172,7 @@ static spx_status open_memory(run *r)
     SPX_RETURN_IF(spx_layout_upload(l, r->stream, SPX_ROLE_STATE, &s->state, &r->state));
     SPX_RETURN_IF(
         spx_buffer_alloc(&r->workspace, r->stream, spx_program_workspace_bytes(r->program)));
-    r->binding = (spx_binding){
-        .weights = r->weights.data, .state = r->state.data, .workspace = r->workspace.data};
+    r->binding = (spx_binding){.weights = r->weights, .state = r->state, .workspace = r->workspace};
     return SPX_OK;
 }
 

@@ -35,7 +35,8 @@ static spx_status count_batches(evaluation *e, spx_stream *s, spx_recording *rec
         const void *const key[SPX_RECORDING_KEYS] = {batch.images, batch.labels};
         SPX_RETURN_IF(spx_recording_run(recording, s, key, run_program, e));
         SPX_RETURN_IF(spx_count_hits(s, dim[0], batch.valid, dim[1],
-                                     spx_program_output(e->program, &e->bind, 0), batch.labels, m));
+                                     spx_program_output(e->program, &e->bind, 0).data, batch.labels,
+                                     m));
     }
     return SPX_OK;
 }

@@ -19,7 +19,7 @@ spx_status spx_step_queue_init(spx_step_queue *q, spx_stream *s, size_t norm_flo
     q->scalars = p;
     SPX_TRY(st, spx_device_alloc(s, &p, sizeof *q->numbers), fail);
     q->numbers = p;
-    SPX_TRY(st, spx_device_alloc(s, &q->norm_workspace, spx_norm2_workspace(s, norm_floats)), fail);
+    SPX_TRY(st, spx_buffer_alloc(&q->norm_workspace, s, spx_norm2_workspace(s, norm_floats)), fail);
     SPX_TRY(st, spx_pinned_alloc(s, &p, SPX_STEP_RING * sizeof *q->sent), fail);
     q->sent = p;
     SPX_TRY(st, spx_pinned_alloc(s, &p, SPX_STEP_RING * sizeof *q->received), fail);
@@ -39,7 +39,7 @@ void spx_step_queue_clear(spx_step_queue *q)
     if (q->stream != NULL) {
         spx_device_free(q->stream, q->scalars); /* waits: nothing uses what goes next */
         spx_device_free(q->stream, q->numbers);
-        spx_device_free(q->stream, q->norm_workspace);
+        spx_buffer_free(&q->norm_workspace);
         spx_pinned_free(q->stream, q->sent);
         spx_pinned_free(q->stream, q->received);
     }

@@ -8,6 +8,7 @@
  */
 #include "host/train/metrics.h"
 #include "host/train/recording.h"
+#include "kernels/device/buffer.h"
 #include "kernels/device/scalars.h"
 
 #define SPX_STEP_NORMS 3
@@ -26,7 +27,7 @@ typedef struct spx_step_queue {
     spx_stream *stream;        /* borrowed */
     spx_scalars *scalars;      /* device memory: of the step that is running */
     spx_step_numbers *numbers; /* device memory, likewise */
-    void *norm_workspace;      /* device memory, of spx_norm2 */
+    spx_buffer norm_workspace; /* likewise, of spx_norm2 */
     bool eager;                /* never record: a step has to be looked at from inside */
     /* Private. */
     spx_scalars *sent;          /* pinned, [SPX_STEP_RING] */

@@ -107,21 +107,21 @@ static spx_status queue_step(void *ctx)
     spx_trainer *t = ctx;
     spx_step_numbers *numbers = t->queue.numbers;
     const int64_t *dim = spx_program_output_tensor(t->program, 0)->dim;
-    const spx_binding b = {.weights = t->weights.data,
-                           .state = t->state.data,
+    const spx_binding b = {.weights = t->weights,
+                           .state = t->state,
                            .update_state = true,
-                           .weight_grad = t->grad.data,
-                           .workspace = t->workspace.data,
+                           .weight_grad = t->grad,
+                           .workspace = t->workspace,
                            .input = t->input,
                            .scalars = t->queue.scalars};
     SPX_RETURN_IF(spx_program_run(t->program, &b));
     SPX_RETURN_IF(spx_count_hits(t->stream, dim[0], dim[0], dim[1],
-                                 spx_program_output(t->program, &b, 0), t->input[1],
+                                 spx_program_output(t->program, &b, 0).data, t->input[1],
                                  &numbers->metrics));
     SPX_RETURN_IF(spx_device_copy(t->stream, &numbers->loss[0],
-                                  spx_program_output(t->program, &b, 1), sizeof(float)));
+                                  spx_program_output(t->program, &b, 1).data, sizeof(float)));
     SPX_RETURN_IF(spx_norm2(t->stream, (size_t)t->layout->floats[SPX_ROLE_WEIGHT], t->grad.data,
-                            &numbers->norm[0], t->queue.norm_workspace));
+                            &numbers->norm[0], t->queue.norm_workspace.data));
     SPX_RETURN_IF(spx_guard_update(t->stream, &numbers->norm[0], &numbers->loss[0], t->options.clip,
                                    &numbers->guard));
     return queue_update(t);
@@ -179,8 +179,7 @@ const spx_buffer *spx_trainer_best(const spx_trainer *t, spx_role role)
 
 void spx_trainer_bind_best(const spx_trainer *t, spx_binding *b)
 {
-    memset(b, 0, sizeof *b);
-    b->weights = spx_trainer_best(t, SPX_ROLE_WEIGHT)->data;
-    b->state = spx_trainer_best(t, SPX_ROLE_STATE)->data;
-    b->workspace = t->workspace.data;
+    *b = (spx_binding){.weights = *spx_trainer_best(t, SPX_ROLE_WEIGHT),
+                       .state = *spx_trainer_best(t, SPX_ROLE_STATE),
+                       .workspace = t->workspace};
 }

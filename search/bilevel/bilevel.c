@@ -123,18 +123,17 @@ static void show(spx_bilevel *b, spx_bilevel_quantity q, const spx_buffer *data,
     }
 }
 
-static void show_logits(spx_bilevel *b, spx_bilevel_quantity q, const float *logits)
+static void show_logits(spx_bilevel *b, spx_bilevel_quantity q, const spx_buffer *logits)
 {
-    const size_t n = (size_t)(b->net->config.batch * b->net->config.classes);
     spx_buffer host;
     if (b->trace == NULL || b->traced != SPX_OK) {
         return;
     }
-    b->traced = spx_buffer_alloc(&host, NULL, n * sizeof(float));
+    b->traced = spx_buffer_alloc(&host, NULL, logits->bytes);
     if (b->traced != SPX_OK) {
         return;
     }
-    b->traced = spx_download(b->net->stream, host.data, logits, host.bytes);
+    b->traced = spx_download(b->net->stream, host.data, logits->data, host.bytes);
     if (b->traced == SPX_OK) {
         b->traced = spx_stream_sync(b->net->stream);
     }
@@ -147,28 +146,29 @@ static void show_logits(spx_bilevel *b, spx_bilevel_quantity q, const float *log
 /* ---- parts of a step, queued ---- */
 
 /* What a gradient's norm and a loss mean for the update behind them. */
-static spx_status queue_guard(spx_bilevel *b, const float *grad, spx_role role, int loss, int norm,
-                              double max_norm)
+static spx_status queue_guard(spx_bilevel *b, const spx_buffer *grad, spx_role role, int loss,
+                              int norm, double max_norm)
 {
     spx_step_numbers *v = b->queue.numbers;
-    SPX_RETURN_IF(
-        spx_norm2(b->net->stream, floats(b, role), grad, &v->norm[norm], b->queue.norm_workspace));
+    SPX_RETURN_IF(spx_norm2(b->net->stream, floats(b, role), grad->data, &v->norm[norm],
+                            b->queue.norm_workspace.data));
     return spx_guard_update(b->net->stream, &v->norm[norm], &v->loss[loss], max_norm, &v->guard);
 }
 
-static spx_status keep_loss(const spx_bilevel *b, const float *loss, int which)
+static spx_status keep_loss(const spx_bilevel *b, const spx_buffer *loss, int which)
 {
-    return spx_device_copy(b->net->stream, &b->queue.numbers->loss[which], loss, sizeof *loss);
+    return spx_device_copy(b->net->stream, &b->queue.numbers->loss[which], loss->data,
+                           sizeof(float));
 }
 
 /* weight_grad = d_w L_train(w); the states are updated. */
-static spx_status weight_gradient(spx_bilevel *b, const float **logits, const float **loss)
+static spx_status weight_gradient(spx_bilevel *b, spx_buffer *logits, spx_buffer *loss)
 {
-    const spx_supernet_run r = {.weights = b->weights.data,
-                                .alphas = b->alphas.data,
-                                .state = b->state.data,
+    const spx_supernet_run r = {.weights = b->weights,
+                                .alphas = b->alphas,
+                                .state = b->state,
                                 .update_state = true,
-                                .weight_grad = b->weight_grad.data,
+                                .weight_grad = b->weight_grad,
                                 .images = b->train.images,
                                 .labels = b->train.labels};
     return spx_supernet_pass(b->net, SPX_PASS_WEIGHTS, &r, logits, loss);
@@ -176,65 +176,67 @@ static spx_status weight_gradient(spx_bilevel *b, const float **logits, const fl
 
 static spx_status queue_first_order(spx_bilevel *b)
 {
-    const spx_supernet_run r = {.weights = b->weights.data,
-                                .alphas = b->alphas.data,
-                                .state = b->state.data,
-                                .alpha_grad = b->alpha_grad.data,
+    const spx_supernet_run r = {.weights = b->weights,
+                                .alphas = b->alphas,
+                                .state = b->state,
+                                .alpha_grad = b->alpha_grad,
                                 .images = b->val.images,
                                 .labels = b->val.labels};
-    const float *logits, *loss;
+    spx_buffer logits, loss;
     SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, &logits, &loss));
-    show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
+    show_logits(b, SPX_BILEVEL_VAL_LOGITS, &logits);
     show(b, SPX_BILEVEL_DALPHA_VAL, &b->alpha_grad, SPX_ROLE_ARCH);
-    return keep_loss(b, loss, LOSS_VAL);
+    return keep_loss(b, &loss, LOSS_VAL);
 }
 
 /* out = d_alpha L_train(w + sign*eps*direction); `shifted` holds the sum. */
-static spx_status shifted_gradient(spx_bilevel *b, float sign, const float *direction, float *out)
+static spx_status shifted_gradient(spx_bilevel *b, float sign, const spx_buffer *direction,
+                                   const spx_buffer *out)
 {
-    const spx_supernet_run r = {.weights = b->shifted.data,
-                                .alphas = b->alphas.data,
-                                .state = b->state.data,
+    const spx_supernet_run r = {.weights = b->shifted,
+                                .alphas = b->alphas,
+                                .state = b->state,
                                 .update_state = true,
-                                .alpha_grad = out,
+                                .alpha_grad = *out,
                                 .images = b->train.images,
                                 .labels = b->train.labels};
     SPX_RETURN_IF(spx_axpy(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.numbers->eps, sign,
-                           b->weights.data, direction, b->shifted.data));
+                           b->weights.data, direction->data, b->shifted.data));
     return spx_supernet_pass(b->net, SPX_PASS_ALPHAS, &r, NULL, NULL);
 }
 
-static spx_status queue_hessian(spx_bilevel *b, const float *direction, float *hessian)
+static spx_status queue_hessian(spx_bilevel *b, const spx_buffer *direction,
+                                const spx_buffer *hessian)
 {
-    SPX_RETURN_IF(shifted_gradient(b, 1, direction, b->alpha_plus.data));
-    SPX_RETURN_IF(shifted_gradient(b, -1, direction, b->alpha_minus.data));
+    SPX_RETURN_IF(shifted_gradient(b, 1, direction, &b->alpha_plus));
+    SPX_RETURN_IF(shifted_gradient(b, -1, direction, &b->alpha_minus));
     return spx_central_difference(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->queue.numbers->eps,
                                   b->options.published_hessian, b->alpha_plus.data,
-                                  b->alpha_minus.data, hessian);
+                                  b->alpha_minus.data, hessian->data);
 }
 
 /* weight_grad = v, alpha_grad = g: the validation loss at w'. The net's states are not touched. */
 static spx_status queue_lookahead(spx_bilevel *b)
 {
-    const spx_supernet_run r = {.weights = b->shifted.data,
-                                .alphas = b->alphas.data,
-                                .state = b->state.data,
-                                .weight_grad = b->weight_grad.data,
-                                .alpha_grad = b->alpha_grad.data,
+    const spx_supernet_run r = {.weights = b->shifted,
+                                .alphas = b->alphas,
+                                .state = b->state,
+                                .weight_grad = b->weight_grad,
+                                .alpha_grad = b->alpha_grad,
                                 .images = b->val.images,
                                 .labels = b->val.labels};
-    const float *logits, *loss;
+    spx_buffer logits, loss;
     SPX_RETURN_IF(weight_gradient(b, NULL, NULL));
     SPX_RETURN_IF(spx_sgd_lookahead(
         b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->xi, b->options.momentum,
         b->options.decay, b->weight_grad.data, b->momentum.data, b->weights.data, b->shifted.data));
     show(b, SPX_BILEVEL_VIRTUAL_WEIGHT, &b->shifted, SPX_ROLE_WEIGHT);
     SPX_RETURN_IF(spx_supernet_pass(b->net, SPX_PASS_BOTH, &r, &logits, &loss));
-    show_logits(b, SPX_BILEVEL_VAL_LOGITS, logits);
+    show_logits(b, SPX_BILEVEL_VAL_LOGITS, &logits);
     show(b, SPX_BILEVEL_DW_VAL, &b->weight_grad, SPX_ROLE_WEIGHT);
     show(b, SPX_BILEVEL_DALPHA_VAL, &b->alpha_grad, SPX_ROLE_ARCH);
-    SPX_RETURN_IF(keep_loss(b, loss, LOSS_VAL));
-    return queue_guard(b, b->weight_grad.data, SPX_ROLE_WEIGHT, LOSS_VAL, NORM_DIRECTION, 0);
+    SPX_RETURN_IF(keep_loss(b, &loss, LOSS_VAL));
+    return queue_guard(b, &b->weight_grad, SPX_ROLE_WEIGHT, LOSS_VAL, NORM_DIRECTION, 0);
 }
 
 static spx_status queue_second_order(spx_bilevel *b)
@@ -242,7 +244,7 @@ static spx_status queue_second_order(spx_bilevel *b)
     spx_step_numbers *v = b->queue.numbers;
     SPX_RETURN_IF(queue_lookahead(b));
     SPX_RETURN_IF(spx_difference_step(b->net->stream, &v->norm[NORM_DIRECTION], &v->eps));
-    SPX_RETURN_IF(queue_hessian(b, b->weight_grad.data, b->hessian.data));
+    SPX_RETURN_IF(queue_hessian(b, &b->weight_grad, &b->hessian));
     show(b, SPX_BILEVEL_HESSIAN, &b->hessian, SPX_ROLE_ARCH);
     return spx_axpy(b->net->stream, floats(b, SPX_ROLE_ARCH), &b->queue.scalars->xi, -1,
                     b->alpha_grad.data, b->hessian.data, b->alpha_grad.data);
@@ -252,7 +254,7 @@ static spx_status queue_alphas(spx_bilevel *b)
 {
     const spx_bilevel_options *o = &b->options;
     show(b, SPX_BILEVEL_ALPHA_GRAD, &b->alpha_grad, SPX_ROLE_ARCH);
-    SPX_RETURN_IF(queue_guard(b, b->alpha_grad.data, SPX_ROLE_ARCH, LOSS_VAL, NORM_ALPHAS, 0));
+    SPX_RETURN_IF(queue_guard(b, &b->alpha_grad, SPX_ROLE_ARCH, LOSS_VAL, NORM_ALPHAS, 0));
     return spx_adam(b->net->stream, floats(b, SPX_ROLE_ARCH), o->alpha_lr, o->alpha_beta1,
                     o->alpha_beta2, o->alpha_decay, &b->queue.scalars->adam_t,
                     &b->queue.numbers->guard, b->alpha_grad.data, b->adam_m.data, b->adam_v.data,
@@ -263,15 +265,15 @@ static spx_status queue_weights(spx_bilevel *b)
 {
     const spx_bilevel_options *o = &b->options;
     const spx_supernet_config *c = &b->net->config;
-    const float *logits, *loss;
+    spx_buffer logits, loss;
     SPX_RETURN_IF(weight_gradient(b, &logits, &loss));
-    show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, logits);
+    show_logits(b, SPX_BILEVEL_TRAIN_LOGITS, &logits);
     show(b, SPX_BILEVEL_WEIGHT_GRAD, &b->weight_grad, SPX_ROLE_WEIGHT);
-    SPX_RETURN_IF(keep_loss(b, loss, LOSS_TRAIN));
-    SPX_RETURN_IF(spx_count_hits(b->net->stream, c->batch, c->batch, c->classes, logits,
+    SPX_RETURN_IF(keep_loss(b, &loss, LOSS_TRAIN));
+    SPX_RETURN_IF(spx_count_hits(b->net->stream, c->batch, c->batch, c->classes, logits.data,
                                  b->train.labels, &b->queue.numbers->metrics));
     SPX_RETURN_IF(
-        queue_guard(b, b->weight_grad.data, SPX_ROLE_WEIGHT, LOSS_TRAIN, NORM_WEIGHTS, o->clip));
+        queue_guard(b, &b->weight_grad, SPX_ROLE_WEIGHT, LOSS_TRAIN, NORM_WEIGHTS, o->clip));
     return spx_sgd(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->lr, o->momentum,
                    o->decay, &b->queue.numbers->guard, b->weight_grad.data, b->momentum.data,
                    b->weights.data);
@@ -370,9 +372,14 @@ spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val)
     return b->traced;
 }
 
-spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train, const float *direction,
-                               float eps, float *hessian)
+spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train,
+                               const spx_buffer *direction, float eps, const spx_buffer *hessian)
 {
+    const spx_device device = spx_stream_device(b->net->stream);
+    const spx_layout *l = b->net->layout;
+    SPX_RETURN_IF(
+        spx_buffer_check(direction, device, spx_layout_bytes(l, SPX_ROLE_WEIGHT), "direction"));
+    SPX_RETURN_IF(spx_buffer_check(hessian, device, spx_layout_bytes(l, SPX_ROLE_ARCH), "hessian"));
     b->train = *train;
     SPX_RETURN_IF(spx_upload(b->net->stream, &b->queue.numbers->eps, &eps, sizeof eps));
     return queue_hessian(b, direction, hessian);

@@ -126,12 +126,14 @@ SPX_MUST_CHECK spx_status spx_bilevel_alphas(const spx_bilevel *b, const spx_buf
 /** alpha_grad = d_alpha L_val(w) at the present weights; states are left alone. */
 SPX_MUST_CHECK spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val);
 /**
- * hessian [alphas' size] by central differences of L_train along `direction` (weights arena; may be
- * b->weight_grad) with step eps; zeros where that is 0. Updates the states twice.
+ * hessian (an arena of alphas) by central differences of L_train along `direction` (of weights; may
+ * be b->weight_grad) with step eps; zeros where that is 0. Updates the states twice. Both are memory
+ * of the net's device, SPX_EINVAL where not.
  * @param hessian may not be alpha_plus or alpha_minus
  */
 SPX_MUST_CHECK spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train,
-                                              const float *direction, float eps, float *hessian);
+                                              const spx_buffer *direction, float eps,
+                                              const spx_buffer *hessian);
 /** Adam on the alphas by alpha_grad. */
 SPX_MUST_CHECK spx_status spx_bilevel_update_alphas(spx_bilevel *b);
 /** Gradient on the training batch, clipping, SGD. */

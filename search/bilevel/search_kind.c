@@ -101,9 +101,9 @@ static void warn_of_collapse(const spx_run_options *o, const spx_collapse *c)
 static spx_status evaluate(void *ctx, double *top1, json_t **line)
 {
     spx_search *x = ctx;
-    const spx_binding b = {.weights = x->bilevel.weights.data,
-                           .arch = x->bilevel.alphas.data,
-                           .state = x->bilevel.state.data,
+    const spx_binding b = {.weights = x->bilevel.weights,
+                           .arch = x->bilevel.alphas,
+                           .state = x->bilevel.state,
                            .workspace = x->net.workspace};
     const int64_t batch = x->o->net.batch, batches = (x->o->validate_images + batch - 1) / batch;
     spx_metrics m;

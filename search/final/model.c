@@ -170,6 +170,5 @@ void spx_model_runner_clear(spx_model_runner *r)
 
 spx_binding spx_model_runner_binding(const spx_model_runner *r)
 {
-    return (spx_binding){
-        .weights = r->weights.data, .state = r->state.data, .workspace = r->workspace.data};
+    return (spx_binding){.weights = r->weights, .state = r->state, .workspace = r->workspace};
 }

@@ -1,7 +1,6 @@
 #include "search/supernet/supernet.h"
 
 #include "host/train/memory.h"
-#include "kernels/device/device_memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -45,6 +44,7 @@ spx_status spx_supernet_init(spx_supernet *out, spx_stream *stream, const spx_su
                              unsigned passes, struct spx_tuning *tuning)
 {
     spx_status st;
+    size_t most = 0;
     memset(out, 0, sizeof *out);
     out->config = *c;
     out->stream = stream;
@@ -56,7 +56,7 @@ spx_status spx_supernet_init(spx_supernet *out, spx_stream *stream, const spx_su
         SPX_TRY(st, make_program(out, (spx_pass)pass, (passes & SPX_PASSES_REFERENCE) != 0, tuning),
                 fail);
         bytes = spx_program_workspace_bytes(out->program[pass]);
-        out->workspace_bytes = bytes > out->workspace_bytes ? bytes : out->workspace_bytes;
+        most = bytes > most ? bytes : most;
         if (out->layout == NULL) {
             out->layout = spx_program_layout(out->program[pass]);
         } else if (!spx_layout_equal(out->layout, spx_program_layout(out->program[pass]))) {
@@ -66,7 +66,7 @@ spx_status spx_supernet_init(spx_supernet *out, spx_stream *stream, const spx_su
     if (out->layout == NULL) {
         SPX_TRY(st, SPX_FAIL(SPX_EINVAL, "supernet: no passes"), fail);
     }
-    SPX_TRY(st, spx_device_alloc(stream, &out->workspace, out->workspace_bytes), fail);
+    SPX_TRY(st, spx_buffer_alloc(&out->workspace, stream, most), fail);
     return SPX_OK;
 fail:
     spx_supernet_clear(out);
@@ -78,14 +78,12 @@ void spx_supernet_clear(spx_supernet *s)
     for (int pass = 0; pass < SPX_PASS_COUNT; pass++) {
         spx_program_destroy(s->program[pass]);
     }
-    if (s->workspace != NULL) {
-        spx_device_free(s->stream, s->workspace);
-    }
+    spx_buffer_free(&s->workspace);
     memset(s, 0, sizeof *s);
 }
 
 spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass, const spx_supernet_run *r,
-                             const float **logits, const float **loss)
+                             spx_buffer *logits, spx_buffer *loss)
 {
     spx_program *p = s->program[pass];
     const void *input[2] = {r->images, r->labels};

@@ -29,8 +29,7 @@ typedef struct spx_supernet {
     spx_stream *stream;                   /* borrowed */
     spx_program *program[SPX_PASS_COUNT]; /* owned; NULL where not asked for */
     const spx_layout *layout;             /* of the first program; the others' are equal */
-    void *workspace;                      /* owned, device memory; of the largest program */
-    size_t workspace_bytes;
+    spx_buffer workspace;                 /* owned, of the stream's device: the largest program's */
 } spx_supernet;
 
 /**
@@ -45,25 +44,27 @@ SPX_MUST_CHECK spx_status spx_supernet_init(spx_supernet *out, spx_stream *strea
                                             struct spx_tuning *tuning);
 void spx_supernet_clear(spx_supernet *s); /* zeroed or initialised */
 
-/** What one pass reads and writes, memory of the stream's device; arenas as in spx_binding. */
+/** What one pass reads and writes; arenas as in spx_binding. */
 typedef struct spx_supernet_run {
-    const float *weights, *alphas;
-    float *state;
+    spx_buffer weights, alphas; /* only read */
+    spx_buffer state;
     bool update_state;
-    float *weight_grad, *alpha_grad; /* where the pass computes them */
-    const float *images;             /* (batch, C, H, W); CUDA: (batch, H, W, C) */
-    const int32_t *labels;           /* [batch]; NULL for SPX_PASS_EVAL */
+    spx_buffer weight_grad, alpha_grad; /* where the pass computes them */
+    /* A batch in the memory of the stream's device (host/train/source.h). */
+    const float *images;   /* (batch, C, H, W); CUDA: (batch, H, W, C) */
+    const int32_t *labels; /* [batch]; NULL for SPX_PASS_EVAL */
 } spx_supernet_run;
 
 /**
  * Runs one pass.
- * @param logits receives (batch, classes) in the workspace, device memory valid until its next use;
+ * @param logits receives (batch, classes), f32: a view of the workspace, valid until its next use;
  *               may be NULL
  * @param loss   receives the mean loss likewise, not for SPX_PASS_EVAL; may be NULL
+ * @return SPX_OK, SPX_EINVAL (a pass not built), what spx_program_run returns
  */
 SPX_MUST_CHECK spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass,
-                                            const spx_supernet_run *r, const float **logits,
-                                            const float **loss);
+                                            const spx_supernet_run *r, spx_buffer *logits,
+                                            spx_buffer *loss);
 
 /** Pointers to the alphas' rows inside an arena in host memory: (2 + i) x SPX_PRIMITIVE_COUNT
  * floats each. @return SPX_OK, SPX_EINVAL (memory of another device) */

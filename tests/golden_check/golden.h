@@ -159,7 +159,8 @@ typedef struct golden_engine {
     /* The device's. */
     spx_stream *stream;
     spx_buffer arena[SPX_ROLE_COUNT];
-    void *workspace, *bound[GOLDEN_MAX_INPUTS];
+    spx_buffer workspace;
+    void *bound[GOLDEN_MAX_INPUTS];
 } golden_engine;
 
 /** options.no_fusion and reference are taken from o. Arenas are zero. */

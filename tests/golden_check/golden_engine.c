@@ -31,10 +31,10 @@ static spx_status make_workspace(golden_engine *e)
     const size_t bytes = spx_program_workspace_bytes(e->program);
     void *nan;
     spx_status st;
-    SPX_RETURN_IF(spx_device_alloc(e->stream, &e->workspace, bytes + 1));
+    SPX_RETURN_IF(spx_buffer_alloc(&e->workspace, e->stream, bytes));
     SPX_RETURN_IF(spx_alloc(&nan, bytes + 1));
     memset(nan, 0xff, bytes + 1); /* what the program does not write must not matter */
-    st = spx_upload(e->stream, e->workspace, nan, bytes);
+    st = spx_upload(e->stream, e->workspace.data, nan, bytes);
     spx_free(nan);
     return st;
 }
@@ -95,7 +95,7 @@ void golden_engine_close(golden_engine *e)
         spx_free(*arena_of(e, a));
         spx_buffer_free(&e->arena[arenas[a].role]);
     }
-    spx_device_free(e->stream, e->workspace);
+    spx_buffer_free(&e->workspace);
     for (int i = 0; i < GOLDEN_MAX_INPUTS; i++) {
         spx_free(e->input[i]);
         spx_device_free(e->stream, e->bound[i]);
@@ -198,12 +198,12 @@ static spx_buffer host_arena(golden_engine *e, int a)
 
 spx_status golden_engine_run(golden_engine *e, bool update_state)
 {
-    const spx_binding b = {.weights = e->arena[SPX_ROLE_WEIGHT].data,
-                           .arch = e->arena[SPX_ROLE_ARCH].data,
-                           .state = e->arena[SPX_ROLE_STATE].data,
+    const spx_binding b = {.weights = e->arena[SPX_ROLE_WEIGHT],
+                           .arch = e->arena[SPX_ROLE_ARCH],
+                           .state = e->arena[SPX_ROLE_STATE],
                            .update_state = update_state,
-                           .weight_grad = e->arena[SPX_ROLE_WEIGHT_GRAD].data,
-                           .arch_grad = e->arena[SPX_ROLE_ARCH_GRAD].data,
+                           .weight_grad = e->arena[SPX_ROLE_WEIGHT_GRAD],
+                           .arch_grad = e->arena[SPX_ROLE_ARCH_GRAD],
                            .workspace = e->workspace,
                            .input = (const void *const *)e->bound};
     for (int a = 0; a < N_ARENAS; a++) {

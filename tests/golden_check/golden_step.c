@@ -331,8 +331,7 @@ static spx_status check_hessian(step_case *c)
     SPX_RETURN_IF(restore(c));
     SPX_RETURN_IF(load(c, f, "dw_val_at_virtual", SPX_ROLE_WEIGHT, true, &c->b.weight_grad));
     SPX_RETURN_IF(spx_h5_read(f, "eps", SPX_H5_F32, &eps, 1));
-    SPX_RETURN_IF(
-        spx_bilevel_hessian(&c->b, &c->train, c->b.weight_grad.data, eps, c->b.hessian.data));
+    SPX_RETURN_IF(spx_bilevel_hessian(&c->b, &c->train, &c->b.weight_grad, eps, &c->b.hessian));
     return compare_arena(c, with_variant(c, "hessian"), ISOLATED_HESSIAN, SPX_ROLE_ARCH,
                          &c->b.hessian, NULL);
 }

@@ -105,7 +105,8 @@ typedef struct run {
     spx_binding b;
     spx_buffer device[SPX_ROLE_COUNT], on_host[SPX_ROLE_COUNT];
     float *host[SPX_ROLE_COUNT]; /* of on_host */
-    void *workspace, *scalars;
+    spx_buffer workspace;
+    void *scalars;
     float image[N * 3 * HW * HW];
     int32_t label[N];
     void *input[2];
@@ -147,7 +148,7 @@ static inline void spoil_workspace(run *r)
     void *nan = malloc(bytes);
     assert_non_null(nan);
     memset(nan, 0xff, bytes);
-    CHECK_OK(spx_upload(r->s, r->workspace, nan, bytes));
+    CHECK_OK(spx_upload(r->s, r->workspace.data, nan, bytes));
     free(nan);
 }
 
@@ -165,7 +166,7 @@ static inline void run_init(run *r, const net *t, spx_stream *s, const spx_progr
             r->host[role] = r->on_host[role].data;
         }
     }
-    CHECK_OK(spx_device_alloc(s, &r->workspace, spx_program_workspace_bytes(r->p)));
+    CHECK_OK(spx_buffer_alloc(&r->workspace, s, spx_program_workspace_bytes(r->p)));
     CHECK_OK(spx_device_alloc(s, &r->input[0], sizeof r->image));
     CHECK_OK(spx_device_alloc(s, &r->input[1], sizeof r->label));
     CHECK_OK(spx_device_alloc(s, &r->scalars, sizeof(spx_scalars)));
@@ -185,11 +186,11 @@ static inline void run_init(run *r, const net *t, spx_stream *s, const spx_progr
     }
     run_upload_inputs(r);
     spoil_workspace(r);
-    r->b = (spx_binding){.weights = r->device[SPX_ROLE_WEIGHT].data,
-                         .arch = r->device[SPX_ROLE_ARCH].data,
-                         .state = r->device[SPX_ROLE_STATE].data,
-                         .weight_grad = r->device[SPX_ROLE_WEIGHT_GRAD].data,
-                         .arch_grad = r->device[SPX_ROLE_ARCH_GRAD].data,
+    r->b = (spx_binding){.weights = r->device[SPX_ROLE_WEIGHT],
+                         .arch = r->device[SPX_ROLE_ARCH],
+                         .state = r->device[SPX_ROLE_STATE],
+                         .weight_grad = r->device[SPX_ROLE_WEIGHT_GRAD],
+                         .arch_grad = r->device[SPX_ROLE_ARCH_GRAD],
                          .workspace = r->workspace,
                          .input = (const void *const *)r->input,
                          .update_state = true,
@@ -203,7 +204,7 @@ static inline void run_clear(run *r)
         spx_buffer_free(&r->on_host[role]);
         spx_buffer_free(&r->device[role]);
     }
-    spx_device_free(r->s, r->workspace);
+    spx_buffer_free(&r->workspace);
     spx_device_free(r->s, r->input[0]);
     spx_device_free(r->s, r->input[1]);
     spx_device_free(r->s, r->scalars);

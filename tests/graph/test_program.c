@@ -472,6 +472,10 @@ SPX_TEST(arenas_are_taken_where_they_belong_only)
     less.bytes--;
     for (int i = 0; i < 2; i++) {
         const spx_buffer *bad = i == 0 ? &foreign : &less;
+        spx_binding b = r.b;
+        b.weight_grad = *bad;
+        CHECK_FAILS(SPX_EINVAL, spx_program_run(r.p, &b));
+        assert_non_null(strstr(spx_error_message(), "gradient of the weights"));
         CHECK_FAILS(SPX_EINVAL, spx_layout_init(l, 1, bad, NULL, NULL));
         CHECK_FAILS(SPX_EINVAL, spx_layout_upload(l, s, SPX_ROLE_WEIGHT, bad, mine));
         CHECK_FAILS(SPX_EINVAL, spx_layout_upload(l, s, SPX_ROLE_WEIGHT, mine, bad));

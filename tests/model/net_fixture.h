@@ -13,8 +13,7 @@ typedef struct net_fixture {
     spx_network net;
     spx_program *program; /* output 0: logits, then the cells' outputs */
     spx_stream *stream;
-    spx_buffer weights, state;
-    void *workspace;
+    spx_buffer weights, state, workspace;
     spx_rng rng;
     double mean[4], std[4];
 } net_fixture;
@@ -71,7 +70,7 @@ static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_fin
     const spx_layout *l = spx_program_layout(n->program);
     CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &n->weights));
     CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_STATE, &n->state));
-    CHECK_OK(spx_alloc(&n->workspace, spx_program_workspace_bytes(n->program)));
+    CHECK_OK(spx_buffer_alloc(&n->workspace, NULL, spx_program_workspace_bytes(n->program)));
     CHECK_OK(spx_layout_init(l, seed, &n->weights, NULL, &n->state));
     net_scatter(n, l);
     for (int i = 0; i < 4; i++) {
@@ -86,7 +85,7 @@ static inline void net_close(net_fixture *n)
     spx_stream_destroy(n->stream);
     spx_buffer_free(&n->weights);
     spx_buffer_free(&n->state);
-    spx_free(n->workspace);
+    spx_buffer_free(&n->workspace);
     spx_network_clear(&n->net);
 }
 
@@ -107,16 +106,14 @@ static inline const float *net_run(const net_fixture *n, const uint8_t *pixels, 
 {
     const spx_input_shape *in = &n->config.input;
     const void *input[2] = {image, NULL};
-    spx_binding b = {.weights = n->weights.data,
-                     .state = n->state.data,
-                     .workspace = n->workspace,
-                     .input = input};
+    spx_binding b = {
+        .weights = n->weights, .state = n->state, .workspace = n->workspace, .input = input};
     for (int64_t i = 0; i < in->channels * in->rows * in->columns; i++) {
         const int64_t c = i / (in->rows * in->columns);
         image[i] = (float)((pixels[i] / 255.0 - n->mean[c]) / n->std[c]);
     }
     CHECK_OK(spx_program_run(n->program, &b));
-    return spx_program_output(n->program, &b, 0);
+    return spx_program_output(n->program, &b, 0).data;
 }
 
 #endif

@@ -81,8 +81,8 @@ static double distance(made *t)
     const void *input[2] = {t->images, NULL};
     float got[BATCH * 16];
     int64_t logits[BATCH * 16];
-    spx_binding b = {.weights = t->net.weights.data,
-                     .state = t->net.state.data,
+    spx_binding b = {.weights = t->net.weights,
+                     .state = t->net.state,
                      .workspace = t->net.workspace,
                      .input = input};
     CHECK_OK(spx_program_run(t->net.program, &b));
@@ -90,7 +90,7 @@ static double distance(made *t)
     for (size_t i = 0; i < BATCH * classes; i++) {
         got[i] = (float)((double)logits[i] * t->m->logit_scale);
     }
-    return spx_relative_error(got, spx_program_output(t->net.program, &b, 0), BATCH * classes);
+    return spx_relative_error(got, spx_program_output(t->net.program, &b, 0).data, BATCH * classes);
 }
 
 static void check_widths(const spx_deploy *m, int most)

@@ -287,7 +287,7 @@ SPX_TEST(hessian_in_isolation_agrees_to_1e_4)
         load(&x, x.step, &v, 1);
     }
     CHECK_OK(spx_h5_read(x.step, "eps", SPX_H5_F32, &eps, 1));
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], &x.b.weight_grad, eps, &x.b.hessian));
     compare_arena(&x, "hessian_correct", SPX_ROLE_ARCH, x.b.hessian, 1e-4);
     teardown(&x);
 }
@@ -317,8 +317,7 @@ SPX_TEST(the_hessian_is_a_number_at_every_precision)
         memset(hessian[p], 0, sizeof hessian[p]);
         load(&x, x.step, &v, 1);
         CHECK_OK(spx_h5_read(x.step, "eps", SPX_H5_F32, &eps, 1));
-        CHECK_OK(
-            spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
+        CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], &x.b.weight_grad, eps, &x.b.hessian));
         read_hessian(&x, hessian[p]);
         teardown(&x);
     }
@@ -343,10 +342,10 @@ SPX_TEST(published_hessian_multiplies_by_eps_where_the_right_one_divides)
     assert_true(n <= 256);
     CHECK_OK(spx_device_copy(x.stream, x.b.weight_grad.data, x.b.weights.data,
                              (size_t)x.net.layout->floats[SPX_ROLE_WEIGHT] * sizeof(float)));
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], &x.b.weight_grad, eps, &x.b.hessian));
     read_hessian(&x, right);
     x.b.options.published_hessian = true;
-    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], x.b.weight_grad.data, eps, x.b.hessian.data));
+    CHECK_OK(spx_bilevel_hessian(&x.b, &x.train[0], &x.b.weight_grad, eps, &x.b.hessian));
     read_hessian(&x, published);
     for (size_t i = 0; i < n; i++) {
         assert_true(published[i] == right[i] * eps * eps);

@@ -43,7 +43,8 @@ static spx_buffer read_arena(spx_role role, const spx_buffer *device)
 static void check_close(spx_role role, const spx_buffer *a, const spx_buffer *b, double tolerance)
 {
     spx_buffer x = read_arena(role, a), y = read_arena(role, b);
-    CHECK_CLOSE(x.data, y.data, (size_t)net.layout->floats[role], tolerance);
+    const float *got = x.data, *want = y.data;
+    CHECK_CLOSE(got, want, (size_t)net.layout->floats[role], tolerance);
     spx_buffer_free(&x);
     spx_buffer_free(&y);
 }
@@ -103,17 +104,17 @@ SPX_TEST(each_pass_computes_its_share_of_what_both_compute)
     make(&a);
     for (int i = 0; i < 3; i++) {
         static const spx_pass pass[3] = {SPX_PASS_BOTH, SPX_PASS_WEIGHTS, SPX_PASS_ALPHAS};
-        const float *out, *mean;
-        r = (spx_supernet_run){.weights = a.weights.data,
-                               .alphas = a.alphas.data,
-                               .state = a.state.data,
-                               .weight_grad = a.grad[i != 0].data,
-                               .alpha_grad = a.alpha_grad[i != 0].data,
+        spx_buffer out, mean;
+        r = (spx_supernet_run){.weights = a.weights,
+                               .alphas = a.alphas,
+                               .state = a.state,
+                               .weight_grad = a.grad[i != 0],
+                               .alpha_grad = a.alpha_grad[i != 0],
                                .images = a.batch.images,
                                .labels = a.batch.labels};
         CHECK_OK(spx_supernet_pass(&net, pass[i], &r, &out, &mean));
-        CHECK_OK(spx_download(stream, &loss[i], mean, sizeof loss[i]));
-        CHECK_OK(spx_download(stream, logits[i], out, sizeof logits[i]));
+        CHECK_OK(spx_download(stream, &loss[i], mean.data, sizeof loss[i]));
+        CHECK_OK(spx_download(stream, logits[i], out.data, sizeof logits[i]));
         CHECK_OK(spx_stream_sync(stream));
     }
     CHECK_CLOSE(&loss[1], &loss[0], 1, 1e-6);
@@ -132,11 +133,11 @@ SPX_TEST(only_a_pass_that_is_told_to_moves_the_running_statistics)
     make(&a);
     state[0] = read_arena(SPX_ROLE_STATE, &a.state);
     for (int i = 1; i < 3; i++) {
-        const spx_supernet_run r = {.weights = a.weights.data,
-                                    .alphas = a.alphas.data,
-                                    .state = a.state.data,
+        const spx_supernet_run r = {.weights = a.weights,
+                                    .alphas = a.alphas,
+                                    .state = a.state,
                                     .update_state = i == 2,
-                                    .weight_grad = a.grad[0].data,
+                                    .weight_grad = a.grad[0],
                                     .images = a.batch.images,
                                     .labels = a.batch.labels};
         CHECK_OK(spx_supernet_pass(&net, SPX_PASS_WEIGHTS, &r, NULL, NULL));

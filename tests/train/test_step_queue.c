@@ -50,7 +50,7 @@ static spx_status step(void *ctx)
     fixture *f = ctx;
     spx_step_queue *q = &f->queue;
     f->queued++;
-    SPX_RETURN_IF(spx_norm2(q->stream, N, f->w, &q->numbers->norm[0], q->norm_workspace));
+    SPX_RETURN_IF(spx_norm2(q->stream, N, f->w, &q->numbers->norm[0], q->norm_workspace.data));
     SPX_RETURN_IF(spx_guard_update(q->stream, &q->numbers->norm[0], NULL, 0, &q->numbers->guard));
     if (f->fail) {
         return SPX_FAIL(SPX_EDEVICE, "made up");

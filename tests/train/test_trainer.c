@@ -161,7 +161,7 @@ SPX_TEST(the_average_follows_the_weights_and_is_what_evaluation_gets)
         }
     }
     spx_trainer_bind_best(&t, &b);
-    assert_ptr_equal(b.weights, t.ema_weights.data);
+    assert_ptr_equal(b.weights.data, t.ema_weights.data);
     pick(spx_trainer_best(&t, SPX_ROLE_WEIGHT), got);
     for (int i = 0; i < OUT * IN + OUT; i++) {
         assert_true(fabs(got[i] - mean[i]) < 20 * 0x1p-24);
