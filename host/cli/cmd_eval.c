@@ -47,12 +47,12 @@ typedef struct evaluation {
     spx_stream *stream;
     spx_device_source *images;
     spx_tuning *tuning;
-    spx_model_runner runner;
+    spx_model_runner *runner;
 } evaluation;
 
 static void evaluation_clear(evaluation *e)
 {
-    spx_model_runner_clear(&e->runner);
+    spx_model_runner_destroy(e->runner);
     spx_tuning_destroy(e->tuning);
     spx_device_source_close(e->images);
     spx_stream_destroy(e->stream);
@@ -67,16 +67,14 @@ static spx_status evaluate(evaluation *e, spx_cli *cli, const spx_model *m, cons
                                   .width = (int)m->spec.input.columns,
                                   .threads = 1};
     spx_source source;
-    spx_binding b;
     SPX_RETURN_IF(spx_cli_stream(cli, &e->stream));
     SPX_RETURN_IF(spx_device_source_open(&e->images, e->stream, NULL, pack, &o));
     source = spx_device_source_of(e->images);
     SPX_RETURN_IF(spx_tuning_create(&e->tuning));
     spx_tuning_cache_load(e->tuning);
-    SPX_RETURN_IF(spx_model_runner_init(&e->runner, e->stream, m, batch, e->tuning));
+    SPX_RETURN_IF(spx_model_runner_create(&e->runner, e->stream, m, batch, e->tuning));
     spx_tuning_cache_store(e->tuning);
-    b = spx_model_runner_binding(&e->runner);
-    return spx_evaluate(e->stream, e->runner.program, &b, &source, 0, NULL, NULL, out);
+    return spx_model_runner_evaluate(e->runner, &source, out);
 }
 
 static spx_status print_result(const spx_cli *cli, const spx_metrics *m)

@@ -38,7 +38,7 @@ static const spx_need needs[] = {
 typedef struct predictor {
     const spx_model *m;
     spx_stream *stream;
-    spx_model_runner runner;
+    spx_model_runner *runner;
     spx_feed *feed;
     spx_normalise normalise;
     uint8_t *picture; /* (C, rows, columns) */
@@ -66,7 +66,7 @@ static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
     const spx_source host = {.get = get_image, .ctx = p, .steps = 1};
     p->m = m;
     SPX_RETURN_IF(spx_cli_stream(cli, &p->stream));
-    SPX_RETURN_IF(spx_model_runner_init(&p->runner, p->stream, m, 1, NULL));
+    SPX_RETURN_IF(spx_model_runner_create(&p->runner, p->stream, m, 1, NULL));
     SPX_RETURN_IF(spx_normalise_init(&p->normalise, (int)in->channels, m->spec.mean, m->spec.std));
     SPX_RETURN_IF(SPX_NEW(p->image, (size_t)(in->channels * in->rows * in->columns)));
     SPX_RETURN_IF(SPX_NEW(p->picture, (size_t)(in->channels * in->rows * in->columns)));
@@ -78,7 +78,7 @@ static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
 
 static void predictor_clear(predictor *p)
 {
-    spx_model_runner_clear(&p->runner);
+    spx_model_runner_destroy(p->runner);
     spx_feed_close(p->feed);
     spx_stream_destroy(p->stream);
     spx_free(p->picture);
@@ -116,17 +116,12 @@ static spx_status predict(predictor *p, const uint8_t *pixels, int height, int w
     const spx_augment_draw draw = {0};
     const int rows = (int)in->rows, columns = (int)in->columns;
     const spx_augment_shape shape = {(int)in->channels, rows, columns, rows, columns, false};
-    const void *input[2] = {NULL, NULL};
-    spx_binding b = spx_model_runner_binding(&p->runner);
     spx_source device = spx_feed_source(p->feed);
     spx_samples samples;
     SPX_RETURN_IF(spx_preprocess_picture(&p->m->images, height, width, pixels, resize, p->picture));
     spx_augment_apply(&none, &draw, &p->normalise, &shape, p->picture, p->image);
     SPX_RETURN_IF(device.get(device.ctx, 0, 0, &samples));
-    input[0] = samples.images;
-    b.input = input;
-    SPX_RETURN_IF(spx_program_run(p->runner.program, &b));
-    SPX_RETURN_IF(spx_program_read(p->runner.program, &b, 0, p->probability)); /* logits */
+    SPX_RETURN_IF(spx_model_runner_logits(p->runner, samples.images, p->probability));
     return rank(p);
 }
 

@@ -1,6 +1,8 @@
 #include "search/final/model.h"
 
 #include "host/train/device_arenas.h"
+#include "host/train/evaluate.h"
+#include "kernels/base/alloc.h"
 
 #include <string.h>
 
@@ -137,38 +139,71 @@ fail:
     return st;
 }
 
-spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream, const spx_model *m,
-                                 int64_t batch, struct spx_tuning *tuning)
+struct spx_model_runner {
+    spx_stream *stream;   /* borrowed */
+    spx_program *program; /* output 0: logits (batch, classes) */
+    spx_buffer weights, state, workspace;
+};
+
+static spx_status runner_load(spx_model_runner *r, const spx_model *m)
 {
+    const spx_layout *l = spx_program_layout(r->program);
     spx_ckpt_arena list[2];
-    const spx_layout *l;
+    SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_WEIGHT, &r->weights));
+    SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_STATE, &r->state));
+    SPX_RETURN_IF(
+        spx_buffer_alloc(&r->workspace, r->stream, spx_program_workspace_bytes(r->program)));
+    name_arenas(m, &r->weights, &r->state, list);
+    return spx_device_arenas_load(&m->file, l, r->stream, list, 2);
+}
+
+spx_status spx_model_runner_create(spx_model_runner **out, spx_stream *stream, const spx_model *m,
+                                   int64_t batch, struct spx_tuning *tuning)
+{
+    spx_model_runner *r;
+    void *memory;
     spx_status st;
-    memset(r, 0, sizeof *r);
+    *out = NULL;
+    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *r));
+    r = memory;
     r->stream = stream;
     SPX_TRY(st, spx_final_eval_program(&r->program, stream, &m->spec, batch, false, tuning), fail);
-    l = spx_program_layout(r->program);
-    SPX_TRY(st, spx_layout_arena(l, stream, SPX_ROLE_WEIGHT, &r->weights), fail);
-    SPX_TRY(st, spx_layout_arena(l, stream, SPX_ROLE_STATE, &r->state), fail);
-    SPX_TRY(st, spx_buffer_alloc(&r->workspace, stream, spx_program_workspace_bytes(r->program)),
-            fail);
-    name_arenas(m, &r->weights, &r->state, list);
-    SPX_TRY(st, spx_device_arenas_load(&m->file, l, stream, list, 2), fail);
+    SPX_TRY(st, runner_load(r, m), fail);
+    *out = r;
     return SPX_OK;
 fail:
-    spx_model_runner_clear(r);
+    spx_model_runner_destroy(r);
     return st;
 }
 
-void spx_model_runner_clear(spx_model_runner *r)
+void spx_model_runner_destroy(spx_model_runner *r)
 {
+    if (r == NULL) {
+        return;
+    }
     spx_buffer_free(&r->weights);
     spx_buffer_free(&r->state);
     spx_buffer_free(&r->workspace);
     spx_program_destroy(r->program);
-    memset(r, 0, sizeof *r);
+    spx_free(r);
 }
 
-spx_binding spx_model_runner_binding(const spx_model_runner *r)
+static spx_binding runner_binding(const spx_model_runner *r)
 {
     return (spx_binding){.weights = r->weights, .state = r->state, .workspace = r->workspace};
+}
+
+spx_status spx_model_runner_logits(spx_model_runner *r, const float *images, float *logits)
+{
+    const void *const input[2] = {images, NULL}; /* labels are not read */
+    spx_binding b = runner_binding(r);
+    b.input = input;
+    SPX_RETURN_IF(spx_program_run(r->program, &b));
+    return spx_program_read(r->program, &b, 0, logits);
+}
+
+spx_status spx_model_runner_evaluate(spx_model_runner *r, const spx_source *src, spx_metrics *out)
+{
+    const spx_binding b = runner_binding(r);
+    return spx_evaluate(r->stream, r->program, &b, src, 0, NULL, NULL, out);
 }

@@ -12,6 +12,8 @@
 #include "data/preprocess/preprocess.h"
 #include "host/ckpt/ckpt.h"
 #include "host/model/deploy.h"
+#include "host/train/metrics.h"
+#include "host/train/source.h"
 #include "search/final/final.h"
 
 /**
@@ -65,20 +67,28 @@ void spx_model_close(spx_model *m); /* zeroed or open */
 SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout *l,
                                            spx_buffer *weights, spx_buffer *state);
 
-/** A model ready to evaluate batches. */
-typedef struct spx_model_runner {
-    spx_stream *stream;                   /* borrowed */
-    spx_program *program;                 /* output 0: logits (batch, classes) */
-    spx_buffer weights, state, workspace; /* of the stream's device */
-} spx_model_runner;
+/** A model ready to evaluate batches: its program and weights on a device. */
+typedef struct spx_model_runner spx_model_runner;
 
-/** Builds the program for a batch and loads the weights. On failure r is cleared. */
-SPX_MUST_CHECK spx_status spx_model_runner_init(spx_model_runner *r, spx_stream *stream,
-                                                const spx_model *m, int64_t batch,
-                                                struct spx_tuning *tuning);
-void spx_model_runner_clear(spx_model_runner *r); /* zeroed or initialised */
+/**
+ * Builds the program for a batch and loads the weights.
+ * @param stream  borrowed
+ * @return what spx_final_eval_program and spx_model_arenas return
+ */
+SPX_MUST_CHECK spx_status spx_model_runner_create(spx_model_runner **out, spx_stream *stream,
+                                                  const spx_model *m, int64_t batch,
+                                                  struct spx_tuning *tuning);
+void spx_model_runner_destroy(spx_model_runner *r); /* NULL is a no-op */
 
-/** The binding of its arenas and workspace; input is the caller's. */
-spx_binding spx_model_runner_binding(const spx_model_runner *r);
+/**
+ * @param images  a batch in the memory of the stream's device (host/train/source.h)
+ * @param logits  (batch, classes), host memory
+ * @return what spx_program_run and spx_program_read return
+ */
+SPX_MUST_CHECK spx_status spx_model_runner_logits(spx_model_runner *r, const float *images,
+                                                  float *logits);
+/** Metrics over all of a source of such batches; see spx_evaluate. */
+SPX_MUST_CHECK spx_status spx_model_runner_evaluate(spx_model_runner *r, const spx_source *src,
+                                                    spx_metrics *out);
 
 #endif

@@ -102,49 +102,46 @@ static void make_images(images *x)
     x->input[0] = s.images;
 }
 
-static void run_model(const spx_model_runner *r, const images *x, float logits[BATCH * CLASSES])
-{
-    spx_binding b = spx_model_runner_binding(r);
-    b.input = x->input;
-    CHECK_OK(spx_program_run(r->program, &b));
-    CHECK_OK(spx_program_read(r->program, &b, 0, logits));
-}
-
 /* Writes a model with an auxiliary head and drawn weights; its logits for `x` go to logits. */
 static void write_model(const char *path, const images *x, float *logits)
 {
     const spx_final_spec f = small();
     const spx_layout *l;
-    spx_model_runner r = {.stream = stream};
+    spx_program *p;
+    spx_binding b = {.input = x->input};
     spx_ckpt_arena device[2] = {{"", SPX_ROLE_WEIGHT, {0}}, {"", SPX_ROLE_STATE, {0}}};
     spx_ckpt_arena host[2];
     json_t *about = json_pack("{s:f}", "top1", 0.5);
     char ant[] = "ant", bee[] = "bee", *names[CLASSES] = {ant, bee, ant, bee, ant};
     const spx_preprocess shown = {.height = 28, .width = 30, .name = names, .dataset = "animals"};
-    CHECK_OK(spx_final_eval_program(&r.program, stream, &f, BATCH, true, NULL));
-    l = spx_program_layout(r.program);
-    CHECK_OK(spx_layout_arena(l, stream, SPX_ROLE_WEIGHT, &r.weights));
-    CHECK_OK(spx_layout_arena(l, stream, SPX_ROLE_STATE, &r.state));
-    CHECK_OK(spx_buffer_alloc(&r.workspace, stream, spx_program_workspace_bytes(r.program)));
-    CHECK_OK(spx_device_arenas_init(l, stream, 3, &r.weights, NULL, &r.state));
-    device[0].data = r.weights;
-    device[1].data = r.state;
+    CHECK_OK(spx_final_eval_program(&p, stream, &f, BATCH, true, NULL));
+    l = spx_program_layout(p);
+    CHECK_OK(spx_layout_arena(l, stream, SPX_ROLE_WEIGHT, &b.weights));
+    CHECK_OK(spx_layout_arena(l, stream, SPX_ROLE_STATE, &b.state));
+    CHECK_OK(spx_buffer_alloc(&b.workspace, stream, spx_program_workspace_bytes(p)));
+    CHECK_OK(spx_device_arenas_init(l, stream, 3, &b.weights, NULL, &b.state));
+    device[0].data = b.weights;
+    device[1].data = b.state;
     if (spx_stream_device(stream) != SPX_DEVICE_CPU) { /* the host may not read them */
-        CHECK_FAILS(SPX_EINVAL, spx_model_save(path, &f, &shown, about, l, &r.weights, &r.state));
+        CHECK_FAILS(SPX_EINVAL, spx_model_save(path, &f, &shown, about, l, &b.weights, &b.state));
         assert_non_null(strstr(spx_error_message(), "memory of cuda"));
     }
     CHECK_OK(spx_host_twins(l, stream, device, 2, true, host));
     CHECK_OK(spx_model_save(path, &f, &shown, about, l, &host[0].data, &host[1].data));
     spx_host_twins_free(device, host, 2);
-    run_model(&r, x, logits);
+    CHECK_OK(spx_program_run(p, &b));
+    CHECK_OK(spx_program_read(p, &b, 0, logits));
     json_decref(about);
-    spx_model_runner_clear(&r);
+    spx_buffer_free(&b.weights);
+    spx_buffer_free(&b.state);
+    spx_buffer_free(&b.workspace);
+    spx_program_destroy(p);
 }
 
 SPX_TEST(a_model_read_back_without_its_auxiliary_head_computes_the_same)
 {
     const char *path = spx_scratch_path(&scratch, "model.h5");
-    spx_model_runner r;
+    spx_model_runner *r;
     spx_model m;
     float want[BATCH * CLASSES], got[BATCH * CLASSES];
     images x;
@@ -158,13 +155,13 @@ SPX_TEST(a_model_read_back_without_its_auxiliary_head_computes_the_same)
     assert_true(m.images.height == 28 && m.images.width == 30 && m.images.rows == 32);
     assert_string_equal(m.images.dataset, "animals");
     assert_memory_equal(m.images.std, m.spec.std, 3 * sizeof(double));
-    CHECK_OK(spx_model_runner_init(&r, stream, &m, BATCH, NULL));
-    run_model(&r, &x, got);
+    CHECK_OK(spx_model_runner_create(&r, stream, &m, BATCH, NULL));
+    CHECK_OK(spx_model_runner_logits(r, x.input[0], got));
     /* Elsewhere each program measures which algorithms it takes, and these add in other orders: a
      * dozen layers of f32 sums leave five digits alone. */
     CHECK_CLOSE(got, want, BATCH * CLASSES,
                 spx_stream_device(stream) == SPX_DEVICE_CPU ? 0.0 : 1e-5);
-    spx_model_runner_clear(&r);
+    spx_model_runner_destroy(r);
     spx_model_close(&m);
     spx_feed_close(x.feed);
 }
@@ -174,7 +171,7 @@ SPX_TEST(a_description_that_does_not_fit_the_arrays_is_refused)
     const char *path = spx_scratch_path(&scratch, "wrong.h5");
     spx_final_spec f = small();
     spx_program *p;
-    spx_model_runner r;
+    spx_model_runner *r;
     spx_model m;
     spx_buffer weights, state;
     SPX_UNUSED;
@@ -185,7 +182,7 @@ SPX_TEST(a_description_that_does_not_fit_the_arrays_is_refused)
     CHECK_OK(spx_model_save(path, &f, &(spx_preprocess){0}, NULL, spx_program_layout(p), &weights,
                             &state));
     CHECK_OK(spx_model_open(&m, path));
-    CHECK_FAILS(SPX_EFORMAT, spx_model_runner_init(&r, stream, &m, 1, NULL));
+    CHECK_FAILS(SPX_EFORMAT, spx_model_runner_create(&r, stream, &m, 1, NULL));
     assert_non_null(strstr(spx_error_message(), "param/"));
     spx_model_close(&m);
     spx_buffer_free(&weights);
