@@ -25,6 +25,19 @@ static spx_status next(void *ctx, int64_t step, const float **images)
     return SPX_OK;
 }
 
+static spx_calibrate_source calibration(made *t)
+{
+    const spx_fold_source s = net_source(&t->net);
+    return (spx_calibrate_source){.graph = s.graph,
+                                  .fold = t->fold,
+                                  .layout = s.layout,
+                                  .weights = s.weights,
+                                  .state = s.state,
+                                  .next = next,
+                                  .ctx = t,
+                                  .steps = 1};
+}
+
 static void make(made *t, const spx_genotype *g, const spx_final_config *config, uint64_t seed,
                  const spx_quantise_options *o)
 {
@@ -44,14 +57,7 @@ static void make(made *t, const spx_genotype *g, const spx_final_config *config,
         t->pixels[i] = (uint8_t)spx_rng_u32(&t->net.rng);
         t->images[i] = (float)((t->pixels[i] / 255.0 - t->net.mean[channel]) / t->net.std[channel]);
     }
-    const spx_calibrate_source cs = {.graph = t->net.net.graph,
-                                     .fold = t->fold,
-                                     .layout = s.layout,
-                                     .weights = s.weights,
-                                     .state = s.state,
-                                     .next = next,
-                                     .ctx = t,
-                                     .steps = 1};
+    const spx_calibrate_source cs = calibration(t);
     const int bits = o->activation_bits > 0 ? o->activation_bits : 8;
     CHECK_OK(spx_calibrate(&t->clip, &cs, t->net.stream, bits));
     CHECK_OK(spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment));
@@ -192,6 +198,22 @@ SPX_TEST(segments_that_are_too_wide_lose_weight_bits_and_say_so)
     drop(&t);
 }
 
+SPX_TEST(calibration_refuses_arenas_in_the_memory_of_a_device)
+{
+    const spx_quantise_options o = {0};
+    double **clip;
+    made t;
+    SPX_UNUSED;
+    make(&t, &spx_genotype_published, &small, 3, &o);
+    for (int i = 0; i < 2; i++) {
+        spx_calibrate_source s = calibration(&t);
+        *(i == 0 ? &s.weights.device : &s.state.device) = SPX_DEVICE_CUDA;
+        CHECK_FAILS(SPX_EINVAL, spx_calibrate(&clip, &s, t.net.stream, 8));
+        assert_null(clip);
+    }
+    drop(&t);
+}
+
 SPX_TEST(bad_options_are_refused)
 {
     SPX_UNUSED;
@@ -214,6 +236,7 @@ int main(void)
         SPX_UNIT(random_networks_of_every_wiring_quantise_within_their_widths),
         SPX_UNIT(finer_weights_and_activations_come_closer_to_the_float_network),
         SPX_UNIT(segments_that_are_too_wide_lose_weight_bits_and_say_so),
+        SPX_UNIT(calibration_refuses_arenas_in_the_memory_of_a_device),
         SPX_UNIT(bad_options_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
