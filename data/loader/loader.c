@@ -78,6 +78,8 @@ static const uint32_t *order_of(spx_loader *l, uint64_t epoch)
         order[i] = order[j];
         order[j] = swapped;
     }
+    assert(l->started == 0 || !l->order_valid[which] || l->order_epoch[which] > epoch ||
+           l->order_epoch[which] < l->base / l->steps); /* it has left the window */
     l->order_epoch[which] = epoch;
     l->order_valid[which] = true;
     return order;
@@ -107,6 +109,7 @@ static void fill(const spx_loader *l, slot *s, uint64_t ticket, const uint32_t *
     for (size_t i = 0; i < l->o.batch; i++) {
         bool real;
         const uint32_t image = image_of(l, order, step, i, &real);
+        assert(image < split->count);
         spx_augment_draw draw;
         spx_rng rng;
         spx_augment_rng(&rng, l->o.seed, epoch, image);
@@ -134,6 +137,7 @@ static void *worker(void *argument)
             const uint64_t ticket = l->next++;
             slot *s = &l->slots[ticket % l->slot_count];
             const uint32_t *order = order_of(l, ticket / l->steps);
+            assert(!s->ready);
             l->in_flight++;
             (void)pthread_mutex_unlock(&l->lock);
             fill(l, s, ticket, order);
@@ -296,6 +300,7 @@ static spx_status set_slots(spx_loader *l)
         SPX_RETURN_IF(SPX_NEW(l->order[i], l->count));
     }
     l->slot_count = 1 + (ahead < l->steps ? ahead : l->steps);
+    assert(l->slot_count <= l->steps + 1); /* two epochs at most are under way */
     SPX_RETURN_IF(SPX_NEW(l->slots, l->slot_count));
     for (size_t i = 0; i < l->slot_count; i++) {
         /* At most 65536 * 4 * 4096^2 * 4 bytes: no overflow. */

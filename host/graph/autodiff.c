@@ -10,6 +10,7 @@
 
 #include "host/graph/graph_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,7 @@ static spx_tid gradient_of(diff *d, spx_tid t)
 spx_node *spx_diff_emit(diff *d, spx_op op, int i, int n_in, int n_out)
 {
     const spx_node *from = &d->g->node[i];
+    assert(i >= 0 && i < d->n_forward);
     const int block = from->block;
     const bool auxiliary = from->auxiliary;
     const spx_attr attr = from->attr;
@@ -205,6 +207,7 @@ static spx_tid complete(diff *d, spx_tid t)
 
 void spx_diff_postpone(diff *d, spx_pending p)
 {
+    assert(p.target >= 0 && p.target < d->n_tensors && p.n_in <= SPX_SLOTS_MAX);
     if (SPX_GROW(d->list, (size_t)d->n_list, d->room) != SPX_OK) {
         spx_graph_fail(d->g, SPX_ENOMEM, "differentiation");
         return;

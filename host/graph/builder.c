@@ -1,6 +1,7 @@
 /* What the ops' builders (ops/) share, and concatenation, which is no op. */
 #include "host/graph/op_private.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ spx_tid spx_g_append(spx_graph *g, spx_op op, const spx_attr *attr, int n_in, co
     while (r->out[n_out].name != NULL) {
         n_out++;
     }
+    assert(n_out >= 1 && n_out < SPX_SLOTS_MAX);
     spx_node *nd = spx_graph_new_node(g, op, n_in, n_out, name);
     if (nd == NULL) {
         return SPX_NO_TENSOR;

@@ -9,6 +9,7 @@
 #include "host/graph/tuning_private.h"
 #include "kernels/nn/copy/copy.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define CUDA_ALIGN 256
@@ -58,8 +59,10 @@ static void *root_data(const spx_exec *e, spx_tid t)
     case SPX_ROLE_ARCH_GRAD:
         return (float *)e->b->arch_grad.data + x->offset;
     case SPX_ROLE_INPUT:
+        assert(e->input_slot[t] >= 0);
         return writable(e->b->input[e->input_slot[t]]);
     default:
+        assert(e->offset[spx_root(e->g, t)] >= 0); /* some node touches it */
         return (char *)e->b->workspace.data + e->offset[spx_root(e->g, t)];
     }
 }
@@ -80,6 +83,7 @@ void *spx_exec_data(const spx_exec *e, spx_tid t)
 
 void *spx_exec_scratch(const spx_exec *e)
 {
+    assert(e->lane >= 0 && e->lane < SPX_LANES_MAX);
     return (char *)e->b->workspace.data + e->scratch[e->lane];
 }
 

@@ -3,6 +3,7 @@
 
 #include "host/graph/op_private.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ const spx_op_record *spx_op_record_of(spx_op op)
         SPX_OPS(SPX_OP_ROW)
 #undef SPX_OP_ROW
     };
+    assert((unsigned)op < (unsigned)SPX_OP_COUNT);
     return records[op];
 }
 
@@ -24,6 +26,7 @@ int spx_op_fixed(const spx_slot *list, int repeat)
     while (list[n].name != NULL) {
         n++;
     }
+    assert(repeat >= 0 && repeat <= n && n < SPX_SLOTS_MAX);
     return n - repeat;
 }
 

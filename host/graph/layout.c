@@ -5,6 +5,7 @@
 #include "kernels/base/rng.h"
 #include "kernels/device/device_memory.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,7 @@ bool spx_layout_equal(const spx_layout *a, const spx_layout *b)
 
 size_t spx_layout_bytes(const spx_layout *l, spx_role role)
 {
+    assert(role == SPX_ROLE_WEIGHT || role == SPX_ROLE_ARCH || role == SPX_ROLE_STATE);
     return (size_t)l->floats[role] * sizeof(float);
 }
 

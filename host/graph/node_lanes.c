@@ -8,6 +8,7 @@
 #include "host/graph/graph_private.h"
 #include "kernels/base/rng.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,6 +193,7 @@ static bool use_of(const work *w, int i, int k, use *out, spx_tid *root)
     }
     const spx_op_record *r = spx_op_record_of(nd->op);
     const spx_slot *slot = output ? spx_op_output(r, k - nd->n_in) : spx_op_input(r, k);
+    assert(slot != NULL);
     out->write = output || slot->updated;
     if (slot->element) {
         out->lo = nd->coef_index[(k - nd->n_in) / SPX_REDUCE_FIELDS]; /* one element */
@@ -202,6 +204,7 @@ static bool use_of(const work *w, int i, int k, use *out, spx_tid *root)
 
 static spx_status depend(work *w, int i, int on)
 {
+    assert(on <= i); /* the order of nodes is one that all dependences allow */
     if (on == i || w->stamp[on] == i) {
         return SPX_OK;
     }
@@ -375,6 +378,7 @@ static spx_status place(work *w, spx_schedule *s, int *ready)
             }
         }
     }
+    assert(s->n == n);
     for (int lane = 0; lane < SPX_LANES_MAX; lane++) {
         if (lane == 0 || s->end[lane] <= known[0][lane]) {
             s->end[lane] = -1; /* over when lane 0 is */
@@ -390,6 +394,7 @@ spx_status spx_schedule_make(spx_schedule *out, const spx_exec *e, int lanes)
     work w;
     int *ready = malloc(sizeof *ready * ((size_t)e->g->n_nodes + 1));
     spx_status st;
+    assert(lanes >= 1 && lanes <= SPX_LANES_MAX);
     *out = (spx_schedule){.lanes = lanes};
     out->turn = calloc((size_t)e->g->n_nodes + 1, sizeof *out->turn);
     SPX_TRY(st, work_init(&w, e), done);

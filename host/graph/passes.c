@@ -3,6 +3,7 @@
 #include "host/graph/op_private.h"
 #include "kernels/nn/norm_sum/norm_sum.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,7 @@ static bool same_attr(const spx_node *a, const spx_node *b)
 static spx_status adopt_repeated(spx_node *a, const spx_node *b, int fixed)
 {
     const int extra = b->n_in - fixed;
+    assert(extra >= 0 && a->n_in >= fixed);
     if (extra == 0) {
         return SPX_OK;
     }
@@ -180,6 +182,7 @@ static spx_status merge_into(spx_graph *g, int i, const int *member, int n)
 {
     int64_t rows = 0, wdim[4], ydim[4];
     spx_tid w, y;
+    assert(n > 1 && member[0] == i);
     memcpy(wdim, g->tensor[g->node[i].in[SPX_CONV2D_W]].dim, sizeof wdim);
     memcpy(ydim, g->tensor[g->node[i].out[0]].dim, sizeof ydim);
     for (int m = 0; m < n; m++) {
@@ -273,6 +276,7 @@ static spx_status flatten_term(spx_node *outer, int j, const spx_node *inner)
 {
     const int k = outer->n_in / SPX_TERM_FIELDS, m = inner->n_in / SPX_TERM_FIELDS;
     const int total = k + m - 1;
+    assert(j < k && total <= SPX_NORM_SUM_MAX);
     spx_tid *in = malloc(sizeof(spx_tid) * (size_t)(total * SPX_TERM_FIELDS));
     int32_t *coef = calloc((size_t)total + 1, sizeof *coef);
     if (in == NULL || coef == NULL) {

@@ -6,6 +6,7 @@
 
 #include "host/graph/graph_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 typedef struct block {
@@ -106,6 +107,7 @@ spx_status spx_plan_memory(const spx_graph *g, const spx_plan_options *o, int64_
     block *life = malloc(sizeof *life * ((size_t)g->n_tensors + 1));
     block **alive = malloc(sizeof *alive * ((size_t)g->n_tensors + 1));
     int n;
+    assert(o->align > 0 && o->slack >= 0);
     *bytes = 0;
     if (life == NULL || alive == NULL) {
         free(life);

@@ -10,6 +10,7 @@
 #include "kernels/base/log.h"
 #include "kernels/device/device_memory.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -319,6 +320,7 @@ const spx_graph *spx_program_graph(const spx_program *p)
 
 const spx_tensor *spx_program_output_tensor(const spx_program *p, int i)
 {
+    assert(i >= 0 && i < p->n_output);
     return &p->g->tensor[p->output[i]];
 }
 
@@ -464,6 +466,7 @@ void spx_program_profile(const spx_program *p, spx_op op, spx_op_profile *out)
 spx_buffer spx_program_output(const spx_program *p, const spx_binding *b, int i)
 {
     spx_exec e = p->exec;
+    assert(i >= 0 && i < p->n_output);
     e.b = b;
     return (spx_buffer){.device = spx_stream_device(e.stream),
                         .data = spx_exec_data(&e, p->output[i]),
@@ -518,10 +521,12 @@ done:
 
 spx_status spx_program_read(const spx_program *p, const spx_binding *b, int i, float *host)
 {
+    assert(i >= 0 && i < p->n_output);
     return read_tensor(p, b, p->output[i], host);
 }
 
 spx_status spx_program_read_grad(const spx_program *p, const spx_binding *b, int i, float *host)
 {
+    assert(i >= 0 && i < p->n_grad);
     return read_tensor(p, b, p->grad[i], host);
 }

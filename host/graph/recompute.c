@@ -7,6 +7,7 @@
 #include "host/graph/exec_private.h"
 #include "host/graph/passes_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,7 +92,9 @@ static spx_tid twin_of(remat *r, spx_tid t)
         return part;
     }
     const int n_in = g->node[p].n_in;
-    spx_tid in[SPX_TERM_FIELDS]; /* as many as a convolution has */
+    spx_tid in[SPX_TERM_FIELDS];
+    _Static_assert((int)SPX_CONV2D_INPUTS <= (int)SPX_TERM_FIELDS, "room for a convolution's, too");
+    assert(n_in <= SPX_TERM_FIELDS && g->node[p].n_out == 1);
     for (int k = 0; k < n_in; k++) {
         in[k] = twin_of(r, g->node[p].in[k]);
     }

@@ -2,6 +2,7 @@
 
 #include "kernels/base/text.h"
 
+#include <assert.h>
 #include <math.h>
 
 static const double pi = 3.14159265358979323846;
@@ -41,6 +42,7 @@ spx_status spx_schedule_check(const spx_schedule *s)
 float spx_schedule_lr(const spx_schedule *s, int64_t e, int64_t done, int64_t steps)
 {
     double lr = s->lr;
+    assert(e >= 0 && e < s->epochs && done >= 0 && done < steps);
     if (s->kind != SPX_SCHEDULE_STEP) {
         const double part =
             s->kind == SPX_SCHEDULE_COSINE_STEPS ? (double)done / (double)steps : 0.0;
@@ -55,5 +57,6 @@ float spx_schedule_lr(const spx_schedule *s, int64_t e, int64_t done, int64_t st
 
 float spx_drop_path_ramp(double p, int64_t e, int64_t epochs)
 {
+    assert(e >= 0 && e < epochs);
     return (float)(p * (double)e / (double)epochs);
 }

@@ -3,6 +3,7 @@
 #include "kernels/device/device_memory.h"
 #include "kernels/optim/optim.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Steps queued behind the one that is read: enough that the device never waits for the host. */
@@ -82,6 +83,7 @@ spx_status spx_step_queue_read(spx_step_queue *q, bool wait, spx_step_result *ou
 {
     const uint64_t late = wait || !spx_stream_can_record(q->stream) ? 0 : LATE;
     const size_t slot = q->read % SPX_STEP_RING;
+    assert(q->read <= q->queued && q->queued - q->read <= SPX_STEP_RING);
     *any = q->queued - q->read > late;
     if (!*any) {
         return SPX_OK;

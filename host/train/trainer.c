@@ -4,6 +4,7 @@
 #include "kernels/device/device_memory.h"
 #include "kernels/optim/optim.h"
 
+#include <assert.h>
 #include <string.h>
 
 spx_status spx_sgd_options_check(const spx_sgd_options *o)
@@ -136,6 +137,7 @@ spx_status spx_trainer_queue(spx_trainer *t, const spx_samples *batch, const spx
                            .lr = a->lr,
                            .ema = early < t->options.ema ? early : t->options.ema};
     const void *const key[SPX_RECORDING_KEYS] = {batch->images, batch->labels};
+    assert(batch->valid == spx_program_output_tensor(t->program, 0)->dim[0]); /* a full one */
     t->input[0] = batch->images;
     t->input[1] = batch->labels;
     return spx_step_queue_run(&t->queue, &v, key, queue_step, t);

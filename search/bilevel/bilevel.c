@@ -4,8 +4,8 @@
 #include "kernels/device/device_memory.h"
 #include "kernels/optim/optim.h"
 
+#include <assert.h>
 #include <math.h>
-
 #include <string.h>
 
 const spx_bilevel_options spx_bilevel_defaults = {
@@ -69,6 +69,7 @@ static spx_buffer *arena_at(spx_bilevel *b, int i, spx_role *role)
                              {SPX_ROLE_ARCH, &b->adam_v},        {SPX_ROLE_ARCH, &b->alpha_grad},
                              {SPX_ROLE_WEIGHT, &b->shifted},     {SPX_ROLE_ARCH, &b->alpha_plus},
                              {SPX_ROLE_ARCH, &b->alpha_minus},   {SPX_ROLE_ARCH, &b->hessian}};
+    assert(i >= 0 && i < ARENAS);
     *role = arena[i].role;
     return arena[i].at;
 }
@@ -296,6 +297,7 @@ spx_status spx_bilevel_queue(spx_bilevel *b, const spx_samples *train, const spx
     const spx_scalars v = {.step = a->step, .adam_t = b->alpha_steps + 1, .lr = a->lr, .xi = a->xi};
     const void *const key[SPX_RECORDING_KEYS] = {train->images, train->labels, val->images,
                                                  val->labels};
+    assert(train->valid == b->net->config.batch && val->valid == b->net->config.batch);
     b->train = *train;
     b->val = *val;
     b->queue.eager = b->queue.eager || b->trace != NULL;

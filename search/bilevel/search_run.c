@@ -78,6 +78,7 @@ static void describe_run(spx_search *x)
     x->run.queue = &x->bilevel.queue;
     x->run.layout = x->net.layout;
     x->run.n_arenas = sizeof arena / sizeof arena[0];
+    _Static_assert(sizeof arena <= sizeof x->run.arena, "room for all");
     memcpy(x->run.arena, arena, sizeof arena);
 }
 

@@ -1,6 +1,7 @@
 #include "search/budget/budget.h"
 #include "kernels/base/alloc.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -91,6 +92,8 @@ static spx_status cache_insert(spx_planner *p, size_t at, const entry *e)
     }
     p->cache[at] = *e;
     p->n++;
+    assert((at == 0 || p->cache[at - 1].key < e->key) &&
+           (at + 1 == p->n || e->key < p->cache[at + 1].key));
     return SPX_OK;
 }
 
@@ -100,6 +103,7 @@ static spx_status count(spx_planner *p, spx_plan_choice *c)
     entry e = {.key = ((uint64_t)c->init_channels << 24) | ((uint64_t)c->layers << 16) |
                       ((uint64_t)c->reduce_at[0] << 8) | (uint64_t)c->reduce_at[1]};
     const size_t at = cache_find(p, e.key);
+    assert((c->layers | c->reduce_at[0] | c->reduce_at[1]) >> 8 == 0); /* a byte of the key each */
     if (at < p->n && p->cache[at].key == e.key) {
         c->counts = p->cache[at].counts;
         return SPX_OK;

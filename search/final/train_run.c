@@ -58,6 +58,7 @@ static void describe_run(spx_training *x)
     x->run.queue = &x->trainer.queue;
     x->run.layout = t->layout;
     x->run.n_arenas = sizeof arena / sizeof arena[0];
+    _Static_assert(sizeof arena <= sizeof x->run.arena, "room for all");
     memcpy(x->run.arena, arena, sizeof arena);
 }
 

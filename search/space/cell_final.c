@@ -1,6 +1,7 @@
 /* The cell of a final network: two chosen primitives a node, and one ReLU on its output. */
 #include "search/space/cell.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 /* The drop-path mask after edge j of node i, or SPX_NO_TENSOR. */
@@ -25,6 +26,7 @@ static spx_tid build_node(spx_graph *g, const spx_tid *state, const spx_final_ce
     char name[128];
     for (int j = 0; j < SPX_NODE_EDGES; j++) {
         const spx_gene *e = &c->genes->edge[i][j];
+        assert(e->from >= 0 && e->from < i + 2); /* spx_genotype_check */
         const spx_tid x = state[e->from];
         const int64_t stride = c->reduces && e->from < 2 ? 2 : 1;
         const bool identity = e->primitive == SPX_SKIP_CONNECT && stride == 1;

@@ -2,6 +2,7 @@
 
 #include "host/train/memory.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +109,14 @@ spx_status spx_supernet_pass(spx_supernet *s, spx_pass pass, const spx_supernet_
     return SPX_OK;
 }
 
+/* Every supernet has these. */
+static float *row_of(const spx_layout *l, const char *name, float *arena)
+{
+    const spx_layout_entry *e = spx_layout_find(l, name);
+    assert(e != NULL && e->count % SPX_PRIMITIVE_COUNT == 0);
+    return arena + e->offset;
+}
+
 spx_status spx_supernet_alphas(const spx_supernet *s, const spx_buffer *alphas,
                                float *normal[SPX_CELL_NODES], float *reduce[SPX_CELL_NODES])
 {
@@ -117,9 +126,9 @@ spx_status spx_supernet_alphas(const spx_supernet *s, const spx_buffer *alphas,
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "alpha_normal.%d", i);
-        normal[i] = at + spx_layout_find(s->layout, name)->offset;
+        normal[i] = row_of(s->layout, name, at);
         (void)snprintf(name, sizeof name, "alpha_reduce.%d", i);
-        reduce[i] = at + spx_layout_find(s->layout, name)->offset;
+        reduce[i] = row_of(s->layout, name, at);
     }
     return SPX_OK;
 }
