@@ -98,6 +98,42 @@ static spx_status intervals(const spx_deploy_draft *d, spx_interval *v)
     return SPX_OK;
 }
 
+#define MOST_TERMS ((int64_t)1 << 20)
+#define MOST_OPS 32
+
+/* What widest() allows for the rounding of doubles holds for sums below MOST_TERMS terms, and below
+ * MOST_OPS of them behind one another. */
+static spx_status check_rounding(const spx_deploy_draft *d)
+{
+    struct chain {
+        int64_t terms; /* of an element of the value */
+        int ops;       /* since values of known bits */
+    } * value;
+    void *memory = NULL;
+    spx_status st = SPX_OK;
+    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *value));
+    value = memory;
+    for (int i = 0; i < d->n_ops && st == SPX_OK; i++) {
+        const spx_deploy_op *op = &d->op[i];
+        if (op->kind == SPX_DEPLOY_RELU) {
+            continue;
+        }
+        struct chain *out = &value[op->out];
+        const int ops = op->kind == SPX_DEPLOY_BIAS ? 1 : value[op->in].ops + 1;
+        out->terms += op->kind == SPX_DEPLOY_CONV ? op->size * op->size * d->value[op->in].c : 1;
+        out->ops = ops > out->ops ? ops : out->ops;
+        if (out->terms >= MOST_TERMS || out->ops >= MOST_OPS) {
+            st =
+                SPX_FAIL(SPX_EUNSUPPORTED,
+                         "bounds: op %d: a sum of %lld terms, %d sums deep: fewer than %lld and %d "
+                         "are proven",
+                         i, (long long)out->terms, out->ops, (long long)MOST_TERMS, MOST_OPS);
+        }
+    }
+    spx_free(memory);
+    return st;
+}
+
 /* Rounding of doubles: below 2^20 terms a sum is within 2^-33 of the sizes added, and below 32 ops
  * follow one another. */
 static spx_bound widest(const spx_interval *v, int64_t c)
@@ -114,6 +150,7 @@ spx_status spx_bound_all(const spx_deploy_draft *d, spx_pool *pool, double most_
                          const bool *asked, spx_bound *out, void (*show)(void *ctx), void *ctx)
 {
     spx_interval *v = NULL;
+    SPX_RETURN_IF(check_rounding(d));
     SPX_RETURN_IF(SPX_NEW(v, (size_t)d->n_values));
     spx_status st = intervals(d, v);
     for (int i = 0; i < d->n_values && st == SPX_OK; i++) {

@@ -34,7 +34,8 @@ int spx_bound_bits(const spx_bound *b);
  * @param asked      [n_values] which linear values to compose
  * @param out        [n_values]
  * @param show       told after each value composed; may be NULL
- * @return SPX_OK, SPX_ENOMEM
+ * @return SPX_OK, SPX_ENOMEM; SPX_EUNSUPPORTED naming an op whose sum is too long or too deep for
+ *         the rounding that bounds allow for
  */
 SPX_MUST_CHECK spx_status spx_bound_all(const spx_deploy_draft *d, spx_pool *pool, double most_macs,
                                         bool estimate, const bool *asked, spx_bound *out,

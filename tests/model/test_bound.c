@@ -165,6 +165,40 @@ SPX_TEST(threads_find_the_same_bound)
     fixture_clear(&f);
 }
 
+/* The bounds of n convolutions of one channel, one behind the other. */
+static spx_status bound_chain(int n)
+{
+    enum { MOST = 40 };
+    static const int32_t weight = 1;
+    spx_deploy_value value[MOST + 1] = {
+        {.kind = SPX_DEPLOY_IMAGE, .c = 1, .h = 1, .w = 1, .bits = 8}};
+    spx_deploy_op op[MOST];
+    spx_bound all[MOST + 1];
+    const bool asked[MOST + 1] = {false};
+    const spx_deploy_draft d = {
+        .value = value, .op = op, .n_values = n + 1, .n_ops = n, .logits = n, .logit_scale = 1};
+    assert_true(n <= MOST);
+    for (int i = 0; i < n; i++) {
+        value[i + 1] = (spx_deploy_value){.kind = SPX_DEPLOY_LINEAR, .c = 1, .h = 1, .w = 1};
+        op[i] = (spx_deploy_op){.kind = SPX_DEPLOY_CONV,
+                                .in = i,
+                                .out = i + 1,
+                                .size = 1,
+                                .stride = 1,
+                                .dilation = 1,
+                                .weights = &weight};
+    }
+    return spx_bound_all(&d, NULL, 0, false, asked, all, NULL, NULL);
+}
+
+SPX_TEST(sums_too_deep_for_the_rounding_allowed_are_refused)
+{
+    SPX_UNUSED;
+    CHECK_OK(bound_chain(31));
+    CHECK_FAILS(SPX_EUNSUPPORTED, bound_chain(32));
+    assert_non_null(strstr(spx_error_message(), "op 31"));
+}
+
 SPX_TEST(bits_hold_the_bound_and_no_fewer_do)
 {
     SPX_UNUSED;
@@ -186,6 +220,7 @@ int main(void)
         SPX_UNIT(worst_inputs_stay_within_both_kinds_of_bound),
         SPX_UNIT(the_bound_is_the_largest_value_an_input_reaches),
         SPX_UNIT(threads_find_the_same_bound),
+        SPX_UNIT(sums_too_deep_for_the_rounding_allowed_are_refused),
         SPX_UNIT(bits_hold_the_bound_and_no_fewer_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
