@@ -130,7 +130,7 @@ spx_status spx_layout_check_host(const spx_layout *l, const spx_buffer *weights,
     return spx_buffer_check(state, SPX_DEVICE_CPU, spx_layout_bytes(l, SPX_ROLE_STATE), what);
 }
 
-/* to = from, every row of b columns of a turned into a columns of b. */
+/* to = from, every row of b columns of a reordered into a columns of b. */
 static void transpose(const float *from, float *to, int64_t rows, int64_t a, int64_t b)
 {
     for (int64_t r = 0; r < rows; r++) {
@@ -142,8 +142,8 @@ static void transpose(const float *from, float *to, int64_t rows, int64_t a, int
     }
 }
 
-/* to = from, an arena, its entries turned to the device's order or back. */
-static void turn(const spx_layout *l, spx_role role, bool upload, const float *from, float *to)
+/* to = from, an arena, its entries put in the device's order or back. */
+static void reorder(const spx_layout *l, spx_role role, bool upload, const float *from, float *to)
 {
     memcpy(to, from, sizeof(float) * (size_t)l->floats[role]);
     for (int i = 0; i < l->n; i++) {
@@ -170,16 +170,16 @@ spx_status spx_layout_upload(const spx_layout *l, spx_stream *s, spx_role role,
                              const spx_buffer *host, const spx_buffer *device)
 {
     const size_t bytes = spx_layout_bytes(l, role);
-    void *turned = NULL;
+    void *reordered = NULL;
     spx_status st;
     SPX_RETURN_IF(check_copy(l, s, role, host, device));
     if (bytes == 0 || spx_stream_device(s) == SPX_DEVICE_CPU) {
         return bytes == 0 ? SPX_OK : spx_upload(s, device->data, host->data, bytes);
     }
-    SPX_RETURN_IF(spx_alloc(&turned, bytes));
-    turn(l, role, true, host->data, turned);
-    st = spx_upload(s, device->data, turned, bytes);
-    spx_free(turned);
+    SPX_RETURN_IF(spx_alloc(&reordered, bytes));
+    reorder(l, role, true, host->data, reordered);
+    st = spx_upload(s, device->data, reordered, bytes);
+    spx_free(reordered);
     return st;
 }
 
@@ -187,19 +187,19 @@ spx_status spx_layout_download(const spx_layout *l, spx_stream *s, spx_role role
                                const spx_buffer *device, const spx_buffer *host)
 {
     const size_t bytes = spx_layout_bytes(l, role);
-    void *turned = NULL;
+    void *reordered = NULL;
     spx_status st = SPX_OK;
     SPX_RETURN_IF(check_copy(l, s, role, host, device));
     if (bytes == 0 || spx_stream_device(s) == SPX_DEVICE_CPU) {
         SPX_RETURN_IF(bytes == 0 ? SPX_OK : spx_download(s, host->data, device->data, bytes));
         return spx_stream_sync(s);
     }
-    SPX_RETURN_IF(spx_alloc(&turned, bytes));
-    SPX_TRY(st, spx_download(s, turned, device->data, bytes), done);
+    SPX_RETURN_IF(spx_alloc(&reordered, bytes));
+    SPX_TRY(st, spx_download(s, reordered, device->data, bytes), done);
     SPX_TRY(st, spx_stream_sync(s), done);
-    turn(l, role, false, turned, host->data);
+    reorder(l, role, false, reordered, host->data);
 done:
-    spx_free(turned);
+    spx_free(reordered);
     return st;
 }
 

@@ -42,7 +42,7 @@ typedef struct work {
     double *level; /* [n_nodes] seconds from a node's begin to the end of all */
     int *blocked;  /* [n_nodes] predecessors not placed yet */
     int *succ, *succ_start;
-    int *turn_of;   /* [n_nodes] */
+    int *launch_of; /* [n_nodes] */
     double *finish; /* [n_nodes] */
     int (*clock)[SPX_LANES_MAX];
 } work;
@@ -61,7 +61,7 @@ static void work_clear(work *w)
     free(w->blocked);
     free(w->succ);
     free(w->succ_start);
-    free(w->turn_of);
+    free(w->launch_of);
     free(w->finish);
     free(w->clock);
 }
@@ -78,12 +78,12 @@ static spx_status work_init(work *w, const spx_exec *e)
                 .level = malloc(nodes * sizeof(double)),
                 .blocked = calloc(nodes, sizeof(int)),
                 .succ_start = calloc(nodes + 1, sizeof(int)),
-                .turn_of = malloc(nodes * sizeof(int)),
+                .launch_of = malloc(nodes * sizeof(int)),
                 .finish = malloc(nodes * sizeof(double)),
                 .clock = malloc(nodes * sizeof *w->clock)};
     if (w->first_use == NULL || w->list == NULL || w->alias_start == NULL ||
         w->pred_start == NULL || w->stamp == NULL || w->level == NULL || w->blocked == NULL ||
-        w->succ_start == NULL || w->turn_of == NULL || w->finish == NULL || w->clock == NULL) {
+        w->succ_start == NULL || w->launch_of == NULL || w->finish == NULL || w->clock == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "schedule of %d nodes", e->g->n_nodes);
     }
     for (size_t t = 0; t < tensors; t++) {
@@ -284,14 +284,15 @@ static spx_status find_levels(work *w)
 }
 
 /* The lane on which node i can begin first, and when. */
-static int best_lane(const work *w, const spx_schedule *s, int i, const double *idle, double *when)
+static int best_lane(const work *w, const spx_node_lanes *s, int i, const double *idle,
+                     double *when)
 {
     int best = 0;
     for (int lane = 0; lane < s->lanes; lane++) {
         double begin = idle[lane];
         for (int p = w->pred_start[i]; p < w->pred_start[i + 1]; p++) {
             const int on = w->pred[p];
-            const bool here = s->turn[w->turn_of[on]].lane == lane;
+            const bool here = s->launch[w->launch_of[on]].lane == lane;
             const double ready = w->finish[on] + (here ? 0 : EVENT_SECONDS);
             begin = ready > begin ? ready : begin;
         }
@@ -303,7 +304,7 @@ static int best_lane(const work *w, const spx_schedule *s, int i, const double *
     return best;
 }
 
-/* Takes over what turn `done` knew to be over. */
+/* Takes over what launch `done` knew to be over. */
 static void learn(int known[SPX_LANES_MAX], const int clock[SPX_LANES_MAX])
 {
     for (int m = 0; m < SPX_LANES_MAX; m++) {
@@ -311,13 +312,13 @@ static void learn(int known[SPX_LANES_MAX], const int clock[SPX_LANES_MAX])
     }
 }
 
-/* The waits of the turn being placed: the last predecessor on every lane that is not known done. */
-static spx_status add_waits(work *w, spx_schedule *s, spx_turn *t, int known[SPX_LANES_MAX])
+/* Waits of the launch being placed: the last predecessor on every lane that is not known done. */
+static spx_status add_waits(work *w, spx_node_lanes *s, spx_launch *t, int known[SPX_LANES_MAX])
 {
     int need[SPX_LANES_MAX];
     memset(need, 0xff, sizeof need);
     for (int p = w->pred_start[t->node]; p < w->pred_start[t->node + 1]; p++) {
-        const int on = w->turn_of[w->pred[p]], lane = s->turn[on].lane;
+        const int on = w->launch_of[w->pred[p]], lane = s->launch[on].lane;
         need[lane] = on > need[lane] ? on : need[lane];
     }
     t->first_wait = s->n_waits;
@@ -327,7 +328,7 @@ static spx_status add_waits(work *w, spx_schedule *s, spx_turn *t, int known[SPX
         }
         SPX_RETURN_IF(SPX_GROW(s->wait, (size_t)s->n_waits, w->room_waits));
         s->wait[s->n_waits++] = need[m];
-        s->turn[need[m]].marked = true;
+        s->launch[need[m]].marked = true;
         learn(known, w->clock[need[m]]);
     }
     t->n_wait = s->n_waits - t->first_wait;
@@ -349,7 +350,7 @@ static int take(const work *w, int *ready, int *n_ready)
     return node;
 }
 
-static spx_status place(work *w, spx_schedule *s, int *ready)
+static spx_status place(work *w, spx_node_lanes *s, int *ready)
 {
     const int n = w->e->g->n_nodes;
     int known[SPX_LANES_MAX][SPX_LANES_MAX], n_ready = 0;
@@ -364,14 +365,14 @@ static spx_status place(work *w, spx_schedule *s, int *ready)
     while (n_ready > 0) {
         const int i = take(w, ready, &n_ready);
         double begin = 0;
-        const int lane = best_lane(w, s, i, idle, &begin), turn = s->n++;
-        s->turn[turn] = (spx_turn){.node = i, .lane = lane};
-        SPX_RETURN_IF(add_waits(w, s, &s->turn[turn], known[lane]));
-        w->turn_of[i] = turn;
+        const int lane = best_lane(w, s, i, idle, &begin), launch = s->n++;
+        s->launch[launch] = (spx_launch){.node = i, .lane = lane};
+        SPX_RETURN_IF(add_waits(w, s, &s->launch[launch], known[lane]));
+        w->launch_of[i] = launch;
         w->finish[i] = idle[lane] = begin + w->e->cost[i];
         s->seconds = w->finish[i] > s->seconds ? w->finish[i] : s->seconds;
-        s->end[lane] = known[lane][lane] = turn;
-        memcpy(w->clock[turn], known[lane], sizeof known[lane]);
+        s->end[lane] = known[lane][lane] = launch;
+        memcpy(w->clock[launch], known[lane], sizeof known[lane]);
         for (int k = w->succ_start[i]; k < w->succ_start[i + 1]; k++) {
             if (--w->blocked[w->succ[k]] == 0) {
                 ready[n_ready++] = w->succ[k];
@@ -383,22 +384,22 @@ static spx_status place(work *w, spx_schedule *s, int *ready)
         if (lane == 0 || s->end[lane] <= known[0][lane]) {
             s->end[lane] = -1; /* over when lane 0 is */
         } else {
-            s->turn[s->end[lane]].marked = true;
+            s->launch[s->end[lane]].marked = true;
         }
     }
     return SPX_OK;
 }
 
-spx_status spx_schedule_make(spx_schedule *out, const spx_exec *e, int lanes)
+spx_status spx_node_lanes_make(spx_node_lanes *out, const spx_exec *e, int lanes)
 {
     work w;
     int *ready = malloc(sizeof *ready * ((size_t)e->g->n_nodes + 1));
     spx_status st;
     assert(lanes >= 1 && lanes <= SPX_LANES_MAX);
-    *out = (spx_schedule){.lanes = lanes};
-    out->turn = calloc((size_t)e->g->n_nodes + 1, sizeof *out->turn);
+    *out = (spx_node_lanes){.lanes = lanes};
+    out->launch = calloc((size_t)e->g->n_nodes + 1, sizeof *out->launch);
     SPX_TRY(st, work_init(&w, e), done);
-    if (ready == NULL || out->turn == NULL) {
+    if (ready == NULL || out->launch == NULL) {
         st = SPX_FAIL(SPX_ENOMEM, "schedule of %d nodes", e->g->n_nodes);
         goto done;
     }
@@ -410,25 +411,25 @@ done:
     work_clear(&w);
     free(ready);
     if (st != SPX_OK) {
-        spx_schedule_clear(out);
+        spx_node_lanes_clear(out);
     }
     return st;
 }
 
-void spx_schedule_clear(spx_schedule *s)
+void spx_node_lanes_clear(spx_node_lanes *s)
 {
-    free(s->turn);
+    free(s->launch);
     free(s->wait);
-    *s = (spx_schedule){0};
+    *s = (spx_node_lanes){0};
 }
 
 /* ---- another order ---- */
 
-/* The first turn of a lane not taken yet whose waits are over; -1: none. */
-static int next_of_lane(const spx_schedule *s, const int *place, int lane)
+/* The first launch of a lane not taken yet whose waits are over; -1: none. */
+static int next_of_lane(const spx_node_lanes *s, const int *place, int lane)
 {
     for (int i = 0; i < s->n; i++) {
-        const spx_turn *t = &s->turn[i];
+        const spx_launch *t = &s->launch[i];
         if (t->lane != lane || place[i] >= 0) {
             continue;
         }
@@ -442,13 +443,13 @@ static int next_of_lane(const spx_schedule *s, const int *place, int lane)
     return -1;
 }
 
-spx_status spx_schedule_shuffle(spx_schedule *s, uint64_t seed)
+spx_status spx_node_lanes_shuffle(spx_node_lanes *s, uint64_t seed)
 {
-    spx_turn *turn = malloc(sizeof *turn * ((size_t)s->n + 1));
+    spx_launch *launch = malloc(sizeof *launch * ((size_t)s->n + 1));
     int *place = malloc(sizeof *place * ((size_t)s->n + 1));
     spx_rng r;
-    if (turn == NULL || place == NULL) {
-        free(turn);
+    if (launch == NULL || place == NULL) {
+        free(launch);
         free(place);
         return SPX_FAIL(SPX_ENOMEM, "schedule of %d nodes", s->n);
     }
@@ -458,7 +459,7 @@ spx_status spx_schedule_shuffle(spx_schedule *s, uint64_t seed)
         const int i = next_of_lane(s, place, (int)spx_rng_below(&r, (uint32_t)s->lanes));
         if (i >= 0) {
             place[i] = n;
-            turn[n++] = s->turn[i];
+            launch[n++] = s->launch[i];
         }
     }
     for (int k = 0; k < s->n_waits; k++) {
@@ -468,7 +469,7 @@ spx_status spx_schedule_shuffle(spx_schedule *s, uint64_t seed)
         s->end[lane] = s->end[lane] >= 0 ? place[s->end[lane]] : -1;
     }
     free(place);
-    free(s->turn);
-    s->turn = turn;
+    free(s->launch);
+    s->launch = launch;
     return SPX_OK;
 }

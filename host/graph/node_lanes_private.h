@@ -6,33 +6,34 @@
  */
 #include "host/graph/exec_private.h"
 
-/** One node's turn. Waits come first, then the node, then its mark. */
-typedef struct spx_turn {
+/** One node on its lane. Waits come first, then the node, then its mark. */
+typedef struct spx_launch {
     int node, lane;
-    int first_wait, n_wait; /* of spx_schedule.wait: turns whose end it waits for */
-    bool marked;            /* a later turn on another lane waits for it */
-} spx_turn;
+    int first_wait, n_wait; /* of spx_node_lanes.wait: launches whose end it waits for */
+    bool marked;            /* a later launch on another lane waits for it */
+} spx_launch;
 
-typedef struct spx_schedule {
-    spx_turn *turn; /* [n_nodes], in the order of queueing */
-    int *wait;      /* turns */
+typedef struct spx_node_lanes {
+    spx_launch *launch; /* [n_nodes], in the order of queueing */
+    int *wait;          /* launches */
     int n, n_waits, lanes;
-    int end[SPX_LANES_MAX]; /* the last turn of a lane, or -1; lane 0 waits for the others' last */
-    double seconds;         /* by the costs, on lanes that do not slow each other down */
-} spx_schedule;
+    int end
+        [SPX_LANES_MAX]; /* the last launch of a lane, or -1; lane 0 waits for the others' last */
+    double seconds;      /* by the costs, on lanes that do not slow each other down */
+} spx_node_lanes;
 
 /**
  * List scheduling (longest way to the end first, on the lane where a node can begin first) under
  * every read-after-write, write-after-read and write-after-write dependence of the order of nodes.
  * @param lanes 1..SPX_LANES_MAX
  */
-SPX_MUST_CHECK spx_status spx_schedule_make(spx_schedule *out, const spx_exec *e, int lanes);
-void spx_schedule_clear(spx_schedule *s);
+SPX_MUST_CHECK spx_status spx_node_lanes_make(spx_node_lanes *out, const spx_exec *e, int lanes);
+void spx_node_lanes_clear(spx_node_lanes *s);
 
 /**
- * Reorders the turns to another order that lanes and waits allow, drawn from seed, so that running
+ * Reorders the launches to another order that lanes and waits allow, drawn from seed, so that running
  * them one after the other shows whether the waits suffice.
  */
-SPX_MUST_CHECK spx_status spx_schedule_shuffle(spx_schedule *s, uint64_t seed);
+SPX_MUST_CHECK spx_status spx_node_lanes_shuffle(spx_node_lanes *s, uint64_t seed);
 
 #endif

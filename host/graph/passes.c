@@ -380,7 +380,7 @@ static spx_status rewrite(spx_graph *g, const spx_tid *keep, int n_keep, node_re
     return st;
 }
 
-spx_status spx_pass_merge_pools(spx_graph *g, const spx_tid *keep, int n_keep)
+spx_status spx_pass_merge_twins(spx_graph *g, const spx_tid *keep, int n_keep)
 {
     return rewrite(g, keep, n_keep, merge_twins);
 }

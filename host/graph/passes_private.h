@@ -10,7 +10,7 @@
  * Merges average pools of the same input and geometry, and after them batch statistics of the same
  * tensor (each keeps its own running statistics). Tensors of keep stay what they are.
  */
-SPX_MUST_CHECK spx_status spx_pass_merge_pools(spx_graph *g, const spx_tid *keep, int n_keep);
+SPX_MUST_CHECK spx_status spx_pass_merge_twins(spx_graph *g, const spx_tid *keep, int n_keep);
 
 /**
  * Merges convolutions that read the same input with the same geometry: one wide convolution whose

@@ -6,7 +6,7 @@
 #include "host/graph/layout_private.h"
 #include "host/graph/node_lanes_private.h"
 #include "host/graph/passes_private.h"
-#include "host/graph/plan_private.h"
+#include "host/graph/placement_private.h"
 #include "kernels/base/log.h"
 #include "kernels/device/device_memory.h"
 
@@ -25,7 +25,7 @@ struct spx_program {
     bool grad_weights, grad_arch; /* what runs write */
     /* Devices with lanes; else nodes run as they stand. */
     bool scheduled, sequential; /* sequential: in the schedule's order, on lane 0 */
-    spx_schedule schedule;
+    spx_node_lanes schedule;
     spx_event *fork, **mark; /* [schedule.n], NULL where nobody waits */
     bool profiling;
     spx_event **clock; /* profiling with events: [n_nodes + 1] */
@@ -50,7 +50,7 @@ void spx_program_destroy(spx_program *p)
     destroy_events(p->mark, p->schedule.n);
     destroy_events(p->clock, p->g != NULL ? p->g->n_nodes + 1 : 0);
     spx_event_destroy(p->fork);
-    spx_schedule_clear(&p->schedule);
+    spx_node_lanes_clear(&p->schedule);
     spx_graph_destroy(p->g);
     spx_layout_clear(&p->layout);
     free(p->output);
@@ -117,16 +117,16 @@ static spx_status check_memory(const spx_program *p, double need)
 }
 
 /* Places the activations; without slack between them if that is what fits. */
-static spx_status plan(spx_program *p, const spx_tid *keep, int n_keep)
+static spx_status place_activations(spx_program *p, const spx_tid *keep, int n_keep)
 {
     const int n = p->g->n_tensors;
     int64_t bytes = 0;
     size_t *size = malloc(sizeof *size * ((size_t)n + 1));
-    spx_plan_options o = {.size = size,
-                          .align = p->device->align,
-                          .slack = p->device->slack,
-                          .keep = keep,
-                          .n_keep = n_keep};
+    spx_placement_options o = {.size = size,
+                               .align = p->device->align,
+                               .slack = p->device->slack,
+                               .keep = keep,
+                               .n_keep = n_keep};
     spx_status st;
     p->exec.offset = malloc(sizeof(int64_t) * ((size_t)n + 1));
     if (size == NULL || p->exec.offset == NULL) {
@@ -136,10 +136,10 @@ static spx_status plan(spx_program *p, const spx_tid *keep, int n_keep)
     for (int t = 0; t < n; t++) {
         size[t] = spx_exec_size(&p->exec, t);
     }
-    st = spx_plan_memory(p->g, &o, p->exec.offset, &bytes);
+    st = spx_place_memory(p->g, &o, p->exec.offset, &bytes);
     if (st == SPX_OK && o.slack > 0 && 2.0 * (double)bytes > device_memory(p)) {
         o.slack = 0;
-        st = spx_plan_memory(p->g, &o, p->exec.offset, &bytes);
+        st = spx_place_memory(p->g, &o, p->exec.offset, &bytes);
     }
     free(size);
     p->exec.copies = (size_t)bytes;
@@ -166,7 +166,7 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
         keep[n++] = o->loss[k].loss;
     }
     if (!o->no_fusion) {
-        SPX_TRY(st, spx_pass_merge_pools(p->g, keep, n), done);
+        SPX_TRY(st, spx_pass_merge_twins(p->g, keep, n), done);
         SPX_TRY(st, spx_pass_merge_convs(p->g), done);
         SPX_TRY(st, spx_pass_fuse_sums(p->g, keep, n), done);
         if (p->device->fuse_conv_inputs) {
@@ -199,7 +199,7 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
     }
     st = spx_pass_remove_dead(p->g, keep, n);
     if (st == SPX_OK) {
-        st = plan(p, keep, n);
+        st = place_activations(p, keep, n);
     }
 done:
     free(keep);
@@ -213,7 +213,7 @@ static spx_status create_marks(spx_program *p)
         return SPX_FAIL(SPX_ENOMEM, "events of %d nodes", p->schedule.n);
     }
     for (int i = 0; i < p->schedule.n; i++) {
-        if (p->schedule.turn[i].marked) {
+        if (p->schedule.launch[i].marked) {
             SPX_RETURN_IF(spx_event_create(&p->mark[i], p->exec.stream));
         }
     }
@@ -226,10 +226,10 @@ static spx_status schedule(spx_program *p, const spx_program_options *o)
     if (lanes == 1) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_schedule_make(&p->schedule, &p->exec, lanes));
+    SPX_RETURN_IF(spx_node_lanes_make(&p->schedule, &p->exec, lanes));
     p->scheduled = true;
     p->sequential = o->shuffle != 0;
-    return p->sequential ? spx_schedule_shuffle(&p->schedule, o->shuffle) : create_marks(p);
+    return p->sequential ? spx_node_lanes_shuffle(&p->schedule, o->shuffle) : create_marks(p);
 }
 
 /* The workspace: activations, the converted copies, then each lane's scratch. */
@@ -238,8 +238,8 @@ static void place_scratch(spx_program *p)
     const size_t align = (size_t)p->device->align;
     size_t most[SPX_LANES_MAX] = {0}, at = p->exec.copies + p->exec.copy_bytes;
     for (int i = 0; i < p->g->n_nodes; i++) {
-        const int node = p->scheduled ? p->schedule.turn[i].node : i;
-        const int lane = p->scheduled ? p->schedule.turn[i].lane : 0;
+        const int node = p->scheduled ? p->schedule.launch[i].node : i;
+        const int lane = p->scheduled ? p->schedule.launch[i].lane : 0;
         const size_t need = p->exec.need[node];
         most[lane] = need > most[lane] ? need : most[lane];
     }
@@ -336,8 +336,8 @@ static spx_status run_node(spx_program *p, int node)
 static spx_status run_in_order(spx_program *p)
 {
     for (int i = 0; i < p->g->n_nodes; i++) {
-        p->exec.lane = p->scheduled ? p->schedule.turn[i].lane : 0; /* whose scratch is used */
-        SPX_RETURN_IF(run_node(p, p->scheduled ? p->schedule.turn[i].node : i));
+        p->exec.lane = p->scheduled ? p->schedule.launch[i].lane : 0; /* whose scratch is used */
+        SPX_RETURN_IF(run_node(p, p->scheduled ? p->schedule.launch[i].node : i));
     }
     return SPX_OK;
 }
@@ -346,11 +346,11 @@ static spx_status run_in_order(spx_program *p)
 static spx_status run_on_lanes(spx_program *p)
 {
     spx_stream *s = p->exec.stream;
-    const spx_schedule *plan = &p->schedule;
+    const spx_node_lanes *l = &p->schedule;
     bool begun[SPX_LANES_MAX] = {true};
     SPX_RETURN_IF(spx_event_record(p->fork, s));
-    for (int i = 0; i < plan->n; i++) {
-        const spx_turn *t = &plan->turn[i];
+    for (int i = 0; i < l->n; i++) {
+        const spx_launch *t = &l->launch[i];
         spx_stream_set_lane(s, t->lane);
         p->exec.lane = t->lane;
         if (!begun[t->lane]) {
@@ -358,7 +358,7 @@ static spx_status run_on_lanes(spx_program *p)
             begun[t->lane] = true;
         }
         for (int k = 0; k < t->n_wait; k++) {
-            SPX_RETURN_IF(spx_event_wait(p->mark[plan->wait[t->first_wait + k]], s));
+            SPX_RETURN_IF(spx_event_wait(p->mark[l->wait[t->first_wait + k]], s));
         }
         SPX_RETURN_IF(run_node(p, t->node));
         if (t->marked) {
@@ -366,9 +366,9 @@ static spx_status run_on_lanes(spx_program *p)
         }
     }
     spx_stream_set_lane(s, 0);
-    for (int lane = 1; lane < plan->lanes; lane++) {
-        if (plan->end[lane] >= 0) {
-            SPX_RETURN_IF(spx_event_wait(p->mark[plan->end[lane]], s));
+    for (int lane = 1; lane < l->lanes; lane++) {
+        if (l->end[lane] >= 0) {
+            SPX_RETURN_IF(spx_event_wait(p->mark[l->end[lane]], s));
         }
     }
     return SPX_OK;
@@ -381,13 +381,13 @@ static spx_status run_timed(spx_program *p)
     const int n = p->g->n_nodes;
     SPX_RETURN_IF(spx_event_record(p->clock[0], s));
     for (int i = 0; i < n; i++) {
-        p->exec.lane = p->scheduled ? p->schedule.turn[i].lane : 0;
-        SPX_RETURN_IF(run_node(p, p->scheduled ? p->schedule.turn[i].node : i));
+        p->exec.lane = p->scheduled ? p->schedule.launch[i].lane : 0;
+        SPX_RETURN_IF(run_node(p, p->scheduled ? p->schedule.launch[i].node : i));
         SPX_RETURN_IF(spx_event_record(p->clock[i + 1], s));
     }
     SPX_RETURN_IF(spx_stream_sync(s));
     for (int i = 0; i < n; i++) {
-        const int node = p->scheduled ? p->schedule.turn[i].node : i;
+        const int node = p->scheduled ? p->schedule.launch[i].node : i;
         const spx_op op = p->g->node[node].op;
         double seconds;
         SPX_RETURN_IF(spx_event_seconds(p->clock[i], p->clock[i + 1], &seconds));

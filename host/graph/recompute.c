@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct candidate {
+typedef struct redoable {
     int node;
     double flops, bytes;
-} candidate;
+} redoable;
 
 typedef struct remat {
     spx_graph *g;
@@ -29,7 +29,7 @@ typedef struct remat {
 
 static int cheapest_first(const void *pa, const void *pb)
 {
-    const candidate *a = pa, *b = pb;
+    const redoable *a = pa, *b = pb;
     const double x = a->flops * b->bytes, y = b->flops * a->bytes;
     if (x != y) {
         return x < y ? -1 : 1;
@@ -38,7 +38,7 @@ static int cheapest_first(const void *pa, const void *pb)
 }
 
 /* Marks the forward nodes to recompute: least work per byte first, up to share of all work. */
-static void choose(remat *r, candidate *list, double share, bool norms)
+static void choose(remat *r, redoable *list, double share, bool norms)
 {
     const spx_graph *g = r->g;
     double budget = 0;
@@ -53,7 +53,7 @@ static void choose(remat *r, candidate *list, double share, bool norms)
         }
         budget += norm ? 0 : share * flops;
         if (g->tensor[nd->out[0]].parent == SPX_NO_TENSOR) {
-            list[n++] = (candidate){i, flops, (double)spx_tensor_count(&g->tensor[nd->out[0]])};
+            list[n++] = (redoable){i, flops, (double)spx_tensor_count(&g->tensor[nd->out[0]])};
         }
     }
     qsort(list, (size_t)n, sizeof *list, cheapest_first);
@@ -139,7 +139,7 @@ static spx_status rewrite_backward(remat *r)
 spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share, bool norms)
 {
     const size_t n = (size_t)g->n_tensors + 1, m = (size_t)g->n_nodes + (size_t)n_forward + 1;
-    candidate *list = malloc(sizeof *list * ((size_t)n_forward + 1));
+    redoable *list = malloc(sizeof *list * ((size_t)n_forward + 1));
     remat r = {.g = g,
                .n_forward = n_forward,
                .n_tensors = g->n_tensors,

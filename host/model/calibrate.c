@@ -9,32 +9,32 @@
 
 enum { BINS = 512, FRACTIONS = 128 };
 
-/* One ReLU layer. */
-typedef struct layer {
+/* The channels of one ReLU. */
+typedef struct relu {
     int64_t channels, map;
     float *most;   /* [channels] */
     float *counts; /* [channels][BINS] elements above zero, by value / most; exact below 2^24 */
-} layer;
+} relu;
 
-typedef struct run {
+typedef struct calibration {
     const spx_calibrate_source *s;
     spx_stream *stream;
-    spx_program *program; /* output i: layer i's activations */
+    spx_program *program; /* output i: relu i's activations */
     int64_t batch;
-    layer *layer;
+    relu *relu;
     int n;
     spx_binding binding;
     spx_buffer weights, state, workspace; /* of the stream's device */
-    float *activations;                   /* of the largest layer, on the host */
-} run;
+    float *activations;                   /* of the largest ReLU, on the host */
+} calibration;
 
-static spx_status open_layers(run *r, spx_tid *output)
+static spx_status open_relus(calibration *r, spx_tid *output)
 {
     const spx_fold *f = r->s->fold;
     for (int i = 0; i < f->n_ops; i++) {
         if (f->op[i].d.kind == SPX_DEPLOY_RELU) {
             const spx_deploy_value *v = &f->value[f->op[i].d.out];
-            layer *l = &r->layer[r->n];
+            relu *l = &r->relu[r->n];
             output[r->n++] = f->op[i].relu;
             l->channels = v->c;
             l->map = v->h * v->w;
@@ -45,7 +45,7 @@ static spx_status open_layers(run *r, spx_tid *output)
     return SPX_OK;
 }
 
-static spx_status find_most(layer *l, const float *x, int64_t images)
+static spx_status find_most(relu *l, const float *x, int64_t images)
 {
     for (int64_t i = 0; i < images * l->channels; i++) {
         float *most = &l->most[i % l->channels];
@@ -60,7 +60,7 @@ static spx_status find_most(layer *l, const float *x, int64_t images)
     return SPX_OK;
 }
 
-static void count(layer *l, const float *x, int64_t images)
+static void count(relu *l, const float *x, int64_t images)
 {
     for (int64_t i = 0; i < images * l->channels; i++) {
         const float most = l->most[i % l->channels], by = most > 0 ? (float)BINS / most : 0;
@@ -75,7 +75,7 @@ static void count(layer *l, const float *x, int64_t images)
     }
 }
 
-static spx_status each_batch(run *r, bool counting, int64_t done)
+static spx_status each_batch(calibration *r, bool counting, int64_t done)
 {
     for (int64_t step = 0; step < r->s->steps; step++) {
         const float *images;
@@ -86,9 +86,9 @@ static spx_status each_batch(run *r, bool counting, int64_t done)
         for (int i = 0; i < r->n; i++) {
             SPX_RETURN_IF(spx_program_read(r->program, &r->binding, i, r->activations));
             if (counting) {
-                count(&r->layer[i], r->activations, r->batch);
+                count(&r->relu[i], r->activations, r->batch);
             } else {
-                SPX_RETURN_IF(find_most(&r->layer[i], r->activations, r->batch));
+                SPX_RETURN_IF(find_most(&r->relu[i], r->activations, r->batch));
             }
         }
         if (r->s->show != NULL) {
@@ -119,7 +119,7 @@ static double best_clip(const float *counts, double most, int bits)
     return best;
 }
 
-static void clip_layer(const layer *l, int bits, double *clip)
+static void clip_relu(const relu *l, int bits, double *clip)
 {
     double sum = 0;
     int64_t alive = 0;
@@ -135,12 +135,12 @@ static void clip_layer(const layer *l, int bits, double *clip)
     }
 }
 
-static spx_status make_clips(const run *r, int bits, double ***out)
+static spx_status make_clips(const calibration *r, int bits, double ***out)
 {
     void *memory = NULL;
     size_t channels = 0;
     for (int i = 0; i < r->n; i++) {
-        channels += (size_t)r->layer[i].channels;
+        channels += (size_t)r->relu[i].channels;
     }
     SPX_RETURN_IF(
         spx_calloc(&memory, (size_t)r->n * sizeof(double *) + channels * sizeof(double) + 1, 1));
@@ -148,21 +148,21 @@ static spx_status make_clips(const run *r, int bits, double ***out)
     double *at = (double *)(void *)(list + r->n);
     for (int i = 0; i < r->n; i++) {
         list[i] = at;
-        clip_layer(&r->layer[i], bits, at);
-        at += r->layer[i].channels;
+        clip_relu(&r->relu[i], bits, at);
+        at += r->relu[i].channels;
     }
     *out = list;
     return SPX_OK;
 }
 
 /* What the program runs on. */
-static spx_status open_memory(run *r)
+static spx_status open_memory(calibration *r)
 {
     const spx_calibrate_source *s = r->s;
     const spx_layout *l = spx_program_layout(r->program);
     size_t most = 0;
     for (int i = 0; i < r->n; i++) {
-        const size_t n = (size_t)(r->batch * r->layer[i].channels * r->layer[i].map);
+        const size_t n = (size_t)(r->batch * r->relu[i].channels * r->relu[i].map);
         most = n > most ? n : most;
     }
     SPX_RETURN_IF(SPX_NEW(r->activations, most));
@@ -176,12 +176,12 @@ static spx_status open_memory(run *r)
     return SPX_OK;
 }
 
-static spx_status open_run(run *r)
+static spx_status open_calibration(calibration *r)
 {
     spx_tid *output;
-    SPX_RETURN_IF(SPX_NEW(r->layer, (size_t)r->s->fold->n_ops));
+    SPX_RETURN_IF(SPX_NEW(r->relu, (size_t)r->s->fold->n_ops));
     SPX_RETURN_IF(SPX_NEW(output, (size_t)r->s->fold->n_ops));
-    spx_status st = open_layers(r, output);
+    spx_status st = open_relus(r, output);
     if (st == SPX_OK) {
         const spx_program_options o = {.output = output, .n_output = r->n};
         st = spx_program_create(&r->program, r->s->graph, r->stream, &o);
@@ -195,13 +195,13 @@ static spx_status open_run(run *r)
     return open_memory(r);
 }
 
-static void close_run(run *r)
+static void close_calibration(calibration *r)
 {
     for (int i = 0; i < r->n; i++) {
-        spx_free(r->layer[i].most);
-        spx_free(r->layer[i].counts);
+        spx_free(r->relu[i].most);
+        spx_free(r->relu[i].counts);
     }
-    spx_free(r->layer);
+    spx_free(r->relu);
     spx_free(r->activations);
     spx_buffer_free(&r->weights);
     spx_buffer_free(&r->state);
@@ -212,7 +212,7 @@ static void close_run(run *r)
 spx_status spx_calibrate(double ***clip, const spx_calibrate_source *s, spx_stream *stream,
                          int activation_bits)
 {
-    run r = {.s = s, .stream = stream};
+    calibration r = {.s = s, .stream = stream};
     spx_status st;
     *clip = NULL;
     for (int i = 0; i < s->graph->n_tensors; i++) {
@@ -220,11 +220,11 @@ spx_status spx_calibrate(double ***clip, const spx_calibrate_source *s, spx_stre
             r.batch = s->graph->tensor[i].dim[0];
         }
     }
-    SPX_TRY(st, open_run(&r), end);
+    SPX_TRY(st, open_calibration(&r), end);
     SPX_TRY(st, each_batch(&r, false, 0), end);
     SPX_TRY(st, each_batch(&r, true, s->steps), end);
     st = make_clips(&r, activation_bits, clip);
 end:
-    close_run(&r);
+    close_calibration(&r);
     return st;
 }

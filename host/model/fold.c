@@ -9,7 +9,7 @@
 #define BN_EPS 1e-5 /* as kernels/nn/norm_sum */
 
 typedef struct walk {
-    const spx_fold_source *s;
+    const spx_fold_input *s;
     const spx_graph *g;
     spx_fold *f;
     spx_expr *expr; /* [n_tensors] */
@@ -408,7 +408,7 @@ static spx_status walk_alloc(walk *w)
     return SPX_OK;
 }
 
-spx_status spx_fold_create(spx_fold **out, const spx_fold_source *s)
+spx_status spx_fold_create(spx_fold **out, const spx_fold_input *s)
 {
     walk w = {.s = s, .g = s->graph};
     spx_status st;

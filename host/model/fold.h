@@ -27,21 +27,21 @@ typedef struct spx_fold {
 } spx_fold;
 
 /** The network to fold. All borrowed for the call. */
-typedef struct spx_fold_source {
+typedef struct spx_fold_input {
     const spx_graph *graph; /* as a builder made it, for evaluation; its batch does not matter */
     spx_tid image, logits;
     const spx_layout *layout;  /* names to arenas */
     spx_buffer weights, state; /* in host memory, as spx_layout_init has them; borrowed */
     const double *mean,
         *std; /* [channels] of pixels scaled to 0..1; what the image was normalised by */
-} spx_fold_source;
+} spx_fold_input;
 
 /**
  * @return SPX_OK; SPX_EUNSUPPORTED naming the node (an op that is not linear, a ReLU of what is not
  *         four-dimensional); SPX_EINVAL (a parameter the layout lacks, an arena not in host
  *         memory); SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_fold_create(spx_fold **out, const spx_fold_source *s);
+SPX_MUST_CHECK spx_status spx_fold_create(spx_fold **out, const spx_fold_input *s);
 void spx_fold_destroy(spx_fold *f); /* NULL is a no-op */
 
 /** Elements of value v. */

@@ -2,7 +2,7 @@
 #define SPX_BASE_RNG_H
 /*
  * Counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011). A draw is a pure function
- * of (seed, stream, counter), so order, threads and resumption cannot change it. Not for secrets:
+ * of (seed, sequence, counter), so order, threads and resumption cannot change it. Not for secrets:
  * cryptographic randomness lives in kernels/crypto. All but the normal draws is inline, so that
  * kernels on other devices draw the same bits.
  */
@@ -10,8 +10,8 @@
 
 #include <stdint.h>
 
-/** Named streams, so that two uses of one seed never share draws. */
-typedef enum spx_rng_stream {
+/** Named sequences, so that two uses of one seed never share draws. */
+typedef enum spx_rng_sequence {
     SPX_RNG_WEIGHTS = 1,
     SPX_RNG_ALPHAS,
     SPX_RNG_SPLIT,
@@ -21,15 +21,15 @@ typedef enum spx_rng_stream {
     SPX_RNG_RANDOM_SEARCH,
     SPX_RNG_TEST,
     SPX_RNG_BENCH
-} spx_rng_stream;
+} spx_rng_sequence;
 
-/** Four uniform 32-bit words for (seed, stream, counter_hi, counter_lo). */
-static inline SPX_HOST_DEVICE void spx_rng_u32x4(uint64_t seed, uint32_t stream,
+/** Four uniform 32-bit words for (seed, sequence, counter_hi, counter_lo). */
+static inline SPX_HOST_DEVICE void spx_rng_u32x4(uint64_t seed, uint32_t sequence,
                                                  uint64_t counter_hi, uint32_t counter_lo,
                                                  uint32_t out[4])
 {
     uint32_t c0 = counter_lo, c1 = (uint32_t)counter_hi, c2 = (uint32_t)(counter_hi >> 32),
-             c3 = stream;
+             c3 = sequence;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
         const uint64_t p0 = (uint64_t)0xD2511F53u * c0;
@@ -53,22 +53,22 @@ static inline SPX_HOST_DEVICE float spx_rng_to_uniform(uint32_t word)
     return (float)(word >> 8) * 0x1p-24f;
 }
 
-/** A sequential view: draws in order under one (seed, stream, key). Plain data, copy to fork. */
+/** Draws in order under one (seed, sequence, key). Plain data, copy to fork. */
 typedef struct spx_rng {
     uint64_t seed;
     uint64_t key; /* counter_hi */
-    uint32_t stream;
+    uint32_t sequence;
     uint32_t counter;
     uint32_t have; /* words left in word[] */
     uint32_t word[4];
 } spx_rng;
 
-static inline SPX_HOST_DEVICE void spx_rng_init(spx_rng *r, uint64_t seed, uint32_t stream,
+static inline SPX_HOST_DEVICE void spx_rng_init(spx_rng *r, uint64_t seed, uint32_t sequence,
                                                 uint64_t key)
 {
     r->seed = seed;
     r->key = key;
-    r->stream = stream;
+    r->sequence = sequence;
     r->counter = r->have = 0;
     r->word[0] = r->word[1] = r->word[2] = r->word[3] = 0;
 }
@@ -76,7 +76,7 @@ static inline SPX_HOST_DEVICE void spx_rng_init(spx_rng *r, uint64_t seed, uint3
 static inline SPX_HOST_DEVICE uint32_t spx_rng_u32(spx_rng *r)
 {
     if (r->have == 0) {
-        spx_rng_u32x4(r->seed, r->stream, r->key, r->counter++, r->word);
+        spx_rng_u32x4(r->seed, r->sequence, r->key, r->counter++, r->word);
         r->have = 4;
     }
     return r->word[4 - r->have--];

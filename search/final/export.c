@@ -11,7 +11,7 @@
 
 #define BATCH 32
 
-typedef struct run {
+typedef struct exporting {
     const spx_final_spec *spec;
     const json_t *meta;          /* of the model; NULL: random weights */
     const spx_preprocess *takes; /* of the model; NULL: random weights */
@@ -33,11 +33,11 @@ typedef struct run {
     double **clip;
     json_t *about, *preprocessing;
     char *text, *public_text;
-} run;
+} exporting;
 
 static void show_calibration(void *ctx, int64_t done, int64_t total)
 {
-    const run *r = ctx;
+    const exporting *r = ctx;
     if (r->o->show != NULL) {
         r->o->show(r->o->ctx, "calibrating", done, total);
     }
@@ -45,7 +45,7 @@ static void show_calibration(void *ctx, int64_t done, int64_t total)
 
 static void show_quantisation(void *ctx, int64_t done, int64_t total, const char *note)
 {
-    const run *r = ctx;
+    const exporting *r = ctx;
     if (r->o->show != NULL) {
         r->o->show(r->o->ctx, note, done, total);
     }
@@ -53,7 +53,7 @@ static void show_quantisation(void *ctx, int64_t done, int64_t total, const char
 
 /* ---- calibration ---- */
 
-static spx_status check_pack(const run *r)
+static spx_status check_pack(const exporting *r)
 {
     const spx_final_spec *s = r->spec;
     const spx_pack *p = r->pack;
@@ -67,7 +67,7 @@ static spx_status check_pack(const run *r)
     return SPX_OK;
 }
 
-static spx_status open_images(run *r)
+static spx_status open_images(exporting *r)
 {
     const size_t stored = r->pack->split[SPX_SPLIT_TRAIN].count;
     SPX_RETURN_IF(check_pack(r));
@@ -91,7 +91,7 @@ static spx_status open_images(run *r)
 /* The last batch is filled up with its first image: no matter. */
 static spx_status get_images(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
 {
-    const run *r = ctx;
+    const exporting *r = ctx;
     spx_batch b;
     SPX_RETURN_IF(spx_loader_get(r->loader, (size_t)epoch, (size_t)step, &b));
     *out = (spx_samples){.images = b.images, .labels = b.labels, .valid = BATCH};
@@ -100,7 +100,7 @@ static spx_status get_images(void *ctx, int64_t epoch, int64_t step, spx_samples
 
 static spx_status get_random(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
 {
-    const run *r = ctx;
+    const exporting *r = ctx;
     const spx_input_shape *in = &r->spec->input;
     const int64_t map = in->rows * in->columns, n = BATCH * in->channels * map;
     spx_rng rng;
@@ -117,7 +117,7 @@ static spx_status get_random(void *ctx, int64_t epoch, int64_t step, spx_samples
 
 static spx_status next_images(void *ctx, int64_t step, const float **images)
 {
-    const run *r = ctx;
+    const exporting *r = ctx;
     const spx_source device = spx_feed_source(r->feed);
     spx_samples batch;
     SPX_RETURN_IF(device.get(device.ctx, 0, step, &batch));
@@ -125,7 +125,7 @@ static spx_status next_images(void *ctx, int64_t step, const float **images)
     return SPX_OK;
 }
 
-static spx_status calibrate(run *r)
+static spx_status calibrate(exporting *r)
 {
     const bool drawn = r->pack == NULL;
     const int64_t steps =
@@ -150,16 +150,16 @@ static spx_status calibrate(run *r)
 
 /* ---- the whole ---- */
 
-static spx_status fold(run *r)
+static spx_status fold(exporting *r)
 {
-    const spx_fold_source s = {.graph = r->net.graph,
-                               .image = r->net.image,
-                               .logits = r->net.logits,
-                               .layout = spx_program_layout(r->program),
-                               .weights = r->weights,
-                               .state = r->state,
-                               .mean = r->spec->mean,
-                               .std = r->spec->std};
+    const spx_fold_input s = {.graph = r->net.graph,
+                              .image = r->net.image,
+                              .logits = r->net.logits,
+                              .layout = spx_program_layout(r->program),
+                              .weights = r->weights,
+                              .state = r->state,
+                              .mean = r->spec->mean,
+                              .std = r->spec->std};
     spx_counts counts;
     SPX_RETURN_IF(spx_fold_create(&r->fold, &s));
     spx_graph_count(r->net.graph, &counts);
@@ -170,7 +170,7 @@ static spx_status fold(run *r)
 }
 
 /* What the deployed file says of its origin. */
-static spx_status describe(run *r)
+static spx_status describe(exporting *r)
 {
     static const char *const kept[] = {"network", "top1", "commit"};
     r->about = json_object();
@@ -195,7 +195,7 @@ static spx_status describe(run *r)
 }
 
 /* The share of every activation's elements that are at the top, over the calibration images. */
-static spx_status count_saturated(const run *r, const spx_deploy *m, double *share)
+static spx_status count_saturated(const exporting *r, const spx_deploy *m, double *share)
 {
     const spx_pack_split *s = &r->pack->split[SPX_SPLIT_TRAIN];
     const size_t pixels = (size_t)(r->pack->channels * r->pack->height * r->pack->width);
@@ -225,7 +225,7 @@ end:
     return st;
 }
 
-static spx_status quantise(run *r, spx_deploy **out, spx_export_report *report)
+static spx_status quantise(exporting *r, spx_deploy **out, spx_export_report *report)
 {
     spx_quantise_options q = r->o->quantise;
     int segments = 1;
@@ -251,7 +251,7 @@ void spx_export_report_clear(spx_export_report *r)
     memset(r, 0, sizeof *r);
 }
 
-static void run_clear(run *r)
+static void exporting_clear(exporting *r)
 {
     spx_feed_close(r->feed);
     spx_loader_close(r->loader);
@@ -271,7 +271,7 @@ static void run_clear(run *r)
 }
 
 /* From weights and images to the model; leaves r cleared. */
-static spx_status export(run *r, spx_deploy **out, spx_export_report *report)
+static spx_status export(exporting *r, spx_deploy **out, spx_export_report *report)
 {
     spx_export_report own = {0};
     spx_status st;
@@ -296,12 +296,12 @@ end:
 spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack,
                       spx_stream *stream, const spx_export_options *o, spx_export_report *report)
 {
-    run r = {.spec = &m->spec,
-             .meta = m->file.meta,
-             .takes = &m->images,
-             .pack = pack,
-             .o = o,
-             .stream = stream};
+    exporting r = {.spec = &m->spec,
+                   .meta = m->file.meta,
+                   .takes = &m->images,
+                   .pack = pack,
+                   .o = o,
+                   .stream = stream};
     spx_status st;
     *out = NULL;
     SPX_TRY(st, open_images(&r), end);
@@ -309,7 +309,7 @@ spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack
     SPX_TRY(st, spx_model_arenas(m, spx_program_layout(r.program), &r.weights, &r.state), end);
     st = export(&r, out, report);
 end:
-    run_clear(&r);
+    exporting_clear(&r);
     return st;
 }
 
@@ -317,7 +317,8 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
                              spx_stream *stream, const spx_export_options *o,
                              spx_export_report *report)
 {
-    run r = {.spec = spec, .seed = seed, .o = o, .stream = stream, .images = (size_t)o->images};
+    exporting r = {
+        .spec = spec, .seed = seed, .o = o, .stream = stream, .images = (size_t)o->images};
     const spx_input_shape *in = &spec->input;
     const spx_layout *l;
     spx_status st;
@@ -331,6 +332,6 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
     SPX_TRY(st, SPX_NEW(r.labels, BATCH), end);
     st = export(&r, out, report);
 end:
-    run_clear(&r);
+    exporting_clear(&r);
     return st;
 }

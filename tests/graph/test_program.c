@@ -3,7 +3,7 @@
  * differences, the memory plan never overlaps live tensors.
  */
 #include "host/graph/op_private.h"
-#include "host/graph/plan_private.h"
+#include "host/graph/placement_private.h"
 #include "tests/graph/program_case.h"
 
 /* f32 sums of at most 4*64*36 products per element, three layers deep: 1e-5; gradients 1e-4 */
@@ -370,7 +370,8 @@ SPX_TEST(plan_keeps_live_tensors_apart)
     for (size_t k = 0; k < n; k++) {
         size[k] = (size_t)spx_tensor_count(&g->tensor[k]) * (1 + k % 3); /* any sizes */
     }
-    CHECK_OK(spx_plan_memory(g, &(spx_plan_options){.size = size, .align = 64}, offset, &bytes));
+    CHECK_OK(
+        spx_place_memory(g, &(spx_placement_options){.size = size, .align = 64}, offset, &bytes));
     for (int a = 0; a < g->n_tensors; a++) {
         int fa, la, fb, lb;
         const int64_t na = (int64_t)size[a];

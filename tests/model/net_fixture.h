@@ -89,16 +89,16 @@ static inline void net_close(net_fixture *n)
     spx_network_clear(&n->net);
 }
 
-static inline spx_fold_source net_source(const net_fixture *n)
+static inline spx_fold_input net_source(const net_fixture *n)
 {
-    return (spx_fold_source){.graph = n->net.graph,
-                             .image = n->net.image,
-                             .logits = n->net.logits,
-                             .layout = spx_program_layout(n->program),
-                             .weights = n->weights,
-                             .state = n->state,
-                             .mean = n->mean,
-                             .std = n->std};
+    return (spx_fold_input){.graph = n->net.graph,
+                            .image = n->net.image,
+                            .logits = n->net.logits,
+                            .layout = spx_program_layout(n->program),
+                            .weights = n->weights,
+                            .state = n->state,
+                            .mean = n->mean,
+                            .std = n->std};
 }
 
 /* Runs the float program on pixels (c, h, w) of one image; its batch is 1. */

@@ -19,7 +19,7 @@ static void check_fold(const spx_genotype *g, const spx_final_config *c, uint64_
     pile mine = {.key = seed};
     spx_counts counts;
     net_open(&n, g, c, seed);
-    const spx_fold_source s = net_source(&n);
+    const spx_fold_input s = net_source(&n);
     CHECK_OK(spx_fold_create(&f, &s));
     spx_graph_count(n.net.graph, &counts);
     assert_int_equal(spx_fold_relus(f), counts.relus);
@@ -71,7 +71,7 @@ SPX_TEST(weights_in_the_memory_of_a_device_are_refused)
     spx_fold *f;
     SPX_UNUSED;
     net_open(&n, &g, &small, 1);
-    spx_fold_source s = net_source(&n);
+    spx_fold_input s = net_source(&n);
     s.state.device = SPX_DEVICE_CUDA;
     CHECK_FAILS(SPX_EINVAL, spx_fold_create(&f, &s));
     assert_null(f);
@@ -132,7 +132,7 @@ static void check_depth(const spx_genotype *g, int layers, int depth, int convs)
     c.n_reduce = 0;
     c.layers = layers;
     net_open(&n, g, &c, 1);
-    const spx_fold_source s = net_source(&n);
+    const spx_fold_input s = net_source(&n);
     CHECK_OK(spx_fold_create(&f, &s));
     assert_int_equal(deepest(f, &found), depth);
     assert_int_equal(found, convs);

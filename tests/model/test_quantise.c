@@ -27,7 +27,7 @@ static spx_status next(void *ctx, int64_t step, const float **images)
 
 static spx_calibrate_source calibration(made *t)
 {
-    const spx_fold_source s = net_source(&t->net);
+    const spx_fold_input s = net_source(&t->net);
     return (spx_calibrate_source){.graph = s.graph,
                                   .fold = t->fold,
                                   .layout = s.layout,
@@ -45,7 +45,7 @@ static void make(made *t, const spx_genotype *g, const spx_final_config *config,
     memset(t, 0, sizeof *t);
     c.batch = BATCH;
     net_open(&t->net, g, &c, seed);
-    const spx_fold_source s = net_source(&t->net);
+    const spx_fold_input s = net_source(&t->net);
     CHECK_OK(spx_fold_create(&t->fold, &s));
     const size_t n = spx_fold_count(t->fold, 0), map = (size_t)(c.input.rows * c.input.columns);
     void *memory;

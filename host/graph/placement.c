@@ -1,8 +1,8 @@
 /*
- * Memory plan by size (Pisarchyk and Lee, arXiv 2001.03288, "greedy by size"): largest tensor
+ * Placement by size (Pisarchyk and Lee, arXiv 2001.03288, "greedy by size"): largest tensor
  * first, each at the lowest place free over its whole life.
  */
-#include "host/graph/plan_private.h"
+#include "host/graph/placement_private.h"
 
 #include "host/graph/graph_private.h"
 
@@ -49,7 +49,7 @@ static void touch(block *life, const spx_graph *g, spx_tid t, int node)
 }
 
 /* Lives of all activations; returns how many there are, gathered at the front. */
-static int find_lives(block *life, const spx_graph *g, const spx_plan_options *o)
+static int find_lives(block *life, const spx_graph *g, const spx_placement_options *o)
 {
     int n = 0;
     for (int t = 0; t < g->n_tensors; t++) {
@@ -101,8 +101,8 @@ static int64_t lowest_place(const block *b, block *placed, int n, block **alive)
     return at;
 }
 
-spx_status spx_plan_memory(const spx_graph *g, const spx_plan_options *o, int64_t *offset,
-                           int64_t *bytes)
+spx_status spx_place_memory(const spx_graph *g, const spx_placement_options *o, int64_t *offset,
+                            int64_t *bytes)
 {
     block *life = malloc(sizeof *life * ((size_t)g->n_tensors + 1));
     block **alive = malloc(sizeof *alive * ((size_t)g->n_tensors + 1));
@@ -112,7 +112,7 @@ spx_status spx_plan_memory(const spx_graph *g, const spx_plan_options *o, int64_
     if (life == NULL || alive == NULL) {
         free(life);
         free(alive);
-        return SPX_FAIL(SPX_ENOMEM, "plan of %d tensors", g->n_tensors);
+        return SPX_FAIL(SPX_ENOMEM, "placement of %d tensors", g->n_tensors);
     }
     n = find_lives(life, g, o);
     qsort(life, (size_t)n, sizeof *life, by_size);
