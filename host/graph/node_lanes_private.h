@@ -31,8 +31,8 @@ SPX_MUST_CHECK spx_status spx_node_lanes_make(spx_node_lanes *out, const spx_exe
 void spx_node_lanes_clear(spx_node_lanes *s);
 
 /**
- * Reorders the launches to another order that lanes and waits allow, drawn from seed, so that running
- * them one after the other shows whether the waits suffice.
+ * Reorders the launches to another order that lanes and waits allow, drawn from seed, so that
+ * running them one after the other shows whether the waits suffice.
  */
 SPX_MUST_CHECK spx_status spx_node_lanes_shuffle(spx_node_lanes *s, uint64_t seed);
 

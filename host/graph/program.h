@@ -66,8 +66,8 @@ typedef struct spx_binding {
     const spx_scalars *scalars; /* seed, step and drop_prob; NULL where no masks are drawn */
 } spx_binding;
 
-/** Runs the program; gradients of a run overwrite. @return SPX_OK, SPX_EINVAL (a buffer too small or
- * of another device; a label out of range: on CUDA the loss becomes NaN instead), SPX_EDEVICE */
+/** Runs the program; gradients of a run overwrite. @return SPX_OK, SPX_EINVAL (a buffer too small
+ * or of another device; a label out of range: on CUDA the loss becomes NaN instead), SPX_EDEVICE */
 SPX_MUST_CHECK spx_status spx_program_run(spx_program *p, const spx_binding *b);
 
 /**

@@ -127,8 +127,8 @@ SPX_MUST_CHECK spx_status spx_bilevel_alphas(const spx_bilevel *b, const spx_buf
 SPX_MUST_CHECK spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samples *val);
 /**
  * hessian (an arena of alphas) by central differences of L_train along `direction` (of weights; may
- * be b->weight_grad) with step eps; zeros where that is 0. Updates the states twice. Both are memory
- * of the net's device, SPX_EINVAL where not.
+ * be b->weight_grad) with step eps; zeros where that is 0. Updates the states twice. Both are
+ * memory of the net's device, SPX_EINVAL where not.
  * @param hessian may not be alpha_plus or alpha_minus
  */
 SPX_MUST_CHECK spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train,
