@@ -109,10 +109,8 @@ static spx_status check_rounding(const spx_deploy_draft *d)
         int64_t terms; /* of an element of the value */
         int ops;       /* since values of known bits */
     } * value;
-    void *memory = NULL;
     spx_status st = SPX_OK;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)d->n_values, sizeof *value));
-    value = memory;
+    SPX_RETURN_IF(SPX_NEW(value, (size_t)d->n_values));
     for (int i = 0; i < d->n_ops && st == SPX_OK; i++) {
         const spx_deploy_op *op = &d->op[i];
         if (op->kind == SPX_DEPLOY_RELU) {
@@ -130,7 +128,7 @@ static spx_status check_rounding(const spx_deploy_draft *d)
                          i, (long long)out->terms, out->ops, (long long)MOST_TERMS, MOST_OPS);
         }
     }
-    spx_free(memory);
+    spx_free(value);
     return st;
 }
 

@@ -161,11 +161,9 @@ spx_status spx_model_runner_create(spx_model_runner **out, spx_stream *stream, c
                                    int64_t batch, struct spx_tuning *tuning)
 {
     spx_model_runner *r;
-    void *memory;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *r));
-    r = memory;
+    SPX_RETURN_IF(SPX_NEW(r, 1));
     r->stream = stream;
     SPX_TRY(st, spx_final_eval_program(&r->program, stream, &m->spec, batch, false, tuning), fail);
     SPX_TRY(st, runner_load(r, m), fail);
