@@ -1,6 +1,8 @@
 spx_test(test_augment SOURCES data/test_augment.c LINK spx_augment)
 spx_test(test_image SOURCES data/test_image.c LINK spx_image PkgConfig::ZLIB)
 spx_test(test_pack SOURCES data/test_pack.c LINK spx_pack)
+spx_test(test_pack_file SOURCES data/test_pack_file.c LINK spx_pack)
+spx_test(test_pack_pickle SOURCES data/test_pack_pickle.c LINK spx_pack)
 spx_test(test_preprocess SOURCES data/test_preprocess.c LINK spx_preprocess)
 spx_test(test_pack_forms SOURCES data/test_pack_forms.c LINK spx_pack)
 spx_test(test_loader SOURCES data/test_loader.c LINK spx_loader LABELS threads)

@@ -1,89 +1,16 @@
-/* The forms a data set may come in: torchvision's folders, EMNIST, CIFAR's pickles, gzip as tools
- * write it, own pictures, own arrays. */
+/* The forms a data set may come in: torchvision's folders, EMNIST, gzip as tools write it, own
+ * pictures, own arrays. CIFAR's pickles: test_pack_pickle.c. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/image/image.h"
 #include "data/pack/pack_build.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/rng.h"
-#include "tests/support/spx_scratch.h"
-#include "tests/support/spx_test.h"
+#include "tests/data/pack_bytes.h"
 
-#include <sys/stat.h>
 #include <zlib.h>
 
 enum { SIDE = 28, IMAGE = SIDE * SIDE, PIXELS = 3 * 32 * 32 };
-
-#define BYTES(text) text, sizeof text - 1 /* of a literal, zeros and all */
-
-static spx_scratch scratch;
-
-static void empty_folder(void)
-{
-    spx_scratch_remove(&scratch);
-    assert_int_equal(spx_scratch_make(&scratch), 0);
-}
-
-/* scratch/name, its folders made. */
-static const char *place(const char *name)
-{
-    const char *path = spx_scratch_path(&scratch, name);
-    char folder[600];
-    for (const char *slash = strchr(path + strlen(scratch.folder) + 1, '/'); slash != NULL;
-         slash = strchr(slash + 1, '/')) {
-        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-        (void)mkdir(folder, 0777);
-    }
-    return path;
-}
-
-/* Bytes being put together. */
-typedef struct buffer {
-    uint8_t *bytes;
-    size_t n, room;
-} buffer;
-
-static void put(buffer *b, const void *data, size_t n)
-{
-    if (b->n + n > b->room) {
-        b->room = 2 * (b->n + n);
-        b->bytes = realloc(b->bytes, b->room);
-        assert_non_null(b->bytes);
-    }
-    memcpy(b->bytes + b->n, data, n);
-    b->n += n;
-}
-
-static void put_number(buffer *b, uint64_t v, size_t n, bool big)
-{
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t byte = (uint8_t)(v >> 8 * (big ? n - 1 - i : i));
-        put(b, &byte, 1);
-    }
-}
-
-static void put_text(buffer *b, const char *text)
-{
-    put(b, text, strlen(text));
-}
-
-static void save(buffer *b, const char *name)
-{
-    assert_int_equal(spx_scratch_write(place(name), b->bytes, b->n), 0);
-    free(b->bytes);
-    *b = (buffer){0};
-}
-
-static void check_refused(const char *kind, const char *src, const char *expect)
-{
-    spx_pack *p;
-    const spx_status st = spx_pack_build(&p, kind, src, NULL);
-    assert_null(p);
-    if (st == SPX_OK || strstr(spx_error_message(), expect) == NULL) {
-        fail_msg("%s: %s: '%s', expected '%s'", kind, spx_status_text(st), spx_error_message(),
-                 expect);
-    }
-}
 
 /* ---- IDX ---- */
 
@@ -193,159 +120,6 @@ SPX_TEST(gzip_of_several_members_and_with_padding_is_read)
     check_refused("mnist", other, "found the end of the file");
     free(bytes);
     spx_free(data);
-}
-
-/* ---- CIFAR's pickles ---- */
-
-static void pickle_string(buffer *b, const char *text) /* SHORT_BINSTRING, BINPUT */
-{
-    put_text(b, "U");
-    put_number(b, strlen(text), 1, false);
-    put_text(b, text);
-    put(b, BYTES("q\1"));
-}
-
-/* A batch as cPickle writes it in protocol 2: {'data': ndarray (n, 3072), key: [label, ...]}. */
-static void pickle_batch(buffer *b, size_t n, const char *const *keys, const int *classes)
-{
-    put(b, BYTES("\x80\2}q\1("));
-    for (; *keys != NULL; keys++, classes++) {
-        pickle_string(b, *keys);
-        put_text(b, "](");
-        for (size_t i = 0; i < n; i++) {
-            put_text(b, "K");
-            put_number(b, i % (size_t)*classes, 1, false);
-        }
-        put_text(b, "e");
-    }
-    pickle_string(b, "data");
-    put_text(b, "cnumpy.core.multiarray\n_reconstruct\nq\2cnumpy\nndarray\nq\3");
-    put(b, BYTES("K\0\x85U\1b\x87Rq\4(K\1M"));
-    put_number(b, n, 2, false);
-    put(b, BYTES("M\0\x0c\x86"
-                 "cnumpy\ndtype\nq\5U\2u1K\0K\1\x87Rq\6(K\3U\1|NNNJ\xff\xff\xff\xff"
-                 "J\xff\xff\xff\xffK\0tb\x89T"));
-    put_number(b, n * PIXELS, 4, false);
-    for (size_t i = 0; i < n * PIXELS; i++) {
-        put_number(b, i % 251, 1, false);
-    }
-    put_text(b, "tbu.");
-}
-
-static const char *const ten_keys[] = {"labels", NULL};
-static const int ten_classes[] = {10};
-
-static void write_cifar10(const char *folder)
-{
-    buffer b = {0};
-    char name[100];
-    for (size_t i = 1; i <= 5; i++) {
-        pickle_batch(&b, 2 * i, ten_keys, ten_classes);
-        (void)snprintf(name, sizeof name, "%sdata_batch_%zu", folder, i);
-        save(&b, name);
-    }
-    pickle_batch(&b, 4, ten_keys, ten_classes);
-    (void)snprintf(name, sizeof name, "%stest_batch", folder);
-    save(&b, name);
-}
-
-SPX_TEST(the_python_version_of_cifar_is_read)
-{
-    SPX_UNUSED;
-    static const char *const folders[] = {"", "cifar-10-batches-py/"};
-    static const char *const keys[] = {"fine_labels", "coarse_labels", NULL};
-    static const int classes[] = {100, 20};
-    buffer b = {0};
-    spx_pack *p;
-    for (size_t k = 0; k < 2; k++) {
-        empty_folder();
-        write_cifar10(folders[k]);
-        CHECK_OK(spx_pack_build(&p, "cifar10", scratch.folder, NULL));
-        assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, 30);
-        assert_int_equal(p->split[SPX_SPLIT_TEST].count, 4);
-        assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[2 + 3], 3); /* the second file's fourth */
-        assert_int_equal(p->split[SPX_SPLIT_TRAIN].images[2 * PIXELS + 5000], 5000 % 251);
-        spx_pack_close(p);
-    }
-    pickle_batch(&b, 40, keys, classes);
-    save(&b, "cifar-100-python/train");
-    pickle_batch(&b, 3, keys, classes);
-    save(&b, "cifar-100-python/test");
-    CHECK_OK(spx_pack_build(&p, "cifar100", scratch.folder, NULL));
-    assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[39], 39);
-    assert_int_equal(p->split[SPX_SPLIT_TRAIN].coarse[39], 19);
-    spx_pack_close(p);
-}
-
-SPX_TEST(a_hostile_pickle_is_refused_and_nothing_in_it_runs)
-{
-    SPX_UNUSED;
-    static const struct {
-        const char *bytes;
-        size_t n;
-        const char *expect;
-    } cases[] = {
-        {BYTES("\x80\2cos\nsystem\nU\4true\x85R."), "a use of os.system"},
-        {BYTES("\x80\4\x8c\2os\x8c\6system\x93\x8c\4true\x85R."), "a use of os.system"},
-        {BYTES("\x80\2ibuiltins\neval\n."), "opcode 0x69"},
-        {BYTES("\x80\2}."), "expected 'data'"},
-        {BYTES("\x80\2N."), "no dictionary"},
-        {BYTES("\x80\2"), "the end"},
-        {BYTES(""), "the end"},
-        {BYTES("."), "no dictionary"},
-        {BYTES("a"), "items without"},
-        {BYTES("s"), "items without"},
-        {BYTES("e"), "no mark"},
-        {BYTES("t"), "no mark"},
-        {BYTES("\x87"), "an empty stack"},
-        {BYTES("R"), "an empty stack"},
-        {BYTES("b"), "an empty stack"},
-        {BYTES("\x93"), "an empty stack"},
-        {BYTES("("), "the end"},
-        {BYTES("q\1"), "a memo"},
-        {BYTES("h\1"), "a memo"},
-        {BYTES("}r\xff\xff\xff\xff."), "a memo"},
-        {BYTES("X\xff\xff\xff\xff"), "longer than the file"},
-        {BYTES("cnumpy\nndarray"), "the end"},
-        {BYTES("cnumpy\nndarray\n)R."), "a call"},
-        {BYTES("]]a](e."), "no dictionary"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        empty_folder();
-        write_cifar10("");
-        assert_int_equal(spx_scratch_write(spx_scratch_path(&scratch, "data_batch_1"),
-                                           cases[i].bytes, cases[i].n),
-                         0);
-        check_refused("cifar10", scratch.folder, cases[i].expect);
-    }
-}
-
-SPX_TEST(whatever_a_pickle_holds_is_read_or_refused)
-{
-    SPX_UNUSED;
-    buffer b = {0};
-    spx_rng rng;
-    spx_pack *p;
-    int refused = 0;
-    empty_folder();
-    write_cifar10("");
-    pickle_batch(&b, 2, ten_keys, ten_classes);
-    spx_rng_init(&rng, 7, SPX_RNG_TEST, 0);
-    for (int i = 0; i < 200; i++) {
-        const size_t at = spx_rng_below(&rng, 250), end = i % 3 == 0 ? b.n - at : b.n;
-        const uint8_t old = b.bytes[at];
-        spx_status st;
-        b.bytes[at] = (uint8_t)spx_rng_below(&rng, 256);
-        assert_int_equal(
-            spx_scratch_write(spx_scratch_path(&scratch, "data_batch_1"), b.bytes, end), 0);
-        st = spx_pack_build(&p, "cifar10", scratch.folder, NULL);
-        assert_true((st == SPX_OK) == (p != NULL));
-        refused += st != SPX_OK;
-        spx_pack_close(p);
-        b.bytes[at] = old;
-    }
-    assert_true(refused > 60);
-    free(b.bytes);
 }
 
 /* ---- own pictures ---- */
@@ -625,9 +399,6 @@ int main(void)
         SPX_UNIT(a_root_of_torchvision_is_searched),
         SPX_UNIT(images_of_emnist_stand_upright_and_letters_count_from_zero),
         SPX_UNIT(gzip_of_several_members_and_with_padding_is_read),
-        SPX_UNIT(the_python_version_of_cifar_is_read),
-        SPX_UNIT(a_hostile_pickle_is_refused_and_nothing_in_it_runs),
-        SPX_UNIT(whatever_a_pickle_holds_is_read_or_refused),
         SPX_UNIT(folders_of_pictures_become_classes),
         SPX_UNIT(a_share_of_each_class_is_held_out_by_the_seed),
         SPX_UNIT(folders_that_are_no_classes_are_refused_with_the_file),

@@ -80,6 +80,78 @@ static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
     return SPX_OK;
 }
 
+/* The terms being differentiated. */
+typedef struct terms {
+    const spx_tid *in;
+    const int32_t *coef_index;
+    bool relu;
+    spx_tid y, dy;
+    int node; /* the reduction's */
+} terms;
+
+/* Whether term t takes part in the reduction. */
+static bool reduced(const spx_diff *d, const spx_tid *t)
+{
+    const bool normed = t[SPX_TERM_MEAN] != SPX_NO_TENSOR;
+    return (normed &&
+            (spx_diff_requires(d, t[SPX_TERM_X]) || spx_diff_requires(d, t[SPX_TERM_GAMMA]))) ||
+           spx_diff_requires(d, t[SPX_TERM_COEF]);
+}
+
+/* Emits the reduction of `used` terms, its terms and sums to be filled in. */
+static bool emit_reduction(spx_diff *d, int i, terms *all, int used)
+{
+    spx_node *nd = spx_diff_emit(d, SPX_OP_NORM_SUM_REDUCE, i, GRAD_TERM + used * SPX_TERM_FIELDS,
+                                 used * SPX_REDUCE_FIELDS);
+    if (nd == NULL) {
+        return false;
+    }
+    all->node = (int)(nd - d->g->node);
+    nd->relu = all->relu;
+    nd->in[GRAD_DY] = all->dy;
+    nd->in[GRAD_Y] = all->relu ? all->y : SPX_NO_TENSOR;
+    return true;
+}
+
+/* Fills in slot `slot` of the reduction with term j. */
+static void reduce_term(spx_diff *d, const terms *all, int j, int slot, spx_tid sums[2])
+{
+    spx_graph *g = d->g;
+    const spx_tid *t = all->in + j * SPX_TERM_FIELDS;
+    const int base = slot * SPX_REDUCE_FIELDS;
+    const int64_t c = g->tensor[t[SPX_TERM_X]].dim[1];
+    memcpy(g->node[all->node].in + GRAD_TERM + slot * SPX_TERM_FIELDS, t,
+           sizeof(spx_tid) * SPX_TERM_FIELDS);
+    g->node[all->node].coef_index[slot] = all->coef_index[j];
+    for (int s = 0; t[SPX_TERM_MEAN] != SPX_NO_TENSOR && s < 2; s++) {
+        sums[s] = spx_graph_new_tensor(g, SPX_ROLE_ACTIVATION, SPX_F32, 1, &c, NULL);
+        g->node[all->node].out[base + SPX_REDUCE_DY + s] = sums[s];
+    }
+    spx_diff_param(d, all->node, base + SPX_REDUCE_DGAMMA, t[SPX_TERM_GAMMA]);
+    spx_diff_param(d, all->node, base + SPX_REDUCE_DBETA, t[SPX_TERM_BETA]);
+    if (spx_diff_requires(d, t[SPX_TERM_COEF])) {
+        g->node[all->node].out[base + SPX_REDUCE_DCOEF] = d->grad[t[SPX_TERM_COEF]];
+        g->node[all->node].accumulate[base + SPX_REDUCE_DCOEF] = true;
+    }
+}
+
+/* The gradient of term j's input, emitted once its producer is reached. */
+static void postpone_apply(spx_diff *d, const terms *all, int j, const spx_tid sums[2])
+{
+    const spx_tid *t = all->in + j * SPX_TERM_FIELDS;
+    spx_pending p = {.target = t[SPX_TERM_X],
+                     .op = SPX_OP_NORM_SUM_APPLY,
+                     .relu = all->relu,
+                     .n_in = APPLY_INPUTS,
+                     .coef_index = all->coef_index[j]};
+    p.in[GRAD_DY] = all->dy;
+    p.in[GRAD_Y] = all->relu ? all->y : SPX_NO_TENSOR;
+    memcpy(p.in + GRAD_TERM, t, sizeof(spx_tid) * SPX_TERM_FIELDS);
+    p.in[APPLY_SUM_DY] = sums[0];
+    p.in[APPLY_SUM_DY_XHAT] = sums[1];
+    spx_diff_postpone(d, p);
+}
+
 /*
  * One reduction for all terms that need it now, one pending application for each input that wants a
  * gradient.
@@ -87,73 +159,29 @@ static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
 void spx_norm_sum_diff_terms(spx_diff *d, int i, int k, const spx_tid *in,
                              const int32_t *coef_index, bool relu, spx_tid y, spx_tid dy)
 {
-    spx_graph *g = d->g;
-    int used = 0, node = -1;
-    int *slot = malloc(sizeof(int) * (size_t)k);
-    if (slot == NULL) {
-        spx_graph_fail(g, SPX_ENOMEM, "differentiation");
+    terms all = {in, coef_index, relu, y, dy, -1};
+    int used = 0, slot = 0;
+    for (int j = 0; j < k; j++) {
+        const spx_tid coef = in[j * SPX_TERM_FIELDS + SPX_TERM_COEF];
+        used += reduced(d, in + j * SPX_TERM_FIELDS);
+        if (spx_diff_requires(d, coef) && !d->written[coef]) {
+            bool accumulate; /* elements are added one by one: start from zero */
+            spx_diff_fill(d, spx_diff_contribute(d, coef, &accumulate), i);
+        }
+    }
+    if (used > 0 && !emit_reduction(d, i, &all, used)) {
         return;
     }
-    for (int j = 0; j < k; j++) {
+    for (int j = 0; j < k && d->g->status == SPX_OK; j++) {
         const spx_tid *t = in + j * SPX_TERM_FIELDS;
-        const bool normed = t[SPX_TERM_MEAN] != SPX_NO_TENSOR;
-        const bool reduced = (normed && (spx_diff_requires(d, t[SPX_TERM_X]) ||
-                                         spx_diff_requires(d, t[SPX_TERM_GAMMA]))) ||
-                             spx_diff_requires(d, t[SPX_TERM_COEF]);
-        slot[j] = reduced ? used++ : -1;
-        if (spx_diff_requires(d, t[SPX_TERM_COEF]) && !d->written[t[SPX_TERM_COEF]]) {
-            bool accumulate; /* elements are added one by one: start from zero */
-            spx_diff_fill(d, spx_diff_contribute(d, t[SPX_TERM_COEF], &accumulate), i);
-        }
-    }
-    if (used > 0) {
-        spx_node *nd = spx_diff_emit(d, SPX_OP_NORM_SUM_REDUCE, i,
-                                     GRAD_TERM + used * SPX_TERM_FIELDS, used * SPX_REDUCE_FIELDS);
-        if (nd == NULL) {
-            free(slot);
-            return;
-        }
-        node = (int)(nd - g->node);
-        nd->relu = relu;
-        nd->in[GRAD_DY] = dy;
-        nd->in[GRAD_Y] = relu ? y : SPX_NO_TENSOR;
-    }
-    for (int j = 0; j < k && g->status == SPX_OK; j++) {
-        const spx_tid *t = in + j * SPX_TERM_FIELDS;
-        const bool normed = t[SPX_TERM_MEAN] != SPX_NO_TENSOR;
         spx_tid sums[2] = {SPX_NO_TENSOR, SPX_NO_TENSOR};
-        if (slot[j] >= 0) {
-            const int base = slot[j] * SPX_REDUCE_FIELDS;
-            memcpy(g->node[node].in + GRAD_TERM + slot[j] * SPX_TERM_FIELDS, t,
-                   sizeof(spx_tid) * SPX_TERM_FIELDS);
-            g->node[node].coef_index[slot[j]] = coef_index[j];
-            const int64_t c = g->tensor[t[SPX_TERM_X]].dim[1];
-            for (int s = 0; normed && s < 2; s++) {
-                sums[s] = spx_graph_new_tensor(g, SPX_ROLE_ACTIVATION, SPX_F32, 1, &c, NULL);
-                g->node[node].out[base + SPX_REDUCE_DY + s] = sums[s];
-            }
-            spx_diff_param(d, node, base + SPX_REDUCE_DGAMMA, t[SPX_TERM_GAMMA]);
-            spx_diff_param(d, node, base + SPX_REDUCE_DBETA, t[SPX_TERM_BETA]);
-            if (spx_diff_requires(d, t[SPX_TERM_COEF])) {
-                g->node[node].out[base + SPX_REDUCE_DCOEF] = d->grad[t[SPX_TERM_COEF]];
-                g->node[node].accumulate[base + SPX_REDUCE_DCOEF] = true;
-            }
+        if (reduced(d, t)) {
+            reduce_term(d, &all, j, slot++, sums);
         }
         if (spx_diff_requires(d, t[SPX_TERM_X])) {
-            spx_pending p = {.target = t[SPX_TERM_X],
-                             .op = SPX_OP_NORM_SUM_APPLY,
-                             .relu = relu,
-                             .n_in = APPLY_INPUTS,
-                             .coef_index = coef_index[j]};
-            p.in[GRAD_DY] = dy;
-            p.in[GRAD_Y] = relu ? y : SPX_NO_TENSOR;
-            memcpy(p.in + GRAD_TERM, t, sizeof(spx_tid) * SPX_TERM_FIELDS);
-            p.in[APPLY_SUM_DY] = sums[0];
-            p.in[APPLY_SUM_DY_XHAT] = sums[1];
-            spx_diff_postpone(d, p);
+            postpone_apply(d, &all, j, sums);
         }
     }
-    free(slot);
 }
 
 static void gradient(spx_diff *d, int i, spx_tid dy)
