@@ -3,7 +3,7 @@
 /*
  * Private inference of a deployed model between a client, who owns an image and learns the logits,
  * and a server, who owns the weights and learns nothing. Semi-honest parties; see
- * host/secure/README.md for every message and why it leaks nothing.
+ * host/secure/messages.md for every message and why it leaks nothing.
  *
  * OFFLINE, before the image is known, the parties make single-use MATERIAL; ONLINE they spend one
  * unit of it on one image. The server numbers material. It is bound to the model's hash and both
