@@ -20,11 +20,8 @@ if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
   spx_test(test_reduction_stress_cuda SOURCES nn/test_reduction_stress_cuda.c LINK spx_nn_light)
 endif()
 if(SPX_CUDA_EMULATED) # new memory is NaN: no op may count on zeros
-  add_test(NAME test_optim_cuda_poisoned COMMAND test_optim_cuda)
-  foreach(op IN LISTS ops)
-    add_test(NAME test_${op}_cuda_poisoned COMMAND test_${op})
-  endforeach()
   foreach(op IN LISTS ops ITEMS optim)
+    add_test(NAME test_${op}_cuda_poisoned COMMAND test_${op})
     set_tests_properties(test_${op}_cuda_poisoned PROPERTIES SKIP_RETURN_CODE 77 LABELS slow
                          ENVIRONMENT "SPX_POISON=ff;SPX_TEST_DEVICES=cuda")
   endforeach()
