@@ -1,4 +1,5 @@
 #include "host/secure/infer/pi_units_private.h"
+#include "kernels/base/alloc.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -127,19 +128,6 @@ bool spx_pi_units_next_own(spx_pi_units *u, spx_pi_item *at)
     return true;
 }
 
-/* Makes room for one more. */
-static spx_status grow(spx_pi_units *u)
-{
-    const size_t room = 2 * u->room + 64;
-    spx_pi_item *more = u->n < u->room ? u->item : realloc(u->item, room * sizeof *more);
-    if (more == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "a list of %zu units", room);
-    }
-    u->room = u->n < u->room ? u->room : room;
-    u->item = more;
-    return SPX_OK;
-}
-
 static spx_status insert(spx_pi_units *u, const spx_pi_item *x)
 {
     const size_t i = place(u, x);
@@ -147,7 +135,7 @@ static spx_status insert(spx_pi_units *u, const spx_pi_item *x)
         u->item[i] = *x;
         return SPX_OK;
     }
-    SPX_RETURN_IF(grow(u));
+    SPX_RETURN_IF(SPX_GROW(u->item, u->n, u->room));
     memmove(u->item + i + 1, u->item + i, (u->n - i) * sizeof *u->item);
     u->item[i] = *x;
     u->n++;
@@ -216,7 +204,7 @@ static spx_status list_one(void *ctx, const char *name, uint64_t bytes)
         sodium_hex2bin(x.model, sizeof x.model, model, 2 * sizeof x.model, NULL, NULL, NULL) != 0) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(grow(u));
+    SPX_RETURN_IF(SPX_GROW(u->item, u->n, u->room));
     u->item[u->n++] = x;
     return SPX_OK;
 }
@@ -229,11 +217,12 @@ static int by_order(const void *a, const void *b)
 spx_status spx_pi_units_open(spx_pi_units **out, spx_vault *v, char kind)
 {
     const char prefix[] = {kind, '-', '\0'};
-    spx_pi_units *u = calloc(1, sizeof *u);
+    spx_pi_units *u;
     spx_status st;
     *out = NULL;
-    if (u == NULL || pthread_mutex_init(&u->lock, NULL) != 0) {
-        free(u);
+    SPX_RETURN_IF(SPX_NEW(u, 1));
+    if (pthread_mutex_init(&u->lock, NULL) != 0) {
+        spx_free(u);
         return SPX_FAIL(SPX_ENOMEM, "a list of units");
     }
     u->vault = v;
@@ -254,7 +243,7 @@ void spx_pi_units_close(spx_pi_units *u)
 {
     if (u != NULL) {
         (void)pthread_mutex_destroy(&u->lock);
-        free(u->item);
-        free(u);
+        spx_free(u->item);
+        spx_free(u);
     }
 }
