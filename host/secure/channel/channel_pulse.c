@@ -25,9 +25,9 @@ spx_status spx_channel_release(spx_channel *c, spx_status st)
 static void *run_pulse(void *arg)
 {
     spx_channel *c = arg;
+    (void)pthread_mutex_lock(&c->lock);
     const double pause = fmin(MAX_PAUSE, c->timeout / 4);
     const long step = (long)(pause / 2 * 1e9);
-    (void)pthread_mutex_lock(&c->lock);
     while (!c->ending) {
         struct timespec t;
         (void)clock_gettime(CLOCK_MONOTONIC, &t);
