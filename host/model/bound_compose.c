@@ -2,6 +2,7 @@
 #include "host/model/bound_private.h"
 #include "kernels/nn/matmul_f64/matmul_f64.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -97,6 +98,7 @@ static bool cut_alike(const segment *s, int axis, const span *a, int64_t at_a, c
 {
     const spx_deploy_draft *d = s->d;
     int64_t step[SPX_DEPLOY_MAX_VALUES] = {0};
+    assert(d->n_values <= SPX_DEPLOY_MAX_VALUES);
     step[s->v] = 1;
     for (int o = d->n_ops - 1; o >= 0; o--) {
         const spx_deploy_op *op = &d->op[o];

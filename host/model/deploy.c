@@ -3,6 +3,7 @@
 
 #include "host/model/deploy_private.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,8 +258,10 @@ static spx_status derive_exchanges(spx_deploy *m, const int *conv_depth)
     qsort(conv, (size_t)(end - conv), sizeof *conv, by_place);
     const placed *value = place, *next = conv;
     while (value < conv) {
+        assert(m->n_exchanges < m->n_values);
         list = collect_exchange(m, &m->exchange[m->n_exchanges++], &value, conv, &next, end, list);
     }
+    assert(list - (int *)m->memory <= 2 * m->n_ops + m->n_values);
     spx_free(memory);
     return SPX_OK;
 }
@@ -272,6 +275,7 @@ static void hash_words(crypto_generichash_state *s, const void *words, size_t n,
     const unsigned char *from = words;
     const uint16_t one = 1;
     const bool little = *(const unsigned char *)&one == 1;
+    assert(sizeof block % bytes == 0); /* no word across blocks */
     while (n > 0) {
         const size_t now = n < sizeof block / bytes ? n : sizeof block / bytes;
         for (size_t i = 0; i < now * bytes; i++) {

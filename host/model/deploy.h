@@ -192,7 +192,7 @@ size_t spx_deploy_scratch(const spx_deploy *m);
  * (BIAS too: the bias is the server's).
  * @param i        index of an op that is no RELU; CONV and BIAS need has_weights
  * @param in       share of the operand (unused for BIAS); @param out  share of the result
- * @param scratch  spx_deploy_scratch bytes, aligned to SPX_ALIGN
+ * @param scratch  spx_deploy_scratch bytes, aligned to SPX_ALIGN; all three are host memory
  * @param pool     NULL: the calling thread alone
  */
 void spx_deploy_apply(const spx_deploy *m, int i, const int64_t *in, int64_t *out, void *scratch,

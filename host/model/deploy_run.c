@@ -1,6 +1,7 @@
 /* The integer executor: the specification of what private inference computes. */
 #include "host/model/deploy_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- single ops ---- */
@@ -27,6 +28,7 @@ static void apply_pool(const spx_deploy *m, const spx_deploy_op *op, const int64
     for (int64_t c = 0; c < out->c; c++) {
         for (int64_t i = 0; i < out->h; i++) {
             const int64_t rows = op->denominator / spx_deploy_pool_window(op, in->h, i);
+            assert(rows * spx_deploy_pool_window(op, in->h, i) == op->denominator); /* exact */
             for (int64_t j = 0; j < out->w; j++) {
                 const int64_t columns = op->denominator / spx_deploy_pool_window(op, in->w, j);
                 int64_t *to = &y[(c * out->h + i) * out->w + j];
@@ -55,6 +57,7 @@ static void apply_pick(const spx_deploy *m, const spx_deploy_op *op, const int64
 static void apply_bias(const spx_deploy *m, const spx_deploy_op *op, int64_t *y)
 {
     const size_t n = spx_deploy_bias_count(m->value, op);
+    assert(op->bias != NULL);
     for (size_t i = 0; i < n; i++) {
         y[i] = (int64_t)((uint64_t)y[i] + (uint64_t)op->bias[i]);
     }
@@ -66,6 +69,7 @@ static void apply(const spx_deploy *m, int i, spx_ring_range range, const int64_
     const spx_deploy_op *op = &m->op[i];
     switch (op->kind) {
     case SPX_DEPLOY_CONV:
+        assert(op->filter != NULL);
         spx_conv2d_ring_run(op->filter, in, range, out, scratch, pool);
         break;
     case SPX_DEPLOY_BIAS:
@@ -75,6 +79,7 @@ static void apply(const spx_deploy *m, int i, spx_ring_range range, const int64_
         apply_pool(m, op, in, out);
         break;
     default:
+        assert(op->kind == SPX_DEPLOY_PICK);
         apply_pick(m, op, in, out);
         break;
     }
@@ -119,6 +124,7 @@ void spx_deploy_relu(const spx_deploy *m, int i, size_t n, const int64_t *in, in
     const spx_deploy_op *op = &m->op[i];
     const int64_t most = ((int64_t)1 << op->bits) - 1;
     const int above = 64 - op->width;
+    assert(op->kind == SPX_DEPLOY_RELU && op->shift + op->bits < op->width && op->width <= 64);
     for (size_t j = 0; j < n; j++) {
         const int64_t v = (int64_t)((uint64_t)in[j] << above) >> above >> op->shift;
         out[j] = v < 0 ? 0 : v > most ? most : v;

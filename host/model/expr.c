@@ -2,6 +2,7 @@
 #include "host/model/fold_private.h"
 #include "kernels/nn/matmul_f64/matmul_f64.h"
 
+#include <assert.h>
 #include <string.h>
 
 void spx_expr_clear(spx_expr *e)
@@ -163,6 +164,7 @@ static spx_status add_mixed(spx_expr *e, const spx_expr *x, const spx_term *from
                            from->taps.dilation, from->taps.pad + from->taps.stride * k->taps->pad};
     const size_t n = (size_t)(from->c * taps.size * taps.size);
     int t;
+    assert(k->taps->size == 1);
     SPX_RETURN_IF(find_term(e, from->value, from->c, &taps, &t));
     spx_matmul_f64((size_t)e->c, n, (size_t)x->c, k->w + k->first, (size_t)k->channels, from->w, n,
                    e->term[t].w, n);
@@ -176,6 +178,7 @@ static spx_status add_spread(spx_expr *e, const spx_expr *x, const spx_term *fro
     const int64_t n_columns = e->c * x->c, n_product = e->c * from->c;
     double *own, *product;
     int t;
+    assert(pointwise(&from->taps));
     SPX_RETURN_IF(find_term(e, from->value, from->c, k->taps, &t));
     SPX_RETURN_IF(add_zeros(&own, (size_t)(n_columns + n_product)));
     product = own + n_columns;

@@ -1,6 +1,7 @@
 /* The growing model: values made of expressions, public ops of values. */
 #include "host/model/fold_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 spx_status spx_fold_add_value(spx_fold *f, spx_deploy_kind kind, int64_t c, int64_t h, int64_t w,
@@ -207,6 +208,7 @@ static int64_t denominator(const spx_deploy_op *p, int64_t h, int64_t w)
         const int64_t side = axis == 0 ? h : w, n = spx_deploy_pool_side(p, side);
         for (int64_t i = 0; i < n; i++) {
             const int64_t window = spx_deploy_pool_window(p, side, i);
+            assert(window > 0); /* padding is narrower than a window */
             int64_t a = all, b = window;
             while (b != 0) {
                 const int64_t r = a % b;
@@ -253,6 +255,7 @@ static spx_status pool_bias(const spx_expr *x, const spx_deploy_op *p, spx_expr 
                 count++;
             }
         }
+        assert(count > 0);
         e->bias[n] = sum / (double)count;
     }
     return SPX_OK;

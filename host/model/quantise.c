@@ -5,6 +5,7 @@
 #include "host/model/deploy_private.h"
 #include "host/model/quantise_private.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static void find_affected(const spx_fold *f, const int *segment, const bool *cha
 {
     bool touched[SPX_DEPLOY_MAX_VALUES] = {0};
     int now = 0;
+    assert(f->n_values <= SPX_DEPLOY_MAX_VALUES); /* each is a value of the draft */
     for (int i = 0; i < f->n_ops; i++) {
         const spx_deploy_op *d = &f->op[i].d;
         if (d->kind == SPX_DEPLOY_RELU) {

@@ -11,7 +11,7 @@ double spx_metrics_top1(const spx_metrics *m);
 double spx_metrics_top5(const spx_metrics *m);
 double spx_metrics_loss(const spx_metrics *m);
 
-/** p[k] = softmax(logits)[k], [classes] each; may be the same array. */
+/** p[k] = softmax(logits)[k], [classes] each, host memory; may be the same array. */
 void spx_probabilities(int64_t classes, const float *logits, float *p);
 
 #endif

@@ -73,7 +73,7 @@ SPX_MUST_CHECK spx_status spx_genotype_of_value(spx_genotype *out, const json_t 
 /**
  * The genotype of trained alphas: per edge the largest raw alpha other than none; per node the two
  * edges with the largest such alpha, in descending order (ties: lower index).
- * @param normal, reduce SPX_CELL_NODES pointers to (2 + i) x SPX_PRIMITIVE_COUNT rows
+ * @param normal, reduce SPX_CELL_NODES pointers to (2 + i) x SPX_PRIMITIVE_COUNT rows, host memory
  */
 void spx_genotype_from_alphas(spx_genotype *out, const float *const normal[SPX_CELL_NODES],
                               const float *const reduce[SPX_CELL_NODES]);
