@@ -4,6 +4,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/log.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,7 @@ static int print_numbers(char *out, size_t room, const int64_t *number, size_t c
     int n = 0;
     for (size_t i = 0; i < count; i++) {
         n += snprintf(out + n, room - (size_t)n, " %lld", (long long)number[i]);
+        assert((size_t)n < room); /* SPX_TUNING_KEY_BYTES: 16 numbers, a name, 8 words */
     }
     return n;
 }

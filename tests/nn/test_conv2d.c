@@ -6,6 +6,7 @@
 #include "tests/nn/conv2d_check.h"
 
 #include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
+#include "tests/support/spx_devices.h"
 
 static bool library; /* on CUDA there is one beside the own kernels */
 

@@ -1,6 +1,7 @@
 /* Convolutions on the CPU: which algorithm runs. */
 #include "kernels/nn/conv2d/conv2d_cpu_private.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +54,9 @@ static const spx_conv2d_algorithm *by_default(const spx_conv2d_shape *d, spx_con
     int i = 0;
     while (!supports(algorithms[i], d) ||
            (algorithms[i]->pays != NULL && !algorithms[i]->pays(d, pass))) {
-        i++; /* the reference supports all and pays */
+        i++;
     }
+    assert(i < ALGORITHMS); /* the reference runs all */
     return algorithms[i];
 }
 

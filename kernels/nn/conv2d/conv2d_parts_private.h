@@ -3,6 +3,8 @@
 /* Private to this folder: what the CPU's own convolutions, PLANAR and WINOGRAD, share. */
 #include "kernels/nn/conv2d/conv2d.h"
 
+#include <assert.h>
+
 #define SPX_CONV2D_VECTOR 8 /* floats, on every processor */
 
 static inline int64_t spx_conv2d_ceil(int64_t a, int64_t b)
@@ -17,12 +19,14 @@ typedef struct spx_conv2d_cut {
 
 static inline spx_conv2d_cut spx_conv2d_cut_in(int64_t n, int64_t parts)
 {
+    assert(n >= 0 && parts >= 1);
     return (spx_conv2d_cut){parts, n / parts, n % parts};
 }
 
 /** First thing of part i; of part parts: n. */
 static inline int64_t spx_conv2d_cut_at(const spx_conv2d_cut *c, int64_t i)
 {
+    assert(i >= 0 && i <= c->parts);
     return i * c->size + (i < c->larger ? i : c->larger);
 }
 

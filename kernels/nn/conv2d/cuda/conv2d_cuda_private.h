@@ -6,8 +6,8 @@
 
 /* --- Own kernels (conv2d_direct_cuda.cu) ------------------------------------------------------ */
 
-/** Whether the own kernels' 32-bit coordinates reach: sides up to 2^28, channels of a filter
- * (r * s * c, r * s * k) up to 2^30. */
+/** Whether the own kernels' 32-bit coordinates reach, which they assert: sides up to 2^28, channels
+ * of a filter (r * s * c, r * s * k) up to 2^30. */
 bool spx_conv2d_direct_fits(const spx_conv2d_shape *d);
 
 /** Any channels, strides, crops, alignment; sums in f32 in an order fixed by the shape. Operands

@@ -4,6 +4,8 @@
  */
 #include "kernels/nn/nhwc_private.cuh"
 
+#include <assert.h>
+
 extern "C" {
 #include "kernels/nn/conv2d/cuda/conv2d_cuda_private.h"
 }
@@ -15,7 +17,7 @@ extern "C" {
 #define GOOD_BLOCKS 512  /* enough to fill a large device a few times */
 #define MAX_PARTS 256    /* of a sum over pixels */
 #define LEAST_PIXELS 128 /* of a part */
-#define BIAS_LANES 32    /* channels of a block of the bias's gradient */
+#define BIAS_CHANNELS 32 /* channels of a block of the bias's gradient */
 #define BIAS_ROWS 8      /* pixels that it sums side by side */
 
 typedef spx::bf16 bf16;
@@ -158,11 +160,12 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     }
 }
 
-/* part[j][k][tap, c] = sum over the j-th run of pixels of dy[pixel][k] * source(pixel, tap, c). */
+/* part[j][k][tap, c] = sum over the j-th part of the pixels of dy[pixel][k] * source(pixel, tap,
+ * c). */
 template <class T, int ROWS, int COLS>
 __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     weights_kernel(gather g, const T *src, const T *dy, int64_t dy_pixel, int k, int64_t parts,
-                   int64_t run, float *part)
+                   int64_t each, float *part)
 {
     constexpr int THREADS = ROWS * COLS / (EACH * EACH);
     static_assert(THREADS % COLS == 0, "a thread stages one column");
@@ -173,11 +176,11 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     for (int64_t tile = blockIdx.x; tile < wide * high * parts; tile += gridDim.x) {
         const int64_t j = tile / (wide * high);
         const int row0 = (int)(tile / wide % high) * ROWS, col0 = (int)(tile % wide) * COLS;
-        const int64_t end = (j + 1) * run < g.pixels ? (j + 1) * run : g.pixels;
+        const int64_t end = (j + 1) * each < g.pixels ? (j + 1) * each : g.pixels;
         const int mine = col0 + t % COLS, tap = mine / g.src_c, c = mine % g.src_c;
         const int r = tap / g.taps_w, s = tap % g.taps_w;
         float sum[EACH][EACH] = {};
-        for (int64_t l0 = j * run; l0 < end; l0 += DEPTH) {
+        for (int64_t l0 = j * each; l0 < end; l0 += DEPTH) {
             if (t < DEPTH) {
                 from[t] = origin_of(g, l0 + t < end ? l0 + t : g.pixels);
             }
@@ -207,19 +210,19 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     }
 }
 
-/* part[j][c] = sum over the j-th run of pixels of dy[pixel][c]. */
+/* part[j][c] = sum over the j-th part of the pixels of dy[pixel][c]. */
 template <class T>
-__global__ void __launch_bounds__(BIAS_LANES *BIAS_ROWS)
-    channel_sums_kernel(int64_t pixels, int64_t channels, int64_t parts, int64_t run, const T *dy,
+__global__ void __launch_bounds__(BIAS_CHANNELS *BIAS_ROWS)
+    channel_sums_kernel(int64_t pixels, int64_t channels, int64_t parts, int64_t each, const T *dy,
                         int64_t dy_pixel, float *part)
 {
-    __shared__ float sums[BIAS_ROWS][BIAS_LANES];
-    const int64_t wide = (channels + BIAS_LANES - 1) / BIAS_LANES;
+    __shared__ float sums[BIAS_ROWS][BIAS_CHANNELS];
+    const int64_t wide = (channels + BIAS_CHANNELS - 1) / BIAS_CHANNELS;
     for (int64_t tile = blockIdx.x; tile < wide * parts; tile += gridDim.x) {
-        const int64_t j = tile / wide, c = tile % wide * BIAS_LANES + threadIdx.x;
-        const int64_t end = (j + 1) * run < pixels ? (j + 1) * run : pixels;
+        const int64_t j = tile / wide, c = tile % wide * BIAS_CHANNELS + threadIdx.x;
+        const int64_t end = (j + 1) * each < pixels ? (j + 1) * each : pixels;
         float sum = 0;
-        for (int64_t i = j * run + threadIdx.y; i < end && c < channels; i += BIAS_ROWS) {
+        for (int64_t i = j * each + threadIdx.y; i < end && c < channels; i += BIAS_ROWS) {
             sum += spx::to_f32(dy[i * dy_pixel + c]);
         }
         sums[threadIdx.y][threadIdx.x] = sum;
@@ -267,7 +270,7 @@ static spx_status fold(spx_stream *s, int64_t n, int64_t parts, const float *par
 
 /* How a sum over all output pixels is shared out; by the shape alone. */
 struct sharing {
-    int64_t parts, run; /* run: pixels of a part, a multiple of DEPTH */
+    int64_t parts, each; /* each: pixels of a part, a multiple of DEPTH */
 };
 
 static sharing share(int64_t pixels, int64_t tiles)
@@ -277,8 +280,8 @@ static sharing share(int64_t pixels, int64_t tiles)
     parts = parts < most ? parts : most;
     parts = parts < MAX_PARTS ? parts : MAX_PARTS;
     sharing h;
-    h.run = blocks_of(blocks_of(pixels, parts), DEPTH) * DEPTH;
-    h.parts = blocks_of(pixels, h.run);
+    h.each = blocks_of(blocks_of(pixels, parts), DEPTH) * DEPTH;
+    h.parts = blocks_of(pixels, h.each);
     return h;
 }
 
@@ -299,12 +302,13 @@ static sharing share_weights(const spx_conv2d_shape *d)
 
 static sharing share_bias(const spx_conv2d_shape *d)
 {
-    return share(outputs(d), blocks_of(d->k, BIAS_LANES));
+    return share(outputs(d), blocks_of(d->k, BIAS_CHANNELS));
 }
 
 static gather forward_gather(const spx_conv2d_shape *d, int64_t src_pixel)
 {
     gather g;
+    assert(spx_conv2d_direct_fits(d));
     g.pixels = outputs(d);
     g.out_h = (int)d->p;
     g.out_w = (int)d->q;
@@ -324,6 +328,7 @@ static gather forward_gather(const spx_conv2d_shape *d, int64_t src_pixel)
 static gather backward_gather(const spx_conv2d_shape *d, int64_t src_pixel)
 {
     gather g;
+    assert(spx_conv2d_direct_fits(d));
     g.pixels = d->n * d->h * d->w;
     g.out_h = (int)d->h;
     g.out_w = (int)d->w;
@@ -393,7 +398,7 @@ static spx_status weights_tiles(spx_stream *s, const spx_conv2d_shape *d, spx_op
     const int64_t tiles = blocks_of(d->k, ROWS) * blocks_of(g.depth, 64) * h.parts;
     return SPX_LAUNCH(s, (weights_kernel<T, ROWS, 64>), grid_of(tiles),
                       dim3(ROWS * 64 / (EACH * EACH)), 0, g, (const T *)x.data, (const T *)dy.data,
-                      dy.stride, (int)d->k, h.parts, h.run, parts);
+                      dy.stride, (int)d->k, h.parts, h.each, parts);
 }
 
 spx_status spx_conv2d_direct_backward_weights(spx_stream *s, const spx_conv2d_shape *d,
@@ -420,14 +425,14 @@ spx_status spx_conv2d_bias_gradient(spx_stream *s, const spx_conv2d_shape *d, sp
                                     bool accumulate, float *dbias, float *parts)
 {
     const sharing h = share_bias(d);
-    const dim3 grid = grid_of(blocks_of(d->k, BIAS_LANES) * h.parts);
-    const dim3 block(BIAS_LANES, BIAS_ROWS);
+    const dim3 grid = grid_of(blocks_of(d->k, BIAS_CHANNELS) * h.parts);
+    const dim3 block(BIAS_CHANNELS, BIAS_ROWS);
     if (dy.type == SPX_TYPE_BF16) {
         SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<bf16>, grid, block, 0, outputs(d), d->k,
-                                 h.parts, h.run, (const bf16 *)dy.data, dy.stride, parts));
+                                 h.parts, h.each, (const bf16 *)dy.data, dy.stride, parts));
     } else {
         SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<float>, grid, block, 0, outputs(d), d->k,
-                                 h.parts, h.run, (const float *)dy.data, dy.stride, parts));
+                                 h.parts, h.each, (const float *)dy.data, dy.stride, parts));
     }
     return fold(s, d->k, h.parts, parts, accumulate, dbias);
 }

@@ -2,6 +2,7 @@
 #include "kernels/base/cpu.h"
 #include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Packed input that one thread works on at a time: a part of a second-level cache. */
@@ -24,6 +25,7 @@ const spx_planar_isa *spx_planar_isa_now(void)
 
 void spx_planar_block_init(spx_planar_block *b, int64_t items, int threads, spx_conv2d_arena *a)
 {
+    assert(items >= 1 && threads >= 1);
     b->taps = (int64_t)b->g.nr * b->g.ns;
     b->items = b->l.images ? spx_conv2d_ceil(b->n, SPX_CONV2D_VECTOR) : b->n;
     b->k = spx_conv2d_cut_in(b->g.ko, spx_conv2d_ceil(b->g.ko, b->isa->max_kb));

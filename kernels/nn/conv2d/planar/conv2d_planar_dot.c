@@ -6,6 +6,7 @@
  */
 #include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Elements are summed up once per this many vectors or more; items are grouped to reach it. */
@@ -168,6 +169,8 @@ static void dot_kblock(const dot_part *t, int64_t kblock, const float *in, int64
                 .dw = t->dw + (k * d->sets + set) * d->entries + c0 * per_channel + e0,
                 .dw_stride = d->sets * d->entries,
             };
+            assert(dot.tail >= 1 && dot.tail <= SPX_CONV2D_VECTOR && kb <= b->isa->max_kb &&
+                   e1 - e0 <= b->isa->max_pb[kb]);
             if (dot.n > 0) {
                 b->isa->dot[kb][e1 - e0](&dot);
             }

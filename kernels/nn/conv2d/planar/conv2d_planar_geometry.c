@@ -1,6 +1,7 @@
 /* Geometry of the planar convolution: which input pixel each tap reads, and where it is packed. */
 #include "kernels/nn/conv2d/planar/conv2d_planar_geometry_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define VECTOR SPX_CONV2D_VECTOR
@@ -29,6 +30,7 @@ static int phase_taps(const spx_conv2d_shape *d, int64_t i0, int64_t taps, int64
     for (int64_t t = 0; t < taps; t++) {
         const int64_t reach = i0 + d->pad_begin - t * d->dilation;
         if (reach % d->stride == 0) {
+            assert(n < SPX_PLANAR_MAX_TAPS);
             at[n] = reach / d->stride;
             filter[n++] = (int)t;
         }
@@ -38,6 +40,7 @@ static int phase_taps(const spx_conv2d_shape *d, int64_t i0, int64_t taps, int64
 
 void spx_planar_grid_backward(const spx_conv2d_shape *d, int64_t i0, int64_t j0, spx_planar_grid *g)
 {
+    assert(i0 < d->h && j0 < d->w && i0 < d->stride && j0 < d->stride);
     *g = (spx_planar_grid){.ci = d->k,
                            .ko = d->c,
                            .ih = d->p,
@@ -89,6 +92,7 @@ static int share_strips(const int64_t *at, int taps, int64_t step, int64_t input
                 place[t] = *total + (at[t] - lo) / step;
             }
         }
+        assert(n < SPX_PLANAR_MAX_TAPS);
         strip[n] = make_strip(lo, outputs + (hi - lo) / step, *total, step, inputs);
         *total += strip[n++].count;
     }
@@ -117,6 +121,7 @@ static int cut_spans(const int64_t *at, int taps, int64_t step, int64_t inputs, 
         }
         t0 = t0 < t1 ? t0 : t1;
         if (n == 0 || span[n - 1].t0 != t0 || span[n - 1].t1 != t1) {
+            assert(n < SPX_PLANAR_MAX_SPANS);
             span[n++] = (spx_planar_span){o, 0, t0, t1};
         }
         span[n - 1].count++;

@@ -1,6 +1,7 @@
 /* Forward and backward-data: outputs of a grid, a block of channels and of vectors at a time. */
 #include "kernels/nn/conv2d/planar/conv2d_planar_block_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Smaller filters are repacked by the calling thread: starting the others would take longer. */
@@ -84,6 +85,8 @@ static void mac_one(const grid_item *it, const spx_planar_class *cls, int64_t k0
         .load = it->load,
         .tail = v1 == b->l.vectors ? b->l.tail : SPX_CONV2D_VECTOR,
     };
+    assert(mac.tail >= 1 && mac.tail <= SPX_CONV2D_VECTOR && k1 - k0 <= b->isa->max_kb &&
+           v1 - v0 <= b->isa->max_pb[k1 - k0]);
     b->isa->mac[k1 - k0][v1 - v0](&mac);
 }
 

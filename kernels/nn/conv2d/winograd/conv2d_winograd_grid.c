@@ -2,6 +2,7 @@
 #include "kernels/base/cpu.h"
 #include "kernels/nn/conv2d/winograd/conv2d_winograd_grid_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* The finite points of the kernels' transforms; one more lies at infinity. */
@@ -33,6 +34,7 @@ static void complete(const spx_conv2d_shape *d, spx_wino_grid *g)
     g->taps = (int)d->r;
     g->alpha = SPX_WINO_TILE + g->taps - 1;
     g->scheme = g->taps == 3 ? 0 : 1;
+    assert(spx_wino_fits(d) && g->alpha <= SPX_WINO_MAX_ALPHA && g->taps <= SPX_WINO_MAX_TAPS);
     g->tiles_y = spx_conv2d_ceil(g->oh, g->dilation * SPX_WINO_TILE);
     g->tiles_x = spx_conv2d_ceil(g->ow, g->dilation * SPX_WINO_TILE);
     g->lines = g->dilation * g->tiles_y;
@@ -93,6 +95,7 @@ void spx_wino_affines(const spx_wino_grid *g, const spx_conv2d_input *in, spx_co
 void spx_wino_gather_row(const spx_wino_isa *isa, const spx_wino_grid *g,
                          const spx_wino_transpose *of, int64_t v, float *dst)
 {
+    assert(of->planes >= 1 && of->planes <= SPX_CONV2D_VECTOR);
     const int64_t row = v % g->phase_rows * g->dilation + v / g->phase_rows - g->pad;
     const int64_t first = g->pad < 0 ? -g->pad : 0;
     const int64_t last = g->iw < g->cols - g->pad ? g->iw : g->cols - g->pad;

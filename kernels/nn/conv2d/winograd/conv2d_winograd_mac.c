@@ -1,6 +1,8 @@
 /* Winograd forward and backward-data: the same thing, with the filter turned round. */
 #include "kernels/nn/conv2d/winograd/conv2d_winograd_grid_private.h"
 
+#include <assert.h>
+
 /* Transformed input that a thread works on at a time: a part of a second-level cache. */
 #define BLOCK_FLOATS ((int64_t)160 * 1024)
 
@@ -118,6 +120,7 @@ static void transform_output(const wino_item *it, int64_t k0, int64_t k1, int64_
                                 .m = it->m,
                                 .m_k = r->m_k,
                                 .m_t = r->m_t};
+    assert(k1 - k0 <= r->isa->max_kb && t1 - t0 <= r->isa->max_tb);
     r->isa->gemm[k1 - k0][t1 - t0](&gemm);
     spx_wino_back back = {.m_t = r->m_t,
                           .tiles = t1 - t0,
