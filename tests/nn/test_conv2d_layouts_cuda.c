@@ -16,6 +16,7 @@ static spx_conv2d_plan *plan_of(spx_stream *s, const spx_conv2d_want *want, bool
     (void)snprintf(text, sizeof text, "cudnn=90000,packed=%d,engine=%d,knobs=", packed, engine);
     CHECK_OK(spx_conv2d_library_of(s, &l));
     spx_conv2d_plan_init(p, s, want);
+    p->base.backend = &spx_conv2d_cuda;
     const spx_status st = spx_conv2d_plan_take(p, l, text);
     if (st != SPX_OK) {
         assert_int_equal(st, SPX_EUNSUPPORTED);

@@ -42,6 +42,7 @@ static spx_status create(spx_conv2d_plan **out, spx_stream *s, const spx_conv2d_
         return SPX_FAIL(SPX_ENOMEM, "conv2d: plan");
     }
     spx_conv2d_plan_init(p, s, want);
+    p->base.backend = &spx_conv2d_cuda;
     const spx_status st = choose(p, s, choice);
     if (st != SPX_OK) {
         destroy(&p->base);

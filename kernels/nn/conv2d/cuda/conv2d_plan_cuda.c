@@ -245,8 +245,7 @@ spx_status spx_conv2d_plan_first(spx_conv2d_cuda_plan *p, const spx_conv2d_libra
 
 void spx_conv2d_plan_init(spx_conv2d_cuda_plan *p, const spx_stream *s, const spx_conv2d_want *want)
 {
-    *p = (spx_conv2d_cuda_plan){
-        .base = {.backend = &spx_conv2d_cuda, .want = *want, .type = spx_activation_type(s)}};
+    *p = (spx_conv2d_cuda_plan){.base = {.want = *want, .type = spx_activation_type(s)}};
     p->problem = (spx_conv2d_problem){.pass = want->pass,
                                       .type = p->base.type,
                                       .precision = spx_stream_precision(s),

@@ -19,7 +19,7 @@ typedef struct spx_conv2d_cuda_plan {
     size_t x_at, y_at, w_at, scratch_at; /* in the workspace */
 } spx_conv2d_cuda_plan;
 
-/** Starts a plan for a checked want that cannot run yet. */
+/** Starts a plan for a checked want; it cannot run yet, and has no backend. */
 void spx_conv2d_plan_init(spx_conv2d_cuda_plan *p, const spx_stream *s,
                           const spx_conv2d_want *want);
 /** Lets go of what p runs. */
