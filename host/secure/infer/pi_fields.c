@@ -27,12 +27,13 @@ void spx_pi_name_messages(spx_channel *c)
     spx_channel_name_messages(c, name, sizeof name / sizeof name[0]);
 }
 
-void spx_pi_trace(uint64_t verb, uint64_t arg)
+void spx_pi_trace(const spx_channel *c, uint64_t verb, uint64_t arg)
 {
     static const char *const phase[] = {[SPX_PI_PREPARE] = "prepare, so many queries:",
                                         [SPX_PI_INFER] = "infer, by unit",
                                         [SPX_PI_BYE] = "bye"};
-    SPX_LOG(PI, INFO, "phase %s %llu",
+    SPX_LOG(PI, INFO, "%s%sphase %s %llu", spx_channel_address(c),
+            spx_channel_address(c)[0] != '\0' ? " " : "",
             verb >= SPX_PI_PREPARE && verb <= SPX_PI_BYE ? phase[verb] : "unknown",
             (unsigned long long)arg);
 }

@@ -191,14 +191,14 @@ spx_status spx_pi_send_command(spx_channel *c, spx_pi_verb verb, uint64_t arg,
     if (start != NULL) {
         m.start = *start;
     }
-    spx_pi_trace(verb, arg);
+    spx_pi_trace(c, verb, arg);
     return spx_pi_send(c, SPX_PI_COMMAND, spx_pi_command_fields, &m);
 }
 
 spx_status spx_pi_recv_command(spx_channel *c, spx_pi_command *m)
 {
     SPX_RETURN_IF(spx_pi_recv(c, SPX_PI_COMMAND, spx_pi_command_fields, m));
-    spx_pi_trace(m->verb, m->arg);
+    spx_pi_trace(c, m->verb, m->arg);
     return m->verb >= SPX_PI_PREPARE && m->verb <= SPX_PI_BYE
                ? SPX_OK
                : SPX_FAIL(SPX_EFORMAT, "the client gave command %llu", (unsigned long long)m->verb);

@@ -50,7 +50,7 @@ void spx_pi_name_messages(spx_channel *c);
 typedef enum spx_pi_verb { SPX_PI_PREPARE = 1, SPX_PI_INFER, SPX_PI_BYE } spx_pi_verb;
 
 /** Tells the trace what the messages from here on are for. */
-void spx_pi_trace(uint64_t verb, uint64_t arg);
+void spx_pi_trace(const spx_channel *c, uint64_t verb, uint64_t arg);
 
 typedef struct spx_pi_hello {
     uint32_t magic, version;
