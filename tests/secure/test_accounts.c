@@ -466,6 +466,33 @@ SPX_TEST(old_material_and_old_clients_go_and_no_number_comes_again)
     pi_end(&w);
 }
 
+/* A server that starts learns of each unit's head when it was made; one that has none goes. */
+SPX_TEST(material_grows_old_over_a_servers_lives)
+{
+    SPX_UNUSED;
+    spx_pi_server_options o = {.expire_seconds = 3600};
+    char name[SPX_PI_NAME];
+    pi_world w;
+    customer c;
+    pi_begin(&w, 28, &o);
+    spx_vault *v = pi_vault(&w, "client");
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 1));
+    go(&c);
+    spx_pi_name(name, 't', spx_vault_id(v), w.model->hash, 7);
+    CHECK_OK(spx_vault_put(w.server_vault, name, "unit", 4));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(files(&w, "t-"), 2 - i);
+        o.expire_seconds = i == 0 ? 3600 : 0.1;
+        pause_ms(300);
+        spx_pi_server_destroy(w.server);
+        CHECK_OK(spx_pi_server_create(&w.server, w.model, w.server_vault, &o));
+    }
+    assert_int_equal(files(&w, "t-"), 0);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
 /* Age is the time for which the server has run, across its lives: the machine's clock is not
  * asked, so that setting it forward removes nothing. */
 SPX_TEST(age_is_counted_in_the_servers_own_time)
@@ -627,6 +654,7 @@ int main(void)
         SPX_UNIT(who_only_comes_leaves_no_file),
         SPX_UNIT(a_query_looks_at_no_other_clients_files),
         SPX_UNIT(old_material_and_old_clients_go_and_no_number_comes_again),
+        SPX_UNIT(material_grows_old_over_a_servers_lives),
         SPX_UNIT(age_is_counted_in_the_servers_own_time),
         SPX_UNIT(material_of_another_model_is_counted_and_removed_by_a_word),
         SPX_UNIT(what_an_earlier_program_counted_goes_on_counting),
