@@ -200,11 +200,14 @@ SPX_TEST(segments_that_are_too_wide_lose_weight_bits_and_say_so)
 
 SPX_TEST(calibration_refuses_arenas_in_the_memory_of_a_device)
 {
-    const spx_quantise_options o = {0};
+    spx_final_config c = small;
     double **clip;
-    made t;
+    made t = {0};
     SPX_UNUSED;
-    make(&t, &spx_genotype_published, &small, 3, &o);
+    c.batch = BATCH;
+    net_open(&t.net, &spx_genotype_published, &c, 3);
+    const spx_fold_input network = net_source(&t.net);
+    CHECK_OK(spx_fold_create(&t.fold, &network));
     for (int i = 0; i < 2; i++) {
         spx_calibrate_source s = calibration(&t);
         *(i == 0 ? &s.weights.device : &s.state.device) = SPX_DEVICE_CUDA;
