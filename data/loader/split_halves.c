@@ -51,19 +51,21 @@ spx_status spx_split_halves(const uint16_t *labels, size_t n, int classes, uint6
                             uint32_t *first, size_t *first_count, uint32_t *second,
                             size_t *second_count)
 {
-    void *order = NULL, *start = NULL, *in_first = NULL;
+    uint32_t *order = NULL;
+    size_t *start = NULL;
+    bool *in_first = NULL;
     spx_status st;
     *first_count = *second_count = 0;
     if (classes < 1 || n > UINT32_MAX) {
         return SPX_FAIL(SPX_EINVAL, "split: %zu images of %d classes", n, classes);
     }
-    SPX_TRY(st, spx_calloc(&order, n, sizeof *first), done);
-    SPX_TRY(st, spx_calloc(&start, (size_t)classes + 1, sizeof(size_t)), done);
-    SPX_TRY(st, spx_calloc(&in_first, n, sizeof(bool)), done);
+    SPX_TRY(st, SPX_NEW(order, n), done);
+    SPX_TRY(st, SPX_NEW(start, (size_t)classes + 1), done);
+    SPX_TRY(st, SPX_NEW(in_first, n), done);
     SPX_TRY(st, group(labels, n, classes, order, start), done);
     choose(start, classes, seed, order, in_first);
     for (size_t i = 0; i < n; i++) {
-        if (((const bool *)in_first)[i]) {
+        if (in_first[i]) {
             first[(*first_count)++] = (uint32_t)i;
         } else {
             second[(*second_count)++] = (uint32_t)i;

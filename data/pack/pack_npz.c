@@ -299,9 +299,7 @@ done:
 static spx_status number_classes(spx_pack *p)
 {
     const size_t room = 6 * (size_t)p->classes + 1;
-    void *memory;
-    SPX_RETURN_IF(spx_calloc(&memory, room, 1));
-    p->class_names = memory;
+    SPX_RETURN_IF(SPX_NEW(p->class_names, room));
     for (size_t k = 0, at = 0; k < (size_t)p->classes; k++) {
         at += (size_t)snprintf(p->class_names + at, room - at, "%s%zu", k > 0 ? "\n" : "", k);
     }

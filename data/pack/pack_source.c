@@ -19,19 +19,17 @@ static spx_status add_digest(spx_pack *p, const char *path, const void *data, si
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
     const size_t old = p->sources != NULL ? strlen(p->sources) : 0;
     const size_t line = 2 * sizeof digest + 2 + strlen(name) + 1;
-    void *text;
-    char *at;
+    char *text;
     if (sodium_init() < 0) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "libsodium does not start");
     }
-    SPX_RETURN_IF(spx_calloc(&text, old + line + 1, 1));
-    at = text;
+    SPX_RETURN_IF(SPX_NEW(text, old + line + 1));
     if (old > 0) {
-        memcpy(at, p->sources, old);
+        memcpy(text, p->sources, old);
     }
     (void)crypto_hash_sha256(digest, data, size);
-    (void)sodium_bin2hex(at + old, 2 * sizeof digest + 1, digest, sizeof digest);
-    (void)snprintf(at + old + 2 * sizeof digest, line + 1 - 2 * sizeof digest, "  %s\n", name);
+    (void)sodium_bin2hex(text + old, 2 * sizeof digest + 1, digest, sizeof digest);
+    (void)snprintf(text + old + 2 * sizeof digest, line + 1 - 2 * sizeof digest, "  %s\n", name);
     spx_free(p->sources);
     p->sources = text;
     return SPX_OK;

@@ -20,14 +20,14 @@ typedef struct maker {
 
 static spx_status add_value(spx_quantised *q, const spx_deploy_value *like, int64_t c, int *out)
 {
-    void *memory = NULL;
+    double *scale;
     if (q->n_values == SPX_DEPLOY_MAX_VALUES) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "quantisation: more than %d values",
                         SPX_DEPLOY_MAX_VALUES);
     }
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)c, sizeof(double)));
+    SPX_RETURN_IF(SPX_NEW(scale, (size_t)c));
     const int v = q->n_values++;
-    q->scale[v] = memory;
+    q->scale[v] = scale;
     q->value[v] =
         (spx_deploy_value){.kind = like->kind, .c = c, .h = like->h, .w = like->w, .bits = 64};
     *out = v;
@@ -89,9 +89,8 @@ static spx_status emit_conv(maker *m, const spx_fold_op *op, const double *scale
     const int64_t rows = m->f->value[op->d.out].c;
     const double *in_scale = m->q->scale[m->q->map[op->d.in]];
     spx_deploy_op d = op->d;
-    void *memory = NULL;
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(rows * n), sizeof(int32_t)));
-    int32_t *w = memory;
+    int32_t *w;
+    SPX_RETURN_IF(SPX_NEW(w, (size_t)(rows * n)));
     double max = 0, carried = 0;
     for (int64_t i = 0; i < rows * n; i++) {
         const double exact = ldexp(op->w[i] * scale[i / n] / in_scale[i % n / taps], -shift);
@@ -125,12 +124,11 @@ static spx_status emit_bias(maker *m, int v, const double *bias, int round_shift
     const spx_deploy_value *value = &m->q->value[out];
     const int64_t map = value->h * value->w;
     const int64_t offset = round_shift > 0 ? (int64_t)1 << (round_shift - 1) : 0;
-    void *memory = NULL;
+    int64_t *b;
     if (bias == NULL && offset == 0) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_calloc(&memory, (size_t)(value->c * map), sizeof(int64_t)));
-    int64_t *b = memory;
+    SPX_RETURN_IF(SPX_NEW(b, (size_t)(value->c * map)));
     for (int64_t i = 0; i < value->c * map; i++) {
         /* Beyond 2^62 no width will hold it, and the segment's weights will lose bits. */
         const double exact = bias != NULL ? nearbyint(bias[i] * m->q->scale[out][i / map]) : 0;

@@ -129,7 +129,6 @@ static void fill_offsets(spx_conv2d_ring *f)
 spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_shape *d,
                                   const int32_t *w)
 {
-    void *memory = NULL;
     spx_conv2d_ring *f;
     spx_status st;
     *out = NULL;
@@ -139,8 +138,7 @@ spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_s
         return SPX_FAIL(SPX_EINVAL, "ring convolution: a weight beyond %d",
                         (int)SPX_CONV2D_RING_MAX_WEIGHT);
     }
-    SPX_RETURN_IF(spx_calloc(&memory, 1, sizeof *f));
-    f = memory;
+    SPX_RETURN_IF(SPX_NEW(f, 1));
     f->d = *d;
     f->pairs = (d->c + 1) / 2;
     f->rows = (d->p - 1) * d->stride + (d->size - 1) * d->dilation + 1;
@@ -158,12 +156,9 @@ spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_s
         f->weight_max = 1 << (SPX_RING_WEIGHT_LIMB - 1);
     }
     f->w_bytes = f->blocks * (size_t)f->weight_limbs * f->steps * FILTERS * 2 * sizeof *f->w;
-    SPX_TRY(st, spx_calloc(&memory, f->steps, sizeof *f->step), fail);
-    f->step = memory;
-    SPX_TRY(st, spx_calloc(&memory, f->groups * PIXELS, sizeof *f->pixel), fail);
-    f->pixel = memory;
-    SPX_TRY(st, spx_calloc(&memory, f->w_bytes, 1), fail);
-    f->w = memory;
+    SPX_TRY(st, SPX_NEW(f->step, f->steps), fail);
+    SPX_TRY(st, SPX_NEW(f->pixel, f->groups * PIXELS), fail);
+    SPX_TRY(st, SPX_NEW(f->w, f->w_bytes / sizeof *f->w), fail);
     pack_weights(f, w);
     fill_offsets(f);
     *out = f;
