@@ -1,18 +1,21 @@
 #include "data/augment/augment.h"
 
+#include "kernels/base/text.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stddef.h>
 
 spx_status spx_normalise_check(int channels, const double *mean, const double *std)
 {
+    char real[2][SPX_REAL_CHARS];
     for (int c = 0; c < channels; c++) {
         if (!(fabs(mean[c]) <= SPX_MEAN_MAX && std[c] >= SPX_STD_MIN && std[c] <= SPX_STD_MAX)) {
             return SPX_FAIL(SPX_EINVAL,
-                            "channel %d: mean %g and std %g, expected a mean of %g to %g and a std "
+                            "channel %d: mean %s and std %s, expected a mean of %g to %g and a std "
                             "of %g to %g",
-                            c, mean[c], std[c], -SPX_MEAN_MAX, SPX_MEAN_MAX, SPX_STD_MIN,
-                            SPX_STD_MAX);
+                            c, spx_real_text(mean[c], real[0]), spx_real_text(std[c], real[1]),
+                            -SPX_MEAN_MAX, SPX_MEAN_MAX, SPX_STD_MIN, SPX_STD_MAX);
         }
     }
     return SPX_OK;

@@ -2,8 +2,8 @@
 #define SPX_CLI_H
 /*
  * Commands of the sphynx program as data: a command is a struct with a table of options, and one
- * parser gives every command the same manners (--help, --config, --json, exit codes). README.md
- * beside this file shows a whole command.
+ * parser gives every command the same manners (--help, --config, --json, exit codes).
+ * adding-a-command.md shows a whole one.
  */
 #include "kernels/base/status.h"
 #include "kernels/device/stream.h"

@@ -3,7 +3,7 @@
 /*
  * Where a network's parameters and states lie: one arena of weights, one of architecture
  * parameters, one of states. Host arenas are NCHW f32 always; on CUDA weights that span pixels lie
- * with the channels innermost (kernels/nn/nhwc.h), and spx_layout_upload and spx_layout_download
+ * with the channels innermost (kernels/nn/operand.h), and spx_layout_upload and spx_layout_download
  * turn them.
  */
 #include "host/graph/graph.h"

@@ -41,7 +41,7 @@ typedef struct spx_run_report {
 /** A kind of run; ctx is its own. */
 typedef struct spx_run_kind {
     const char *name; /* before the messages of its reports */
-    const char *kept; /* the file in the run's folder that keep writes; NULL: none */
+    const char *kept; /* what keep writes and restore cannot; NULL: nothing */
     /** Queues step s->epoch_step of epoch s->epoch on the run's queue. */
     spx_status (*queue)(void *ctx, const spx_loop_state *s, float lr);
     /** The next report, as spx_step_queue_read gives them; SPX_ENUMERIC where a step diverged. */

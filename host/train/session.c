@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PATH_BYTES 4096
 
@@ -91,6 +92,19 @@ static spx_status parse_tuning(spx_session *s)
     return spx_tuning_parse(s->tuning, text, strlen(text));
 }
 
+/* Beginning again would replace a result, which nobody asked for. */
+static spx_status refuse_finished(const spx_session *s)
+{
+    char path[PATH_BYTES];
+    SPX_RETURN_IF(spx_run_dir_path(s->dir, "result.json", path, sizeof path));
+    return access(path, F_OK) != 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_ENOTFOUND,
+                          "%s: there is a result, but no checkpoint to go on from, neither last.h5 "
+                          "nor last.h5.prev; give --out another folder to begin again",
+                          path);
+}
+
 /* Opens last.h5 where there is one and takes over what it says. */
 static spx_status resume(spx_session *s, const spx_session_options *o, int *threads,
                          uint64_t *metrics_bytes)
@@ -103,7 +117,7 @@ static spx_status resume(spx_session *s, const spx_session_options *o, int *thre
     st = spx_ckpt_open_latest(&s->checkpoint, path);
     if (st == SPX_ENOTFOUND) { /* killed before the first one: begin again */
         *metrics_bytes = 0;
-        return SPX_OK;
+        return refuse_finished(s);
     }
     SPX_RETURN_IF(st);
     meta = s->checkpoint.meta;

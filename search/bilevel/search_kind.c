@@ -30,10 +30,11 @@ static spx_status restore(void *ctx, const json_t *about)
     if (!x->run.best.any) {
         return SPX_OK;
     }
-    return spx_fail_context(
+    SPX_RETURN_IF(spx_fail_context(
         spx_genotype_of_value(&x->found,
                               json_object_get(json_object_get(about, "best"), "genotype")),
-        "checkpoint");
+        "checkpoint"));
+    return spx_genotype_save(x->run.session, &x->found); /* its files may have gone lost since */
 }
 
 static spx_status describe(void *ctx, json_t *about)
@@ -131,7 +132,6 @@ static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
 }
 
 const spx_run_kind spx_search_kind = {.name = "search",
-                                      .kept = "genotype.json",
                                       .queue = queue,
                                       .report = report,
                                       .evaluate = evaluate,

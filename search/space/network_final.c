@@ -61,6 +61,14 @@ static void imagenet_stem(spx_network *n, int64_t channels, spx_tid *s0, spx_tid
     *s1 = halve(g, x, channels, "stem1.1", "stem1.2");
 }
 
+enum { AUX_WINDOW = 5 };
+
+/* Rows, or columns, that the auxiliary head's pool makes of n. */
+static int64_t pooled(int64_t n, int64_t stride)
+{
+    return n < AUX_WINDOW || stride < 1 ? 0 : (n - AUX_WINDOW) / stride + 1;
+}
+
 /* The auxiliary classifier on x: pools its map to 2x2, then to a point. */
 static void auxiliary_head(spx_network *n, spx_tid x, const spx_final_config *c)
 {
@@ -78,14 +86,15 @@ static void auxiliary_head(spx_network *n, spx_tid x, const spx_final_config *c)
             (long long)c->input.rows, (long long)c->input.columns);
     }
     x = spx_g_relu(g, x, "net.0");
-    x = spx_g_avg_pool(g, x, 5, stride, 0, "net.1");
-    if (x != SPX_NO_TENSOR && (g->tensor[x].dim[2] != 2 || g->tensor[x].dim[3] != 2)) {
+    if (x != SPX_NO_TENSOR &&
+        (pooled(g->tensor[x].dim[2], stride) != 2 || pooled(g->tensor[x].dim[3], stride) != 2)) {
         spx_graph_fail(g, SPX_EINVAL,
-                       "network: no auxiliary head for %lldx%lld inputs and these reductions: its "
-                       "pool gives %lldx%lld, not 2x2 (train --aux-weight 0 does without)",
+                       "network: no auxiliary head for %lldx%lld inputs and these reductions: of "
+                       "%lldx%lld its pool does not make 2x2 (train --aux-weight 0 does without)",
                        (long long)c->input.rows, (long long)c->input.columns,
                        (long long)g->tensor[x].dim[2], (long long)g->tensor[x].dim[3]);
     }
+    x = spx_g_avg_pool(g, x, AUX_WINDOW, stride, 0, "net.1");
     x = spx_g_batch_norm(g, spx_g_conv2d(g, x, "net.2", &narrow), "net.3", true);
     x = spx_g_relu(g, x, "net.4");
     x = spx_g_conv2d(g, x, "net.5", &point);

@@ -8,9 +8,15 @@ spx_status spx_reduce_at_parse(const json_t *a, int64_t layers, int at[SPX_MAX_R
                         SPX_MAX_REDUCE);
     }
     for (size_t i = 0; i < count; i++) {
-        const json_int_t cell = json_integer_value(json_array_get(a, i));
-        if (!json_is_integer(json_array_get(a, i)) || cell < 0 || cell >= layers) {
-            return SPX_FAIL(SPX_EFORMAT, "reduce_at: a cell index expected");
+        const json_int_t cell = json_integer_value(json_array_get(a, i)),
+                         least = i > 0 ? at[i - 1] + 1 : 0;
+        if (!json_is_integer(json_array_get(a, i))) {
+            return SPX_FAIL(SPX_EFORMAT, "reduce_at: numbers of cells expected");
+        }
+        if (cell < least || cell >= layers) {
+            return SPX_FAIL(SPX_EFORMAT,
+                            "reduce_at: cell %lld, expected %lld to %lld in ascending order",
+                            (long long)cell, (long long)least, (long long)layers - 1);
         }
         at[i] = (int)cell;
     }

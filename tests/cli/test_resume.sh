@@ -68,7 +68,7 @@ sed -i -e '/^ "inputs": {$/,/^ },$/d' -e 's|^  "genotype": .*,|  "genotype": "mo
     run/run.json
 jq -e '(has("inputs") | not) and .config.genotype == "moved/g.json"' run/run.json >jq.out ||
     fail "no older run"
-rm run/last.h5 run/last.h5.prev
+rm run/last.h5 run/last.h5.prev run/result.json
 check "an older run, other names" 1 "${train[@]}" --data pack.h5 --genotype g.json --resume \
     --out run
 has stderr 'began with --genotype "moved/g.json"' "an older run, other names"
@@ -108,8 +108,22 @@ rm lost/last.h5
 resumed 'last.h5 is absent; going on from the checkpoint before it' "no checkpoint" "${lost[@]}" \
     --max-steps 21
 rm lost/last.h5 lost/last.h5.prev
+cp -r lost before
+check "a result without a checkpoint" 1 "${lost[@]}" --max-steps 3 --resume
+one_line "a result without a checkpoint"
+has stderr "there is a result, but no checkpoint" "a result without a checkpoint"
+for f in metrics.jsonl best.h5 model.h5 result.json; do
+    cmp "before/$f" "lost/$f" || fail "a result without a checkpoint: $f was touched"
+done
+rm lost/result.json
 resumed 'no checkpoint, neither last.h5 nor last.h5.prev: it begins again' "no checkpoint at all" \
     "${lost[@]}" --max-steps 3
+check "search" 0 "${search[@]}" --data pack.h5 --epochs 2 --out cell
+cp cell/genotype.json cell/genotype.txt .
+rm cell/genotype.json cell/genotype.txt
+check "no genotype" 0 "${search[@]}" --data pack.h5 --epochs 2 --resume --out cell
+cmp genotype.json cell/genotype.json || fail "no genotype: not written again"
+cmp genotype.txt cell/genotype.txt || fail "no genotype: its text is not written again"
 check "all there" 0 "${lost[@]}" --max-steps 4 --resume
 ! grep -q warning stderr || fail "all there: a warning"
 
