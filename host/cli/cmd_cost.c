@@ -1,4 +1,4 @@
-/* sphynx cost: what a private query of a model will take, layer by layer, before anything runs. */
+/* sphynx cost: what a private query of a model will take, segment by segment, beforehand. */
 #define _DEFAULT_SOURCE
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
@@ -115,7 +115,7 @@ done:
 
 const spx_command spx_cmd_cost = {
     .name = "cost",
-    .summary = "Predicts time, bytes, rounds and storage of a private query, layer by layer.",
+    .summary = "Predicts time, bytes, rounds and storage of a private query, segment by segment.",
     .example = "sphynx cost --model shoes.h5 --link wan",
     .options = options,
     .values_size = sizeof(values),
