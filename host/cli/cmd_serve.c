@@ -36,8 +36,8 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, state, "state", "DIR", "serve-state",
             "where prepared material lies, encrypted", .flags = SPX_OPT_OUTPUT),
     SPX_OPT(SIZE, values, quota, "quota", "BYTES", "16G",
-            "material that one name (one client, where none authenticates) may hold here; 0: no "
-            "limit",
+            "material of this model that one name (one client, where none authenticates) may hold "
+            "here; 0: no limit",
             .min = 0, .max = 1e18),
     SPX_OPT(SIZE, values, memory, "memory", "BYTES", "0",
             "what the server may take of memory; 0: a quarter of the machine's", .min = 0,

@@ -319,6 +319,41 @@ SPX_TEST(a_name_has_its_share_of_places)
     pi_end(&w);
 }
 
+static void restart(pi_world *w, const spx_pi_server_options *o)
+{
+    spx_pi_server_destroy(w->server);
+    CHECK_OK(spx_pi_server_create(&w->server, w->model, w->server_vault, o));
+}
+
+SPX_TEST(a_quota_is_of_one_model)
+{
+    SPX_UNUSED;
+    spx_pi_server_options o = {0};
+    char name[SPX_PI_NAME];
+    uint8_t other[SPX_PI_HASH];
+    pi_world w;
+    customer c;
+    pi_begin(&w, 29, NULL);
+    spx_vault *v = pi_vault(&w, "client");
+    const size_t unit = (size_t)spx_pi_plan_sizes(w.server->plan)->server_bytes + 65536;
+    void *anything = calloc(1, unit);
+    assert_non_null(anything);
+    memcpy(other, w.model->hash, sizeof other);
+    other[0] ^= 1;
+    spx_pi_name(name, 't', spx_vault_id(v), other, 0);
+    CHECK_OK(spx_vault_put(w.server_vault, name, anything, unit));
+    free(anything);
+    o.quota_bytes = unit + unit / 2;
+    restart(&w, &o);
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 1));
+    CHECK_FAILS(SPX_EIO, prepare(&c, 1));
+    assert_non_null(strstr(spx_error_message(), "may hold"));
+    go(&c);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
 /* ---- whose material is whose ---- */
 
 SPX_TEST(material_is_kept_for_each_name_and_for_none)
@@ -462,6 +497,72 @@ SPX_TEST(old_material_and_old_clients_go_and_no_number_comes_again)
     CHECK_OK(ask(&c));
     go(&c);
     spx_vault_close(gone);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* Puts a folder where a unit's file was, which nobody can unlink, or the file back. */
+static void block(const pi_world *w, const spx_vault *v, uint64_t number, bool on)
+{
+    char name[SPX_PI_NAME], file[700], aside[700];
+    spx_pi_name(name, 't', spx_vault_id(v), w->model->hash, (int64_t)number);
+    (void)snprintf(file, sizeof file, "%s/server/%s", w->scratch.folder, name);
+    (void)snprintf(aside, sizeof aside, "%s/aside", w->scratch.folder);
+    if (on) {
+        assert_int_equal(rename(file, aside), 0);
+        assert_int_equal(mkdir(file, 0700), 0);
+    } else {
+        assert_int_equal(rmdir(file), 0);
+        assert_int_equal(rename(aside, file), 0);
+    }
+}
+
+SPX_TEST(a_file_that_cannot_go_stays_counted_and_holds_up_no_other)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {.expire_seconds = 0.1};
+    pi_world w;
+    customer c;
+    pi_begin(&w, 30, &o);
+    spx_vault *v = pi_vault(&w, "client");
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 2));
+    go(&c);
+    block(&w, v, 0, true);
+    pause_ms(300);
+    assert_int_not_equal(spx_pi_server_expire_units(w.server), SPX_OK);
+    assert_int_equal(files(&w, "t-"), 1); /* the second went all the same */
+    block(&w, v, 0, false);
+    pause_ms(300);
+    CHECK_OK(spx_pi_server_expire_units(w.server));
+    assert_int_equal(files(&w, "t-"), 0);
+    spx_vault_close(v);
+    pi_end(&w);
+}
+
+/* No list says that the file is there; what is asked for is gone before READY all the same. */
+SPX_TEST(a_unit_that_is_asked_for_goes_whether_it_is_listed_or_not)
+{
+    SPX_UNUSED;
+    const spx_pi_server_options o = {0};
+    char name[SPX_PI_NAME], file[700], aside[700];
+    pi_world w;
+    customer c;
+    pi_begin(&w, 31, &o);
+    spx_vault *v = pi_vault(&w, "client");
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(prepare(&c, 1));
+    go(&c);
+    spx_pi_name(name, 't', spx_vault_id(v), w.model->hash, 0);
+    (void)snprintf(file, sizeof file, "%s/server/%s", w.scratch.folder, name);
+    (void)snprintf(aside, sizeof aside, "%s/aside", w.scratch.folder);
+    assert_int_equal(rename(file, aside), 0);
+    restart(&w, &o);
+    assert_int_equal(rename(aside, file), 0);
+    CHECK_OK(come(&c, &w, v, NULL));
+    CHECK_OK(ask(&c));
+    assert_int_equal(files(&w, "t-"), 0);
+    go(&c);
     spx_vault_close(v);
     pi_end(&w);
 }
@@ -642,6 +743,34 @@ SPX_TEST(clients_that_stall_hold_no_more_memory_than_there_is)
     pi_end(&w);
 }
 
+/* Who may not have what it asks for is told at once, though another holds the memory, and does not
+ * stand in a line for which that other is cut. */
+SPX_TEST(who_is_refused_does_not_wait_for_memory)
+{
+    SPX_UNUSED;
+    spx_pi_server_options o = {.query_limit = 1};
+    customer c[2];
+    uint64_t ready;
+    pi_world w;
+    pi_begin(&w, 32, NULL);
+    o.memory_bytes = w.server->query_bytes + 2 * w.server->piece_bytes;
+    o.memory_bytes =
+        o.memory_bytes > w.server->prepare_bytes ? o.memory_bytes : w.server->prepare_bytes;
+    restart(&w, &o);
+    spx_vault *v = pi_vault(&w, "holds"), *refused = pi_vault(&w, "refused");
+    stall(&c[0], &w, v, &ready);
+    assert_true(w.server->queue.left < w.server->prepare_bytes);
+    CHECK_OK(come(&c[1], &w, refused, NULL));
+    CHECK_FAILS(SPX_EIO, prepare(&c[1], 2));
+    assert_non_null(strstr(spx_error_message(), "may prepare 1 more"));
+    go(&c[1]);
+    go(&c[0]);
+    assert_null(strstr(c[0].link.message, "kept the server waiting"));
+    spx_vault_close(v);
+    spx_vault_close(refused);
+    pi_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -650,15 +779,19 @@ int main(void)
         SPX_UNIT(limit_and_quota_are_those_of_a_name_whatever_identity_it_makes_up),
         SPX_UNIT(a_name_has_so_many_state_folders),
         SPX_UNIT(a_name_has_its_share_of_places),
+        SPX_UNIT(a_quota_is_of_one_model),
         SPX_UNIT(material_is_kept_for_each_name_and_for_none),
         SPX_UNIT(who_only_comes_leaves_no_file),
         SPX_UNIT(a_query_looks_at_no_other_clients_files),
         SPX_UNIT(old_material_and_old_clients_go_and_no_number_comes_again),
+        SPX_UNIT(a_file_that_cannot_go_stays_counted_and_holds_up_no_other),
+        SPX_UNIT(a_unit_that_is_asked_for_goes_whether_it_is_listed_or_not),
         SPX_UNIT(material_grows_old_over_a_servers_lives),
         SPX_UNIT(age_is_counted_in_the_servers_own_time),
         SPX_UNIT(material_of_another_model_is_counted_and_removed_by_a_word),
         SPX_UNIT(what_an_earlier_program_counted_goes_on_counting),
         SPX_UNIT(clients_that_stall_hold_no_more_memory_than_there_is),
+        SPX_UNIT(who_is_refused_does_not_wait_for_memory),
     };
     (void)umask(077); /* keys that others can read are refused */
     (void)signal(SIGPIPE, SIG_IGN);

@@ -89,7 +89,7 @@ spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_
 
 typedef struct spx_pi_server_options {
     /* Of one name that authenticates, of one client where none does: */
-    uint64_t quota_bytes; /* material at rest; 0: no limit */
+    uint64_t quota_bytes; /* material of this model, at rest or being made; 0: no limit */
     uint64_t query_limit; /* queries prepared, ever, of this model; 0: no limit */
     uint64_t identities;  /* state folders that prepare; 0: 64, which is the most */
 

@@ -252,7 +252,7 @@ static uint64_t bytes_of(const spx_pi_server *s, uint64_t n)
     return n * (s->plan->sizes.server_bytes + 65536);
 }
 
-spx_status spx_pi_account_room(const spx_pi_session_state *t, uint64_t n)
+static spx_status check_disk(const spx_pi_session_state *t, uint64_t n)
 {
     const spx_pi_server_options *o = &t->s->options;
     const uint64_t limit = o->batch_limit > 0 ? o->batch_limit : 1000;
@@ -273,15 +273,13 @@ spx_status spx_pi_account_room(const spx_pi_session_state *t, uint64_t n)
     return SPX_OK;
 }
 
-/* Bytes of units at rest, of whatever model. */
-static uint64_t held(spx_pi_units *u, const spx_pi_tally *y)
+/* Bytes of units at rest. */
+static uint64_t held(const spx_pi_server *s, const spx_pi_tally *y)
 {
-    static const uint8_t any[SPX_PI_HASH] = {0};
     uint64_t sum = 0;
     for (uint64_t i = 0; i < y->n && i < SPX_PI_IDENTITIES; i++) {
-        const uint8_t *client = y->identity[i].client;
-        for (spx_pi_item x = spx_pi_item_at(client, any, 0);
-             spx_pi_units_next(u, &x) && memcmp(x.owner, client, SPX_PI_ID) == 0; x.number++) {
+        for (spx_pi_item x = spx_pi_item_at(y->identity[i].client, s->model->hash, 0);
+             spx_pi_units_next_own(s->units, &x); x.number++) {
             sum += x.bytes;
         }
     }
@@ -292,7 +290,7 @@ static spx_status check_quota(const spx_pi_session_state *t, uint64_t n, uint64_
 {
     const spx_pi_account *a = t->account;
     const uint64_t quota = t->s->options.quota_bytes,
-                   has = quota > 0 ? held(t->s->units, &a->tally) + a->being_made : 0;
+                   has = quota > 0 ? held(t->s, &a->tally) + a->being_made : 0;
     return quota == 0 || has + bytes <= quota
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
@@ -336,14 +334,33 @@ static spx_status enlist(spx_pi_session_state *t)
     return SPX_OK;
 }
 
+/* Whether the account may have n units; the client is one of its identities then. */
+static spx_status check_account(spx_pi_session_state *t, uint64_t n, uint64_t bytes)
+{
+    SPX_RETURN_IF(check_limit(t, n));
+    SPX_RETURN_IF(enlist(t));
+    return check_quota(t, n, bytes);
+}
+
+spx_status spx_pi_account_room(spx_pi_session_state *t, uint64_t n)
+{
+    spx_pi_account *a = t->account;
+    spx_status st;
+    SPX_RETURN_IF(check_disk(t, n));
+    (void)pthread_mutex_lock(&a->lock);
+    const spx_pi_tally before = a->tally;
+    st = check_account(t, n, bytes_of(t->s, n));
+    a->tally = before;
+    (void)pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
 static spx_status allow(spx_pi_session_state *t, uint64_t n, uint64_t bytes)
 {
     spx_pi_account *a = t->account;
     const spx_pi_tally before = a->tally;
     spx_status st;
-    SPX_TRY(st, check_limit(t, n), fail);
-    SPX_TRY(st, enlist(t), fail);
-    SPX_TRY(st, check_quota(t, n, bytes), fail);
+    SPX_TRY(st, check_account(t, n, bytes), fail);
     a->tally.given += n;
     identity_of(&a->tally, t->client)->seen_ms = spx_pi_server_age(t->s);
     SPX_TRY(st, tally_put(t->s, a), fail);
@@ -480,12 +497,14 @@ static spx_status look_at_account(void *ctx, const char *name, uint64_t bytes)
 static spx_status remove_old_units(spx_pi_server *s)
 {
     const uint64_t now = spx_pi_server_age(s), keep = (uint64_t)(1e3 * s->options.expire_seconds);
+    spx_status st = SPX_OK;
     for (spx_pi_item x = {0}; spx_pi_units_next(s->units, &x); x.number++) {
         if (now > x.made_ms && now - x.made_ms > keep) {
-            SPX_RETURN_IF(spx_pi_units_remove(s->units, &x));
+            const spx_status one = spx_pi_units_remove(s->units, &x);
+            st = st == SPX_OK ? one : st; /* those behind one that cannot go do go */
         }
     }
-    return SPX_OK;
+    return st;
 }
 
 /* Whether it is time, now and then in an --expire; then s->sweep is held. */

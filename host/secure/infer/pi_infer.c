@@ -85,11 +85,14 @@ static spx_status answering_make(answering *q)
 }
 
 /* Before anything is spent: who gets none keeps the unit. */
-static spx_status take_memory(spx_pi_session_state *t)
+static spx_status take_memory(spx_pi_session_state *t, uint64_t number)
 {
     const spx_pi_server *s = t->s;
     const size_t unit = (size_t)s->plan->sizes.server_bytes,
                  ahead = unit < SPX_PI_AHEAD ? unit : SPX_PI_AHEAD, least = 2 * s->piece_bytes;
+    if (number < t->ledger.spent || number >= SPX_PI_MAX_NUMBER) {
+        return SPX_FAIL(SPX_EINVAL, "unit %llu is spent, or cannot be", (unsigned long long)number);
+    }
     return spx_pi_memory_take(t, s->query_bytes + least,
                               s->query_bytes + (ahead > least ? ahead : least));
 }
@@ -149,9 +152,6 @@ static spx_status server_claim(answering *q, uint64_t number, spx_block start, u
     bool same;
     spx_status st;
     *ready = 0;
-    if (number < t->ledger.spent || number >= SPX_PI_MAX_NUMBER) {
-        return SPX_FAIL(SPX_EINVAL, "unit %llu is spent, or cannot be", (unsigned long long)number);
-    }
     spx_pi_name(name, 't', t->client, s->model->hash, (int64_t)number);
     st = spx_pi_ahead_open(&q->ahead, s->plan, s->vault, name, &q->unit, q->masks, q->choices,
                            t->memory - s->query_bytes);
@@ -397,7 +397,7 @@ spx_status spx_pi_serve_infer(spx_pi_session_state *t, uint64_t number, spx_bloc
     answering q = {.t = t};
     uint64_t ready;
     spx_status st;
-    SPX_TRY(st, take_memory(t), done);
+    SPX_TRY(st, take_memory(t, number), done);
     SPX_TRY(st, answering_make(&q), done);
     SPX_TRY(st, server_claim(&q, number, start, &ready), done);
     if (ready == 1) {

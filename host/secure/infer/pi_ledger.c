@@ -75,8 +75,8 @@ spx_status spx_pi_ledger_spend(spx_pi_session_state *t, uint64_t number)
     l->spent = number + 1;
     l->next = l->spent > l->next ? l->spent : l->next;
     SPX_RETURN_IF(spx_pi_ledger_put(t));
-    return spx_pi_units_remove_below(t->s->units,
-                                     spx_pi_item_at(t->client, t->s->model->hash, l->spent));
+    return spx_pi_units_remove_to(t->s->units,
+                                  spx_pi_item_at(t->client, t->s->model->hash, number));
 }
 
 /* ---- the client's: a number for each server ---- */
@@ -131,5 +131,5 @@ spx_status spx_pi_spent_agree(spx_pi_client *p, uint64_t theirs)
 spx_status spx_pi_spent_spend(spx_pi_client *p, uint64_t number)
 {
     SPX_RETURN_IF(put_spent(p, number + 1));
-    return spx_pi_units_remove_below(p->units, spx_pi_client_units(p, p->spent));
+    return spx_pi_units_remove_to(p->units, spx_pi_client_units(p, number));
 }

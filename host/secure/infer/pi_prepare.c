@@ -350,7 +350,7 @@ done:
     return st;
 }
 
-/* What is drawn once, from the batch's seed (README.md has the tree). */
+/* What is drawn once, from the batch's seed (units.md has the tree). */
 static spx_status client_begin(spx_pi_garbling *b, uint64_t n, uint64_t *first)
 {
     spx_pi_client *p = b->p;
@@ -497,7 +497,7 @@ spx_status spx_pi_serve_prepare(spx_pi_session_state *t, uint64_t n)
     uint64_t begun = 0;
     spx_status st;
     SPX_RETURN_IF(spx_pi_server_expire_units(t->s));
-    SPX_RETURN_IF(spx_pi_account_room(t, n));
+    SPX_RETURN_IF(spx_pi_account_room(t, n)); /* nobody waits, and has others cut, to be refused */
     SPX_RETURN_IF(spx_pi_memory_take(t, memory, memory));
     st = spx_pi_account_allow(t, n);
     if (st == SPX_OK) {

@@ -157,9 +157,10 @@ void spx_pi_account_key(const char *peer, const uint8_t client[SPX_PI_ID], uint8
 /** Opens the session's account. */
 SPX_MUST_CHECK spx_status spx_pi_account_enter(spx_pi_session_state *t);
 void spx_pi_account_leave(spx_pi_session_state *t);
-/** Whether n units at a time are allowed, have numbers and find room on the disk. */
-SPX_MUST_CHECK spx_status spx_pi_account_room(const spx_pi_session_state *t, uint64_t n);
-/** n numbers and material for them, if limit, quota and identities allow; recorded. */
+/** Whether n units at a time are allowed, have numbers, find room on the disk, and limit,
+ * identities and quota allow them now. Nothing is taken. */
+SPX_MUST_CHECK spx_status spx_pi_account_room(spx_pi_session_state *t, uint64_t n);
+/** n numbers and material for them, if limit, identities and quota still allow; recorded. */
 SPX_MUST_CHECK spx_status spx_pi_account_allow(spx_pi_session_state *t, uint64_t n);
 /** The end of a batch of n, of which so many units were not begun. */
 void spx_pi_account_settle(spx_pi_session_state *t, uint64_t n, uint64_t unused);

@@ -164,23 +164,27 @@ void spx_pi_units_date(spx_pi_units *u, const spx_pi_item *x)
     (void)pthread_mutex_unlock(&u->lock);
 }
 
+/* The file first, listed or not: one that cannot go is counted on and tried again, and where
+ * several threads remove a unit, none of them goes on before its file is gone. */
 spx_status spx_pi_units_remove(spx_pi_units *u, const spx_pi_item *x)
 {
     char name[SPX_PI_NAME];
-    bool there;
+    spx_pi_units_name(u, x, name);
+    SPX_RETURN_IF(spx_vault_remove(u->vault, name));
     (void)pthread_mutex_lock(&u->lock);
     const size_t i = place(u, x);
-    there = is_at(u, i, x);
-    if (there) {
+    if (is_at(u, i, x)) {
         u->n--;
         memmove(u->item + i, u->item + i + 1, (u->n - i) * sizeof *u->item);
     }
     (void)pthread_mutex_unlock(&u->lock);
-    if (!there) { /* or another thread is removing it */
-        return SPX_OK;
-    }
-    spx_pi_units_name(u, x, name);
-    return spx_vault_remove(u->vault, name);
+    return SPX_OK;
+}
+
+spx_status spx_pi_units_remove_to(spx_pi_units *u, spx_pi_item last)
+{
+    SPX_RETURN_IF(spx_pi_units_remove(u, &last));
+    return spx_pi_units_remove_below(u, last);
 }
 
 spx_status spx_pi_units_remove_below(spx_pi_units *u, spx_pi_item at)

@@ -72,8 +72,11 @@ bool spx_pi_units_next_own(spx_pi_units *u, spx_pi_item *at);
 
 /** A unit whose file has just been written. @return SPX_OK, SPX_ENOMEM, SPX_EIO */
 SPX_MUST_CHECK spx_status spx_pi_units_add(spx_pi_units *u, spx_pi_item x);
-/** Removes a unit with its file; one that is not there is no error. */
+/** Removes a unit with its file, listed or not; one that is not there is no error.
+ * @return SPX_OK (the file is gone, whoever removed it), SPX_EIO (what was listed still is) */
 SPX_MUST_CHECK spx_status spx_pi_units_remove(spx_pi_units *u, const spx_pi_item *x);
+/** Removes this unit, listed or not, and those of its owner and model before it. */
+SPX_MUST_CHECK spx_status spx_pi_units_remove_to(spx_pi_units *u, spx_pi_item last);
 /** Removes the units of at's owner and model that are numbered below at's number. */
 SPX_MUST_CHECK spx_status spx_pi_units_remove_below(spx_pi_units *u, spx_pi_item at);
 /** Says when a unit was made. */
