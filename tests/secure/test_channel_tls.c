@@ -246,6 +246,10 @@ SPX_TEST(who_waits_for_a_server_waits_for_its_name_too)
     spx_listener_close(l);
     CHECK_FAILS(SPX_EIO, spx_channel_connect(&c, address, &quick));
     assert_non_null(strstr(spx_error_message(), "--wait"));
+    o.wait = 0.01;
+    CHECK_FAILS(SPX_EIO, spx_channel_connect(&c, address, &o));
+    assert_non_null(strstr(spx_error_message(), "connecting to"));
+    assert_null(strstr(spx_error_message(), "--wait")); /* which was asked for */
 }
 
 SPX_TEST(options_that_do_not_go_together_are_told_before_any_file_is_read)

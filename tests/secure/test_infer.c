@@ -339,6 +339,36 @@ SPX_TEST(a_connection_cut_at_any_message_ends_both_sides_and_the_server_lives_on
 
 /* ---- limits ---- */
 
+SPX_TEST(what_a_server_claims_is_refused_with_the_limit)
+{
+    SPX_UNUSED;
+    static const struct {
+        uint64_t model_bytes, spent;
+        const char *said;
+    } row[] = {{((uint64_t)64 << 20) + 1, 0, "67108865 bytes, at most 67108864 are read"},
+               {1, 1000000000000, "1000000000000 units are spent, there are at most 999999999999"}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        spx_pi_welcome m = {.magic = SPX_PI_MAGIC,
+                            .version = SPX_PI_VERSION,
+                            .model_bytes = row[i].model_bytes,
+                            .spent = row[i].spent};
+        spx_channel *client, *server;
+        spx_pi_client *p;
+        pi_world w;
+        pi_begin(&w, 9, NULL);
+        spx_vault *v = pi_vault(&w, "client");
+        CHECK_OK(spx_channel_pair(&client, &server, &w.channel));
+        CHECK_OK(spx_pi_send(server, SPX_PI_WELCOME, spx_pi_welcome_fields, &m));
+        CHECK_OK(spx_channel_flush(server));
+        CHECK_FAILS(SPX_EFORMAT, spx_pi_client_open(&p, client, v, NULL));
+        assert_non_null(strstr(spx_error_message(), row[i].said));
+        spx_channel_close(client);
+        spx_channel_close(server);
+        spx_vault_close(v);
+        pi_end(&w);
+    }
+}
+
 SPX_TEST(quotas_and_limits_are_told_to_the_client)
 {
     SPX_UNUSED;
@@ -520,6 +550,7 @@ int main(void)
         SPX_UNIT(material_that_a_restored_server_never_made_is_passed_over),
         SPX_UNIT(two_units_of_one_number_are_not_taken_for_one),
         SPX_UNIT(a_connection_cut_at_any_message_ends_both_sides_and_the_server_lives_on),
+        SPX_UNIT(what_a_server_claims_is_refused_with_the_limit),
         SPX_UNIT(quotas_and_limits_are_told_to_the_client),
         SPX_UNIT(a_server_keeps_the_names_of_its_files_to_itself),
         SPX_UNIT(clients_are_served_at_the_same_time_each_bit_exact),

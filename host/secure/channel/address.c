@@ -164,7 +164,7 @@ static int try_connect(int fd, const struct addrinfo *to, double timeout)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 ? error : errno;
 }
 
-spx_status spx_socket_connect(const char *address, double timeout, int *fd, char *host,
+spx_status spx_socket_connect(const char *address, double timeout, bool waits, int *fd, char *host,
                               bool *loopback)
 {
     struct addrinfo *list;
@@ -185,7 +185,9 @@ spx_status spx_socket_connect(const char *address, double timeout, int *fd, char
         }
     }
     freeaddrinfo(list);
-    return *fd >= 0 ? SPX_OK
-                    : SPX_FAIL(SPX_EIO, "connecting to %s: %s%s", address, strerror(error),
-                               error == ECONNREFUSED ? "; --wait TIME waits for its server" : "");
+    return *fd >= 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_EIO, "connecting to %s: %s%s", address, strerror(error),
+                          error == ECONNREFUSED && !waits ? "; --wait TIME waits for its server"
+                                                          : "");
 }

@@ -12,9 +12,10 @@ bool spx_socket_off_loopback(const char *address);
  * reaches it. */
 SPX_MUST_CHECK spx_status spx_socket_listen(const char *address, int *fd, int *port,
                                             bool *loopback);
-/** A connected, non-blocking socket. @param host  receives the name, at least 256 bytes */
-SPX_MUST_CHECK spx_status spx_socket_connect(const char *address, double timeout, int *fd,
-                                             char *host, bool *loopback);
+/** A connected, non-blocking socket. @param waits  the caller tries again: nobody is told to wait
+ * @param host  receives the name, at least 256 bytes */
+SPX_MUST_CHECK spx_status spx_socket_connect(const char *address, double timeout, bool waits,
+                                             int *fd, char *host, bool *loopback);
 /** "127.0.0.1:4000", "[::1]:4000". @param text  SPX_CHANNEL_ADDRESS bytes; "" where it has none */
 void spx_socket_name(const struct sockaddr *a, socklen_t n, char *text);
 /** Non-blocking, without delay for small messages. */

@@ -444,8 +444,9 @@ static spx_status kept_waiting(spx_channel *c, uint64_t n, double since)
     char line[MAX_LINE + 1];
     if (n > MAX_LINE) {
         c->broken = true;
-        return SPX_FAIL(SPX_EFORMAT, "the other party sent a sign of life of %llu bytes",
-                        (unsigned long long)n);
+        return SPX_FAIL(SPX_EFORMAT,
+                        "the other party sent a sign of life of %llu bytes, at most %d are allowed",
+                        (unsigned long long)n, MAX_LINE);
     }
     SPX_RETURN_IF(read_all(c, (unsigned char *)line, (size_t)n));
     printable(line, (size_t)n);

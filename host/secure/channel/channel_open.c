@@ -335,7 +335,7 @@ static spx_status reach(const char *address, const spx_channel_options *o, int *
     const struct timespec pause = {.tv_nsec = 250000000};
     for (;;) {
         const double timeout = o->timeout > 0 ? o->timeout : DEFAULT_TIMEOUT;
-        const spx_status st = spx_socket_connect(address, timeout, fd, host, loopback);
+        const spx_status st = spx_socket_connect(address, timeout, o->wait > 0, fd, host, loopback);
         if (st == SPX_EIO && o->stop != NULL && atomic_load(o->stop) != 0) {
             return SPX_FAIL(SPX_EINTERRUPTED, "stopped");
         }

@@ -261,8 +261,9 @@ spx_status he_list_taps(spx_he_plan *p)
     }
     if (taps > MOST_TAPS || p->in_groups > MOST_PRODUCTS / p->out_groups) {
         return SPX_FAIL(SPX_EUNSUPPORTED,
-                        "encrypted linear map: %zu taps, %zu times %zu groups of channels", taps,
-                        p->in_groups, p->out_groups);
+                        "encrypted linear map: %zu taps, %zu times %zu groups of channels, at most "
+                        "%zu taps and a product of %zu are possible",
+                        taps, p->in_groups, p->out_groups, MOST_TAPS, MOST_PRODUCTS);
     }
     SPX_RETURN_IF(SPX_NEW(p->taps, lists));
     SPX_RETURN_IF(SPX_NEW(p->taps_at, (size_t)p->convs));

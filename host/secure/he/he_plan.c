@@ -163,7 +163,9 @@ static spx_status list_channels(he_sub **out, size_t *n, const spx_he_value *v, 
         count += (size_t)(v[i].c * split[i] * split[i]);
     }
     if (count > MOST_CHANNELS) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "encrypted linear map: %zu channels in phases", count);
+        return SPX_FAIL(SPX_EUNSUPPORTED,
+                        "encrypted linear map: %zu channels in phases, at most %zu are possible",
+                        count, MOST_CHANNELS);
     }
     SPX_RETURN_IF(spx_calloc(&p, count, sizeof **out));
     *out = s = p;
@@ -207,8 +209,10 @@ static spx_status fill_responses(spx_he_plan *p)
     f->request_bytes = HE_SEED_BYTES + f->request_polys * he_poly_bytes(&he_sets[f->set]);
     return f->request_bytes <= MOST_MESSAGE && f->response_bytes <= MOST_MESSAGE
                ? SPX_OK
-               : SPX_FAIL(SPX_EUNSUPPORTED, "encrypted linear map: messages of %zu and %zu bytes",
-                          f->request_bytes, f->response_bytes);
+               : SPX_FAIL(SPX_EUNSUPPORTED,
+                          "encrypted linear map: messages of %zu and %zu bytes, at most %zu are "
+                          "possible",
+                          f->request_bytes, f->response_bytes, (size_t)MOST_MESSAGE);
 }
 
 static spx_status fill_params(spx_he_plan *p)

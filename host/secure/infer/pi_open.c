@@ -97,12 +97,13 @@ static spx_status recv_welcome(spx_pi_client *p, const unsigned char *hash, spx_
         return SPX_FAIL(SPX_EINVAL, "the server offers another model than the one asked for");
     }
     if (w->spent > SPX_PI_MAX_NUMBER) {
-        return SPX_FAIL(SPX_EFORMAT, "the server claims that %llu units are spent",
-                        (unsigned long long)w->spent);
+        return SPX_FAIL(SPX_EFORMAT,
+                        "the server claims that %llu units are spent, there are at most %llu",
+                        (unsigned long long)w->spent, (unsigned long long)SPX_PI_MAX_NUMBER);
     }
     if (w->model_bytes > SPX_PI_MAX_MODEL) {
-        return SPX_FAIL(SPX_EFORMAT, "the server's model has %llu bytes",
-                        (unsigned long long)w->model_bytes);
+        return SPX_FAIL(SPX_EFORMAT, "the server's model has %llu bytes, at most %llu are read",
+                        (unsigned long long)w->model_bytes, (unsigned long long)SPX_PI_MAX_MODEL);
     }
     return SPX_OK;
 }
@@ -143,8 +144,9 @@ static spx_status recv_state(spx_pi_session_state *t, uint64_t *theirs)
     SPX_RETURN_IF(spx_pi_recv(t->channel, SPX_PI_STATE, spx_pi_number_fields, theirs));
     return *theirs <= SPX_PI_MAX_NUMBER
                ? SPX_OK
-               : SPX_FAIL(SPX_EFORMAT, "the client claims to have spent %llu units",
-                          (unsigned long long)*theirs);
+               : SPX_FAIL(SPX_EFORMAT,
+                          "the client claims to have spent %llu units, there are at most %llu",
+                          (unsigned long long)*theirs, (unsigned long long)SPX_PI_MAX_NUMBER);
 }
 
 /* ---- both halves ---- */
