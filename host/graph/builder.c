@@ -17,6 +17,36 @@ spx_tid spx_g_param_part(spx_graph *g, spx_role role, const char *name, const ch
     return spx_g_param(g, role, full, rank, dim, init);
 }
 
+static spx_tid copy_of(spx_graph *g, spx_tid x, const char *name)
+{
+    const spx_sum_term term = {.x = x, .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR};
+    return spx_g_sum(g, 1, &term, name);
+}
+
+bool spx_g_read_dense(const spx_graph *g, spx_tid t)
+{
+    for (int i = 0; i < g->n_nodes; i++) {
+        const spx_node *nd = &g->node[i];
+        for (int k = 0; k < nd->n_in; k++) {
+            if (nd->in[k] == t && spx_op_input(spx_op_record_of(nd->op), k)->dense) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* spx_g_append with a copy of in[k]. */
+static spx_tid append_on_copy(spx_graph *g, spx_op op, const spx_attr *attr, int n_in,
+                              const spx_tid *in, const char *name, int k)
+{
+    spx_tid with[SPX_SLOTS_MAX];
+    assert(n_in <= SPX_SLOTS_MAX); /* an op with repeated operands wants none dense */
+    memcpy(with, in, sizeof *in * (size_t)n_in);
+    with[k] = copy_of(g, in[k], name);
+    return with[k] == SPX_NO_TENSOR ? with[k] : spx_g_append(g, op, attr, n_in, with, name);
+}
+
 spx_tid spx_g_append(spx_graph *g, spx_op op, const spx_attr *attr, int n_in, const spx_tid *in,
                      const char *name)
 {
@@ -28,6 +58,9 @@ spx_tid spx_g_append(spx_graph *g, spx_op op, const spx_attr *attr, int n_in, co
         if (!(slot->optional && in[k] == SPX_NO_TENSOR) &&
             !spx_g_valid(g, in[k], slot->rank, name)) {
             return SPX_NO_TENSOR;
+        }
+        if (slot->dense && g->tensor[in[k]].parent != SPX_NO_TENSOR) {
+            return append_on_copy(g, op, attr, n_in, in, name, k);
         }
     }
     while (r->out[n_out].name != NULL) {
@@ -91,9 +124,9 @@ spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name)
     for (int j = 0; j < k && y != SPX_NO_TENSOR; j++) {
         spx_tid part = x[j];
         if (g->tensor[part].role != SPX_ROLE_ACTIVATION ||
-            g->tensor[part].parent != SPX_NO_TENSOR || has_views(g, part)) {
-            const spx_sum_term copy = {.x = part, .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR};
-            part = spx_g_sum(g, 1, &copy, name);
+            g->tensor[part].parent != SPX_NO_TENSOR || has_views(g, part) ||
+            spx_g_read_dense(g, part)) {
+            part = copy_of(g, part, name);
             if (part == SPX_NO_TENSOR) {
                 return SPX_NO_TENSOR;
             }

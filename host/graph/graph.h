@@ -217,7 +217,7 @@ typedef struct spx_sum_term {
 spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *name);
 /**
  * Channels of x[0..k-1], in order. The inputs become views of the result where they can
- * (activation, not yet a view), else they are copied.
+ * (activation, not yet a view, read by no linear layer), else they are copied.
  */
 spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name);
 spx_tid spx_g_relu(spx_graph *g, spx_tid x, const char *name);

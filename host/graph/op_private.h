@@ -19,6 +19,7 @@ typedef struct spx_slot {
     int rank;         /* 0: any */
     bool optional;    /* may be SPX_NO_TENSOR */
     bool updated;     /* an input that is written, too */
+    bool dense;       /* an input that may not be a run of a wider tensor's channels */
     bool element;     /* an output of which one element is written: its term's coef_index */
 } spx_slot;
 
@@ -98,7 +99,8 @@ static inline int spx_node_terms(const spx_node *nd, int first)
 /* ---- for the builders ---- */
 
 /**
- * Appends a node over in[0..n_in-1] and its outputs; checks them by the op's record.
+ * Appends a node over in[0..n_in-1] and its outputs; checks them by the op's record. What the op
+ * wants dense and is a view is copied before.
  * @param attr NULL: none
  * @return the first output, or SPX_NO_TENSOR with an error kept
  */
@@ -107,6 +109,8 @@ spx_tid spx_g_append(spx_graph *g, spx_op op, const spx_attr *attr, int n_in, co
 /** "<name>.<part>" as a parameter. */
 spx_tid spx_g_param_part(spx_graph *g, spx_role role, const char *name, const char *part, int rank,
                          const int64_t *dim, spx_init init);
+/** Whether some node so far wants t dense. */
+bool spx_g_read_dense(const spx_graph *g, spx_tid t);
 /** An output of the shape of t. */
 static inline spx_shape spx_shape_of(const spx_graph *g, spx_tid t)
 {

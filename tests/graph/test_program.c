@@ -41,6 +41,69 @@ SPX_TEST(passes_and_fast_kernels_change_only_rounding)
     }
 }
 
+/* Linear layers beside what makes views of their inputs: convolutions that merge, a concatenation
+ * before and after them, a pool whose twin is a part of it. Copies keep the inputs out of it. */
+static net build_parts(bool copies, spx_loss_seed loss[4])
+{
+    net t;
+    CHECK_OK(spx_graph_create(&t.g, true));
+    t.image = spx_g_input(t.g, "image", SPX_F32, 4, (int64_t[]){N, 3, HW, HW});
+    t.label = spx_g_input(t.g, "label", SPX_I32, 1, (int64_t[]){N});
+    spx_tid part[3] = {spx_g_conv2d(t.g, t.image, "a", &conv3),
+                       spx_g_conv2d(t.g, t.image, "b", &conv3),
+                       spx_g_avg_pool(t.g, t.image, 3, 1, 1, "pool")};
+    const spx_tid twin = spx_g_avg_pool(t.g, t.image, 3, 1, 1, "twin");
+    const spx_tid a = part[0], b = part[1];
+    for (int j = 0; copies && j < 3; j++) {
+        const spx_sum_term copy = {.x = part[j], .coef = SPX_NO_TENSOR, .mask = SPX_NO_TENSOR};
+        part[j] = spx_g_sum(t.g, 1, &copy, "copy");
+    }
+    spx_tid logits[4] = {spx_g_linear(t.g, a, "before", CLASSES)};
+    const spx_tid y = spx_g_concat(t.g, 3, part, "cat");
+    logits[1] = spx_g_linear(t.g, b, "after", CLASSES);
+    logits[2] = spx_g_linear(t.g, twin, "of_twin", CLASSES);
+    logits[3] = spx_g_linear(t.g, y, "whole", CLASSES);
+    for (int j = 0; j < 4; j++) {
+        loss[j] = (spx_loss_seed){spx_g_cross_entropy(t.g, logits[j], t.label, 0.0f,
+                                                      (const char *[]){"l0", "l1", "l2", "l3"}[j]),
+                                  1.0f + (float)j};
+    }
+    CHECK_OK(spx_graph_status(t.g));
+    return t;
+}
+
+/* as passes_and_fast_kernels_change_only_rounding */
+SPX_TEST(linear_layers_read_no_views)
+{
+    SPX_UNUSED;
+    FOR_EACH_STREAM(s)
+    {
+        run r[4];
+        net t[4];
+        for (int i = 0; i < 4; i++) {
+            spx_loss_seed loss[4];
+            t[i] = build_parts(i < 2, loss);
+            const spx_program_options o = {
+                .loss = loss,
+                .n_loss = 4,
+                .grad_weights = true,
+                .output = (spx_tid[]){loss[0].loss, loss[1].loss, loss[2].loss, loss[3].loss},
+                .n_output = 4,
+                .no_fusion = i % 2 == 0};
+            run_init(&r[i], &t[i], s, &o);
+            run_go(&r[i]);
+            for (int k = 0; k < 4; k++) {
+                check_outputs(&r[i], &r[0], k, 1, 1e-5);
+            }
+            check_arenas(&r[i], &r[0], SPX_ROLE_WEIGHT_GRAD, 1e-4);
+        }
+        for (int i = 0; i < 4; i++) {
+            run_clear(&r[i]);
+            spx_graph_destroy(t[i].g);
+        }
+    }
+}
+
 static double total_loss(run *r)
 {
     float main_loss, aux_loss;
@@ -492,6 +555,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(passes_and_fast_kernels_change_only_rounding),
+        SPX_UNIT(linear_layers_read_no_views),
         SPX_UNIT(gradients_agree_with_differences_along_themselves),
         SPX_UNIT(recomputing_saves_memory_and_changes_no_bit),
         SPX_UNIT(any_order_that_the_lanes_allow_gives_the_same_bits),

@@ -181,7 +181,7 @@ SPX_TEST(backward_is_the_adjoint_of_forward)
 static void bad_body(device_env *e, void *ctx)
 {
     float *x = env_bytes(e, 64);
-    const spx_operand t = {x, 2, e->type}, none = {NULL, 2, e->type};
+    const spx_operand t = {x, 2, e->type}, none = {NULL, 2, e->type}, apart = {x, 3, e->type};
     (void)ctx;
     CHECK_FAILS(SPX_EINVAL, spx_linear_forward(e->s, 0, 2, 2, t, x, x, x));
     CHECK_FAILS(SPX_EINVAL, spx_linear_forward(e->s, 1, INT64_MAX, 2, t, x, NULL, x));
@@ -189,6 +189,9 @@ static void bad_body(device_env *e, void *ctx)
     CHECK_FAILS(SPX_EINVAL, spx_linear_backward_data(e->s, 1, 1, -1, x, x, false, t));
     CHECK_FAILS(SPX_EINVAL, spx_linear_backward_data(e->s, 2, 2, 2, x, NULL, false, t));
     CHECK_FAILS(SPX_EINVAL, spx_linear_backward_weights(e->s, 2, 2, 2, t, x, false, NULL, x));
+    CHECK_FAILS(SPX_EINVAL, spx_linear_forward(e->s, 2, 2, 2, apart, x, x, x));
+    CHECK_FAILS(SPX_EINVAL, spx_linear_backward_data(e->s, 2, 2, 2, x, x, false, apart));
+    CHECK_FAILS(SPX_EINVAL, spx_linear_backward_weights(e->s, 2, 2, 2, apart, x, false, x, x));
 }
 
 SPX_TEST(bad_arguments_are_refused)

@@ -76,12 +76,21 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
     }
 }
 
+/* An activation as a matrix: its stride counts from image to image, on every device. */
+static spx_operand matrix(const spx_exec *e, spx_tid t)
+{
+    const spx_tensor *root = &e->g->tensor[spx_root(e->g, t)];
+    spx_operand x = spx_exec_operand(e, t);
+    x.stride = spx_tensor_count(root) / root->dim[0];
+    return x;
+}
+
 static spx_status run(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
     const int64_t n = e->g->tensor[nd->out[0]].dim[0];
     const int64_t *d = e->g->tensor[nd->in[SPX_LINEAR_W]].dim;
-    return spx_linear_forward(e->stream, n, d[1], d[0], spx_exec_operand(e, nd->in[SPX_LINEAR_X]),
+    return spx_linear_forward(e->stream, n, d[1], d[0], matrix(e, nd->in[SPX_LINEAR_X]),
                               spx_exec_data(e, nd->in[SPX_LINEAR_W]),
                               spx_exec_data(e, nd->in[SPX_LINEAR_BIAS]),
                               spx_exec_data(e, nd->out[0]));
@@ -94,7 +103,7 @@ static spx_status run_data(const spx_exec *e, int i)
     const int64_t *d = e->g->tensor[nd->in[DATA_W]].dim;
     return spx_linear_backward_data(e->stream, n, d[1], d[0], spx_exec_data(e, nd->in[DATA_DY]),
                                     spx_exec_data(e, nd->in[DATA_W]), nd->accumulate[0],
-                                    spx_exec_operand(e, nd->out[0]));
+                                    matrix(e, nd->out[0]));
 }
 
 static spx_status run_weights(const spx_exec *e, int i)
@@ -103,14 +112,14 @@ static spx_status run_weights(const spx_exec *e, int i)
     const int64_t n = e->g->tensor[nd->in[WEIGHTS_DY]].dim[0];
     const int64_t *d = e->g->tensor[nd->out[WEIGHTS_DW]].dim;
     return spx_linear_backward_weights(
-        e->stream, n, d[1], d[0], spx_exec_operand(e, nd->in[WEIGHTS_X]),
+        e->stream, n, d[1], d[0], matrix(e, nd->in[WEIGHTS_X]),
         spx_exec_data(e, nd->in[WEIGHTS_DY]), nd->accumulate[WEIGHTS_DW],
         spx_exec_data(e, nd->out[WEIGHTS_DW]), spx_exec_data(e, nd->out[WEIGHTS_DBIAS]));
 }
 
 const spx_op_record spx_op_linear = {
     .name = "linear",
-    .in = {{"x", 0}, {"w", 2}, {"bias", 1}},
+    .in = {{"x", 0, .dense = true}, {"w", 2}, {"bias", 1}},
     .out = {{"y", 2}},
     .infer = infer,
     .gradient = gradient,
@@ -128,7 +137,7 @@ const spx_op_record spx_op_linear_bwd_data = {
 
 const spx_op_record spx_op_linear_bwd_weights = {
     .name = "linear_backward_weights",
-    .in = {{"x", 0}, {"dy", 2}},
+    .in = {{"x", 0, .dense = true}, {"dy", 2}},
     .out = {{"dw", 2, .optional = true}, {"dbias", 1, .optional = true}},
     .macs = macs_weights,
     .run = run_weights,

@@ -63,6 +63,10 @@ static spx_status check(const spx_stream *s, int64_t n, int64_t f, int64_t o, sp
     if (x.data == NULL || p0 == NULL || p1 == NULL || (x.type != SPX_TYPE_F32 && !bf16)) {
         return SPX_FAIL(SPX_EINVAL, "linear: a matrix is missing, or of an unknown type");
     }
+    if (x.stride != f) {
+        return SPX_FAIL(SPX_EINVAL, "linear: rows of %lld elements lie %lld apart: copy them",
+                        (long long)f, (long long)x.stride);
+    }
     return SPX_OK;
 }
 

@@ -23,7 +23,7 @@ SPX_MUST_CHECK spx_status spx_max_pool_shape_init(spx_max_pool_shape *d);
 /**
  * y = the largest element of each window.
  * @param x (n, c, h, w)
- * @param y (n, c, p, q), overwritten
+ * @param y (n, c, p, q), overwritten; must not overlap x
  * @return SPX_OK, SPX_EINVAL (a shape that is not initialised, an operand), SPX_EUNSUPPORTED (too
  * many channels), SPX_EDEVICE
  */
@@ -32,7 +32,7 @@ SPX_MUST_CHECK spx_status spx_max_pool_forward(spx_stream *s, const spx_max_pool
 
 /**
  * dx = (accumulate ? dx : 0) + each dy at the place of its window's maximum; windows are added in
- * row-major order, on every device.
+ * row-major order, on every device. dx must overlap neither x nor dy.
  * @param x what the forward pass read: the places are found again
  * @return as spx_max_pool_forward
  */

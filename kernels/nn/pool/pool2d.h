@@ -20,14 +20,15 @@ SPX_MUST_CHECK spx_status spx_pool2d_shape_init(spx_pool2d_shape *d);
 /**
  * y = the mean of each window.
  * @param x (n, c, h, w)
- * @param y (n, c, p, q), overwritten
+ * @param y (n, c, p, q), overwritten; must not overlap x
  * @return SPX_OK, SPX_EINVAL (a shape that is not initialised, an operand), SPX_EUNSUPPORTED (too
  * many channels), SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_avg_pool_forward(spx_stream *s, const spx_pool2d_shape *d,
                                                spx_operand x, spx_operand y);
 
-/** dx = (accumulate ? dx : 0) + the pool's transpose applied to dy. No atomics: a gather.
+/** dx = (accumulate ? dx : 0) + the pool's transpose applied to dy, which it must not overlap. No
+ * atomics: a gather.
  * @return as spx_avg_pool_forward */
 SPX_MUST_CHECK spx_status spx_avg_pool_backward(spx_stream *s, const spx_pool2d_shape *d,
                                                 spx_operand dy, bool accumulate, spx_operand dx);
