@@ -2,23 +2,38 @@
 #include "host/graph/op_private.h"
 #include "tests/graph/op_cases.h"
 
-static net build_case(const op_case *k)
+/* The op beside a second reader of its input, which comes after it or before: so its gradient is
+ * the later to be added there, or the first. */
+static net build_case(const op_case *k, bool after)
 {
     net t;
+    spx_tid logits[2]; /* of the case, of the other reader */
     CHECK_OK(spx_graph_create(&t.g, true));
     t.image = spx_g_input(t.g, "image", SPX_F32, 4, (int64_t[]){N, 3, HW, HW});
     t.label = spx_g_input(t.g, "label", SPX_I32, 1, (int64_t[]){N});
     const spx_tid x = spx_g_conv2d(t.g, t.image, "stem", &conv3);
-    t.logits = spx_g_linear(t.g, k->build(t.g, x), "classifier", CLASSES);
-    t.loss = t.aux_loss = spx_g_cross_entropy(t.g, t.logits, t.label, 0.1f, "loss");
+    for (int i = 0; i < 2; i++) {
+        const bool is_case = (i == 0) == after;
+        const spx_tid y = is_case ? k->build(t.g, x) : x;
+        logits[!is_case] = spx_g_linear(t.g, y, is_case ? "classifier" : "other", CLASSES);
+        if (is_case) {
+            CHECK_OK(spx_graph_status(t.g));
+            assert_memory_equal(t.g->tensor[y].dim, k->dim, sizeof k->dim);
+        }
+    }
+    t.logits = logits[0];
+    t.loss = spx_g_cross_entropy(t.g, logits[0], t.label, 0.1f, "loss");
+    t.aux_loss = spx_g_cross_entropy(t.g, logits[1], t.label, 0.1f, "other_loss");
     CHECK_OK(spx_graph_status(t.g));
     return t;
 }
 
-static spx_program_options options_of(const net *t, const spx_loss_seed *loss)
+static spx_program_options options_of(const net *t, spx_loss_seed loss[2])
 {
+    loss[0] = (spx_loss_seed){t->loss, 1.0f};
+    loss[1] = (spx_loss_seed){t->aux_loss, 0.4f};
     return (spx_program_options){.loss = loss,
-                                 .n_loss = 1,
+                                 .n_loss = 2,
                                  .grad_weights = true,
                                  .grad_arch = true,
                                  .output = &t->logits,
@@ -47,7 +62,7 @@ SPX_TEST(every_op_with_a_gradient_has_a_case)
             fail_msg("%s has no row in op_cases.h", spx_op_name((spx_op)op));
         }
         if (k != NULL) {
-            const net t = build_case(k);
+            const net t = build_case(k, true);
             assert_true(has_node(t.g, k->op));
             spx_graph_destroy(t.g);
         }
@@ -55,7 +70,8 @@ SPX_TEST(every_op_with_a_gradient_has_a_case)
 }
 
 /* Two layers of f32 sums of at most 4*64 products an element: 1e-5; gradients 1e-4 (as of whole
- * networks, see test_program.c). */
+ * networks, see test_program.c). The reference has the readers in the other order: what is added to
+ * which gradient changes nothing. */
 SPX_TEST(every_op_computes_what_the_reference_does_on_every_device)
 {
     spx_stream *cpu;
@@ -63,14 +79,16 @@ SPX_TEST(every_op_computes_what_the_reference_does_on_every_device)
     CHECK_OK(spx_stream_create(&cpu, SPX_DEVICE_CPU, 1));
     FOR_EACH_STREAM(s)
     {
-        for (size_t i = 0; i < OP_CASES; i++) {
-            const net t = build_case(&op_cases[i]);
-            const spx_loss_seed loss = {t.loss, 1.0f};
-            spx_program_options o = options_of(&t, &loss);
+        for (size_t i = 0; i < 2 * OP_CASES; i++) {
+            const net t = build_case(&op_cases[i / 2], i % 2 == 0);
+            const net u = build_case(&op_cases[i / 2], i % 2 != 0);
+            spx_loss_seed loss[2];
+            spx_program_options o = options_of(&t, loss);
             run fast, plain;
             run_init(&fast, &t, s, &o);
+            o = options_of(&u, loss);
             o.no_fusion = o.reference = true;
-            run_init(&plain, &t, cpu, &o);
+            run_init(&plain, &u, cpu, &o);
             run_go(&fast);
             run_go(&plain);
             check_outputs(&fast, &plain, 0, N * CLASSES, 1e-5);
@@ -79,6 +97,7 @@ SPX_TEST(every_op_computes_what_the_reference_does_on_every_device)
             run_clear(&fast);
             run_clear(&plain);
             spx_graph_destroy(t.g);
+            spx_graph_destroy(u.g);
         }
     }
     spx_stream_destroy(cpu);
@@ -86,29 +105,29 @@ SPX_TEST(every_op_computes_what_the_reference_does_on_every_device)
 
 static double loss_of(run *r)
 {
-    float loss;
+    float loss[2];
     run_go(r);
-    CHECK_OK(spx_program_read(r->p, &r->b, 0, &loss));
-    return (double)loss;
+    CHECK_OK(spx_program_read(r->p, &r->b, 0, &loss[0]));
+    CHECK_OK(spx_program_read(r->p, &r->b, 1, &loss[1]));
+    return (double)loss[0] + 0.4 * (double)loss[1];
 }
 
-SPX_TEST(every_smooth_ops_gradient_agrees_with_differences_along_itself)
+SPX_TEST(every_ops_gradient_agrees_with_differences_along_itself)
 {
     SPX_UNUSED;
     FOR_EACH_STREAM(s)
     {
-        for (size_t i = 0; i < OP_CASES; i++) {
-            const net t = build_case(&op_cases[i]);
-            const spx_loss_seed loss = {t.loss, 1.0f};
-            spx_program_options o = options_of(&t, &loss);
-            o.output = &t.loss;
+        for (size_t i = 0; i < 2 * OP_CASES; i++) {
+            const net t = build_case(&op_cases[i / 2], i % 2 == 0);
+            spx_loss_seed loss[2];
+            spx_program_options o = options_of(&t, loss);
+            o.output = (spx_tid[]){t.loss, t.aux_loss};
+            o.n_output = 2;
             run r;
             run_init(&r, &t, s, &o);
             r.b.update_state = false;
-            if (op_cases[i].smooth) {
-                check_difference(&r, loss_of, SPX_ROLE_WEIGHT, SPX_ROLE_WEIGHT_GRAD);
-            }
-            if (op_cases[i].op == SPX_OP_SOFTMAX) {
+            check_difference(&r, loss_of, SPX_ROLE_WEIGHT, SPX_ROLE_WEIGHT_GRAD);
+            if (op_cases[i / 2].op == SPX_OP_SOFTMAX) {
                 check_difference(&r, loss_of, SPX_ROLE_ARCH, SPX_ROLE_ARCH_GRAD);
             }
             run_clear(&r);
@@ -122,7 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(every_op_with_a_gradient_has_a_case),
         SPX_UNIT(every_op_computes_what_the_reference_does_on_every_device),
-        SPX_UNIT(every_smooth_ops_gradient_agrees_with_differences_along_itself),
+        SPX_UNIT(every_ops_gradient_agrees_with_differences_along_itself),
     };
     return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }
