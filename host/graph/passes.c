@@ -14,7 +14,6 @@ typedef struct tensor_facts {
     int *uses;     /* times read by nodes */
     int *reader;   /* last node that reads it, or -1 */
     int *producer; /* node that writes it, or -1 */
-    bool *dense;   /* some node may not read a view in its place */
     bool *viewed;  /* some tensor is a view of it */
     bool *kept;    /* wanted from outside */
 } tensor_facts;
@@ -24,7 +23,6 @@ static void facts_clear(tensor_facts *f)
     free(f->uses);
     free(f->reader);
     free(f->producer);
-    free(f->dense);
     free(f->viewed);
     free(f->kept);
 }
@@ -35,11 +33,10 @@ static spx_status facts_init(tensor_facts *f, const spx_graph *g, const spx_tid 
     *f = (tensor_facts){.uses = calloc(n, sizeof(int)),
                         .reader = malloc(n * sizeof(int)),
                         .producer = malloc(n * sizeof(int)),
-                        .dense = calloc(n, sizeof(bool)),
                         .viewed = calloc(n, sizeof(bool)),
                         .kept = calloc(n, sizeof(bool))};
-    if (f->uses == NULL || f->reader == NULL || f->producer == NULL || f->dense == NULL ||
-        f->viewed == NULL || f->kept == NULL) {
+    if (f->uses == NULL || f->reader == NULL || f->producer == NULL || f->viewed == NULL ||
+        f->kept == NULL) {
         facts_clear(f);
         return SPX_FAIL(SPX_ENOMEM, "pass over %d tensors", g->n_tensors);
     }
@@ -55,7 +52,6 @@ static spx_status facts_init(tensor_facts *f, const spx_graph *g, const spx_tid 
             if (nd->in[k] != SPX_NO_TENSOR) {
                 f->uses[nd->in[k]]++;
                 f->reader[nd->in[k]] = i;
-                f->dense[nd->in[k]] |= spx_op_input(spx_op_record_of(nd->op), k)->dense;
             }
         }
         for (int k = 0; k < nd->n_out; k++) {
@@ -132,7 +128,7 @@ static bool replaceable(const spx_graph *g, const tensor_facts *f, const spx_nod
     for (int k = 0; k < b->n_out; k++) {
         const spx_tid t = b->out[k];
         if (g->tensor[t].parent != SPX_NO_TENSOR || f->viewed[t] || f->kept[t] ||
-            (f->dense[t] && g->tensor[a->out[k]].parent != SPX_NO_TENSOR)) {
+            (g->tensor[a->out[k]].parent != SPX_NO_TENSOR && spx_g_read_dense(g, t))) {
             return false;
         }
     }
@@ -180,7 +176,7 @@ static bool mergeable(const spx_graph *g, const tensor_facts *f, const spx_node 
            b->in[SPX_CONV2D_MEAN] == SPX_NO_TENSOR && same_attr(a, b) &&
            memcmp(&wa->dim[1], &wb->dim[1], 3 * sizeof(int64_t)) == 0 &&
            wb->parent == SPX_NO_TENSOR && f->uses[w] == 1 && yb->parent == SPX_NO_TENSOR &&
-           !f->viewed[b->out[0]] && !f->dense[b->out[0]];
+           !f->viewed[b->out[0]] && !spx_g_read_dense(g, b->out[0]);
 }
 
 /* Makes node i the merger of itself and the marked members after it. */

@@ -3,8 +3,9 @@
 /*
  * Fully connected layer: y (n, o) = x (n, f) * w^T + b, w (o, f), b (o); n, f, o >= 1. Matrices are
  * dense, row-major, f32, memory of the stream's device; x and dx are activations, dense too: their
- * stride, on every device from row to row, must be f. On CUDA they may be bf16. There f counts h*w*c in NHWC order: the caller's
- * weights are laid out likewise (h = w = 1 in every network so far, where the orders agree).
+ * stride, on every device from row to row, must be f. On CUDA they may be bf16. There f counts
+ * h*w*c in NHWC order: the caller's weights are laid out likewise (h = w = 1 in every network so
+ * far, where the orders agree).
  *
  * Sums in f32. On CUDA large products of f32 operands go through cuBLASLt where it is found, in
  * TF32 on streams of that precision (SPHYNX_CUBLAS names the library or says none). All others go
