@@ -49,7 +49,7 @@ void *spx_grown(void *p, size_t n, size_t *room, size_t size);
 /**
  * Whether an allocation of that size can succeed: maps bytes, and 16 MiB for what the call needs
  * beside them, and unmaps both. Ask before calling a library that does not survive a failed
- * allocation under a limit of the address space (ulimit -v): libhdf5 and oneDNN do not.
+ * allocation under a limit of the address space (ulimit -v): libhdf5 does not.
  * @param who  for the message
  * @return SPX_OK, SPX_ENOMEM
  */

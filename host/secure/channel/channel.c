@@ -1,3 +1,4 @@
+/* Messages of a connection: frames, farewells, signs of life. */
 #define _GNU_SOURCE
 #include "host/secure/channel/address_private.h"
 #include "host/secure/channel/channel_private.h"
@@ -6,22 +7,14 @@
 #include "kernels/base/wire.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #define HEAD_BYTES SPX_CHANNEL_FRAME_BYTES
 #define TYPE_GIVE_UP 0u
 #define MAX_LINE SPX_CHANNEL_MAX_LINE
 #define BUFFER_BYTES SPX_CHANNEL_BUFFER
-#define LEAST_RATE 1024.0 /* bytes a second of a message, beside one timeout */
-#define GRACE 1.0         /* seconds before that counts */
-#define FAREWELL 1.0      /* seconds to say why */
-#define SLICE_MS 200      /* between looks at the stop flag */
 
 /* Before each payload: type, its bytes, when it is due (channel.h). */
 typedef struct frame {
@@ -36,139 +29,22 @@ static void frame_fields(spx_wire *w, void *message)
     spx_wire_u64(w, &f->due);
 }
 
-/* ---- bytes ---- */
-
-/* How long a wait may last: `quiet` is renewed by bytes, `slow` is when too few have come. */
-typedef struct pace {
-    double quiet, slow;
-    bool writing;
-} pace;
-
-static pace pace_of(const spx_channel *c, double began, double bytes)
+/* A line of the peer's, fit for a terminal. */
+static void printable(char *text, size_t n)
 {
-    return (pace){.quiet = spx_seconds() + c->timeout,
-                  .slow = began + c->timeout + GRACE + bytes / LEAST_RATE};
-}
-
-/* Whether to go on at all. */
-static spx_status look(const spx_channel *c)
-{
-    const char *cut = atomic_load(&c->cut);
-    if (c->stop != NULL && atomic_load(c->stop) != 0) {
-        return SPX_FAIL(SPX_EINTERRUPTED, "stopped");
-    }
-    if (cut != NULL) {
-        return SPX_FAIL(SPX_EIO, "%s", cut);
-    }
-    if (c->open_until > 0 && spx_seconds() > c->open_until) {
-        return SPX_FAIL(SPX_EIO, "no handshake and hello within %g s", c->opening);
-    }
-    return SPX_OK;
-}
-
-/* The same for a writer: what ends it waits for the end of what is being written, so that there is
- * a place to say why, but not for longer than a farewell takes. */
-static spx_status look_writing(spx_channel *c)
-{
-    const spx_status st = look(c);
-    if (st != SPX_OK && c->open_until == 0 && c->finish_until == 0) {
-        c->finish_until = spx_seconds() + FAREWELL;
-    }
-    return st != SPX_OK && spx_seconds() < c->finish_until ? SPX_OK : st;
-}
-
-/* Waits until the socket is ready, time is up, or a stop is wanted. */
-static spx_status wait_ready(spx_channel *c, short events, pace p)
-{
-    const double until = p.quiet < p.slow ? p.quiet : p.slow;
-    if (atomic_load(&c->quiet_since) == 0) {
-        atomic_store(&c->quiet_since, spx_seconds());
-    }
-    for (;;) {
-        struct pollfd f = {.fd = c->fd, .events = events};
-        const double left = until - spx_seconds();
-        int rc;
-        SPX_RETURN_IF(p.writing ? look_writing(c) : look(c));
-        if (left <= 0) {
-            return p.slow < p.quiet
-                       ? SPX_FAIL(SPX_EIO, "slow peer: less than 1 KB a second of a message")
-                       : SPX_FAIL(SPX_EIO, "silent peer: nothing heard for %g s", c->timeout);
-        }
-        rc = poll(&f, 1, left * 1e3 < SLICE_MS ? (int)(left * 1e3) + 1 : SLICE_MS);
-        if (rc > 0) {
-            return SPX_OK;
-        }
-        if (rc < 0 && errno != EINTR) {
-            return SPX_FAIL(SPX_EIO, "socket: %s", strerror(errno));
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < ' ' || text[i] > '~') {
+            text[i] = '?';
         }
     }
+    text[n] = '\0';
 }
-
-static spx_io plain_outcome(ssize_t rc, spx_io want, size_t *n)
-{
-    *n = rc > 0 ? (size_t)rc : 0;
-    if (rc > 0) {
-        return SPX_IO_DONE;
-    }
-    if (rc < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
-        return want;
-    }
-    return SPX_IO_END;
-}
-
-static spx_io read_some(spx_channel *c, void *data, size_t n, size_t *got)
-{
-    return c->tls != NULL ? spx_tls_read(c->tls, data, n, got)
-                          : plain_outcome(recv(c->fd, data, n, 0), SPX_IO_WANT_READ, got);
-}
-
-static spx_io write_some(spx_channel *c, const void *data, size_t n, size_t *put)
-{
-    return c->tls != NULL
-               ? spx_tls_write(c->tls, data, n, put)
-               : plain_outcome(send(c->fd, data, n, MSG_NOSIGNAL), SPX_IO_WANT_WRITE, put);
-}
-
-/* What to do after an attempt that moved nothing. */
-static spx_status not_done(spx_channel *c, spx_io io, short also, pace p)
-{
-    switch (io) {
-    case SPX_IO_WANT_READ:
-        return wait_ready(c, POLLIN, p);
-    case SPX_IO_WANT_WRITE:
-        return wait_ready(c, (short)(POLLOUT | also), p);
-    case SPX_IO_END:
-        c->mute = c->ended = true;
-        return SPX_FAIL(SPX_EIO, "the other party closed the connection");
-    default:
-        c->mute = true;
-        return SPX_FAIL(SPX_EIO, "TLS: %s", spx_tls_error(c->tls));
-    }
-}
-
-/* Takes what the other party has sent into the buffer: a writer that is not read from learns that
- * the reader lives, and why it left. */
-static spx_io listen_in(spx_channel *c, size_t *got)
-{
-    *got = 0;
-    if (c->in_begin == c->in_end) {
-        c->in_begin = c->in_end = 0;
-    }
-    if (c->in_end == BUFFER_BYTES) {
-        return SPX_IO_WANT_READ;
-    }
-    const spx_io io = read_some(c, c->in + c->in_end, BUFFER_BYTES - c->in_end, got);
-    c->in_end += *got;
-    return io;
-}
-
-static void printable(char *text, size_t n);
 
 /* After writing failed: the reason the other party gave, where it lies in what it sent. */
 static spx_status last_words(spx_channel *c, spx_status st)
 {
     size_t got, at = c->in_begin;
-    while (c->in_end < BUFFER_BYTES && listen_in(c, &got) == SPX_IO_DONE) {
+    while (c->in_end < BUFFER_BYTES && spx_channel_listen_in(c, &got) == SPX_IO_DONE) {
     }
     at = c->in_begin;
     while (c->recv_left == 0 && c->in_end - at >= HEAD_BYTES) {
@@ -190,110 +66,18 @@ static spx_status last_words(spx_channel *c, spx_status st)
     return st;
 }
 
-static spx_status write_fails(spx_channel *c, spx_status st)
+/* Writes, or says what the other party said before it left. */
+static spx_status write_out(spx_channel *c, const unsigned char *p, size_t n)
 {
-    atomic_store(&c->quiet_since, 0);
-    c->broken = c->mute = true; /* perhaps in the middle of a frame */
+    const spx_status st = spx_channel_write_all(c, p, n);
     return st == SPX_EIO ? last_words(c, st) : st;
 }
-
-/* Whether a writer may hear what the other party sends: there is room for it, and no end of its own
- * is in sight, which may have shut the socket's reading side. */
-static bool listens(const spx_channel *c)
-{
-    return c->in_end < BUFFER_BYTES && c->finish_until == 0;
-}
-
-static spx_status write_all(spx_channel *c, const unsigned char *p, size_t n)
-{
-    double began = spx_seconds();
-    pace until = pace_of(c, began, 0);
-    size_t done = 0;
-    bool lives = false;
-    while (done < n) {
-        size_t some = 0, heard = 0;
-        spx_status st = look_writing(c);
-        spx_io io = st == SPX_OK ? write_some(c, p + done, n - done, &some) : SPX_IO_DONE;
-        if (st == SPX_OK && io == SPX_IO_WANT_WRITE) {
-            const spx_io in = listens(c) ? listen_in(c, &heard) : SPX_IO_WANT_READ;
-            io = in == SPX_IO_END || in == SPX_IO_FAILED ? in : io;
-        }
-        if (st == SPX_OK && (some > 0 || heard > 0)) {
-            done += some;
-            if (heard > 0 && !lives) { /* one that is there, but takes nothing, has the deadline */
-                lives = true;
-                began += c->patience;
-            }
-            until = pace_of(c, began, (double)done);
-            atomic_store(&c->quiet_since, 0);
-        } else if (st == SPX_OK) {
-            until.writing = true;
-            st = not_done(c, io, listens(c) ? POLLIN : 0, until);
-        }
-        if (st != SPX_OK) {
-            return write_fails(c, st);
-        }
-    }
-    return SPX_OK;
-}
-
-/* Fills at least `least` of n bytes. */
-static spx_status read_least(spx_channel *c, unsigned char *p, size_t least, size_t n, size_t *got)
-{
-    pace until = pace_of(c, c->message_from, (double)c->message_bytes);
-    *got = 0;
-    while (*got < least) {
-        size_t some = 0;
-        spx_status st = look(c);
-        if (st == SPX_OK) {
-            const spx_io io = read_some(c, p + *got, n - *got, &some);
-            st = io != SPX_IO_DONE ? not_done(c, io, 0, until) : SPX_OK;
-        }
-        if (st != SPX_OK) {
-            atomic_store(&c->quiet_since, 0);
-            c->broken = true;
-            return st;
-        }
-        if (some > 0) {
-            *got += some;
-            c->message_bytes += some;
-            until = pace_of(c, c->message_from, (double)c->message_bytes);
-            atomic_store(&c->quiet_since, 0);
-        }
-    }
-    return SPX_OK;
-}
-
-static spx_status read_all(spx_channel *c, unsigned char *p, size_t n)
-{
-    while (n > 0) {
-        const size_t have = c->in_end - c->in_begin;
-        size_t got;
-        if (have > 0) {
-            const size_t k = have < n ? have : n;
-            memcpy(p, c->in + c->in_begin, k);
-            c->in_begin += k;
-            p += k;
-            n -= k;
-        } else if (n >= BUFFER_BYTES) {
-            SPX_RETURN_IF(read_least(c, p, n, n, &got));
-            n = 0;
-        } else {
-            c->in_begin = c->in_end = 0;
-            SPX_RETURN_IF(read_least(c, c->in, 1, BUFFER_BYTES, &got));
-            c->in_end = got;
-        }
-    }
-    return SPX_OK;
-}
-
-/* ---- messages ---- */
 
 static spx_status flush(spx_channel *c)
 {
     const size_t n = c->out_size;
     c->out_size = 0;
-    return n > 0 ? write_all(c, c->out, n) : SPX_OK;
+    return n > 0 ? write_out(c, c->out, n) : SPX_OK;
 }
 
 spx_status spx_channel_flush(spx_channel *c)
@@ -309,7 +93,7 @@ static spx_status put(spx_channel *c, const void *data, size_t n)
         SPX_RETURN_IF(flush(c));
     }
     if (n >= BUFFER_BYTES) {
-        return write_all(c, data, n);
+        return write_out(c, data, n);
     }
     if (n > 0) {
         memcpy(c->out + c->out_size, data, n);
@@ -374,7 +158,7 @@ spx_status spx_channel_send_begin(spx_channel *c, uint32_t type, uint64_t total)
     assert(type != TYPE_GIVE_UP && type != SPX_CHANNEL_ALIVE && c->send_left == 0);
     spx_channel_hold(c);
     TRACE(INFO, c, "sends", type, total);
-    st = look(c);
+    st = spx_channel_look(c);
     c->broken = c->broken || st != SPX_OK;
     if (st == SPX_OK) {
         st = put_head(c, type, total);
@@ -410,29 +194,19 @@ void spx_channel_beat(spx_channel *c)
         c->out_size += HEAD_BYTES + n;
         c->say[0] = '\0';
     }
-    while (c->out_size > 0 && write_some(c, c->out, c->out_size, &some) == SPX_IO_DONE) {
+    while (c->out_size > 0 &&
+           spx_channel_write_some(c, c->out, c->out_size, &some) == SPX_IO_DONE) {
         c->out_size -= some;
         memmove(c->out, c->out + some, c->out_size);
     }
     c->left_at = spx_seconds();
 }
 
-/* A line of the peer's, fit for a terminal. */
-static void printable(char *text, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] < ' ' || text[i] > '~') {
-            text[i] = '?';
-        }
-    }
-    text[n] = '\0';
-}
-
 static spx_status gave_up(spx_channel *c, uint64_t n)
 {
     char why[MAX_LINE + 1];
     const size_t k = n < MAX_LINE ? (size_t)n : MAX_LINE;
-    SPX_RETURN_IF(read_all(c, (unsigned char *)why, k));
+    SPX_RETURN_IF(spx_channel_read_all(c, (unsigned char *)why, k));
     printable(why, k);
     c->broken = c->mute = true;
     return SPX_FAIL(SPX_EIO, "the other party gave up: %s", why);
@@ -448,7 +222,7 @@ static spx_status kept_waiting(spx_channel *c, uint64_t n, double since)
                         "the other party sent a sign of life of %llu bytes, at most %d are allowed",
                         (unsigned long long)n, MAX_LINE);
     }
-    SPX_RETURN_IF(read_all(c, (unsigned char *)line, (size_t)n));
+    SPX_RETURN_IF(spx_channel_read_all(c, (unsigned char *)line, (size_t)n));
     printable(line, (size_t)n);
     if (n > 0 && c->notice != NULL) {
         c->notice(c->notice_ctx, line);
@@ -457,7 +231,7 @@ static spx_status kept_waiting(spx_channel *c, uint64_t n, double since)
         c->broken = true;
         return SPX_FAIL(SPX_EIO, "busy peer: no answer within the deadline of %g s", c->patience);
     }
-    return look(c);
+    return spx_channel_look(c);
 }
 
 static void wait_due(uint64_t due)
@@ -480,7 +254,7 @@ static spx_status read_head(spx_channel *c, frame *f)
     do {
         c->message_from = spx_seconds();
         c->message_bytes = 0;
-        st = read_all(c, head, HEAD_BYTES);
+        st = spx_channel_read_all(c, head, HEAD_BYTES);
         if (st != SPX_OK || !spx_wire_get(frame_fields, f, head, HEAD_BYTES) ||
             f->type != SPX_CHANNEL_ALIVE) {
             break;
@@ -534,7 +308,7 @@ spx_status spx_channel_recv_part(spx_channel *c, void *data, size_t n)
     assert(n <= c->recv_left);
     spx_channel_hold(c);
     c->recv_left -= n;
-    return spx_channel_release(c, read_all(c, data, n));
+    return spx_channel_release(c, spx_channel_read_all(c, data, n));
 }
 
 spx_status spx_channel_recv(spx_channel *c, uint32_t type, void *data, size_t n)
@@ -551,7 +325,7 @@ spx_status spx_channel_recv(spx_channel *c, uint32_t type, void *data, size_t n)
     }
     if (st == SPX_OK) {
         c->recv_left = 0;
-        st = read_all(c, data, n);
+        st = spx_channel_read_all(c, data, n);
     }
     return spx_channel_release(c, st);
 }
@@ -566,7 +340,7 @@ void spx_channel_give_up(spx_channel *c, const char *why)
         c->stop = NULL;                                    /* this much is said however it ends */
         c->open_until = 0;
         atomic_store(&c->cut, NULL);
-        c->timeout = c->timeout < FAREWELL ? c->timeout : FAREWELL;
+        c->timeout = c->timeout < SPX_CHANNEL_FAREWELL ? c->timeout : SPX_CHANNEL_FAREWELL;
         c->patience = 0;
         c->told = put_head(c, TYPE_GIVE_UP, n) == SPX_OK && put(c, why, n) == SPX_OK &&
                   flush(c) == SPX_OK;
@@ -591,57 +365,4 @@ bool spx_channel_broken(const spx_channel *c)
 bool spx_channel_ended(const spx_channel *c)
 {
     return c->ended;
-}
-
-spx_status spx_channel_shake(spx_channel *c)
-{
-    const pace until = pace_of(c, spx_seconds(), 0);
-    while (c->tls != NULL) {
-        spx_status st = look(c);
-        const spx_io io = st == SPX_OK ? spx_tls_handshake(c->tls) : SPX_IO_WANT_READ;
-        if (io == SPX_IO_DONE) {
-            break;
-        }
-        st = st == SPX_OK ? not_done(c, io, 0, until) : st;
-        if (st != SPX_OK) {
-            atomic_store(&c->quiet_since, 0);
-            c->broken = c->mute = true;
-            return st;
-        }
-    }
-    atomic_store(&c->quiet_since, 0);
-    return SPX_OK;
-}
-
-spx_status spx_channel_check(spx_channel *c)
-{
-    struct pollfd f = {.fd = c->fd, .events = POLLRDHUP};
-    spx_status st = look(c);
-    if (st == SPX_OK && poll(&f, 1, 0) > 0) {
-        st = SPX_FAIL(SPX_EIO, "the other party closed the connection");
-    }
-    if (st != SPX_OK) {
-        spx_channel_hold(c); /* the pulse reads it */
-        c->broken = true;
-        (void)spx_channel_release(c, st);
-    }
-    return st;
-}
-
-void spx_channel_cut(spx_channel *c, const char *why)
-{
-    atomic_store(&c->cut, why);
-    (void)shutdown(c->fd, SHUT_RD); /* wakes a reader; the owner may still say why */
-}
-
-double spx_channel_silence(const spx_channel *c)
-{
-    const double since = atomic_load(&c->quiet_since);
-    return since > 0 ? spx_seconds() - since : 0;
-}
-
-double spx_channel_waited(const spx_channel *c)
-{
-    const double since = atomic_load(&c->waiting_since);
-    return since > 0 ? spx_seconds() - since : 0;
 }

@@ -9,6 +9,7 @@ typedef struct spx_tls_session spx_tls_session; /* one connection */
 
 #define SPX_CHANNEL_BUFFER ((size_t)1 << 18)
 #define SPX_CHANNEL_MAX_LINE 400 /* bytes of a line of text for the other party's user */
+#define SPX_CHANNEL_FAREWELL 1.0 /* seconds to say why */
 
 struct spx_channel {
     int fd;
@@ -60,6 +61,31 @@ void spx_channel_pulse_end(spx_channel *c);
 /** Does one attempt of the handshake's after the other. */
 SPX_MUST_CHECK spx_status spx_channel_shake(spx_channel *c);
 
+/** What a non-blocking call came to. */
+typedef enum spx_io {
+    SPX_IO_DONE,
+    SPX_IO_WANT_READ,
+    SPX_IO_WANT_WRITE,
+    SPX_IO_END,
+    SPX_IO_FAILED
+} spx_io;
+
+/* ---- channel_bytes.c; the owner holds the channel (spx_channel_hold) ---- */
+
+/** Whether to go on at all: not stopped, not cut, not late.
+ * @return SPX_OK, SPX_EINTERRUPTED, SPX_EIO */
+SPX_MUST_CHECK spx_status spx_channel_look(const spx_channel *c);
+/** Writes n bytes. On failure the connection is broken, perhaps in the middle of a frame.
+ * @return SPX_OK, SPX_EIO, SPX_EINTERRUPTED */
+SPX_MUST_CHECK spx_status spx_channel_write_all(spx_channel *c, const unsigned char *p, size_t n);
+/** Reads n bytes, buffered ones first. @return as spx_channel_write_all */
+SPX_MUST_CHECK spx_status spx_channel_read_all(spx_channel *c, unsigned char *p, size_t n);
+/** One attempt, which does not wait. @param put  bytes that went out */
+spx_io spx_channel_write_some(spx_channel *c, const void *data, size_t n, size_t *put);
+/** One attempt to take what has come into the buffer: a writer that is not read from learns that
+ * the reader lives, and why it left. @param got  bytes that came */
+spx_io spx_channel_listen_in(spx_channel *c, size_t *got);
+
 /** Whether o asks for any security. */
 bool spx_tls_wanted(const spx_channel_security *o);
 /** Whether what it names goes together, files unseen. @return SPX_OK, SPX_EINVAL */
@@ -71,14 +97,6 @@ SPX_MUST_CHECK spx_status spx_tls_session_create(spx_tls_session **out, spx_tls 
                                                  const char *host);
 void spx_tls_session_destroy(spx_tls_session *s);
 
-/** What a non-blocking call came to. */
-typedef enum spx_io {
-    SPX_IO_DONE,
-    SPX_IO_WANT_READ,
-    SPX_IO_WANT_WRITE,
-    SPX_IO_END,
-    SPX_IO_FAILED
-} spx_io;
 spx_io spx_tls_handshake(spx_tls_session *s);
 spx_io spx_tls_read(spx_tls_session *s, void *data, size_t n, size_t *got);
 spx_io spx_tls_write(spx_tls_session *s, const void *data, size_t n, size_t *put);

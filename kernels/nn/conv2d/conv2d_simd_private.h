@@ -1,6 +1,7 @@
 #ifndef SPX_NN_CONV2D_SIMD_H
 #define SPX_NN_CONV2D_SIMD_H
 /* Private: vectors of 8 floats, as the kernels of this folder use them. Needs AVX2. */
+#include "kernels/base/lanes.h"
 #include "kernels/nn/conv2d/conv2d_parts_private.h"
 
 #include <immintrin.h>
@@ -13,32 +14,6 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #define UNROLL_ROWS _Pragma("GCC unroll 12")
 #endif
-
-/* -1 in the first elements elements, 0 in the others. */
-INLINE __m256i element_mask(int elements)
-{
-    static const int32_t table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-    return _mm256_loadu_si256((const __m256i *)(const void *)(table + 8 - elements));
-}
-
-/* The first n < 8 elements; masked stores are slow on some processors. */
-INLINE void store_part(float *p, int n, __m256 a)
-{
-    __m128 half = _mm256_castps256_ps128(a);
-    if (n & 4) {
-        _mm_storeu_ps(p, half);
-        half = _mm256_extractf128_ps(a, 1);
-        p += 4;
-    }
-    if (n & 2) {
-        _mm_storel_epi64((__m128i *)(void *)p, _mm_castps_si128(half));
-        half = _mm_movehl_ps(half, half);
-        p += 2;
-    }
-    if (n & 1) {
-        _mm_store_ss(p, half);
-    }
-}
 
 INLINE __m256 affine8(__m256 v, const spx_conv2d_affine *f)
 {
@@ -96,7 +71,7 @@ static inline float sum_floats(const float *x, int64_t n)
         acc[i / 8 % 4] = _mm256_add_ps(acc[i / 8 % 4], _mm256_loadu_ps(x + i));
     }
     if (i < n) {
-        acc[0] = _mm256_add_ps(acc[0], _mm256_maskload_ps(x + i, element_mask((int)(n - i))));
+        acc[0] = _mm256_add_ps(acc[0], _mm256_maskload_ps(x + i, v8_first((size_t)(n - i))));
     }
     acc[0] = _mm256_add_ps(_mm256_add_ps(acc[0], acc[1]), _mm256_add_ps(acc[2], acc[3]));
     return _mm256_cvtss_f32(element_sums(acc, 1));

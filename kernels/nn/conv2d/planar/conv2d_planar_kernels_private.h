@@ -11,7 +11,7 @@ INLINE void mac_block(const spx_planar_mac *a, const int kb, const int pb)
 {
     __m256 acc[SPX_PLANAR_MAX_KB][SPX_PLANAR_MAX_PB];
     int64_t voff[SPX_PLANAR_MAX_PB];
-    const __m256i mask = element_mask(a->tail);
+    const __m256i mask = v8_first((size_t)a->tail);
     const bool whole = a->tail == SPX_CONV2D_VECTOR;
     UNROLL
     for (int v = 0; v < pb; v++) {
@@ -126,7 +126,7 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
     const float *in[SPX_PLANAR_MAX_PB];
     const spx_planar_spot *const whole = a->spot + (a->tail == 8 ? a->n : a->n - 1);
     const int64_t plane = a->dy_plane;
-    const __m256i mask = element_mask(a->tail);
+    const __m256i mask = v8_first((size_t)a->tail);
     UNROLL
     for (int k = 0; k < kb; k++) {
         UNROLL
@@ -149,7 +149,7 @@ INLINE void dot_block(const spx_planar_dot *a, const int kb, const int pb)
             dot_step(acc, dy + spot->dy, plane, mask, false, in, base + spot->in, kb, pb);
         }
     }
-    const __m256i taps = element_mask(pb);
+    const __m256i taps = v8_first((size_t)pb);
     UNROLL
     for (int k = 0; k < kb; k++) {
         float *dw = a->dw + k * a->dw_stride;
@@ -221,7 +221,7 @@ static void pack(const spx_planar_rows *a)
 /* Pixels [j, j + count), count <= 8, of all images. */
 INLINE void gather8(const spx_planar_transpose *a, int64_t j, int count, const spx_conv2d_affine f)
 {
-    const __m256i mask = element_mask(count);
+    const __m256i mask = v8_first((size_t)count);
     __m256 v[8];
     UNROLL
     for (int i = 0; i < 8; i++) {
@@ -253,7 +253,7 @@ static void gather(const spx_planar_transpose *a)
 
 INLINE void scatter8(const spx_planar_transpose *a, int64_t j, int count)
 {
-    const __m256i mask = element_mask(count);
+    const __m256i mask = v8_first((size_t)count);
     __m256 v[8];
     UNROLL
     for (int i = 0; i < 8; i++) {

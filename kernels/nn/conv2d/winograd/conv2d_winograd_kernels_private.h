@@ -42,7 +42,7 @@ enum { PLAIN, SAME, OWN };
 INLINE void gather8(const spx_wino_transpose *a, int64_t j, int count, const int planes,
                     const int kind, const spx_conv2d_affine f)
 {
-    const __m256i mask = element_mask(count);
+    const __m256i mask = v8_first((size_t)count);
     const float *src = a->src + j;
     float *dst = a->dst + 8 * j;
     vec v[8];
@@ -96,7 +96,7 @@ static void gather(const spx_wino_transpose *a)
 INLINE void scatter8(const spx_wino_transpose *a, int64_t j, int count, const int planes,
                      const bool onto)
 {
-    const __m256i mask = element_mask(count);
+    const __m256i mask = v8_first((size_t)count);
     const float *src = a->src + 8 * j;
     vec v[8];
     UNROLL
@@ -111,7 +111,7 @@ INLINE void scatter8(const spx_wino_transpose *a, int64_t j, int count, const in
             _mm256_storeu_ps(dst, onto ? add(_mm256_loadu_ps(dst), v[i]) : v[i]);
         } else if (i < planes) {
             const vec old = onto ? _mm256_maskload_ps(dst, mask) : _mm256_setzero_ps();
-            store_part(dst, count, onto ? add(old, v[i]) : v[i]);
+            v8_store_part(dst, (size_t)count, onto ? add(old, v[i]) : v[i]);
         }
     }
 }
@@ -379,7 +379,7 @@ INLINE void filter(const spx_wino_filter *a, const int taps, const int alpha)
             x[s] = half[i][s];
         }
         for (int j = 0; j < alpha; j++, dst += a->u_f) {
-            store_part(dst, a->kb, wide_round(wide_sum(a->g[j], 1, x, taps)));
+            v8_store_part(dst, (size_t)a->kb, wide_round(wide_sum(a->g[j], 1, x, taps)));
         }
     }
 }
