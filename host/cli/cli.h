@@ -55,6 +55,7 @@ enum {
  */
 typedef struct spx_option {
     const char *name;  /* long name without dashes; also the key in a configuration file */
+    const char *old;   /* what it was called before: still taken, never shown; or NULL */
     spx_opt_type type; /* decides the field's C type */
     size_t offset;     /* offsetof the field in the command's values struct */
     const char *def;   /* default, written as on the command line; NULL: field stays zero */

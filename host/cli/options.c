@@ -46,7 +46,7 @@ bool spx_option_find(const spx_cli *cli, const char *name, size_t *index)
     const spx_option *o;
     void *field;
     for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
-        if (strcmp(o->name, name) == 0) {
+        if (strcmp(o->name, name) == 0 || (o->old != NULL && strcmp(o->old, name) == 0)) {
             *index = i;
             return true;
         }
