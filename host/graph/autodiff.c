@@ -299,7 +299,7 @@ static spx_status check(const spx_graph *g, const spx_loss_seed *loss, int n_los
                     (spx_op_record_of(g->node[i].op)->loss && g->node[i].out[0] == loss[k].loss);
         }
         if (!found) {
-            return SPX_FAIL(SPX_EINVAL, "loss %d is no cross-entropy of this graph", k);
+            return SPX_FAIL(SPX_EINVAL, "tensor %d is no loss of this graph", k);
         }
     }
     return SPX_OK;

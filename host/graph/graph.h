@@ -71,6 +71,9 @@ typedef struct spx_tensor {
     X(SOFTMAX, softmax)                                                                            \
     X(DROP_MASK, drop_mask)                                                                        \
     X(CROSS_ENTROPY, cross_entropy)                                                                \
+    X(ATTENTION_MAP, attention_map)                                                                \
+    X(DISTILLATION, distillation)                                                                  \
+    X(SQUARED_DIFFERENCE, squared_difference)                                                      \
     X(CONV2D_BWD_DATA, conv2d_bwd_data)                                                            \
     X(CONV2D_BWD_WEIGHTS, conv2d_bwd_weights)                                                      \
     X(NORM_SUM_REDUCE, norm_sum_reduce)                                                            \
@@ -82,6 +85,9 @@ typedef struct spx_tensor {
     X(LINEAR_BWD_WEIGHTS, linear_bwd_weights)                                                      \
     X(SOFTMAX_BWD, softmax_bwd)                                                                    \
     X(CROSS_ENTROPY_BWD, cross_entropy_bwd)                                                        \
+    X(ATTENTION_MAP_BWD, attention_map_bwd)                                                        \
+    X(DISTILLATION_BWD, distillation_bwd)                                                          \
+    X(SQUARED_DIFFERENCE_BWD, squared_difference_bwd)                                              \
     X(FILL, fill)
 
 typedef enum spx_op {
@@ -240,6 +246,17 @@ spx_tid spx_g_drop_mask(spx_graph *g, int64_t n, uint32_t key, const char *name)
 /** Mean softmax cross-entropy of logits (n, classes) against labels (n) of SPX_I32 -> (1). */
 spx_tid spx_g_cross_entropy(spx_graph *g, spx_tid logits, spx_tid labels, float smoothing,
                             const char *name);
+/** Where x (n, c, h, w) is large: its channels' squares summed, over their norm -> (n, h*w). */
+spx_tid spx_g_attention_map(spx_graph *g, spx_tid x, const char *name);
+/** T^2 * KL(softmax(target/T) || softmax(logits/T)), mean over n, of (n, classes) each -> (1). No
+ * gradient goes to the target. See kernels/nn/distill/distill.h, as for the next. */
+spx_tid spx_g_distillation(spx_graph *g, spx_tid logits, spx_tid target, float temperature,
+                           const char *name);
+#define SPX_DIFFERENCE_MAX 64
+/** sum over k pairs, 1 <= k <= SPX_DIFFERENCE_MAX, of mean((x[j] - y[j])^2), of equal matrices each
+ * -> (1). No gradient goes to y. */
+spx_tid spx_g_squared_difference(spx_graph *g, int k, const spx_tid *x, const spx_tid *y,
+                                 const char *name);
 
 /** A term of what is differentiated: the sum of weight*loss. */
 typedef struct spx_loss_seed {

@@ -9,6 +9,9 @@ typedef struct op_case {
     /* Adds the op to a network: x is (N, C, HW, HW), what a convolution made. The result goes
      * through a linear layer into a loss; x goes into another one, too. */
     spx_tid (*build)(spx_graph *g, spx_tid x);
+    /* NULL: cross-entropy. Else the op is a loss, of both layers' logits beside a target; the other
+     * loss is then of the same logits. */
+    spx_tid (*loss)(spx_graph *g, const spx_tid logits[2], spx_tid target);
     int64_t dim[4]; /* of the result, by hand; 1 behind its rank */
 } op_case;
 
@@ -55,22 +58,40 @@ static inline spx_tid softmax_case(spx_graph *g, spx_tid x)
     return spx_g_sum(g, 2, term, "sum");
 }
 
+static inline spx_tid attention_map_case(spx_graph *g, spx_tid x)
+{
+    return spx_g_attention_map(g, x, "case");
+}
+
+static inline spx_tid distillation_loss(spx_graph *g, const spx_tid logits[2], spx_tid target)
+{
+    return spx_g_distillation(g, logits[0], target, 4, "case");
+}
+
+static inline spx_tid squared_difference_loss(spx_graph *g, const spx_tid logits[2], spx_tid target)
+{
+    return spx_g_squared_difference(g, 2, logits, (spx_tid[]){target, target}, "case");
+}
+
 /* The loss itself: behind every case. */
-static inline spx_tid cross_entropy_case(spx_graph *g, spx_tid x)
+static inline spx_tid loss_case(spx_graph *g, spx_tid x)
 {
     (void)g;
     return x;
 }
 
 static const op_case op_cases[] = {
-    {SPX_OP_CONV2D, conv2d_case, {N, C, HW, HW}},
-    {SPX_OP_NORM_SUM, norm_sum_case, {N, C, HW, HW}},
-    {SPX_OP_RELU, relu_case, {N, C, HW, HW}},
-    {SPX_OP_AVG_POOL, avg_pool_case, {N, C, 4, 4}},
-    {SPX_OP_MAX_POOL, max_pool_case, {N, C, 4, 3}},
-    {SPX_OP_LINEAR, linear_case, {N, 7, 1, 1}},
-    {SPX_OP_SOFTMAX, softmax_case, {N, C, HW, HW}},
-    {SPX_OP_CROSS_ENTROPY, cross_entropy_case, {N, C, HW, HW}},
+    {SPX_OP_CONV2D, conv2d_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_NORM_SUM, norm_sum_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_RELU, relu_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_AVG_POOL, avg_pool_case, NULL, {N, C, 4, 4}},
+    {SPX_OP_MAX_POOL, max_pool_case, NULL, {N, C, 4, 3}},
+    {SPX_OP_LINEAR, linear_case, NULL, {N, 7, 1, 1}},
+    {SPX_OP_SOFTMAX, softmax_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_CROSS_ENTROPY, loss_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_ATTENTION_MAP, attention_map_case, NULL, {N, HW *HW, 1, 1}},
+    {SPX_OP_DISTILLATION, loss_case, distillation_loss, {N, C, HW, HW}},
+    {SPX_OP_SQUARED_DIFFERENCE, loss_case, squared_difference_loss, {N, C, HW, HW}},
 };
 #define OP_CASES (sizeof op_cases / sizeof op_cases[0])
 

@@ -17,7 +17,7 @@ enum { N = 4, C = 4, HW = 8, CLASSES = 5 };
  */
 typedef struct net {
     spx_graph *g;
-    spx_tid image, label, logits, loss, aux_loss;
+    spx_tid image, label, logits, loss, aux_loss; /* a third input may be a target (N, CLASSES) */
 } net;
 
 static const spx_conv_options conv3 = {
@@ -109,7 +109,8 @@ typedef struct run {
     void *scalars;
     float image[N * 3 * HW * HW];
     int32_t label[N];
-    void *input[2];
+    float target[N * CLASSES];
+    void *input[3];
 } run;
 
 /* (n, c, hw) as the device of s wants it. */
@@ -138,6 +139,7 @@ static inline void run_upload_inputs(run *r)
     const spx_scalars scalars = {.seed = 5, .step = 2, .drop_prob = 0.4f};
     put_image(r->s, r->input[0], r->image, N, 3, HW * HW);
     CHECK_OK(spx_upload(r->s, r->input[1], r->label, sizeof r->label));
+    CHECK_OK(spx_upload(r->s, r->input[2], r->target, sizeof r->target));
     CHECK_OK(spx_upload(r->s, r->scalars, &scalars, sizeof scalars));
 }
 
@@ -169,6 +171,7 @@ static inline void run_init(run *r, const net *t, spx_stream *s, const spx_progr
     CHECK_OK(spx_buffer_alloc(&r->workspace, s, spx_program_workspace_bytes(r->p)));
     CHECK_OK(spx_device_alloc(s, &r->input[0], sizeof r->image));
     CHECK_OK(spx_device_alloc(s, &r->input[1], sizeof r->label));
+    CHECK_OK(spx_device_alloc(s, &r->input[2], sizeof r->target));
     CHECK_OK(spx_device_alloc(s, &r->scalars, sizeof(spx_scalars)));
     CHECK_OK(spx_layout_init(l, 7, &r->on_host[SPX_ROLE_WEIGHT], &r->on_host[SPX_ROLE_ARCH],
                              &r->on_host[SPX_ROLE_STATE]));
@@ -178,6 +181,9 @@ static inline void run_init(run *r, const net *t, spx_stream *s, const spx_progr
     }
     for (int i = 0; i < N; i++) {
         r->label[i] = i % CLASSES;
+    }
+    for (int i = 0; i < N * CLASSES; i++) {
+        r->target[i] = spx_rng_normal(&rng);
     }
     for (int role = 0; role < SPX_ROLE_COUNT; role++) {
         if (laid_out_like[role] != SPX_ROLE_COUNT) {
@@ -207,6 +213,7 @@ static inline void run_clear(run *r)
     spx_buffer_free(&r->workspace);
     spx_device_free(r->s, r->input[0]);
     spx_device_free(r->s, r->input[1]);
+    spx_device_free(r->s, r->input[2]);
     spx_device_free(r->s, r->scalars);
 }
 

@@ -11,6 +11,7 @@ static net build_case(const op_case *k, bool after)
     CHECK_OK(spx_graph_create(&t.g, true));
     t.image = spx_g_input(t.g, "image", SPX_F32, 4, (int64_t[]){N, 3, HW, HW});
     t.label = spx_g_input(t.g, "label", SPX_I32, 1, (int64_t[]){N});
+    const spx_tid target = spx_g_input(t.g, "target", SPX_F32, 2, (int64_t[]){N, CLASSES});
     const spx_tid x = spx_g_conv2d(t.g, t.image, "stem", &conv3);
     for (int i = 0; i < 2; i++) {
         const bool is_case = (i == 0) == after;
@@ -22,8 +23,16 @@ static net build_case(const op_case *k, bool after)
         }
     }
     t.logits = logits[0];
-    t.loss = spx_g_cross_entropy(t.g, logits[0], t.label, 0.1f, "loss");
-    t.aux_loss = spx_g_cross_entropy(t.g, logits[1], t.label, 0.1f, "other_loss");
+    const bool same = k->loss != NULL; /* the other loss comes before it or after */
+    for (int i = 0; i < 2; i++) {
+        if ((i == 0) == after) {
+            t.loss = same ? k->loss(t.g, logits, target)
+                          : spx_g_cross_entropy(t.g, logits[0], t.label, 0.1f, "loss");
+        } else {
+            t.aux_loss =
+                spx_g_cross_entropy(t.g, logits[same ? 0 : 1], t.label, 0.1f, "other_loss");
+        }
+    }
     CHECK_OK(spx_graph_status(t.g));
     return t;
 }

@@ -287,21 +287,29 @@ SPX_TEST(evaluation_has_the_same_layout_and_cannot_be_differentiated)
     spx_graph_destroy(eval.g);
 }
 
-SPX_TEST(two_losses_of_the_same_logits_are_refused)
+/* A loss taken twice, as the sum of two of its halves. */
+SPX_TEST(gradients_of_two_losses_of_the_same_logits_add_up)
 {
     SPX_UNUSED;
     const net t = build(true, true);
-    const spx_tid again = spx_g_cross_entropy(t.g, t.logits, t.label, 0.0f, "again");
-    const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {again, 1.0f}};
-    spx_program *p;
-    spx_stream *s;
-    CHECK_OK(spx_stream_create(&s, SPX_DEVICE_CPU, 1));
-    CHECK_FAILS(
-        SPX_EUNSUPPORTED,
-        spx_program_create(
-            &p, t.g, s, &(spx_program_options){.loss = loss, .n_loss = 2, .grad_weights = true}));
-    assert_null(p);
-    spx_stream_destroy(s);
+    const spx_tid again = spx_g_cross_entropy(t.g, t.logits, t.label, 0.1f, "again");
+    const spx_loss_seed two[2] = {{t.loss, 0.75f}, {again, 0.25f}}, once = {t.loss, 1.0f};
+    spx_program_options o = {.loss = two, .n_loss = 2, .grad_weights = true};
+    FOR_EACH_STREAM(s)
+    {
+        run sum, whole;
+        o.loss = two;
+        o.n_loss = 2;
+        run_init(&sum, &t, s, &o);
+        o.loss = &once;
+        o.n_loss = 1;
+        run_init(&whole, &t, s, &o);
+        run_go(&sum);
+        run_go(&whole);
+        check_arenas(&sum, &whole, SPX_ROLE_WEIGHT_GRAD, 1e-5);
+        run_clear(&sum);
+        run_clear(&whole);
+    }
     spx_graph_destroy(t.g);
 }
 
@@ -562,7 +570,7 @@ int main(void)
         SPX_UNIT(outputs_that_equal_each_other_are_both_there),
         SPX_UNIT(programs_compute_only_the_gradients_asked_for),
         SPX_UNIT(evaluation_has_the_same_layout_and_cannot_be_differentiated),
-        SPX_UNIT(two_losses_of_the_same_logits_are_refused),
+        SPX_UNIT(gradients_of_two_losses_of_the_same_logits_add_up),
         SPX_UNIT(label_out_of_range_is_an_error_that_names_the_node),
         SPX_UNIT(masks_without_numbers_to_draw_them_from_are_refused),
         SPX_UNIT(what_no_memory_holds_is_refused_by_name),

@@ -185,8 +185,8 @@ static double sgd(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
-        must(spx_sgd(b->s, b->len, &tiny_rate, &(spx_sgd_rule){0.9f, 1e-4f, false, NULL},
-                     &open_guard, b->tensor[i], b->tensor[i + 1], b->tensor[i + 2]));
+        must(spx_sgd(b->s, b->len, &tiny_rate, 0.9f, 1e-4f, &open_guard, b->tensor[i],
+                     b->tensor[i + 1], b->tensor[i + 2]));
     }
     return TENSORS / 3 * 5;
 }
@@ -364,7 +364,7 @@ static void run_small(spx_stream *s, int64_t n, int64_t classes)
             must(spx_cross_entropy_forward(s, n, classes, x, label, 0.1f, y));
             break;
         case 1:
-            must(spx_cross_entropy_backward(s, n, classes, x, label, 0.1f, 1, y));
+            must(spx_cross_entropy_backward(s, n, classes, x, label, 0.1f, 1, false, y));
             break;
         case 2:
             must(spx_softmax_forward(s, ROWS_OF_ALPHAS, CANDIDATES, x, y));

@@ -47,11 +47,13 @@ static float loss_of(device_env *e, const problem *q)
     return loss;
 }
 
-static float *gradient_of(device_env *e, const problem *q, float weight)
+/* Added to old, or alone where that is NULL. */
+static float *gradient_of(device_env *e, const problem *q, float weight, const float *old)
 {
-    float *dx = pile_bytes(&e->p, q->all * sizeof *dx), *out = env_floats(e, dx, q->all);
+    float *dx = pile_bytes(&e->p, q->all * sizeof *dx);
+    float *out = env_floats(e, old != NULL ? old : dx, q->all);
     CHECK_OK(spx_cross_entropy_backward(e->s, (int64_t)q->k.n, (int64_t)q->k.classes, q->dev_logits,
-                                        q->dev_label, q->k.smoothing, weight, out));
+                                        q->dev_label, q->k.smoothing, weight, old != NULL, out));
     env_fetch(e, dx, out, q->all * sizeof *dx);
     return dx;
 }
@@ -84,7 +86,7 @@ static void check(device_env *e, const loss_case *k)
     const double smoothing = (double)k->smoothing;
     const double want =
         spx_cross_entropy_forward_ref(k->n, k->classes, q.logits, q.label, smoothing);
-    const float loss = loss_of(e, &q), *dx = gradient_of(e, &q, 0.4f);
+    const float loss = loss_of(e, &q), *dx = gradient_of(e, &q, 0.4f, NULL);
     float *dx_want = pile_bytes(&e->p, q.all * sizeof *dx_want);
     /* the mean that smoothing weighs is of numbers as large as the spread of the logits, likewise
      * added; the result is rounded */
@@ -93,7 +95,7 @@ static void check(device_env *e, const loss_case *k)
     assert_true(fabs((double)loss - want) <=
                 exponential(e) + lane(e, &q) + mean + SPX_U * fabs(want));
     spx_cross_entropy_backward_ref(k->n, k->classes, q.logits, q.label, smoothing, (double)0.4f,
-                                   dx_want);
+                                   false, dx_want);
     for (size_t i = 0; i < q.all; i++) {
         assert_true(fabs((double)dx[i] - (double)dx_want[i]) <=
                     0.4 / (double)k->n * difference(e, &q));
@@ -142,7 +144,7 @@ static void gradient_body(device_env *e, void *ctx)
         double product = 0, slope;
         problem q;
         problem_init(e, &q, &cases[i]);
-        const float *direction = pile_normal(&e->p, q.all, 0, 1), *dx = gradient_of(e, &q, 1);
+        const float *direction = pile_normal(&e->p, q.all, 0, 1), *dx = gradient_of(e, &q, 1, NULL);
         for (size_t k = 0; k < q.all; k++) {
             product += (double)dx[k] * (double)direction[k];
         }
@@ -171,14 +173,14 @@ static void label_body(device_env *e, void *ctx)
         if (!e->cuda) {
             CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_forward(e->s, 2, 4, logits, label, 0, out));
             CHECK_FAILS(SPX_EINVAL,
-                        spx_cross_entropy_backward(e->s, 2, 4, logits, label, 0, 1, out));
+                        spx_cross_entropy_backward(e->s, 2, 4, logits, label, 0, 1, false, out));
             assert_true(out[0] == 7); /* before any work */
             continue;
         }
         CHECK_OK(spx_cross_entropy_forward(e->s, 2, 4, logits, label, 0.1f, out));
         env_fetch(e, &loss, out, sizeof loss);
         assert_true(isnan(loss));
-        CHECK_OK(spx_cross_entropy_backward(e->s, 2, 4, logits, label, 0.1f, 1, out));
+        CHECK_OK(spx_cross_entropy_backward(e->s, 2, 4, logits, label, 0.1f, 1, false, out));
         env_fetch(e, dx, out, sizeof dx); /* no write beside the row */
     }
 }
@@ -265,8 +267,8 @@ static void bad_body(device_env *e, void *ctx)
     CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_forward(e->s, 2, 2, x, label, 1.5f, x));
     CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_forward(e->s, 2, 2, x, label, NAN, x));
     CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_forward(e->s, 2, 2, NULL, label, 0, x));
-    CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_backward(e->s, 2, 2, NULL, label, 0, 1, x));
-    CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_backward(e->s, 2, 2, x, label, 0, 1, NULL));
+    CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_backward(e->s, 2, 2, NULL, label, 0, 1, false, x));
+    CHECK_FAILS(SPX_EINVAL, spx_cross_entropy_backward(e->s, 2, 2, x, label, 0, 1, false, NULL));
     CHECK_FAILS(SPX_EINVAL, spx_count_hits(e->s, 2, 3, 2, x, label, hits));
     CHECK_FAILS(SPX_EINVAL, spx_count_hits(e->s, 2, 2, 2, x, label, NULL));
 }

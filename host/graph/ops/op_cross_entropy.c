@@ -3,8 +3,6 @@
 #include "host/graph/exec_private.h"
 #include "kernels/nn/loss/loss.h"
 
-#include <assert.h>
-
 /* Inputs, of the gradient as well. */
 enum { LOGITS, LABELS, INPUTS };
 
@@ -46,9 +44,7 @@ static void gradient(spx_diff *d, int i, spx_tid dy)
     }
     spx_node *nd = spx_diff_emit_data(d, SPX_OP_CROSS_ENTROPY_BWD, i, INPUTS,
                                       (spx_tid[]){logits, labels}, logits);
-    if (nd != NULL && nd->accumulate[0]) {
-        spx_graph_fail(d->g, SPX_EUNSUPPORTED, "%s: its logits have another reader", nd->name);
-    } else if (nd != NULL) {
+    if (nd != NULL) {
         loss_attr a = loss_attr_of(nd);
         a.weight = d->loss_weight;
         nd->attr = loss_attr_attr(a);
@@ -69,10 +65,9 @@ static spx_status run_bwd(const spx_exec *e, int i)
     const spx_node *nd = &e->g->node[i];
     const int64_t *d = e->g->tensor[nd->in[LOGITS]].dim;
     const loss_attr a = loss_attr_of(nd);
-    assert(!nd->accumulate[0]); /* differentiation refuses it */
     return spx_cross_entropy_backward(e->stream, d[0], d[1], spx_exec_data(e, nd->in[LOGITS]),
                                       spx_exec_data(e, nd->in[LABELS]), a.smoothing, a.weight,
-                                      spx_exec_data(e, nd->out[0]));
+                                      nd->accumulate[0], spx_exec_data(e, nd->out[0]));
 }
 
 const spx_op_record spx_op_cross_entropy = {

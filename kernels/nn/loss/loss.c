@@ -10,6 +10,7 @@ typedef struct args {
     const float *logits;
     const int32_t *label;
     double smoothing, weight;
+    bool accumulate;
     float *dlogits;
     double partial[SPX_POOL_MAX_THREADS]; /* sum of the losses of each worker's rows */
 } args;
@@ -61,7 +62,8 @@ static void backward(void *ctx, int worker, size_t begin, size_t end)
         float max;
         const float inv = (float)(1.0 / exp_sum(a->classes, x, &max));
         for (size_t k = 0; k < a->classes; k++) {
-            dx[k] = scale * (expf(x[k] - max) * inv - off);
+            const float d = scale * (expf(x[k] - max) * inv - off);
+            dx[k] = a->accumulate ? dx[k] + d : d;
         }
         dx[a->label[i]] -= scale * (float)(1.0 - a->smoothing);
     }
@@ -101,7 +103,8 @@ static spx_status forward_cpu(spx_stream *s, int64_t n, int64_t classes, const f
 }
 
 static spx_status backward_cpu(spx_stream *s, int64_t n, int64_t classes, const float *logits,
-                               const int32_t *label, float smoothing, float weight, float *dlogits)
+                               const int32_t *label, float smoothing, float weight, bool accumulate,
+                               float *dlogits)
 {
     args a;
     SPX_RETURN_IF(check_labels(n, classes, label));
@@ -111,6 +114,7 @@ static spx_status backward_cpu(spx_stream *s, int64_t n, int64_t classes, const 
     a.label = label;
     a.smoothing = (double)smoothing;
     a.weight = (double)weight;
+    a.accumulate = accumulate;
     a.dlogits = dlogits;
     spx_pool_run(spx_stream_pool(s), a.n, backward, &a);
     return SPX_OK;
@@ -153,11 +157,11 @@ spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, int64_t classes, 
 
 spx_status spx_cross_entropy_backward(spx_stream *s, int64_t n, int64_t classes,
                                       const float *logits, const int32_t *label, float smoothing,
-                                      float weight, float *dlogits)
+                                      float weight, bool accumulate, float *dlogits)
 {
     SPX_RETURN_IF(check(n, classes, logits, label, smoothing, dlogits));
     return SPX_BACKEND(s, spx_loss_cpu, spx_loss_cuda)
-        ->backward(s, n, classes, logits, label, smoothing, weight, dlogits);
+        ->backward(s, n, classes, logits, label, smoothing, weight, accumulate, dlogits);
 }
 
 spx_status spx_count_hits(spx_stream *s, int64_t n, int64_t valid, int64_t classes,

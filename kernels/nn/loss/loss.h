@@ -9,6 +9,7 @@
 #include "kernels/base/status.h"
 #include "kernels/device/stream.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -23,11 +24,12 @@ SPX_MUST_CHECK spx_status spx_cross_entropy_forward(spx_stream *s, int64_t n, in
                                                     const float *logits, const int32_t *label,
                                                     float smoothing, float *loss);
 
-/** dlogits (n, classes) = weight * d loss / d logits = weight/n * (softmax - t), overwritten.
- * @return as spx_cross_entropy_forward */
+/** dlogits (n, classes) = (accumulate ? dlogits : 0) + weight * d loss / d logits, which is
+ * weight/n * (softmax - t). @return as spx_cross_entropy_forward */
 SPX_MUST_CHECK spx_status spx_cross_entropy_backward(spx_stream *s, int64_t n, int64_t classes,
                                                      const float *logits, const int32_t *label,
-                                                     float smoothing, float weight, float *dlogits);
+                                                     float smoothing, float weight, bool accumulate,
+                                                     float *dlogits);
 
 /** What evaluation counts. A row's rank is the number of logits above its label's, plus those equal
  * at a lower index; a NaN ranks before every number, and a label with a NaN logit is wrong. */

@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(many_threads)
 
 __global__ void __launch_bounds__(threads)
     backward_kernel(int64_t n, int64_t classes, const float *logits, const int32_t *label,
-                    float smoothing, float scale, float *dlogits)
+                    float smoothing, float scale, bool accumulate, float *dlogits)
 {
     const int64_t i = (int64_t)blockIdx.x * rows_of_block + threadIdx.x / warp_lanes;
     const unsigned lane = threadIdx.x % warp_lanes;
@@ -87,7 +87,8 @@ __global__ void __launch_bounds__(threads)
     const float off = smoothing / (float)classes, on = scale * (1.0f - smoothing);
     for (int64_t k = lane; k < classes; k += warp_lanes) {
         const float d = scale * (expf(x[k] - max) * inv - off);
-        dlogits[i * classes + k] = k == label[i] ? d - on : d;
+        const float old = accumulate ? dlogits[i * classes + k] : 0.0f;
+        dlogits[i * classes + k] = old + (k == label[i] ? d - on : d);
     }
 }
 
@@ -147,11 +148,12 @@ spx_status forward_cuda(spx_stream *s, int64_t n, int64_t classes, const float *
 }
 
 spx_status backward_cuda(spx_stream *s, int64_t n, int64_t classes, const float *logits,
-                         const int32_t *label, float smoothing, float weight, float *dlogits)
+                         const int32_t *label, float smoothing, float weight, bool accumulate,
+                         float *dlogits)
 {
     const dim3 grid((unsigned)((n + rows_of_block - 1) / rows_of_block));
     return SPX_LAUNCH(s, backward_kernel, grid, dim3(threads), 0, n, classes, logits, label,
-                      smoothing, (float)((double)weight / (double)n), dlogits);
+                      smoothing, (float)((double)weight / (double)n), accumulate, dlogits);
 }
 
 spx_status count_cuda(spx_stream *s, int64_t valid, int64_t classes, const float *logits,

@@ -36,14 +36,16 @@ double spx_cross_entropy_forward_ref(size_t n, size_t classes, const float *logi
 
 void spx_cross_entropy_backward_ref(size_t n, size_t classes, const float *logits,
                                     const int32_t *label, double smoothing, double weight,
-                                    float *dlogits)
+                                    bool accumulate, float *dlogits)
 {
     for (size_t i = 0; i < n; i++) {
         const float *x = logits + i * classes;
         const double lse = log_sum_exp(classes, x);
         for (size_t k = 0; k < classes; k++) {
             const double t = target(k, label[i], classes, smoothing);
-            dlogits[i * classes + k] = (float)(weight / (double)n * (exp((double)x[k] - lse) - t));
+            float *d = &dlogits[i * classes + k];
+            *d = (float)((accumulate ? (double)*d : 0.0) +
+                         weight / (double)n * (exp((double)x[k] - lse) - t));
         }
     }
 }
