@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 spx_status spx_normalise_check(int channels, const double *mean, const double *std)
 {
@@ -36,6 +37,16 @@ spx_status spx_normalise_init(spx_normalise *n, int channels, const double *mean
     return SPX_OK;
 }
 
+/* Both 0 is the usual range. */
+static spx_status check_range(const char *what, const double range[2], double low, double high)
+{
+    const bool usual = range[0] == 0 && range[1] == 0;
+    return usual || (range[0] >= low && range[0] <= range[1] && range[1] <= high)
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "the %s is %g to %g, expected within %g to %g", what,
+                          range[0], range[1], low, high);
+}
+
 spx_status spx_augment_check(const spx_augment *a, int height, int width)
 {
     if (a->pad_crop < 0 || a->pad_crop > SPX_AUGMENT_MAX_PAD) {
@@ -52,6 +63,24 @@ spx_status spx_augment_check(const spx_augment *a, int height, int width)
         return SPX_FAIL(SPX_EINVAL, "cutout of %d pixels in an image of %dx%d", a->cutout, height,
                         width);
     }
+    if (a->alternate && !a->flip) {
+        return SPX_FAIL(SPX_EINVAL, "an alternating flip needs the flip");
+    }
+    SPX_RETURN_IF(check_range("crop's share of the area", a->scale, 0.001, 1));
+    SPX_RETURN_IF(
+        check_range("crop's ratio", a->ratio, SPX_AUGMENT_MIN_RATIO, SPX_AUGMENT_MAX_RATIO));
+    if ((a->centre_crop != 0 || a->centre_resize != 0) &&
+        (a->centre_crop < 1 || a->centre_crop > a->centre_resize ||
+         a->centre_resize > SPX_RESIZE_MAX)) {
+        return SPX_FAIL(SPX_EINVAL, "a centre crop of %d of %d pixels, expected 1 to %d",
+                        a->centre_crop, a->centre_resize, SPX_RESIZE_MAX);
+    }
+    for (int k = 0; k < SPX_JITTER_COUNT; k++) {
+        if (!(a->jitter[k] >= 0 && a->jitter[k] <= SPX_AUGMENT_MAX_JITTER)) {
+            return SPX_FAIL(SPX_EINVAL, "colour jitter of %g, expected 0 to %g", a->jitter[k],
+                            SPX_AUGMENT_MAX_JITTER);
+        }
+    }
     return SPX_OK;
 }
 
@@ -60,25 +89,12 @@ static int clamp(int v, int low, int high)
     return v < low ? low : v > high ? high : v;
 }
 
-/* One row: [first, last) of it, before the flip, comes from src[0], src[step], ..; the rest is
- * black. */
-static void apply_row(const uint8_t *src, ptrdiff_t step, const float *value, bool flip, int first,
-                      int last, int width, float *dst)
+static void mirror(uint8_t *row, int width)
 {
-    for (int x = 0; x < first; x++) {
-        dst[flip ? width - 1 - x : x] = value[0];
-    }
-    if (flip) {
-        for (int x = first; x < last; x++) {
-            dst[width - 1 - x] = value[src[(x - first) * step]];
-        }
-    } else {
-        for (int x = first; x < last; x++) {
-            dst[x] = value[src[(x - first) * step]];
-        }
-    }
-    for (int x = last; x < width; x++) {
-        dst[flip ? width - 1 - x : x] = value[0];
+    for (int x = 0; x < width / 2; x++) {
+        const uint8_t left = row[x];
+        row[x] = row[width - 1 - x];
+        row[width - 1 - x] = left;
     }
 }
 
@@ -108,51 +124,128 @@ static stored stored_channel(const spx_augment_shape *s, const uint8_t *src, int
                           : (stored){src + c * w * s->from_height, 1, w};
 }
 
-static void apply_padded(const spx_augment_draw *draw, const float *value,
-                         const spx_augment_shape *s, const stored *from, float *to)
+static void crop_padded(const spx_augment_draw *draw, const spx_augment_shape *s,
+                        const stored *from, uint8_t *to)
 {
-    /* Where stored row and column 0 land, before the flip. */
+    /* Where stored row and column 0 land. */
     const int top = (s->height - s->from_height) / 2 - draw->dy;
     const int left = (s->width - s->from_width) / 2 - draw->dx;
     const int first = clamp(left, 0, s->width), last = clamp(left + s->from_width, 0, s->width);
     assert(s->height >= s->from_height && s->width >= s->from_width);
-    for (int y = 0; y < s->height; y++) {
-        const int row = y - top;
-        const bool inside = first < last && row >= 0 && row < s->from_height;
-        /* A row of padding is one whose stored part is empty. */
-        apply_row(inside ? from->data + row * from->row + (first - left) * from->pixel : from->data,
-                  from->pixel, value, draw->flip, first, inside ? last : first, s->width,
-                  to + (ptrdiff_t)y * s->width);
+    memset(to, 0, (size_t)s->height * (size_t)s->width);
+    for (int y = clamp(top, 0, s->height); y < clamp(top + s->from_height, 0, s->height); y++) {
+        const uint8_t *row = from->data + (y - top) * from->row;
+        for (int x = first; x < last; x++) {
+            to[(ptrdiff_t)y * s->width + x] = row[(x - left) * from->pixel];
+        }
     }
 }
 
-static void apply_resized(const spx_augment_draw *draw, const float *value,
-                          const spx_augment_shape *s, const stored *from, float *to)
+static void crop_resized(const spx_augment_draw *draw, const spx_augment_shape *s,
+                         const stored *from, uint8_t *to)
 {
     const uint8_t *box = from->data + draw->box_y * from->row + draw->box_x * from->pixel;
     for (int y = 0; y < s->height; y++) {
         const spx_resize_taps rows = spx_resize_at(y, draw->box_height, s->height);
         for (int x = 0; x < s->width; x++) {
             const spx_resize_taps columns = spx_resize_at(x, draw->box_width, s->width);
-            to[(ptrdiff_t)y * s->width + (draw->flip ? s->width - 1 - x : x)] =
-                value[spx_resize_pixel(box, from->row, from->pixel, &rows, &columns)];
+            to[(ptrdiff_t)y * s->width + x] =
+                spx_resize_pixel(box, from->row, from->pixel, &rows, &columns);
         }
+    }
+}
+
+void spx_augment_crop(const spx_augment *a, const spx_augment_draw *draw,
+                      const spx_augment_shape *s, const uint8_t *src, uint8_t *out)
+{
+    for (int c = 0; c < s->channels; c++) {
+        const stored from = stored_channel(s, src, c);
+        uint8_t *to = out + (ptrdiff_t)c * s->height * s->width;
+        if (a->resized_crop != SPX_RESIZED_CROP_NONE) {
+            crop_resized(draw, s, &from, to);
+        } else {
+            crop_padded(draw, s, &from, to);
+        }
+        for (int y = 0; draw->flip && y < s->height; y++) {
+            mirror(to + (ptrdiff_t)y * s->width, s->width);
+        }
+    }
+}
+
+/* ---- colour jitter ---- */
+
+static uint8_t blend(int32_t factor, int v, int other)
+{
+    const int32_t sum = factor * v + (65536 - factor) * other + 32768; /* below 2^17 * 2^8 */
+    return sum < 0 ? 0 : sum >= 256 * 65536 ? 255 : (uint8_t)(sum / 65536);
+}
+
+/* @param p  the pixel in the first channel */
+static int grey(const uint8_t *p, int channels, size_t pixels)
+{
+    int sum = channels / 2;
+    if (channels == 3) {
+        return (19595 * p[0] + 38470 * p[pixels] + 7471 * p[2 * pixels] + 32768) / 65536;
+    }
+    for (int c = 0; c < channels; c++) {
+        sum += p[(size_t)c * pixels];
+    }
+    return sum / channels;
+}
+
+static void jitter(spx_jitter kind, int32_t factor, int channels, size_t pixels, uint8_t *p)
+{
+    uint64_t sum = pixels / 2;
+    int mean;
+    for (size_t i = 0; kind == SPX_JITTER_CONTRAST && i < pixels; i++) {
+        sum += (uint64_t)grey(p + i, channels, pixels);
+    }
+    mean = kind == SPX_JITTER_CONTRAST ? (int)(sum / pixels) : 0;
+    for (size_t i = 0; i < pixels; i++) {
+        const int other = kind == SPX_JITTER_SATURATION ? grey(p + i, channels, pixels) : mean;
+        for (int c = 0; c < channels; c++) {
+            uint8_t *v = p + (size_t)c * pixels + i;
+            *v = blend(factor, *v, other);
+        }
+    }
+}
+
+void spx_augment_recolour(const spx_augment *a, const spx_augment_draw *draw, int channels,
+                          size_t pixels, uint8_t *sample)
+{
+    static const uint8_t orders[6][SPX_JITTER_COUNT] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                                        {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (int k = 0; k < SPX_JITTER_COUNT; k++) {
+        const spx_jitter kind = (spx_jitter)orders[draw->order][k];
+        if (a->jitter[kind] > 0) {
+            jitter(kind, draw->factor[kind], channels, pixels, sample);
+        }
+    }
+}
+
+/* ---- the whole ---- */
+
+void spx_augment_normalise(const spx_augment *a, const spx_augment_draw *draw,
+                           const spx_normalise *n, const spx_augment_shape *s,
+                           const uint8_t *sample, float *dst)
+{
+    const size_t pixels = (size_t)s->height * (size_t)s->width;
+    for (int c = s->channels - 1; c >= 0; c--) { /* from behind: dst may grow over the sample */
+        const float *value = n->value[c];
+        for (size_t i = pixels * (size_t)(c + 1); i-- > pixels * (size_t)c;) {
+            dst[i] = value[sample[i]];
+        }
+    }
+    for (int c = 0; a->cutout > 0 && c < s->channels; c++) {
+        cut(a, draw, s, dst + (size_t)c * pixels);
     }
 }
 
 void spx_augment_apply(const spx_augment *a, const spx_augment_draw *draw, const spx_normalise *n,
                        const spx_augment_shape *s, const uint8_t *src, float *dst)
 {
-    for (int c = 0; c < s->channels; c++) {
-        const stored from = stored_channel(s, src, c);
-        float *to = dst + (ptrdiff_t)c * s->height * s->width;
-        if (a->resized_crop != SPX_RESIZED_CROP_NONE) {
-            apply_resized(draw, n->value[c], s, &from, to);
-        } else {
-            apply_padded(draw, n->value[c], s, &from, to);
-        }
-        if (a->cutout > 0) {
-            cut(a, draw, s, to);
-        }
-    }
+    uint8_t *sample = (uint8_t *)dst; /* a quarter of its room */
+    spx_augment_crop(a, draw, s, src, sample);
+    spx_augment_recolour(a, draw, s->channels, (size_t)s->height * (size_t)s->width, sample);
+    spx_augment_normalise(a, draw, n, s, sample, dst);
 }

@@ -89,6 +89,9 @@ spx_status spx_augment_batch_cuda(spx_stream *s, const spx_augment *a,
     if (from->place != NULL && a->resized_crop == SPX_RESIZED_CROP_NONE) {
         return SPX_FAIL(SPX_EINVAL, "augment: images of many sizes without resized crop");
     }
+    if (spx_augment_jitters(a)) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "augment: colour jitter on a device");
+    }
     if (n < 1) {
         return SPX_OK;
     }

@@ -26,7 +26,8 @@ typedef struct spx_augment_from {
  * out[i] = the sample that spx_augment_rng(seed, epoch, index[i]), spx_augment_choose and
  * spx_augment_apply make of image index[i].
  * @param out  (n, height, width, channels) f32, device memory
- * @return SPX_OK, SPX_EINVAL (places without resized_crop), SPX_EDEVICE
+ * @return SPX_OK, SPX_EINVAL (places without resized_crop), SPX_EUNSUPPORTED (colour jitter: its
+ *         contrast needs the whole sample first), SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_augment_batch_cuda(spx_stream *s, const spx_augment *a,
                                                  const spx_augment_shape *shape, int64_t n,

@@ -185,6 +185,8 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     *out = NULL;
     SPX_RETURN_IF(SPX_NEW(d, 1));
     d->stream = s;
+    /* the kernel does no colour jitter: workers do, and batches are uploaded */
+    split = o->train && spx_augment_jitters(&o->augment) ? NULL : split;
     d->split = split;
     d->pack = pack;
     d->o = *o;

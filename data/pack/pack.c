@@ -82,8 +82,9 @@ static void take_moments(spx_pack *p)
     }
 }
 
-static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src,
-                       const spx_pack_build_options *o)
+const spx_pack_build_options spx_pack_build_usual = {.held_out = 0.1, .seed = 1};
+
+spx_status spx_pack_describe(spx_pack *p, const spx_pack_kind *kind)
 {
     (void)snprintf(p->dataset, sizeof p->dataset, "%s", kind->name);
     p->channels = kind->channels;
@@ -98,6 +99,13 @@ static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src,
     if (kind->coarse_names != NULL) {
         SPX_RETURN_IF(spx_pack_copy_text(&p->coarse_names, kind->coarse_names));
     }
+    return SPX_OK;
+}
+
+static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src,
+                       const spx_pack_build_options *o)
+{
+    SPX_RETURN_IF(spx_pack_describe(p, kind));
     SPX_RETURN_IF(kind->read(p, kind, src, o));
     if (!(kind->std[0] > 0)) {
         take_moments(p);
@@ -108,7 +116,6 @@ static spx_status fill(spx_pack *p, const spx_pack_kind *kind, const char *src,
 spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src,
                           const spx_pack_build_options *o)
 {
-    static const spx_pack_build_options usual = {.held_out = 0.1, .seed = 1};
     const spx_pack_kind *kind = spx_pack_kind_of(dataset);
     spx_pack *p = NULL;
     spx_status st;
@@ -117,7 +124,7 @@ spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src,
         return SPX_FAIL(SPX_EINVAL, "unknown data set '%.64s'", dataset);
     }
     SPX_TRY(st, spx_pack_new(&p), fail);
-    SPX_TRY(st, fill(p, kind, src, o != NULL ? o : &usual), fail);
+    SPX_TRY(st, fill(p, kind, src, o != NULL ? o : &spx_pack_build_usual), fail);
     *out = p;
     return SPX_OK;
 fail:

@@ -3,14 +3,15 @@
 /* Reads data sets in the forms in which they are published, and own ones. */
 #include "data/pack/pack.h"
 
-/** The kinds of data sets, by name, then NULL; the last two are own pictures and own arrays. */
+/** The kinds of data sets, by name, then the old names of some, then NULL. */
 const char *spx_pack_known(size_t i);
 
 /** The same in words, in lines for a help text. */
 #define SPX_PACK_KINDS_TEXT                                                                        \
     "mnist, fashion-mnist, emnist-balanced (-bymerge, -byclass,\n-letters, -digits, -mnist), "     \
-    "cifar10, cifar100 (binary or python version), folder (own pictures: a\nfolder a class, in "   \
-    "train/ and test/ or not), npz (own arrays x_train, y_train, x_test, y_test)"
+    "cifar10, cifar100 (binary or python version), imagefolder (own\npictures: "                   \
+    "a folder a class, in train/ and test/ or not; old name: folder), npz (own arrays x_train, "   \
+    "y_train, x_test, y_test)"
 
 /** What a build may be told. */
 typedef struct spx_pack_build_options {

@@ -1,6 +1,6 @@
 /* The published data sets: shapes, class names in label order, customary normalisation. */
 #include "data/pack/pack_build.h"
-#include "data/pack/pack_private.h"
+#include "data/pack/pack_list_private.h"
 
 #include <string.h>
 
@@ -88,21 +88,33 @@ static const spx_pack_kind kinds[] = {
      .mean = {.5071, .4867, .4408},
      .std = {.2675, .2565, .2761},
      .read = spx_pack_read_cifar},
-    {.name = "folder", .read = spx_pack_read_folder}, /* own pictures: a folder a class */
-    {.name = "npz", .read = spx_pack_read_npz},       /* own arrays */
+    {.name = "imagefolder",
+     .old_name = "folder",
+     .read = spx_pack_read_folder,
+     .list = spx_list_imagefolder},             /* own pictures: a folder a class */
+    {.name = "npz", .read = spx_pack_read_npz}, /* own arrays */
 };
 
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
 const char *spx_pack_known(size_t i)
 {
-    return i < KINDS ? kinds[i].name : NULL;
+    if (i < KINDS) {
+        return kinds[i].name;
+    }
+    for (size_t k = 0; k < KINDS; k++) { /* then the old names */
+        if (kinds[k].old_name != NULL && i-- == KINDS) {
+            return kinds[k].old_name;
+        }
+    }
+    return NULL;
 }
 
 const spx_pack_kind *spx_pack_kind_of(const char *name)
 {
     for (size_t i = 0; i < KINDS; i++) {
-        if (strcmp(kinds[i].name, name) == 0) {
+        if (strcmp(kinds[i].name, name) == 0 ||
+            (kinds[i].old_name != NULL && strcmp(kinds[i].old_name, name) == 0)) {
             return &kinds[i];
         }
     }

@@ -62,6 +62,8 @@ SPX_MUST_CHECK spx_status spx_pickle_labels(const spx_pickle *p, const char *key
 
 /* ---- readers ---- */
 
+struct spx_pack_list;
+
 /** What a data set is known to be. Zero and NULL where its files say it: channels, side, classes,
  * their names; std[0] 0 where the moments of what is packed are taken. */
 typedef struct spx_pack_kind {
@@ -72,10 +74,19 @@ typedef struct spx_pack_kind {
     int first_label;        /* IDX: the label that its files give class 0 */
     const char *home;       /* IDX: the folder that torchvision keeps it in */
     const char *label_hint; /* IDX: what else a label out of range may mean; or NULL */
+    const char *old_name;   /* another it had; or NULL */
     /** Fills p->split, and what the row leaves open; the rest of the description is set. */
     spx_status (*read)(spx_pack *p, const struct spx_pack_kind *k, const char *src,
                        const spx_pack_build_options *o);
+    /** Finds the pictures instead (pack_list_private.h). */
+    spx_status (*list)(struct spx_pack_list *l, const char *src, const spx_pack_build_options *o);
 } spx_pack_kind;
+
+/** What a pack's description knows before anything is read. */
+SPX_MUST_CHECK spx_status spx_pack_describe(spx_pack *p, const spx_pack_kind *k);
+
+/** Options where none are given. */
+extern const spx_pack_build_options spx_pack_build_usual;
 
 spx_status spx_pack_read_idx(spx_pack *p, const spx_pack_kind *k, const char *src,
                              const spx_pack_build_options *o);

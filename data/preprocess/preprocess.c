@@ -44,10 +44,17 @@ json_t *spx_preprocess_json(const spx_preprocess *p)
     for (int k = 0; p->name != NULL && k < p->classes; k++) {
         (void)json_array_append_new(names, json_string(p->name[k]));
     }
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "channels", p->channels,
-                     "size", pair(p->height, p->width), "input", pair(p->rows, p->columns), "mean",
-                     reals(p, p->mean), "std", reals(p, p->std), "classes", p->classes, "names",
-                     names, "dataset", text(p->dataset), "data_hash", text(p->data_hash));
+    json_t *all =
+        json_pack("{s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "channels", p->channels, "size",
+                  pair(p->height, p->width), "input", pair(p->rows, p->columns), "mean",
+                  reals(p, p->mean), "std", reals(p, p->std), "classes", p->classes, "names", names,
+                  "dataset", text(p->dataset), "data_hash", text(p->data_hash));
+    if (spx_preprocess_any_size(p) &&
+        json_object_set_new(all, "centre", pair(p->centre_crop, p->centre_resize)) != 0) {
+        json_decref(all);
+        return NULL;
+    }
+    return all;
 }
 
 /* ---- reading ---- */
@@ -156,6 +163,12 @@ static spx_status parse_text(const json_t *j, const char *field, char *out, size
 
 static spx_status check_sides(const spx_preprocess *p)
 {
+    if (spx_preprocess_any_size(p)) {
+        return p->centre_crop <= p->centre_resize && p->rows > 0
+                   ? SPX_OK
+                   : BAD("centre: %d of %d pixels for an input of %d rows", p->centre_crop,
+                         p->centre_resize, p->rows);
+    }
     return p->rows > 0 && (p->height > p->rows || p->width > p->columns)
                ? BAD("images of %dx%d for an input of %dx%d", p->height, p->width, p->rows,
                      p->columns)
@@ -173,6 +186,8 @@ static spx_status parse(spx_preprocess *p, const json_t *j)
     p->classes = (int)classes;
     SPX_RETURN_IF(parse_pair(json_object_get(j, "size"), "size", &p->height, &p->width));
     SPX_RETURN_IF(parse_pair(json_object_get(j, "input"), "input", &p->rows, &p->columns));
+    SPX_RETURN_IF(
+        parse_pair(json_object_get(j, "centre"), "centre", &p->centre_crop, &p->centre_resize));
     SPX_RETURN_IF(check_sides(p));
     SPX_RETURN_IF(parse_moments(json_object_get(j, "mean"), json_object_get(j, "std"), p));
     SPX_RETURN_IF(

@@ -8,19 +8,26 @@
  *
  * As JSON: {"channels", "size": [height, width] | null, "input": [rows, columns] | null,
  * "mean": [...] | null, "std": [...] | null, "classes", "names": [...] | null,
- * "dataset": text | null, "data_hash": text | null}; null where it is not known.
+ * "dataset": text | null, "data_hash": text | null}; null where it is not known. Where pictures of
+ * any size are taken, also "centre": [crop, resize].
  */
+#include "data/augment/augment.h"
 #include "data/pack/pack.h"
 #include "host/model/deploy.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 typedef struct spx_preprocess {
     int channels;
     int height, width; /* of images as they are stored; 0: not known */
     int rows, columns; /* of the network's input, at least as large: images are centred on black; 0:
                           of a pack, which knows no network */
-    bool normalised;   /* mean and std are known */
+    /* 0, 0: pictures have the size above. Else they have any: of the largest centred box of the
+       input's ratio, `crop` pixels of each `resize` about the centre are scaled to the input; 1 <=
+       crop <= resize */
+    int centre_crop, centre_resize;
+    bool normalised;                                                /* mean and std are known */
     double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS]; /* of pixels as 0..1 */
     int classes;
     char **name;                         /* [classes], UTF-8 without control characters; owned;
@@ -61,7 +68,8 @@ typedef struct spx_preprocess_rules {
 
 /**
  * Whether images of `data` are what `model` takes. Channels, size and number of classes must agree:
- * the size is the stored one, or the network's input; where a model's is not known, at most that.
+ * the size is the stored one, or the network's input; where a model's is not known, at most that;
+ * any where the model takes a centre box.
  * Names of classes, normalisation and data set must agree as far as both are known, unless
  * allow_changed says so. Another pack of the same data set is told of, not refused.
  * @param model_name, data_name  files, for messages
@@ -71,12 +79,22 @@ SPX_MUST_CHECK spx_status spx_preprocess_fit(const spx_preprocess *model, const 
                                              const spx_preprocess *data, const char *data_name,
                                              const spx_preprocess_rules *rules);
 
+/** Whether pictures of any size are taken, by their centre box. */
+static inline bool spx_preprocess_any_size(const spx_preprocess *p)
+{
+    return p->centre_resize > 0;
+}
+
+/** How a loader's evaluation makes samples as `p` says: nothing, or the centre box. */
+spx_augment spx_preprocess_augment(const spx_preprocess *p);
+
 /**
- * A picture as the network reads it, before normalisation. One of the stored size is centred on
+ * A picture as the network reads it, before normalisation. Of any size: the centre box, scaled
+ * to the input by the filter of data/augment/resize.h. Else one of the stored size is centred on
  * black, one of the network's input is taken as it is; where the stored size is not known, smaller
  * ones are centred on black.
- * @param resize  any other: the largest middle part of the stored size's ratio is scaled to it, by
- *                the filter of data/augment/resize.h; false: refused
+ * @param resize  any other: the largest middle part of the stored size's ratio is scaled to it;
+ *                false: refused
  * @param pixels  (channels, height, width)
  * @param out     (channels, rows, columns); no overlap
  * @return SPX_OK, SPX_EINVAL (another size; a side above SPX_RESIZE_MAX), SPX_ENOMEM

@@ -10,6 +10,9 @@
 
 static bool takes_size(const spx_preprocess *m, int height, int width)
 {
+    if (spx_preprocess_any_size(m)) {
+        return true;
+    }
     return (height == m->rows && width == m->columns) ||
            (m->height > 0 ? height == m->height && width == m->width
                           : height <= m->rows && width <= m->columns);
@@ -17,7 +20,9 @@ static bool takes_size(const spx_preprocess *m, int height, int width)
 
 static void size_text(const spx_preprocess *m, char *out, size_t room)
 {
-    if (m->height > 0) {
+    if (spx_preprocess_any_size(m)) {
+        (void)snprintf(out, room, "any size");
+    } else if (m->height > 0) {
         (void)snprintf(out, room, "%dx%d", m->height, m->width);
     } else {
         (void)snprintf(out, room, "up to %dx%d", m->rows, m->columns);
@@ -27,13 +32,18 @@ static void size_text(const spx_preprocess *m, char *out, size_t room)
 static spx_status fit_shape(const spx_preprocess *m, const spx_preprocess *d, const char *data,
                             bool any_size)
 {
-    char size[48];
+    char size[48], theirs[48] = "differing sizes";
     size_text(m, size, sizeof size);
+    if (d->height > 0) {
+        (void)snprintf(theirs, sizeof theirs, "%dx%d", d->height, d->width);
+    }
     if (d->channels != m->channels || d->classes != m->classes ||
-        !(any_size || takes_size(m, d->height, d->width))) {
-        return SPX_FAIL(
-            SPX_EINVAL, "%s: %d classes of %dx%dx%d images; the model takes %d of %dx%s", data,
-            d->classes, d->channels, d->height, d->width, m->classes, m->channels, size);
+        !(any_size || spx_preprocess_any_size(m) ||
+          (d->height > 0 && takes_size(m, d->height, d->width)))) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "%s: %d classes, images of %d channels and %s; the model takes %d of %d "
+                        "and %s",
+                        data, d->classes, d->channels, theirs, m->classes, m->channels, size);
     }
     return SPX_OK;
 }
@@ -115,50 +125,69 @@ spx_status spx_preprocess_fit(const spx_preprocess *model, const char *model_nam
 
 /* ---- pictures ---- */
 
-/* The largest middle part of the ratio height:width, scaled to it. */
-static void scale(int from_height, int from_width, const uint8_t *from, int height, int width,
-                  uint8_t *to, ptrdiff_t row)
+static void scale(const spx_augment_draw *box, int from_width, const uint8_t *from, int height,
+                  int width, uint8_t *to, ptrdiff_t row)
 {
-    const int64_t h = from_height, w = from_width;
-    const bool wide = w * height >= h * width;
-    const int box_height = (int)(wide ? h : w * height / width);
-    const int box_width = (int)(wide ? h * width / height : w);
-    const int bh = box_height > 0 ? box_height : 1, bw = box_width > 0 ? box_width : 1;
-    const uint8_t *box = from + (h - bh) / 2 * w + (w - bw) / 2;
+    const uint8_t *first = from + (ptrdiff_t)box->box_y * from_width + box->box_x;
     for (int y = 0; y < height; y++) {
-        const spx_resize_taps ty = spx_resize_at(y, bh, height);
+        const spx_resize_taps ty = spx_resize_at(y, box->box_height, height);
         for (int x = 0; x < width; x++) {
-            const spx_resize_taps tx = spx_resize_at(x, bw, width);
-            to[y * row + x] = spx_resize_pixel(box, from_width, 1, &ty, &tx);
+            const spx_resize_taps tx = spx_resize_at(x, box->box_width, width);
+            to[y * row + x] = spx_resize_pixel(first, from_width, 1, &ty, &tx);
         }
     }
+}
+
+static spx_augment centre(int crop, int resize)
+{
+    return (spx_augment){
+        .resized_crop = SPX_RESIZED_CROP_CENTRE, .centre_crop = crop, .centre_resize = resize};
+}
+
+spx_augment spx_preprocess_augment(const spx_preprocess *p)
+{
+    return spx_preprocess_any_size(p) ? centre(p->centre_crop, p->centre_resize) : (spx_augment){0};
+}
+
+/* What part of a height x width picture is scaled, where that is not refused. */
+static spx_augment_draw box_of(const spx_preprocess *p, int height, int width, int to_height,
+                               int to_width)
+{
+    const spx_augment_shape shape = {p->channels, height, width, to_height, to_width, false};
+    const spx_augment a = spx_preprocess_any_size(p) ? spx_preprocess_augment(p) : centre(1, 1);
+    spx_augment_draw draw;
+    spx_rng none = {0}; /* nothing of this is random */
+    spx_augment_choose(&a, &shape, &none, &draw);
+    return draw;
 }
 
 spx_status spx_preprocess_picture(const spx_preprocess *p, int height, int width,
                                   const uint8_t *pixels, bool resize, uint8_t *out)
 {
-    const bool fits = takes_size(p, height, width);
-    const int to_height = fits ? height : p->height > 0 ? p->height : p->rows;
-    const int to_width = fits ? width : p->height > 0 ? p->width : p->columns;
+    const bool fits = !spx_preprocess_any_size(p) && takes_size(p, height, width);
+    const bool stored = !spx_preprocess_any_size(p) && p->height > 0;
+    const int to_height = fits ? height : stored ? p->height : p->rows;
+    const int to_width = fits ? width : stored ? p->width : p->columns;
     const size_t plane = (size_t)p->rows * (size_t)p->columns;
     const int top = (p->rows - to_height) / 2, left = (p->columns - to_width) / 2;
     if (height < 1 || width < 1 || height > SPX_RESIZE_MAX || width > SPX_RESIZE_MAX) {
         return SPX_FAIL(SPX_EINVAL, "an image of %dx%d pixels, sides of 1 to %d expected", height,
                         width, SPX_RESIZE_MAX);
     }
-    if (!fits && !resize) {
+    if (!fits && !resize && !spx_preprocess_any_size(p)) {
         char size[48];
         size_text(p, size, sizeof size);
         return SPX_FAIL(SPX_EINVAL,
                         "an image of %dx%d pixels; the model takes %s (--resize scales the image)",
                         height, width, size);
     }
+    const spx_augment_draw box = box_of(p, height, width, to_height, to_width);
     memset(out, 0, plane * (size_t)p->channels);
     for (int c = 0; c < p->channels; c++) {
         const uint8_t *from = pixels + (size_t)c * (size_t)height * (size_t)width;
         uint8_t *to = out + (size_t)c * plane + (size_t)top * (size_t)p->columns + left;
         if (!fits) {
-            scale(height, width, from, to_height, to_width, to, p->columns);
+            scale(&box, width, from, to_height, to_width, to, p->columns);
             continue;
         }
         for (int y = 0; y < height; y++) {

@@ -339,6 +339,20 @@ static int report(const spx_cli *cli, spx_status st)
     return st == SPX_EINTERRUPTED ? SPX_EXIT_REQUEUE : SPX_EXIT_FAILED;
 }
 
+/* Before required options are asked for: so a file to begin with is made. */
+static spx_status print_config(spx_cli *cli)
+{
+    char *text;
+    SPX_RETURN_IF(spx_options_check_needs(cli));
+    if (cli->json) {
+        return spx_cli_print_json(spx_cli_resolved_json(cli));
+    }
+    SPX_RETURN_IF(spx_cli_resolved_ini(cli, &text));
+    (void)fputs(text, stdout);
+    free(text);
+    return SPX_OK;
+}
+
 static spx_status parse_and_run(spx_cli *cli, int argc, char **argv,
                                 const spx_command *const *commands)
 {
@@ -351,6 +365,10 @@ static spx_status parse_and_run(spx_cli *cli, int argc, char **argv,
     if (cli->help) {
         print_help(cli->command, cli->verb);
         return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_options_load_recipe(cli, commands));
+    if (cli->print_config) {
+        return print_config(cli);
     }
     SPX_RETURN_IF(check_args(cli));
     return cli->command->run(cli, cli->values);

@@ -55,6 +55,7 @@ enum {
  */
 typedef struct spx_option {
     const char *name;  /* long name without dashes; also the key in a configuration file */
+    const char *old;   /* what it was called before: still taken, never shown; or NULL */
     spx_opt_type type; /* decides the field's C type */
     size_t offset;     /* offsetof the field in the command's values struct */
     const char *def;   /* default, written as on the command line; NULL: field stays zero */
@@ -118,7 +119,7 @@ typedef struct spx_cli {
     int64_t threads; /* 0: one per processor */
     int64_t seed;    /* >= 0 */
     const char *config;
-    bool help;
+    bool help, print_config;
     /* Private to cli.c and options.c. */
     void *values;
     unsigned char *given; /* per option, commons first: from where */
@@ -144,6 +145,13 @@ struct spx_command {
      * @param values  the filled values struct; freed after the run
      */
     spx_status (*run)(spx_cli *cli, const void *values);
+    /**
+     * Of a command with an option --recipe NAME|FILE: the text, as a configuration file has it,
+     * that NAME stands for, or NULL where there is none such, so that it is a file. Recipes come
+     * before --config and the command line, which overrule them.
+     * @param values  as these have filled it
+     */
+    const char *(*recipe)(const void *values, const char *name);
     const spx_command *const *sub; /* sub-commands, NULL-terminated; then run is NULL */
 };
 

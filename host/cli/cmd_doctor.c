@@ -7,6 +7,7 @@
 #include "kernels/base/pool.h"
 
 #include <hdf5.h>
+#include <openssl/crypto.h>
 #include <png.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -144,9 +145,10 @@ static json_t *about_libraries(void)
 {
     unsigned major = 0, minor = 0, patch = 0;
     (void)H5get_libversion(&major, &minor, &patch);
-    return json_pack("{s:o, s:s, s:s, s:s, s:s}", "hdf5",
+    return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s}", "hdf5",
                      json_sprintf("%u.%u.%u", major, minor, patch), "jansson", JANSSON_VERSION,
-                     "libsodium", sodium_version_string(), "zlib", zlibVersion(), "libpng",
+                     "libsodium", sodium_version_string(), "openssl",
+                     OpenSSL_version(OPENSSL_VERSION_STRING), "zlib", zlibVersion(), "libpng",
                      png_get_libpng_ver(NULL));
 }
 

@@ -8,6 +8,7 @@
 #include "search/final/model.h"
 #include "search/space/draw.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,13 @@ static spx_status print_json(const spx_audit *a, const spx_final_config *c,
     return spx_cli_print_json(o);
 }
 
+static void print_resolution(int64_t rows, int64_t columns)
+{
+    (void)printf("ReLUs are counted for inputs of %lldx%lld pixels: the test resolution is part of "
+                 "the count.\n",
+                 (long long)rows, (long long)columns);
+}
+
 static spx_status inspect_deployed(spx_cli *cli, const values *v, const spx_deploy *m)
 {
     spx_preprocess images = {0};
@@ -97,6 +105,7 @@ static spx_status inspect_deployed(spx_cli *cli, const values *v, const spx_depl
         st = spx_cli_print_json(j);
     } else {
         spx_deploy_print(m);
+        print_resolution(m->value[0].h, m->value[0].w);
         spx_preprocess_print(&images);
     }
     spx_preprocess_clear(&images);
@@ -115,6 +124,7 @@ static spx_status inspect_net(const spx_cli *cli, const values *v, const spx_gen
         return print_json(&audit, c, images);
     }
     spx_audit_print(&audit);
+    print_resolution(c->input.rows, c->input.columns);
     if (images->channels > 0) {
         spx_preprocess_print(images);
     }

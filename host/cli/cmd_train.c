@@ -5,6 +5,7 @@
 #include "host/cli/run_talk.h"
 #include "search/budget/plan_file.h"
 #include "search/final/model.h"
+#include "search/final/recipe.h"
 #include "search/final/train_run.h"
 
 #include <math.h>
@@ -14,17 +15,21 @@
 
 typedef struct values {
     spx_run_values run;
-    const char *data, *genotype, *plan, *init_from;
+    const char *recipe, *data, *genotype, *plan, *init_from;
     int64_t init_channels, layers, batch, epochs, eval_every, pad_crop, cutout;
     int schedule;
     spx_int_list input, reduce_at, milestones;
-    double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema;
-    bool flip;
+    double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema,
+        warmup;
+    bool flip, nesterov, norm_decay;
 } values;
 
 static const spx_option options[] = {
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to train and evaluate on",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_PATH),
+    SPX_OPT(STRING, values, recipe, "recipe", "NAME|FILE", NULL,
+            "options from published, fast or an INI file; --config and the command line win",
+            .flags = SPX_OPT_TRANSIENT),
     SPX_RUN_OPTIONS(values),
     SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
             "published, or a file in JSON or the published text form", .flags = SPX_OPT_PATH),
@@ -40,17 +45,23 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, epochs, "epochs", "N", "600", "passes over the training split", .min = 1,
             .max = 1e6),
     SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate", .min = 0, .max = INFINITY),
-    SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step|cosine-steps", "cosine",
-            "how it falls: by epoch, or at each step (for trainings of a few epochs)"),
-    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0", "cosine: what it falls to", .min = 0,
-            .max = INFINITY),
+    SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step|cosine-steps|one-cycle", "cosine",
+            "how it falls: by epoch, or at each step (for trainings of a few epochs); one-cycle "
+            "goes straight up and down"),
+    SPX_OPT(FLOAT, values, warmup, "warmup", "E", "0",
+            "epochs over which it first rises at each step, straight from 0", .min = 0, .max = 1e6),
+    SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0", "cosine, one-cycle: what it falls to",
+            .min = 0, .max = INFINITY),
     SPX_OPT(FLOAT, values, lr_factor, "lr-factor", "X", "0.1", "step: factor at each milestone",
             .min = 0, .max = INFINITY),
     SPX_OPT(LIST, values, milestones, "milestones", "E,...", "30,60,90", "step: those epochs",
             .min = 1, .max = 1e6),
     SPX_OPT(FLOAT, values, momentum, "momentum", "X", "0.9", "momentum", .min = 0, .max = 1),
+    SPX_OPT(FLAG, values, nesterov, "nesterov", NULL, "false", "Nesterov's momentum"),
     SPX_OPT(FLOAT, values, decay, "weight-decay", "X", "3e-4", "weight decay", .min = 0,
             .max = INFINITY),
+    SPX_OPT(FLAG, values, norm_decay, "norm-decay", NULL, "true",
+            "weight decay on scales and shifts of norms and on biases, too"),
     SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of the gradient; 0: any", .min = 0,
             .max = INFINITY),
     SPX_OPT(FLOAT, values, aux_weight, "aux-weight", "X", "0.4",
@@ -73,11 +84,12 @@ static const spx_option options[] = {
             "begin with the weights of a training or model", .flags = SPX_OPT_PATH),
     {0}};
 
-static const spx_need needs[] = {{"milestones lr-factor", "schedule=step"},
-                                 {"lr-min", "schedule=cosine|schedule=cosine-steps"},
-                                 {"init-channels layers reduce-at", "!plan"},
-                                 {"allow-changed", "resume|init-from"},
-                                 {0}};
+static const spx_need needs[] = {
+    {"milestones lr-factor", "schedule=step"},
+    {"lr-min", "schedule=cosine|schedule=cosine-steps|schedule=one-cycle"},
+    {"init-channels layers reduce-at", "!plan"},
+    {"allow-changed", "resume|init-from"},
+    {0}};
 
 static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
 {
@@ -108,11 +120,12 @@ static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack,
 static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
 {
     static const spx_schedule_kind kinds[] = {SPX_SCHEDULE_COSINE, SPX_SCHEDULE_STEP,
-                                              SPX_SCHEDULE_COSINE_STEPS};
+                                              SPX_SCHEDULE_COSINE_STEPS, SPX_SCHEDULE_ONE_CYCLE};
     *s = (spx_schedule){.kind = kinds[v->schedule],
                         .lr = v->lr,
                         .lr_min = v->lr_min,
                         .epochs = v->epochs,
+                        .warmup = v->warmup,
                         .factor = v->lr_factor};
     if (v->milestones.n > SPX_SCHEDULE_MILESTONES) {
         return spx_cli_usage(cli, "--milestones: at most %d", SPX_SCHEDULE_MILESTONES);
@@ -137,7 +150,9 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
         .sgd = {.momentum = (float)v->momentum,
                 .decay = (float)v->decay,
                 .clip = v->clip,
-                .ema = (float)v->ema},
+                .ema = (float)v->ema,
+                .nesterov = v->nesterov,
+                .spare_vectors = !v->norm_decay},
         .augment = {.pad_crop = (int)v->pad_crop, .flip = v->flip, .cutout = (int)v->cutout},
         .eval_every = v->eval_every,
         .allow_changed = v->run.allow_changed};
@@ -208,6 +223,26 @@ end:
     return st == SPX_OK ? print_result(cli, v->run.out, &r) : st;
 }
 
+/* Whether the options ask for a network with the ImageNet stem; what is wrong with the pack is told
+ * by who reads it all. */
+static bool is_imagenet(const values *v)
+{
+    spx_input_shape in = {0};
+    spx_pack *pack;
+    if (v->input.n == 3) {
+        in = (spx_input_shape){v->input.v[0], v->input.v[1], v->input.v[2]};
+    } else if (v->data != NULL && spx_pack_open(&pack, v->data, 0) == SPX_OK) {
+        in = (spx_input_shape){pack->channels, pack->height, pack->width};
+        spx_pack_close(pack);
+    }
+    return spx_is_imagenet(&in);
+}
+
+static const char *recipe(const void *options_values, const char *name)
+{
+    return spx_recipe_text(name, is_imagenet(options_values));
+}
+
 const spx_command spx_cmd_train = {
     .name = "train",
     .summary = "Trains a final network and evaluates it on the test split.",
@@ -216,4 +251,5 @@ const spx_command spx_cmd_train = {
     .options = options,
     .needs = needs,
     .values_size = sizeof(values),
-    .run = run};
+    .run = run,
+    .recipe = recipe};

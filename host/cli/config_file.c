@@ -19,7 +19,8 @@ typedef struct loader {
     const spx_command *const *commands;
     const char *path;
     int line;
-    bool applies; /* the section's keys are for the running verb */
+    unsigned char source; /* SPX_GIVEN_CONFIG or _RECIPE */
+    bool applies;         /* the section's keys are for the running verb */
 } loader;
 
 static spx_status complain(const loader *l, const char *fmt, const char *what)
@@ -79,12 +80,17 @@ static spx_status take(loader *l, const char *name, const char *value)
         return SPX_OK;
     }
     if (!spx_option_find(l->cli, name, &index) || strcmp(name, "config") == 0 ||
-        strcmp(name, "help") == 0) {
+        strcmp(name, "help") == 0 ||
+        (l->source == SPX_GIVEN_RECIPE && strcmp(name, "recipe") == 0)) {
         return complain(l, "unknown key '%s'", name);
+    }
+    if (l->source == SPX_GIVEN_RECIPE && l->cli->given[index] != 0 &&
+        l->cli->given[index] != SPX_GIVEN_RECIPE) {
+        return SPX_OK;
     }
     o = spx_option_at(l->cli, index, &field);
     SPX_RETURN_IF(keep_text(l->cli, value, &kept));
-    l->cli->given[index] = SPX_GIVEN_CONFIG;
+    l->cli->given[index] = l->source;
     return spx_option_parse(o, kept, field) == SPX_OK
                ? SPX_OK
                : spx_fail_context(SPX_EINVAL, "%s:%d", l->path, l->line);
@@ -167,19 +173,48 @@ static spx_status take_lines(loader *l, char *text)
     return SPX_OK;
 }
 
-spx_status spx_options_load(spx_cli *cli, const char *path, const spx_command *const *commands)
+/* Takes the file's lines, or those of a text that has its name. */
+static spx_status load(loader *l, const char *text)
 {
-    loader l = {.cli = cli, .commands = commands, .path = path, .applies = true};
-    char *text;
+    char *lines;
     size_t bytes;
     spx_status st;
-    SPX_RETURN_IF(spx_text_read(path, FILE_BYTES_MAX, &text, &bytes));
-    st = take_lines(&l, text);
-    spx_free(text);
+    if (text == NULL) {
+        SPX_RETURN_IF(spx_text_read(l->path, FILE_BYTES_MAX, &lines, &bytes));
+    } else {
+        bytes = strlen(text) + 1;
+        SPX_RETURN_IF(spx_alloc((void **)&lines, bytes));
+        memcpy(lines, text, bytes);
+    }
+    st = take_lines(l, lines);
+    spx_free(lines);
     if (st == SPX_EINVAL) {
-        cli->usage_error = true;
+        l->cli->usage_error = true;
     }
     return st;
+}
+
+spx_status spx_options_load(spx_cli *cli, const char *path, const spx_command *const *commands)
+{
+    loader l = {.cli = cli,
+                .commands = commands,
+                .path = path,
+                .source = SPX_GIVEN_CONFIG,
+                .applies = true};
+    return load(&l, NULL);
+}
+
+spx_status spx_options_load_recipe(spx_cli *cli, const spx_command *const *commands)
+{
+    loader l = {.cli = cli, .commands = commands, .source = SPX_GIVEN_RECIPE, .applies = true};
+    void *field;
+    size_t index;
+    if (cli->command->recipe == NULL || !spx_option_find(cli, "recipe", &index)) {
+        return SPX_OK;
+    }
+    (void)spx_option_at(cli, index, &field);
+    l.path = *(const char *const *)field;
+    return l.path != NULL ? load(&l, cli->command->recipe(cli->values, l.path)) : SPX_OK;
 }
 
 /* ---- resolved ---- */

@@ -10,6 +10,9 @@ const spx_option spx_common_options[] = {
             .flags = SPX_OPT_TRANSIENT),
     SPX_OPT(STRING, spx_cli, config, "config", "FILE", NULL,
             "read options from an INI file; the command line wins", .flags = SPX_OPT_TRANSIENT),
+    SPX_OPT(FLAG, spx_cli, print_config, "print-config", NULL, NULL,
+            "print the options as such a file has them, and do nothing else",
+            .flags = SPX_OPT_TRANSIENT),
     SPX_OPT(FLAG, spx_cli, json, "json", NULL, NULL, "print JSON on stdout",
             .flags = SPX_OPT_TRANSIENT),
     SPX_OPT(DEVICE, spx_cli, device, "device", "auto|cpu|cuda[:N]", "auto", "where to compute"),
@@ -46,7 +49,7 @@ bool spx_option_find(const spx_cli *cli, const char *name, size_t *index)
     const spx_option *o;
     void *field;
     for (size_t i = 0; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
-        if (strcmp(o->name, name) == 0) {
+        if (strcmp(o->name, name) == 0 || (o->old != NULL && strcmp(o->old, name) == 0)) {
             *index = i;
             return true;
         }

@@ -4,7 +4,7 @@
 #include "host/cli/cli.h"
 
 /* Where an option was given: spx_cli.given. */
-enum { SPX_GIVEN_CONFIG = 1, SPX_GIVEN_TYPED = 2 };
+enum { SPX_GIVEN_CONFIG = 1, SPX_GIVEN_TYPED = 2, SPX_GIVEN_RECIPE = 3 };
 
 /** The options every command has; their fields lie in spx_cli. */
 extern const spx_option spx_common_options[];
@@ -40,6 +40,10 @@ SPX_MUST_CHECK spx_status spx_options_default(spx_cli *cli);
  */
 SPX_MUST_CHECK spx_status spx_options_load(spx_cli *cli, const char *path,
                                            const spx_command *const *commands);
+
+/** Likewise applies the recipe that the option --recipe names, where it does: to options that are
+ * not given otherwise. */
+SPX_MUST_CHECK spx_status spx_options_load_recipe(spx_cli *cli, const spx_command *const *commands);
 
 /** A usage error where an option was typed that the command's needs refuse. */
 SPX_MUST_CHECK spx_status spx_options_check_needs(spx_cli *cli);

@@ -95,8 +95,8 @@ static spx_status log_epoch(const spx_run *r, const spx_loop_state *s, json_t *m
 {
     json_t *line = json_pack(
         "{s:I, s:I, s:f, s:f, s:f}", "epoch", (json_int_t)s->epoch, "step", (json_int_t)s->step,
-        "lr", (double)spx_schedule_lr(&r->options->schedule, s->epoch, 0, 1), "train_loss",
-        spx_metrics_loss(&s->train), "train_top1", spx_metrics_top1(&s->train));
+        "lr", (double)spx_schedule_lr(&r->options->schedule, s->epoch, 0, r->epoch_steps),
+        "train_loss", spx_metrics_loss(&s->train), "train_top1", spx_metrics_top1(&s->train));
     return spx_jsonl_append(r->session->metrics, joined(line, more));
 }
 

@@ -17,6 +17,10 @@ spx_status spx_schedule_check(const spx_schedule *s)
     if (s->epochs < 1) {
         return SPX_FAIL(SPX_EINVAL, "schedule: %lld epochs", (long long)s->epochs);
     }
+    if (!(s->warmup >= 0 && s->warmup < (double)s->epochs)) {
+        return SPX_FAIL(SPX_EINVAL, "schedule: warm-up of %s epochs, expected fewer than the %lld",
+                        spx_real_text(s->warmup, real), (long long)s->epochs);
+    }
     if (s->kind != SPX_SCHEDULE_STEP && !(s->lr_min >= 0 && s->lr_min <= s->lr)) {
         return SPX_FAIL(SPX_EINVAL, "schedule: smallest rate %s, expected 0..%s",
                         spx_real_text(s->lr_min, real), spx_real_text(s->lr, most));
@@ -39,20 +43,35 @@ spx_status spx_schedule_check(const spx_schedule *s)
     return SPX_OK;
 }
 
-float spx_schedule_lr(const spx_schedule *s, int64_t e, int64_t done, int64_t steps)
+/* The rate at an epoch and a part of one, 0..1 of it, after the warm-up. */
+static double rate_at(const spx_schedule *s, int64_t e, double part)
 {
+    const double epochs = (double)s->epochs, at = (double)e + part, range = s->lr - s->lr_min;
     double lr = s->lr;
-    assert(e >= 0 && e < s->epochs && done >= 0 && done < steps);
-    if (s->kind != SPX_SCHEDULE_STEP) {
-        const double part =
-            s->kind == SPX_SCHEDULE_COSINE_STEPS ? (double)done / (double)steps : 0.0;
-        const double turn = pi * ((double)e + part) / (double)s->epochs;
-        return (float)(s->lr_min + 0.5 * (s->lr - s->lr_min) * (1.0 + cos(turn)));
+    switch (s->kind) {
+    case SPX_SCHEDULE_COSINE:
+        return s->lr_min + 0.5 * range * (1.0 + cos(pi * (double)e / epochs));
+    case SPX_SCHEDULE_COSINE_STEPS:
+        return s->lr_min + 0.5 * range * (1.0 + cos(pi * at / epochs));
+    case SPX_SCHEDULE_ONE_CYCLE:
+        return at < s->warmup ? lr : s->lr_min + range * (epochs - at) / (epochs - s->warmup);
+    case SPX_SCHEDULE_STEP:
+        break;
     }
     for (int i = 0; i < s->n_milestones && s->milestone[i] <= e; i++) {
         lr *= s->factor;
     }
-    return (float)lr;
+    return lr;
+}
+
+float spx_schedule_lr(const spx_schedule *s, int64_t e, int64_t done, int64_t steps)
+{
+    const double part = (double)done / (double)steps;
+    const double after =
+        (double)e + (double)(done + 1) / (double)steps; /* epochs, with this step */
+    assert(e >= 0 && e < s->epochs && done >= 0 && done < steps);
+    return (float)(after < s->warmup ? rate_at(s, e, part) * (after / s->warmup)
+                                     : rate_at(s, e, part));
 }
 
 float spx_drop_path_ramp(double p, int64_t e, int64_t epochs)

@@ -1,6 +1,7 @@
 #include "host/train/trainer.h"
 
 #include "host/train/device_arenas.h"
+#include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
 #include "kernels/optim/optim.h"
 
@@ -11,6 +12,9 @@ spx_status spx_sgd_options_check(const spx_sgd_options *o)
 {
     if (!(o->momentum >= 0 && o->momentum < 1)) {
         return SPX_FAIL(SPX_EINVAL, "momentum %g, expected 0 <= momentum < 1", (double)o->momentum);
+    }
+    if (o->nesterov && !(o->momentum > 0)) {
+        return SPX_FAIL(SPX_EINVAL, "Nesterov's momentum needs momentum above 0");
     }
     if (!(o->decay >= 0 && o->decay <= 1)) {
         return SPX_FAIL(SPX_EINVAL, "weight decay %g, expected 0..1", (double)o->decay);
@@ -40,6 +44,33 @@ static spx_status alloc_arenas(spx_trainer *t)
     return SPX_OK;
 }
 
+/* Tells the blocks of vectors from those of matrices and kernels. */
+static spx_status make_groups(spx_trainer *t)
+{
+    const size_t blocks =
+        ((size_t)t->layout->floats[SPX_ROLE_WEIGHT] + SPX_SGD_BLOCK - 1) / SPX_SGD_BLOCK;
+    spx_status st;
+    uint8_t *group;
+    if (!t->options.spare_vectors) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_alloc((void **)&group, blocks));
+    memset(group, SPX_SGD_DECAYED, blocks);
+    for (int i = 0; i < t->layout->n; i++) {
+        const spx_layout_entry *e = &t->layout->entry[i];
+        if (e->role == SPX_ROLE_WEIGHT && e->rank == 1) {
+            const size_t first = (size_t)e->offset / SPX_SGD_BLOCK;
+            memset(group + first, SPX_SGD_PLAIN,
+                   (size_t)(e->offset + e->count - 1) / SPX_SGD_BLOCK - first + 1);
+        }
+    }
+    SPX_TRY(st, spx_buffer_alloc(&t->group, t->stream, blocks), end);
+    st = spx_upload(t->stream, t->group.data, group, blocks);
+end:
+    spx_free(group);
+    return st;
+}
+
 spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *program,
                             const spx_sgd_options *o, uint64_t seed, size_t min_workspace)
 {
@@ -54,6 +85,7 @@ spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *pro
     SPX_TRY(st, spx_sgd_options_check(o), fail);
     SPX_TRY(st, spx_step_queue_init(&t->queue, stream, (size_t)l->floats[SPX_ROLE_WEIGHT]), fail);
     SPX_TRY(st, alloc_arenas(t), fail);
+    SPX_TRY(st, make_groups(t), fail);
     SPX_TRY(st,
             spx_buffer_alloc(&t->workspace, stream, bytes > min_workspace ? bytes : min_workspace),
             fail);
@@ -68,8 +100,8 @@ fail:
 
 void spx_trainer_clear(spx_trainer *t)
 {
-    spx_buffer *const owned[] = {&t->weights,     &t->momentum,  &t->grad,     &t->state,
-                                 &t->ema_weights, &t->ema_state, &t->workspace};
+    spx_buffer *const owned[] = {&t->weights,     &t->momentum,  &t->grad,  &t->state,
+                                 &t->ema_weights, &t->ema_state, &t->group, &t->workspace};
     spx_step_queue_clear(&t->queue);
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
         spx_buffer_free(owned[i]);
@@ -94,8 +126,12 @@ static spx_status queue_update(const spx_trainer *t)
     const spx_guard *guard = &t->queue.numbers->guard;
     const size_t n = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
     const size_t n_state = (size_t)t->layout->floats[SPX_ROLE_STATE];
-    SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, o->momentum, o->decay, guard, t->grad.data,
-                          t->momentum.data, t->weights.data));
+    const spx_sgd_rule rule = {.momentum = o->momentum,
+                               .decay = o->decay,
+                               .nesterov = o->nesterov,
+                               .group = t->group.data};
+    SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, &rule, guard, t->grad.data, t->momentum.data,
+                          t->weights.data));
     if (t->ema_weights.data == NULL) {
         return SPX_OK;
     }

@@ -16,6 +16,8 @@ typedef struct spx_sgd_options {
     float momentum, decay; /* published: 0.9, 3e-4 */
     double clip;           /* largest 2-norm of the gradient, published: 5; 0: not clipped */
     float ema;             /* decay of the moving average of weights, 0..1; 0: none kept */
+    bool nesterov;         /* Nesterov's momentum (kernels/optim/optim.h) */
+    bool spare_vectors;    /* no weight decay on scales and shifts of norms and on biases */
 } spx_sgd_options;
 
 /** SPX_EINVAL where a field is out of its range. */
@@ -31,6 +33,7 @@ typedef struct spx_trainer {
     spx_buffer weights, state, momentum;
     spx_buffer ema_weights, ema_state; /* empty unless options.ema > 0 */
     spx_buffer grad;
+    spx_buffer group; /* bytes, of spx_sgd_rule; empty where all weights are treated alike */
     spx_step_queue queue;
     const void *input[2]; /* of the step being queued */
     spx_buffer workspace; /* may serve other programs between steps */

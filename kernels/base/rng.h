@@ -20,7 +20,8 @@ typedef enum spx_rng_sequence {
     SPX_RNG_DROP_PATH,
     SPX_RNG_RANDOM_SEARCH,
     SPX_RNG_TEST,
-    SPX_RNG_BENCH
+    SPX_RNG_BENCH,
+    SPX_RNG_FLIP /* of an image in every epoch */
 } spx_rng_sequence;
 
 /** Four uniform 32-bit words for (seed, sequence, counter_hi, counter_lo). */

@@ -106,11 +106,18 @@ spx_status spx_guard_update(spx_stream *s, const double *norm, const float *loss
     return backend(s)->guard(s, norm, loss, max_norm, guard);
 }
 
-spx_status spx_sgd(spx_stream *s, size_t n, const float *lr, float momentum, float decay,
+spx_status spx_sgd(spx_stream *s, size_t n, const float *lr, const spx_sgd_rule *rule,
                    const spx_guard *guard, const float *g, float *buf, float *w)
 {
-    spx_optim_args a = {
-        .rate = lr, .guard = guard, .momentum = momentum, .decay = decay, .g = g, .m = buf, .w = w};
+    spx_optim_args a = {.rate = lr,
+                        .guard = guard,
+                        .momentum = rule->momentum,
+                        .decay = rule->decay,
+                        .nesterov = rule->nesterov,
+                        .group = rule->group,
+                        .g = g,
+                        .m = buf,
+                        .w = w};
     SPX_RETURN_IF(CHECK("sgd", n, lr, guard, g, buf, w));
     return run(s, SPX_OPTIM_SGD, n, &a);
 }

@@ -31,14 +31,31 @@ SPX_MUST_CHECK spx_status spx_norm2(spx_stream *s, size_t n, const float *g, dou
 SPX_MUST_CHECK spx_status spx_guard_update(spx_stream *s, const double *norm, const float *loss,
                                            double max_norm, spx_guard *guard);
 
+/** Elements that are treated alike: what layouts align their entries to. */
+#define SPX_SGD_BLOCK 16
+
+/** What becomes of such a block. */
+typedef enum spx_sgd_group {
+    SPX_SGD_DECAYED, /* updated, with weight decay */
+    SPX_SGD_PLAIN,   /* updated, without */
+    SPX_SGD_LEFT     /* left as it is, as is its buf */
+} spx_sgd_group;
+
+typedef struct spx_sgd_rule {
+    float momentum, decay;
+    bool nesterov;
+    const uint8_t *group; /* spx_sgd_group of each block, ceil(n / SPX_SGD_BLOCK) of them, device
+                             memory; NULL: all are DECAYED */
+} spx_sgd_rule;
+
 /**
  * SGD with momentum and L2 weight decay (PyTorch's): d = clip*g + decay*w; buf = momentum*buf + d;
- * w -= lr*buf. (A buffer of zeros before the first step gives PyTorch's first step.) Nothing
- * changes where guard->ok is 0.
+ * w -= lr*buf; with nesterov w -= lr*(d + momentum*buf). (A buffer of zeros before the first step
+ * gives PyTorch's first step.) Nothing changes where guard->ok is 0.
  */
-SPX_MUST_CHECK spx_status spx_sgd(spx_stream *s, size_t n, const float *lr, float momentum,
-                                  float decay, const spx_guard *guard, const float *g, float *buf,
-                                  float *w);
+SPX_MUST_CHECK spx_status spx_sgd(spx_stream *s, size_t n, const float *lr,
+                                  const spx_sgd_rule *rule, const spx_guard *guard, const float *g,
+                                  float *buf, float *w);
 
 /** The look-ahead of bilevel search: out = w - xi*(momentum*buf + g + decay*w). No clipping. */
 SPX_MUST_CHECK spx_status spx_sgd_lookahead(spx_stream *s, size_t n, const float *xi,

@@ -17,17 +17,35 @@ static void norm2(void *ctx, int worker, size_t begin, size_t end)
     a->partial[worker] = sum;
 }
 
+static void sgd_alike(const spx_optim_args *a, float decay, size_t begin, size_t end)
+{
+    const float lr = *a->rate, momentum = a->momentum, clip = a->guard->clip;
+    const bool nesterov = a->nesterov;
+    const float *g = a->g;
+    float *buf = a->m, *w = a->w;
+#pragma omp simd
+    for (size_t i = begin; i < end; i++) {
+        const float d = spx_sgd_gradient(decay, clip, g[i], w[i]);
+        buf[i] = spx_sgd_momentum(momentum, d, buf[i]);
+        w[i] = spx_sgd_weight(lr, momentum, nesterov, d, buf[i], w[i]);
+    }
+}
+
 static void sgd(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_optim_args *a = ctx;
-    const float lr = *a->rate, momentum = a->momentum, decay = a->decay, clip = a->guard->clip;
-    const float *g = a->g;
-    float *buf = a->m, *w = a->w;
     (void)worker;
-#pragma omp simd
-    for (size_t i = begin; i < end; i++) {
-        buf[i] = spx_sgd_momentum(momentum, decay, clip, g[i], buf[i], w[i]);
-        w[i] = spx_sgd_weight(lr, buf[i], w[i]);
+    while (begin < end) { /* runs of blocks of one group */
+        const int group = a->group != NULL ? a->group[begin / SPX_SGD_BLOCK] : SPX_SGD_DECAYED;
+        size_t stop = a->group != NULL ? begin - begin % SPX_SGD_BLOCK : end;
+        while (stop < end && a->group[stop / SPX_SGD_BLOCK] == group) {
+            stop += SPX_SGD_BLOCK;
+        }
+        stop = stop < end ? stop : end;
+        if (group != SPX_SGD_LEFT) {
+            sgd_alike(a, group == SPX_SGD_DECAYED ? a->decay : 0, begin, stop);
+        }
+        begin = stop;
     }
 }
 

@@ -41,11 +41,18 @@ struct sgd {
     }
     template <int V> __device__ void at(size_t i) const
     {
+        const int group =
+            a.group != nullptr ? a.group[i * V / SPX_SGD_BLOCK] : static_cast<int>(SPX_SGD_DECAYED);
+        if (group == SPX_SGD_LEFT) {
+            return;
+        }
+        const float decay = group == SPX_SGD_DECAYED ? a.decay : 0;
         const pack<V> g = load<V>(a.g, i);
         pack<V> m = load<V>(a.m, i), w = load<V>(a.w, i);
         for (int k = 0; k < V; k++) {
-            m.v[k] = spx_sgd_momentum(a.momentum, a.decay, clip, g.v[k], m.v[k], w.v[k]);
-            w.v[k] = spx_sgd_weight(lr, m.v[k], w.v[k]);
+            const float d = spx_sgd_gradient(decay, clip, g.v[k], w.v[k]);
+            m.v[k] = spx_sgd_momentum(a.momentum, d, m.v[k]);
+            w.v[k] = spx_sgd_weight(lr, a.momentum, a.nesterov, d, m.v[k], w.v[k]);
         }
         store<V>(a.m, i, m);
         store<V>(a.w, i, w);

@@ -10,16 +10,21 @@
 #define SPX_ADAM_EPS 1e-8f
 #define SPX_DIFFERENCE_STEP 0.01
 
-static inline SPX_HOST_DEVICE float spx_sgd_momentum(float momentum, float decay, float clip,
-                                                     float g, float buf, float w)
+static inline SPX_HOST_DEVICE float spx_sgd_gradient(float decay, float clip, float g, float w)
 {
-    const float d = clip * g + decay * w;
+    return clip * g + decay * w;
+}
+
+static inline SPX_HOST_DEVICE float spx_sgd_momentum(float momentum, float d, float buf)
+{
     return momentum * buf + d;
 }
 
-static inline SPX_HOST_DEVICE float spx_sgd_weight(float lr, float buf, float w)
+/* buf as it is after the step */
+static inline SPX_HOST_DEVICE float spx_sgd_weight(float lr, float momentum, bool nesterov, float d,
+                                                   float buf, float w)
 {
-    return w - lr * buf;
+    return w - lr * (nesterov ? d + momentum * buf : buf);
 }
 
 static inline SPX_HOST_DEVICE float spx_lookahead_weight(float xi, float momentum, float decay,

@@ -22,7 +22,8 @@ typedef struct spx_optim_args {
     const spx_guard *guard; /* of updates: SGD, Adam, ema */
     float lr, b1, b2;       /* of Adam */
     float momentum, decay, scale;
-    bool published;
+    bool published, nesterov;
+    const uint8_t *group; /* of SGD, or NULL */
     const float *g, *x, *y;
     float *m, *v, *w; /* read and written */
     float *out;       /* written only */

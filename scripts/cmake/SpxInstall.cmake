@@ -25,6 +25,9 @@ foreach(header IN LISTS headers)
   install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sphynx/${folder})
 endforeach()
 
+install(DIRECTORY search/final/recipes/ DESTINATION ${CMAKE_INSTALL_DATADIR}/sphynx/recipes
+        FILES_MATCHING PATTERN "*.ini")
+
 set(package ${CMAKE_BINARY_DIR}/package)
 configure_package_config_file(scripts/cmake/sphynxConfig.cmake.in ${package}/sphynxConfig.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sphynx)

@@ -275,8 +275,9 @@ static spx_status queue_weights(spx_bilevel *b)
                                  b->train.labels, &b->queue.numbers->metrics));
     SPX_RETURN_IF(
         queue_guard(b, &b->weight_grad, SPX_ROLE_WEIGHT, LOSS_TRAIN, NORM_WEIGHTS, o->clip));
-    return spx_sgd(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->lr, o->momentum,
-                   o->decay, &b->queue.numbers->guard, b->weight_grad.data, b->momentum.data,
+    return spx_sgd(b->net->stream, floats(b, SPX_ROLE_WEIGHT), &b->queue.scalars->lr,
+                   &(spx_sgd_rule){.momentum = o->momentum, .decay = o->decay},
+                   &b->queue.numbers->guard, b->weight_grad.data, b->momentum.data,
                    b->weights.data);
 }
 

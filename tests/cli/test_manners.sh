@@ -64,7 +64,7 @@ data means nothing with .IMAGE.png|predict --model @ --data @ a.png
 index needs --data|predict --model @ --index 3 a.png
 resize needs .IMAGE.png|predict --model @ --data @ --resize
 classes means nothing with --model|inspect --model @ --classes 3
-held-out needs operands folder|data pack mnist @ -o @ --held-out 0.2
+test-fraction needs operands folder|data pack mnist @ -o @ --held-out 0.2
 END
 # What an option's own range refuses is usage.
 for line in "train --data @ --out @ --lr -1" "train --data @ --out @ --momentum 1.5" \
@@ -98,6 +98,10 @@ check "a flag switched off" 1 "$sphynx" search --data "$no" --out "$no" --order 
 
 check "doctor" 0 "$sphynx" doctor --json
 has stdout '"isa": "(portable|avx2|avx512vl)"' "doctor --json"
+for library in hdf5 openssl libpng zlib; do
+    jq -e --arg l $library '.libraries[$l] | test("^[0-9]+[.][0-9]")' "$OUT/stdout" >"$OUT/jq" ||
+        fail "doctor names no version of $library"
+done
 SPHYNX_ISA=portable check "doctor, portable" 0 "$sphynx" doctor --json
 has stdout '"isa": "portable"' "SPHYNX_ISA lowers the instruction set"
 has stdout '"name": "AVX2"' "doctor tells what is lacking"

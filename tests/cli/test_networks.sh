@@ -14,6 +14,7 @@ json stdout '([.layers[].relus] | add) == .relus and ([.layers[].macs] | add) ==
 json stdout '([.layers[] | select(.kind != "auxiliary").params] | add) == .params' inspect
 check "inspect as a table" 0 "$sphynx" inspect "${net[@]}"
 has stdout '^total +51200 +3754235 +283123520$' "inspect as a table"
+has stdout 'inputs of 32x32 pixels: the test resolution is part' "inspect as a table"
 check "inspect an input too odd for an auxiliary head" 0 "$sphynx" inspect --init-channels 4 \
     --layers 3 --reduce-at 0,1 --input 1x20x20 --classes 10 --json
 json stdout '.params_aux == 0' "no auxiliary head"

@@ -16,7 +16,8 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_OPT(FLAG, values, flag, "flag", NULL, NULL, "a flag", .letter = 'f'),
     SPX_OPT(INT, values, number, "number", "N", "7", "a number", .letter = 'n'),
-    SPX_OPT(INT, values, bounded, "bounded", "N", "2", "in 1..3", .min = 1, .max = 3),
+    SPX_OPT(INT, values, bounded, "bounded", "N", "2", "in 1..3", .min = 1, .max = 3,
+            .old = "limited"),
     SPX_OPT(FLOAT, values, real, "real", "X", "0.1", "a real"),
     SPX_OPT(TIME, values, seconds, "time", "T", "0", "a time"),
     SPX_OPT(SIZE, values, bytes, "size", "B", "4K", "a size"),
@@ -202,6 +203,16 @@ SPX_TEST(every_type_and_every_way_of_writing_it_is_read)
     assert_int_equal(seen.seed, INT64_MAX);
     assert_int_equal(seen.threads, 2);
     assert_true(seen.json);
+}
+
+SPX_TEST(an_option_is_taken_by_its_old_name_too)
+{
+    SPX_UNUSED;
+    assert_int_equal(run_line("probe --limited 3"), 0);
+    assert_int_equal(seen.v.bounded, 3);
+    assert_int_equal(run_line("probe --limited 4"), 2);
+    assert_int_equal(run_line("probe --bounded 1 --limited 3"), 0); /* the last counts */
+    assert_int_equal(seen.v.bounded, 3);
 }
 
 SPX_TEST(lists_are_as_long_as_what_is_given)
@@ -559,6 +570,7 @@ int main(void)
         TEST(defaults_fill_what_is_not_given),
         TEST(defaults_are_what_a_command_without_options_resolves_to),
         TEST(every_type_and_every_way_of_writing_it_is_read),
+        TEST(an_option_is_taken_by_its_old_name_too),
         TEST(lists_are_as_long_as_what_is_given),
         TEST(a_list_may_be_spaced_or_come_from_a_file),
         TEST(the_last_of_repeated_options_counts_and_no_undoes_a_flag),

@@ -269,12 +269,53 @@ SPX_TEST(random_boxes_lie_inside_have_their_areas_and_ratios_and_end_in_a_centre
     }
 }
 
-SPX_TEST(the_ratios_exponential_is_the_librarys)
+SPX_TEST(the_ratios_exponential_and_logarithm_are_the_librarys)
 {
     SPX_UNUSED;
     for (int i = -1000; i <= 1000; i++) {
-        const double t = 0.3e-3 * i;
+        const double t = 0.3e-3 * i, wide = 2.4e-3 * i;
+        const double x = exp(log(SPX_AUGMENT_MAX_RATIO) * 1e-3 * i);
         assert_true(fabs(spx_augment_exp(t) / exp(t) - 1) <= 4e-16);
+        /* three squarings double an error of 2^-53 thrice and add some of their own */
+        assert_true(fabs(spx_augment_exp(wide) / exp(wide) - 1) <= 12 * 0x1p-53);
+        assert_true(fabs(spx_augment_log(x) - log(x)) <= 24 * 0x1p-53); /* 8 times three roots' */
+    }
+}
+
+/* Draws and samples of 0.1.0, whose runs must go on with the same bits. */
+SPX_TEST(what_earlier_versions_drew_is_kept)
+{
+    static const spx_augment augment[] = {
+        {.pad_crop = 4, .flip = true, .cutout = 3},
+        {.resized_crop = SPX_RESIZED_CROP_RANDOM, .flip = true, .cutout = 2},
+        {.resized_crop = SPX_RESIZED_CROP_CENTRE}};
+    static const int sizes[][2] = {{5, 4}, {37, 53}, {1, 60}, {90, 7}, {8, 8}, {33, 34}};
+    uint64_t digest = 0xcbf29ce484222325u; /* FNV-1a */
+    spx_normalise n;
+    SPX_UNUSED;
+    make(&n);
+    make_big();
+    for (uint32_t i = 0; i < 3 * 6 * 40; i++) {
+        const spx_augment *a = &augment[i % 3];
+        const int *size = a->pad_crop > 0 ? sizes[0] : sizes[i / 3 % 6];
+        const spx_augment_shape k = {C, size[0], size[1], H, W, i % 2 == 1};
+        float sample[PIXELS];
+        spx_augment_draw d;
+        spx_rng rng;
+        spx_augment_rng(&rng, 5, i / 100, i);
+        spx_augment_choose(a, &k, &rng, &d);
+        spx_augment_apply(a, &d, &n, &k, big, sample);
+        const int drawn[] = {d.dy,    d.dx,    d.flip,       d.cut_y,    d.cut_x,
+                             d.box_y, d.box_x, d.box_height, d.box_width};
+        for (size_t b = 0; b < sizeof drawn; b++) {
+            digest = (digest ^ ((const uint8_t *)drawn)[b]) * 0x100000001b3u;
+        }
+        for (size_t b = 0; b < sizeof sample; b++) {
+            digest = (digest ^ ((const uint8_t *)sample)[b]) * 0x100000001b3u;
+        }
+    }
+    if (digest != 0xf97b5709ff6611afu) {
+        fail_msg("digest 0x%016llx", (unsigned long long)digest);
     }
 }
 
@@ -304,6 +345,192 @@ SPX_TEST(evaluation_takes_seven_eighths_of_the_middle_of_the_samples_ratio)
     }
 }
 
+SPX_TEST(a_random_boxs_area_and_ratio_are_those_asked_for)
+{
+    const spx_augment a = {
+        .resized_crop = SPX_RESIZED_CROP_RANDOM, .scale = {0.25, 0.5}, .ratio = {0.5, 8}};
+    const spx_augment_shape square = {3, 2000, 2000, 224, 224, true},
+                            strip = {3, 30, 400, 8, 8, true}, column = {3, 400, 1, 8, 8, true};
+    double ratio[2] = {8, 0.5};
+    spx_augment_draw d;
+    spx_rng rng;
+    SPX_UNUSED;
+    for (uint32_t i = 0; i < 2000; i++) {
+        spx_augment_rng(&rng, 5, 1, i);
+        spx_augment_choose(&a, &square, &rng, &d);
+        const double s = (double)d.box_height * d.box_width / 4e6;
+        const double r = (double)d.box_width / d.box_height;
+        assert_true(s >= 0.25 * 0.995 && s <= 0.5 * 1.005); /* sides of 353 at least, rounded */
+        assert_true(r >= 0.5 * 0.995 && r <= 8 * 1.005);
+        ratio[0] = r < ratio[0] ? r : ratio[0];
+        ratio[1] = r > ratio[1] ? r : ratio[1];
+        spx_augment_rng(&rng, 5, 1, i);
+        spx_augment_choose(&a, &strip, &rng, &d);
+        assert_true(d.box_height <= 30 && d.box_width <= 240); /* 8 : 1 at most */
+        spx_augment_rng(&rng, 5, 1, i);
+        spx_augment_choose(&a, &column, &rng, &d);
+        assert_true(d.box_width == 1 && d.box_height <= 2);
+    }
+    assert_true(ratio[0] < 0.55);
+    assert_true(ratio[1] > 3); /* a share of 1/4 fits up to 4 */
+}
+
+SPX_TEST(evaluations_share_of_the_middle_is_that_asked_for)
+{
+    static const struct {
+        int crop, resize, h, w, height, width, y, x, box_height, box_width;
+    } cases[] = {{224, 224, 256, 400, 224, 224, 0, 72, 256, 256},
+                 {160, 182, 182, 273, 160, 160, 11, 56, 160, 160},
+                 {224, 256, 500, 375, 224, 224, 86, 23, 328, 328},
+                 {1, SPX_RESIZE_MAX, 100, 100, 8, 8, 49, 49, 1, 1}};
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const spx_augment a = {.resized_crop = SPX_RESIZED_CROP_CENTRE,
+                               .centre_crop = cases[i].crop,
+                               .centre_resize = cases[i].resize};
+        const spx_augment_shape k = {3,    cases[i].h, cases[i].w, cases[i].height, cases[i].width,
+                                     false};
+        spx_augment_draw d;
+        spx_rng rng;
+        spx_augment_rng(&rng, 1, 1, 1);
+        spx_augment_choose(&a, &k, &rng, &d);
+        assert_int_equal(d.box_height, cases[i].box_height);
+        assert_int_equal(d.box_width, cases[i].box_width);
+        assert_int_equal(d.box_y, cases[i].y);
+        assert_int_equal(d.box_x, cases[i].x);
+    }
+}
+
+SPX_TEST(an_alternating_flip_shows_the_other_side_in_the_next_epoch)
+{
+    const spx_augment a = {.flip = true, .alternate = true};
+    int flipped = 0;
+    SPX_UNUSED;
+    for (uint32_t i = 0; i < 4000; i++) {
+        bool first = false;
+        for (uint64_t epoch = 0; epoch < 4; epoch++) {
+            spx_augment_draw d;
+            spx_rng rng;
+            spx_augment_rng(&rng, 5, epoch, i);
+            spx_augment_choose(&a, &shape, &rng, &d);
+            assert_int_equal(rng.counter, 0); /* draws of the other steps stay as they are */
+            first = epoch == 0 ? d.flip : first;
+            assert_true(d.flip == (epoch % 2 == 0 ? first : !first));
+        }
+        flipped += first;
+    }
+    assert_in_range(flipped, 2000 - 190, 2000 + 190); /* six deviations of sqrt(4000)/2 = 32 */
+}
+
+/* ---- colour jitter ---- */
+
+static double grey_of(const double *p, int channels)
+{
+    return channels == 3 ? floor((19595 * p[0] + 38470 * p[1] + 7471 * p[2]) / 65536 + 0.5)
+                         : floor((p[0] + (channels > 1 ? p[1] : 0)) / channels + 0.5);
+}
+
+/* What augment.h says, in double: exact, as every product and sum is below 2^53. */
+static void jittered(int channels, int pixels, const spx_jitter *order, const int32_t *factor,
+                     const uint8_t *in, uint8_t *out)
+{
+    double v[64][3], middle;
+    for (int i = 0; i < pixels; i++) {
+        for (int c = 0; c < channels; c++) {
+            v[i][c] = in[c * pixels + i];
+        }
+    }
+    for (int k = 0; k < SPX_JITTER_COUNT; k++) {
+        const double f = factor[order[k]] / 65536.0;
+        middle = 0;
+        for (int i = 0; i < pixels; i++) {
+            middle += grey_of(v[i], channels);
+        }
+        middle = floor(middle / pixels + 0.5);
+        for (int i = 0; i < pixels; i++) {
+            const double grey = grey_of(v[i], channels);
+            const double other = order[k] == SPX_JITTER_BRIGHTNESS ? 0
+                                 : order[k] == SPX_JITTER_CONTRAST ? middle
+                                                                   : grey;
+            for (int c = 0; c < channels; c++) {
+                const double blended = floor(f * v[i][c] + (1 - f) * other + 0.5);
+                v[i][c] = blended < 0 ? 0 : blended > 255 ? 255 : blended;
+            }
+        }
+    }
+    for (int i = 0; i < pixels * channels; i++) {
+        out[i] = (uint8_t)v[i % pixels][i / pixels];
+    }
+}
+
+SPX_TEST(colour_jitter_is_what_the_definition_says)
+{
+    enum { SIDE = 8, N = SIDE * SIDE };
+    static const spx_jitter orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                            {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    const spx_augment a = {.jitter = {0.4, 1, 0.4}};
+    const spx_augment_shape k = {3, SIDE, SIDE, SIDE, SIDE, false};
+    int seen[6] = {0};
+    int32_t least[3] = {65536, 65536, 65536}, most[3] = {65536, 65536, 65536};
+    SPX_UNUSED;
+    make_big();
+    for (uint32_t i = 0; i < 600; i++) {
+        const int channels = 1 + (int)(i % 3);
+        uint8_t got[3 * N], want[3 * N];
+        spx_augment_draw d;
+        spx_rng rng;
+        spx_augment_rng(&rng, 5, 1, i);
+        spx_augment_choose(&a, &k, &rng, &d);
+        memcpy(got, big + i, sizeof got);
+        spx_augment_recolour(&a, &d, channels, N, got);
+        jittered(channels, N, orders[d.order], d.factor, big + i, want);
+        assert_memory_equal(got, want, (size_t)(channels * N));
+        seen[d.order]++;
+        for (int j = 0; j < SPX_JITTER_COUNT; j++) {
+            least[j] = d.factor[j] < least[j] ? d.factor[j] : least[j];
+            most[j] = d.factor[j] > most[j] ? d.factor[j] : most[j];
+        }
+    }
+    for (int j = 0; j < 6; j++) {
+        assert_in_range(seen[j], 46, 154); /* 100 +- six deviations of sqrt(100 * 5/6) = 9 */
+    }
+    for (int j = 0; j < SPX_JITTER_COUNT; j++) { /* all of their range, and no more */
+        const int32_t amount = (int32_t)rint(65536 * a.jitter[j]);
+        assert_in_range(least[j], 65536 - amount, 65536 - amount * 9 / 10);
+        assert_in_range(most[j], 65536 + amount * 9 / 10, 65536 + amount);
+    }
+}
+
+SPX_TEST(jitter_comes_between_the_flip_and_normalising_and_leaves_other_draws)
+{
+    const spx_augment plain = {.pad_crop = 2, .flip = true, .cutout = 3};
+    spx_augment a = plain;
+    SPX_UNUSED;
+    a.jitter[SPX_JITTER_CONTRAST] = 0.5;
+    for (uint32_t i = 0; i < 50; i++) {
+        float got[PIXELS], want[PIXELS];
+        uint8_t sample[PIXELS];
+        spx_augment_draw d, before;
+        spx_normalise n;
+        spx_rng rng;
+        make(&n);
+        spx_augment_rng(&rng, 5, 1, i);
+        spx_augment_choose(&plain, &shape, &rng, &before);
+        spx_augment_rng(&rng, 5, 1, i);
+        spx_augment_choose(&a, &shape, &rng, &d);
+        assert_true(d.dy == before.dy && d.dx == before.dx && d.flip == before.flip &&
+                    d.cut_y == before.cut_y && d.cut_x == before.cut_x);
+        spx_augment_apply(&a, &d, &n, &shape, image, got);
+        for (int j = 0; j < PIXELS; j++) { /* black padding counts for the mean */
+            const int c = j / (H * W), y = j / W % H, x = d.flip ? W - 1 - j % W : j % W;
+            sample[j] = (uint8_t)padded(c, y + d.dy, x + d.dx);
+        }
+        spx_augment_recolour(&a, &d, C, (size_t)H * W, sample);
+        spx_augment_normalise(&a, &d, &n, &shape, sample, want);
+        assert_memory_equal(got, want, sizeof got);
+    }
+}
+
 SPX_TEST(bad_settings_are_refused)
 {
     SPX_UNUSED;
@@ -322,7 +549,24 @@ SPX_TEST(bad_settings_are_refused)
     CHECK_FAILS(SPX_EINVAL,
                 spx_augment_check(
                     &(spx_augment){.pad_crop = 1, .resized_crop = SPX_RESIZED_CROP_RANDOM}, H, W));
-    CHECK_OK(spx_augment_check(&(spx_augment){64, true, W, SPX_RESIZED_CROP_NONE}, H, W));
+    static const spx_augment bad[] = {{.alternate = true},
+                                      {.scale = {0.5, 0.4}},
+                                      {.scale = {0, 1}},
+                                      {.scale = {0.5, 1.1}},
+                                      {.scale = {NAN, 1}},
+                                      {.ratio = {0.01, 1}},
+                                      {.ratio = {1, 11}},
+                                      {.centre_crop = 224},
+                                      {.centre_resize = 224},
+                                      {.centre_crop = 257, .centre_resize = 256},
+                                      {.centre_crop = 1, .centre_resize = SPX_RESIZE_MAX + 1},
+                                      {.jitter = {-0.1}},
+                                      {.jitter = {0, 1.1}},
+                                      {.jitter = {0, 0, NAN}}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK_FAILS(SPX_EINVAL, spx_augment_check(&bad[i], H, W));
+    }
+    CHECK_OK(spx_augment_check(&(spx_augment){.pad_crop = 64, .flip = true, .cutout = W}, H, W));
 }
 
 int main(void)
@@ -335,8 +579,14 @@ int main(void)
         SPX_UNIT(a_resized_box_is_the_triangle_filters_mean_planar_or_interleaved),
         SPX_UNIT(a_box_of_the_samples_own_size_is_copied),
         SPX_UNIT(random_boxes_lie_inside_have_their_areas_and_ratios_and_end_in_a_centred_one),
-        SPX_UNIT(the_ratios_exponential_is_the_librarys),
+        SPX_UNIT(the_ratios_exponential_and_logarithm_are_the_librarys),
+        SPX_UNIT(what_earlier_versions_drew_is_kept),
         SPX_UNIT(evaluation_takes_seven_eighths_of_the_middle_of_the_samples_ratio),
+        SPX_UNIT(a_random_boxs_area_and_ratio_are_those_asked_for),
+        SPX_UNIT(evaluations_share_of_the_middle_is_that_asked_for),
+        SPX_UNIT(an_alternating_flip_shows_the_other_side_in_the_next_epoch),
+        SPX_UNIT(colour_jitter_is_what_the_definition_says),
+        SPX_UNIT(jitter_comes_between_the_flip_and_normalising_and_leaves_other_draws),
         SPX_UNIT(bad_settings_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

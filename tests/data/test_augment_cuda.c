@@ -75,26 +75,34 @@ SPX_TEST(samples_of_images_of_many_sizes_are_the_cpus)
     static const spx_augment augments[] = {
         {.resized_crop = SPX_RESIZED_CROP_RANDOM, .flip = true, .cutout = 5},
         {.resized_crop = SPX_RESIZED_CROP_CENTRE},
+        {.resized_crop = SPX_RESIZED_CROP_RANDOM,
+         .scale = {0.35, 1},
+         .ratio = {0.2, 3},
+         .flip = true,
+         .alternate = true},
+        {.resized_crop = SPX_RESIZED_CROP_CENTRE, .centre_crop = 4, .centre_resize = 5},
     };
     device_env e;
     SPX_UNUSED;
     env_open(&e, &cuda);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 8; i++) {
         check(&e, &augments[i / 2], i % 2 == 1);
     }
     env_close(&e);
 }
 
-SPX_TEST(many_sizes_without_resizing_are_refused)
+SPX_TEST(many_sizes_without_resizing_and_jitter_are_refused)
 {
-    const spx_augment a = {.flip = true};
+    const spx_augment a = {.flip = true}, jitter = {.jitter = {0, 0.4}};
     const spx_augment_shape shape = {C, H, W, H, W, false};
+    const spx_augment_from whole = {.seed = 1};
     const spx_augment_place place = {0, H, W};
     device_env e;
     SPX_UNUSED;
     env_open(&e, &cuda);
     const spx_augment_from from = {.place = env_copy(&e, &place, sizeof place)};
     CHECK_FAILS(SPX_EINVAL, spx_augment_batch_cuda(e.s, &a, &shape, 1, &from, NULL));
+    CHECK_FAILS(SPX_EUNSUPPORTED, spx_augment_batch_cuda(e.s, &jitter, &shape, 1, &whole, NULL));
     env_close(&e);
 }
 
@@ -102,7 +110,7 @@ static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(samples_of_images_of_many_sizes_are_the_cpus),
-        SPX_UNIT(many_sizes_without_resizing_are_refused),
+        SPX_UNIT(many_sizes_without_resizing_and_jitter_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

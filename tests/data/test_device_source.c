@@ -65,7 +65,7 @@ static void body(spx_stream *s, double share, const spx_loader_options *o)
     CHECK_OK(spx_loader_open(&loader, &pack, o));
     source = spx_device_source_of(d);
     assert_int_equal(source.steps, spx_loader_steps(loader));
-    for (int64_t epoch = 0; epoch < 3; epoch++) {
+    for (int64_t epoch = 0; epoch < 2; epoch++) {
         for (int64_t step = 0; step < source.steps; step++) {
             spx_samples got;
             spx_batch want;
@@ -87,9 +87,11 @@ SPX_TEST(batches_are_the_loaders_by_every_way_and_with_every_augmentation)
                                           {.pad_crop = 2},
                                           {.flip = true},
                                           {.cutout = 3},
-                                          {2, true, 4, SPX_RESIZED_CROP_NONE},
+                                          {.pad_crop = 2, .flip = true, .cutout = 4},
                                           {.resized_crop = SPX_RESIZED_CROP_RANDOM, .flip = true},
-                                          {.resized_crop = SPX_RESIZED_CROP_CENTRE, .cutout = 2}};
+                                          {.resized_crop = SPX_RESIZED_CROP_CENTRE, .cutout = 2},
+                                          {.flip = true, .alternate = true, .cutout = 3},
+                                          {.pad_crop = 1, .jitter = {0.4, 0.4, 0.4}, .cutout = 2}};
     SPX_UNUSED;
     for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
         spx_stream *s;

@@ -23,7 +23,7 @@ static const spx_loader_options training = {
     .batch = 8,
     .height = H,
     .width = W,
-    .augment = {2, true, 3},
+    .augment = {.pad_crop = 2, .flip = true, .cutout = 3},
     .seed = 7,
 };
 

@@ -69,6 +69,9 @@ SPX_TEST(descriptions_of_strangers_are_checked)
         {"dataset", "\"0123456789012345678901234567890123456789\""},
         {"dataset", "7"},
         {"data_hash", "\"\\u0007\""},
+        {"centre", "[0, 256]"},
+        {"centre", "[257, 256]"},
+        {"centre", "0.875"},
     };
     spx_preprocess p;
     SPX_UNUSED;
@@ -135,8 +138,8 @@ SPX_TEST(what_cannot_work_is_refused_whatever_is_allowed)
     spx_preprocess m, d;
     SPX_UNUSED;
     CHECK_FAILS(SPX_EINVAL, fit("size", "[6, 5]", true));
-    assert_non_null(strstr(spx_error_message(), "3 classes of 1x6x5 images; the model takes 3 of "
-                                                "1x5x5"));
+    assert_non_null(strstr(spx_error_message(), "3 classes, images of 1 channels and 6x5; the "
+                                                "model takes 3 of 1 and 5x5"));
     CHECK_OK(fit("size", "[8, 8]", false)); /* the network's own input */
     CHECK_OK(parse(&m, NULL, NULL));
     CHECK_OK(parse(&d, NULL, NULL));
@@ -229,6 +232,52 @@ SPX_TEST(pictures_of_another_size_are_refused_or_scaled_from_their_middle)
     spx_preprocess_clear(&p);
 }
 
+/* Columns of a 10x30 picture are numbered; which of them an input of 8x8 shows tells the box. */
+SPX_TEST(pictures_of_any_size_become_the_input_by_their_centre_box)
+{
+    enum { H = 10, W = 30 };
+    static const int crop[] = {10, 8};
+    uint8_t wide[H * W], out[64];
+    spx_preprocess p, d;
+    json_t *back;
+    SPX_UNUSED;
+    for (int i = 0; i < H * W; i++) {
+        wide[i] = (uint8_t)(8 * (i % W));
+    }
+    for (size_t k = 0; k < sizeof crop / sizeof crop[0]; k++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "[%d, 10]", crop[k]);
+        CHECK_OK(parse(&p, "centre", text));
+        assert_true(p.centre_crop == crop[k] && p.centre_resize == 10);
+        back = spx_preprocess_json(&p);
+        assert_int_equal(json_integer_value(json_array_get(json_object_get(back, "centre"), 0)),
+                         crop[k]);
+        json_decref(back);
+        CHECK_OK(spx_preprocess_picture(&p, H, W, wide, false, out));
+        if (k == 1) { /* the middle 8x8 of the middle 10x10: columns 11 to 18 */
+            for (int i = 0; i < 64; i++) {
+                assert_int_equal(out[i], 8 * (11 + i % 8));
+            }
+        } else { /* the middle 10x10, mirrored in itself: means of equal distance add up */
+            for (int i = 0; i < 64; i++) {
+                assert_int_equal(out[i] + out[63 - i], 8 * (10 + 19));
+            }
+        }
+        CHECK_OK(spx_preprocess_picture(&p, 1, 1, wide + 5, false, out));
+        assert_true(out[0] == 40 && out[63] == 40);
+        spx_preprocess_clear(&p);
+    }
+    CHECK_OK(parse(&p, "centre", "[1, 1]"));
+    CHECK_OK(parse(&d, NULL, NULL));
+    d.height = d.width = 0; /* a pack of differing sizes */
+    CHECK_OK(spx_preprocess_fit(&p, "m", &d, "d", &(spx_preprocess_rules){0}));
+    p.centre_crop = p.centre_resize = 0;
+    CHECK_FAILS(SPX_EINVAL, spx_preprocess_fit(&p, "m", &d, "d", &(spx_preprocess_rules){0}));
+    assert_non_null(strstr(spx_error_message(), "differing sizes"));
+    spx_preprocess_clear(&p);
+    spx_preprocess_clear(&d);
+}
+
 SPX_TEST(a_pack_whose_names_no_terminal_can_show_is_refused)
 {
     static char good[] = "a\nb", escape[] = "a\n\033b", latin[] = "a\n\351";
@@ -261,6 +310,7 @@ int main(void)
         SPX_UNIT(files_of_the_first_version_tell_what_they_know),
         SPX_UNIT(pictures_of_the_stored_size_are_centred_and_of_the_input_taken_as_they_are),
         SPX_UNIT(pictures_of_another_size_are_refused_or_scaled_from_their_middle),
+        SPX_UNIT(pictures_of_any_size_become_the_input_by_their_centre_box),
         SPX_UNIT(a_pack_whose_names_no_terminal_can_show_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,8 +185,8 @@ static double sgd(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i + 3 <= TENSORS; i += 3) {
-        must(spx_sgd(b->s, b->len, &tiny_rate, 0.9f, 1e-4f, &open_guard, b->tensor[i],
-                     b->tensor[i + 1], b->tensor[i + 2]));
+        must(spx_sgd(b->s, b->len, &tiny_rate, &(spx_sgd_rule){0.9f, 1e-4f, false, NULL},
+                     &open_guard, b->tensor[i], b->tensor[i + 1], b->tensor[i + 2]));
     }
     return TENSORS / 3 * 5;
 }

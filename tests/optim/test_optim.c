@@ -79,20 +79,29 @@ static double *norm_of(device_env *e, double v)
 /* Each step rounds a handful of operations on numbers of size about 1; five steps add up. */
 #define STEP_TOLERANCE (STEPS * 6 * SPX_U)
 
+static const spx_sgd_rule usual = {.momentum = 0.9f, .decay = 3e-4f};
+
+/* torch.optim.SGD: the first buffer is the gradient itself */
+static void sgd_textbook(twin *t, int i, int step, double decay, bool nesterov)
+{
+    const double lr = (double)0.1f, momentum = (double)0.9f, clip = 0.5;
+    const double d = clip * (double)t->g_host[step][i] + decay * t->w2[i];
+    t->m2[i] = step == 0 ? d : momentum * t->m2[i] + d;
+    t->w2[i] -= lr * (nesterov ? d + momentum * t->m2[i] : t->m2[i]);
+}
+
 static void sgd_body(device_env *e, void *ctx)
 {
-    const double lr = (double)0.1f, momentum = (double)0.9f, decay = (double)3e-4f, clip = 0.5;
+    const double lr = (double)0.1f, momentum = (double)0.9f, decay = (double)3e-4f;
     const spx_guard *guard = guard_of(e, 0.5f, 1);
     const float *rate = number(e, 0.1f);
     twin t;
     (void)ctx;
     twin_init(e, &t);
     for (int step = 0; step < STEPS; step++) {
-        CHECK_OK(spx_sgd(e->s, N, rate, 0.9f, 3e-4f, guard, t.g[step], t.m, t.w));
-        for (int i = 0; i < N; i++) { /* torch.optim.SGD: the first buffer is the gradient itself */
-            const double d = clip * (double)t.g_host[step][i] + decay * t.w2[i];
-            t.m2[i] = step == 0 ? d : momentum * t.m2[i] + d;
-            t.w2[i] -= lr * t.m2[i];
+        CHECK_OK(spx_sgd(e->s, N, rate, &usual, guard, t.g[step], t.m, t.w));
+        for (int i = 0; i < N; i++) {
+            sgd_textbook(&t, i, step, decay, false);
         }
     }
     check_close(e, t.w, t.w2, STEP_TOLERANCE);
@@ -108,6 +117,42 @@ SPX_TEST(sgd_follows_pytorch_for_five_steps_and_lookahead_takes_the_next)
 {
     SPX_UNUSED;
     on_each(sgd_body, NULL);
+}
+
+/* Blocks in runs of one and of several of a group, the last one not whole. */
+static void groups_body(device_env *e, void *ctx)
+{
+    enum { BLOCKS = (N + SPX_SGD_BLOCK - 1) / SPX_SGD_BLOCK };
+    const spx_guard *guard = guard_of(e, 0.5f, 1);
+    const float *rate = number(e, 0.1f);
+    uint8_t group[BLOCKS];
+    twin t;
+    (void)ctx;
+    twin_init(e, &t);
+    for (int b = 0; b < BLOCKS; b++) {
+        group[b] = (uint8_t)(b % 7 < 3 ? b % 7 : b / 7 % 3);
+    }
+    const spx_sgd_rule rule = {.momentum = 0.9f,
+                               .decay = 0.25f,
+                               .nesterov = true,
+                               .group = env_copy(e, group, sizeof group)};
+    for (int step = 0; step < STEPS; step++) {
+        CHECK_OK(spx_sgd(e->s, N, rate, &rule, guard, t.g[step], t.m, t.w));
+        for (int i = 0; i < N; i++) {
+            const uint8_t what = group[i / SPX_SGD_BLOCK];
+            if (what != SPX_SGD_LEFT) {
+                sgd_textbook(&t, i, step, what == SPX_SGD_DECAYED ? 0.25 : 0, true);
+            }
+        }
+    }
+    check_close(e, t.w, t.w2, STEP_TOLERANCE + STEPS * 2 * SPX_U); /* two operations more a step */
+    check_close(e, t.m, t.m2, STEP_TOLERANCE);
+}
+
+SPX_TEST(nesterov_sgd_follows_pytorch_with_decay_by_group_and_leaves_what_it_shall_leave)
+{
+    SPX_UNUSED;
+    on_each(groups_body, NULL);
 }
 
 static void adam_body(device_env *e, void *ctx)
@@ -239,7 +284,7 @@ static void shut_body(device_env *e, void *ctx)
     twin t;
     (void)ctx;
     twin_init(e, &t);
-    CHECK_OK(spx_sgd(e->s, N, rate, 0.9f, 3e-4f, guard, t.g[0], t.m, t.w));
+    CHECK_OK(spx_sgd(e->s, N, rate, &usual, guard, t.g[0], t.m, t.w));
     CHECK_OK(spx_adam(e->s, N, 3e-2f, 0.5f, 0.999f, 1e-3f, count_of(e, 1), guard, t.g[0], t.m, t.v,
                       t.w));
     CHECK_OK(spx_ema(e->s, N, rate, guard, t.g[0], t.w));
@@ -311,7 +356,7 @@ typedef spx_status (*update_fn)(const side *t, float *const *x, size_t n);
 
 static spx_status sgd(const side *t, float *const *x, size_t n)
 {
-    return spx_sgd(t->s, n, &t->scalars->lr, 0.9f, 3e-4f, t->guard, x[0], x[1], x[2]);
+    return spx_sgd(t->s, n, &t->scalars->lr, &usual, t->guard, x[0], x[1], x[2]);
 }
 
 static spx_status lookahead(const side *t, float *const *x, size_t n)
@@ -414,8 +459,8 @@ static void bad_body(device_env *e, void *ctx)
     CHECK_FAILS(SPX_EINVAL, spx_norm2(e->s, 1, x, NULL, space));
     CHECK_FAILS(SPX_EINVAL, spx_norm2(e->s, 1, x, norm, NULL));
     CHECK_FAILS(SPX_EINVAL, spx_guard_update(e->s, norm, x, 1, NULL));
-    CHECK_FAILS(SPX_EINVAL, spx_sgd(e->s, 1, x, 1, 1, g, x, NULL, x));
-    CHECK_FAILS(SPX_EINVAL, spx_sgd(e->s, 1, x, 1, 1, NULL, x, x, x));
+    CHECK_FAILS(SPX_EINVAL, spx_sgd(e->s, 1, x, &usual, g, x, NULL, x));
+    CHECK_FAILS(SPX_EINVAL, spx_sgd(e->s, 1, x, &usual, NULL, x, x, x));
     CHECK_FAILS(SPX_EINVAL, spx_sgd_lookahead(e->s, 1, x, 1, 1, x, x, x, NULL));
     CHECK_FAILS(SPX_EINVAL, spx_adam(e->s, 1, 1, 0.9f, 0.9f, 0, NULL, g, x, x, x, x));
     CHECK_FAILS(SPX_EINVAL, spx_adam(e->s, 1, 1, 1.0f, 0.9f, 0, t, g, x, x, x, x));
@@ -436,6 +481,7 @@ static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(sgd_follows_pytorch_for_five_steps_and_lookahead_takes_the_next),
+        SPX_UNIT(nesterov_sgd_follows_pytorch_with_decay_by_group_and_leaves_what_it_shall_leave),
         SPX_UNIT(adam_follows_pytorch_for_five_steps),
         SPX_UNIT(axpy_and_ema_equal_their_formulas_in_place_too),
         SPX_UNIT(norm_is_summed_in_double_and_repeats),

@@ -56,6 +56,51 @@ SPX_TEST(steps_divide_at_their_milestones_and_nowhere_else)
     }
 }
 
+SPX_TEST(one_cycle_rises_to_its_peak_at_the_warm_up_and_falls_straight_to_its_end)
+{
+    const spx_schedule s = {
+        .kind = SPX_SCHEDULE_ONE_CYCLE, .lr = 0.5, .lr_min = 0.1, .epochs = 10, .warmup = 2.5};
+    spx_schedule none = s;
+    SPX_UNUSED;
+    CHECK_OK(spx_schedule_check(&s));
+    for (int64_t step = 0; step < 10 * 4; step++) { /* of 4 an epoch; the peak is that of step 9 */
+        const double want =
+            step < 10 ? 0.5 * (double)(step + 1) / 10 : 0.1 + 0.4 * (double)(40 - step) / 30;
+        assert_true(fabs((double)spx_schedule_lr(&s, step / 4, step % 4, 4) - want) < 1e-7);
+    }
+    none.warmup = 0;
+    assert_true(spx_schedule_lr(&none, 0, 0, 4) == 0.5f);
+    assert_true(spx_schedule_lr(&none, 5, 0, 4) == (float)0.3);
+}
+
+SPX_TEST(a_warm_up_scales_any_schedule_and_then_is_gone)
+{
+    const spx_schedule plain[] = {{.kind = SPX_SCHEDULE_COSINE, .lr = 0.2, .epochs = 8},
+                                  {.kind = SPX_SCHEDULE_COSINE_STEPS, .lr = 0.2, .epochs = 8},
+                                  {.kind = SPX_SCHEDULE_STEP,
+                                   .lr = 0.2,
+                                   .epochs = 8,
+                                   .factor = 0.5,
+                                   .n_milestones = 1,
+                                   .milestone = {2}}};
+    SPX_UNUSED;
+    for (size_t k = 0; k < 3; k++) {
+        spx_schedule s = plain[k];
+        s.warmup = 3;
+        CHECK_OK(spx_schedule_check(&s));
+        for (int64_t step = 0; step < 8 * 5; step++) {
+            const double rate = (double)spx_schedule_lr(&plain[k], step / 5, step % 5, 5);
+            const double part = step < 15 ? (double)(step + 1) / 15 : 1;
+            assert_true(fabs((double)spx_schedule_lr(&s, step / 5, step % 5, 5) - rate * part) <
+                        1e-7);
+        }
+        s.warmup = 8;
+        CHECK_FAILS(SPX_EINVAL, spx_schedule_check(&s));
+        s.warmup = -1;
+        CHECK_FAILS(SPX_EINVAL, spx_schedule_check(&s));
+    }
+}
+
 SPX_TEST(drop_path_rises_linearly_from_zero)
 {
     SPX_UNUSED;
@@ -102,6 +147,8 @@ int main(void)
         SPX_UNIT(cosine_starts_at_lr_halves_at_the_middle_and_tends_to_lr_min),
         SPX_UNIT(cosine_steps_falls_at_each_step_and_meets_cosine_at_the_epochs),
         SPX_UNIT(steps_divide_at_their_milestones_and_nowhere_else),
+        SPX_UNIT(one_cycle_rises_to_its_peak_at_the_warm_up_and_falls_straight_to_its_end),
+        SPX_UNIT(a_warm_up_scales_any_schedule_and_then_is_gone),
         SPX_UNIT(drop_path_rises_linearly_from_zero),
         SPX_UNIT(schedules_out_of_range_are_refused),
     };

@@ -55,7 +55,8 @@ static spx_status step(void *ctx)
     if (f->fail) {
         return SPX_FAIL(SPX_EDEVICE, "made up");
     }
-    return spx_sgd(q->stream, N, &q->scalars->lr, 0, 0, &q->numbers->guard, f->g, f->buf, f->w);
+    return spx_sgd(q->stream, N, &q->scalars->lr, &(spx_sgd_rule){0}, &q->numbers->guard, f->g,
+                   f->buf, f->w);
 }
 
 static spx_status run(fixture *f, uint64_t i, float lr, const void *key0)

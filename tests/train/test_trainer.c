@@ -85,7 +85,7 @@ static void pick(const spx_buffer *on_device, double w[OUT * IN + OUT])
 }
 
 /* The textbook step in doubles: returns the gradient's norm. */
-static double by_hand(double *w, double *buf, double lr, double momentum, double decay, double clip)
+static double by_hand(double *w, double *buf, double lr, const spx_sgd_options *o)
 {
     double g[OUT * IN + OUT] = {0}, norm = 0;
     for (int n = 0; n < N; n++) {
@@ -110,26 +110,26 @@ static double by_hand(double *w, double *buf, double lr, double momentum, double
     }
     norm = sqrt(norm);
     for (int i = 0; i < OUT * IN + OUT; i++) {
-        const double scale = fmin(1, clip / (norm + 1e-6));
-        buf[i] = momentum * buf[i] + scale * g[i] + decay * w[i];
-        w[i] -= lr * buf[i];
+        const double scale = fmin(1, o->clip / (norm + 1e-6)), momentum = (double)o->momentum;
+        const double decay = o->spare_vectors && i >= OUT * IN ? 0 : (double)o->decay;
+        const double d = scale * g[i] + decay * w[i];
+        buf[i] = momentum * buf[i] + d;
+        w[i] -= lr * (o->nesterov ? d + momentum * buf[i] : buf[i]);
     }
     return norm;
 }
 
-SPX_TEST(steps_are_sgd_with_momentum_decay_and_clipping)
+static void check_steps(const spx_sgd_options *o)
 {
-    const spx_sgd_options o = {.momentum = 0.9f, .decay = 0.01f, .clip = 0.5};
     double w[OUT * IN + OUT], buf[OUT * IN + OUT] = {0}, got[OUT * IN + OUT];
     spx_trainer t;
     spx_step_report r;
-    SPX_UNUSED;
-    CHECK_OK(spx_trainer_init(&t, stream, program, &o, 7, 0));
+    CHECK_OK(spx_trainer_init(&t, stream, program, o, 7, 0));
     pick(&t.weights, w);
     for (uint64_t step = 0; step < 5; step++) {
         const spx_step_args a = {.lr = 0.1f, .step = step};
         const spx_samples batch = on_device(&host_batch);
-        const double norm = by_hand(w, buf, (double)a.lr, (double)o.momentum, (double)o.decay, 0.5);
+        const double norm = by_hand(w, buf, (double)a.lr, o);
         CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
         assert_true(fabs(r.norm / norm - 1) < 1e-5);
         pick(&t.weights, got);
@@ -138,6 +138,21 @@ SPX_TEST(steps_are_sgd_with_momentum_decay_and_clipping)
         }
     }
     spx_trainer_clear(&t);
+}
+
+SPX_TEST(steps_are_sgd_with_momentum_decay_and_clipping)
+{
+    const spx_sgd_options o = {.momentum = 0.9f, .decay = 0.01f, .clip = 0.5};
+    SPX_UNUSED;
+    check_steps(&o);
+}
+
+SPX_TEST(steps_may_be_nesterovs_and_spare_vectors_the_decay)
+{
+    const spx_sgd_options o = {
+        .momentum = 0.9f, .decay = 0.3f, .clip = 0.5, .nesterov = true, .spare_vectors = true};
+    SPX_UNUSED;
+    check_steps(&o);
 }
 
 SPX_TEST(the_average_follows_the_weights_and_is_what_evaluation_gets)
@@ -303,6 +318,7 @@ static int run_on(spx_device device)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(steps_are_sgd_with_momentum_decay_and_clipping),
+        SPX_UNIT(steps_may_be_nesterovs_and_spare_vectors_the_decay),
         SPX_UNIT(the_average_follows_the_weights_and_is_what_evaluation_gets),
         SPX_UNIT(a_loss_that_is_not_finite_leaves_the_weights_alone),
         SPX_UNIT(replayed_steps_give_the_bits_of_those_that_are_not),

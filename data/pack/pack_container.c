@@ -1,0 +1,57 @@
+#define _POSIX_C_SOURCE 200809L
+#include "data/pack/pack_list_private.h"
+#include "kernels/base/alloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+spx_status spx_container_open(spx_container *c, const char *path)
+{
+    struct stat info;
+    *c = (spx_container){.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (c->fd < 0) {
+        return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", path, strerror(errno));
+    }
+    if (fstat(c->fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        (void)close(c->fd);
+        c->fd = -1;
+        return SPX_FAIL(SPX_EFORMAT, "%s: expected a regular file", path);
+    }
+    c->size = (uint64_t)info.st_size;
+    return spx_pack_copy_text(&c->path, path);
+}
+
+void spx_container_close(spx_container *c)
+{
+    if (c->path != NULL && c->fd >= 0) {
+        (void)close(c->fd);
+    }
+    spx_free(c->path);
+    *c = (spx_container){.fd = -1};
+}
+
+spx_status spx_container_read(const spx_container *c, uint64_t at, void *to, size_t n)
+{
+    if (at > c->size || n > c->size - at) {
+        return SPX_FAIL(SPX_EFORMAT,
+                        "%s: offset %" PRIu64 ": expected %zu more bytes, found the end", c->path,
+                        at, n);
+    }
+    if (c->fd < 0) {
+        memcpy(to, c->bytes + at, n);
+        return SPX_OK;
+    }
+    for (size_t got = 0; got < n;) {
+        const ssize_t r = pread(c->fd, (char *)to + got, n - got, (off_t)(at + got));
+        if (r == 0 || (r < 0 && errno != EINTR)) {
+            return SPX_FAIL(SPX_EIO, "%s: offset %" PRIu64 ": cannot read: %s", c->path, at + got,
+                            r == 0 ? "the file shrank" : strerror(errno));
+        }
+        got += r > 0 ? (size_t)r : 0;
+    }
+    return SPX_OK;
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# test_recipes.sh SPHYNX MAKE_PACK: recipes, who overrules them, and trainings with every knob.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2
+export XDG_CACHE_HOME=$OUT/cache
+cd "$OUT" || exit 1
+"$make_pack" pack.h5 16 96 || exit 1
+
+# holds NAME LINE...: the last command printed each of these lines
+holds() {
+    local name=$1 line
+    shift
+    for line in "$@"; do
+        grep -qxF -- "$line" stdout || fail "$name: no line '$line'"
+    done
+}
+print=("$sphynx" train --print-config)
+
+# ---- what a recipe stands for ----
+check "options" 0 "${print[@]}"
+cp stdout plain.ini
+holds "options" "epochs = 600" "batch = 96" "lr = 0.025" "schedule = cosine" \
+    "weight-decay = 0.0003" "clip = 5" "aux-weight = 0.4" "drop-path = 0.2" \
+    "pad-crop = 4" "flip = true" "momentum = 0.9"
+check "published" 0 "${print[@]}" --recipe published
+cmp stdout plain.ini || fail "the published recipe is not what train does without one"
+check "published, small images" 0 "${print[@]}" --recipe published --data pack.h5
+holds "published, small images" "epochs = 600"
+check "published, ImageNet" 0 "${print[@]}" --recipe published --input 3x224x224
+holds "published, ImageNet" "epochs = 120" "batch = 768" "lr = 0.1" "schedule = step" \
+    "milestones = 30,60,90" "lr-factor = 0.1" "weight-decay = 0.0003" "drop-path = 0" \
+    "label-smoothing = 0" "aux-weight = 0.4" "flip = true"
+check "fast" 0 "${print[@]}" --recipe fast
+holds "fast" "schedule = one-cycle" "nesterov = true" "norm-decay = false"
+check "as JSON" 0 "${print[@]}" --recipe fast --json
+jq -e '.nesterov and .schedule == "one-cycle"' stdout >jq.out || fail "--print-config --json"
+
+# ---- recipe, then --config, then the command line ----
+printf '[train]\nepochs = 3\nlr = 1\nbatch = 7\n[search]\nbatch = 9\n' >mine.ini
+printf '[train]\nlr = 2\nbatch = 8\n' >project.ini
+check "order" 0 "${print[@]}" --batch 5 --config project.ini --recipe mine.ini
+holds "order" "epochs = 3" "lr = 2" "batch = 5" "schedule = cosine"
+printf '[train]\nrecipe = mine.ini\nlr = 4\n' >named.ini
+check "named by a configuration" 0 "${print[@]}" --config named.ini
+holds "named by a configuration" "epochs = 3" "lr = 4" "batch = 7"
+for way in --config --recipe; do
+    check "read back" 0 "${print[@]}" --recipe fast
+    cp stdout fast.ini
+    check "read back" 0 "${print[@]}" $way fast.ini
+    cmp stdout fast.ini || fail "$way: a printed configuration does not read back"
+done
+
+# ---- what is refused ----
+check "no such recipe" 1 "${print[@]}" --recipe fastest
+one_line "no such recipe"
+has stderr 'fastest' "no such recipe"
+echo 'speed = 3' >bad.ini
+check "unknown key" 2 "${print[@]}" --recipe bad.ini
+one_line "unknown key"
+has stderr "bad.ini:1: unknown key 'speed'" "unknown key"
+echo 'recipe = fast' >bad.ini
+check "a recipe of a recipe" 2 "${print[@]}" --recipe bad.ini
+check "a warm-up without end" 1 "$sphynx" train --data pack.h5 --epochs 3 --warmup 3 --out no
+has stderr 'warm-up' "a warm-up without end"
+check "Nesterov of no momentum" 1 "$sphynx" train --data pack.h5 --nesterov --momentum 0 --out no \
+    --init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0 --batch 8
+has stderr 'momentum' "Nesterov of no momentum"
+[ ! -e no ] || fail "a refused training left a folder"
+
+# ---- a training cut anywhere goes on to the same bits, whatever is on ----
+net=(--data pack.h5 --init-channels 1 --layers 3 --reduce-at "0,2" --threads 1 --batch 8 --epochs 4
+    --aux-weight 0 --log-every 1)
+cut() { # NAME OPTION...
+    local name=$1
+    shift
+    rm -rf whole parts
+    check "$name" 0 "$sphynx" train "${net[@]}" "$@" --out whole
+    check "$name, cut" 0 "$sphynx" train "${net[@]}" "$@" --max-steps 5 --out parts
+    check "$name, on" 0 "$sphynx" train "${net[@]}" "$@" --resume --out parts
+    cmp whole/result.json parts/result.json || fail "$name: a training cut and continued differs"
+    cmp <(tail -n 1 whole/metrics.jsonl) <(tail -n 1 parts/metrics.jsonl) ||
+        fail "$name: the last line of the log differs"
+}
+cut "usual"
+cp whole/result.json usual.json
+cut "one-cycle, Nesterov, decay" --schedule one-cycle --warmup 1.5 --nesterov --no-norm-decay \
+    --ema 0.9 --lr 0.1
+cut "warm-up" --warmup 1
+for options in "--nesterov" "--no-norm-decay" "--warmup 1" "--schedule one-cycle"; do
+    # shellcheck disable=SC2086 # words are meant
+    check "$options" 0 "$sphynx" train "${net[@]}" $options --out "with$options"
+    ! cmp -s usual.json "with$options/result.json" || fail "$options changes nothing"
+done
+finish
