@@ -17,8 +17,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <jpeglib.h> /* asks for stdio.h before it */
+
 #define LINE_BYTES 512
 #define PATH_BYTES 1024
+#define TEXT_OF_TOKENS(tokens) #tokens
+#define TEXT_OF(macro) TEXT_OF_TOKENS(macro)
 
 /* First line of a small file that starts with prefix, without the prefix; false if
  * there is none. */
@@ -145,11 +149,11 @@ static json_t *about_libraries(void)
 {
     unsigned major = 0, minor = 0, patch = 0;
     (void)H5get_libversion(&major, &minor, &patch);
-    return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s}", "hdf5",
+    return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s}", "hdf5",
                      json_sprintf("%u.%u.%u", major, minor, patch), "jansson", JANSSON_VERSION,
                      "libsodium", sodium_version_string(), "openssl",
                      OpenSSL_version(OPENSSL_VERSION_STRING), "zlib", zlibVersion(), "libpng",
-                     png_get_libpng_ver(NULL));
+                     png_get_libpng_ver(NULL), "libjpeg-turbo", TEXT_OF(LIBJPEG_TURBO_VERSION));
 }
 
 /* What is missing, what goes without it, how to get it. */

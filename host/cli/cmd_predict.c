@@ -262,7 +262,7 @@ end:
 }
 
 const spx_command spx_cmd_predict = {.name = "predict",
-                                     .args = "[IMAGE.png...]",
+                                     .args = "[IMAGE...]",
                                      .summary = "Says what a model sees in single images.",
                                      .example =
                                          "sphynx predict --model runs/train/model.h5 shoe.png",

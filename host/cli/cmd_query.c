@@ -28,7 +28,7 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_OPT(STRING, values, connect, "connect", "HOST:PORT", NULL, "the server",
             .flags = SPX_OPT_REQUIRED),
-    SPX_OPT(STRING, values, image, "image", "FILE", NULL, "a PNG image; more as operands"),
+    SPX_OPT(STRING, values, image, "image", "FILE", NULL, "a JPEG or PNG image; more as operands"),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "take images of a pack's test split"),
     SPX_OPT(LIST, values, index, "index", "I,...", "0", "which of them, from 0", .min = 0,
             .max = 4294967295.0),
@@ -412,7 +412,7 @@ done:
 
 const spx_command spx_cmd_query = {
     .name = "query",
-    .args = "[IMAGE.png...]",
+    .args = "[IMAGE...]",
     .summary = "Asks a server about images without showing them to it.",
     .example = "sphynx query --connect localhost:7465 --data fashion.h5 --index 0,1",
     .options = options,

@@ -82,7 +82,7 @@ static bool holds(const spx_cli *cli, const char *condition)
     }
 }
 
-/* "schedule=cosine|operands" as a user writes it: "--schedule cosine or IMAGE.png". */
+/* "schedule=cosine|operands" as a user writes it: "--schedule cosine or [IMAGE...]". */
 static void tell(const spx_cli *cli, const char *condition, char *text, size_t room)
 {
     size_t used = 0;

@@ -47,7 +47,7 @@ foreach(room IN LISTS rooms)
   string(PREPEND SPX_PC_LIBS " -l${room}")
 endforeach()
 string(APPEND SPX_PC_LIBS "${cuda_link} -lm -pthread")
-set(SPX_PC_REQUIRES "jansson libsodium openssl zlib libpng ${HDF5_MODULE_NAME}")
+set(SPX_PC_REQUIRES "jansson libsodium openssl zlib libpng libjpeg ${HDF5_MODULE_NAME}")
 # Relative to the file itself: the prefix is chosen at install time, and the tree may be moved.
 file(RELATIVE_PATH SPX_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(scripts/cmake/sphynx.pc.in ${package}/sphynx.pc @ONLY)

@@ -62,4 +62,5 @@ pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET GLOBAL libsodium)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET GLOBAL openssl)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET GLOBAL zlib)
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET GLOBAL libpng)
+pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET GLOBAL libjpeg) # libjpeg-turbo
 pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET GLOBAL hdf5-serial hdf5)

@@ -25,7 +25,8 @@ message(STATUS "sphynx ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_C_COMPIL
                "${CMAKE_C_COMPILER_VERSION}, sanitizers: ${SPX_SANITIZE}")
 message(STATUS "  HDF5 ${HDF5_VERSION}, jansson ${JANSSON_VERSION}, "
                "libsodium ${SODIUM_VERSION}, "
-               "OpenSSL ${OPENSSL_VERSION}, zlib ${ZLIB_VERSION}, libpng ${PNG_VERSION}")
+               "OpenSSL ${OPENSSL_VERSION}, zlib ${ZLIB_VERSION}, libpng ${PNG_VERSION}, "
+               "libjpeg-turbo ${JPEG_VERSION}")
 message(STATUS "  CUDA: ${cuda}")
 if(SPX_HAVE_CUDA)
   message(STATUS "  cuDNN: ${cudnn}")

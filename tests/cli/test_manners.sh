@@ -58,11 +58,11 @@ layers means nothing with --plan|train --data @ --out @ --plan @ --layers 3
 allow-changed needs --resume or --init-from|train --data @ --out @ --allow-changed
 index needs --data|query --connect localhost:1 --index 3 a.png
 allow-changed needs --data|query --connect localhost:1 --allow-changed a.png
-resize needs --image or .IMAGE.png|query --connect localhost:1 --data @ --resize
+resize needs --image or .IMAGE...|query --connect localhost:1 --data @ --resize
 verify needs --image or --data or .IMAGE|query --connect localhost:1 --prepare 3 --verify @
-data means nothing with .IMAGE.png|predict --model @ --data @ a.png
+data means nothing with .IMAGE...|predict --model @ --data @ a.png
 index needs --data|predict --model @ --index 3 a.png
-resize needs .IMAGE.png|predict --model @ --data @ --resize
+resize needs .IMAGE...|predict --model @ --data @ --resize
 classes means nothing with --model|inspect --model @ --classes 3
 test-fraction needs operands folder|data pack mnist @ -o @ --held-out 0.2
 END

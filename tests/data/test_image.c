@@ -404,7 +404,8 @@ SPX_TEST(bombs_wrong_checksums_and_other_formats_get_one_clear_line)
     begin(&f, 2, 2, 8, 0, 0); /* a row is missing */
     finish(&f, rows, sizeof rows);
     check_refused(f.bytes, f.n, "damaged PNG");
-    check_refused("\xff\xd8\xff\xe0 and so on", 14, "JPEG");
+    check_refused("GIF89a and so on", 16, "GIF");
+    check_refused("\xff\xd8\xff\xe0 and so on", 14, "damaged JPEG");
     check_refused("", 0, "empty");
 }
 
