@@ -91,7 +91,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     o->bilevel.alpha_decay = (float)v->alpha_decay;
     SPX_RETURN_IF(
         spx_net_cells(cli, "reduce-loc", &v->reduce_loc, o->net.reduce_loc, &o->net.n_reduce));
-    return spx_run_input(cli, &v->input, pack, &o->net.input);
+    return spx_run_input(cli, &v->input, pack, false, &o->net.input);
 }
 
 /* What the command prints: the genotype, and how it was come by; takes about over. */

@@ -16,12 +16,14 @@
 typedef struct values {
     spx_run_values run;
     const char *recipe, *data, *genotype, *plan, *init_from;
-    int64_t init_channels, layers, batch, epochs, eval_every, pad_crop, cutout;
+    const char *resized_crop, *crop_ratio, *jitter;
+    int64_t init_channels, layers, batch, epochs, eval_every, pad_crop, cutout, test_resize,
+        workers;
     int schedule;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema,
         warmup;
-    bool flip, nesterov, norm_decay;
+    bool flip, alternate_flip, nesterov, norm_decay;
 } values;
 
 static const spx_option options[] = {
@@ -75,9 +77,23 @@ static const spx_option options[] = {
             .max = 0.999999),
     SPX_OPT(INT, values, pad_crop, "pad-crop", "N", "4", "random shift in pixels", .min = 0,
             .max = 64),
+    SPX_OPT(STRING, values, resized_crop, "resized-crop", "S,S", NULL,
+            "in place of the shift: boxes of that share of the image, such as 0.08,1, resized"),
+    SPX_OPT(STRING, values, crop_ratio, "crop-ratio", "R,R", "0.75,1.3333333333333333",
+            "their width by their height"),
+    SPX_OPT(INT, values, test_resize, "test-resize", "N", "0",
+            "evaluate the input's centre of the image resized to N; 0: 8/7 of the input, as "
+            "published for boxes",
+            .min = 0, .max = SPX_RESIZE_MAX),
     SPX_OPT(FLAG, values, flip, "flip", NULL, "true", "mirror images at random"),
+    SPX_OPT(FLAG, values, alternate_flip, "alternate-flip", NULL, "false",
+            "mirror an image in every second epoch"),
+    SPX_OPT(STRING, values, jitter, "colour-jitter", "B,C,S", NULL,
+            "random changes of brightness, contrast and saturation, such as 0.4,0.4,0.4"),
     SPX_OPT(INT, values, cutout, "cutout", "N", "0", "side of an erased square; 0: none", .min = 0,
             .max = 1024),
+    SPX_OPT(INT, values, workers, "workers", "N", "0", "threads that make batches; 0: chosen",
+            .min = 0, .max = 64),
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
             .max = 1e6),
     SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
@@ -87,6 +103,9 @@ static const spx_option options[] = {
 static const spx_need needs[] = {
     {"milestones lr-factor", "schedule=step"},
     {"lr-min", "schedule=cosine|schedule=cosine-steps|schedule=one-cycle"},
+    {"crop-ratio", "resized-crop"},
+    {"pad-crop", "!resized-crop"},
+    {"alternate-flip", "flip"},
     {"init-channels layers reduce-at", "!plan"},
     {"allow-changed", "resume|init-from"},
     {0}};
@@ -112,7 +131,7 @@ static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack,
     f->classes = pack->classes;
     memcpy(f->mean, pack->mean, sizeof f->mean);
     memcpy(f->std, pack->std, sizeof f->std);
-    SPX_RETURN_IF(spx_run_input(cli, &v->input, pack, &f->input));
+    SPX_RETURN_IF(spx_run_input(cli, &v->input, pack, true, &f->input));
     SPX_RETURN_IF(spx_genotype_load(&f->genotype, v->genotype));
     return fill_shape(cli, v, f);
 }
@@ -137,27 +156,63 @@ static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
     return SPX_OK;
 }
 
+/* "0.08,1" as n numbers; none where it is not given. */
+static spx_status fill_numbers(spx_cli *cli, const char *name, const char *text, int n, double *out)
+{
+    const char *at = text;
+    for (int i = 0; text != NULL && i < n; i++) {
+        char *end;
+        out[i] = strtod(at, &end);
+        if (end == at || *end != (i + 1 < n ? ',' : '\0')) {
+            return spx_cli_usage(cli, "--%s '%.100s': expected %d numbers with commas between",
+                                 name, text, n);
+        }
+        at = end + 1;
+    }
+    return SPX_OK;
+}
+
+static spx_status fill_augment(spx_cli *cli, const values *v, spx_train_options *o)
+{
+    spx_augment *a = &o->augment;
+    *a = (spx_augment){.pad_crop = v->resized_crop != NULL ? 0 : (int)v->pad_crop,
+                       .flip = v->flip,
+                       .alternate = v->flip && v->alternate_flip,
+                       .cutout = (int)v->cutout,
+                       .resized_crop = v->resized_crop != NULL ? SPX_RESIZED_CROP_RANDOM
+                                                               : SPX_RESIZED_CROP_NONE};
+    if (v->test_resize > 0) {
+        a->centre_crop = (int)(o->spec.input.rows);
+        a->centre_resize = (int)v->test_resize;
+    }
+    if (v->resized_crop != NULL) {
+        SPX_RETURN_IF(fill_numbers(cli, "resized-crop", v->resized_crop, 2, a->scale));
+        SPX_RETURN_IF(fill_numbers(cli, "crop-ratio", v->crop_ratio, 2, a->ratio));
+    }
+    return fill_numbers(cli, "colour-jitter", v->jitter, 3, a->jitter);
+}
+
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
                        spx_train_options *o)
 {
-    *o = (spx_train_options){
-        .run = spx_run_options_of(cli, &v->run, v->init_from, talk),
-        .pack = pack,
-        .batch = v->batch,
-        .aux_weight = (float)v->aux_weight,
-        .smoothing = (float)v->smoothing,
-        .drop_path = v->drop_path,
-        .sgd = {.momentum = (float)v->momentum,
-                .decay = (float)v->decay,
-                .clip = v->clip,
-                .ema = (float)v->ema,
-                .nesterov = v->nesterov,
-                .spare_vectors = !v->norm_decay},
-        .augment = {.pad_crop = (int)v->pad_crop, .flip = v->flip, .cutout = (int)v->cutout},
-        .eval_every = v->eval_every,
-        .allow_changed = v->run.allow_changed};
+    *o = (spx_train_options){.run = spx_run_options_of(cli, &v->run, v->init_from, talk),
+                             .pack = pack,
+                             .batch = v->batch,
+                             .aux_weight = (float)v->aux_weight,
+                             .smoothing = (float)v->smoothing,
+                             .drop_path = v->drop_path,
+                             .sgd = {.momentum = (float)v->momentum,
+                                     .decay = (float)v->decay,
+                                     .clip = v->clip,
+                                     .ema = (float)v->ema,
+                                     .nesterov = v->nesterov,
+                                     .spare_vectors = !v->norm_decay},
+                             .workers = (int)v->workers,
+                             .eval_every = v->eval_every,
+                             .allow_changed = v->run.allow_changed};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
-    return fill_spec(cli, v, pack, &o->spec);
+    SPX_RETURN_IF(fill_spec(cli, v, pack, &o->spec));
+    return fill_augment(cli, v, o);
 }
 
 /* What the run is begun with; see spx_run_open. */
@@ -232,7 +287,8 @@ static bool is_imagenet(const values *v)
     if (v->input.n == 3) {
         in = (spx_input_shape){v->input.v[0], v->input.v[1], v->input.v[2]};
     } else if (v->data != NULL && spx_pack_open(&pack, v->data, 0) == SPX_OK) {
-        in = (spx_input_shape){pack->channels, pack->height, pack->width};
+        const int side = pack->height == 0 ? 224 : 0; /* see spx_run_input */
+        in = (spx_input_shape){pack->channels, side + pack->height, side + pack->width};
         spx_pack_close(pack);
     }
     return spx_is_imagenet(&in);

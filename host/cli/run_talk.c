@@ -24,9 +24,9 @@ spx_status spx_run_add_file(json_t *inputs, const char *name, const char *path, 
 
 spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, json_t *inputs, spx_session *s)
 {
-    static const char *const changeable[] = {"data",          "max-steps",  "save-every",
-                                             "log-every",     "time-limit", "threads",
-                                             "deterministic", "device",     NULL};
+    static const char *const changeable[] = {
+        "data",    "max-steps",     "save-every", "log-every", "time-limit",
+        "threads", "deterministic", "device",     "workers",   NULL};
     spx_session_options o = {.path = v->out,
                              .resume = v->resume,
                              .verb = cli->verb,
@@ -91,20 +91,20 @@ void spx_run_talk_end(spx_run_talk *t)
 }
 
 spx_status spx_run_input(spx_cli *cli, const spx_int_list *given, const spx_pack *pack,
-                         spx_input_shape *out)
+                         bool resized, spx_input_shape *out)
 {
-    *out = (spx_input_shape){pack->channels, pack->height, pack->width};
+    const int side = pack->height == 0 ? 224 : pack->height == 28 && pack->width == 28 ? 32 : 0;
+    *out = side > 0 ? (spx_input_shape){pack->channels, side, side}
+                    : (spx_input_shape){pack->channels, pack->height, pack->width};
     if (given->n == 0) {
-        if (pack->height == 28 && pack->width == 28) {
-            *out = (spx_input_shape){pack->channels, 32, 32};
-        }
         return SPX_OK;
     }
     if (given->n != 3) {
         return spx_cli_usage(cli, "--input takes channels, rows and columns, such as 3x32x32");
     }
     *out = (spx_input_shape){given->v[0], given->v[1], given->v[2]};
-    if (out->channels != pack->channels || out->rows < pack->height || out->columns < pack->width) {
+    if (out->channels != pack->channels ||
+        (!resized && (out->rows < pack->height || out->columns < pack->width))) {
         return spx_cli_usage(cli, "--input %lldx%lldx%lld: the images are %dx%dx%d",
                              (long long)out->channels, (long long)out->rows,
                              (long long)out->columns, pack->channels, pack->height, pack->width);

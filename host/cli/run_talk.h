@@ -63,9 +63,10 @@ void spx_run_talk_end(spx_run_talk *t);
 
 /**
  * The shape of images for a network: --input where given, else the pack's; 28x28 (MNIST and its
- * relatives) becomes 32x32.
+ * relatives) becomes 32x32, pictures of differing sizes 224x224.
+ * @param resized  pictures may be resized: the input may be smaller than they are
  */
 SPX_MUST_CHECK spx_status spx_run_input(spx_cli *cli, const spx_int_list *given,
-                                        const spx_pack *pack, spx_input_shape *out);
+                                        const spx_pack *pack, bool resized, spx_input_shape *out);
 
 #endif

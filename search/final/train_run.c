@@ -16,7 +16,9 @@ static spx_status open_split(spx_training *x, spx_split split)
                                    .width = (int)o->spec.input.columns,
                                    .augment = o->augment,
                                    .seed = o->run.seed,
-                                   .threads = train ? 1 : 0};
+                                   .threads = !train            ? 0
+                                              : o->workers == 0 ? 1
+                                                                : o->workers};
     spx_stream *s = x->run.session->stream;
     SPX_RETURN_IF(
         spx_device_split_open(&x->split[split], s, o->pack, split, SPX_DEVICE_SPLIT_SHARE));
@@ -41,6 +43,21 @@ static spx_status open_network(spx_training *x)
     }
     return spx_trainer_init(&x->trainer, s->stream, x->train_program, &o->sgd, o->run.seed,
                             spx_program_workspace_bytes(x->eval_program));
+}
+
+/* The images as a model reads them: those that are not of the input's size by their centre box, as
+ * the loader evaluates them. */
+static spx_status describe_images(spx_training *x)
+{
+    const spx_train_options *o = x->o;
+    spx_preprocess *p = &x->images;
+    SPX_RETURN_IF(spx_preprocess_of_pack(p, o->pack));
+    if (o->augment.resized_crop != SPX_RESIZED_CROP_NONE || p->height == 0 ||
+        p->height > o->spec.input.rows || p->width > o->spec.input.columns) {
+        p->centre_crop = o->augment.centre_resize > 0 ? o->augment.centre_crop : 224;
+        p->centre_resize = o->augment.centre_resize > 0 ? o->augment.centre_resize : 256;
+    }
+    return SPX_OK;
 }
 
 static void describe_run(spx_training *x)
@@ -103,7 +120,7 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
     spx_status st;
     SPX_RETURN_IF(check(o));
     SPX_RETURN_IF(spx_run_init(&x.run, session, &o->run, &spx_training_kind, &x));
-    SPX_TRY(st, spx_preprocess_of_pack(&x.images, o->pack), end);
+    SPX_TRY(st, describe_images(&x), end);
     SPX_TRY(st, open_split(&x, SPX_SPLIT_TRAIN), end);
     SPX_TRY(st, open_split(&x, SPX_SPLIT_TEST), end);
     SPX_TRY(st, open_network(&x), end);

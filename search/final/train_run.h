@@ -23,9 +23,10 @@ typedef struct spx_train_options {
     float smoothing;
     double drop_path; /* rises linearly to this */
     spx_sgd_options sgd;
-    spx_augment augment;
-    int64_t eval_every; /* epochs, >= 1; the last one is always evaluated */
-    bool allow_changed; /* run.init_from may be of other names, normalisation or data */
+    spx_augment augment; /* its centre box is that of evaluation */
+    int workers;         /* threads that make batches; 0: chosen */
+    int64_t eval_every;  /* epochs, >= 1; the last one is always evaluated */
+    bool allow_changed;  /* run.init_from may be of other names, normalisation or data */
 } spx_train_options;
 
 typedef struct spx_train_result {

@@ -29,7 +29,8 @@ holds "published, small images" "epochs = 600"
 check "published, ImageNet" 0 "${print[@]}" --recipe published --input 3x224x224
 holds "published, ImageNet" "epochs = 120" "batch = 768" "lr = 0.1" "schedule = step" \
     "milestones = 30,60,90" "lr-factor = 0.1" "weight-decay = 0.0003" "drop-path = 0" \
-    "label-smoothing = 0" "aux-weight = 0.4" "flip = true"
+    "label-smoothing = 0" "aux-weight = 0.4" "flip = true" "resized-crop = 0.08,1" \
+    "test-resize = 0"
 check "fast" 0 "${print[@]}" --recipe fast
 holds "fast" "schedule = one-cycle" "nesterov = true" "norm-decay = false"
 check "as JSON" 0 "${print[@]}" --recipe fast --json
@@ -65,6 +66,17 @@ has stderr 'warm-up' "a warm-up without end"
 check "Nesterov of no momentum" 1 "$sphynx" train --data pack.h5 --nesterov --momentum 0 --out no \
     --init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0 --batch 8
 has stderr 'momentum' "Nesterov of no momentum"
+for bad in "--resized-crop 0.3" "--resized-crop 0.3,x" "--resized-crop 0.3,1,2" \
+    "--colour-jitter 1,1" "--pad-crop 3 --resized-crop 0.3,1" "--crop-ratio 1,2" \
+    "--alternate-flip --no-flip"; do
+    # shellcheck disable=SC2086 # words are meant
+    check "$bad" 2 "$sphynx" train --data pack.h5 $bad --out no
+done
+for bad in "--resized-crop 1,0.3" "--resized-crop 0.3,7" "--colour-jitter 3,0,0"; do
+    # shellcheck disable=SC2086 # words are meant
+    check "$bad" 1 "$sphynx" train --data pack.h5 $bad --out no --init-channels 1 --layers 3 \
+        --reduce-at "0,2" --aux-weight 0 --batch 8
+done
 [ ! -e no ] || fail "a refused training left a folder"
 
 # ---- a training cut anywhere goes on to the same bits, whatever is on ----
@@ -86,7 +98,10 @@ cp whole/result.json usual.json
 cut "one-cycle, Nesterov, decay" --schedule one-cycle --warmup 1.5 --nesterov --no-norm-decay \
     --ema 0.9 --lr 0.1
 cut "warm-up" --warmup 1
-for options in "--nesterov" "--no-norm-decay" "--warmup 1" "--schedule one-cycle"; do
+cut "boxes, colours, alternating flip" --resized-crop 0.3,1 --crop-ratio 0.5,2 --alternate-flip \
+    --colour-jitter 0.4,0.4,0.4 --workers 3
+for options in "--resized-crop 0.3,1" "--colour-jitter 0.4,0,0" "--alternate-flip" "--nesterov" \
+    "--no-norm-decay" "--warmup 1" "--schedule one-cycle"; do
     # shellcheck disable=SC2086 # words are meant
     check "$options" 0 "$sphynx" train "${net[@]}" $options --out "with$options"
     ! cmp -s usual.json "with$options/result.json" || fail "$options changes nothing"
