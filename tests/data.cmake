@@ -1,5 +1,6 @@
 spx_test(test_augment SOURCES data/test_augment.c LINK spx_augment)
 spx_test(test_decoder SOURCES data/test_decoder.c LINK spx_image)
+spx_test(test_colour_jitter SOURCES data/test_colour_jitter.c LINK spx_augment)
 spx_test(test_image SOURCES data/test_image.c LINK spx_image PkgConfig::ZLIB)
 spx_test(test_image_jpeg SOURCES data/test_image_jpeg.c LINK spx_image)
 spx_test(test_pack SOURCES data/test_pack.c LINK spx_pack)

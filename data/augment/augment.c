@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <math.h>
 #include <stddef.h>
-#include <string.h>
 
 spx_status spx_normalise_check(int channels, const double *mean, const double *std)
 {
@@ -89,15 +88,6 @@ static int clamp(int v, int low, int high)
     return v < low ? low : v > high ? high : v;
 }
 
-static void mirror(uint8_t *row, int width)
-{
-    for (int x = 0; x < width / 2; x++) {
-        const uint8_t left = row[x];
-        row[x] = row[width - 1 - x];
-        row[width - 1 - x] = left;
-    }
-}
-
 static void cut(const spx_augment *a, const spx_augment_draw *draw, const spx_augment_shape *s,
                 float *plane)
 {
@@ -111,63 +101,68 @@ static void cut(const spx_augment *a, const spx_augment_draw *draw, const spx_au
     }
 }
 
-/* Where channel c of the stored image begins, and how far its pixels and rows lie apart. */
-typedef struct stored {
-    const uint8_t *data;
-    ptrdiff_t pixel, row;
-} stored;
+/* Where a channel begins, and how far its pixels and rows lie apart. */
+typedef struct place {
+    ptrdiff_t first, pixel, row;
+} place;
 
-static stored stored_channel(const spx_augment_shape *s, const uint8_t *src, int c)
+static place channel_at(bool planes, int channels, int height, int width, int c)
 {
-    const ptrdiff_t w = s->from_width;
-    return s->interleaved ? (stored){src + c, s->channels, w * s->channels}
-                          : (stored){src + c * w * s->from_height, 1, w};
+    return planes ? (place){(ptrdiff_t)c * height * width, 1, width}
+                  : (place){c, channels, (ptrdiff_t)width * channels};
 }
 
 static void crop_padded(const spx_augment_draw *draw, const spx_augment_shape *s,
-                        const stored *from, uint8_t *to)
+                        const uint8_t *src, const place *from, uint8_t *out, const place *to)
 {
     /* Where stored row and column 0 land. */
     const int top = (s->height - s->from_height) / 2 - draw->dy;
     const int left = (s->width - s->from_width) / 2 - draw->dx;
     const int first = clamp(left, 0, s->width), last = clamp(left + s->from_width, 0, s->width);
     assert(s->height >= s->from_height && s->width >= s->from_width);
-    memset(to, 0, (size_t)s->height * (size_t)s->width);
-    for (int y = clamp(top, 0, s->height); y < clamp(top + s->from_height, 0, s->height); y++) {
-        const uint8_t *row = from->data + (y - top) * from->row;
-        for (int x = first; x < last; x++) {
-            to[(ptrdiff_t)y * s->width + x] = row[(x - left) * from->pixel];
+    for (int y = 0; y < s->height; y++) {
+        const bool inside = y >= top && y < top + s->from_height;
+        const uint8_t *in = src + from->first + (inside ? (y - top) * from->row : 0);
+        uint8_t *o = out + to->first + y * to->row + (draw->flip ? (s->width - 1) * to->pixel : 0);
+        const ptrdiff_t step = draw->flip ? -to->pixel : to->pixel;
+        const int begin = inside ? first : s->width, end = inside ? last : s->width;
+        for (int x = 0; x < begin; x++) {
+            o[x * step] = 0;
+        }
+        for (int x = begin; x < end; x++) {
+            o[x * step] = in[(x - left) * from->pixel];
+        }
+        for (int x = end; x < s->width; x++) {
+            o[x * step] = 0;
         }
     }
 }
 
 static void crop_resized(const spx_augment_draw *draw, const spx_augment_shape *s,
-                         const stored *from, uint8_t *to)
+                         const uint8_t *src, const place *from, uint8_t *out, const place *to)
 {
-    const uint8_t *box = from->data + draw->box_y * from->row + draw->box_x * from->pixel;
+    const uint8_t *box = src + from->first + draw->box_y * from->row + draw->box_x * from->pixel;
     for (int y = 0; y < s->height; y++) {
         const spx_resize_taps rows = spx_resize_at(y, draw->box_height, s->height);
         for (int x = 0; x < s->width; x++) {
             const spx_resize_taps columns = spx_resize_at(x, draw->box_width, s->width);
-            to[(ptrdiff_t)y * s->width + x] =
+            out[to->first + y * to->row + (draw->flip ? s->width - 1 - x : x) * to->pixel] =
                 spx_resize_pixel(box, from->row, from->pixel, &rows, &columns);
         }
     }
 }
 
 void spx_augment_crop(const spx_augment *a, const spx_augment_draw *draw,
-                      const spx_augment_shape *s, const uint8_t *src, uint8_t *out)
+                      const spx_augment_shape *s, const uint8_t *src, bool planes, uint8_t *out)
 {
     for (int c = 0; c < s->channels; c++) {
-        const stored from = stored_channel(s, src, c);
-        uint8_t *to = out + (ptrdiff_t)c * s->height * s->width;
+        const place from =
+            channel_at(!s->interleaved, s->channels, s->from_height, s->from_width, c);
+        const place to = channel_at(planes, s->channels, s->height, s->width, c);
         if (a->resized_crop != SPX_RESIZED_CROP_NONE) {
-            crop_resized(draw, s, &from, to);
+            crop_resized(draw, s, src, &from, out, &to);
         } else {
-            crop_padded(draw, s, &from, to);
-        }
-        for (int y = 0; draw->flip && y < s->height; y++) {
-            mirror(to + (ptrdiff_t)y * s->width, s->width);
+            crop_padded(draw, s, src, &from, out, &to);
         }
     }
 }
@@ -180,45 +175,54 @@ static uint8_t blend(int32_t factor, int v, int other)
     return sum < 0 ? 0 : sum >= 256 * 65536 ? 255 : (uint8_t)(sum / 65536);
 }
 
-/* @param p  the pixel in the first channel */
-static int grey(const uint8_t *p, int channels, size_t pixels)
+/* A sample whose channels lie `plane` bytes apart and whose pixels lie `step`. */
+typedef struct sample_view {
+    uint8_t *data;
+    int channels;
+    size_t pixels, plane, step;
+} sample_view;
+
+static int grey(const sample_view *s, size_t i)
 {
-    int sum = channels / 2;
-    if (channels == 3) {
-        return (19595 * p[0] + 38470 * p[pixels] + 7471 * p[2 * pixels] + 32768) / 65536;
+    const uint8_t *p = s->data + i * s->step;
+    int sum = s->channels / 2;
+    if (s->channels == 3) {
+        return (19595 * p[0] + 38470 * p[s->plane] + 7471 * p[2 * s->plane] + 32768) / 65536;
     }
-    for (int c = 0; c < channels; c++) {
-        sum += p[(size_t)c * pixels];
+    for (int c = 0; c < s->channels; c++) {
+        sum += p[(size_t)c * s->plane];
     }
-    return sum / channels;
+    return sum / s->channels;
 }
 
-static void jitter(spx_jitter kind, int32_t factor, int channels, size_t pixels, uint8_t *p)
+static void jitter(spx_jitter kind, int32_t factor, const sample_view *s)
 {
-    uint64_t sum = pixels / 2;
+    uint64_t sum = s->pixels / 2;
     int mean;
-    for (size_t i = 0; kind == SPX_JITTER_CONTRAST && i < pixels; i++) {
-        sum += (uint64_t)grey(p + i, channels, pixels);
+    for (size_t i = 0; kind == SPX_JITTER_CONTRAST && i < s->pixels; i++) {
+        sum += (uint64_t)grey(s, i);
     }
-    mean = kind == SPX_JITTER_CONTRAST ? (int)(sum / pixels) : 0;
-    for (size_t i = 0; i < pixels; i++) {
-        const int other = kind == SPX_JITTER_SATURATION ? grey(p + i, channels, pixels) : mean;
-        for (int c = 0; c < channels; c++) {
-            uint8_t *v = p + (size_t)c * pixels + i;
+    mean = kind == SPX_JITTER_CONTRAST ? (int)(sum / s->pixels) : 0;
+    for (size_t i = 0; i < s->pixels; i++) {
+        const int other = kind == SPX_JITTER_SATURATION ? grey(s, i) : mean;
+        for (int c = 0; c < s->channels; c++) {
+            uint8_t *v = s->data + (size_t)c * s->plane + i * s->step;
             *v = blend(factor, *v, other);
         }
     }
 }
 
 void spx_augment_recolour(const spx_augment *a, const spx_augment_draw *draw, int channels,
-                          size_t pixels, uint8_t *sample)
+                          size_t pixels, bool planes, uint8_t *sample)
 {
     static const uint8_t orders[6][SPX_JITTER_COUNT] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                                         {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    const sample_view s = {sample, channels, pixels, planes ? pixels : 1,
+                           planes ? 1 : (size_t)channels};
     for (int k = 0; k < SPX_JITTER_COUNT; k++) {
         const spx_jitter kind = (spx_jitter)orders[draw->order][k];
         if (a->jitter[kind] > 0) {
-            jitter(kind, draw->factor[kind], channels, pixels, sample);
+            jitter(kind, draw->factor[kind], &s);
         }
     }
 }
@@ -245,7 +249,7 @@ void spx_augment_apply(const spx_augment *a, const spx_augment_draw *draw, const
                        const spx_augment_shape *s, const uint8_t *src, float *dst)
 {
     uint8_t *sample = (uint8_t *)dst; /* a quarter of its room */
-    spx_augment_crop(a, draw, s, src, sample);
-    spx_augment_recolour(a, draw, s->channels, (size_t)s->height * (size_t)s->width, sample);
+    spx_augment_crop(a, draw, s, src, true, sample);
+    spx_augment_recolour(a, draw, s->channels, (size_t)s->height * (size_t)s->width, true, sample);
     spx_augment_normalise(a, draw, n, s, sample, dst);
 }

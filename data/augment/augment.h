@@ -266,15 +266,17 @@ static inline SPX_HOST_DEVICE void spx_augment_rng(spx_rng *rng, uint64_t seed, 
 
 /**
  * out = the sample as bytes, as it is before colour jitter. Every element is written.
- * @param src  (channels, from_height, from_width), or interleaved
- * @param out  (channels, height, width); no overlap with src
+ * @param src     (channels, from_height, from_width), or interleaved, by the shape
+ * @param planes  out is (channels, height, width), else (height, width, channels)
+ * @param out     no overlap with src
  */
 void spx_augment_crop(const spx_augment *a, const spx_augment_draw *draw,
-                      const spx_augment_shape *shape, const uint8_t *src, uint8_t *out);
+                      const spx_augment_shape *shape, const uint8_t *src, bool planes,
+                      uint8_t *out);
 
-/** Colour jitter of a sample in place. @param sample  (channels, pixels) */
+/** Colour jitter of a sample in place. @param sample  (channels, pixels), or interleaved */
 void spx_augment_recolour(const spx_augment *a, const spx_augment_draw *draw, int channels,
-                          size_t pixels, uint8_t *sample);
+                          size_t pixels, bool planes, uint8_t *sample);
 
 /**
  * dst = the sample normalised, with its square cut out.

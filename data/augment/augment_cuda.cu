@@ -17,10 +17,10 @@ struct job {
     spx_augment_from from;
 };
 
-__device__ bool is_cut(const spx_augment &a, const spx_augment_draw &d, int y, int x)
+__device__ bool is_cut(int side, int centre_y, int centre_x, int y, int x)
 {
-    const int top = d.cut_y - a.cutout / 2, left = d.cut_x - a.cutout / 2;
-    return a.cutout > 0 && y >= top && y < top + a.cutout && x >= left && x < left + a.cutout;
+    const int top = centre_y - side / 2, left = centre_x - side / 2;
+    return side > 0 && y >= top && y < top + side && x >= left && x < left + side;
 }
 
 /* The stored byte, or black, of channel c at (y, x) of the sample before cutout. */
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(THREADS) augment(job j, float *out)
     const int stride = static_cast<int>(gridDim.y * THREADS);
     for (int i = static_cast<int>(blockIdx.y * THREADS + threadIdx.x); i < pixels; i += stride) {
         const int y = i / s.width, x = i % s.width, before = d.flip ? s.width - 1 - x : x;
-        const bool cut = is_cut(j.augment, d, y, x);
+        const bool cut = is_cut(j.augment.cutout, d.cut_y, d.cut_x, y, x);
         const spx_resize_taps rows = spx_resize_at(y, d.box_height, s.height);
         const spx_resize_taps columns = spx_resize_at(before, d.box_width, s.width);
         for (int c = 0; c < s.channels; c++) {
@@ -77,14 +77,40 @@ __global__ void __launch_bounds__(THREADS) augment(job j, float *out)
     }
 }
 
+/* grid: (sample, part of its pixels) */
+__global__ void __launch_bounds__(THREADS)
+    normalise(int cutout, spx_augment_shape s, const uint8_t *samples, const int32_t *cut,
+              const spx_normalise *table, float *out)
+{
+    const int pixels = s.height * s.width;
+    const size_t first = static_cast<size_t>(blockIdx.x) * static_cast<size_t>(pixels) *
+                         static_cast<size_t>(s.channels);
+    const int cut_y = cutout > 0 ? cut[2 * blockIdx.x] : 0;
+    const int cut_x = cutout > 0 ? cut[2 * blockIdx.x + 1] : 0;
+    const int stride = static_cast<int>(gridDim.y * THREADS);
+    for (int i = static_cast<int>(blockIdx.y * THREADS + threadIdx.x); i < pixels; i += stride) {
+        const bool black = is_cut(cutout, cut_y, cut_x, i / s.width, i % s.width);
+        const size_t at = first + static_cast<size_t>(i) * static_cast<size_t>(s.channels);
+        for (int c = 0; c < s.channels; c++) {
+            out[at + c] = black ? 0.0f : table->value[c][samples[at + c]];
+        }
+    }
+}
+
+/* Blocks that share out n samples of that shape. */
+dim3 grid_of(const spx_augment_shape *shape, int64_t n)
+{
+    const int64_t pixels = static_cast<int64_t>(shape->height) * shape->width;
+    const int64_t parts = (pixels + PIXELS_PER_BLOCK - 1) / PIXELS_PER_BLOCK;
+    return dim3(static_cast<unsigned>(n), static_cast<unsigned>(parts < 65535 ? parts : 65535));
+}
+
 } // namespace
 
 spx_status spx_augment_batch_cuda(spx_stream *s, const spx_augment *a,
                                   const spx_augment_shape *shape, int64_t n,
                                   const spx_augment_from *from, float *out)
 {
-    const int64_t pixels = static_cast<int64_t>(shape->height) * shape->width;
-    const int64_t parts = (pixels + PIXELS_PER_BLOCK - 1) / PIXELS_PER_BLOCK;
     const job j = {*a, *shape, *from};
     if (from->place != NULL && a->resized_crop == SPX_RESIZED_CROP_NONE) {
         return SPX_FAIL(SPX_EINVAL, "augment: images of many sizes without resized crop");
@@ -95,8 +121,15 @@ spx_status spx_augment_batch_cuda(spx_stream *s, const spx_augment *a,
     if (n < 1) {
         return SPX_OK;
     }
-    return SPX_LAUNCH(
-        s, augment,
-        dim3(static_cast<unsigned>(n), static_cast<unsigned>(parts < 65535 ? parts : 65535)),
-        THREADS, 0, j, out);
+    return SPX_LAUNCH(s, augment, grid_of(shape, n), THREADS, 0, j, out);
+}
+
+spx_status spx_normalise_batch_cuda(spx_stream *s, const spx_augment *a,
+                                    const spx_augment_shape *shape, int64_t n,
+                                    const uint8_t *samples, const int32_t *cut,
+                                    const spx_normalise *table, float *out)
+{
+    return n < 1 ? SPX_OK
+                 : SPX_LAUNCH(s, normalise, grid_of(shape, n), THREADS, 0, a->cutout, *shape,
+                              samples, cut, table, out);
 }

@@ -33,4 +33,20 @@ SPX_MUST_CHECK spx_status spx_augment_batch_cuda(spx_stream *s, const spx_augmen
                                                  const spx_augment_shape *shape, int64_t n,
                                                  const spx_augment_from *from, float *out);
 
+/**
+ * out = the samples normalised, each with its square cut out: spx_augment_normalise of a batch.
+ * @param a          its cutout
+ * @param shape      channels, height, width of the samples
+ * @param samples    (n, height, width, channels), device memory
+ * @param cut        [n][2]: centre of each square, row and column, device memory; without cutout
+ *                   not read
+ * @param normalise  device memory
+ * @param out        (n, height, width, channels) f32, device memory
+ * @return SPX_OK, SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_normalise_batch_cuda(spx_stream *s, const spx_augment *a,
+                                                   const spx_augment_shape *shape, int64_t n,
+                                                   const uint8_t *samples, const int32_t *cut,
+                                                   const spx_normalise *normalise, float *out);
+
 #endif

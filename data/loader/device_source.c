@@ -23,9 +23,11 @@ struct spx_device_source {
     const spx_device_split *split; /* or NULL */
     const spx_pack *pack;
     spx_loader_options o; /* as the loader resolved them where it matters: sizes are not 0 */
+    spx_augment augment;  /* what is applied */
     spx_augment_shape shape;
     spx_loader *loader;
-    spx_feed *feed; /* without a split */
+    spx_feed *feed;           /* without a split */
+    spx_normalise *normalise; /* device memory; without a split, of bytes */
     /* With one: labels [batch], then indices [batch]. */
     uint32_t *choice;     /* device memory */
     uint32_t *sent[RING]; /* pinned */
@@ -35,14 +37,19 @@ struct spx_device_source {
 };
 
 #ifdef SPX_HAVE_CUDA
-#define AUGMENT_BATCH spx_augment_batch_cuda
+#define ON_DEVICE(f) f
 #else
-#define AUGMENT_BATCH NULL
+#define ON_DEVICE(f) NULL
 #endif
 
 static spx_status (*const augment_batch)(spx_stream *, const spx_augment *,
                                          const spx_augment_shape *, int64_t,
-                                         const spx_augment_from *, float *) = AUGMENT_BATCH;
+                                         const spx_augment_from *,
+                                         float *) = ON_DEVICE(spx_augment_batch_cuda);
+static spx_status (*const normalise_batch)(spx_stream *, const spx_augment *,
+                                           const spx_augment_shape *, int64_t, const uint8_t *,
+                                           const int32_t *, const spx_normalise *,
+                                           float *) = ON_DEVICE(spx_normalise_batch_cuda);
 
 /* ---- the split ---- */
 
@@ -54,19 +61,26 @@ static bool fits(const spx_stream *s, size_t bytes, double share)
            (double)bytes <= share * (double)info.memory_bytes;
 }
 
-static spx_status fill_split(spx_device_split *d, const spx_pack *pack, const void *images,
-                             size_t bytes)
+/* The table of a pack in device memory. */
+static spx_status upload_table(spx_stream *s, const spx_pack *pack, spx_normalise **out)
 {
     spx_normalise table;
     void *p;
     memset(&table, 0, sizeof table);
     SPX_RETURN_IF(spx_normalise_init(&table, pack->channels, pack->mean, pack->std));
+    SPX_RETURN_IF(spx_device_alloc(s, &p, sizeof table));
+    *out = p;
+    return spx_upload(s, p, &table, sizeof table);
+}
+
+static spx_status fill_split(spx_device_split *d, const spx_pack *pack, const void *images,
+                             size_t bytes)
+{
+    void *p;
     SPX_RETURN_IF(spx_device_alloc(d->stream, &p, bytes));
     d->images = p;
-    SPX_RETURN_IF(spx_device_alloc(d->stream, &p, sizeof table));
-    d->normalise = p;
-    SPX_RETURN_IF(spx_upload(d->stream, d->images, images, bytes));
-    return spx_upload(d->stream, d->normalise, &table, sizeof table);
+    SPX_RETURN_IF(upload_table(d->stream, pack, &d->normalise));
+    return spx_upload(d->stream, d->images, images, bytes);
 }
 
 spx_status spx_device_split_open(spx_device_split **out, spx_stream *s, const spx_pack *pack,
@@ -109,7 +123,6 @@ void spx_device_split_close(spx_device_split *d)
 
 static spx_status get_resident(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
 {
-    static const spx_augment none = {0};
     spx_device_source *d = ctx;
     const size_t n = d->o.batch, slot = d->batches % RING;
     uint32_t *labels = d->sent[slot], *indices = labels + n;
@@ -127,8 +140,7 @@ static spx_status get_resident(void *ctx, int64_t epoch, int64_t step, spx_sampl
     }
     SPX_RETURN_IF(spx_upload(d->stream, d->choice, labels, 2 * n * sizeof *labels));
     SPX_RETURN_IF(spx_event_record(d->used[slot], d->stream));
-    SPX_RETURN_IF(augment_batch(d->stream, d->o.train ? &d->o.augment : &none, &d->shape,
-                                (int64_t)n, &from, d->images));
+    SPX_RETURN_IF(augment_batch(d->stream, &d->augment, &d->shape, (int64_t)n, &from, d->images));
     d->batches++;
     *out = (spx_samples){.images = d->images,
                          .labels = (const int32_t *)(const void *)d->choice,
@@ -155,25 +167,65 @@ static spx_status open_resident(spx_device_source *d)
     return SPX_OK;
 }
 
-/* ---- any source ---- */
+/* ---- batches of a loader ---- */
+
+static size_t batch_bytes(const spx_device_source *d)
+{
+    const spx_augment_shape *a = &d->shape;
+    return spx_loader_cut_offset(d->o.batch,
+                                 (size_t)a->channels * (size_t)a->height * (size_t)a->width);
+}
+
+/* Bytes and centres, as the loader has them in one block. */
+static spx_status get_bytes(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
+{
+    const spx_device_source *d = ctx;
+    spx_batch b;
+    SPX_RETURN_IF(spx_loader_get(d->loader, (uint64_t)epoch, (size_t)step, &b));
+    *out = (spx_samples){.images = (const float *)(const void *)b.bytes,
+                         .labels = b.labels,
+                         .valid = (int64_t)b.valid};
+    return SPX_OK;
+}
+
+static spx_status normalise(void *ctx, spx_stream *s, const void *from, float *images)
+{
+    const spx_device_source *d = ctx;
+    const uint8_t *bytes = from;
+    return normalise_batch(s, &d->augment, &d->shape, (int64_t)d->o.batch, bytes,
+                           (const int32_t *)(const void *)(bytes + batch_bytes(d)), d->normalise,
+                           images);
+}
 
 static spx_status open_feed(spx_device_source *d)
 {
     const spx_augment_shape *a = &d->shape;
     const spx_batch_shape shape = {(int64_t)d->o.batch, a->channels, a->height, a->width};
-    const spx_source host = spx_loader_source(d->loader);
-    return spx_feed_open(&d->feed, d->stream, &host, &shape);
+    const spx_source floats = spx_loader_source(d->loader);
+    const spx_source bytes = {get_bytes, d, floats.steps};
+    const spx_feed_form form = {batch_bytes(d) + d->o.batch * 2 * sizeof(int32_t), normalise, d};
+    if (!d->o.bytes) {
+        return spx_feed_open(&d->feed, d->stream, &floats, &shape);
+    }
+    SPX_RETURN_IF(upload_table(d->stream, d->pack, &d->normalise));
+    return spx_feed_open_form(&d->feed, d->stream, &bytes, &shape, &form);
 }
 
-/* Workers: while another device computes, processors are free, and it must not wait for them. */
-static int threads_for(const spx_stream *s, const spx_device_split *split, int asked)
+/* ---- any source ---- */
+
+static int threads_for(const spx_stream *s, const spx_device_split *split,
+                       const spx_loader_options *o)
 {
+    const bool cpu = spx_stream_device(s) == SPX_DEVICE_CPU;
     const int half = spx_pool_processors() / 2;
-    const int free = half < 1 ? 1 : half < 4 ? half : 4;
     if (split != NULL) {
         return 0;
     }
-    return spx_stream_device(s) == SPX_DEVICE_CPU || asked > free ? asked : free;
+    if (o->threads != 0) {
+        return o->threads;
+    }
+    /* While another device computes, processors are free, and it must not wait for them. */
+    return cpu || half < 1 ? 1 : half < 4 ? half : 4;
 }
 
 spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
@@ -190,11 +242,10 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     d->split = split;
     d->pack = pack;
     d->o = *o;
-    d->o.threads = threads_for(s, split, o->threads);
-    if (d->o.threads > 2 && o->prefetch < d->o.threads) { /* the loader's default is 2 */
-        d->o.prefetch = d->o.threads;
-    }
+    d->o.threads = threads_for(s, split, o);
     d->o.upload = split != NULL ? NULL : s;
+    d->o.bytes = split == NULL && spx_stream_device(s) != SPX_DEVICE_CPU;
+    d->augment = spx_loader_augment(o);
     d->shape = (spx_augment_shape){pack->channels,
                                    pack->height,
                                    pack->width,
@@ -219,6 +270,7 @@ void spx_device_source_close(spx_device_source *d)
         return;
     }
     spx_feed_close(d->feed); /* before what it uploads from */
+    spx_device_free(d->stream, d->normalise);
     spx_device_free(d->stream, d->choice);
     spx_device_free(d->stream, d->images);
     for (int i = 0; i < RING; i++) {

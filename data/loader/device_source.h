@@ -30,8 +30,8 @@ typedef struct spx_device_source spx_device_source;
 
 /**
  * @param split  of the same pack and options->split, borrowed; or NULL
- * @param o      as for spx_loader_open; upload is ignored, threads are the least where batches are
- *               uploaded and none where there is a split
+ * @param o      as for spx_loader_open; upload and bytes are ignored. threads 0: chosen for the
+ *               device; with a split there are none
  * @return what spx_loader_open and spx_feed_open return
  */
 SPX_MUST_CHECK spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,

@@ -9,7 +9,8 @@
  * SPX_RNG_ORDER, e). Step s, rank r takes elements [(s * world + r) * batch, ... + batch) of it.
  * The tail that does not fill a batch on every rank is dropped (it differs from epoch to epoch).
  * Image i of the split is augmented by draws from (seed, SPX_RNG_AUGMENT, e << 32 | i). Evaluation:
- * split order, no augmentation, every image once; the last batch is padded.
+ * split order, the same in every epoch, nothing random (spx_loader_augment), every image once; the
+ * last batch is padded.
  */
 #include "data/augment/augment.h"
 #include "data/pack/pack.h"
@@ -26,21 +27,28 @@ typedef struct spx_loader_options {
     spx_split split;        /* must be loaded in the pack */
     const uint32_t *subset; /* image indices to serve; copied. NULL: the whole split */
     size_t subset_count;
-    bool train;        /* shuffle and drop the tail; false: evaluation, and augment is ignored */
+    bool train;        /* shuffle and drop the tail; false: evaluation */
     size_t batch;      /* images per step and rank, 1..65536 */
-    int height, width; /* of the samples; 0: as stored. Larger: padded with black, centred */
-    spx_augment augment;
+    int height, width; /* of the samples; 0: as stored. Larger: padded with black, centred; smaller
+                          only by a resized crop */
+    spx_augment augment; /* spx_loader_augment says what is applied */
+    bool bytes;          /* samples as bytes, before they are normalised and cut out */
     uint64_t seed;
     int rank, world;    /* 0 <= rank < world; world 0 means 1 */
     int threads;        /* workers, 0..64; 0: batches are made inside spx_loader_get */
-    int prefetch;       /* batches made ahead, 0..64; 0 means 2. Lowered to one epoch's steps */
+    int prefetch;       /* batches made ahead, 0..64; 0 means 2, enough for any number of workers,
+                           who share a batch. Lowered to one epoch's steps */
     spx_stream *upload; /* batches lie in memory that copies to this stream's device run from
                            without a stop; borrowed until spx_loader_close. NULL: in plain memory */
 } spx_loader_options;
 
 /** One batch; the pointers are the loader's and hold until the next spx_loader_get or close. */
 typedef struct spx_batch {
-    const float *images;     /* (batch, C, height, width), normalised, 64-byte aligned */
+    const float *images;     /* (batch, C, height, width), normalised, 64-byte aligned; with
+                                options.bytes NULL */
+    const uint8_t *bytes;    /* with options.bytes: (batch, height, width, C), 64-byte aligned */
+    const int32_t *cut;      /* with options.bytes: [batch][2], row and column of the centre of each
+                                square to cut out; spx_loader_cut_offset bytes behind `bytes` */
     const int32_t *labels;   /* [batch] */
     const uint32_t *indices; /* [batch]: which image of the split */
     size_t count;            /* = options.batch */
@@ -58,6 +66,16 @@ typedef struct spx_batch {
 SPX_MUST_CHECK spx_status spx_loader_open(spx_loader **out, const spx_pack *pack,
                                           const spx_loader_options *options);
 
+/** What is applied to images: options.augment in training; in evaluation only the centre box, where
+ * options.augment has any resized crop. */
+spx_augment spx_loader_augment(const spx_loader_options *o);
+
+/** Where a batch of bytes has its centres: batch * pixels rounded up. */
+static inline size_t spx_loader_cut_offset(size_t batch, size_t pixels)
+{
+    return (batch * pixels + 63) / 64 * 64;
+}
+
 /** Stops the workers, whatever they are doing, and frees; NULL is a no-op. */
 void spx_loader_close(spx_loader *l);
 
@@ -70,7 +88,7 @@ size_t spx_loader_steps(const spx_loader *l);
  * time.
  * @param epoch  0 .. 2^32 - 1
  * @param step   0 .. spx_loader_steps - 1
- * @return SPX_OK, SPX_EINVAL
+ * @return SPX_OK, SPX_EINVAL; what reading the first image that cannot be read gave
  */
 SPX_MUST_CHECK spx_status spx_loader_get(spx_loader *l, uint64_t epoch, size_t step,
                                          spx_batch *batch);

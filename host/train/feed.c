@@ -6,7 +6,7 @@
 
 /* A batch as it was on the host, in device memory. */
 typedef struct stage {
-    float *images;
+    void *images;
     int32_t *labels;
     spx_event *filled, *used;
 } stage;
@@ -15,7 +15,7 @@ struct spx_feed {
     spx_stream *stream;
     spx_source host;
     spx_batch_shape shape;
-    size_t pixels; /* of one image, all channels */
+    spx_feed_form form;
     stage stage[2];
     uint64_t batches; /* got so far */
     float *images;    /* (n, rows, columns, channels) */
@@ -33,20 +33,27 @@ static spx_status fill(spx_feed *f, stage *t, const spx_samples *from)
 {
     const size_t n = (size_t)f->shape.n;
     SPX_RETURN_IF(spx_event_wait(t->used, f->stream));
-    SPX_RETURN_IF(spx_upload(f->stream, t->images, from->images, n * f->pixels * sizeof(float)));
+    SPX_RETURN_IF(spx_upload(f->stream, t->images, from->images, f->form.bytes));
     SPX_RETURN_IF(spx_upload(f->stream, t->labels, from->labels, n * sizeof(int32_t)));
     return spx_event_record(t->filled, f->stream);
+}
+
+/* Of floats as a source on the host gives them. */
+static spx_status make_of_planes(void *ctx, spx_stream *s, const void *from, float *to)
+{
+    const spx_feed *f = ctx;
+    const spx_batch_shape *d = &f->shape;
+    const spx_operand images = {to, d->channels, SPX_TYPE_F32};
+    return spx_from_nchw(s, d->n, d->channels, d->rows * d->columns, from, images);
 }
 
 /* Queues what turns the uploaded batch into the one that programs read. */
 static spx_status use(spx_feed *f, stage *t)
 {
-    const spx_batch_shape *d = &f->shape;
-    const spx_operand images = {f->images, d->channels, SPX_TYPE_F32};
+    const size_t n = (size_t)f->shape.n;
     SPX_RETURN_IF(spx_event_wait(t->filled, f->stream));
-    SPX_RETURN_IF(
-        spx_from_nchw(f->stream, d->n, d->channels, d->rows * d->columns, t->images, images));
-    SPX_RETURN_IF(spx_device_copy(f->stream, f->labels, t->labels, (size_t)d->n * sizeof(int32_t)));
+    SPX_RETURN_IF(f->form.make(f->form.ctx, f->stream, t->images, f->images));
+    SPX_RETURN_IF(spx_device_copy(f->stream, f->labels, t->labels, n * sizeof(int32_t)));
     return spx_event_record(t->used, f->stream);
 }
 
@@ -71,24 +78,24 @@ static spx_status get(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
     return SPX_OK;
 }
 
-static spx_status alloc_batch(spx_stream *s, size_t n, size_t pixels, float **images,
-                              int32_t **labels)
+static spx_status alloc_batch(const spx_feed *f, size_t bytes, void **images, int32_t **labels)
 {
     void *p;
-    SPX_RETURN_IF(spx_device_alloc(s, &p, n * pixels * sizeof(float)));
-    *images = p;
-    SPX_RETURN_IF(spx_device_alloc(s, &p, n * sizeof(int32_t)));
+    SPX_RETURN_IF(spx_device_alloc(f->stream, images, bytes));
+    SPX_RETURN_IF(spx_device_alloc(f->stream, &p, (size_t)f->shape.n * sizeof(int32_t)));
     *labels = p;
     return SPX_OK;
 }
 
-static spx_status alloc_all(spx_feed *f)
+static spx_status alloc_all(spx_feed *f, size_t floats)
 {
-    const size_t n = (size_t)f->shape.n;
-    SPX_RETURN_IF(alloc_batch(f->stream, n, f->pixels, &f->images, &f->labels));
+    void *p = NULL;
+    const spx_status st = alloc_batch(f, floats, &p, &f->labels);
+    f->images = p;
+    SPX_RETURN_IF(st);
     for (int i = 0; i < 2; i++) {
         stage *t = &f->stage[i];
-        SPX_RETURN_IF(alloc_batch(f->stream, n, f->pixels, &t->images, &t->labels));
+        SPX_RETURN_IF(alloc_batch(f, f->form.bytes, &t->images, &t->labels));
         SPX_RETURN_IF(spx_event_create(&t->filled, f->stream));
         SPX_RETURN_IF(spx_event_create(&t->used, f->stream));
         SPX_RETURN_IF(spx_event_record(t->used, f->stream)); /* nobody uses it yet */
@@ -99,6 +106,14 @@ static spx_status alloc_all(spx_feed *f)
 spx_status spx_feed_open(spx_feed **out, spx_stream *s, const spx_source *src,
                          const spx_batch_shape *shape)
 {
+    return spx_feed_open_form(out, s, src, shape, NULL);
+}
+
+spx_status spx_feed_open_form(spx_feed **out, spx_stream *s, const spx_source *src,
+                              const spx_batch_shape *shape, const spx_feed_form *form)
+{
+    const size_t floats =
+        (size_t)(shape->n * shape->channels * shape->rows * shape->columns) * sizeof(float);
     spx_feed *f;
     spx_status st;
     *out = NULL;
@@ -106,8 +121,8 @@ spx_status spx_feed_open(spx_feed **out, spx_stream *s, const spx_source *src,
     f->stream = s;
     f->host = *src;
     f->shape = *shape;
-    f->pixels = (size_t)(shape->channels * shape->rows * shape->columns);
-    st = spx_stream_device(s) == SPX_DEVICE_CPU ? SPX_OK : alloc_all(f);
+    f->form = form != NULL ? *form : (spx_feed_form){floats, make_of_planes, f};
+    st = spx_stream_device(s) == SPX_DEVICE_CPU ? SPX_OK : alloc_all(f, floats);
     if (st != SPX_OK) {
         spx_feed_close(f);
         return st;

@@ -21,8 +21,7 @@ static spx_status open_halves(spx_search *x, const uint32_t *const index[2], con
                                        .height = (int)o->net.input.rows,
                                        .width = (int)o->net.input.columns,
                                        .augment = o->augment,
-                                       .seed = o->run.seed,
-                                       .threads = train ? 1 : 0};
+                                       .seed = o->run.seed};
         SPX_RETURN_IF(spx_device_source_open(&x->batches[i], s, x->split, o->pack, &lo));
         x->source[i] = spx_device_source_of(x->batches[i]);
     }

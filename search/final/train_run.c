@@ -16,9 +16,7 @@ static spx_status open_split(spx_training *x, spx_split split)
                                    .width = (int)o->spec.input.columns,
                                    .augment = o->augment,
                                    .seed = o->run.seed,
-                                   .threads = !train            ? 0
-                                              : o->workers == 0 ? 1
-                                                                : o->workers};
+                                   .threads = o->workers}; /* 0: chosen */
     spx_stream *s = x->run.session->stream;
     SPX_RETURN_IF(
         spx_device_split_open(&x->split[split], s, o->pack, split, SPX_DEVICE_SPLIT_SHARE));

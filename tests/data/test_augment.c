@@ -422,85 +422,6 @@ SPX_TEST(an_alternating_flip_shows_the_other_side_in_the_next_epoch)
     assert_in_range(flipped, 2000 - 190, 2000 + 190); /* six deviations of sqrt(4000)/2 = 32 */
 }
 
-/* ---- colour jitter ---- */
-
-static double grey_of(const double *p, int channels)
-{
-    return channels == 3 ? floor((19595 * p[0] + 38470 * p[1] + 7471 * p[2]) / 65536 + 0.5)
-                         : floor((p[0] + (channels > 1 ? p[1] : 0)) / channels + 0.5);
-}
-
-/* What augment.h says, in double: exact, as every product and sum is below 2^53. */
-static void jittered(int channels, int pixels, const spx_jitter *order, const int32_t *factor,
-                     const uint8_t *in, uint8_t *out)
-{
-    double v[64][3], middle;
-    for (int i = 0; i < pixels; i++) {
-        for (int c = 0; c < channels; c++) {
-            v[i][c] = in[c * pixels + i];
-        }
-    }
-    for (int k = 0; k < SPX_JITTER_COUNT; k++) {
-        const double f = factor[order[k]] / 65536.0;
-        middle = 0;
-        for (int i = 0; i < pixels; i++) {
-            middle += grey_of(v[i], channels);
-        }
-        middle = floor(middle / pixels + 0.5);
-        for (int i = 0; i < pixels; i++) {
-            const double grey = grey_of(v[i], channels);
-            const double other = order[k] == SPX_JITTER_BRIGHTNESS ? 0
-                                 : order[k] == SPX_JITTER_CONTRAST ? middle
-                                                                   : grey;
-            for (int c = 0; c < channels; c++) {
-                const double blended = floor(f * v[i][c] + (1 - f) * other + 0.5);
-                v[i][c] = blended < 0 ? 0 : blended > 255 ? 255 : blended;
-            }
-        }
-    }
-    for (int i = 0; i < pixels * channels; i++) {
-        out[i] = (uint8_t)v[i % pixels][i / pixels];
-    }
-}
-
-SPX_TEST(colour_jitter_is_what_the_definition_says)
-{
-    enum { SIDE = 8, N = SIDE * SIDE };
-    static const spx_jitter orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
-                                            {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-    const spx_augment a = {.jitter = {0.4, 1, 0.4}};
-    const spx_augment_shape k = {3, SIDE, SIDE, SIDE, SIDE, false};
-    int seen[6] = {0};
-    int32_t least[3] = {65536, 65536, 65536}, most[3] = {65536, 65536, 65536};
-    SPX_UNUSED;
-    make_big();
-    for (uint32_t i = 0; i < 600; i++) {
-        const int channels = 1 + (int)(i % 3);
-        uint8_t got[3 * N], want[3 * N];
-        spx_augment_draw d;
-        spx_rng rng;
-        spx_augment_rng(&rng, 5, 1, i);
-        spx_augment_choose(&a, &k, &rng, &d);
-        memcpy(got, big + i, sizeof got);
-        spx_augment_recolour(&a, &d, channels, N, got);
-        jittered(channels, N, orders[d.order], d.factor, big + i, want);
-        assert_memory_equal(got, want, (size_t)(channels * N));
-        seen[d.order]++;
-        for (int j = 0; j < SPX_JITTER_COUNT; j++) {
-            least[j] = d.factor[j] < least[j] ? d.factor[j] : least[j];
-            most[j] = d.factor[j] > most[j] ? d.factor[j] : most[j];
-        }
-    }
-    for (int j = 0; j < 6; j++) {
-        assert_in_range(seen[j], 46, 154); /* 100 +- six deviations of sqrt(100 * 5/6) = 9 */
-    }
-    for (int j = 0; j < SPX_JITTER_COUNT; j++) { /* all of their range, and no more */
-        const int32_t amount = (int32_t)rint(65536 * a.jitter[j]);
-        assert_in_range(least[j], 65536 - amount, 65536 - amount * 9 / 10);
-        assert_in_range(most[j], 65536 + amount * 9 / 10, 65536 + amount);
-    }
-}
-
 SPX_TEST(jitter_comes_between_the_flip_and_normalising_and_leaves_other_draws)
 {
     const spx_augment plain = {.pad_crop = 2, .flip = true, .cutout = 3};
@@ -525,9 +446,32 @@ SPX_TEST(jitter_comes_between_the_flip_and_normalising_and_leaves_other_draws)
             const int c = j / (H * W), y = j / W % H, x = d.flip ? W - 1 - j % W : j % W;
             sample[j] = (uint8_t)padded(c, y + d.dy, x + d.dx);
         }
-        spx_augment_recolour(&a, &d, C, (size_t)H * W, sample);
+        spx_augment_recolour(&a, &d, C, (size_t)H * W, true, sample);
         spx_augment_normalise(&a, &d, &n, &shape, sample, want);
         assert_memory_equal(got, want, sizeof got);
+    }
+}
+
+SPX_TEST(interleaved_bytes_are_those_of_the_planes)
+{
+    static const spx_augment augment[] = {{.pad_crop = 3, .flip = true},
+                                          {.resized_crop = SPX_RESIZED_CROP_RANDOM, .flip = true}};
+    SPX_UNUSED;
+    make_big();
+    for (uint32_t i = 0; i < 80; i++) {
+        const spx_augment *a = &augment[i % 2];
+        uint8_t planes[PIXELS], mixed[PIXELS];
+        spx_augment_draw d;
+        spx_rng rng;
+        spx_augment_rng(&rng, 5, 1, i);
+        spx_augment_choose(a, &shape, &rng, &d);
+        memset(planes, 1, sizeof planes);
+        memset(mixed, 2, sizeof mixed);
+        spx_augment_crop(a, &d, &shape, big, true, planes);
+        spx_augment_crop(a, &d, &shape, big, false, mixed);
+        for (int j = 0; j < PIXELS; j++) {
+            assert_int_equal(mixed[j % (H * W) * C + j / (H * W)], planes[j]);
+        }
     }
 }
 
@@ -585,8 +529,8 @@ int main(void)
         SPX_UNIT(a_random_boxs_area_and_ratio_are_those_asked_for),
         SPX_UNIT(evaluations_share_of_the_middle_is_that_asked_for),
         SPX_UNIT(an_alternating_flip_shows_the_other_side_in_the_next_epoch),
-        SPX_UNIT(colour_jitter_is_what_the_definition_says),
         SPX_UNIT(jitter_comes_between_the_flip_and_normalising_and_leaves_other_draws),
+        SPX_UNIT(interleaved_bytes_are_those_of_the_planes),
         SPX_UNIT(bad_settings_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,6 +102,97 @@ SPX_TEST(batches_do_not_depend_on_threads_or_prefetch)
     }
 }
 
+SPX_TEST(workers_sharing_a_batch_make_what_one_would)
+{
+    SPX_UNUSED;
+    spx_loader_options o = training;
+    spx_loader *one, *many;
+    o.batch = 100; /* two pieces, the second short */
+    for (int train = 0; train < 2; train++) {
+        o.train = train != 0;
+        for (o.bytes = false;; o.bytes = true) {
+            spx_batch a, b;
+            o.threads = 0;
+            CHECK_OK(spx_loader_open(&one, &pack, &o));
+            o.threads = 3;
+            CHECK_OK(spx_loader_open(&many, &pack, &o));
+            for (uint64_t t = 0; t < 12; t++) {
+                const size_t steps = spx_loader_steps(one);
+                CHECK_OK(spx_loader_get(one, t / steps, t % steps, &a));
+                CHECK_OK(spx_loader_get(many, t / steps, t % steps, &b));
+                assert_int_equal(a.valid, b.valid);
+                assert_memory_equal(a.labels, b.labels, 100 * sizeof *a.labels);
+                assert_memory_equal(a.indices, b.indices, 100 * sizeof *a.indices);
+                if (o.bytes) {
+                    assert_memory_equal(a.bytes, b.bytes, 100 * PIXELS);
+                    assert_memory_equal(a.cut, b.cut, 100 * 2 * sizeof *a.cut);
+                } else {
+                    assert_memory_equal(a.images, b.images, 100 * PIXELS * sizeof *a.images);
+                }
+            }
+            spx_loader_close(one);
+            spx_loader_close(many);
+            if (o.bytes) {
+                break;
+            }
+        }
+    }
+}
+
+/* A batch of bytes, normalised and cut out where its centres say, is the batch of floats. */
+SPX_TEST(bytes_are_the_floats_before_they_are_normalised)
+{
+    SPX_UNUSED;
+    spx_loader_options o = training;
+    spx_loader *floats, *bytes;
+    spx_normalise n;
+    CHECK_OK(spx_normalise_init(&n, C, pack.mean, pack.std));
+    CHECK_OK(spx_loader_open(&floats, &pack, &o));
+    o.bytes = true;
+    CHECK_OK(spx_loader_open(&bytes, &pack, &o));
+    for (size_t step = 0; step < STEPS; step++) {
+        spx_batch f, b;
+        CHECK_OK(spx_loader_get(floats, 1, step, &f));
+        CHECK_OK(spx_loader_get(bytes, 1, step, &b));
+        assert_null(b.images);
+        assert_ptr_equal(b.cut, b.bytes + spx_loader_cut_offset(8, PIXELS));
+        for (size_t i = 0; i < 8 * PIXELS; i++) {
+            const size_t row = i / PIXELS, c = i / (H * W) % C;
+            const int y = (int)(i / W % H), x = (int)(i % W);
+            const int top = b.cut[2 * row] - 1, left = b.cut[2 * row + 1] - 1; /* cutout of 3 */
+            const bool cut = y >= top && y < top + 3 && x >= left && x < left + 3;
+            const uint8_t v = b.bytes[row * PIXELS + (size_t)(y * W + x) * C + c];
+            assert_true(f.images[i] == (cut ? 0 : n.value[c][v]));
+        }
+    }
+    spx_loader_close(floats);
+    spx_loader_close(bytes);
+}
+
+SPX_TEST(evaluation_crops_the_centre_where_training_resizes)
+{
+    SPX_UNUSED;
+    spx_loader_options o = training;
+    spx_loader *l;
+    spx_batch b;
+    o.train = false;
+    o.height = o.width = 4; /* smaller than the stored 6x5 */
+    CHECK_FAILS(SPX_EINVAL, spx_loader_open(&l, &pack, &o));
+    o.augment = (spx_augment){.resized_crop = SPX_RESIZED_CROP_RANDOM,
+                              .flip = true,
+                              .cutout = 2,
+                              .jitter = {1, 1, 1},
+                              .centre_crop = 4,
+                              .centre_resize = 5};
+    CHECK_OK(spx_loader_open(&l, &pack, &o));
+    CHECK_OK(spx_loader_get(l, 0, 0, &b));
+    for (size_t i = 0; i < 4 * 4; i++) { /* 4 of 5 pixels of the shorter side: copied */
+        const size_t stored = (1 + i / 4) * SIDE_W + i % 4;
+        assert_true(b.images[i] == (float)((images[stored] / 255.0 - .5) / .25));
+    }
+    spx_loader_close(l);
+}
+
 SPX_TEST(a_run_resumed_anywhere_continues_the_same)
 {
     SPX_UNUSED;
@@ -386,6 +477,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(batches_do_not_depend_on_threads_or_prefetch),
+        SPX_UNIT(workers_sharing_a_batch_make_what_one_would),
+        SPX_UNIT(bytes_are_the_floats_before_they_are_normalised),
+        SPX_UNIT(evaluation_crops_the_centre_where_training_resizes),
         SPX_UNIT(a_run_resumed_anywhere_continues_the_same),
         SPX_UNIT(any_order_of_asking_gives_the_same_batches),
         SPX_UNIT(an_epoch_visits_images_once_in_an_order_of_its_own),
