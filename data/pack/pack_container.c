@@ -1,5 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
-#include "data/pack/pack_list_private.h"
+#include "data/pack/pack_archive_private.h"
 #include "kernels/base/alloc.h"
 
 #include <errno.h>
@@ -29,8 +29,8 @@ void spx_container_close(spx_container *c)
 {
     if (c->path != NULL && c->fd >= 0) {
         (void)close(c->fd);
+        spx_free(c->path);
     }
-    spx_free(c->path);
     *c = (spx_container){.fd = -1};
 }
 
@@ -54,4 +54,36 @@ spx_status spx_container_read(const spx_container *c, uint64_t at, void *to, siz
         got += r > 0 ? (size_t)r : 0;
     }
     return SPX_OK;
+}
+
+spx_status spx_container_range(const spx_container *c, const spx_place *where, void **bytes)
+{
+    spx_status st;
+    *bytes = NULL;
+    SPX_RETURN_IF(spx_alloc(bytes, (size_t)where->size + 1));
+    ((char *)*bytes)[where->size] = '\0';
+    st = spx_container_read(c, where->offset, *bytes, where->size);
+    if (st != SPX_OK) {
+        spx_free(*bytes);
+        *bytes = NULL;
+    }
+    return st;
+}
+
+spx_status spx_archive_check_name(const spx_container *c, uint64_t at, const spx_archive_member *m)
+{
+    const char *part = m->name, *end = m->name + m->length, *slash;
+    bool plain = m->length > 0 && m->name[0] != '/' && memchr(m->name, 0, m->length) == NULL;
+    char name[200];
+    for (; plain && part < end; part = slash + 1) {
+        slash = memchr(part, '/', (size_t)(end - part));
+        slash = slash != NULL ? slash : end;
+        plain = slash - part != 2 || memcmp(part, "..", 2) != 0;
+    }
+    if (plain) {
+        return SPX_OK;
+    }
+    (void)spx_pack_escape(name, sizeof name, m->name, m->length);
+    return SPX_FAIL(SPX_EFORMAT, "%s: offset %" PRIu64 ": '%s' is no name of a file below a folder",
+                    c->path, at, name);
 }

@@ -1,7 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "data/pack/pack_list.h"
 
-#include "data/pack/pack_list_private.h"
+#include "data/pack/pack_archive_private.h"
+#include "data/pack/pack_labels_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/rng.h"
@@ -84,13 +85,17 @@ spx_status spx_list_add(spx_pack_list *l, spx_split split, const char *name, siz
     return SPX_OK;
 }
 
-bool spx_list_is_picture(const char *name)
+bool spx_list_is_picture(const char *path, size_t n)
 {
     static const char *const suffixes[] = {".jpeg", ".jpg", ".png",  ".ppm",  ".pgm",
                                            ".bmp",  ".tif", ".tiff", ".webp", ".gif"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot != NULL && i < sizeof suffixes / sizeof *suffixes; i++) {
-        if (strcasecmp(dot, suffixes[i]) == 0) {
+    size_t base = n;
+    while (base > 0 && path[base - 1] != '/') {
+        base--;
+    }
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && base < n; i++) {
+        const size_t m = strlen(suffixes[i]);
+        if (n - base > m && path[base] != '.' && strncasecmp(path + n - m, suffixes[i], m) == 0) {
             return true;
         }
     }
@@ -160,24 +165,24 @@ int spx_list_label(const spx_pack_list *l, const char *key, size_t n)
     return -1;
 }
 
-/* Keys of the classes as their names. */
-static spx_status name_classes(spx_pack_list *l)
+spx_status spx_list_name_classes(spx_pack_list *l, char *const *name)
 {
     size_t bytes = 1, at = 0;
-    if (l->about->class_names != NULL) {
-        return SPX_OK;
-    }
+    char *text;
     for (size_t k = 0; k < l->classes; k++) {
-        bytes += 1 + spx_pack_escape(&(char){0}, 1, l->class[k], strlen(l->class[k]));
+        const char *of = name != NULL && name[k] != NULL ? name[k] : l->class[k];
+        bytes += 1 + spx_pack_escape(&(char){0}, 1, of, strlen(of));
     }
-    SPX_RETURN_IF(SPX_NEW(l->about->class_names, bytes));
+    SPX_RETURN_IF(SPX_NEW(text, bytes));
     for (size_t k = 0; k < l->classes; k++) {
+        const char *of = name != NULL && name[k] != NULL ? name[k] : l->class[k];
         if (k > 0) {
-            l->about->class_names[at++] = '\n';
+            text[at++] = '\n';
         }
-        at += spx_pack_escape(l->about->class_names + at, bytes - at, l->class[k],
-                              strlen(l->class[k]));
+        at += spx_pack_escape(text + at, bytes - at, of, strlen(of));
     }
+    spx_free(l->about->class_names);
+    l->about->class_names = text;
     return SPX_OK;
 }
 
@@ -224,8 +229,8 @@ static spx_status find_label(const spx_pack_list *l, const spx_list_rules *rules
     if (rules->labels != NULL && e->split == SPX_SPLIT_TEST) {
         return rules->labels->find(rules->labels->ctx, l, e->path, &e->label);
     }
-    return SPX_FAIL(SPX_EFORMAT, "%s: %s: its folder is no class of the train split", l->source,
-                    shown(e));
+    return SPX_FAIL(SPX_EFORMAT, "%s: %s: its folder is no class of the train split%s", l->source,
+                    shown(e), rules->unlabelled != NULL ? rules->unlabelled : "");
 }
 
 /* Which pictures [first, first + count) of one class become test images: a share, by the seed. */
@@ -265,7 +270,7 @@ spx_status spx_list_finish(spx_pack_list *l, const spx_list_rules *rules)
     for (size_t i = 0; i < l->n; i++) {
         l->about->split[l->item[i].split].count++;
     }
-    return name_classes(l);
+    return l->about->class_names != NULL ? SPX_OK : spx_list_name_classes(l, NULL);
 }
 
 /* ---- containers ---- */
@@ -343,9 +348,21 @@ static spx_status read_file(const spx_pack_list *l, const entry *e, void **bytes
 spx_status spx_pack_list_read(const spx_pack_list *l, size_t i, void **bytes, size_t *size)
 {
     const entry *e = &l->item[i];
+    const spx_container *c = &l->container[e->where.container];
+    spx_status st;
     *bytes = NULL;
     *size = 0;
-    return read_file(l, e, bytes, size);
+    if (e->where.form == SPX_PLACE_FILE) {
+        return read_file(l, e, bytes, size);
+    }
+    if (e->where.size > SPX_PACK_MAX_PICTURE) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s: %zu bytes, expected at most %zu", l->source, shown(e),
+                        (size_t)e->where.size, SPX_PACK_MAX_PICTURE);
+    }
+    st = e->where.form == SPX_PLACE_ZIP ? spx_zip_read(c, &e->where, bytes)
+                                        : spx_container_range(c, &e->where, bytes);
+    *size = st == SPX_OK ? e->where.size : 0;
+    return spx_fail_context(st, "%s", shown(e));
 }
 
 void spx_pack_list_close(spx_pack_list *l)
@@ -380,6 +397,7 @@ static spx_status find(spx_pack_list *l, const spx_pack_kind *k, const char *src
     SPX_RETURN_IF(spx_pack_new(&l->about));
     SPX_RETURN_IF(spx_pack_copy_text(&l->source, src));
     SPX_RETURN_IF(spx_pack_describe(l->about, k));
+    l->about->channels = l->about->height = l->about->width = 0; /* the pictures say */
     SPX_RETURN_IF(k->list(l, src, o));
     return l->about->sources != NULL ? SPX_OK : spx_pack_copy_text(&l->about->sources, "");
 }

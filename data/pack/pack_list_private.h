@@ -8,9 +8,9 @@
 
 /* ---- bytes of a file that are read in place ---- */
 
-/** An archive: open, or in memory. */
+/** An archive: open, or in memory (then nothing is owned). */
 typedef struct spx_container {
-    char *path;           /* owned; for messages */
+    char *path;           /* for messages */
     int fd;               /* -1: in memory */
     const uint8_t *bytes; /* borrowed */
     uint64_t size;
@@ -23,6 +23,11 @@ void spx_container_close(spx_container *c); /* takes a zeroed one, whose fd is n
 /** n bytes from offset `at` on; SPX_EFORMAT where the file ends before. Threads may call it. */
 SPX_MUST_CHECK spx_status spx_container_read(const spx_container *c, uint64_t at, void *to,
                                              size_t n);
+
+/** The bytes of a range. @param bytes  size + 1 bytes, the last one 0; spx_free. NULL on failure */
+struct spx_place;
+SPX_MUST_CHECK spx_status spx_container_range(const spx_container *c, const struct spx_place *where,
+                                              void **bytes);
 
 /* ---- where a picture's bytes lie ---- */
 
@@ -57,8 +62,8 @@ SPX_MUST_CHECK spx_status spx_list_add_class(spx_pack_list *l, const char *key, 
 /** Counts files that are passed over. */
 void spx_list_pass_over(spx_pack_list *l, size_t n);
 
-/** Whether a file's name has the suffix of a picture. */
-bool spx_list_is_picture(const char *name);
+/** Whether a path of n bytes has the suffix of a picture, and is no hidden file's. */
+bool spx_list_is_picture(const char *path, size_t n);
 
 /** The label of a class's key, once spx_list_finish numbered them; -1: none. */
 int spx_list_label(const spx_pack_list *l, const char *key, size_t n);
@@ -74,6 +79,7 @@ typedef struct spx_list_labels {
 typedef struct spx_list_rules {
     int depth;                     /* folders of a path above that of its class */
     const spx_list_labels *labels; /* of test pictures without a folder of a class; NULL: none */
+    const char *unlabelled;        /* what to say more of such; or NULL */
     const spx_pack_build_options *hold; /* a test split is held out by these; NULL: it is there */
 } spx_list_rules;
 
@@ -117,6 +123,7 @@ SPX_MUST_CHECK spx_status spx_list_walk(spx_pack_list *l, const char *root, cons
 
 /* ---- the finders: fill the list, finish included ---- */
 
+spx_status spx_list_tiny(spx_pack_list *l, const char *src, const spx_pack_build_options *o);
 spx_status spx_list_imagefolder(spx_pack_list *l, const char *src, const spx_pack_build_options *o);
 
 #endif

@@ -3,7 +3,7 @@
  * (PKWARE's APPNOTE: end record, central directory, members stored or deflated) of .npy files
  * (numpy's format description: magic, version, a header in Python's notation, then the elements).
  */
-#include "data/pack/pack_private.h"
+#include "data/pack/pack_archive_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 
@@ -13,14 +13,11 @@
 #include <string.h>
 
 #define MAX_RANK 4
-#define END_BYTES 22   /* of the archive's end record */
-#define ENTRY_BYTES 46 /* of an entry in the central directory */
-#define LOCAL_BYTES 30 /* of a member's own header */
-#define NPY_BYTES 10   /* before the header's text, version 1 */
+#define NPY_BYTES 10 /* before the header's text, version 1 */
 
 /* An array within its (inflated) member. */
 typedef struct array {
-    void *owned; /* the member's bytes where it was deflated */
+    void *owned; /* the member's bytes */
     const uint8_t *data;
     char kind; /* 'u', 'i', 'f', ... */
     size_t width, rank, dims[MAX_RANK], count;
@@ -33,74 +30,6 @@ static uint32_t little(const uint8_t *b, size_t n)
         v |= (uint32_t)b[i] << (8 * i);
     }
     return v;
-}
-
-static spx_status damaged(const spx_pack_input *s, size_t at, const char *what)
-{
-    return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: expected a .npz file (a ZIP archive): %s",
-                    s->path, at, what);
-}
-
-/* ---- the archive ---- */
-
-/* Where the central directory starts and how many entries it has. */
-static spx_status find_directory(const spx_pack_input *s, size_t *at, size_t *entries)
-{
-    size_t end = s->raw_size;
-    const size_t last = end > END_BYTES + UINT16_MAX ? end - END_BYTES - UINT16_MAX : 0;
-    if (end < END_BYTES) {
-        return damaged(s, 0, "too short");
-    }
-    for (end -= END_BYTES; little(s->raw + end, 4) != 0x06054b50; end--) {
-        if (end == last) {
-            return damaged(s, end, "no end record");
-        }
-    }
-    *entries = little(s->raw + end + 10, 2);
-    *at = little(s->raw + end + 16, 4);
-    return *at <= end ? SPX_OK : damaged(s, end, "the directory is not there");
-}
-
-/* The bytes of a member: in the file, or inflated into *owned. */
-static spx_status open_member(const spx_pack_input *s, const uint8_t *entry, void **owned,
-                              const uint8_t **data, size_t *size)
-{
-    const size_t method = little(entry + 10, 2), packed = little(entry + 20, 4);
-    const size_t local = little(entry + 42, 4);
-    size_t at;
-    z_stream z = {0};
-    int r;
-    *size = little(entry + 24, 4);
-    if (local > s->raw_size || s->raw_size - local < LOCAL_BYTES ||
-        little(s->raw + local, 4) != 0x04034b50) {
-        return damaged(s, local, "a member is not there");
-    }
-    at = local + LOCAL_BYTES + little(s->raw + local + 26, 2) + little(s->raw + local + 28, 2);
-    if ((method != 0 && method != 8) || at > s->raw_size || packed > s->raw_size - at ||
-        (method == 0 && packed != *size) || *size / 1032 > packed) {
-        return damaged(s, local, "a member stored or deflated, within the file");
-    }
-    *data = s->raw + at;
-    if (method == 0) {
-        return crc32(0, *data, (uInt)*size) == little(entry + 16, 4)
-                   ? SPX_OK
-                   : damaged(s, at, "a member's checksum is wrong");
-    }
-    SPX_RETURN_IF(spx_alloc(owned, *size + 1));
-    z.next_in = s->raw + at;
-    z.avail_in = (uInt)packed;
-    z.next_out = *owned;
-    z.avail_out = (uInt)*size;
-    if (inflateInit2(&z, -15) != Z_OK) { /* a bare deflate stream */
-        return SPX_FAIL(SPX_ENOMEM, "%s: zlib does not start", s->path);
-    }
-    r = inflate(&z, Z_FINISH);
-    (void)inflateEnd(&z);
-    *data = *owned;
-    return r == Z_STREAM_END && z.total_out == *size &&
-                   crc32(0, *owned, (uInt)*size) == little(entry + 16, 4)
-               ? SPX_OK
-               : damaged(s, at, "a member does not inflate to what it should");
 }
 
 /* ---- .npy ---- */
@@ -172,29 +101,40 @@ static spx_status parse_npy(const spx_pack_input *s, const char *name, const uin
     return SPX_OK;
 }
 
+/* A member that is looked for. */
+typedef struct wanted {
+    const char *name;
+    spx_place where;
+    bool found;
+} wanted;
+
+static spx_status is_it(void *ctx, const spx_container *c, const spx_archive_member *m)
+{
+    wanted *w = ctx;
+    const size_t n = strlen(w->name);
+    (void)c;
+    if (!w->found && m->length == n + 4 && memcmp(m->name, w->name, n) == 0 &&
+        memcmp(m->name + n, ".npy", 4) == 0) {
+        w->where = m->where;
+        w->found = true;
+    }
+    return SPX_OK;
+}
+
 /* The array of this name; SPX_ENOTFOUND where the archive has none. */
 static spx_status open_array(const spx_pack_input *s, const char *name, array *a)
 {
-    size_t at = 0, entries = 0, size = 0;
-    const uint8_t *data = NULL;
+    char *path = (char *)(uintptr_t)s->path;
+    const spx_container c = {.path = path, .fd = -1, .bytes = s->raw, .size = s->raw_size};
+    wanted w = {.name = name};
     *a = (array){0};
-    SPX_RETURN_IF(find_directory(s, &at, &entries));
-    for (size_t i = 0; i < entries; i++) {
-        size_t n;
-        if (s->raw_size - at < ENTRY_BYTES || little(s->raw + at, 4) != 0x02014b50 ||
-            s->raw_size - at - ENTRY_BYTES < (n = little(s->raw + at + 28, 2))) {
-            return damaged(s, at, "an entry of the directory");
-        }
-        if (n == strlen(name) + 4 && memcmp(s->raw + at + ENTRY_BYTES, name, n - 4) == 0 &&
-            memcmp(s->raw + at + ENTRY_BYTES + n - 4, ".npy", 4) == 0) {
-            SPX_RETURN_IF(open_member(s, s->raw + at, &a->owned, &data, &size));
-            return parse_npy(s, name, data, size, a);
-        }
-        n += ENTRY_BYTES + little(s->raw + at + 30, 2) + little(s->raw + at + 32, 2);
-        at += n < s->raw_size - at ? n : s->raw_size - at;
+    SPX_RETURN_IF(spx_zip_walk(&c, is_it, &w));
+    if (!w.found) {
+        return SPX_FAIL(SPX_ENOTFOUND, "%s: no array %s; expected x_train, y_train, x_test, y_test",
+                        s->path, name);
     }
-    return SPX_FAIL(SPX_ENOTFOUND, "%s: no array %s; expected x_train, y_train, x_test, y_test",
-                    s->path, name);
+    SPX_RETURN_IF(spx_zip_read(&c, &w.where, &a->owned));
+    return parse_npy(s, name, a->owned, w.where.size, a);
 }
 
 /* ---- a data set of them ---- */

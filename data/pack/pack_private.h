@@ -21,6 +21,13 @@ bool spx_path_join(char *path, const char *folder, const char *name);
 
 /* ---- a source file: plain or gzip, read in order ---- */
 
+/** The most deflate can expand (zlib's technical details: a match of 258 bytes in 2 bits). */
+#define SPX_DEFLATE_RATIO 1032
+
+/** Appends a line of sha256sum's output to p->sources. @param path  its last part is what counts */
+SPX_MUST_CHECK spx_status spx_pack_add_source(spx_pack *p, const char *path, const void *data,
+                                              size_t size);
+
 typedef struct spx_pack_input {
     const char *path; /* borrowed */
     unsigned char *raw;

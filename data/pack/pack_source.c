@@ -7,13 +7,11 @@
 #include <string.h>
 
 #define MAX_FILE_BYTES                                                                             \
-    ((size_t)1 << 30)          /* five times the largest published file; fits zlib's uInt */
-#define MAX_DEFLATE_RATIO 1032 /* zlib's technical details: a match of 258 bytes in 2 bits */
+    ((size_t)1 << 30) /* five times the largest published file; fits zlib's uInt */
 #define MAX_INFLATE_STEP ((size_t)1 << 30)
 #define DIGEST_BYTES crypto_hash_sha256_BYTES
 
-/* Appends a line of sha256sum's output. */
-static spx_status add_digest(spx_pack *p, const char *path, const void *data, size_t size)
+spx_status spx_pack_add_source(spx_pack *p, const char *path, const void *data, size_t size)
 {
     unsigned char digest[DIGEST_BYTES];
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
@@ -41,7 +39,7 @@ spx_status spx_pack_input_open(spx_pack_input *s, const char *path, spx_pack *p)
     *s = (spx_pack_input){.path = path};
     SPX_RETURN_IF(spx_file_read(path, MAX_FILE_BYTES, &raw, &s->raw_size));
     s->raw = raw;
-    SPX_RETURN_IF(add_digest(p, path, s->raw, s->raw_size));
+    SPX_RETURN_IF(spx_pack_add_source(p, path, s->raw, s->raw_size));
     s->gzip = s->raw_size >= 2 && s->raw[0] == 0x1f && s->raw[1] == 0x8b;
     if (s->gzip) {
         s->z.next_in = s->raw;
@@ -56,7 +54,7 @@ spx_status spx_pack_input_open(spx_pack_input *s, const char *path, spx_pack *p)
 
 size_t spx_pack_input_limit(const spx_pack_input *s)
 {
-    return s->gzip ? MAX_DEFLATE_RATIO * (size_t)s->z.avail_in : s->raw_size - s->at;
+    return s->gzip ? SPX_DEFLATE_RATIO * (size_t)s->z.avail_in : s->raw_size - s->at;
 }
 
 /* At the end of a member: goes to the next one. Zeros at the end are padding, as of a tape. */

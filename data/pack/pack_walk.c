@@ -68,7 +68,7 @@ static spx_status look(const char *folder, const struct dirent *d, spx_folder_en
         e->file = S_ISREG(info.st_mode);
         return SPX_OK;
     }
-    return errno == ENOENT && !spx_list_is_picture(d->d_name)
+    return errno == ENOENT && !spx_list_is_picture(d->d_name, strlen(d->d_name))
                ? SPX_OK /* a link to nothing: no picture that would be missed */
                : refuse(path, SPX_EIO, strerror(errno));
 }
@@ -132,7 +132,7 @@ static spx_status take(walk *w, size_t end, const level *here, const spx_folder_
     if (end + 1 + n >= sizeof w->path) {
         return refuse(w->path, SPX_EFORMAT, "a path in it is too long");
     }
-    if (!e->folder && (classes || !e->file || !spx_list_is_picture(e->name))) {
+    if (!e->folder && (classes || !e->file || !spx_list_is_picture(e->name, n))) {
         spx_list_pass_over(w->l, 1);
         return SPX_OK;
     }

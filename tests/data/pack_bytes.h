@@ -38,6 +38,9 @@ typedef struct buffer {
 
 static inline void put(buffer *b, const void *data, size_t n)
 {
+    if (n == 0) {
+        return;
+    }
     if (b->n + n > b->room) {
         b->room = 2 * (b->n + n);
         b->bytes = realloc(b->bytes, b->room);

@@ -1,0 +1,187 @@
+/*
+ * ZIP archives (PKWARE's APPNOTE: end record, central directory, members stored or deflated), read
+ * where they lie. Sizes are believed only as far as the file can hold them.
+ */
+#include "data/pack/pack_archive_private.h"
+#include "kernels/base/alloc.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define END_BYTES 22   /* of the archive's end record */
+#define ENTRY_BYTES 46 /* of an entry in the central directory */
+#define LOCAL_BYTES 30 /* of a member's own header */
+
+static uint32_t little(const uint8_t *b, size_t n)
+{
+    uint32_t v = 0;
+    for (size_t i = 0; i < n; i++) {
+        v |= (uint32_t)b[i] << (8 * i);
+    }
+    return v;
+}
+
+static spx_status damaged(const spx_container *c, uint64_t at, const char *what)
+{
+    return SPX_FAIL(SPX_EFORMAT, "%s: offset %" PRIu64 ": expected a ZIP archive: %s", c->path, at,
+                    what);
+}
+
+static spx_status big(const spx_container *c, uint64_t at)
+{
+    return SPX_FAIL(SPX_EFORMAT,
+                    "%s: offset %" PRIu64 ": a ZIP64 archive (above 4 GiB, or of more than 65534 "
+                    "members) is not read: unpack it, and give its folder",
+                    c->path, at);
+}
+
+typedef struct directory {
+    uint64_t at;
+    size_t size, entries;
+} directory;
+
+/* The end record lies behind everything but its own comment. */
+static spx_status find_directory(const spx_container *c, directory *d)
+{
+    uint8_t tail[20 + END_BYTES + UINT16_MAX];
+    const size_t n = c->size < sizeof tail ? (size_t)c->size : sizeof tail;
+    const uint64_t base = c->size - n;
+    size_t end = n;
+    const uint8_t *r;
+    if (n < END_BYTES) {
+        return damaged(c, 0, "too short");
+    }
+    SPX_RETURN_IF(spx_container_read(c, base, tail, n));
+    for (end -= END_BYTES;
+         little(tail + end, 4) != 0x06054b50 || little(tail + end + 20, 2) != n - END_BYTES - end;
+         end--) {
+        if (end == 0) {
+            return damaged(c, base, "no end record (is it whole?)");
+        }
+    }
+    r = tail + end;
+    d->entries = little(r + 10, 2);
+    d->size = little(r + 12, 4);
+    d->at = little(r + 16, 4);
+    if (d->entries == UINT16_MAX || d->size == UINT32_MAX || d->at == UINT32_MAX) {
+        return big(c, base + end);
+    }
+    if (little(r + 4, 4) != 0 || little(r + 8, 2) != d->entries) {
+        return damaged(c, base + end, "one in a single part");
+    }
+    return d->at + d->size <= base + end ? SPX_OK
+                                         : damaged(c, base + end, "the directory is not there");
+}
+
+static spx_status check_member(const spx_container *c, const directory *d, const uint8_t *e,
+                               uint64_t at, spx_archive_member *m)
+{
+    const uint32_t method = little(e + 10, 2);
+    spx_place *w = &m->where;
+    *w = (spx_place){.form = SPX_PLACE_ZIP,
+                     .deflated = method == 8,
+                     .crc = little(e + 16, 4),
+                     .packed = little(e + 20, 4),
+                     .size = little(e + 24, 4),
+                     .offset = little(e + 42, 4)};
+    if (w->packed == UINT32_MAX || w->size == UINT32_MAX || w->offset == UINT32_MAX) {
+        return big(c, at);
+    }
+    if ((method != 0 && method != 8) || (little(e + 8, 2) & 1) != 0) {
+        return damaged(c, at, "members stored or deflated, and not encrypted");
+    }
+    if (w->offset + LOCAL_BYTES > d->at || w->packed > d->at - w->offset ||
+        (method == 0 && w->packed != w->size) || w->size / SPX_DEFLATE_RATIO > w->packed) {
+        return damaged(c, at, "a member within the file, of a size that it can inflate to");
+    }
+    return spx_archive_check_name(c, at, m);
+}
+
+static spx_status walk(const spx_container *c, const directory *d, const uint8_t *bytes,
+                       spx_archive_take take, void *ctx)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < d->entries; i++) {
+        const uint8_t *e = bytes + at;
+        spx_archive_member m;
+        size_t n;
+        if (d->size - at < ENTRY_BYTES || little(e, 4) != 0x02014b50 ||
+            d->size - at - ENTRY_BYTES <
+                (n = (size_t)little(e + 28, 2) + little(e + 30, 2) + little(e + 32, 2))) {
+            return damaged(c, d->at + at, "an entry of the directory");
+        }
+        m.name = (const char *)e + ENTRY_BYTES;
+        m.length = little(e + 28, 2);
+        SPX_RETURN_IF(check_member(c, d, e, d->at + at, &m));
+        if (m.length > 0 && m.name[m.length - 1] != '/') { /* no folder */
+            SPX_RETURN_IF(take(ctx, c, &m));
+        }
+        at += ENTRY_BYTES + n;
+    }
+    return SPX_OK;
+}
+
+spx_status spx_zip_walk(const spx_container *c, spx_archive_take take, void *ctx)
+{
+    directory d;
+    void *bytes;
+    spx_status st;
+    SPX_RETURN_IF(find_directory(c, &d));
+    SPX_RETURN_IF(spx_alloc(&bytes, d.size + 1));
+    st = spx_container_read(c, d.at, bytes, d.size);
+    st = st == SPX_OK ? walk(c, &d, bytes, take, ctx) : st;
+    spx_free(bytes);
+    return st;
+}
+
+/* size bytes of a bare deflate stream into room for them. */
+static spx_status inflate_all(const spx_container *c, const spx_place *w, const uint8_t *packed,
+                              void *to)
+{
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)packed, .avail_in = w->packed};
+    int r;
+    z.next_out = to;
+    z.avail_out = w->size;
+    if (inflateInit2(&z, -15) != Z_OK) {
+        return SPX_FAIL(SPX_ENOMEM, "%s: zlib does not start", c->path);
+    }
+    r = inflate(&z, Z_FINISH);
+    (void)inflateEnd(&z);
+    return r == Z_STREAM_END && z.total_out == w->size
+               ? SPX_OK
+               : damaged(c, w->offset, "a member does not inflate to what it should");
+}
+
+spx_status spx_zip_read(const spx_container *c, const spx_place *w, void **bytes)
+{
+    uint8_t header[LOCAL_BYTES];
+    uint64_t at;
+    void *packed = NULL;
+    spx_status st;
+    *bytes = NULL;
+    SPX_RETURN_IF(spx_container_read(c, w->offset, header, sizeof header));
+    at = w->offset + LOCAL_BYTES + little(header + 26, 2) + little(header + 28, 2);
+    if (little(header, 4) != 0x04034b50 || at > c->size || w->packed > c->size - at) {
+        return damaged(c, w->offset, "a member is not there");
+    }
+    SPX_RETURN_IF(spx_alloc(bytes, (size_t)w->size + 1));
+    ((uint8_t *)*bytes)[w->size] = 0;
+    if (w->deflated) {
+        SPX_TRY(st, spx_alloc(&packed, (size_t)w->packed + 1), fail);
+        SPX_TRY(st, spx_container_read(c, at, packed, w->packed), fail);
+        SPX_TRY(st, inflate_all(c, w, packed, *bytes), fail);
+    } else {
+        SPX_TRY(st, spx_container_read(c, at, *bytes, w->size), fail);
+    }
+    if (crc32(0, *bytes, w->size) != w->crc) {
+        st = damaged(c, at, "a member's checksum is wrong");
+        goto fail;
+    }
+    spx_free(packed);
+    return SPX_OK;
+fail:
+    spx_free(packed);
+    spx_free(*bytes);
+    *bytes = NULL;
+    return st;
+}

@@ -1,0 +1,86 @@
+#ifndef SPX_TESTS_PACK_ARCHIVE_BYTES_H
+#define SPX_TESTS_PACK_ARCHIVE_BYTES_H
+/* Archives put together field after field. */
+#include "tests/data/pack_bytes.h"
+
+#include <zlib.h>
+
+/* ---- ZIP ---- */
+
+typedef struct zip {
+    buffer bytes, directory;
+    size_t members;
+} zip;
+
+static inline void deflate_bytes(buffer *to, const void *data, size_t n, int window)
+{
+    z_stream z = {0};
+    const size_t room = n + n / 100 + 1000;
+    uint8_t *out = malloc(room);
+    uint8_t *in = malloc(n + 1); /* zlib takes no const */
+    assert_true(out != NULL && in != NULL);
+    memcpy(in, data, n);
+    assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = in, z.avail_in = (uInt)n;
+    z.next_out = out, z.avail_out = (uInt)room;
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    put(to, out, z.total_out);
+    (void)deflateEnd(&z);
+    free(in);
+    free(out);
+}
+
+static inline void zip_add(zip *z, const char *name, const void *data, size_t n, bool deflated)
+{
+    const size_t local = z->bytes.n;
+    buffer packed = {0};
+    if (deflated) {
+        deflate_bytes(&packed, data, n, -15);
+    } else {
+        put(&packed, data, n);
+    }
+    for (int d = 0; d < 2; d++) { /* the local header, then the directory's entry */
+        buffer *to = d == 0 ? &z->bytes : &z->directory;
+        put_number(to, d == 0 ? 0x04034b50 : 0x02014b50, 4, false);
+        put_number(to, 20, d == 0 ? 2 : 4, false);
+        put_number(to, 0, 2, false);
+        put_number(to, deflated ? 8 : 0, 2, false);
+        put_number(to, 0, 4, false);
+        put_number(to, crc32(0, data, (uInt)n), 4, false);
+        put_number(to, packed.n, 4, false);
+        put_number(to, n, 4, false);
+        put_number(to, strlen(name), 2, false);
+        put_number(to, d == 0 ? 3 : 0, 2, false); /* extra bytes here and none there */
+        if (d == 1) {
+            put_number(to, 0, 6, false);
+            put_number(to, 0, 4, false);
+            put_number(to, local, 4, false);
+        }
+        put_text(to, name);
+    }
+    put(&z->bytes, "xyz", 3);
+    put(&z->bytes, packed.bytes, packed.n);
+    free(packed.bytes);
+    z->members++;
+}
+
+/* Directory and end record; the archive's bytes are the caller's. */
+static inline buffer zip_end(zip *z, const char *comment)
+{
+    const size_t at = z->bytes.n;
+    buffer whole = z->bytes;
+    put(&whole, z->directory.bytes, z->directory.n);
+    put_number(&whole, 0x06054b50, 4, false);
+    put_number(&whole, 0, 4, false);
+    put_number(&whole, z->members, 2, false);
+    put_number(&whole, z->members, 2, false);
+    put_number(&whole, z->directory.n, 4, false);
+    put_number(&whole, at, 4, false);
+    put_number(&whole, strlen(comment), 2, false);
+    put_text(&whole, comment);
+    free(z->directory.bytes);
+    *z = (zip){0};
+    return whole;
+}
+
+#endif

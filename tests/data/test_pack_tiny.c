@@ -1,0 +1,301 @@
+/* Tiny-ImageNet in each form it is kept in, and ZIP archives that are damaged. */
+#define _DEFAULT_SOURCE
+#include "kernels/base/rng.h"
+#include "tests/data/pack_archive_bytes.h"
+#include "tests/data/pack_list_check.h"
+#include "tests/support/fresh_seed.h"
+
+#include <unistd.h>
+
+/* A set of two classes; its files have their names as contents, but for the texts. */
+typedef struct file {
+    const char *name, *contents;
+} file;
+
+static const char annotations[] = "val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t1\t2\t3\t4\n";
+
+static const file published[] = {
+    {"wnids.txt", "n02\nn01\n"},
+    {"words.txt", "n00\tentity\nn01\tgoldfish, Carassius auratus\nn02\tbee\n"},
+    {"val/val_annotations.txt", annotations},
+    {"train/n02/images/n02_1.JPEG", NULL},
+    {"train/n02/images/n02_10.JPEG", NULL},
+    {"train/n02/n02_boxes.txt", "boxes"},
+    {"train/n01/images/n01_0.JPEG", NULL},
+    {"val/images/val_1.JPEG", NULL},
+    {"val/images/val_0.JPEG", NULL},
+    {"test/images/test_0.JPEG", NULL},
+};
+enum { PUBLISHED = sizeof published / sizeof *published };
+
+static const expected right[] = {{"train/n01/images/n01_0.JPEG", 0, 0, NULL},
+                                 {"train/n02/images/n02_1.JPEG", 1, 0, NULL},
+                                 {"train/n02/images/n02_10.JPEG", 1, 0, NULL},
+                                 {"val/images/val_0.JPEG", 1, 1, NULL},
+                                 {"val/images/val_1.JPEG", 0, 1, NULL}};
+
+static void write_files(const char *folder, const file *f, size_t n)
+{
+    char name[200];
+    for (size_t i = 0; i < n; i++) {
+        const char *contents = f[i].contents != NULL ? f[i].contents : f[i].name;
+        (void)snprintf(name, sizeof name, "%s%s", folder, f[i].name);
+        spx_scratch_write_text(place(name), contents);
+    }
+}
+
+/* The archive of the files, every other member deflated. */
+static buffer make_zip(const char *folder, const file *f, size_t n, const char *comment)
+{
+    char name[200];
+    zip z = {0};
+    (void)snprintf(name, sizeof name, "%strain/", folder);
+    zip_add(&z, name, "", 0, false);
+    for (size_t i = 0; i < n; i++) {
+        const char *contents = f[i].contents != NULL ? f[i].contents : f[i].name;
+        (void)snprintf(name, sizeof name, "%s%s", folder, f[i].name);
+        zip_add(&z, name, contents, strlen(contents), i % 2 == 1);
+    }
+    return zip_end(&z, comment);
+}
+
+static void check_set(const char *src)
+{
+    spx_pack_list *l = open_list("tiny-imagenet", src, NULL);
+    const spx_pack *about = spx_pack_list_about(l);
+    check_items(l, right, sizeof right / sizeof *right);
+    assert_string_equal(about->class_names, "goldfish, Carassius auratus\nbee");
+    assert_string_equal(about->dataset, "tiny-imagenet");
+    assert_int_equal(about->height, 0);
+    assert_true(about->mean[0] == .480 && about->std[2] == .282);
+    assert_non_null(strstr(about->sources, "  val_annotations.txt\n"));
+    assert_true(spx_pack_list_passed_over(l) >= 1); /* boxes; of a folder the labels, too */
+    spx_pack_list_close(l);
+}
+
+SPX_TEST(the_published_archive_and_its_folder_are_one_set)
+{
+    SPX_UNUSED;
+    static const char *const folders[] = {"tiny-imagenet-200/", ""};
+    for (size_t i = 0; i < 2; i++) {
+        buffer b;
+        empty_folder();
+        write_files(folders[i], published, PUBLISHED);
+        check_set(scratch.folder); /* the folder, or the one it lies in */
+        empty_folder();
+        b = make_zip(folders[i], published, PUBLISHED, i == 0 ? "" : "a comment, PK\5\6 and more");
+        save(&b, "tiny-imagenet-200.zip");
+        check_set(scratch.folder);
+        check_set(spx_scratch_path(&scratch, "tiny-imagenet-200.zip"));
+    }
+}
+
+SPX_TEST(a_validation_split_sorted_into_classes_is_read)
+{
+    SPX_UNUSED;
+    static const char *const forms[] = {"val/n02/val_0.JPEG", "val/n02/images/val_0.JPEG"};
+    for (size_t i = 0; i < 2; i++) {
+        spx_pack_list *l;
+        empty_folder();
+        write_files("", published, 7); /* annotations stay beside it */
+        put_file(forms[i]);
+        l = open_list("tiny-imagenet", scratch.folder, NULL);
+        assert_int_equal(spx_pack_list_count(l), 4);
+        assert_string_equal(spx_pack_list_item(l, 3).name, forms[i]);
+        assert_int_equal(spx_pack_list_item(l, 3).label, 1);
+        spx_pack_list_close(l);
+    }
+}
+
+SPX_TEST(labels_that_do_not_fit_are_refused_by_name_and_line)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *name, *contents, *expect;
+    } cases[] = {
+        {"val/val_annotations.txt", "val_0.JPEG\tn02\n", "val/images/val_1.JPEG: no line names it"},
+        {"val/val_annotations.txt", "val_0.JPEG\tn02\nval_1.JPEG\tn03\n",
+         "line 2: 'n03' is no class"},
+        {"val/val_annotations.txt", "val_0.JPEG\tn02\nval_1.JPEG\n", "line 2: '' is no class"},
+        {"val/val_annotations.txt", "val_0.JPEG\t1\nval_1.JPEG\t2\n",
+         "line 2: label 2, expected 0 to 1"},
+        {"val/val_annotations.txt", "val_1.JPEG\tn02\nval_1.JPEG\tn02\nval_0.JPEG n01",
+         "line 2: val_1.JPEG is named by line 1, too"},
+        {"val/val_annotations.txt", "val_0.JPEG\tn02\nval_1.JPEG\tn01\n\nval_2.JPEG\tn01\n",
+         "line 4: no picture val_2.JPEG"},
+        {"val/val_annotations.txt", "\xff\xfev\0", "UTF-16"},
+        {"wnids.txt", "n02\nn01x\n", "line 2: 'n01' is no class"},
+        {"words.txt", "n01\ta\nn01\tb\n", "line 2: n01 is named twice"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        empty_folder();
+        write_files("", published, PUBLISHED);
+        spx_scratch_write_text(place(cases[i].name), cases[i].contents);
+        check_list_refused("tiny-imagenet", scratch.folder, NULL, cases[i].expect);
+    }
+    empty_folder();
+    write_files("", published, PUBLISHED);
+    put_file("train/n03/x.JPEG");
+    check_list_refused("tiny-imagenet", scratch.folder, NULL,
+                       "train/n03/x.JPEG: its folder is no class");
+    assert_int_equal(unlink(place("train/n03/x.JPEG")), 0);
+    assert_int_equal(unlink(place("val/val_annotations.txt")), 0);
+    check_list_refused("tiny-imagenet", scratch.folder, NULL, "and no label file is there");
+    assert_int_equal(unlink(place("wnids.txt")), 0);
+    check_list_refused("tiny-imagenet", scratch.folder, NULL, "looked for wnids.txt");
+    empty_folder();
+    put_file("train/n01/images/1.JPEG");
+    check_list_refused("tiny-imagenet", scratch.folder, NULL, "looked for val beside train");
+    empty_folder();
+    check_list_refused("tiny-imagenet", scratch.folder, NULL, "looked for tiny-imagenet-200.zip");
+}
+
+SPX_TEST(pictures_there_twice_are_refused)
+{
+    SPX_UNUSED;
+    const file twice[] = {published[0], published[3], published[3], published[6]};
+    buffer b = make_zip("", twice, 4, "");
+    empty_folder();
+    save(&b, "t.zip");
+    check_list_refused("tiny-imagenet", spx_scratch_path(&scratch, "t.zip"), NULL,
+                       "train/n02/images/n02_1.JPEG is there twice");
+}
+
+/* ---- hostile archives ---- */
+
+/* Where the field of the n-th entry of the directory is; the first one is a folder's. */
+static uint8_t *entry(const buffer *b, int n, size_t field)
+{
+    size_t at = b->n - 22;
+    at = (size_t)b->bytes[at + 16] | (size_t)b->bytes[at + 17] << 8;
+    for (; n > 0; n--) {
+        at += 46 + (size_t)b->bytes[at + 28];
+    }
+    return b->bytes + at + field;
+}
+
+static void check_zip_refused(buffer *b, const char *expect)
+{
+    save(b, "t.zip");
+    check_list_refused("tiny-imagenet", spx_scratch_path(&scratch, "t.zip"), NULL, expect);
+}
+
+SPX_TEST(damaged_archives_are_refused_with_the_offset)
+{
+    SPX_UNUSED;
+    static const struct {
+        int member; /* -1: the end record */
+        size_t field, n;
+        const char *bytes, *expect;
+    } cases[] = {
+        {-1, 10, 2, "\xff\xff", "a ZIP64 archive"},
+        {-1, 16, 4, "\xff\xff\xff\xff", "a ZIP64 archive"},
+        {-1, 16, 4, "\xff\xff\xff\x7f", "the directory is not there"},
+        {-1, 4, 1, "\1", "in a single part"},
+        {-1, 8, 2, "\x50\0", "in a single part"},
+        {3, 0, 4, "PK\0\0", "an entry of the directory"},
+        {3, 8, 1, "\1", "not encrypted"},
+        {3, 10, 1, "\x0e", "stored or deflated"},
+        {3, 24, 4, "\xff\xff\xff\xff", "a ZIP64 archive"},
+        {4, 24, 4, "\xff\xff\xff\x7f", "of a size that it can inflate to"},
+        {3, 24, 1, "\1", "of a size"},
+        {3, 42, 4, "\xff\xff\xff\x7f", "a member within the file"},
+        {3, 46, 3, "../", "is no name of a file below a folder"},
+        {3, 46, 1, "/", "is no name of a file"},
+        {3, 47, 1, "\0", "is no name of a file"},
+        {10, 28, 2, "\xff\xff", "an entry of the directory"},
+        {3, 16, 1, "?", "a member's checksum is wrong"}, /* a text, read at once */
+    };
+    empty_folder();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buffer b = make_zip("", published, PUBLISHED, "");
+        uint8_t *at = cases[i].member < 0 ? b.bytes + b.n - 22 + cases[i].field
+                                          : entry(&b, cases[i].member, cases[i].field);
+        memcpy(at, cases[i].bytes, cases[i].n);
+        check_zip_refused(&b, cases[i].expect);
+    }
+    for (size_t cut = 1; cut < 60; cut += 7) { /* an interrupted download */
+        buffer b = make_zip("", published, PUBLISHED, "");
+        b.n -= cut;
+        check_zip_refused(&b, "t.zip: offset ");
+    }
+}
+
+SPX_TEST(a_picture_damaged_in_its_archive_is_bad_alone)
+{
+    SPX_UNUSED;
+    buffer b = make_zip("", published, PUBLISHED, "");
+    spx_pack_list *l;
+    void *bytes;
+    size_t size;
+    empty_folder();
+    for (int i = 4; i < 8; i += 3) { /* stored and deflated members; n02_1 and n01_0 */
+        entry(&b, i, 16)[0] ^= 1;
+    }
+    save(&b, "t.zip");
+    l = open_list("tiny-imagenet", spx_scratch_path(&scratch, "t.zip"), NULL);
+    for (size_t i = 0; i < 5; i++) {
+        if (i < 2) {
+            CHECK_FAILS(SPX_EFORMAT, spx_pack_list_read(l, i, &bytes, &size));
+            assert_non_null(strstr(spx_error_message(), "JPEG: "));
+            assert_non_null(strstr(spx_error_message(), "checksum"));
+            assert_null(bytes);
+        } else {
+            CHECK_OK(spx_pack_list_read(l, i, &bytes, &size));
+            spx_free(bytes);
+        }
+    }
+    spx_pack_list_close(l);
+}
+
+SPX_TEST(whatever_bytes_an_archive_has_it_is_read_or_refused)
+{
+    SPX_UNUSED;
+    const buffer whole = make_zip("", published, PUBLISHED, "");
+    spx_rng r;
+    empty_folder();
+    spx_rng_init(&r, spx_fresh_seed(), SPX_RNG_TEST, 0);
+    for (int i = 0; i < 600; i++) {
+        buffer b = {0};
+        spx_pack_list *l;
+        spx_status st;
+        put(&b, whole.bytes, i % 8 == 0 ? spx_rng_below(&r, (uint32_t)whole.n) : whole.n);
+        for (int k = 0; k <= i % 4 && b.n > 0; k++) { /* mostly of the directory */
+            const uint32_t back =
+                spx_rng_below(&r, (uint32_t)(k % 2 == 0 && b.n > 900 ? 900 : b.n));
+            b.bytes[b.n - 1 - back] = (uint8_t)spx_rng_below(&r, 256);
+        }
+        save(&b, "t.zip");
+        st = spx_pack_list_open(&l, "tiny-imagenet", spx_scratch_path(&scratch, "t.zip"), NULL);
+        assert_true((st == SPX_OK) == (l != NULL));
+        for (size_t k = 0; l != NULL && k < spx_pack_list_count(l); k++) {
+            void *bytes;
+            size_t size;
+            st = spx_pack_list_read(l, k, &bytes, &size);
+            assert_true((st == SPX_OK) == (bytes != NULL));
+            spx_free(bytes);
+        }
+        spx_pack_list_close(l);
+    }
+    free(whole.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(the_published_archive_and_its_folder_are_one_set),
+        SPX_UNIT(a_validation_split_sorted_into_classes_is_read),
+        SPX_UNIT(labels_that_do_not_fit_are_refused_by_name_and_line),
+        SPX_UNIT(pictures_there_twice_are_refused),
+        SPX_UNIT(damaged_archives_are_refused_with_the_offset),
+        SPX_UNIT(a_picture_damaged_in_its_archive_is_bad_alone),
+        SPX_UNIT(whatever_bytes_an_archive_has_it_is_read_or_refused),
+    };
+    int failed;
+    if (spx_scratch_make(&scratch) != 0) {
+        return 1;
+    }
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    spx_scratch_remove(&scratch);
+    return failed;
+}
