@@ -103,16 +103,18 @@ SPX_MUST_CHECK spx_status spx_loader_indices(spx_loader *l, uint64_t epoch, size
                                              uint32_t *indices, size_t *valid);
 
 /**
- * Splits n images into two halves, class by class, by a shuffle drawn from (seed, SPX_RNG_SPLIT,
- * class): the same for the same labels and seed. Per class the halves differ by at most one image,
- * in all by at most one; an odd image goes to the halves in turn.
+ * Splits n images into two parts, class by class, by a shuffle drawn from (seed, SPX_RNG_SPLIT,
+ * class): the same for the same labels, share and seed. The first part has share * n images,
+ * rounded half up; of every class its share to within one image.
  * @param labels  [n], each < classes
- * @param first, second  room for (n + 1) / 2 indices each; receive ascending indices
- * @param first_count, second_count  receive (n + 1) / 2 and n / 2
- * @return SPX_OK, SPX_EINVAL (a label out of range), SPX_ENOMEM
+ * @param share   of the first part, 0..1
+ * @param first, second  room for as many indices as they receive, ascending
+ * @param first_count, second_count  receive how many these are
+ * @return SPX_OK, SPX_EINVAL (a label or the share out of range), SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_split_halves(const uint16_t *labels, size_t n, int classes,
-                                           uint64_t seed, uint32_t *first, size_t *first_count,
-                                           uint32_t *second, size_t *second_count);
+SPX_MUST_CHECK spx_status spx_split_share(const uint16_t *labels, size_t n, int classes,
+                                          uint64_t seed, double share, uint32_t *first,
+                                          size_t *first_count, uint32_t *second,
+                                          size_t *second_count);
 
 #endif

@@ -18,8 +18,9 @@ typedef struct values {
     const char *recipe, *data, *genotype, *plan, *init_from;
     const char *resized_crop, *crop_ratio, *jitter;
     int64_t init_channels, layers, batch, epochs, eval_every, pad_crop, cutout, test_resize,
-        workers;
-    int schedule;
+        workers, test_every;
+    int schedule, select;
+    double val_fraction;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema,
         warmup;
@@ -96,6 +97,16 @@ static const spx_option options[] = {
             .min = 0, .max = 64),
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
             .max = 1e6),
+    SPX_OPT(FLOAT, values, val_fraction, "val-fraction", "F", "0",
+            "share of the training split that is held out, by which the best epoch is chosen",
+            .min = 0, .max = 0.9),
+    SPX_OPT(ENUM, values, select, "select", "auto|val|test", "auto",
+            "what chooses the best epoch; auto: held-out images where there are, else the test "
+            "split"),
+    SPX_OPT(INT, values, test_every, "test-every", "N", "0",
+            "with held-out images: epochs between measurements of the test split for the log; 0: "
+            "it is measured at the end only",
+            .min = 0, .max = 1e6),
     SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
             "begin with the weights of a training or model", .flags = SPX_OPT_PATH),
     {0}};
@@ -103,6 +114,7 @@ static const spx_option options[] = {
 static const spx_need needs[] = {
     {"milestones lr-factor", "schedule=step"},
     {"lr-min", "schedule=cosine|schedule=cosine-steps|schedule=one-cycle"},
+    {"test-every", "val-fraction"},
     {"crop-ratio", "resized-crop"},
     {"pad-crop", "!resized-crop"},
     {"alternate-flip", "flip"},
@@ -192,9 +204,14 @@ static spx_status fill_augment(spx_cli *cli, const values *v, spx_train_options 
     return fill_numbers(cli, "colour-jitter", v->jitter, 3, a->jitter);
 }
 
+enum { SELECT_AUTO, SELECT_VAL, SELECT_TEST };
+
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
                        spx_train_options *o)
 {
+    if (v->select == SELECT_VAL && !(v->val_fraction > 0)) {
+        return spx_cli_usage(cli, "--select val needs --val-fraction");
+    }
     *o = (spx_train_options){.run = spx_run_options_of(cli, &v->run, v->init_from, talk),
                              .pack = pack,
                              .batch = v->batch,
@@ -209,6 +226,9 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                                      .spare_vectors = !v->norm_decay},
                              .workers = (int)v->workers,
                              .eval_every = v->eval_every,
+                             .held_out = v->val_fraction,
+                             .by_test = v->select == SELECT_TEST,
+                             .test_every = v->test_every,
                              .allow_changed = v->run.allow_changed};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
     SPX_RETURN_IF(fill_spec(cli, v, pack, &o->spec));
@@ -239,17 +259,43 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
     return st;
 }
 
-static spx_status print_result(const spx_cli *cli, const char *folder, const spx_train_result *r)
+/* A best by the test split is told only where it was asked for. */
+static void print_best(const values *v, const spx_train_result *r)
+{
+    const long long epoch = (long long)r->best_epoch;
+    if (r->held.images > 0) {
+        (void)printf("on %lld held-out images: top-1 %.2f %%\n", (long long)r->held.images,
+                     100 * spx_metrics_top1(&r->held));
+    }
+    if (!r->best_by_test && r->best_top1 < 0) {
+        (void)printf("best.h5: best by the held-out images, epoch %lld: top-1 %.2f %% there; the "
+                     "file is gone\n",
+                     epoch, 100 * r->best_judged);
+    } else if (!r->best_by_test) {
+        (void)printf("best.h5: best by the held-out images, epoch %lld: top-1 %.2f %% there, "
+                     "%.2f %% on the test split\n",
+                     epoch, 100 * r->best_judged, 100 * r->best_top1);
+    } else if (v->select == SELECT_TEST) {
+        (void)printf("best.h5: best by the test split, so flattered, epoch %lld: top-1 %.2f %%\n",
+                     epoch, 100 * r->best_top1);
+    } else {
+        (void)printf("best.h5: epoch %lld, chosen by the test split (--val-fraction holds out "
+                     "images to choose by)\n",
+                     epoch);
+    }
+}
+
+static spx_status print_result(const spx_cli *cli, const values *v, const spx_train_result *r)
 {
     if (cli->json) {
         return spx_cli_print_json(spx_train_result_json(r));
     }
-    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after %lld steps (best "
-                 "%.2f %%, epoch %lld)\n%lld ReLUs, %lld parameters; %s/model.h5\n",
+    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld test images after %lld steps\n",
                  100 * spx_metrics_top1(&r->last), 100 * spx_metrics_top5(&r->last),
-                 spx_metrics_loss(&r->last), (long long)r->last.images, (long long)r->steps,
-                 100 * r->best_top1, (long long)r->best_epoch, (long long)r->counts.relus,
-                 (long long)r->counts.params, folder);
+                 spx_metrics_loss(&r->last), (long long)r->last.images, (long long)r->steps);
+    print_best(v, r);
+    (void)printf("%lld ReLUs, %lld parameters; %s/model.h5\n", (long long)r->counts.relus,
+                 (long long)r->counts.params, v->run.out);
     return SPX_OK;
 }
 
@@ -275,7 +321,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
 end:
     spx_session_close(&s, st);
     spx_pack_close(pack);
-    return st == SPX_OK ? print_result(cli, v->run.out, &r) : st;
+    return st == SPX_OK ? print_result(cli, v, &r) : st;
 }
 
 /* Whether the options ask for a network with the ImageNet stem; what is wrong with the pack is told

@@ -42,8 +42,8 @@ static spx_status open_data(spx_search *x)
     SPX_RETURN_IF(spx_calloc(&room, 2 * most, sizeof(uint32_t)));
     first = room;
     second = first + most;
-    st = spx_split_halves(all->labels, all->count, o->pack->classes, o->run.seed, first, &n[0],
-                          second, &n[1]);
+    st = spx_split_share(all->labels, all->count, o->pack->classes, o->run.seed, 0.5, first, &n[0],
+                         second, &n[1]);
     if (st == SPX_OK) {
         st = open_halves(x, (const uint32_t *const[2]){first, second}, n);
     }

@@ -4,6 +4,9 @@
 #include "search/final/model.h"
 #include "search/final/train_private.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define N_INITIAL 2 /* of the arenas: what a model gives a new training */
 
 static spx_status init_from(void *ctx, const char *path)
@@ -35,16 +38,21 @@ static spx_status describe(void *ctx, json_t *about)
     return ok ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
 }
 
-spx_status spx_training_measure(spx_training *x)
+int spx_training_judge(const spx_train_options *o)
+{
+    return o->held_out > 0 && !o->by_test ? SPX_HELD_OUT : SPX_TESTED;
+}
+
+spx_status spx_training_measure(spx_training *x, int source)
 {
     spx_binding b;
     spx_trainer_bind_best(&x->trainer, &b);
-    return spx_evaluate(x->run.session->stream, x->eval_program, &b, &x->source[SPX_SPLIT_TEST], 0,
-                        spx_session_stop, x->run.session, &x->last);
+    return spx_evaluate(x->run.session->stream, x->eval_program, &b, &x->source[source], 0,
+                        spx_session_stop, x->run.session, &x->last[source]);
 }
 
 spx_status spx_training_save(const spx_training *x, const char *name, const spx_loop_state *s,
-                             double top1)
+                             const char *chosen_by)
 {
     char path[4096];
     json_t *j = json_object();
@@ -52,11 +60,20 @@ spx_status spx_training_save(const spx_training *x, const char *name, const spx_
     const spx_ckpt_arena device[2] = {
         {"param", SPX_ROLE_WEIGHT, *spx_trainer_best(&x->trainer, SPX_ROLE_WEIGHT)},
         {"buffer", SPX_ROLE_STATE, *spx_trainer_best(&x->trainer, SPX_ROLE_STATE)}};
+    const spx_metrics *test = &x->last[SPX_TESTED], *held = &x->last[SPX_HELD_OUT];
     spx_ckpt_arena host[2];
     spx_status st;
     SPX_TRY(st, spx_run_dir_path(x->run.session->dir, name, path, sizeof path), end);
     (void)json_object_set_new(j, "step", json_integer(s->step));
-    (void)json_object_set_new(j, "top1", json_real(top1));
+    if (test->images > 0) {
+        (void)json_object_set_new(j, "top1", json_real(spx_metrics_top1(test)));
+    }
+    if (held->images > 0) {
+        (void)json_object_set_new(j, "val_top1", json_real(spx_metrics_top1(held)));
+    }
+    if (chosen_by != NULL) {
+        (void)json_object_set_new(j, "chosen_by", json_string(chosen_by));
+    }
     (void)json_object_set_new(j, "commit", json_string(spx_build_commit()));
     (void)json_object_set(j, "config", x->run.session->config);
     SPX_TRY(st, spx_host_twins(l, x->trainer.stream, device, 2, true, host), end);
@@ -71,7 +88,7 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
 {
     spx_training *x = ctx;
     const spx_run_options *o = &x->o->run;
-    const spx_source *source = &x->source[SPX_SPLIT_TRAIN];
+    const spx_source *source = &x->source[SPX_TRAINED];
     const spx_step_args a = {.lr = lr,
                              .drop_prob =
                                  spx_drop_path_ramp(x->o->drop_path, s->epoch, o->schedule.epochs),
@@ -94,19 +111,56 @@ static spx_status report(void *ctx, bool wait, spx_run_report *out, bool *any)
     return st;
 }
 
+/* Measures a source and adds NAME_loss, NAME_top1 and NAME_top5 to the line. */
+static spx_status judge(spx_training *x, int source, const char *name, json_t **line)
+{
+    static const char *const what[3] = {"loss", "top1", "top5"};
+    const spx_metrics *m = &x->last[source];
+    char key[3][16];
+    json_t *numbers;
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(key[i], sizeof key[i], "%s_%s", name, what[i]);
+    }
+    SPX_RETURN_IF(spx_training_measure(x, source));
+    numbers = json_pack("{s:f, s:f, s:f}", key[0], spx_metrics_loss(m), key[1], spx_metrics_top1(m),
+                        key[2], spx_metrics_top5(m));
+    if (numbers == NULL || json_object_update(*line, numbers) != 0) {
+        json_decref(*line); /* NULL stays NULL */
+        *line = NULL;
+    }
+    json_decref(numbers);
+    return SPX_OK;
+}
+
 static spx_status evaluate(void *ctx, double *top1, json_t **line)
 {
     spx_training *x = ctx;
-    SPX_RETURN_IF(spx_training_measure(x));
-    *top1 = spx_metrics_top1(&x->last);
-    *line = json_pack("{s:f, s:f, s:f}", "test_loss", spx_metrics_loss(&x->last), "test_top1",
-                      *top1, "test_top5", spx_metrics_top5(&x->last));
+    const spx_train_options *o = x->o;
+    const int by = spx_training_judge(o);
+    const int64_t epoch = x->run.session->state.epoch + 1;
+    spx_status st = SPX_OK;
+    memset(x->last, 0, sizeof x->last);
+    *line = json_object();
+    if (o->held_out > 0) {
+        SPX_TRY(st, judge(x, SPX_HELD_OUT, "val", line), fail);
+    }
+    if (by == SPX_TESTED || (o->test_every > 0 && epoch % o->test_every == 0)) {
+        SPX_TRY(st, judge(x, SPX_TESTED, "test", line), fail);
+    }
+    *top1 = spx_metrics_top1(&x->last[by]);
     return SPX_OK;
+fail:
+    json_decref(*line);
+    *line = NULL;
+    return st;
 }
 
 static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
 {
-    return spx_training_save(ctx, "best.h5", s, top1);
+    const spx_training *x = ctx;
+    (void)top1;
+    return spx_training_save(x, "best.h5", s,
+                             spx_training_judge(x->o) == SPX_TESTED ? "test" : "val");
 }
 
 const spx_run_kind spx_training_kind = {.name = "training",

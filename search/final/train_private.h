@@ -5,26 +5,35 @@
 #include "data/preprocess/preprocess.h"
 #include "search/final/train_run.h"
 
+/* Where batches come from: the training split, or what is left of it, the test split, and the
+ * held-out images. */
+enum { SPX_TRAINED, SPX_TESTED, SPX_HELD_OUT, SPX_TRAINING_SOURCES };
+
 typedef struct spx_training {
     spx_run run;
     const spx_train_options *o;
     spx_device_split *split[SPX_SPLIT_COUNT]; /* or NULL */
-    spx_device_source *batches[SPX_SPLIT_COUNT];
-    spx_source source[SPX_SPLIT_COUNT];
+    spx_device_source *batches[SPX_TRAINING_SOURCES];
+    spx_source source[SPX_TRAINING_SOURCES];
     spx_program *train_program, *eval_program;
     spx_trainer trainer;
     spx_preprocess images; /* of the pack */
-    spx_metrics last;
+    spx_metrics
+        last[SPX_TRAINING_SOURCES]; /* of the weights as they are; no images: not measured */
 } spx_training;
 
 /** The functions of a training; ctx is a spx_training. */
 extern const spx_run_kind spx_training_kind;
 
-/** Metrics of the test split into x->last, with averaged weights where kept. */
-SPX_MUST_CHECK spx_status spx_training_measure(spx_training *x);
+/** What the best epoch is chosen by: SPX_HELD_OUT or SPX_TESTED. */
+int spx_training_judge(const spx_train_options *o);
 
-/** Writes the weights that were measured as NAME in the run's folder. */
+/** Metrics of a source into x->last, with averaged weights where kept. */
+SPX_MUST_CHECK spx_status spx_training_measure(spx_training *x, int source);
+
+/** Writes the weights that were measured as NAME in the run's folder.
+ * @param chosen_by  what its epoch was chosen by; NULL: it was not chosen */
 SPX_MUST_CHECK spx_status spx_training_save(const spx_training *x, const char *name,
-                                            const spx_loop_state *s, double top1);
+                                            const spx_loop_state *s, const char *chosen_by);
 
 #endif

@@ -1,15 +1,22 @@
 #include "search/final/train_run.h"
 
 #include "host/train/tuning_cache.h"
+#include "kernels/base/alloc.h"
+#include "search/final/model.h"
 #include "search/final/train_private.h"
 
 #include <string.h>
+#include <unistd.h>
 
-static spx_status open_split(spx_training *x, spx_split split)
+/* @param subset  of the split; NULL: all of it */
+static spx_status open_source(spx_training *x, int source, const uint32_t *subset, size_t count)
 {
     const spx_train_options *o = x->o;
-    const bool train = split == SPX_SPLIT_TRAIN;
+    const spx_split split = source == SPX_TESTED ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
+    const bool train = source == SPX_TRAINED;
     const spx_loader_options lo = {.split = split,
+                                   .subset = subset,
+                                   .subset_count = count,
                                    .train = train,
                                    .batch = (size_t)o->batch,
                                    .height = (int)o->spec.input.rows,
@@ -18,11 +25,41 @@ static spx_status open_split(spx_training *x, spx_split split)
                                    .seed = o->run.seed,
                                    .threads = o->workers}; /* 0: chosen */
     spx_stream *s = x->run.session->stream;
-    SPX_RETURN_IF(
-        spx_device_split_open(&x->split[split], s, o->pack, split, SPX_DEVICE_SPLIT_SHARE));
-    SPX_RETURN_IF(spx_device_source_open(&x->batches[split], s, x->split[split], o->pack, &lo));
-    x->source[split] = spx_device_source_of(x->batches[split]);
+    if (x->split[split] == NULL) {
+        SPX_RETURN_IF(
+            spx_device_split_open(&x->split[split], s, o->pack, split, SPX_DEVICE_SPLIT_SHARE));
+    }
+    SPX_RETURN_IF(spx_device_source_open(&x->batches[source], s, x->split[split], o->pack, &lo));
+    x->source[source] = spx_device_source_of(x->batches[source]);
     return SPX_OK;
+}
+
+/* Both parts of the training split. */
+static spx_status open_parts(spx_training *x)
+{
+    const spx_train_options *o = x->o;
+    const spx_pack_split *all = &o->pack->split[SPX_SPLIT_TRAIN];
+    uint32_t *held = NULL, *rest = NULL;
+    size_t n_held, n_rest;
+    spx_status st;
+    SPX_TRY(st, SPX_NEW(held, all->count), end);
+    SPX_TRY(st, SPX_NEW(rest, all->count), end);
+    SPX_TRY(st,
+            spx_split_share(all->labels, all->count, o->pack->classes, o->run.seed, o->held_out,
+                            held, &n_held, rest, &n_rest),
+            end);
+    if (n_held == 0 || n_rest == 0) {
+        SPX_TRY(st,
+                SPX_FAIL(SPX_EINVAL, "%g of %zu training images held out leaves a part empty",
+                         o->held_out, all->count),
+                end);
+    }
+    SPX_TRY(st, open_source(x, SPX_TRAINED, rest, n_rest), end);
+    st = open_source(x, SPX_HELD_OUT, held, n_held);
+end:
+    spx_free(held);
+    spx_free(rest);
+    return st;
 }
 
 static spx_status open_network(spx_training *x)
@@ -68,7 +105,7 @@ static void describe_run(spx_training *x)
         {"ema_param", SPX_ROLE_WEIGHT, t->ema_weights},
         {"ema_buffer", SPX_ROLE_STATE, t->ema_state},
     };
-    x->run.epoch_steps = x->source[SPX_SPLIT_TRAIN].steps;
+    x->run.epoch_steps = x->source[SPX_TRAINED].steps;
     x->run.eval_every = x->o->eval_every;
     x->run.queue = &x->trainer.queue;
     x->run.layout = t->layout;
@@ -79,25 +116,70 @@ static void describe_run(spx_training *x)
 
 json_t *spx_train_result_json(const spx_train_result *r)
 {
-    return json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:I, s:I}", "steps",
-                     (json_int_t)r->steps, "top1", spx_metrics_top1(&r->last), "top5",
-                     spx_metrics_top5(&r->last), "loss", spx_metrics_loss(&r->last), "images",
-                     (json_int_t)r->last.images, "best_top1", r->best_top1, "best_epoch",
-                     (json_int_t)r->best_epoch, "relus", (json_int_t)r->counts.relus, "params",
-                     (json_int_t)r->counts.params, "macs", (json_int_t)r->counts.macs);
+    json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:I, s:o, s:s, s:I, s:I, s:I, s:I}", "steps",
+                          (json_int_t)r->steps, "top1", spx_metrics_top1(&r->last), "top5",
+                          spx_metrics_top5(&r->last), "loss", spx_metrics_loss(&r->last), "images",
+                          (json_int_t)r->last.images, "best_top1",
+                          r->best_top1 >= 0 ? json_real(r->best_top1) : json_null(), "best_by",
+                          r->best_by_test ? "test" : "val", "best_epoch", (json_int_t)r->best_epoch,
+                          "relus", (json_int_t)r->counts.relus, "params",
+                          (json_int_t)r->counts.params, "macs", (json_int_t)r->counts.macs);
+    if (j != NULL && r->held.images > 0) {
+        (void)json_object_set_new(j, "val_top1", json_real(spx_metrics_top1(&r->held)));
+        (void)json_object_set_new(j, "val_images", json_integer((json_int_t)r->held.images));
+        if (!r->best_by_test) {
+            (void)json_object_set_new(j, "best_val_top1", json_real(r->best_judged));
+        }
+    }
+    return j;
+}
+
+/* What best.h5 gives on the test split, which did not choose it. */
+static spx_status measure_best(spx_training *x, double *top1)
+{
+    spx_session *s = x->run.session;
+    char path[4096];
+    spx_model m;
+    spx_model_runner *r = NULL;
+    spx_metrics test;
+    spx_status st;
+    *top1 = -1;
+    SPX_RETURN_IF(spx_run_dir_path(s->dir, "best.h5", path, sizeof path));
+    if (access(path, F_OK) != 0) {
+        return SPX_OK; /* the run has warned */
+    }
+    SPX_RETURN_IF(spx_model_open(&m, path));
+    SPX_TRY(st, spx_model_runner_create(&r, s->stream, &m, x->o->batch, s->tuning), end);
+    SPX_TRY(st, spx_model_runner_evaluate(r, &x->source[SPX_TESTED], &test), end);
+    *top1 = spx_metrics_top1(&test);
+end:
+    spx_model_runner_destroy(r);
+    spx_model_close(&m);
+    return st;
 }
 
 static spx_status finish(spx_training *x, spx_train_result *result)
 {
     const spx_run *r = &x->run;
     const spx_loop_state *s = &r->session->state;
-    if (x->last.images == 0) { /* resumed after its end */
-        SPX_RETURN_IF(spx_training_measure(x));
+    const spx_train_options *o = x->o;
+    *result = (spx_train_result){.steps = s->step,
+                                 .best_by_test = spx_training_judge(o) == SPX_TESTED,
+                                 .best_epoch = r->best.epoch,
+                                 .best_judged = r->best.top1,
+                                 .best_top1 = r->best.top1};
+    for (int i = SPX_TESTED; i <= (o->held_out > 0 ? SPX_HELD_OUT : SPX_TESTED); i++) {
+        if (x->last[i].images == 0) { /* not asked for before, or resumed after its end */
+            SPX_RETURN_IF(spx_training_measure(x, i));
+        }
     }
-    *result = (spx_train_result){
-        .steps = s->step, .last = x->last, .best_top1 = r->best.top1, .best_epoch = r->best.epoch};
-    SPX_RETURN_IF(spx_final_count(&x->o->spec, x->o->aux_weight > 0, &result->counts));
-    SPX_RETURN_IF(spx_training_save(x, "model.h5", s, spx_metrics_top1(&x->last)));
+    result->last = x->last[SPX_TESTED];
+    result->held = x->last[SPX_HELD_OUT];
+    if (!result->best_by_test) {
+        SPX_RETURN_IF(measure_best(x, &result->best_top1));
+    }
+    SPX_RETURN_IF(spx_final_count(&o->spec, o->aux_weight > 0, &result->counts));
+    SPX_RETURN_IF(spx_training_save(x, "model.h5", s, NULL));
     return spx_session_result(r->session, spx_train_result_json(result));
 }
 
@@ -105,6 +187,10 @@ static spx_status check(const spx_train_options *o)
 {
     if (o->eval_every < 1) {
         return SPX_FAIL(SPX_EINVAL, "evaluation every %lld epochs", (long long)o->eval_every);
+    }
+    if (!(o->held_out >= 0 && o->held_out < 1) || o->test_every < 0) {
+        return SPX_FAIL(SPX_EINVAL, "%g of the training images held out, test every %lld epochs",
+                        o->held_out, (long long)o->test_every);
     }
     if (!(o->drop_path >= 0 && o->drop_path < 1)) {
         return SPX_FAIL(SPX_EINVAL, "drop-path probability %g, expected 0 <= p < 1", o->drop_path);
@@ -119,8 +205,8 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
     SPX_RETURN_IF(check(o));
     SPX_RETURN_IF(spx_run_init(&x.run, session, &o->run, &spx_training_kind, &x));
     SPX_TRY(st, describe_images(&x), end);
-    SPX_TRY(st, open_split(&x, SPX_SPLIT_TRAIN), end);
-    SPX_TRY(st, open_split(&x, SPX_SPLIT_TEST), end);
+    SPX_TRY(st, o->held_out > 0 ? open_parts(&x) : open_source(&x, SPX_TRAINED, NULL, 0), end);
+    SPX_TRY(st, open_source(&x, SPX_TESTED, NULL, 0), end);
     SPX_TRY(st, open_network(&x), end);
     describe_run(&x);
     SPX_TRY(st, spx_run_all(&x.run), end);
@@ -129,8 +215,10 @@ end:
     spx_trainer_clear(&x.trainer);
     spx_program_destroy(x.train_program);
     spx_program_destroy(x.eval_program);
-    for (int i = 0; i < SPX_SPLIT_COUNT; i++) {
+    for (int i = 0; i < SPX_TRAINING_SOURCES; i++) {
         spx_device_source_close(x.batches[i]);
+    }
+    for (int i = 0; i < SPX_SPLIT_COUNT; i++) {
         spx_device_split_close(x.split[i]);
     }
     spx_preprocess_clear(&x.images);

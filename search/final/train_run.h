@@ -1,8 +1,10 @@
 #ifndef SPX_TRAIN_RUN_H
 #define SPX_TRAIN_RUN_H
 /*
- * The whole training of a final network: epochs, evaluation on the test split, best and last model;
- * resumable at any step.
+ * The whole training of a final network: epochs, evaluation, best and last model; resumable at
+ * any step. The best epoch is chosen by images held out of the training split, where some are; then
+ * the test split is measured at the end, with the best and the last weights. Without, it is chosen
+ * by the test split, which flatters it.
  *
  * In the run's folder, beside what a session keeps: best.h5 and model.h5 (the best evaluation's and
  * the last weights, averaged ones where kept; see model.h), result.json (at the end). metrics.jsonl
@@ -26,14 +28,21 @@ typedef struct spx_train_options {
     spx_augment augment; /* its centre box is that of evaluation */
     int workers;         /* threads that make batches; 0: chosen */
     int64_t eval_every;  /* epochs, >= 1; the last one is always evaluated */
+    double held_out;     /* share of the training split, 0..1 exclusive; 0: none */
+    bool by_test;        /* choose by the test split although images are held out */
+    int64_t test_every;  /* with held_out: measure the test split too, for the log, in every such
+                           epoch that is evaluated; 0: in none */
     bool allow_changed;  /* run.init_from may be of other names, normalisation or data */
 } spx_train_options;
 
 typedef struct spx_train_result {
     int64_t steps;
-    spx_metrics last; /* of the final evaluation: the result to report */
-    double best_top1; /* of the best epoch: selected on the test split, so flattered */
+    spx_metrics last; /* of the test split with the last weights: the result to report */
+    spx_metrics held; /* of the held-out images with them; no images: none held out */
+    bool best_by_test;
     int64_t best_epoch;
+    double best_judged; /* its top-1 on what it was chosen by */
+    double best_top1;   /* of best.h5 on the test split; below 0: the file is gone */
     spx_counts counts;
 } spx_train_result;
 

@@ -106,4 +106,41 @@ for options in "--resized-crop 0.3,1" "--colour-jitter 0.4,0,0" "--alternate-fli
     check "$options" 0 "$sphynx" train "${net[@]}" $options --out "with$options"
     ! cmp -s usual.json "with$options/result.json" || fail "$options changes nothing"
 done
+
+# ---- the best epoch is chosen by held-out images, or by the test split and says so ----
+train=("$sphynx" train "${net[@]}" --lr 0.05)
+cut "held-out images" --val-fraction 0.25
+check "held out" 0 "${train[@]}" --val-fraction 0.25 --out held
+has stdout 'on 24 held-out images: top-1 [0-9.]+ %' "held out"
+has stdout 'best by the held-out images, epoch [0-3]: .* % on the test split' "held out"
+jq -e '.steps == 36 and .images == 24 and .val_images == 24 and .best_by == "val" and
+       .best_val_top1 >= .val_top1' held/result.json >jq.out ||
+    fail "held out: $(cat held/result.json)"
+check "held out, best" 0 "$sphynx" eval --model held/best.h5 --data pack.h5 --threads 1 --json
+cmp <(jq .top1 stdout) <(jq .best_top1 held/result.json) ||
+    fail "best_top1 is not what best.h5 gives on the test split"
+jq -se '[.[] | select(has("epoch"))] as $e | ($e | length) == 4 and all($e[]; has("val_top1") and
+        (has("test_top1") | not))' held/metrics.jsonl >jq.out || fail "held out: the log"
+best=$(jq -s '[.[] | select(has("epoch"))] | max_by([.val_top1, -.epoch]) | .epoch' \
+    held/metrics.jsonl)
+[ "$best" = "$(jq .best_epoch held/result.json)" ] || fail "best is not the best by held-out images"
+check "test in the log" 0 "${train[@]}" --val-fraction 0.25 --test-every 2 --out logged
+cmp held/result.json logged/result.json || fail "--test-every changes the result"
+jq -se '[.[] | select(has("test_top1")) | .epoch] == [1, 3]' logged/metrics.jsonl >jq.out ||
+    fail "--test-every 2: the log"
+check "by test" 0 "${train[@]}" --val-fraction 0.25 --select test --out by-test
+has stdout 'best by the test split, so flattered' "by test"
+jq -e '.best_by == "test" and .val_images == 24' by-test/result.json >jq.out ||
+    fail "by test: $(cat by-test/result.json)"
+jq -se '[.[] | .test_top1 // 0] | max' by-test/metrics.jsonl | cmp - \
+    <(jq .best_top1 by-test/result.json) || fail "by test: not the best of the log"
+check "nothing held out" 0 "${train[@]}" --out plain
+has stdout 'best.h5: epoch [0-3], chosen by the test split' "nothing held out"
+jq -e '.best_by == "test" and (has("val_top1") | not)' plain/result.json >jq.out ||
+    fail "nothing held out: $(cat plain/result.json)"
+check "choose by what is not there" 2 "${train[@]}" --select val --out no
+check "test of the log alone" 2 "${train[@]}" --test-every 2 --out no
+check "too many held out" 2 "${train[@]}" --val-fraction 0.95 --out no
+check "none held out" 1 "${train[@]}" --val-fraction 0.001 --out no
+has stderr 'held out' "none held out"
 finish

@@ -22,7 +22,8 @@ SPX_TEST(the_halves_partition_every_class_evenly)
     SPX_UNUSED;
     int seen[N] = {0}, balance[CLASSES] = {0};
     make_labels();
-    CHECK_OK(spx_split_halves(labels, N, CLASSES, 1, first, &first_count, second, &second_count));
+    CHECK_OK(
+        spx_split_share(labels, N, CLASSES, 1, 0.5, first, &first_count, second, &second_count));
     assert_int_equal(first_count, (N + 1) / 2);
     assert_int_equal(second_count, N / 2);
     for (size_t i = 0; i < first_count; i++) {
@@ -49,10 +50,11 @@ SPX_TEST(the_split_depends_on_the_seed_alone)
     uint32_t again[N], rest[N];
     size_t a, b;
     make_labels();
-    CHECK_OK(spx_split_halves(labels, N, CLASSES, 1, first, &first_count, second, &second_count));
-    CHECK_OK(spx_split_halves(labels, N, CLASSES, 1, again, &a, rest, &b));
+    CHECK_OK(
+        spx_split_share(labels, N, CLASSES, 1, 0.5, first, &first_count, second, &second_count));
+    CHECK_OK(spx_split_share(labels, N, CLASSES, 1, 0.5, again, &a, rest, &b));
     assert_memory_equal(first, again, first_count * sizeof *first);
-    CHECK_OK(spx_split_halves(labels, N, CLASSES, 2, again, &a, rest, &b));
+    CHECK_OK(spx_split_share(labels, N, CLASSES, 2, 0.5, again, &a, rest, &b));
     assert_memory_not_equal(first, again, first_count * sizeof *first);
 }
 
@@ -62,7 +64,8 @@ SPX_TEST(within_a_class_every_image_is_as_likely_in_either_half)
     int hits[10] = {0};
     const uint16_t same[10] = {0};
     for (uint64_t seed = 0; seed < 2000; seed++) {
-        CHECK_OK(spx_split_halves(same, 10, 1, seed, first, &first_count, second, &second_count));
+        CHECK_OK(
+            spx_split_share(same, 10, 1, seed, 0.5, first, &first_count, second, &second_count));
         for (size_t i = 0; i < first_count; i++) {
             hits[first[i]]++;
         }
@@ -72,13 +75,35 @@ SPX_TEST(within_a_class_every_image_is_as_likely_in_either_half)
     }
 }
 
+SPX_TEST(a_share_is_taken_of_every_class_and_of_the_whole)
+{
+    static const double shares[] = {0, 0.01, 0.1, 0.37, 1};
+    SPX_UNUSED;
+    make_labels();
+    for (size_t s = 0; s < 5; s++) {
+        int of[CLASSES] = {0};
+        CHECK_OK(spx_split_share(labels, N, CLASSES, 1, shares[s], first, &first_count, second,
+                                 &second_count));
+        assert_int_equal(first_count, (size_t)(shares[s] * N + 0.5));
+        assert_int_equal(first_count + second_count, N);
+        for (size_t i = 0; i < first_count; i++) {
+            of[labels[first[i]]]++;
+        }
+        for (int k = 0; k < CLASSES - 2; k++) { /* of 201 images each, but the last of 198 */
+            assert_true(fabs(of[k] - shares[s] * (k < 4 ? 201 : 198)) < 1.0 + 1e-9);
+        }
+    }
+    CHECK_FAILS(SPX_EINVAL, spx_split_share(labels, N, CLASSES, 1, 1.5, first, &first_count, second,
+                                            &second_count));
+}
+
 SPX_TEST(labels_out_of_range_and_empty_sets)
 {
     SPX_UNUSED;
     const uint16_t bad[] = {0, 7};
-    CHECK_FAILS(SPX_EINVAL,
-                spx_split_halves(bad, 2, CLASSES, 1, first, &first_count, second, &second_count));
-    CHECK_OK(spx_split_halves(bad, 0, CLASSES, 1, first, &first_count, second, &second_count));
+    CHECK_FAILS(SPX_EINVAL, spx_split_share(bad, 2, CLASSES, 1, 0.5, first, &first_count, second,
+                                            &second_count));
+    CHECK_OK(spx_split_share(bad, 0, CLASSES, 1, 0.5, first, &first_count, second, &second_count));
     assert_int_equal(first_count + second_count, 0);
 }
 
@@ -88,6 +113,7 @@ int main(void)
         SPX_UNIT(the_halves_partition_every_class_evenly),
         SPX_UNIT(the_split_depends_on_the_seed_alone),
         SPX_UNIT(within_a_class_every_image_is_as_likely_in_either_half),
+        SPX_UNIT(a_share_is_taken_of_every_class_and_of_the_whole),
         SPX_UNIT(labels_out_of_range_and_empty_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

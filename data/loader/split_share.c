@@ -26,18 +26,22 @@ static spx_status group(const uint16_t *labels, size_t n, int classes, uint32_t 
     return SPX_OK;
 }
 
-/* Marks half of each class, chosen at random, as belonging to the first half. */
-static void choose(const size_t *start, int classes, uint64_t seed, uint32_t *order, bool *in_first)
+static size_t part_of(size_t n, double share)
 {
-    bool odd_to_first = true;
+    return (size_t)(share * (double)n + 0.5);
+}
+
+/* Marks a share of each class, chosen at random, as belonging to the first part. */
+static void choose(const size_t *start, int classes, uint64_t seed, double share, uint32_t *order,
+                   bool *in_first)
+{
     for (int k = 0; k < classes; k++) {
         uint32_t *of = order + start[k];
         const size_t n = start[k + 1] - start[k];
-        const size_t half = n / 2 + (n % 2 == 1 && odd_to_first ? 1 : 0);
+        const size_t part = part_of(start[k + 1], share) - part_of(start[k], share);
         spx_rng rng;
-        odd_to_first ^= n % 2 == 1;
         spx_rng_init(&rng, seed, SPX_RNG_SPLIT, (uint64_t)k);
-        for (size_t i = 0; i < half; i++) { /* as much of Fisher-Yates as is used */
+        for (size_t i = 0; i < part; i++) { /* as much of Fisher-Yates as is used */
             const size_t j = i + spx_rng_below(&rng, (uint32_t)(n - i));
             const uint32_t chosen = of[j];
             of[j] = of[i];
@@ -47,23 +51,23 @@ static void choose(const size_t *start, int classes, uint64_t seed, uint32_t *or
     }
 }
 
-spx_status spx_split_halves(const uint16_t *labels, size_t n, int classes, uint64_t seed,
-                            uint32_t *first, size_t *first_count, uint32_t *second,
-                            size_t *second_count)
+spx_status spx_split_share(const uint16_t *labels, size_t n, int classes, uint64_t seed,
+                           double share, uint32_t *first, size_t *first_count, uint32_t *second,
+                           size_t *second_count)
 {
     uint32_t *order = NULL;
     size_t *start = NULL;
     bool *in_first = NULL;
     spx_status st;
     *first_count = *second_count = 0;
-    if (classes < 1 || n > UINT32_MAX) {
-        return SPX_FAIL(SPX_EINVAL, "split: %zu images of %d classes", n, classes);
+    if (classes < 1 || n > UINT32_MAX || !(share >= 0 && share <= 1)) {
+        return SPX_FAIL(SPX_EINVAL, "split: %g of %zu images of %d classes", share, n, classes);
     }
     SPX_TRY(st, SPX_NEW(order, n), done);
     SPX_TRY(st, SPX_NEW(start, (size_t)classes + 1), done);
     SPX_TRY(st, SPX_NEW(in_first, n), done);
     SPX_TRY(st, group(labels, n, classes, order, start), done);
-    choose(start, classes, seed, order, in_first);
+    choose(start, classes, seed, share, order, in_first);
     for (size_t i = 0; i < n; i++) {
         if (in_first[i]) {
             first[(*first_count)++] = (uint32_t)i;
