@@ -9,6 +9,7 @@ spx_test(test_trainer SOURCES train/test_trainer.c LINK spx_train)
 spx_test(test_tuning_cache SOURCES train/test_tuning_cache.c LINK spx_train)
 spx_test(test_supernet SOURCES search/test_supernet.c LINK spx_bilevel)
 spx_test(test_final SOURCES search/test_final.c LINK spx_final)
+spx_test(test_teacher SOURCES search/test_teacher.c LINK spx_bilevel spx_final)
 spx_test(test_bilevel SOURCES search/test_bilevel.c LINK spx_bilevel spx_ckpt)
 target_compile_definitions(test_bilevel PRIVATE SPX_GOLDEN="${CMAKE_CURRENT_SOURCE_DIR}/golden")
 

@@ -447,9 +447,11 @@ static spx_status train_begin(bench *b)
 {
     const spx_sgd_options o = {.momentum = 0.9f, .decay = 3e-4f, .clip = 5};
     const values *v = b->v;
+    const spx_final_losses losses = {.aux_weight = (float)v->aux_weight,
+                                     .drop_path = v->drop_path > 0};
     SPX_RETURN_IF(final_spec(b));
-    SPX_RETURN_IF(spx_final_train_program(&b->owned, b->stream, &b->spec, v->batch,
-                                          (float)v->aux_weight, 0, v->drop_path > 0, b->tuning));
+    SPX_RETURN_IF(
+        spx_final_train_program(&b->owned, b->stream, &b->spec, v->batch, &losses, b->tuning));
     SPX_RETURN_IF(spx_trainer_init(&b->trainer, b->stream, b->owned, &o, 1, 0));
     b->step = train_step;
     b->batches = 1;

@@ -15,7 +15,7 @@
 
 typedef struct values {
     spx_run_values run;
-    const char *recipe, *data, *genotype, *plan, *init_from;
+    const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at;
     const char *resized_crop, *crop_ratio, *jitter;
     int64_t init_channels, layers, batch, epochs, eval_every, pad_crop, cutout, test_resize,
         workers, test_every;
@@ -23,7 +23,7 @@ typedef struct values {
     double val_fraction;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema,
-        warmup;
+        warmup, distill_weight, distill_temperature, attention_weight;
     bool flip, alternate_flip, nesterov, norm_decay;
 } values;
 
@@ -109,6 +109,18 @@ static const spx_option options[] = {
             .min = 0, .max = 1e6),
     SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
             "begin with the weights of a training or model", .flags = SPX_OPT_PATH),
+    SPX_OPT(STRING, values, teacher, "teacher", "RUN|FILE", NULL,
+            "learn from this training or model, too", .flags = SPX_OPT_PATH),
+    SPX_OPT(FLOAT, values, distill_weight, "distill-weight", "W", "0.5",
+            "share of the loss that is the distance from the teacher's logits", .min = 0, .max = 1),
+    SPX_OPT(FLOAT, values, distill_temperature, "distill-temperature", "T", "4",
+            "by which logits are divided for that", .min = 0.01, .max = 1e6),
+    SPX_OPT(FLOAT, values, attention_weight, "attention-weight", "B", "0",
+            "weight of the distance from the teacher's attention maps; 0: none", .min = 0,
+            .max = 1e12),
+    SPX_OPT(STRING, values, attention_at, "attention-at", "NAME,...", NULL,
+            "activations whose maps are compared, NAME or NAME=TEACHERS, such as cells.3; default: "
+            "all cells"),
     {0}};
 
 static const spx_need needs[] = {
@@ -119,7 +131,9 @@ static const spx_need needs[] = {
     {"pad-crop", "!resized-crop"},
     {"alternate-flip", "flip"},
     {"init-channels layers reduce-at", "!plan"},
-    {"allow-changed", "resume|init-from"},
+    {"allow-changed", "resume|init-from|teacher"},
+    {"distill-weight distill-temperature attention-weight", "teacher"},
+    {"attention-at", "attention-weight"},
     {0}};
 
 static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
@@ -229,6 +243,11 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                              .held_out = v->val_fraction,
                              .by_test = v->select == SELECT_TEST,
                              .test_every = v->test_every,
+                             .distill = {.teacher = v->teacher,
+                                         .weight = (float)v->distill_weight,
+                                         .temperature = (float)v->distill_temperature,
+                                         .attention = (float)v->attention_weight,
+                                         .attention_at = v->attention_at},
                              .allow_changed = v->run.allow_changed};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
     SPX_RETURN_IF(fill_spec(cli, v, pack, &o->spec));
@@ -251,6 +270,7 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
     }
     json_decref(network);
     st = spx_run_add_file(j, "init-from", v->init_from, v->run.resume);
+    st = st == SPX_OK ? spx_run_add_file(j, "teacher", v->teacher, false) : st;
     if (st != SPX_OK) {
         json_decref(j);
         j = NULL;

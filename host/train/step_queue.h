@@ -12,13 +12,14 @@
 #include "kernels/device/scalars.h"
 
 #define SPX_STEP_NORMS 3
+#define SPX_STEP_LOSSES 3
 #define SPX_STEP_RING 8
 
 /** What a step writes into device memory; the members' meaning is the step's. */
 typedef struct spx_step_numbers {
     spx_metrics metrics; /* of all steps since spx_step_queue_count_from */
     double norm[SPX_STEP_NORMS];
-    float loss[2];
+    float loss[SPX_STEP_LOSSES];
     float eps;
     spx_guard guard;
 } spx_step_numbers;

@@ -151,12 +151,19 @@ static spx_status queue_step(void *ctx)
                            .workspace = t->workspace,
                            .input = t->input,
                            .scalars = t->queue.scalars};
+    const int losses = 1 + (t->guide != NULL ? t->guide->n_loss : 0);
+    if (t->guide != NULL) {
+        SPX_RETURN_IF(t->guide->queue(t->guide->ctx, t->input[0], &t->workspace));
+    }
     SPX_RETURN_IF(spx_program_run(t->program, &b));
     SPX_RETURN_IF(spx_count_hits(t->stream, dim[0], dim[0], dim[1],
                                  spx_program_output(t->program, &b, 0).data, t->input[1],
                                  &numbers->metrics));
-    SPX_RETURN_IF(spx_device_copy(t->stream, &numbers->loss[0],
-                                  spx_program_output(t->program, &b, 1).data, sizeof(float)));
+    for (int k = 0; k < losses; k++) {
+        SPX_RETURN_IF(spx_device_copy(t->stream, &numbers->loss[k],
+                                      spx_program_output(t->program, &b, 1 + k).data,
+                                      sizeof(float)));
+    }
     SPX_RETURN_IF(spx_norm2(t->stream, (size_t)t->layout->floats[SPX_ROLE_WEIGHT], t->grad.data,
                             &numbers->norm[0], t->queue.norm_workspace.data));
     SPX_RETURN_IF(spx_guard_update(t->stream, &numbers->norm[0], &numbers->loss[0], t->options.clip,
@@ -176,6 +183,9 @@ spx_status spx_trainer_queue(spx_trainer *t, const spx_samples *batch, const spx
     assert(batch->valid == spx_program_output_tensor(t->program, 0)->dim[0]); /* a full one */
     t->input[0] = batch->images;
     t->input[1] = batch->labels;
+    for (int i = 0; t->guide != NULL && i < t->guide->n_input; i++) {
+        t->input[2 + i] = t->guide->input[i];
+    }
     return spx_step_queue_run(&t->queue, &v, key, queue_step, t);
 }
 
@@ -189,6 +199,7 @@ spx_status spx_trainer_report(spx_trainer *t, bool wait, spx_step_report *report
     *report = (spx_step_report){.step = r.scalars.step,
                                 .loss = r.numbers.loss[0],
                                 .norm = r.numbers.norm[0],
+                                .guide = {r.numbers.loss[1], r.numbers.loss[2]},
                                 .metrics = r.numbers.metrics};
     return r.numbers.guard.ok ? SPX_OK
                               : SPX_FAIL(SPX_ENUMERIC, "step %llu: loss %g, gradient norm %g",

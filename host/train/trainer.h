@@ -23,9 +23,27 @@ typedef struct spx_sgd_options {
 /** SPX_EINVAL where a field is out of its range. */
 SPX_MUST_CHECK spx_status spx_sgd_options_check(const spx_sgd_options *o);
 
+#define SPX_GUIDE_INPUTS 65
+#define SPX_GUIDE_LOSSES (SPX_STEP_LOSSES - 1)
+
+/** What a training learns from beside labels: another network's answers to the same images. */
+typedef struct spx_guide {
+    /**
+     * Queues what fills the inputs, as a part of the step and before its network runs.
+     * @param images     the step's
+     * @param workspace  the trainer's; the network's next
+     */
+    spx_status (*queue)(void *ctx, const float *images, const spx_buffer *workspace);
+    void *ctx;
+    const void *input[SPX_GUIDE_INPUTS]; /* of the network's program, behind images and labels */
+    int n_input;
+    int n_loss; /* outputs of that program behind the loss: losses to report, too; up to
+                   SPX_GUIDE_LOSSES */
+} spx_guide;
+
 typedef struct spx_trainer {
     spx_stream *stream;       /* borrowed */
-    spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, and maybe 2 auxiliary loss */
+    spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, then a guide's losses */
     const spx_layout *layout; /* the program's */
     spx_sgd_options options;
     /* Owned, memory of the stream's device, of the layout's sizes; restored by
@@ -35,14 +53,16 @@ typedef struct spx_trainer {
     spx_buffer grad;
     spx_buffer group; /* bytes, of spx_sgd_rule; empty where all weights are treated alike */
     spx_step_queue queue;
-    const void *input[2]; /* of the step being queued */
-    spx_buffer workspace; /* may serve other programs between steps */
+    const spx_guide *guide;                  /* borrowed; NULL or set before the first step */
+    const void *input[2 + SPX_GUIDE_INPUTS]; /* of the step being queued */
+    spx_buffer workspace;                    /* may serve other programs between steps */
 } spx_trainer;
 
 typedef struct spx_step_report {
-    uint64_t step;       /* of its arguments */
-    float loss;          /* of the main classifier */
-    double norm;         /* of the whole gradient, before clipping */
+    uint64_t step;                 /* of its arguments */
+    float loss;                    /* of the main classifier */
+    float guide[SPX_GUIDE_LOSSES]; /* of the guide */
+    double norm;                   /* of the whole gradient, before clipping */
     spx_metrics metrics; /* of all steps since spx_step_queue_count_from, this one included */
 } spx_step_report;
 

@@ -306,7 +306,8 @@ spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack
     *out = NULL;
     SPX_TRY(st, open_images(&r), end);
     SPX_TRY(st, spx_final_eval_program(&r.program, stream, r.spec, BATCH, false, NULL), end);
-    SPX_TRY(st, spx_model_arenas(m, spx_program_layout(r.program), &r.weights, &r.state), end);
+    SPX_TRY(st, spx_model_arenas(m, spx_program_layout(r.program), NULL, &r.weights, &r.state),
+            end);
     st = export(&r, out, report);
 end:
     exporting_clear(&r);

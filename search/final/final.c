@@ -2,6 +2,7 @@
 
 #include "data/augment/augment.h"
 #include "host/train/memory.h"
+#include "search/final/teacher.h"
 
 #include <string.h>
 
@@ -17,32 +18,55 @@ static spx_final_config config_of(const spx_final_spec *f, int64_t batch)
     return c;
 }
 
+/* Puts what is differentiated into seed, what is reported into output, and counts both. */
+static spx_status weigh_losses(const spx_network *net, const spx_final_losses *l,
+                               spx_loss_seed seed[4], spx_tid output[4], int *n_loss, int *n_output)
+{
+    const float labels = l->teacher != NULL ? 1.0f - spx_teacher_options(l->teacher)->weight : 1.0f;
+    int n = 0, k = 0;
+    output[k++] = net->logits;
+    output[k++] = net->loss;
+    seed[n++] = (spx_loss_seed){net->loss, labels};
+    if (l->aux_weight > 0) {
+        seed[n++] = (spx_loss_seed){net->aux_loss, labels * l->aux_weight};
+    }
+    if (l->teacher != NULL) {
+        const spx_distill_options *o = spx_teacher_options(l->teacher);
+        spx_taught taught;
+        SPX_RETURN_IF(spx_teacher_attach(l->teacher, net, &taught));
+        seed[n++] = (spx_loss_seed){taught.distillation, o->weight};
+        output[k++] = taught.distillation;
+        if (taught.attention != SPX_NO_TENSOR) {
+            seed[n++] = (spx_loss_seed){taught.attention, o->attention};
+            output[k++] = taught.attention;
+        }
+    }
+    *n_loss = n;
+    *n_output = k;
+    return SPX_OK;
+}
+
 spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const spx_final_spec *f,
-                                   int64_t batch, float aux_weight, float smoothing, bool drop_path,
+                                   int64_t batch, const spx_final_losses *losses,
                                    struct spx_tuning *tuning)
 {
     spx_final_config c = config_of(f, batch);
-    const bool auxiliary = aux_weight > 0;
+    spx_loss_seed seed[4];
+    spx_tid output[4];
+    spx_program_options o = {
+        .loss = seed, .grad_weights = true, .output = output, .tuning = tuning};
     spx_network net;
     spx_status st;
     c.training = true;
-    c.auxiliary = auxiliary;
-    c.drop_path = drop_path ? SPX_DROP_PATH_DRAWN : SPX_DROP_PATH_OFF;
-    c.label_smoothing = smoothing;
+    c.auxiliary = losses->aux_weight > 0;
+    c.drop_path = losses->drop_path ? SPX_DROP_PATH_DRAWN : SPX_DROP_PATH_OFF;
+    c.label_smoothing = losses->smoothing;
     *out = NULL;
     SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
-    st = spx_memory_check(net.graph, stream, 3);
-    if (st == SPX_OK) {
-        const spx_loss_seed seed[2] = {{net.loss, 1.0f}, {net.aux_loss, aux_weight}};
-        const spx_tid output[3] = {net.logits, net.loss, net.aux_loss};
-        const spx_program_options o = {.loss = seed,
-                                       .n_loss = auxiliary ? 2 : 1,
-                                       .grad_weights = true,
-                                       .output = output,
-                                       .n_output = auxiliary ? 3 : 2,
-                                       .tuning = tuning};
-        st = spx_program_create(out, net.graph, stream, &o);
-    }
+    SPX_TRY(st, spx_memory_check(net.graph, stream, 3), end);
+    SPX_TRY(st, weigh_losses(&net, losses, seed, output, &o.n_loss, &o.n_output), end);
+    st = spx_program_create(out, net.graph, stream, &o);
+end:
     spx_network_clear(&net);
     return st;
 }

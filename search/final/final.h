@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 struct spx_tuning;
+struct spx_teacher;
 
 /** What a model file says about its network and the images it expects. */
 typedef struct spx_final_spec {
@@ -19,18 +20,23 @@ typedef struct spx_final_spec {
     double mean[4], std[4]; /* [input.channels], of pixels scaled to 0..1 */
 } spx_final_spec;
 
+/** What is trained beside the network's wiring. */
+typedef struct spx_final_losses {
+    float aux_weight; /* of the auxiliary loss, published: 0.4; 0: no auxiliary head */
+    float smoothing;  /* label smoothing, 0 <= smoothing < 1 */
+    bool drop_path;   /* whether masks are drawn */
+    const struct spx_teacher *teacher; /* see teacher.h; NULL: none */
+} spx_final_losses;
+
 /**
- * The program of one training step: outputs 0 logits, 1 loss and, with an auxiliary head, 2 its
- * loss.
- * @param aux_weight  weight of the auxiliary loss, published: 0.4; 0: no auxiliary head
- * @param smoothing   label smoothing, 0 <= smoothing < 1
- * @param drop_path   whether masks are drawn
- * @param tuning      as in spx_program_options; borrowed for the call
- * @return what spx_build_final and spx_program_create return
+ * The program of one training step: outputs 0 logits, 1 loss, then a teacher's losses.
+ * @param losses  borrowed for the call
+ * @param tuning  as in spx_program_options; borrowed for the call
+ * @return what spx_build_final, spx_teacher_attach and spx_program_create return
  */
 SPX_MUST_CHECK spx_status spx_final_train_program(spx_program **out, spx_stream *stream,
                                                   const spx_final_spec *f, int64_t batch,
-                                                  float aux_weight, float smoothing, bool drop_path,
+                                                  const spx_final_losses *losses,
                                                   struct spx_tuning *tuning);
 
 /**

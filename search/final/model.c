@@ -113,25 +113,17 @@ void spx_model_close(spx_model *m)
     memset(m, 0, sizeof *m);
 }
 
-/* Where a file has the arenas that evaluation uses. */
-static void name_arenas(const spx_model *m, const spx_buffer *weights, const spx_buffer *state,
-                        spx_ckpt_arena list[2])
+spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, spx_stream *stream,
+                            spx_buffer *weights, spx_buffer *state)
 {
     const bool averaged = json_is_true(json_object_get(m->file.meta, "averaged"));
-    list[0] = (spx_ckpt_arena){averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, *weights};
-    list[1] = (spx_ckpt_arena){averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, *state};
-}
-
-spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, spx_buffer *weights,
-                            spx_buffer *state)
-{
-    spx_ckpt_arena list[2];
     spx_status st;
     *weights = *state = (spx_buffer){0};
-    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, weights), fail);
-    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, state), fail);
-    name_arenas(m, weights, state, list);
-    SPX_TRY(st, spx_ckpt_load(&m->file, l, list, 2), fail);
+    SPX_TRY(st, spx_layout_arena(l, stream, SPX_ROLE_WEIGHT, weights), fail);
+    SPX_TRY(st, spx_layout_arena(l, stream, SPX_ROLE_STATE, state), fail);
+    const spx_ckpt_arena list[2] = {{averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, *weights},
+                                    {averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, *state}};
+    SPX_TRY(st, spx_device_arenas_load(&m->file, l, stream, list, 2), fail);
     return SPX_OK;
 fail:
     spx_buffer_free(weights);
@@ -145,18 +137,6 @@ struct spx_model_runner {
     spx_buffer weights, state, workspace;
 };
 
-static spx_status runner_load(spx_model_runner *r, const spx_model *m)
-{
-    const spx_layout *l = spx_program_layout(r->program);
-    spx_ckpt_arena list[2];
-    SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_WEIGHT, &r->weights));
-    SPX_RETURN_IF(spx_layout_arena(l, r->stream, SPX_ROLE_STATE, &r->state));
-    SPX_RETURN_IF(
-        spx_buffer_alloc(&r->workspace, r->stream, spx_program_workspace_bytes(r->program)));
-    name_arenas(m, &r->weights, &r->state, list);
-    return spx_device_arenas_load(&m->file, l, r->stream, list, 2);
-}
-
 spx_status spx_model_runner_create(spx_model_runner **out, spx_stream *stream, const spx_model *m,
                                    int64_t batch, struct spx_tuning *tuning)
 {
@@ -166,7 +146,10 @@ spx_status spx_model_runner_create(spx_model_runner **out, spx_stream *stream, c
     SPX_RETURN_IF(SPX_NEW(r, 1));
     r->stream = stream;
     SPX_TRY(st, spx_final_eval_program(&r->program, stream, &m->spec, batch, false, tuning), fail);
-    SPX_TRY(st, runner_load(r, m), fail);
+    SPX_TRY(st, spx_model_arenas(m, spx_program_layout(r->program), stream, &r->weights, &r->state),
+            fail);
+    SPX_TRY(st, spx_buffer_alloc(&r->workspace, stream, spx_program_workspace_bytes(r->program)),
+            fail);
     *out = r;
     return SPX_OK;
 fail:

@@ -58,14 +58,16 @@ SPX_MUST_CHECK spx_status spx_model_open_any(spx_model *out, spx_deploy **deploy
 void spx_model_close(spx_model *m); /* zeroed or open */
 
 /**
- * The weights and statistics that evaluation uses, in host memory whatever device is computed on,
- * in the order of spx_layout_init. Free each with spx_buffer_free.
- * @param l  of the network in evaluation
- * @return SPX_OK, SPX_EFORMAT (an array is missing or of another shape), SPX_ENOMEM; after a
- *         failure both are empty
+ * The weights and statistics that evaluation uses. Free each with spx_buffer_free.
+ * @param l       of the network in evaluation
+ * @param stream  whose device's memory they are to lie in; NULL: the host's, in the order of
+ *                spx_layout_init
+ * @return SPX_OK, SPX_EFORMAT (an array is missing or of another shape), SPX_ENOMEM, SPX_EDEVICE;
+ *         after a failure both are empty
  */
 SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout *l,
-                                           spx_buffer *weights, spx_buffer *state);
+                                           spx_stream *stream, spx_buffer *weights,
+                                           spx_buffer *state);
 
 /** A model ready to evaluate batches: its program and weights on a device. */
 typedef struct spx_model_runner spx_model_runner;

@@ -103,11 +103,15 @@ static spx_status report(void *ctx, bool wait, spx_run_report *out, bool *any)
 {
     spx_training *x = ctx;
     spx_step_report p = {0};
+    const int guided = x->trainer.guide != NULL ? x->trainer.guide->n_loss : 0;
     const spx_status st = spx_trainer_report(&x->trainer, wait, &p, any);
     *out = (spx_run_report){.step = p.step,
                             .loss = p.loss,
                             .metrics = p.metrics,
-                            .number = {{"loss", (double)p.loss}, {"norm", p.norm}}};
+                            .number = {{"loss", (double)p.loss},
+                                       {"norm", p.norm},
+                                       {guided > 0 ? "distillation" : NULL, (double)p.guide[0]},
+                                       {guided > 1 ? "attention" : NULL, (double)p.guide[1]}}};
     return st;
 }
 

@@ -16,6 +16,7 @@ typedef struct spx_training {
     spx_device_source *batches[SPX_TRAINING_SOURCES];
     spx_source source[SPX_TRAINING_SOURCES];
     spx_program *train_program, *eval_program;
+    spx_teacher *teacher; /* or NULL */
     spx_trainer trainer;
     spx_preprocess images; /* of the pack */
     spx_metrics

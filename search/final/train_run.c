@@ -62,12 +62,38 @@ end:
     return st;
 }
 
+/* The digest that the run's record has of the teacher must be of what was opened: the checkpoint of
+ * a run that goes on may change in between. */
+static spx_status open_teacher(spx_training *x)
+{
+    const spx_train_options *o = x->o;
+    const spx_session *s = x->run.session;
+    const spx_preprocess_rules rules = {
+        .allow_changed = o->allow_changed, .warn = o->run.warn, .ctx = o->run.ctx};
+    const char *recorded = json_string_value(json_object_get(s->inputs, "teacher"));
+    if (o->distill.teacher == NULL) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_teacher_open(&x->teacher, s->stream, &o->distill, &o->spec, &x->images,
+                                   &rules, o->batch, s->tuning));
+    return recorded == NULL || strcmp(recorded, spx_teacher_digest(x->teacher)) == 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "teacher %s: it changed while it was opened; give a finished training or "
+                          "a copy",
+                          o->distill.teacher);
+}
+
 static spx_status open_network(spx_training *x)
 {
     const spx_train_options *o = x->o;
     spx_session *s = x->run.session;
-    SPX_RETURN_IF(spx_final_train_program(&x->train_program, s->stream, &o->spec, o->batch,
-                                          o->aux_weight, o->smoothing, o->drop_path > 0,
+    const spx_final_losses losses = {.aux_weight = o->aux_weight,
+                                     .smoothing = o->smoothing,
+                                     .drop_path = o->drop_path > 0,
+                                     .teacher = x->teacher};
+    size_t room;
+    SPX_RETURN_IF(spx_final_train_program(&x->train_program, s->stream, &o->spec, o->batch, &losses,
                                           s->tuning));
     SPX_RETURN_IF(spx_final_eval_program(&x->eval_program, s->stream, &o->spec, o->batch,
                                          o->aux_weight > 0, s->tuning));
@@ -76,8 +102,14 @@ static spx_status open_network(spx_training *x)
                           spx_program_layout(x->eval_program))) {
         return SPX_FAIL(SPX_EINVAL, "training and evaluation disagree about the layout");
     }
-    return spx_trainer_init(&x->trainer, s->stream, x->train_program, &o->sgd, o->run.seed,
-                            spx_program_workspace_bytes(x->eval_program));
+    room = spx_program_workspace_bytes(x->eval_program);
+    if (x->teacher != NULL && spx_teacher_workspace_bytes(x->teacher) > room) {
+        room = spx_teacher_workspace_bytes(x->teacher);
+    }
+    SPX_RETURN_IF(
+        spx_trainer_init(&x->trainer, s->stream, x->train_program, &o->sgd, o->run.seed, room));
+    x->trainer.guide = x->teacher != NULL ? spx_teacher_guide(x->teacher) : NULL;
+    return SPX_OK;
 }
 
 /* The images as a model reads them: those that are not of the input's size by their centre box, as
@@ -131,6 +163,10 @@ json_t *spx_train_result_json(const spx_train_result *r)
             (void)json_object_set_new(j, "best_val_top1", json_real(r->best_judged));
         }
     }
+    if (j != NULL && r->teacher != NULL) {
+        (void)json_object_set_new(
+            j, "teacher", json_pack("{s:s, s:s}", "file", r->teacher, "digest", r->teacher_digest));
+    }
     return j;
 }
 
@@ -178,6 +214,10 @@ static spx_status finish(spx_training *x, spx_train_result *result)
     if (!result->best_by_test) {
         SPX_RETURN_IF(measure_best(x, &result->best_top1));
     }
+    if (x->teacher != NULL) {
+        result->teacher = o->distill.teacher;
+        memcpy(result->teacher_digest, spx_teacher_digest(x->teacher), SPX_H5_DIGEST_CHARS);
+    }
     SPX_RETURN_IF(spx_final_count(&o->spec, o->aux_weight > 0, &result->counts));
     SPX_RETURN_IF(spx_training_save(x, "model.h5", s, NULL));
     return spx_session_result(r->session, spx_train_result_json(result));
@@ -207,12 +247,14 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
     SPX_TRY(st, describe_images(&x), end);
     SPX_TRY(st, o->held_out > 0 ? open_parts(&x) : open_source(&x, SPX_TRAINED, NULL, 0), end);
     SPX_TRY(st, open_source(&x, SPX_TESTED, NULL, 0), end);
+    SPX_TRY(st, open_teacher(&x), end);
     SPX_TRY(st, open_network(&x), end);
     describe_run(&x);
     SPX_TRY(st, spx_run_all(&x.run), end);
     st = finish(&x, result);
 end:
     spx_trainer_clear(&x.trainer);
+    spx_teacher_close(x.teacher);
     spx_program_destroy(x.train_program);
     spx_program_destroy(x.eval_program);
     for (int i = 0; i < SPX_TRAINING_SOURCES; i++) {

@@ -14,7 +14,7 @@
 #include "data/pack/pack.h"
 #include "host/train/run.h"
 #include "host/train/trainer.h"
-#include "search/final/final.h"
+#include "search/final/teacher.h"
 
 typedef struct spx_train_options {
     spx_run_options run;  /* init_from: a model */
@@ -32,7 +32,9 @@ typedef struct spx_train_options {
     bool by_test;        /* choose by the test split although images are held out */
     int64_t test_every;  /* with held_out: measure the test split too, for the log, in every such
                            epoch that is evaluated; 0: in none */
-    bool allow_changed;  /* run.init_from may be of other names, normalisation or data */
+    spx_distill_options distill;
+    bool allow_changed; /* run.init_from and the teacher may be of other names, normalisation or
+                           data */
 } spx_train_options;
 
 typedef struct spx_train_result {
@@ -44,6 +46,8 @@ typedef struct spx_train_result {
     double best_judged; /* its top-1 on what it was chosen by */
     double best_top1;   /* of best.h5 on the test split; below 0: the file is gone */
     spx_counts counts;
+    const char *teacher; /* as given, the caller's; NULL: there was none */
+    char teacher_digest[SPX_H5_DIGEST_CHARS];
 } spx_train_result;
 
 /**

@@ -195,8 +195,9 @@ SPX_TEST(networks_beyond_the_machine_are_refused_before_anything_is_allocated)
     spx_final_spec f = small();
     spx_program *p = NULL;
     SPX_UNUSED;
+    const spx_final_losses losses = {0};
     f.init_channels = 4096;
-    CHECK_FAILS(SPX_ENOMEM, spx_final_train_program(&p, stream, &f, 65536, 0, 0, false, NULL));
+    CHECK_FAILS(SPX_ENOMEM, spx_final_train_program(&p, stream, &f, 65536, &losses, NULL));
     assert_null(p);
     CHECK_FAILS(SPX_ENOMEM, spx_final_eval_program(&p, stream, &f, 65536, false, NULL));
     assert_null(p);
