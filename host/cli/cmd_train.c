@@ -1,4 +1,5 @@
 /* sphynx train: train a final network. */
+#include "host/cli/augment_talk.h"
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "host/cli/preprocess_talk.h"
@@ -16,15 +17,14 @@
 typedef struct values {
     spx_run_values run;
     const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at;
-    const char *resized_crop, *crop_ratio, *jitter;
-    int64_t init_channels, layers, batch, epochs, eval_every, pad_crop, cutout, test_resize,
-        workers, test_every;
+    spx_augment_values augment;
+    int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every;
     int schedule, select;
     double val_fraction;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema,
         warmup, distill_weight, distill_temperature, attention_weight;
-    bool flip, alternate_flip, nesterov, norm_decay;
+    bool nesterov, norm_decay;
 } values;
 
 static const spx_option options[] = {
@@ -76,23 +76,7 @@ static const spx_option options[] = {
     SPX_OPT(FLOAT, values, ema, "ema", "X", "0",
             "decay of a moving average of the weights, which is then evaluated; 0: none", .min = 0,
             .max = 0.999999),
-    SPX_OPT(INT, values, pad_crop, "pad-crop", "N", "4", "random shift in pixels", .min = 0,
-            .max = 64),
-    SPX_OPT(STRING, values, resized_crop, "resized-crop", "S,S", NULL,
-            "in place of the shift: boxes of that share of the image, such as 0.08,1, resized"),
-    SPX_OPT(STRING, values, crop_ratio, "crop-ratio", "R,R", "0.75,1.3333333333333333",
-            "their width by their height"),
-    SPX_OPT(INT, values, test_resize, "test-resize", "N", "0",
-            "evaluate the input's centre of the image resized to N; 0: 8/7 of the input, as "
-            "published for boxes",
-            .min = 0, .max = SPX_RESIZE_MAX),
-    SPX_OPT(FLAG, values, flip, "flip", NULL, "true", "mirror images at random"),
-    SPX_OPT(FLAG, values, alternate_flip, "alternate-flip", NULL, "false",
-            "mirror an image in every second epoch"),
-    SPX_OPT(STRING, values, jitter, "colour-jitter", "B,C,S", NULL,
-            "random changes of brightness, contrast and saturation, such as 0.4,0.4,0.4"),
-    SPX_OPT(INT, values, cutout, "cutout", "N", "0", "side of an erased square; 0: none", .min = 0,
-            .max = 1024),
+    SPX_AUGMENT_OPTIONS(values, augment),
     SPX_OPT(INT, values, workers, "workers", "N", "0", "threads that make batches; 0: chosen",
             .min = 0, .max = 64),
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
@@ -127,9 +111,7 @@ static const spx_need needs[] = {
     {"milestones lr-factor", "schedule=step"},
     {"lr-min", "schedule=cosine|schedule=cosine-steps|schedule=one-cycle"},
     {"test-every", "val-fraction"},
-    {"crop-ratio", "resized-crop"},
-    {"pad-crop", "!resized-crop"},
-    {"alternate-flip", "flip"},
+    SPX_AUGMENT_NEEDS,
     {"init-channels layers reduce-at", "!plan"},
     {"allow-changed", "resume|init-from|teacher"},
     {"distill-weight distill-temperature attention-weight", "teacher"},
@@ -182,42 +164,6 @@ static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
     return SPX_OK;
 }
 
-/* "0.08,1" as n numbers; none where it is not given. */
-static spx_status fill_numbers(spx_cli *cli, const char *name, const char *text, int n, double *out)
-{
-    const char *at = text;
-    for (int i = 0; text != NULL && i < n; i++) {
-        char *end;
-        out[i] = strtod(at, &end);
-        if (end == at || *end != (i + 1 < n ? ',' : '\0')) {
-            return spx_cli_usage(cli, "--%s '%.100s': expected %d numbers with commas between",
-                                 name, text, n);
-        }
-        at = end + 1;
-    }
-    return SPX_OK;
-}
-
-static spx_status fill_augment(spx_cli *cli, const values *v, spx_train_options *o)
-{
-    spx_augment *a = &o->augment;
-    *a = (spx_augment){.pad_crop = v->resized_crop != NULL ? 0 : (int)v->pad_crop,
-                       .flip = v->flip,
-                       .alternate = v->flip && v->alternate_flip,
-                       .cutout = (int)v->cutout,
-                       .resized_crop = v->resized_crop != NULL ? SPX_RESIZED_CROP_RANDOM
-                                                               : SPX_RESIZED_CROP_NONE};
-    if (v->test_resize > 0) {
-        a->centre_crop = (int)(o->spec.input.rows);
-        a->centre_resize = (int)v->test_resize;
-    }
-    if (v->resized_crop != NULL) {
-        SPX_RETURN_IF(fill_numbers(cli, "resized-crop", v->resized_crop, 2, a->scale));
-        SPX_RETURN_IF(fill_numbers(cli, "crop-ratio", v->crop_ratio, 2, a->ratio));
-    }
-    return fill_numbers(cli, "colour-jitter", v->jitter, 3, a->jitter);
-}
-
 enum { SELECT_AUTO, SELECT_VAL, SELECT_TEST };
 
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
@@ -251,7 +197,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                              .allow_changed = v->run.allow_changed};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
     SPX_RETURN_IF(fill_spec(cli, v, pack, &o->spec));
-    return fill_augment(cli, v, o);
+    return spx_augment_of(cli, &v->augment, o->spec.input.rows, &o->augment);
 }
 
 /* What the run is begun with; see spx_run_open. */

@@ -4,7 +4,8 @@
 #include "data/pack/pack.h"
 #include "host/cli/cli.h"
 
-extern const spx_command spx_data_pack, spx_data_check, spx_data_info, spx_data_preview;
+extern const spx_command spx_data_pack, spx_data_check, spx_data_info, spx_data_preview,
+    spx_data_batches;
 
 /** One line: what is in the pack at path. */
 void spx_pack_print_summary(const spx_pack *p, const char *path);
