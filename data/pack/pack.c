@@ -3,6 +3,7 @@
 #include "data/augment/augment.h"
 #include "data/pack/pack_build.h"
 #include "data/pack/pack_private.h"
+#include "data/pack/pack_store_private.h"
 #include "kernels/base/alloc.h"
 
 #include <math.h>
@@ -69,6 +70,7 @@ void spx_pack_close(spx_pack *p)
     spx_free(p->class_names);
     spx_free(p->coarse_names);
     spx_free(p->sources);
+    spx_store_close(p->store);
     spx_free(p);
 }
 
@@ -157,6 +159,10 @@ void spx_pack_histogram(const spx_pack *p, spx_split split, size_t *counts)
 void spx_pack_moments(const spx_pack *p, spx_split split, double *mean, double *std)
 {
     const size_t plane = (size_t)p->height * (size_t)p->width, n = p->split[split].count;
+    if (p->store != NULL) {
+        spx_store_moments_take(&p->store->moments[split], p->channels, mean, std);
+        return;
+    }
     for (int c = 0; c < p->channels; c++) {
         uint64_t sum = 0, squares = 0; /* exact: memory holds fewer than 2^48 pixels below 2^8 */
         for (size_t i = 0; i < n; i++) {

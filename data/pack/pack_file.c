@@ -1,6 +1,7 @@
 /* The pack's HDF5 form; the layout is in pack.h. */
 #include "data/augment/augment.h"
 #include "data/pack/pack_private.h"
+#include "data/pack/pack_store_private.h"
 #include "host/h5/h5_file.h"
 #include "kernels/base/alloc.h"
 
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FORMAT "sphynx-pack"
 #define NAME_BYTES 32 /* "train/coarse_labels" and the like */
 
 static void dataset_name(char name[NAME_BYTES], spx_split split, const char *what)
@@ -38,7 +38,7 @@ static spx_status write_all(spx_h5_out *w, const spx_pack *p)
 {
     const int64_t schema = SPX_PACK_SCHEMA;
     const size_t channels = (size_t)p->channels;
-    SPX_RETURN_IF(spx_h5_add_text(w, "", "format", FORMAT));
+    SPX_RETURN_IF(spx_h5_add_text(w, "", "format", SPX_PACK_FORMAT));
     SPX_RETURN_IF(spx_h5_add_attr(w, "", "schema", SPX_H5_I64, 1, &schema));
     SPX_RETURN_IF(spx_h5_add_text(w, "", "dataset", p->dataset));
     SPX_RETURN_IF(spx_h5_add_text(w, "", "classes", p->class_names));
@@ -82,27 +82,28 @@ done:
 
 /* ---- reading ---- */
 
-static spx_status check_format(const spx_h5 *f)
+static spx_status check_format(const spx_h5 *f, int64_t *schema)
 {
+    const char *name = spx_h5_name(f);
+    spx_status st = SPX_OK;
     char *format;
-    int64_t schema;
-    bool ours;
     if (!spx_h5_has_attr(f, "", "format")) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: expected a pack, found no format attribute",
-                        spx_h5_name(f));
+        return SPX_FAIL(SPX_EFORMAT, "%s: expected a pack, found no format attribute", name);
     }
     SPX_RETURN_IF(spx_h5_read_text(f, "", "format", &format));
-    ours = strcmp(format, FORMAT) == 0;
+    if (strcmp(format, SPX_SHARD_FORMAT) == 0) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: a shard: give the file of the pack that it is part of",
+                      name);
+    } else if (strcmp(format, SPX_PACK_FORMAT) != 0) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: expected format '" SPX_PACK_FORMAT "'", name);
+    }
     spx_free(format);
-    if (!ours) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: expected format '" FORMAT "'", spx_h5_name(f));
-    }
-    SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I64, &schema, 1, NULL));
-    if (schema != SPX_PACK_SCHEMA) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: pack schema %" PRId64 ", expected %d", spx_h5_name(f),
-                        schema, SPX_PACK_SCHEMA);
-    }
-    return SPX_OK;
+    SPX_RETURN_IF(st);
+    SPX_RETURN_IF(spx_h5_read_attr(f, "", "schema", SPX_H5_I64, schema, 1, NULL));
+    return *schema == SPX_PACK_SCHEMA || *schema == SPX_STORE_SCHEMA
+               ? SPX_OK
+               : SPX_FAIL(SPX_EFORMAT, "%s: pack schema %" PRId64 ", expected %d or %d", name,
+                          *schema, SPX_PACK_SCHEMA, SPX_STORE_SCHEMA);
 }
 
 /* Reads a list of names, one a line, and counts them. */
@@ -167,8 +168,8 @@ static spx_status read_shape(const spx_h5 *f, spx_pack *p, spx_split split, size
     return SPX_OK;
 }
 
-static spx_status read_labels(const spx_h5 *f, const char *name, uint16_t *labels, size_t n,
-                              int classes)
+spx_status spx_pack_read_labels(const spx_h5 *f, const char *name, uint16_t *labels, size_t n,
+                                int classes)
 {
     SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_U16, labels, n));
     for (size_t i = 0; i < n; i++) {
@@ -189,19 +190,29 @@ static spx_status load_split(const spx_h5 *f, spx_pack *p, spx_split split)
     dataset_name(name, split, "images");
     SPX_RETURN_IF(spx_h5_read(f, name, SPX_H5_U8, to->images, n * spx_pack_image_bytes(p)));
     dataset_name(name, split, "labels");
-    SPX_RETURN_IF(read_labels(f, name, to->labels, n, p->classes));
+    SPX_RETURN_IF(spx_pack_read_labels(f, name, to->labels, n, p->classes));
     if (p->coarse_classes > 0) {
         dataset_name(name, split, "coarse_labels");
-        SPX_RETURN_IF(read_labels(f, name, to->coarse, n, p->coarse_classes));
+        SPX_RETURN_IF(spx_pack_read_labels(f, name, to->coarse, n, p->coarse_classes));
     }
     return SPX_OK;
 }
 
-static spx_status read_all(const spx_h5 *f, spx_pack *p, unsigned load)
+static spx_status check_needs(const spx_h5 *f, const spx_pack *p, unsigned load)
+{
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        const unsigned need = SPX_PACK_NEED(s);
+        if ((load & need) == need && p->split[s].count == 0) {
+            return SPX_FAIL(SPX_ENOTFOUND, "%s: the pack has no %s split", spx_h5_name(f),
+                            spx_split_name((spx_split)s));
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status read_tensors(const spx_h5 *f, spx_pack *p, unsigned load)
 {
     char name[NAME_BYTES];
-    SPX_RETURN_IF(check_format(f));
-    SPX_RETURN_IF(read_description(f, p));
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
         dataset_name(name, (spx_split)s, "images");
         if (spx_h5_has(f, name)) {
@@ -212,17 +223,26 @@ static spx_status read_all(const spx_h5 *f, spx_pack *p, unsigned load)
         return SPX_FAIL(SPX_EFORMAT, "%s: expected train/images or test/images", spx_h5_name(f));
     }
     SPX_RETURN_IF(read_moments(f, p));
+    SPX_RETURN_IF(check_needs(f, p, load));
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
-        const unsigned need = SPX_PACK_NEED(s);
-        if ((load & need) == need && p->split[s].count == 0) {
-            return SPX_FAIL(SPX_ENOTFOUND, "%s: the pack has no %s split", spx_h5_name(f),
-                            spx_split_name((spx_split)s));
-        }
         if ((load & SPX_PACK_LOAD(s)) != 0 && p->split[s].count > 0) {
             SPX_RETURN_IF(load_split(f, p, (spx_split)s));
         }
     }
     return SPX_OK;
+}
+
+static spx_status read_all(const spx_h5 *f, spx_pack *p, unsigned load)
+{
+    int64_t schema;
+    SPX_RETURN_IF(check_format(f, &schema));
+    SPX_RETURN_IF(read_description(f, p));
+    if (schema == SPX_PACK_SCHEMA) {
+        return read_tensors(f, p, load);
+    }
+    SPX_RETURN_IF(spx_store_open(p, f, load));
+    SPX_RETURN_IF(check_needs(f, p, load));
+    return read_moments(f, p);
 }
 
 spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load)

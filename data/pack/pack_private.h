@@ -115,6 +115,11 @@ SPX_MUST_CHECK spx_status spx_pack_reserve(spx_pack *p, spx_split split, size_t 
 /** Bytes of one image. */
 size_t spx_pack_image_bytes(const spx_pack *p);
 
+/** A file's labels under name, n of them, each < classes. */
+struct spx_h5;
+SPX_MUST_CHECK spx_status spx_pack_read_labels(const struct spx_h5 *f, const char *name,
+                                               uint16_t *labels, size_t n, int classes);
+
 /** An empty pack. */
 SPX_MUST_CHECK spx_status spx_pack_new(spx_pack **out);
 

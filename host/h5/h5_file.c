@@ -47,6 +47,8 @@ hid_t spx_h5_memory_type(spx_h5_type type)
         return H5T_NATIVE_UINT16;
     case SPX_H5_I32:
         return H5T_NATIVE_INT32;
+    case SPX_H5_U32:
+        return H5T_NATIVE_UINT32;
     case SPX_H5_I64:
         return H5T_NATIVE_INT64;
     case SPX_H5_F32:
@@ -69,6 +71,8 @@ hid_t spx_h5_disk_type(spx_h5_type type, bool big_endian)
         return big_endian ? H5T_STD_U16BE : H5T_STD_U16LE;
     case SPX_H5_I32:
         return big_endian ? H5T_STD_I32BE : H5T_STD_I32LE;
+    case SPX_H5_U32:
+        return big_endian ? H5T_STD_U32BE : H5T_STD_U32LE;
     case SPX_H5_I64:
         return big_endian ? H5T_STD_I64BE : H5T_STD_I64LE;
     case SPX_H5_F32:
@@ -96,11 +100,11 @@ static spx_h5_type type_of(hid_t stored)
     return SPX_H5_OTHER;
 }
 
-/* The enum lists integers by rising range, then floats. */
+/* The enum lists integers by rising range (but that i32 is none of u32's), then floats. */
 static bool converts(spx_h5_type stored, spx_h5_type as)
 {
     if (as <= SPX_H5_I64) {
-        return stored <= as;
+        return stored <= as && (stored != SPX_H5_I32 || as != SPX_H5_U32);
     }
     return as != SPX_H5_F16 && stored >= SPX_H5_F16 && stored <= SPX_H5_F64;
 }
@@ -239,6 +243,27 @@ spx_status spx_h5_read(const spx_h5 *f, const char *name, spx_h5_type as, void *
         st = SPX_H5_FAIL(SPX_EFORMAT, "%s: '%s' cannot be read", f->name, name);
     }
     (void)H5Oclose(id);
+    return st;
+}
+
+spx_status spx_h5_place(const spx_h5 *f, const char *name, spx_h5_range *range)
+{
+    spx_h5_info info;
+    hid_t id;
+    spx_status st;
+    haddr_t at;
+    *range = (spx_h5_range){0};
+    SPX_RETURN_IF(open_dataset(f, name, &id));
+    st = describe(f, name, id, &info);
+    at = st == SPX_OK && info.count > 0 ? H5Dget_offset(id) : 0;
+    if (st == SPX_OK && (info.type != SPX_H5_U8 || at == HADDR_UNDEF || at > f->bytes ||
+                         info.count > f->bytes - at)) {
+        st = SPX_FAIL(SPX_EFORMAT, "%s: '%s' is not stored as bytes in one piece", f->name, name);
+    } else if (st == SPX_OK) {
+        *range = (spx_h5_range){at, info.count};
+    }
+    (void)H5Oclose(id);
+    (void)H5Eclear2(H5E_DEFAULT);
     return st;
 }
 

@@ -8,6 +8,11 @@
  * The digest is verified before libhdf5 parses a byte, so a truncated or damaged file is refused
  * without trusting the parser. (It catches accidents, not forgers: it is no signature.)
  *
+ * One dataset may be kept apart: too large to be read whole, its bytes lie in one range that the
+ * digest leaves out, and have checksums of their owner's. Then the trailer is "SPXSUM02", length,
+ * BLAKE2b-256 of all bytes outside the range and of its place, u64 start and u64 length of the
+ * range (little-endian).
+ *
  * libhdf5 is not reentrant: calls of this header come from one thread at a time, over all files.
  * Names are HDF5 paths without a leading slash ("param/net.stem.0.weight"); "" is the root group.
  */
@@ -23,6 +28,7 @@ typedef enum spx_h5_type {
     SPX_H5_U8,
     SPX_H5_U16,
     SPX_H5_I32,
+    SPX_H5_U32,
     SPX_H5_I64,
     SPX_H5_F16, /* 16 bits (IEEE half, bfloat16): read as f32 or f64, not written */
     SPX_H5_F32,
@@ -74,6 +80,24 @@ void spx_h5_digest(const spx_h5 *f, char hex[SPX_H5_DIGEST_CHARS]);
  */
 SPX_MUST_CHECK spx_status spx_h5_file_digest(const char *path, char hex[SPX_H5_DIGEST_CHARS]);
 
+/** A range of a file's bytes; length 0: none. */
+typedef struct spx_h5_range {
+    uint64_t start, length;
+} spx_h5_range;
+
+/** The bytes of the dataset kept apart: they lie in the file, and nobody has verified them. */
+spx_h5_range spx_h5_apart(const spx_h5 *f);
+
+/** Where a dataset's bytes lie that are stored in one piece, uncompressed, of one byte each.
+ * @return SPX_OK, SPX_ENOTFOUND, SPX_EFORMAT (stored otherwise) */
+SPX_MUST_CHECK spx_status spx_h5_place(const spx_h5 *f, const char *name, spx_h5_range *range);
+
+/**
+ * A descriptor of the very file that was opened, for pread; the caller closes it, f may be closed.
+ * @return SPX_OK, SPX_EUNSUPPORTED (a stream, bytes in memory), SPX_EIO
+ */
+SPX_MUST_CHECK spx_status spx_h5_descriptor(const spx_h5 *f, int *fd);
+
 /** True if a dataset of that name exists (false for groups). */
 bool spx_h5_has(const spx_h5 *f, const char *name);
 
@@ -85,7 +109,7 @@ SPX_MUST_CHECK spx_status spx_h5_stat(const spx_h5 *f, const char *name, spx_h5_
 
 /**
  * Reads a whole dataset in C order. Integers are read as an integer type that holds every value of
- * the stored type (u8 as u16, i32 or i64; i32 as i64), floats as f32 (rounded) or f64; nothing
+ * the stored type (u8 as any other; i32 as i64), floats as f32 (rounded) or f64; nothing
  * else.
  * @param dst    count elements of type as, owned by the caller; undefined on failure
  * @param count  must equal the stored count
@@ -132,6 +156,36 @@ typedef struct spx_h5_out spx_h5_out;
 
 /** @return SPX_OK, SPX_ENOMEM, SPX_EIO */
 SPX_MUST_CHECK spx_status spx_h5_create(spx_h5_out **out);
+
+/**
+ * The same with one dataset kept apart, which may be larger than memory: u8, in chunks that lie one
+ * after another, so that its bytes are in the file in its own order. The rest is built in memory.
+ * @param name   of the dataset; groups on the way must be the root
+ * @param rank   1..SPX_H5_MAX_RANK; dims [rank], each >= 1. With rank 1 chunks have 1 MiB, with
+ * more one row of the first dimension (below 4 GiB)
+ * @return SPX_OK, SPX_EINVAL, SPX_ENOMEM, SPX_EIO
+ */
+SPX_MUST_CHECK spx_status spx_h5_create_apart(spx_h5_out **out, const char *name, int rank,
+                                              const int64_t *dims);
+
+/** A link by which HDF5 readers find another file's root. @param file  relative to this file's
+ * folder @return SPX_OK, SPX_EINVAL */
+SPX_MUST_CHECK spx_status spx_h5_add_link(spx_h5_out *w, const char *name, const char *file);
+
+/**
+ * Ends a file with a dataset apart, but for that one's bytes: nothing can be added any more.
+ * @param hex  receives its digest
+ * @return SPX_OK, SPX_ENOMEM, SPX_EIO
+ */
+SPX_MUST_CHECK spx_status spx_h5_finish_apart(spx_h5_out *w, char hex[SPX_H5_DIGEST_CHARS]);
+
+/** Writes a dataset's bytes, as many as its dims say, to fd; path is for messages. */
+typedef spx_status (*spx_h5_write_fn)(void *ctx, int fd, const char *path);
+
+/** spx_h5_commit after spx_h5_finish_apart; write gives what is apart. @return also what write
+ * returns */
+SPX_MUST_CHECK spx_status spx_h5_commit_apart(spx_h5_out *w, const char *path,
+                                              spx_h5_write_fn write, void *ctx);
 
 /**
  * Adds a contiguous dataset; missing groups on the way are made.

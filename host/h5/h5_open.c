@@ -71,8 +71,8 @@ static spx_status open_with(spx_h5 *f, const char *target, hid_t fapl)
     return SPX_OK;
 }
 
-static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes,
-                             unsigned char digest[SPX_H5_DIGEST_BYTES], int *opened)
+static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes, spx_h5_sum *sum,
+                             int *opened)
 {
     struct stat info;
     spx_status st;
@@ -82,7 +82,7 @@ static spx_status check_path(const char *path, spx_h5_trust trust, size_t *bytes
         st = SPX_FAIL(SPX_EFORMAT, "%s: a folder; expected a file", path);
     } else {
         *bytes = (size_t)info.st_size;
-        st = spx_h5_trailer_check(path, fd, NULL, *bytes, trust, digest);
+        st = spx_h5_trailer_check(path, fd, NULL, *bytes, trust, sum);
     }
     if (st != SPX_OK) {
         (void)close(fd);
@@ -96,16 +96,17 @@ spx_status spx_h5_open_image(spx_h5 **out, const char *name, const void *data, s
                              spx_h5_trust trust)
 {
     char unique[32]; /* libhdf5 tells files in memory apart by name */
-    unsigned char digest[SPX_H5_DIGEST_BYTES];
+    spx_h5_sum sum;
     spx_h5 *f = NULL;
     hid_t fapl;
     spx_status st;
     *out = NULL;
-    SPX_RETURN_IF(spx_h5_trailer_check(name, -1, data, size, trust, digest));
+    SPX_RETURN_IF(spx_h5_trailer_check(name, -1, data, size, trust, &sum));
     SPX_RETURN_IF(
         spx_memory_room(name, size < SIZE_MAX / 4 ? 3 * size : size)); /* it copies twice */
     SPX_TRY(st, allocate(&f, name, size), fail);
-    memcpy(f->digest, digest, sizeof digest);
+    f->sum = sum;
+    f->memory = true;
     fapl = H5Pcreate(H5P_FILE_ACCESS);
     /* libhdf5 takes the image as const in effect, though its prototype does not say so. */
     if (fapl < 0 || H5Pset_fapl_core(fapl, 1 << 16, false) < 0 ||
@@ -157,16 +158,16 @@ static bool is_same_file(const spx_h5 *f, int fd)
  * was faster, and *out is NULL. */
 static spx_status open_checked(spx_h5 **out, const char *path, spx_h5_trust trust, bool *same)
 {
-    unsigned char digest[SPX_H5_DIGEST_BYTES];
+    spx_h5_sum sum;
     spx_h5 *f = NULL;
     size_t bytes = 0;
     int fd = -1;
     spx_status st;
     *same = true;
-    SPX_RETURN_IF(check_path(path, trust, &bytes, digest, &fd));
+    SPX_RETURN_IF(check_path(path, trust, &bytes, &sum, &fd));
     SPX_TRY(st, spx_memory_room(path, 0), fail);
     SPX_TRY(st, allocate(&f, path, bytes), fail);
-    memcpy(f->digest, digest, sizeof digest);
+    f->sum = sum;
     SPX_TRY(st, open_with(f, path, H5Pcreate(H5P_FILE_ACCESS)), fail);
     *same = is_same_file(f, fd);
 fail:
@@ -210,6 +211,25 @@ void spx_h5_close(spx_h5 *f)
     spx_free(f);
 }
 
+spx_status spx_h5_descriptor(const spx_h5 *f, int *fd)
+{
+    void *handle = NULL;
+    *fd = -1;
+    if (f->memory) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "%s: is read where it lies: give a file, not a stream",
+                        f->name);
+    }
+    if (H5Fget_vfd_handle(f->file, H5P_DEFAULT, &handle) >= 0 && handle != NULL) {
+        *fd = fcntl(*(const int *)handle, F_DUPFD_CLOEXEC, 0);
+    }
+    return *fd >= 0 ? SPX_OK : SPX_FAIL(SPX_EIO, "%s: %s", f->name, strerror(errno));
+}
+
+spx_h5_range spx_h5_apart(const spx_h5 *f)
+{
+    return f->sum.apart;
+}
+
 const char *spx_h5_name(const spx_h5 *f)
 {
     return f->name;
@@ -218,9 +238,9 @@ const char *spx_h5_name(const spx_h5 *f)
 void spx_h5_digest(const spx_h5 *f, char hex[SPX_H5_DIGEST_CHARS])
 {
     static const unsigned char none[SPX_H5_DIGEST_BYTES];
-    const bool any = memcmp(f->digest, none, sizeof none) != 0;
+    const bool any = memcmp(f->sum.digest, none, sizeof none) != 0;
     hex[0] = '\0';
-    for (size_t i = 0; any && i < sizeof f->digest; i++) {
-        (void)snprintf(hex + 2 * i, 3, "%02x", f->digest[i]);
+    for (size_t i = 0; any && i < sizeof f->sum.digest; i++) {
+        (void)snprintf(hex + 2 * i, 3, "%02x", f->sum.digest[i]);
     }
 }

@@ -9,12 +9,33 @@
 #define SPX_H5_TRAILER_BYTES 64
 #define SPX_H5_DIGEST_BYTES 32
 
+/* What a trailer says. */
+typedef struct spx_h5_sum {
+    unsigned char digest[SPX_H5_DIGEST_BYTES]; /* zero where there is none */
+    spx_h5_range apart;
+} spx_h5_sum;
+
 struct spx_h5 {
     hid_t file, lapl;
     size_t bytes; /* of the file */
-    unsigned char digest[SPX_H5_DIGEST_BYTES];
+    bool memory;  /* opened from memory: it has no descriptor */
+    spx_h5_sum sum;
     char name[];
 };
+
+struct spx_h5_out {
+    hid_t file, lcpl, dcpl, gcpl, text;
+    size_t bytes; /* of the data added */
+    bool secret;
+    int fd;             /* of the sparse image of spx_h5_create_apart, else -1 */
+    spx_h5_range apart; /* where its dataset's bytes belong */
+    void *outside;      /* the image's other bytes, once it is finished */
+    size_t image;       /* its bytes, with the dataset's */
+    unsigned char trailer[SPX_H5_TRAILER_BYTES];
+};
+
+/** Begins the image in an empty writer; false on failure. */
+bool spx_h5_set_up(spx_h5_out *w, const char *target, hid_t fapl, hid_t fcpl);
 
 /** Opens path for reading, with further flags of open, and describes it; SPX_ENOTFOUND, SPX_EIO. */
 SPX_MUST_CHECK spx_status spx_h5_open_plain(const char *path, int flags, int *fd,
@@ -35,18 +56,28 @@ spx_status spx_h5_fail(spx_status st, const char *file, int line, const char *fm
 hid_t spx_h5_memory_type(spx_h5_type type);
 hid_t spx_h5_disk_type(spx_h5_type type, bool big_endian);
 
-/** Fills the 64 bytes that follow an image. */
-SPX_MUST_CHECK spx_status spx_h5_trailer_make(const void *image, size_t size,
+/** Makes the groups on the way to name that are not there, without the time of libhdf5's own. */
+SPX_MUST_CHECK spx_status spx_h5_add_groups(spx_h5_out *w, const char *name);
+
+/**
+ * Fills the 64 bytes that follow an image.
+ * @param bytes  the image without what is apart
+ * @param size   of the whole image
+ */
+SPX_MUST_CHECK spx_status spx_h5_trailer_make(const void *bytes, size_t size,
+                                              const spx_h5_range *apart,
                                               unsigned char trailer[SPX_H5_TRAILER_BYTES]);
+
+/** The digest in a trailer, in hexadecimal. */
+void spx_h5_trailer_digest(const unsigned char *trailer, char hex[SPX_H5_DIGEST_CHARS]);
 
 /**
  * Verifies the checksum of an open file or (fd < 0) of bytes in memory.
  * @param size  bytes with the trailer
- * @param digest  receives the checksum; zero where there is none
+ * @param sum   receives what it says
  * @return SPX_OK, SPX_EIO, SPX_EFORMAT
  */
 SPX_MUST_CHECK spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *data,
-                                               size_t size, spx_h5_trust trust,
-                                               unsigned char digest[SPX_H5_DIGEST_BYTES]);
+                                               size_t size, spx_h5_trust trust, spx_h5_sum *sum);
 
 #endif

@@ -2,8 +2,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/h5/h5_private.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <string.h>
@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #define MAGIC "SPXSUM01"
+#define MAGIC_APART "SPXSUM02" /* a range is left out; it stands where else there are zeros */
 #define LENGTH_AT 8
 #define DIGEST_AT 16
-#define DIGEST_BYTES 32
-#define ZERO_AT (DIGEST_AT + DIGEST_BYTES)
+#define DIGEST_BYTES SPX_H5_DIGEST_BYTES
+#define START_AT (DIGEST_AT + DIGEST_BYTES)
+#define RANGE_AT (START_AT + 8)
 #define BLOCK_BYTES ((size_t)1 << 20)
 
 /* Where bytes come from: a file, or memory if fd < 0. */
@@ -30,73 +32,124 @@ static spx_status source_read(const source *s, size_t offset, unsigned char *dst
         memcpy(dst, s->data + offset, n);
         return SPX_OK;
     }
-    while (n > 0) {
-        const ssize_t got = pread(s->fd, dst, n, (off_t)offset);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            return SPX_FAIL(SPX_EIO, "%s: offset %zu: cannot read: %s", s->name, offset,
-                            got < 0 ? strerror(errno) : "the file shrank");
-        }
-        dst += got;
-        offset += (size_t)got;
-        n -= (size_t)got;
-    }
-    return SPX_OK;
+    return spx_file_read_at(s->fd, s->name, offset, dst, n);
 }
 
-static spx_status digest(const source *s, size_t size, unsigned char out[DIGEST_BYTES])
+static void put_u64(unsigned char *at, uint64_t v)
 {
-    crypto_generichash_state state;
-    unsigned char *block = NULL;
+    for (int i = 0; i < 8; i++) {
+        at[i] = (unsigned char)(v >> (8 * i));
+    }
+}
+
+static uint64_t get_u64(const unsigned char *at)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--) {
+        v = v << 8 | at[i];
+    }
+    return v;
+}
+
+/* Takes in bytes [at, end) of s. */
+static spx_status take_in(crypto_generichash_state *state, const source *s, size_t at, size_t end)
+{
     void *memory;
     spx_status st = SPX_OK;
-    if (sodium_init() < 0) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "libsodium does not start");
-    }
-    (void)crypto_generichash_init(&state, NULL, 0, DIGEST_BYTES);
     if (s->fd < 0) {
-        (void)crypto_generichash_update(&state, s->data, size);
-    } else {
-        SPX_RETURN_IF(spx_alloc(&memory, BLOCK_BYTES));
-        block = memory;
-        for (size_t at = 0, n; at < size && st == SPX_OK; at += n) {
-            n = size - at < BLOCK_BYTES ? size - at : BLOCK_BYTES;
-            st = source_read(s, at, block, n);
-            (void)crypto_generichash_update(&state, block, n);
-        }
+        (void)crypto_generichash_update(state, s->data + at, end - at);
+        return SPX_OK;
     }
-    (void)crypto_generichash_final(&state, out, DIGEST_BYTES);
-    spx_free(block);
+    SPX_RETURN_IF(spx_alloc(&memory, BLOCK_BYTES));
+    for (size_t n; at < end && st == SPX_OK; at += n) {
+        n = end - at < BLOCK_BYTES ? end - at : BLOCK_BYTES;
+        st = source_read(s, at, memory, n);
+        (void)crypto_generichash_update(state, memory, n);
+    }
+    spx_free(memory);
     return st;
 }
 
-spx_status spx_h5_trailer_make(const void *image, size_t size,
+/* The digest ends with the place of what is apart. */
+static void finish(crypto_generichash_state *state, const spx_h5_range *apart,
+                   unsigned char out[DIGEST_BYTES])
+{
+    unsigned char place[16];
+    put_u64(place, apart->start);
+    put_u64(place + 8, apart->length);
+    (void)crypto_generichash_update(state, place, apart->length > 0 ? sizeof place : 0);
+    (void)crypto_generichash_final(state, out, DIGEST_BYTES);
+}
+
+static spx_status begin(crypto_generichash_state *state)
+{
+    if (sodium_init() < 0) {
+        return SPX_FAIL(SPX_EUNSUPPORTED, "libsodium does not start");
+    }
+    (void)crypto_generichash_init(state, NULL, 0, DIGEST_BYTES);
+    return SPX_OK;
+}
+
+/* Of size bytes but for those apart. */
+static spx_status digest(const source *s, size_t size, const spx_h5_range *apart,
+                         unsigned char out[DIGEST_BYTES])
+{
+    crypto_generichash_state state;
+    SPX_RETURN_IF(begin(&state));
+    if (apart->length > 0) {
+        SPX_RETURN_IF(take_in(&state, s, 0, (size_t)apart->start));
+    }
+    SPX_RETURN_IF(take_in(&state, s, (size_t)(apart->start + apart->length), size));
+    finish(&state, apart, out);
+    return SPX_OK;
+}
+
+spx_status spx_h5_trailer_make(const void *bytes, size_t size, const spx_h5_range *apart,
                                unsigned char trailer[SPX_H5_TRAILER_BYTES])
 {
-    const source s = {"image", -1, image};
+    crypto_generichash_state state;
     memset(trailer, 0, SPX_H5_TRAILER_BYTES);
-    memcpy(trailer, MAGIC, LENGTH_AT);
-    for (int i = 0; i < 8; i++) {
-        trailer[LENGTH_AT + i] = (unsigned char)((uint64_t)size >> (8 * i));
+    memcpy(trailer, apart->length > 0 ? MAGIC_APART : MAGIC, LENGTH_AT);
+    put_u64(trailer + LENGTH_AT, size);
+    put_u64(trailer + START_AT, apart->start);
+    put_u64(trailer + RANGE_AT, apart->length);
+    SPX_RETURN_IF(begin(&state));
+    (void)crypto_generichash_update(&state, bytes, size - (size_t)apart->length);
+    finish(&state, apart, trailer + DIGEST_AT);
+    return SPX_OK;
+}
+
+/* The trailer's magic; NULL: none. */
+static const char *magic_of(const unsigned char *trailer)
+{
+    return memcmp(trailer, MAGIC, LENGTH_AT) == 0         ? MAGIC
+           : memcmp(trailer, MAGIC_APART, LENGTH_AT) == 0 ? MAGIC_APART
+                                                          : NULL;
+}
+
+/* What is apart, which must lie in the image; the older trailer has none. */
+static bool read_apart(const unsigned char *trailer, size_t image, spx_h5_range *apart)
+{
+    apart->start = get_u64(trailer + START_AT);
+    apart->length = get_u64(trailer + RANGE_AT);
+    if (strcmp(magic_of(trailer), MAGIC) == 0) {
+        return apart->start == 0 && apart->length == 0;
     }
-    return digest(&s, size, trailer + DIGEST_AT);
+    return apart->length > 0 && apart->start <= image && apart->length <= image - apart->start;
 }
 
 spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *data, size_t size,
-                                spx_h5_trust trust, unsigned char sum[SPX_H5_DIGEST_BYTES])
+                                spx_h5_trust trust, spx_h5_sum *sum)
 {
-    static const unsigned char zeros[SPX_H5_TRAILER_BYTES - ZERO_AT];
     const source s = {name, fd, data};
     unsigned char trailer[SPX_H5_TRAILER_BYTES] = {0}, found[DIGEST_BYTES];
     const size_t image = size >= sizeof trailer ? size - sizeof trailer : 0;
-    uint64_t length = 0;
-    memset(sum, 0, SPX_H5_DIGEST_BYTES);
+    spx_h5_range apart;
+    *sum = (spx_h5_sum){0};
     if (size >= sizeof trailer) {
         SPX_RETURN_IF(source_read(&s, image, trailer, sizeof trailer));
     }
-    if (memcmp(trailer, MAGIC, LENGTH_AT) != 0) {
+    if (magic_of(trailer) == NULL) {
         if (trust == SPX_H5_FOREIGN) {
             return SPX_OK;
         }
@@ -105,22 +158,25 @@ spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *d
                         "truncated, damaged or not written by sphynx",
                         name, image);
     }
-    for (int i = 7; i >= 0; i--) {
-        length = length << 8 | trailer[LENGTH_AT + i];
-    }
-    if (length != image || memcmp(trailer + ZERO_AT, zeros, sizeof zeros) != 0) {
+    if (get_u64(trailer + LENGTH_AT) != image || !read_apart(trailer, image, &apart)) {
         return SPX_FAIL(SPX_EFORMAT, "%s: offset %zu: damaged checksum: expected a length of %zu",
                         name, image + LENGTH_AT, image);
     }
-    SPX_RETURN_IF(digest(&s, image, found));
+    SPX_RETURN_IF(digest(&s, image, &apart, found));
     if (memcmp(found, trailer + DIGEST_AT, sizeof found) != 0) {
         return SPX_FAIL(SPX_EFORMAT,
                         "%s: offset 0: the first %zu bytes do not match their checksum: the file "
                         "is damaged",
                         name, image);
     }
-    memcpy(sum, found, sizeof found);
+    memcpy(sum->digest, found, sizeof found);
+    sum->apart = apart;
     return SPX_OK;
+}
+
+void spx_h5_trailer_digest(const unsigned char *trailer, char hex[SPX_H5_DIGEST_CHARS])
+{
+    (void)sodium_bin2hex(hex, SPX_H5_DIGEST_CHARS, trailer + DIGEST_AT, DIGEST_BYTES);
 }
 
 spx_status spx_h5_file_digest(const char *path, char hex[SPX_H5_DIGEST_CHARS])
@@ -136,8 +192,8 @@ spx_status spx_h5_file_digest(const char *path, char hex[SPX_H5_DIGEST_CHARS])
         st = source_read(&s, (size_t)info.st_size - sizeof trailer, trailer, sizeof trailer);
     }
     (void)close(fd);
-    if (st == SPX_OK && memcmp(trailer, MAGIC, LENGTH_AT) == 0) {
-        (void)sodium_bin2hex(hex, SPX_H5_DIGEST_CHARS, trailer + DIGEST_AT, DIGEST_BYTES);
+    if (st == SPX_OK && magic_of(trailer) != NULL) {
+        spx_h5_trailer_digest(trailer, hex);
     }
     return st;
 }

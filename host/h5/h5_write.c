@@ -6,53 +6,51 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GROWTH_BYTES ((size_t)4 << 20)
 
-struct spx_h5_out {
-    hid_t file, lcpl, dcpl, text;
-    size_t bytes; /* of the data added */
-    bool secret;
-};
-
-static bool set_up(spx_h5_out *w)
+bool spx_h5_set_up(spx_h5_out *w, const char *target, hid_t fapl, hid_t fcpl)
 {
-    char unique[32]; /* libhdf5 tells files in memory apart by name */
-    const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-    bool ok;
-    (void)snprintf(unique, sizeof unique, "%p", (void *)w);
     w->lcpl = H5Pcreate(H5P_LINK_CREATE);
     w->dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    w->gcpl = H5Pcreate(H5P_GROUP_CREATE);
     w->text = H5Tcopy(H5T_C_S1);
-    ok = fapl >= 0 && w->lcpl >= 0 && w->dcpl >= 0 && w->text >= 0 &&
-         H5Pset_fapl_core(fapl, GROWTH_BYTES, false) >= 0 &&
-         H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG) >= 0 &&
-         H5Pset_create_intermediate_group(w->lcpl, 1) >= 0 &&
-         H5Pset_layout(w->dcpl, H5D_CONTIGUOUS) >= 0 &&
-         H5Pset_fill_time(w->dcpl, H5D_FILL_TIME_NEVER) >= 0 &&
-         /* No times in the file: equal contents, equal bytes. */
-         H5Pset_obj_track_times(w->dcpl, false) >= 0 && H5Tset_size(w->text, H5T_VARIABLE) >= 0 &&
-         H5Tset_cset(w->text, H5T_CSET_UTF8) >= 0;
-    if (ok) {
-        w->file = H5Fcreate(unique, H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
+    if (fapl >= 0 && fcpl >= 0 && w->lcpl >= 0 && w->dcpl >= 0 && w->gcpl >= 0 && w->text >= 0 &&
+        H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG) >= 0 &&
+        H5Pset_create_intermediate_group(w->lcpl, 1) >= 0 &&
+        H5Pset_layout(w->dcpl, H5D_CONTIGUOUS) >= 0 &&
+        H5Pset_fill_time(w->dcpl, H5D_FILL_TIME_NEVER) >= 0 &&
+        /* No times in the file: equal contents, equal bytes. */
+        H5Pset_obj_track_times(w->dcpl, false) >= 0 &&
+        H5Pset_obj_track_times(w->gcpl, false) >= 0 && H5Tset_size(w->text, H5T_VARIABLE) >= 0 &&
+        H5Tset_cset(w->text, H5T_CSET_UTF8) >= 0) {
+        w->file = H5Fcreate(target, H5F_ACC_TRUNC, fcpl, fapl);
     }
-    (void)H5Pclose(fapl);
     return w->file >= 0;
 }
 
 spx_status spx_h5_create(spx_h5_out **out)
 {
+    char unique[32]; /* libhdf5 tells files in memory apart by name */
     spx_status st;
     void *p;
     spx_h5_out *w;
+    hid_t fapl = -1;
     *out = NULL;
     SPX_RETURN_IF(spx_alloc(&p, sizeof *w));
     w = p;
-    *w = (spx_h5_out){.file = -1, .lcpl = -1, .dcpl = -1, .text = -1};
+    *w = (spx_h5_out){.file = -1, .lcpl = -1, .dcpl = -1, .gcpl = -1, .text = -1, .fd = -1};
     spx_h5_quiet();
     st = spx_memory_room("h5", GROWTH_BYTES);
-    if (st == SPX_OK && !set_up(w)) {
-        st = SPX_H5_FAIL(SPX_EIO, "h5: cannot start an image in memory");
+    if (st == SPX_OK) {
+        (void)snprintf(unique, sizeof unique, "%p", (void *)w);
+        fapl = H5Pcreate(H5P_FILE_ACCESS);
+        if (H5Pset_fapl_core(fapl, GROWTH_BYTES, false) < 0 ||
+            !spx_h5_set_up(w, unique, fapl, H5P_DEFAULT)) {
+            st = SPX_H5_FAIL(SPX_EIO, "h5: cannot start an image in memory");
+        }
+        (void)H5Pclose(fapl);
     }
     if (st != SPX_OK) {
         spx_h5_discard(w);
@@ -69,10 +67,32 @@ void spx_h5_discard(spx_h5_out *w)
     }
     (void)H5Fclose(w->file);
     (void)H5Tclose(w->text);
+    (void)H5Pclose(w->gcpl);
     (void)H5Pclose(w->dcpl);
     (void)H5Pclose(w->lcpl);
     (void)H5Eclear2(H5E_DEFAULT);
+    if (w->fd >= 0) {
+        (void)close(w->fd);
+    }
+    spx_free(w->outside);
     spx_free(w);
+}
+
+spx_status spx_h5_add_groups(spx_h5_out *w, const char *name)
+{
+    char group[256];
+    for (const char *end = strchr(name, '/'); end != NULL; end = strchr(end + 1, '/')) {
+        hid_t id = -1;
+        (void)snprintf(group, sizeof group, "%.*s", (int)(end - name), name);
+        if (H5Lexists(w->file, group, H5P_DEFAULT) == 0) {
+            id = H5Gcreate2(w->file, group, H5P_DEFAULT, w->gcpl, H5P_DEFAULT);
+            if (id < 0) {
+                return SPX_H5_FAIL(SPX_EINVAL, "h5 group '%s'", group);
+            }
+            (void)H5Gclose(id);
+        }
+    }
+    return SPX_OK;
 }
 
 spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int rank,
@@ -99,6 +119,9 @@ spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int ran
     SPX_RETURN_IF(spx_memory_room(name, w->bytes + bytes + GROWTH_BYTES));
     w->bytes += bytes;
     spx_h5_quiet();
+    if (w->fd >= 0) {
+        SPX_RETURN_IF(spx_h5_add_groups(w, name));
+    }
     space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, extent, NULL);
     if (space >= 0) {
         id = H5Dcreate2(w->file, name, spx_h5_disk_type(type, false), space, w->lcpl, w->dcpl,
@@ -181,7 +204,7 @@ spx_status spx_h5_commit(spx_h5_out *w, const char *path)
     if (H5Fget_file_image(w->file, image, (size_t)size) != size) {
         st = SPX_H5_FAIL(SPX_EIO, "%s: cannot finish the HDF5 image", path);
     } else {
-        st = spx_h5_trailer_make(image, (size_t)size, trailer);
+        st = spx_h5_trailer_make(image, (size_t)size, &(spx_h5_range){0}, trailer);
     }
     if (st == SPX_OK) {
         const spx_span parts[] = {{image, (size_t)size}, {trailer, sizeof trailer}};

@@ -124,3 +124,22 @@ spx_status spx_file_read(const char *path, size_t max_bytes, void **data, size_t
     }
     return st;
 }
+
+spx_status spx_file_read_at(int fd, const char *path, uint64_t at, void *data, size_t n)
+{
+    unsigned char *to = data;
+    while (n > 0) {
+        const ssize_t got = pread(fd, to, n, (off_t)at);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return SPX_FAIL(SPX_EIO, "%s: offset %llu: cannot read: %s", path,
+                            (unsigned long long)at, got < 0 ? strerror(errno) : "the file shrank");
+        }
+        to += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return SPX_OK;
+}

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /** Borrowed bytes. */
 typedef struct spx_span {
@@ -33,6 +34,13 @@ typedef struct spx_span {
  */
 SPX_MUST_CHECK spx_status spx_file_replace(const char *path, const spx_span *part, size_t parts);
 
+/** Writes a file's bytes to fd; path is for messages. */
+typedef spx_status (*spx_file_fill)(void *ctx, int fd, const char *path);
+
+/** spx_file_replace by what fill writes, for what is larger than memory. @return also what fill
+ * returns */
+SPX_MUST_CHECK spx_status spx_file_replace_by(const char *path, spx_file_fill fill, void *ctx);
+
 /**
  * The same for what only its owner may read: weights, keys. A new file has mode 0600; one that is
  * there loses whatever its mode allows to group and others.
@@ -40,8 +48,19 @@ SPX_MUST_CHECK spx_status spx_file_replace(const char *path, const spx_span *par
 SPX_MUST_CHECK spx_status spx_file_replace_secret(const char *path, const spx_span *part,
                                                   size_t parts);
 
+/** The folder of path, synced: names in it are durable then. */
+SPX_MUST_CHECK spx_status spx_file_sync_folder(const char *path);
+
 /** Writes all of n bytes, also where it takes several calls; false leaves the reason in errno. */
 SPX_MUST_CHECK bool spx_write_fully(int fd, const void *data, size_t n);
+
+/**
+ * Reads all of the n bytes at an offset, without moving fd's own.
+ * @param path  for the message, which names the offset
+ * @return SPX_OK, SPX_EIO (also where the file ends before)
+ */
+SPX_MUST_CHECK spx_status spx_file_read_at(int fd, const char *path, uint64_t at, void *data,
+                                           size_t n);
 
 /**
  * fsync of an open file or folder; a file system that has no such thing is no failure.

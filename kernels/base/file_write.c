@@ -126,10 +126,17 @@ bool spx_write_fully(int fd, const void *data, size_t n)
     return true;
 }
 
-static spx_status write_parts(int fd, const char *path, const spx_span *part, size_t parts)
+/* Bytes in memory. */
+typedef struct pieces {
+    const spx_span *part;
+    size_t parts;
+} pieces;
+
+static spx_status write_parts(void *ctx, int fd, const char *path)
 {
-    for (size_t i = 0; i < parts; i++) {
-        if (!spx_write_fully(fd, part[i].data, part[i].size)) {
+    const pieces *p = ctx;
+    for (size_t i = 0; i < p->parts; i++) {
+        if (!spx_write_fully(fd, p->part[i].data, p->part[i].size)) {
             return SPX_FAIL(SPX_EIO, "%s: cannot write: %s", path, strerror(errno));
         }
     }
@@ -166,8 +173,7 @@ static spx_status sync_folder(const char *folder)
 }
 
 /* What cannot be renamed onto, and is there to be written as it is. */
-static spx_status write_straight(const target *t, int descriptor, const spx_span *part,
-                                 size_t parts)
+static spx_status write_straight(const target *t, int descriptor, spx_file_fill fill, void *ctx)
 {
     spx_status st;
     /* A copy of the descriptor keeps its place in the file and whether it appends. */
@@ -176,7 +182,7 @@ static spx_status write_straight(const target *t, int descriptor, const spx_span
     if (fd < 0) {
         return SPX_FAIL(SPX_EIO, "%s: cannot open for writing: %s", t->asked, strerror(errno));
     }
-    st = write_parts(fd, t->asked, part, parts);
+    st = fill(ctx, fd, t->asked);
     if (close(fd) != 0 && st == SPX_OK) {
         st = SPX_FAIL(SPX_EIO, "%s: cannot close: %s", t->asked, strerror(errno));
     }
@@ -299,14 +305,14 @@ static spx_status put_in_place(const target *t, const char *temporary)
                : SPX_FAIL(SPX_EIO, "%s: cannot rename onto it: %s", t->asked, strerror(errno));
 }
 
-static spx_status replace_file(const target *t, const spx_span *part, size_t parts, bool secret)
+static spx_status replace_file(const target *t, spx_file_fill fill, void *ctx, bool secret)
 {
     char temporary[PATH_MAX];
     struct stat info;
     spx_status st;
     int fd = -1;
     SPX_RETURN_IF(create(t, secret || t->exists, temporary, &fd));
-    SPX_TRY(st, write_parts(fd, t->asked, part, parts), fail);
+    SPX_TRY(st, fill(ctx, fd, t->asked), fail);
     SPX_TRY(st, take_over(t, fd, secret), fail);
     SPX_TRY(st, spx_file_sync(fd, t->asked), fail);
     if (fstat(fd, &info) == 0) {
@@ -328,13 +334,13 @@ fail:
     return st;
 }
 
-static spx_status replace(const char *path, const spx_span *part, size_t parts, bool secret)
+static spx_status replace(const char *path, spx_file_fill fill, void *ctx, bool secret)
 {
     target t = {0};
     int descriptor;
     SPX_RETURN_IF(resolve(&t, path, &descriptor));
     if (descriptor >= 0 || (t.exists && (S_ISFIFO(t.old.st_mode) || S_ISCHR(t.old.st_mode)))) {
-        return write_straight(&t, descriptor, part, parts);
+        return write_straight(&t, descriptor, fill, ctx);
     }
     if (t.exists && !S_ISREG(t.old.st_mode)) {
         return SPX_FAIL(SPX_EIO, "%s: exists and is %s", path,
@@ -342,15 +348,28 @@ static spx_status replace(const char *path, const spx_span *part, size_t parts, 
                         : S_ISBLK(t.old.st_mode) ? "a disk"
                                                  : "not a regular file");
     }
-    return replace_file(&t, part, parts, secret);
+    return replace_file(&t, fill, ctx, secret);
+}
+
+spx_status spx_file_replace_by(const char *path, spx_file_fill fill, void *ctx)
+{
+    return replace(path, fill, ctx, false);
 }
 
 spx_status spx_file_replace(const char *path, const spx_span *part, size_t parts)
 {
-    return replace(path, part, parts, false);
+    return replace(path, write_parts, &(pieces){part, parts}, false);
 }
 
 spx_status spx_file_replace_secret(const char *path, const spx_span *part, size_t parts)
 {
-    return replace(path, part, parts, true);
+    return replace(path, write_parts, &(pieces){part, parts}, true);
+}
+
+spx_status spx_file_sync_folder(const char *path)
+{
+    target t = {0};
+    int descriptor;
+    SPX_RETURN_IF(resolve(&t, path, &descriptor));
+    return sync_folder(t.folder);
 }

@@ -58,7 +58,9 @@ SPX_TEST(packs_with_contents_out_of_range_are_refused)
     static const odd_pack cases[] = {
         {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1, NULL},
         {"other", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1, "expected format"},
-        {"sphynx-pack", 2, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1, "schema 2, expected 1"},
+        {"sphynx-pack", 3, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1, "schema 3, expected 1 or 2"},
+        {"sphynx-pack", 2, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1, "no attribute 'channels'"},
+        {"sphynx-pack-shard", 2, {2, 1, 2, 2}, SPX_H5_U8, 2, 1, 1, "a shard: give the file"},
         {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 2, 2, 1, "label 2 of image 1, expected 0 to 1"},
         {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U8, 3, 1, 1, "has 3 elements, expected 2"},
         {"sphynx-pack", 1, {2, 1, 2, 2}, SPX_H5_U16, 2, 1, 1, "expected 8-bit images"},
