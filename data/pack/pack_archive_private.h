@@ -22,6 +22,11 @@ SPX_MUST_CHECK spx_status spx_archive_check_name(const spx_container *c, uint64_
  * @return SPX_OK, SPX_EIO, SPX_EFORMAT (ZIP64, encrypted, damaged), SPX_ENOMEM, take's */
 SPX_MUST_CHECK spx_status spx_zip_walk(const spx_container *c, spx_archive_take take, void *ctx);
 
+/** All files of the tar archive that is size bytes of c from offset `from` on. Links, folders and
+ * devices are left out. @return SPX_OK, SPX_EIO, SPX_EFORMAT, SPX_ENOMEM, take's */
+SPX_MUST_CHECK spx_status spx_tar_walk(const spx_container *c, uint64_t from, uint64_t size,
+                                       spx_archive_take take, void *ctx);
+
 /** The bytes of a member, inflated and compared with its checksum. Threads may call it.
  * @param bytes  where.size + 1 bytes, the last one 0; spx_free. NULL on failure */
 SPX_MUST_CHECK spx_status spx_zip_read(const spx_container *c, const spx_place *where,

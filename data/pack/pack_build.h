@@ -9,9 +9,12 @@ const char *spx_pack_known(size_t i);
 /** The same in words, in lines for a help text. */
 #define SPX_PACK_KINDS_TEXT                                                                        \
     "mnist, fashion-mnist, emnist-balanced (-bymerge, -byclass,\n-letters, -digits, -mnist), "     \
-    "cifar10, cifar100 (binary or python version), imagefolder (own\npictures: "                   \
-    "a folder a class, in train/ and test/ or not; old name: folder), npz (own arrays x_train, "   \
-    "y_train, x_test, y_test)"
+    "cifar10, cifar100, tiny-imagenet, imagenet, imagefolder\n(own pictures; old name: folder), "  \
+    "npz (own arrays)"
+
+/** What the source of the i-th kind must look like, in lines for a help text; NULL where it has
+ * that of the kind before it, or there is none. */
+const char *spx_pack_layout(size_t i);
 
 /** What a build may be told. */
 typedef struct spx_pack_build_options {

@@ -22,7 +22,12 @@ spx_status spx_container_open(spx_container *c, const char *path)
         return SPX_FAIL(SPX_EFORMAT, "%s: expected a regular file", path);
     }
     c->size = (uint64_t)info.st_size;
-    return spx_pack_copy_text(&c->path, path);
+    if (spx_pack_copy_text(&c->path, path) != SPX_OK) {
+        (void)close(c->fd);
+        c->fd = -1;
+        return SPX_ENOMEM;
+    }
+    return SPX_OK;
 }
 
 void spx_container_close(spx_container *c)

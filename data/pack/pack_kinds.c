@@ -32,6 +32,38 @@ static const char cifar100_coarse_names[] =
     "large_omnivores_and_herbivores\nmedium_mammals\nnon-insect_invertebrates\npeople\nreptiles\n"
     "small_mammals\ntrees\nvehicles_1\nvehicles_2";
 
+/* What sources look like. */
+static const char idx_layout[] =
+    "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k (also as\n"
+    "idx3.ubyte), plain or .gz; or the folder torchvision downloads to";
+static const char emnist_layout[] =
+    "a folder with emnist-SET-train-images-idx3-ubyte, emnist-SET-train-labels-idx1-ubyte and the\n"
+    "same of test, plain or .gz; or the folder torchvision downloads to";
+static const char cifar_layout[] =
+    "a folder with the files of the binary version (data_batch_1.bin, ..., test_batch.bin;\n"
+    "cifar100: train.bin, test.bin) or the python version (the same without .bin), or one in "
+    "which\n"
+    "its archive was unpacked; or one .bin file, for that split alone";
+static const char tiny_layout[] =
+    "tiny-imagenet-200.zip, or its folder: train/CLASS/images, wnids.txt, words.txt, and val with\n"
+    "val_annotations.txt or sorted into val/CLASS";
+static const char imagenet_layout[] =
+    "a folder with ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and\n"
+    "ILSVRC2012_devkit_t12.tar.gz (nothing is unpacked); or train/CLASS and val/CLASS; or "
+    "train/CLASS\n"
+    "and a flat val with val_annotations.txt, val.txt (lines: picture, class or its number),\n"
+    "LOC_val_solution.csv, or ILSVRC2012_validation_ground_truth.txt and meta.mat; or Kaggle's "
+    "tree\n"
+    "with ILSVRC/Data/CLS-LOC, LOC_val_solution.csv and LOC_synset_mapping.txt";
+static const char imagefolder_layout[] =
+    "a folder with train/CLASS and val/CLASS, valid/CLASS or test/CLASS (all of these become the\n"
+    "split test), or with CLASS alone, of which --test-fraction is held out. CLASS is a folder of "
+    "any\n"
+    "name with .jpg, .jpeg or .png files, at any depth; other files are passed over";
+static const char arrays_layout[] = "a .npz file with x_train, y_train, x_test, y_test: images of "
+                                    "u8 as (N, H, W), (N, H, W, C) or\n"
+                                    "(N, C, H, W), labels as whole numbers";
+
 /* EMNIST's classes; "merge" sets leave out small letters that look like their capitals. */
 #define DIGITS "0\n1\n2\n3\n4\n5\n6\n7\n8\n9"
 #define CAPITALS "A\nB\nC\nD\nE\nF\nG\nH\nI\nJ\nK\nL\nM\nN\nO\nP\nQ\nR\nS\nT\nU\nV\nW\nX\nY\nZ"
@@ -42,7 +74,7 @@ static const char letter_names[] = CAPITALS;
 
 #define EMNIST_ROW(row_name, n, names)                                                             \
     .name = row_name, .channels = 1, .side = 28, .classes = n, .class_names = names,               \
-    .read = spx_pack_read_emnist
+    .layout = emnist_layout, .read = spx_pack_read_emnist
 
 static const spx_pack_kind kinds[] = {
     {.name = "mnist",
@@ -54,6 +86,7 @@ static const spx_pack_kind kinds[] = {
      .std = {.3081},
      .home = "MNIST/raw",
      .label_hint = " (or is it a set of EMNIST?)",
+     .layout = idx_layout,
      .read = spx_pack_read_idx},
     {.name = "fashion-mnist",
      .channels = 1,
@@ -63,6 +96,7 @@ static const spx_pack_kind kinds[] = {
      .mean = {.2860},
      .std = {.3530},
      .home = "FashionMNIST/raw",
+     .layout = idx_layout,
      .read = spx_pack_read_idx},
     {EMNIST_ROW("emnist-balanced", 47, class_names_47)},
     {EMNIST_ROW("emnist-bymerge", 47, class_names_47)},
@@ -77,6 +111,7 @@ static const spx_pack_kind kinds[] = {
      .class_names = cifar10_names,
      .mean = {.4914, .4822, .4465},
      .std = {.2470, .2435, .2616},
+     .layout = cifar_layout,
      .read = spx_pack_read_cifar},
     {.name = "cifar100",
      .channels = 3,
@@ -87,18 +122,24 @@ static const spx_pack_kind kinds[] = {
      .coarse_names = cifar100_coarse_names,
      .mean = {.5071, .4867, .4408},
      .std = {.2675, .2565, .2761},
+     .layout = cifar_layout,
      .read = spx_pack_read_cifar},
     {.name = "tiny-imagenet",
-     .channels = 3,
-     .side = 64,
      .mean = {.480, .448, .398},
      .std = {.277, .269, .282},
+     .layout = tiny_layout,
      .list = spx_list_tiny},
+    {.name = "imagenet",
+     .mean = {.485, .456, .406},
+     .std = {.229, .224, .225},
+     .layout = imagenet_layout,
+     .list = spx_list_imagenet},
     {.name = "imagefolder",
      .old_name = "folder",
+     .layout = imagefolder_layout,
      .read = spx_pack_read_folder,
-     .list = spx_list_imagefolder},             /* own pictures: a folder a class */
-    {.name = "npz", .read = spx_pack_read_npz}, /* own arrays */
+     .list = spx_list_imagefolder}, /* own pictures: a folder a class */
+    {.name = "npz", .layout = arrays_layout, .read = spx_pack_read_npz}, /* own arrays */
 };
 
 #define KINDS (sizeof kinds / sizeof kinds[0])
@@ -114,6 +155,11 @@ const char *spx_pack_known(size_t i)
         }
     }
     return NULL;
+}
+
+const char *spx_pack_layout(size_t i)
+{
+    return i < KINDS && (i == 0 || kinds[i].layout != kinds[i - 1].layout) ? kinds[i].layout : NULL;
 }
 
 const spx_pack_kind *spx_pack_kind_of(const char *name)

@@ -107,6 +107,7 @@ static spx_status read_lines(spx_labels *t, const spx_pack_list *l, char *at)
 spx_status spx_labels_read(spx_labels *t, const spx_pack_list *l, spx_side_text *from)
 {
     *t = (spx_labels){.where = from->where};
+    SPX_RETURN_IF(spx_text_tidy(from->where, from->text, &from->size));
     SPX_RETURN_IF(read_lines(t, l, from->text));
     if (t->n == 0) {
         return SPX_FAIL(SPX_EFORMAT, "%s: no line names a picture and its class", t->where);
@@ -180,6 +181,7 @@ static spx_status read_names(spx_pack_list *l, spx_side_text *t)
 {
     char **name;
     spx_status st;
+    SPX_RETURN_IF(spx_text_tidy(t->where, t->text, &t->size));
     SPX_RETURN_IF(SPX_NEW(name, (size_t)spx_pack_list_about(l)->classes));
     st = take_names(l, t->where, t->text, name);
     st = st == SPX_OK ? spx_list_name_classes(l, name) : st;
@@ -190,6 +192,7 @@ static spx_status read_names(spx_pack_list *l, spx_side_text *t)
 spx_status spx_list_read_classes(spx_pack_list *l, spx_side_text *t)
 {
     char *at = t->text, *line;
+    SPX_RETURN_IF(spx_text_tidy(t->where, t->text, &t->size));
     while ((line = next_line(&at)) != NULL) {
         const size_t n = strcspn(line, BLANKS);
         if (n > 0) {
@@ -199,13 +202,14 @@ spx_status spx_list_read_classes(spx_pack_list *l, spx_side_text *t)
     return SPX_OK;
 }
 
-spx_status spx_list_finish_labelled(spx_pack_list *l, spx_side_text *labels, spx_side_text *names)
+spx_status spx_list_finish_labelled(spx_pack_list *l, spx_side_text *labels, spx_side_text *names,
+                                    const char *unlabelled)
 {
     spx_labels table = {0};
     const spx_list_labels by_table = {spx_labels_find, &table};
     const spx_list_rules rules = {.depth = 1,
                                   .labels = labels->text != NULL ? &by_table : NULL,
-                                  .unlabelled = ", and no label file is there"};
+                                  .unlabelled = labels->text != NULL ? NULL : unlabelled};
     spx_status st;
     SPX_RETURN_IF(spx_list_number_classes(l));
     if (labels->text != NULL) {
@@ -234,8 +238,7 @@ spx_status spx_side_text_take(spx_side_text *t, spx_pack_list *l, const char *wh
     t->text = bytes;
     t->size = size;
     SPX_RETURN_IF(spx_pack_copy_text(&t->where, where));
-    SPX_RETURN_IF(spx_pack_add_source(spx_list_describe(l), where, bytes, size));
-    return spx_text_tidy(where, t->text, &t->size);
+    return spx_pack_add_source(spx_list_describe(l), where, bytes, size);
 }
 
 spx_status spx_side_text_read(spx_side_text *t, spx_pack_list *l, const char *folder,

@@ -3,7 +3,7 @@
 /* Labels and names of classes that published sets keep in text files beside the pictures. */
 #include "data/pack/pack_list_private.h"
 
-/** A text file beside the pictures; text NULL: there is none. */
+/** A file beside the pictures, as it is until it is used; text NULL: there is none. */
 typedef struct spx_side_text {
     char *where; /* for messages */
     char *text;  /* size bytes and a 0 */
@@ -39,7 +39,7 @@ void spx_labels_clear(spx_labels *t); /* takes a zeroed one */
 /** Names the classes name[k], NULL: by the key. @param name  [classes] or NULL */
 SPX_MUST_CHECK spx_status spx_list_name_classes(spx_pack_list *l, char *const *name);
 
-/** Takes bytes over as a text, whatever comes back, and adds their digest to the list's sources. */
+/** Takes bytes over, whatever comes back, and adds their digest to the list's sources. */
 SPX_MUST_CHECK spx_status spx_side_text_take(spx_side_text *t, spx_pack_list *l, const char *where,
                                              void *bytes, size_t size);
 
@@ -57,8 +57,9 @@ SPX_MUST_CHECK spx_status spx_list_read_classes(spx_pack_list *l, spx_side_text 
  * @param labels  takes part where its text is there; see spx_labels_read
  * @param names   lines of a key, blanks or a tab, and the class's name; keys of other classes are
  * passed over, classes that no line names keep their key as their name
+ * @param unlabelled  what to say of a test picture without a class where there are no labels
  */
 SPX_MUST_CHECK spx_status spx_list_finish_labelled(spx_pack_list *l, spx_side_text *labels,
-                                                   spx_side_text *names);
+                                                   spx_side_text *names, const char *unlabelled);
 
 #endif

@@ -275,14 +275,15 @@ spx_status spx_list_finish(spx_pack_list *l, const spx_list_rules *rules)
 
 /* ---- containers ---- */
 
-spx_status spx_list_container(spx_pack_list *l, spx_container *c, uint8_t *number)
+spx_status spx_list_container(spx_pack_list *l, const char *path, const spx_container **c,
+                              uint8_t *number)
 {
     if (l->containers == MAX_CONTAINERS) {
         return SPX_FAIL(SPX_EINVAL, "%s: more than %d archives", l->source, MAX_CONTAINERS);
     }
-    *number = (uint8_t)l->containers;
-    l->container[l->containers++] = *c;
-    *c = (spx_container){.fd = -1};
+    SPX_RETURN_IF(spx_container_open(&l->container[l->containers], path));
+    *c = &l->container[l->containers];
+    *number = (uint8_t)l->containers++;
     return SPX_OK;
 }
 
@@ -397,7 +398,6 @@ static spx_status find(spx_pack_list *l, const spx_pack_kind *k, const char *src
     SPX_RETURN_IF(spx_pack_new(&l->about));
     SPX_RETURN_IF(spx_pack_copy_text(&l->source, src));
     SPX_RETURN_IF(spx_pack_describe(l->about, k));
-    l->about->channels = l->about->height = l->about->width = 0; /* the pictures say */
     SPX_RETURN_IF(k->list(l, src, o));
     return l->about->sources != NULL ? SPX_OK : spx_pack_copy_text(&l->about->sources, "");
 }

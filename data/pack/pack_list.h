@@ -31,7 +31,7 @@ bool spx_pack_is_list(const char *kind);
  * passed over. Links are followed.
  * @param out   owned by the caller: spx_pack_list_close
  * @param kind  a name for which spx_pack_is_list holds
- * @param src   a folder or archive, see spx_pack_layout
+ * @param src   a folder or archive: spx_pack_layout
  * @param o     may be NULL: a tenth, seed 1
  * @return SPX_OK, SPX_EINVAL (kind, o), SPX_ENOTFOUND (what was looked for and what is there),
  * SPX_EIO, SPX_EFORMAT (a loop of folders, a damaged archive, labels that do not fit), SPX_ENOMEM

@@ -49,8 +49,9 @@ typedef struct spx_place {
 /** Folder below which SPX_PLACE_FILE's paths lie. Copied. */
 SPX_MUST_CHECK spx_status spx_list_root(spx_pack_list *l, const char *root);
 
-/** Takes an open container over; its number. */
-SPX_MUST_CHECK spx_status spx_list_container(spx_pack_list *l, spx_container *c, uint8_t *number);
+/** Opens an archive that stays open with the list, and gives it a number. */
+SPX_MUST_CHECK spx_status spx_list_container(spx_pack_list *l, const char *path,
+                                             const spx_container **c, uint8_t *number);
 
 /** Adds a picture. @param name  its path in the set, of n bytes without a zero */
 SPX_MUST_CHECK spx_status spx_list_add(spx_pack_list *l, spx_split split, const char *name,
@@ -123,6 +124,7 @@ SPX_MUST_CHECK spx_status spx_list_walk(spx_pack_list *l, const char *root, cons
 
 /* ---- the finders: fill the list, finish included ---- */
 
+spx_status spx_list_imagenet(spx_pack_list *l, const char *src, const spx_pack_build_options *o);
 spx_status spx_list_tiny(spx_pack_list *l, const char *src, const spx_pack_build_options *o);
 spx_status spx_list_imagefolder(spx_pack_list *l, const char *src, const spx_pack_build_options *o);
 

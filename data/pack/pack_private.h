@@ -37,7 +37,7 @@ typedef struct spx_pack_input {
     z_stream z;
 } spx_pack_input;
 
-/** Reads path whole and adds its digest to p->sources. Close whatever comes back. */
+/** Reads path whole and adds its digest to p->sources (p NULL: not). Close whatever comes back. */
 SPX_MUST_CHECK spx_status spx_pack_input_open(spx_pack_input *s, const char *path, spx_pack *p);
 
 /** Most bytes that can still follow, by the file's size; more than a header claims is no bomb. */
@@ -49,6 +49,10 @@ SPX_MUST_CHECK spx_status spx_pack_input_read(spx_pack_input *s, void *dst, size
 /** SPX_EFORMAT unless everything has been read and the compressed stream ends whole. */
 SPX_MUST_CHECK spx_status spx_pack_input_end(spx_pack_input *s);
 void spx_pack_input_close(spx_pack_input *s);
+
+/** All uncompressed bytes of a file; more than max_bytes is SPX_EFORMAT. @param bytes  spx_free */
+SPX_MUST_CHECK spx_status spx_pack_input_whole(const char *path, size_t max_bytes, void **bytes,
+                                               size_t *size);
 
 /* ---- a dictionary that Python pickled ---- */
 
@@ -82,6 +86,7 @@ typedef struct spx_pack_kind {
     const char *home;       /* IDX: the folder that torchvision keeps it in */
     const char *label_hint; /* IDX: what else a label out of range may mean; or NULL */
     const char *old_name;   /* another it had; or NULL */
+    const char *layout;     /* what its source must look like */
     /** Fills p->split, and what the row leaves open; the rest of the description is set. */
     spx_status (*read)(spx_pack *p, const struct spx_pack_kind *k, const char *src,
                        const spx_pack_build_options *o);

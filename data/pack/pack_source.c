@@ -39,7 +39,9 @@ spx_status spx_pack_input_open(spx_pack_input *s, const char *path, spx_pack *p)
     *s = (spx_pack_input){.path = path};
     SPX_RETURN_IF(spx_file_read(path, MAX_FILE_BYTES, &raw, &s->raw_size));
     s->raw = raw;
-    SPX_RETURN_IF(spx_pack_add_source(p, path, s->raw, s->raw_size));
+    if (p != NULL) {
+        SPX_RETURN_IF(spx_pack_add_source(p, path, s->raw, s->raw_size));
+    }
     s->gzip = s->raw_size >= 2 && s->raw[0] == 0x1f && s->raw[1] == 0x8b;
     if (s->gzip) {
         s->z.next_in = s->raw;
@@ -126,6 +128,34 @@ spx_status spx_pack_input_end(spx_pack_input *s)
                         s->at - got);
     }
     return SPX_OK;
+}
+
+spx_status spx_pack_input_whole(const char *path, size_t max_bytes, void **bytes, size_t *size)
+{
+    spx_pack_input s;
+    size_t room = 0;
+    spx_status st;
+    *bytes = NULL;
+    *size = 0;
+    SPX_TRY(st, spx_pack_input_open(&s, path, NULL), done);
+    room = spx_pack_input_limit(&s);
+    room = room < max_bytes ? room : max_bytes;
+    SPX_TRY(st, spx_alloc(bytes, room + 1), done);
+    if (s.gzip) {
+        SPX_TRY(st, inflate_some(&s, *bytes, room, size), done);
+    } else {
+        SPX_TRY(st, spx_pack_input_read(&s, *bytes, room), done);
+        *size = room;
+    }
+    st = spx_pack_input_end(&s);
+done:
+    spx_pack_input_close(&s);
+    if (st != SPX_OK) {
+        spx_free(*bytes);
+        *bytes = NULL;
+        *size = 0;
+    }
+    return st;
 }
 
 void spx_pack_input_close(spx_pack_input *s)

@@ -86,20 +86,12 @@ static spx_status take_member(void *ctx, const spx_container *c, const spx_archi
 
 static spx_status read_archive(tiny *t, const char *path)
 {
-    spx_container c;
-    spx_status st;
-    SPX_RETURN_IF(spx_container_open(&c, path));
-    SPX_TRY(st, spx_zip_walk(&c, find_prefix, t), done);
-    if (t->prefix == NULL) {
-        st = SPX_FAIL(SPX_ENOTFOUND, "%s: looked for train/ in it, or in " HOME "/ in it", path);
-        goto done;
-    }
-    t->container = 0; /* the only one */
-    SPX_TRY(st, spx_zip_walk(&c, take_member, t), done);
-    st = spx_list_container(t->l, &c, &t->container);
-done:
-    spx_container_close(&c);
-    return st;
+    const spx_container *c;
+    SPX_RETURN_IF(spx_list_container(t->l, path, &c, &t->container));
+    SPX_RETURN_IF(spx_zip_walk(c, find_prefix, t));
+    return t->prefix != NULL ? spx_zip_walk(c, take_member, t)
+                             : SPX_FAIL(SPX_ENOTFOUND,
+                                        "%s: looked for train/ in it, or in " HOME "/ in it", path);
 }
 
 /* ---- the folder ---- */
@@ -146,7 +138,8 @@ spx_status spx_list_tiny(spx_pack_list *l, const char *src, const spx_pack_build
         goto done;
     }
     SPX_TRY(st, spx_list_read_classes(l, &t.text[CLASSES]), done);
-    st = spx_list_finish_labelled(l, &t.text[LABELS], &t.text[NAMES]);
+    st = spx_list_finish_labelled(l, &t.text[LABELS], &t.text[NAMES],
+                                  ", and val/val_annotations.txt is not there");
 done:
     for (int i = 0; i < TEXTS; i++) {
         spx_side_text_clear(&t.text[i]);

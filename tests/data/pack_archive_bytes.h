@@ -83,4 +83,42 @@ static inline buffer zip_end(zip *z, const char *comment)
     return whole;
 }
 
+/* ---- tar ---- */
+
+/* A header's sum, over the blanks that stand for it. */
+static inline void tar_seal(uint8_t *h)
+{
+    unsigned sum = 0;
+    memset(h + 148, ' ', 8);
+    for (int i = 0; i < 512; i++) {
+        sum += h[i];
+    }
+    (void)snprintf((char *)h + 148, 8, "%06o", sum);
+}
+
+/* One member, as POSIX has it; a name above 100 bytes comes before it as GNU writes that. */
+static inline void tar_add(buffer *to, const char *name, char type, const void *data, size_t n)
+{
+    static const uint8_t zeros[512];
+    uint8_t h[512] = {0};
+    if (strlen(name) > 100) {
+        tar_add(to, "././@LongLink", 'L', name, strlen(name) + 1);
+    }
+    memcpy(h, name, strlen(name) < 100 ? strlen(name) : 100);
+    memcpy(h + 100, "0000644", 7);
+    (void)snprintf((char *)h + 124, 12, "%011o", (unsigned)n);
+    h[156] = (uint8_t)type;
+    memcpy(h + 257, "ustar\00000", 8);
+    tar_seal(h);
+    put(to, h, sizeof h);
+    put(to, data, n);
+    put(to, zeros, (512 - n % 512) % 512);
+}
+
+static inline void tar_end(buffer *to)
+{
+    static const uint8_t zeros[1024];
+    put(to, zeros, sizeof zeros);
+}
+
 #endif

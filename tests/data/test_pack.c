@@ -214,13 +214,16 @@ SPX_TEST(every_known_set_names_as_many_classes_as_it_has)
 SPX_TEST(the_help_names_every_kind_of_the_table)
 {
     SPX_UNUSED;
+    size_t layouts = 0;
     for (size_t i = 0; spx_pack_known(i) != NULL; i++) {
         const char *name = spx_pack_known(i);
         const char *part = strncmp(name, "emnist-", 7) == 0 ? name + 6 : name; /* "-letters" */
         if (strstr(SPX_PACK_KINDS_TEXT, part) == NULL) {
             fail_msg("the help does not name %s", name);
         }
+        layouts += spx_pack_layout(i) != NULL;
     }
+    assert_int_equal(layouts, 7); /* MNIST, EMNIST, CIFAR, two ImageNets, own pictures, arrays */
 }
 
 SPX_TEST(a_pack_survives_the_disk)

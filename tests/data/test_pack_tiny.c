@@ -140,7 +140,8 @@ SPX_TEST(labels_that_do_not_fit_are_refused_by_name_and_line)
                        "train/n03/x.JPEG: its folder is no class");
     assert_int_equal(unlink(place("train/n03/x.JPEG")), 0);
     assert_int_equal(unlink(place("val/val_annotations.txt")), 0);
-    check_list_refused("tiny-imagenet", scratch.folder, NULL, "and no label file is there");
+    check_list_refused("tiny-imagenet", scratch.folder, NULL,
+                       "and val/val_annotations.txt is not there");
     assert_int_equal(unlink(place("wnids.txt")), 0);
     check_list_refused("tiny-imagenet", scratch.folder, NULL, "looked for wnids.txt");
     empty_folder();
