@@ -125,6 +125,9 @@ spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src,
     if (kind == NULL) {
         return SPX_FAIL(SPX_EINVAL, "unknown data set '%.64s'", dataset);
     }
+    if (kind->read == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "%s is a set of pictures, which are not read whole", dataset);
+    }
     SPX_TRY(st, spx_pack_new(&p), fail);
     SPX_TRY(st, fill(p, kind, src, o != NULL ? o : &spx_pack_build_usual), fail);
     *out = p;

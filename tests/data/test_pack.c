@@ -483,8 +483,10 @@ SPX_TEST(missing_files_and_unknown_sets_are_named)
     assert_int_equal(unlink(spx_scratch_path(&scratch, "data_batch_4.bin")), 0);
     CHECK_FAILS(SPX_ENOTFOUND, spx_pack_build(&p, "cifar10", scratch.folder, NULL));
     assert_non_null(strstr(spx_error_message(), "data_batch_4.bin"));
+    CHECK_FAILS(SPX_EINVAL, spx_pack_build(&p, "imagenot", scratch.folder, NULL));
+    assert_non_null(strstr(spx_error_message(), "imagenot"));
     CHECK_FAILS(SPX_EINVAL, spx_pack_build(&p, "imagenet", scratch.folder, NULL));
-    assert_non_null(strstr(spx_error_message(), "imagenet"));
+    assert_non_null(strstr(spx_error_message(), "imagenet is a set of pictures"));
 }
 
 SPX_TEST(the_real_fashion_mnist_is_what_it_is_said_to_be)
