@@ -71,7 +71,8 @@ static inline size_t spx_jpeg_make(unsigned char **out, const spx_jpeg_kind *kin
     return size;
 }
 
-/* What libjpeg gives, at num/8 of the size: (*height, *width, components); free() it. */
+/* What libjpeg gives, at num/8 of the size: (*height, *width, components), with room for
+ * three channels; free() it. */
 static inline uint8_t *spx_jpeg_plain(const unsigned char *bytes, size_t size, unsigned num,
                                       int *height, int *width, int *components)
 {
@@ -91,7 +92,7 @@ static inline uint8_t *spx_jpeg_plain(const unsigned char *bytes, size_t size, u
     *height = (int)d.output_height;
     *width = (int)d.output_width;
     *components = d.output_components;
-    out = malloc((size_t)*height * (size_t)*width * (size_t)*components);
+    out = malloc((size_t)*height * (size_t)*width * (size_t)(*components < 3 ? 3 : *components));
     while (d.output_scanline < d.output_height) {
         JSAMPROW row = out + d.output_scanline * (size_t)*width * (size_t)*components;
         (void)jpeg_read_scanlines(&d, &row, 1);
@@ -99,6 +100,34 @@ static inline uint8_t *spx_jpeg_plain(const unsigned char *bytes, size_t size, u
     (void)jpeg_finish_decompress(&d);
     jpeg_destroy_decompress(&d);
     return out;
+}
+
+/* n pixels of libjpeg's as 1 or 3 channels, in place: of ink by its formula, grey by BT.601. */
+static inline void spx_jpeg_convert(uint8_t *pixels, size_t n, int components, int channels)
+{
+    uint8_t *to = pixels;
+    for (size_t i = 0; i < n && components >= channels; i++) {
+        const uint8_t *const p = pixels + i * (size_t)components;
+        double rgb[3];
+        for (int c = 0; c < 3; c++) {
+            const double k = p[components == 4 ? 3 : 0];
+            rgb[c] = components == 1   ? p[0]
+                     : components == 3 ? p[c]
+                                       : k - floor((255.0 - p[c]) * k / 255.0 + 0.5);
+        }
+        if (channels == 1) {
+            *to++ =
+                components == 1
+                    ? p[0]
+                    : (uint8_t)((19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 32768) / 65536);
+        } else {
+            *to++ = (uint8_t)rgb[0], *to++ = (uint8_t)rgb[1], *to++ = (uint8_t)rgb[2];
+        }
+    }
+    for (size_t i = n; i-- > 0 && components < channels;) {
+        const uint8_t v = pixels[i];
+        pixels[3 * i] = pixels[3 * i + 1] = pixels[3 * i + 2] = v;
+    }
 }
 
 /* A picture with edges, slopes and noise; (height, width, components); free() it. */
