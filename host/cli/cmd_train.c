@@ -19,6 +19,7 @@ typedef struct values {
     const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at;
     spx_augment_values augment;
     int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every;
+    double muon_lr, muon_momentum;
     int schedule, select;
     double val_fraction;
     spx_int_list input, reduce_at, milestones;
@@ -65,6 +66,11 @@ static const spx_option options[] = {
             .max = INFINITY),
     SPX_OPT(FLAG, values, norm_decay, "norm-decay", NULL, "true",
             "weight decay on scales and shifts of norms and on biases, too"),
+    SPX_OPT(FLOAT, values, muon_lr, "muon-lr", "X", "0",
+            "learning rate of convolutions by Muon, by the same schedule; 0: they have SGD, too",
+            .min = 0, .max = INFINITY),
+    SPX_OPT(FLOAT, values, muon_momentum, "muon-momentum", "X", "0.6", "its Nesterov momentum",
+            .min = 0, .max = 0.999),
     SPX_OPT(FLOAT, values, clip, "clip", "X", "5", "largest norm of the gradient; 0: any", .min = 0,
             .max = INFINITY),
     SPX_OPT(FLOAT, values, aux_weight, "aux-weight", "X", "0.4",
@@ -112,6 +118,7 @@ static const spx_need needs[] = {
     {"lr-min", "schedule=cosine|schedule=cosine-steps|schedule=one-cycle"},
     {"test-every", "val-fraction"},
     SPX_AUGMENT_NEEDS,
+    {"muon-momentum", "muon-lr"},
     {"init-channels layers reduce-at", "!plan"},
     {"allow-changed", "resume|init-from|teacher"},
     {"distill-weight distill-temperature attention-weight", "teacher"},
@@ -183,7 +190,9 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                                      .clip = v->clip,
                                      .ema = (float)v->ema,
                                      .nesterov = v->nesterov,
-                                     .spare_vectors = !v->norm_decay},
+                                     .spare_vectors = !v->norm_decay,
+                                     .muon = v->lr > 0 ? (float)(v->muon_lr / v->lr) : 0,
+                                     .muon_momentum = (float)v->muon_momentum},
                              .workers = (int)v->workers,
                              .eval_every = v->eval_every,
                              .held_out = v->val_fraction,

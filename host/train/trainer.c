@@ -19,6 +19,12 @@ spx_status spx_sgd_options_check(const spx_sgd_options *o)
     if (!(o->decay >= 0 && o->decay <= 1)) {
         return SPX_FAIL(SPX_EINVAL, "weight decay %g, expected 0..1", (double)o->decay);
     }
+    if (!(o->muon >= 0) || (o->muon > 0 && !(o->muon_momentum >= 0 && o->muon_momentum < 1))) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "Muon at %g times the rate with momentum %g, expected 0 or more, "
+                        "0 <= momentum < 1",
+                        (double)o->muon, (double)o->muon_momentum);
+    }
     if (!(o->clip >= 0)) {
         return SPX_FAIL(SPX_EINVAL, "gradient clip %g, expected 0 or more", o->clip);
     }
@@ -44,30 +50,62 @@ static spx_status alloc_arenas(spx_trainer *t)
     return SPX_OK;
 }
 
-/* Tells the blocks of vectors from those of matrices and kernels. */
+/* How SGD treats an entry. */
+static spx_sgd_group group_of(const spx_sgd_options *o, const spx_layout_entry *e)
+{
+    return e->rank == 4 && o->muon > 0        ? SPX_SGD_LEFT
+           : e->rank == 1 && o->spare_vectors ? SPX_SGD_PLAIN
+                                              : SPX_SGD_DECAYED;
+}
+
+/* Blocks of the weights' arena by their group. Where entries share one, as parts of a merged
+ * parameter, they are of the same rank. */
 static spx_status make_groups(spx_trainer *t)
 {
-    const size_t blocks =
-        ((size_t)t->layout->floats[SPX_ROLE_WEIGHT] + SPX_SGD_BLOCK - 1) / SPX_SGD_BLOCK;
+    const size_t floats = (size_t)t->layout->floats[SPX_ROLE_WEIGHT];
+    const size_t blocks = (floats + SPX_SGD_BLOCK - 1) / SPX_SGD_BLOCK;
     spx_status st;
     uint8_t *group;
-    if (!t->options.spare_vectors) {
+    if (!t->options.spare_vectors && !(t->options.muon > 0)) {
         return SPX_OK;
     }
     SPX_RETURN_IF(spx_alloc((void **)&group, blocks));
     memset(group, SPX_SGD_DECAYED, blocks);
     for (int i = 0; i < t->layout->n; i++) {
         const spx_layout_entry *e = &t->layout->entry[i];
-        if (e->role == SPX_ROLE_WEIGHT && e->rank == 1) {
+        if (e->role == SPX_ROLE_WEIGHT) {
             const size_t first = (size_t)e->offset / SPX_SGD_BLOCK;
-            memset(group + first, SPX_SGD_PLAIN,
-                   (size_t)(e->offset + e->count - 1) / SPX_SGD_BLOCK - first + 1);
+            const size_t last = (size_t)(e->offset + e->count - 1) / SPX_SGD_BLOCK;
+            memset(group + first, (int)group_of(&t->options, e), last - first + 1);
         }
     }
     SPX_TRY(st, spx_buffer_alloc(&t->group, t->stream, blocks), end);
     st = spx_upload(t->stream, t->group.data, group, blocks);
 end:
     spx_free(group);
+    return st;
+}
+
+/* The convolutions' weights, each part of a merged one by itself. */
+static spx_status make_muon(spx_trainer *t)
+{
+    spx_muon_matrix *matrix;
+    size_t n = 0;
+    spx_status st;
+    if (!(t->options.muon > 0)) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(SPX_NEW(matrix, (size_t)t->layout->n));
+    for (int i = 0; i < t->layout->n; i++) {
+        const spx_layout_entry *e = &t->layout->entry[i];
+        if (e->role == SPX_ROLE_WEIGHT && group_of(&t->options, e) == SPX_SGD_LEFT) {
+            matrix[n++] = (spx_muon_matrix){.offset = (size_t)e->offset,
+                                            .rows = (int)e->dim[0],
+                                            .columns = (int)(e->count / e->dim[0])};
+        }
+    }
+    st = spx_muon_create(&t->muon, t->stream, matrix, n);
+    spx_free(matrix);
     return st;
 }
 
@@ -86,6 +124,7 @@ spx_status spx_trainer_init(spx_trainer *t, spx_stream *stream, spx_program *pro
     SPX_TRY(st, spx_step_queue_init(&t->queue, stream, (size_t)l->floats[SPX_ROLE_WEIGHT]), fail);
     SPX_TRY(st, alloc_arenas(t), fail);
     SPX_TRY(st, make_groups(t), fail);
+    SPX_TRY(st, make_muon(t), fail);
     SPX_TRY(st,
             spx_buffer_alloc(&t->workspace, stream, bytes > min_workspace ? bytes : min_workspace),
             fail);
@@ -103,6 +142,7 @@ void spx_trainer_clear(spx_trainer *t)
     spx_buffer *const owned[] = {&t->weights,     &t->momentum,  &t->grad,  &t->state,
                                  &t->ema_weights, &t->ema_state, &t->group, &t->workspace};
     spx_step_queue_clear(&t->queue);
+    spx_muon_destroy(t->muon);
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
         spx_buffer_free(owned[i]);
     }
@@ -132,6 +172,10 @@ static spx_status queue_update(const spx_trainer *t)
                                .group = t->group.data};
     SPX_RETURN_IF(spx_sgd(t->stream, n, &v->lr, &rule, guard, t->grad.data, t->momentum.data,
                           t->weights.data));
+    if (t->muon != NULL) {
+        SPX_RETURN_IF(spx_muon_step(t->muon, &v->lr, o->muon, o->muon_momentum, guard, t->grad.data,
+                                    t->momentum.data, t->weights.data));
+    }
     if (t->ema_weights.data == NULL) {
         return SPX_OK;
     }

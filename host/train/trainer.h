@@ -11,6 +11,7 @@
 #include "host/graph/program.h"
 #include "host/train/source.h"
 #include "host/train/step_queue.h"
+#include "kernels/optim/muon.h"
 
 typedef struct spx_sgd_options {
     float momentum, decay; /* published: 0.9, 3e-4 */
@@ -18,6 +19,9 @@ typedef struct spx_sgd_options {
     float ema;             /* decay of the moving average of weights, 0..1; 0: none kept */
     bool nesterov;         /* Nesterov's momentum (kernels/optim/optim.h) */
     bool spare_vectors;    /* no weight decay on scales and shifts of norms and on biases */
+    float muon;            /* above 0: convolutions' weights step by Muon (kernels/optim/muon.h), at
+                              so many times the learning rate; the rest as without it */
+    float muon_momentum;   /* its own */
 } spx_sgd_options;
 
 /** SPX_EINVAL where a field is out of its range. */
@@ -52,6 +56,7 @@ typedef struct spx_trainer {
     spx_buffer ema_weights, ema_state; /* empty unless options.ema > 0 */
     spx_buffer grad;
     spx_buffer group; /* bytes, of spx_sgd_rule; empty where all weights are treated alike */
+    spx_muon *muon;   /* NULL: none */
     spx_step_queue queue;
     const spx_guide *guide;                  /* borrowed; NULL or set before the first step */
     const void *input[2 + SPX_GUIDE_INPUTS]; /* of the step being queued */

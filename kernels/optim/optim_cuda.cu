@@ -1,6 +1,6 @@
 /* Updates on CUDA: one launch each over the whole arena, four elements a thread and turn where the
  * arrays allow it. Sums are in double and in an order that depends on the length alone. */
-#include "kernels/device/launch_cuda.h"
+#include "kernels/optim/optim_sum_private.cuh"
 
 extern "C" {
 #include "kernels/optim/optim_math_private.h"
@@ -9,7 +9,7 @@ extern "C" {
 
 namespace {
 
-constexpr unsigned THREADS = 256;
+constexpr unsigned THREADS = SPX_SUM_THREADS;
 constexpr size_t MAX_BLOCKS = 2048; /* enough to fill any device; the rest is strides */
 
 /* V floats side by side, loaded and stored as one. */
@@ -236,19 +236,6 @@ typedef struct norm_space {
     unsigned done; /* blocks; 0 between calls */
 } norm_space;
 
-/* The block's sum, valid in thread 0. */
-__device__ double block_sum(double v, double *part)
-{
-    part[threadIdx.x] = v;
-    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) {
-            part[threadIdx.x] += part[threadIdx.x + half];
-        }
-    }
-    return part[0];
-}
-
 __global__ void norm2(size_t n, const float *g, norm_space *space, double *norm)
 {
     __shared__ double part[THREADS];
@@ -258,7 +245,7 @@ __global__ void norm2(size_t n, const float *g, norm_space *space, double *norm)
     for (size_t i = static_cast<size_t>(blockIdx.x) * THREADS + threadIdx.x; i < n; i += stride) {
         sum += static_cast<double>(g[i]) * static_cast<double>(g[i]);
     }
-    sum = block_sum(sum, part);
+    sum = spx_block_sum(sum, part);
     if (threadIdx.x == 0) {
         space->partial[blockIdx.x] = sum;
         __threadfence(); /* the sum is seen before the count that tells of it */
@@ -273,7 +260,7 @@ __global__ void norm2(size_t n, const float *g, norm_space *space, double *norm)
     for (unsigned b = threadIdx.x; b < gridDim.x; b += THREADS) {
         sum += static_cast<volatile double *>(space->partial)[b];
     }
-    sum = block_sum(sum, part);
+    sum = spx_block_sum(sum, part);
     if (threadIdx.x == 0) {
         *norm = sqrt(sum);
         space->done = 0;

@@ -98,10 +98,11 @@ cp whole/result.json usual.json
 cut "one-cycle, Nesterov, decay" --schedule one-cycle --warmup 1.5 --nesterov --no-norm-decay \
     --ema 0.9 --lr 0.1
 cut "warm-up" --warmup 1
+cut "Muon" --muon-lr 0.1 --schedule one-cycle --ema 0.9 --no-norm-decay
 cut "boxes, colours, alternating flip" --resized-crop 0.3,1 --crop-ratio 0.5,2 --alternate-flip \
     --colour-jitter 0.4,0.4,0.4 --workers 3
 for options in "--resized-crop 0.3,1" "--colour-jitter 0.4,0,0" "--alternate-flip" "--nesterov" \
-    "--no-norm-decay" "--warmup 1" "--schedule one-cycle"; do
+    "--no-norm-decay" "--warmup 1" "--muon-lr 0.1" "--schedule one-cycle"; do
     # shellcheck disable=SC2086 # words are meant
     check "$options" 0 "$sphynx" train "${net[@]}" $options --out "with$options"
     ! cmp -s usual.json "with$options/result.json" || fail "$options changes nothing"
