@@ -1,9 +1,7 @@
 /*
- * Writing a file with one dataset apart. libhdf5 writes into a sparse file in memory, where that
- * dataset is a hole: so a full disk cannot leave libhdf5 with a broken file, and memory holds the
- * rest alone.
+ * Writing a file with one dataset apart. libhdf5 writes into sparse memory, where that dataset is a
+ * hole: so a full disk cannot leave libhdf5 with a broken file, and memory holds the rest alone.
  */
-#define _GNU_SOURCE /* memfd_create */
 #include "host/h5/h5_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
@@ -11,9 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#define ROOM_BYTES ((size_t)4 << 20)
 #define CHUNK_BYTES ((hsize_t)1 << 20)
 #define MAX_CHUNK_BYTES UINT32_MAX /* the file format's limit */
 #define MAX_BYTES ((size_t)1 << 50)
@@ -21,15 +18,13 @@
 /* The format that has chunks without an index, and no times in it. */
 static bool start_image(spx_h5_out *w)
 {
-    char target[64];
+    char unique[32]; /* libhdf5 tells files apart by name */
     const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), fcpl = H5Pcreate(H5P_FILE_CREATE);
     bool ok;
-    (void)snprintf(target, sizeof target, "/proc/self/fd/%d", w->fd);
-    /* Of the drivers that write to a path this one does not ask for a name behind the link. */
-    ok = fapl >= 0 && fcpl >= 0 && H5Pset_fapl_stdio(fapl) >= 0 &&
+    (void)snprintf(unique, sizeof unique, "%p", (void *)w);
+    ok = fapl >= 0 && fcpl >= 0 && spx_h5_sparse_use(&w->sparse, fapl) &&
          H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
-         H5Pset_obj_track_times(fcpl, false) >= 0;
-    ok = ok && spx_h5_set_up(w, target, fapl, fcpl);
+         H5Pset_obj_track_times(fcpl, false) >= 0 && spx_h5_set_up(w, unique, fapl, fcpl);
     (void)H5Pclose(fcpl);
     (void)H5Pclose(fapl);
     return ok;
@@ -93,17 +88,14 @@ spx_status spx_h5_create_apart(spx_h5_out **out, const char *name, int rank, con
     w = memory;
     *w = (spx_h5_out){.file = -1, .lcpl = -1, .dcpl = -1, .gcpl = -1, .text = -1};
     w->apart.length = bytes;
-    w->fd = memfd_create("h5", MFD_CLOEXEC);
     spx_h5_quiet();
-    /* A limit of files' sizes is found out here, not by libhdf5. */
-    if (w->fd < 0 || ftruncate(w->fd, (off_t)(bytes + bytes / 8)) != 0) {
-        st = SPX_FAIL(SPX_EIO, "h5 '%s': no sparse file of %zu bytes in memory: %s", name, bytes,
-                      strerror(errno));
-    } else if (!start_image(w)) {
+    SPX_TRY(st, spx_memory_room(name, ROOM_BYTES), done);
+    if (!start_image(w)) {
         st = SPX_H5_FAIL(SPX_EIO, "h5: cannot start an image in memory");
     } else {
         st = add_apart(w, name, rank, extent, chunk);
     }
+done:
     if (st != SPX_OK) {
         spx_h5_discard(w);
         return st;
@@ -125,21 +117,19 @@ spx_status spx_h5_add_link(spx_h5_out *w, const char *name, const char *file)
 spx_status spx_h5_finish_apart(spx_h5_out *w, char hex[SPX_H5_DIGEST_CHARS])
 {
     const uint64_t end = w->apart.start + w->apart.length;
-    struct stat info;
     size_t tail;
     herr_t closed;
     spx_h5_quiet();
     closed = H5Fclose(w->file);
     w->file = -1;
-    if (closed < 0 || fstat(w->fd, &info) != 0 || (uint64_t)info.st_size < end) {
+    if (closed < 0 || w->sparse.end < end) {
         return SPX_H5_FAIL(SPX_EIO, "h5: cannot finish the HDF5 image");
     }
-    w->image = (size_t)info.st_size;
+    w->image = (size_t)w->sparse.end;
     tail = (size_t)(w->image - end);
     SPX_RETURN_IF(spx_alloc(&w->outside, (size_t)w->apart.start + tail));
-    SPX_RETURN_IF(spx_file_read_at(w->fd, "h5", 0, w->outside, (size_t)w->apart.start));
-    SPX_RETURN_IF(
-        spx_file_read_at(w->fd, "h5", end, (unsigned char *)w->outside + w->apart.start, tail));
+    spx_h5_sparse_read(&w->sparse, 0, w->outside, (size_t)w->apart.start);
+    spx_h5_sparse_read(&w->sparse, end, (unsigned char *)w->outside + w->apart.start, tail);
     SPX_RETURN_IF(spx_h5_trailer_make(w->outside, w->image, &w->apart, w->trailer));
     spx_h5_trailer_digest(w->trailer, hex);
     return SPX_OK;

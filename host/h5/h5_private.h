@@ -23,14 +23,28 @@ struct spx_h5 {
     char name[];
 };
 
+/* Memory that libhdf5 writes a file into; pages without data are NULL. */
+typedef struct spx_h5_sparse {
+    hid_t driver;
+    uint64_t end; /* of the file */
+    unsigned char **page;
+    size_t pages;
+} spx_h5_sparse;
+
+/** Has files that are opened with fapl written into m; false on failure. */
+bool spx_h5_sparse_use(spx_h5_sparse *m, hid_t fapl);
+void spx_h5_sparse_read(const spx_h5_sparse *m, uint64_t at, void *to, size_t n);
+/** Takes a zeroed one; the file is closed. */
+void spx_h5_sparse_clear(spx_h5_sparse *m);
+
 struct spx_h5_out {
     hid_t file, lcpl, dcpl, gcpl, text;
     size_t bytes; /* of the data added */
     bool secret;
-    int fd;             /* of the sparse image of spx_h5_create_apart, else -1 */
-    spx_h5_range apart; /* where its dataset's bytes belong */
-    void *outside;      /* the image's other bytes, once it is finished */
-    size_t image;       /* its bytes, with the dataset's */
+    spx_h5_range apart;   /* where the bytes of the dataset apart belong; else length 0 */
+    spx_h5_sparse sparse; /* the image, then */
+    void *outside;        /* the image's other bytes, once it is finished */
+    size_t image;         /* its bytes, with the dataset's */
     unsigned char trailer[SPX_H5_TRAILER_BYTES];
 };
 

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define GROWTH_BYTES ((size_t)4 << 20)
 
@@ -40,7 +39,7 @@ spx_status spx_h5_create(spx_h5_out **out)
     *out = NULL;
     SPX_RETURN_IF(spx_alloc(&p, sizeof *w));
     w = p;
-    *w = (spx_h5_out){.file = -1, .lcpl = -1, .dcpl = -1, .gcpl = -1, .text = -1, .fd = -1};
+    *w = (spx_h5_out){.file = -1, .lcpl = -1, .dcpl = -1, .gcpl = -1, .text = -1};
     spx_h5_quiet();
     st = spx_memory_room("h5", GROWTH_BYTES);
     if (st == SPX_OK) {
@@ -71,9 +70,7 @@ void spx_h5_discard(spx_h5_out *w)
     (void)H5Pclose(w->dcpl);
     (void)H5Pclose(w->lcpl);
     (void)H5Eclear2(H5E_DEFAULT);
-    if (w->fd >= 0) {
-        (void)close(w->fd);
-    }
+    spx_h5_sparse_clear(&w->sparse);
     spx_free(w->outside);
     spx_free(w);
 }
@@ -119,7 +116,7 @@ spx_status spx_h5_add(spx_h5_out *w, const char *name, spx_h5_type type, int ran
     SPX_RETURN_IF(spx_memory_room(name, w->bytes + bytes + GROWTH_BYTES));
     w->bytes += bytes;
     spx_h5_quiet();
-    if (w->fd >= 0) {
+    if (w->apart.length > 0) {
         SPX_RETURN_IF(spx_h5_add_groups(w, name));
     }
     space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, extent, NULL);
