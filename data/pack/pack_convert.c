@@ -1,6 +1,6 @@
 /* From a picture's file to what is stored of it. */
 #define _POSIX_C_SOURCE 200809L
-#include "data/augment/resize.h"
+#include "data/augment/resample.h"
 #include "data/pack/pack_write_private.h"
 #include "kernels/base/alloc.h"
 
@@ -8,34 +8,41 @@
 #include <string.h>
 #include <zlib.h>
 
-/* to = the box of from at to's size. */
-static void resize(spx_image *to, const spx_image *from, int y0, int x0, int height, int width)
+/* *image becomes its box at another size. */
+static spx_status resize(spx_image *image, int y0, int x0, int box_height, int box_width,
+                         int height, int width)
 {
-    const size_t plane = (size_t)from->height * (size_t)from->width;
-    uint8_t *out = to->pixels;
-    for (int c = 0; c < to->channels; c++) {
-        const uint8_t *box =
-            from->pixels + (size_t)c * plane + (size_t)y0 * (size_t)from->width + (size_t)x0;
-        for (int y = 0; y < to->height; y++) {
-            const spx_resize_taps ty = spx_resize_at(y, height, to->height);
-            for (int x = 0; x < to->width; x++) {
-                const spx_resize_taps tx = spx_resize_at(x, width, to->width);
-                *out++ = spx_resize_pixel(box, from->width, 1, &ty, &tx);
-            }
-        }
+    const size_t row = (size_t)image->width;
+    spx_image small;
+    spx_resample r = {.y = {.box = box_height, .given = box_height, .shrink = 1, .wanted = height},
+                      .x = {.box = box_width, .given = box_width, .shrink = 1, .wanted = width},
+                      .channels = image->channels,
+                      .src = image->pixels + (size_t)y0 * row + (size_t)x0,
+                      .row = (ptrdiff_t)row,
+                      .plane = (ptrdiff_t)(row * (size_t)image->height),
+                      .planes = true};
+    void *scratch;
+    spx_status st;
+    SPX_RETURN_IF(spx_image_create(&small, image->channels, height, width));
+    r.out = small.pixels;
+    st = spx_alloc(&scratch, spx_resample_room(&r));
+    if (st == SPX_OK) {
+        st = spx_resample_run(&r, scratch);
+        spx_free(scratch);
     }
+    spx_image_clear(st == SPX_OK ? image : &small);
+    if (st == SPX_OK) {
+        *image = small;
+    }
+    return st;
 }
 
 /* The largest centred square, as planes. */
 static spx_status make_square(spx_image *image, int side)
 {
     const int edge = image->height < image->width ? image->height : image->width;
-    spx_image small;
-    SPX_RETURN_IF(spx_image_create(&small, image->channels, side, side));
-    resize(&small, image, (image->height - edge) / 2, (image->width - edge) / 2, edge, edge);
-    spx_image_clear(image);
-    *image = small;
-    return SPX_OK;
+    return resize(image, (image->height - edge) / 2, (image->width - edge) / 2, edge, edge, side,
+                  side);
 }
 
 static int scaled(int side, int to, int shortest)
@@ -56,12 +63,9 @@ static spx_status make_jpeg(spx_image *image, const char *name, const spx_store_
         return SPX_OK; /* as it is */
     }
     if (shortest > o->side) {
-        spx_image small;
-        SPX_RETURN_IF(spx_image_create(&small, channels, scaled(image->height, o->side, shortest),
-                                       scaled(image->width, o->side, shortest)));
-        resize(&small, image, 0, 0, image->height, image->width);
-        spx_image_clear(image);
-        *image = small;
+        SPX_RETURN_IF(resize(image, 0, 0, image->height, image->width,
+                             scaled(image->height, o->side, shortest),
+                             scaled(image->width, o->side, shortest)));
     }
     SPX_RETURN_IF(spx_image_encode_jpeg(image, o->quality, &encoded, size));
     spx_free(*bytes);
