@@ -17,6 +17,7 @@ set_tests_properties(test_resample_portable PROPERTIES ENVIRONMENT SPHYNX_ISA=po
 spx_test(test_preprocess SOURCES data/test_preprocess.c LINK spx_preprocess)
 spx_test(test_pack_forms SOURCES data/test_pack_forms.c LINK spx_pack)
 spx_test(test_loader SOURCES data/test_loader.c LINK spx_loader LABELS threads)
+spx_test(test_loader_stored SOURCES data/test_loader_stored.c LINK spx_loader LABELS threads)
 spx_test(test_device_source SOURCES data/test_device_source.c LINK spx_loader)
 spx_test(test_split_share SOURCES data/test_split_share.c LINK spx_loader)
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)

@@ -2,6 +2,7 @@
 
 #include "data/augment/augment_cuda.h"
 #include "data/loader/loader_source_private.h"
+#include "data/pack/pack_store.h"
 #include "host/train/feed.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/pool.h"
@@ -11,6 +12,10 @@
 
 /* Uploads of indices that may be under way. */
 #define RING 4
+/* Bytes of a split that are uploaded at a time. */
+#define CHUNK ((size_t)8 << 20)
+/* Workers for pictures that are decoded or resized, at most. */
+#define MAX_DECODERS 16
 
 struct spx_device_split {
     spx_stream *stream;
@@ -73,35 +78,61 @@ static spx_status upload_table(spx_stream *s, const spx_pack *pack, spx_normalis
     return spx_upload(s, p, &table, sizeof table);
 }
 
-static spx_status fill_split(spx_device_split *d, const spx_pack *pack, const void *images,
-                             size_t bytes)
+/* Uploads the planes of stored pictures through a buffer of bounded size. */
+static spx_status upload_stored(const spx_device_split *d, const spx_pack *pack, spx_split split,
+                                size_t image)
 {
+    const size_t count = pack->split[split].count, most = CHUNK / image > 1 ? CHUNK / image : 1;
+    void *chunk;
+    spx_status st;
+    SPX_TRY(st, spx_pinned_alloc(d->stream, &chunk, most * image), end);
+    for (size_t i = 0; i < count; i += most) {
+        const size_t n = count - i < most ? count - i : most;
+        for (size_t k = 0; k < n; k++) {
+            size_t size;
+            SPX_TRY(st,
+                    spx_store_read(pack, split, (uint32_t)(i + k), (uint8_t *)chunk + k * image,
+                                   image, &size),
+                    end);
+        }
+        SPX_TRY(st, spx_upload(d->stream, d->images + i * image, chunk, n * image), end);
+        SPX_TRY(st, spx_stream_sync(d->stream), end);
+    }
+end:
+    spx_pinned_free(d->stream, chunk);
+    return st;
+}
+
+static spx_status fill_split(spx_device_split *d, const spx_pack *pack, spx_split split,
+                             size_t image)
+{
+    const spx_pack_split *from = &pack->split[split];
+    const size_t bytes = from->count * image;
     void *p;
     SPX_RETURN_IF(spx_device_alloc(d->stream, &p, bytes));
     d->images = p;
     SPX_RETURN_IF(upload_table(d->stream, pack, &d->normalise));
-    return spx_upload(d->stream, d->images, images, bytes);
+    return from->images != NULL ? spx_upload(d->stream, d->images, from->images, bytes)
+                                : upload_stored(d, pack, split, image);
 }
 
 spx_status spx_device_split_open(spx_device_split **out, spx_stream *s, const spx_pack *pack,
                                  spx_split split, double share)
 {
-    const spx_pack_split *from = &pack->split[split];
-    const size_t bytes =
-        from->count * (size_t)pack->channels * (size_t)pack->height * (size_t)pack->width;
+    const size_t image = (size_t)pack->channels * (size_t)pack->height * (size_t)pack->width;
     spx_device_split *d;
     spx_status st;
     *out = NULL;
-    if (from->images == NULL) {
+    if (!spx_pack_has(pack, split)) {
         return SPX_FAIL(SPX_ENOTFOUND, "the %s pack has no %s split loaded", pack->dataset,
                         spx_split_name(split));
     }
-    if (!fits(s, bytes, share)) {
+    if (spx_store_encoded(pack) || !fits(s, pack->split[split].count * image, share)) {
         return SPX_OK;
     }
     SPX_RETURN_IF(SPX_NEW(d, 1));
     d->stream = s;
-    st = fill_split(d, pack, from->images, bytes);
+    st = fill_split(d, pack, split, image);
     if (st != SPX_OK) {
         spx_device_split_close(d);
         return st == SPX_ENOMEM ? SPX_OK : st; /* others have the memory: batches are uploaded */
@@ -213,16 +244,22 @@ static spx_status open_feed(spx_device_source *d)
 
 /* ---- any source ---- */
 
-static int threads_for(const spx_stream *s, const spx_device_split *split,
+static int threads_for(const spx_stream *s, const spx_device_split *split, const spx_pack *pack,
                        const spx_loader_options *o)
 {
     const bool cpu = spx_stream_device(s) == SPX_DEVICE_CPU;
-    const int half = spx_pool_processors() / 2;
+    const int all = spx_pool_processors(), half = all / 2;
     if (split != NULL) {
         return 0;
     }
     if (o->threads != 0) {
         return o->threads;
+    }
+    if (pack->store != NULL &&
+        (spx_store_encoded(pack) || o->augment.resized_crop != SPX_RESIZED_CROP_NONE)) {
+        /* On the CPU, too: where decoding is the slower part, computing threads wait for it; where
+         * it is not, the batches ahead are soon there and workers sleep. */
+        return all < MAX_DECODERS ? all : MAX_DECODERS;
     }
     /* While another device computes, processors are free, and it must not wait for them. */
     return cpu || half < 1 ? 1 : half < 4 ? half : 4;
@@ -242,7 +279,7 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     d->split = split;
     d->pack = pack;
     d->o = *o;
-    d->o.threads = threads_for(s, split, o);
+    d->o.threads = threads_for(s, split, pack, o);
     d->o.upload = split != NULL ? NULL : s;
     d->o.bytes = split == NULL && spx_stream_device(s) != SPX_DEVICE_CPU;
     d->augment = spx_loader_augment(o);

@@ -16,10 +16,11 @@
 typedef struct spx_device_split spx_device_split;
 
 /**
- * Uploads a split; *out is NULL where that is no use (the CPU), it takes more than `share`, or the
- * device has not that much left.
+ * Uploads a split; *out is NULL where that is no use (the CPU), pictures are stored encoded, they
+ * take more than `share`, or the device has not that much left. Stored planes are read in parts.
  * @param pack  borrowed for the call
- * @return SPX_OK, SPX_ENOTFOUND (split not loaded), SPX_ENOMEM (of the host), SPX_EDEVICE
+ * @return SPX_OK, SPX_ENOTFOUND (split not loaded), SPX_ENOMEM (of the host), SPX_EDEVICE; what
+ *         spx_store_read returns
  */
 SPX_MUST_CHECK spx_status spx_device_split_open(spx_device_split **out, spx_stream *s,
                                                 const spx_pack *pack, spx_split split,

@@ -27,7 +27,9 @@
 #define DEFAULT_PREFETCH 2
 #define MAX_SIDE 4096
 #define MAX_WORLD 65536
-#define PIECE 64 /* images of tensors: a lock for each costs nothing beside them */
+/* Images of a piece: a lock for each costs nothing beside them. */
+#define PIECE 64
+#define STORED_PIECE 8
 
 typedef struct slot {
     void *samples;
@@ -286,6 +288,27 @@ static spx_status check_range(const char *what, int64_t value, int64_t low, int6
     return SPX_OK;
 }
 
+/* Without a box that is resized, pictures must fit into the sample as they are. */
+static spx_status check_size(const spx_pack *p, const spx_loader_options *o)
+{
+    if (o->augment.resized_crop != SPX_RESIZED_CROP_NONE) {
+        return SPX_OK;
+    }
+    if (p->height == 0) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "the pictures of the %s pack differ in size: they need a resized crop "
+                        "(train --resized-crop 0.08,1), or a pack of one size (data pack --store "
+                        "raw:SIDE)",
+                        p->dataset);
+    }
+    return o->height >= p->height && o->width >= p->width
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "loader: height and width are %d and %d, images are of %dx%d: smaller "
+                          "samples need a resized crop (train --resized-crop 0.08,1)",
+                          o->height, o->width, p->height, p->width);
+}
+
 spx_augment spx_loader_augment(const spx_loader_options *o)
 {
     const spx_augment *a = &o->augment;
@@ -300,7 +323,6 @@ spx_augment spx_loader_augment(const spx_loader_options *o)
 /* Fills in defaults and checks every option against the pack. */
 static spx_status check_options(const spx_pack *pack, spx_loader_options *o)
 {
-    bool resized;
     o->height = o->height == 0 ? pack->height : o->height;
     o->width = o->width == 0 ? pack->width : o->width;
     o->world = o->world == 0 ? 1 : o->world;
@@ -308,9 +330,9 @@ static spx_status check_options(const spx_pack *pack, spx_loader_options *o)
     SPX_RETURN_IF(check_range("split", (int64_t)o->split, 0, SPX_SPLIT_COUNT - 1));
     SPX_RETURN_IF(
         check_range("batch", o->batch > MAX_BATCH ? -1 : (int64_t)o->batch, 1, MAX_BATCH));
-    resized = o->augment.resized_crop != SPX_RESIZED_CROP_NONE;
-    SPX_RETURN_IF(check_range("height", o->height, resized ? 1 : pack->height, MAX_SIDE));
-    SPX_RETURN_IF(check_range("width", o->width, resized ? 1 : pack->width, MAX_SIDE));
+    SPX_RETURN_IF(check_range("height", o->height, 1, MAX_SIDE));
+    SPX_RETURN_IF(check_range("width", o->width, 1, MAX_SIDE));
+    SPX_RETURN_IF(check_size(pack, o));
     SPX_RETURN_IF(check_range("world", o->world, 1, MAX_WORLD));
     SPX_RETURN_IF(check_range("rank", o->rank, 0, o->world - 1));
     SPX_RETURN_IF(check_range("threads", o->threads, 0, MAX_THREADS));
@@ -319,7 +341,7 @@ static spx_status check_options(const spx_pack *pack, spx_loader_options *o)
         SPX_RETURN_IF(spx_augment_check(&o->augment, o->height, o->width));
     }
     o->augment = spx_loader_augment(o);
-    if (pack->split[o->split].images == NULL) {
+    if (!spx_pack_has(pack, o->split)) {
         return SPX_FAIL(SPX_ENOTFOUND, "loader: the %s pack has no %s split loaded", pack->dataset,
                         spx_split_name(o->split));
     }
@@ -418,7 +440,7 @@ static spx_status set_sampling(spx_loader *l)
                        .bytes = o->bytes};
     l->sample_bytes =
         (size_t)p->channels * (size_t)o->height * (size_t)o->width * (o->bytes ? 1 : sizeof(float));
-    l->piece = PIECE;
+    l->piece = p->store != NULL ? STORED_PIECE : PIECE;
     l->pieces = (o->batch + l->piece - 1) / l->piece;
     return spx_normalise_init(&l->sampling.normalise, p->channels, p->mean, p->std);
 }

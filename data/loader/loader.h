@@ -1,9 +1,9 @@
 #ifndef SPX_LOADER_H
 #define SPX_LOADER_H
 /*
- * Serves batches of one split. Any (epoch, step) can be asked for at any time. Its content is a
- * pure function of (pack, options, epoch, step). Thread count, prefetch depth and earlier requests
- * do not change a bit, so a resumed run continues exactly.
+ * Serves batches of one split of a pack of either form. Any (epoch, step) can be asked for at any
+ * time. Its content is a pure function of (pack, options, epoch, step). Thread count, prefetch
+ * depth and earlier requests do not change a bit, so a resumed run continues exactly.
  *
  * Training: epoch e visits the images in the order of a Fisher-Yates shuffle drawn from (seed,
  * SPX_RNG_ORDER, e). Step s, rank r takes elements [(s * world + r) * batch, ... + batch) of it.
@@ -58,6 +58,7 @@ typedef struct spx_batch {
 } spx_batch;
 
 /**
+ * Stored pictures of differing sizes need a resized crop.
  * @param pack     borrowed until spx_loader_close; not changed, may be shared by loaders
  * @param options  copied
  * @return SPX_OK, SPX_EINVAL (an option out of range, or a training split that fills no batch; the
@@ -88,7 +89,8 @@ size_t spx_loader_steps(const spx_loader *l);
  * time.
  * @param epoch  0 .. 2^32 - 1
  * @param step   0 .. spx_loader_steps - 1
- * @return SPX_OK, SPX_EINVAL; what reading the first image that cannot be read gave
+ * @return SPX_OK, SPX_EINVAL; of stored pictures what reading the batch's first bad one returns,
+ *         naming it
  */
 SPX_MUST_CHECK spx_status spx_loader_get(spx_loader *l, uint64_t epoch, size_t step,
                                          spx_batch *batch);

@@ -21,11 +21,11 @@ SPX_MUST_CHECK spx_status spx_sample_maker_create(spx_sample_maker **out, const 
 void spx_sample_maker_destroy(spx_sample_maker *s); /* NULL is a no-op */
 
 /**
- * Makes the sample of an image in an epoch. Allocates nothing.
+ * Makes the sample of an image in an epoch. Allocates nothing (a decoder may).
  * @param image  of the split
  * @param out    f32 (channels, height, width), or with bytes u8 (height, width, channels)
  * @param cut    receives the centre of the square to cut out, row and column; with bytes
- * @return SPX_OK
+ * @return SPX_OK; of stored pictures what reading and decoding them return, naming the picture
  */
 SPX_MUST_CHECK spx_status spx_sample_maker_make(spx_sample_maker *s, uint64_t epoch, uint32_t image,
                                                 void *out, int32_t cut[2]);

@@ -64,7 +64,8 @@ static spx_status evaluate(evaluation *e, spx_cli *cli, const spx_model *m, cons
     const spx_loader_options o = {.split = split,
                                   .batch = (size_t)batch,
                                   .height = (int)m->spec.input.rows,
-                                  .width = (int)m->spec.input.columns};
+                                  .width = (int)m->spec.input.columns,
+                                  .augment = spx_preprocess_augment(&m->images)};
     spx_source source;
     SPX_RETURN_IF(spx_cli_stream(cli, &e->stream));
     SPX_RETURN_IF(spx_device_source_open(&e->images, e->stream, NULL, pack, &o));

@@ -57,8 +57,10 @@ static spx_status check_pack(const exporting *r)
 {
     const spx_final_spec *s = r->spec;
     const spx_pack *p = r->pack;
-    if (p->channels != s->input.channels || p->height > s->input.rows ||
-        p->width > s->input.columns || p->split[SPX_SPLIT_TRAIN].images == NULL) {
+    const bool any_size = spx_preprocess_any_size(r->takes);
+    if (p->channels != s->input.channels || !spx_pack_has(p, SPX_SPLIT_TRAIN) ||
+        (!any_size &&
+         (p->height == 0 || p->height > s->input.rows || p->width > s->input.columns))) {
         return SPX_FAIL(SPX_EINVAL,
                         "calibration needs training images of %lldx%lldx%lld, not %dx%dx%d",
                         (long long)s->input.channels, (long long)s->input.rows,
@@ -84,7 +86,8 @@ static spx_status open_images(exporting *r)
                                    .subset_count = r->images,
                                    .batch = BATCH,
                                    .height = (int)r->spec->input.rows,
-                                   .width = (int)r->spec->input.columns};
+                                   .width = (int)r->spec->input.columns,
+                                   .augment = spx_preprocess_augment(r->takes)};
     return spx_loader_open(&r->loader, &r->as_model, &lo);
 }
 
