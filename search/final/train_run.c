@@ -68,8 +68,10 @@ static spx_status open_teacher(spx_training *x)
 {
     const spx_train_options *o = x->o;
     const spx_session *s = x->run.session;
-    const spx_preprocess_rules rules = {
-        .allow_changed = o->allow_changed, .warn = o->run.warn, .ctx = o->run.ctx};
+    const spx_preprocess_rules rules = {.any_size = true, /* it sees batches, not images */
+                                        .allow_changed = o->allow_changed,
+                                        .warn = o->run.warn,
+                                        .ctx = o->run.ctx};
     const char *recorded = json_string_value(json_object_get(s->inputs, "teacher"));
     if (o->distill.teacher == NULL) {
         return SPX_OK;

@@ -37,6 +37,9 @@ check "alone" 0 "${student[@]}" --max-steps 1 --out alone
 jq -se '.[0] | has("distillation") | not' alone/metrics.jsonl >jq.out || fail "alone: a teacher"
 jq -e 'has("teacher") | not' alone/result.json >jq.out || fail "alone: result.json has a teacher"
 
+check "a wide teacher" 0 "${train[@]}" --data pack.h5 --init-channels 12 --max-steps 1 --out wide
+check "much smaller than its teacher" 0 "${student[@]}" --teacher wide --max-steps 1 --out small
+
 # ---- resuming: no bit differs, whichever name the same teacher goes by ----
 check "first part" 0 "${taught[@]}" --max-steps 7 --out parts
 cp teacher/model.h5 copy.h5
@@ -75,7 +78,9 @@ refused "a search" 1 "not a final network" "${student[@]}" --teacher found
 refused "a pack" 1 "large.h5" "${student[@]}" --teacher large.h5
 refused "no file" 1 "absent" "${student[@]}" --teacher absent
 check "on larger images" 0 "${train[@]}" --data large.h5 --init-channels 1 --max-steps 1 --out large
-refused "larger images" 1 "teacher: the pack: .*16x16" "${student[@]}" --teacher large
+check "larger images" 1 "${student[@]}" --teacher large --out never # another pack: a warning, too
+has stderr "input is 20x20, the student's 16x16" "larger images"
+[ ! -e never ] || fail "larger images: left a folder"
 check "on others" 0 "${train[@]}" --data other.h5 --init-channels 1 --max-steps 1 --out others
 refused "another set" 1 "teacher: the pack: .*spots.*stars.*--allow-changed" "${student[@]}" \
     --teacher others

@@ -1,161 +1,9 @@
 /* Training with a teacher, on every device, beside the loss computed in double from the networks'
  * own activations. */
 #define _POSIX_C_SOURCE 200809L
-#include "search/final/teacher.h"
-
-#include "host/train/device_arenas.h"
-#include "host/train/feed.h"
 #include "kernels/base/alloc.h"
-#include "kernels/base/rng.h"
 #include "kernels/device/device_memory.h"
-#include "search/bilevel/search_run.h"
-#include "tests/support/spx_scratch.h"
-#include "tests/support/spx_test.h"
-
-enum { BATCH = 4, CLASSES = 5, SIDE = 16, LAYERS = 3, PIXELS = BATCH * SIDE * SIDE };
-
-static spx_scratch scratch;
-static spx_stream *stream;
-
-static spx_final_spec network(int64_t channels)
-{
-    return (spx_final_spec){.genotype = spx_genotype_published,
-                            .input = {1, SIDE, SIDE},
-                            .classes = CLASSES,
-                            .init_channels = channels,
-                            .layers = LAYERS,
-                            .n_reduce = 2,
-                            .reduce_at = {0, 2},
-                            .mean = {0.1},
-                            .std = {0.2}};
-}
-
-/* What a network with an auxiliary head asks for. */
-static spx_final_spec large(int64_t channels)
-{
-    spx_final_spec f = network(channels);
-    f.input.rows = f.input.columns = 32;
-    return f;
-}
-
-static spx_preprocess shown(const spx_final_spec *f)
-{
-    return (spx_preprocess){.channels = 1,
-                            .height = (int)f->input.rows,
-                            .width = (int)f->input.columns,
-                            .normalised = true,
-                            .mean = {0.1},
-                            .std = {0.2},
-                            .classes = (int)f->classes,
-                            .dataset = "spots"};
-}
-
-/* Statistics that no batch has, so that a teacher which looks at the batch's shows. */
-static void draw_state(const spx_layout *l, float *state)
-{
-    spx_rng rng;
-    spx_rng_init(&rng, 4, SPX_RNG_TEST, 0);
-    for (int i = 0; i < l->n; i++) {
-        const spx_layout_entry *e = &l->entry[i];
-        const bool variance = strstr(e->name, "running_var") != NULL;
-        for (int64_t k = 0; e->role == SPX_ROLE_STATE && k < e->count; k++) {
-            const float z = spx_rng_normal(&rng);
-            state[e->offset + k] = variance ? 0.5f + z * z : 0.3f * z;
-        }
-    }
-}
-
-static const char *write_model(const char *name, const spx_final_spec *f)
-{
-    const char *path = spx_scratch_path(&scratch, name);
-    const spx_preprocess images = shown(f);
-    spx_buffer weights, state;
-    spx_program *p;
-    CHECK_OK(spx_final_eval_program(&p, stream, f, BATCH, false, NULL));
-    const spx_layout *l = spx_program_layout(p);
-    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &weights));
-    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_STATE, &state));
-    CHECK_OK(spx_layout_init(l, 11, &weights, NULL, &state));
-    draw_state(l, state.data);
-    CHECK_OK(spx_model_save(path, f, &images, NULL, l, &weights, &state));
-    spx_buffer_free(&weights);
-    spx_buffer_free(&state);
-    spx_program_destroy(p);
-    return path;
-}
-
-/* Images of one channel lie alike on every device. */
-static float images[4 * PIXELS];
-static const int32_t labels[BATCH] = {0, 3, 1, 4};
-
-static spx_status get_batch(void *ctx, int64_t epoch, int64_t step, spx_samples *out)
-{
-    (void)ctx;
-    (void)epoch;
-    (void)step;
-    *out = (spx_samples){.images = images, .labels = labels, .valid = BATCH};
-    return SPX_OK;
-}
-
-/* A student, its teacher, and what a step of it takes. */
-typedef struct lesson {
-    spx_final_spec student, teaching;
-    spx_distill_options o;
-    spx_teacher *teacher;
-    spx_program *program;
-    spx_trainer trainer;
-    spx_feed *feed;
-    spx_samples batch;
-} lesson;
-
-static spx_status open_teacher(lesson *x)
-{
-    const spx_preprocess data = shown(&x->student);
-    const spx_preprocess_rules rules = {0};
-    return spx_teacher_open(&x->teacher, stream, &x->o, &x->student, &data, &rules, BATCH, NULL);
-}
-
-static spx_status make_program(lesson *x, float aux_weight)
-{
-    const spx_final_losses losses = {
-        .aux_weight = aux_weight, .smoothing = 0.1f, .teacher = x->teacher};
-    return spx_final_train_program(&x->program, stream, &x->student, BATCH, &losses, NULL);
-}
-
-static void begin(lesson *x, float aux_weight)
-{
-    const spx_sgd_options sgd = {.momentum = 0.9f, .decay = 1e-3f};
-    const int64_t side = x->student.input.rows;
-    const spx_batch_shape shape = {BATCH, 1, side, side};
-    const spx_source host = {.get = get_batch, .steps = 1};
-    CHECK_OK(open_teacher(x));
-    CHECK_OK(make_program(x, aux_weight));
-    CHECK_OK(spx_trainer_init(&x->trainer, stream, x->program, &sgd, 7,
-                              spx_teacher_workspace_bytes(x->teacher)));
-    x->trainer.guide = spx_teacher_guide(x->teacher);
-    CHECK_OK(spx_feed_open(&x->feed, stream, &host, &shape));
-    const spx_source source = spx_feed_source(x->feed);
-    CHECK_OK(source.get(source.ctx, 0, 0, &x->batch));
-}
-
-static void end(lesson *x)
-{
-    spx_trainer_clear(&x->trainer);
-    spx_program_destroy(x->program);
-    spx_teacher_close(x->teacher);
-    spx_feed_close(x->feed);
-}
-
-static lesson usual(float attention)
-{
-    lesson x = {.student = network(1), .teaching = network(2)};
-    spx_genotype_random(5, &x.teaching.genotype);
-    x.o = (spx_distill_options){.teacher = write_model("teacher.h5", &x.teaching),
-                                .weight = 0.3f,
-                                .temperature = 3,
-                                .attention = attention};
-    return x;
-}
+#include "tests/search/lesson.h"
 
 /* ---- the loss in double ---- */
 
@@ -389,13 +237,53 @@ static void check_gradient(lesson *x)
 
 SPX_TEST(the_gradient_is_of_all_losses_with_their_weights)
 {
-    static const float weights[][2] = {{0.3f, 50}, {1, 0}, {0, 2000}, {1, 500}};
+    static const float weights[][2] = {{0.3f, 50}, {1, 0}, {0.5f, 0}, {0, 2000}, {1, 500}};
     SPX_UNUSED;
     for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
         lesson x = usual(weights[i][1]);
         x.o.weight = weights[i][0];
         check_gradient(&x);
     }
+}
+
+/* What the auxiliary head learns, at a weight of the teacher's. */
+static spx_buffer auxiliary_gradient(lesson *x, float weight)
+{
+    spx_buffer g;
+    x->o.weight = weight;
+    begin(x, 0.5f);
+    (void)step_of(x, 0, 0);
+    const spx_layout *l = spx_program_layout(x->program);
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &g));
+    CHECK_OK(spx_layout_download(l, stream, SPX_ROLE_WEIGHT, &x->trainer.grad, &g));
+    for (int i = 0; i < l->n; i++) { /* of the others: nothing */
+        const spx_layout_entry *e = &l->entry[i];
+        if (strncmp(e->name, "aux_head.", 9) != 0 && e->role == SPX_ROLE_WEIGHT) {
+            memset((float *)g.data + e->offset, 0, (size_t)e->count * sizeof(float));
+        }
+    }
+    end(x);
+    return g;
+}
+
+SPX_TEST(the_auxiliary_loss_counts_as_the_labels_do)
+{
+    lesson x = {.student = large(1), .teaching = large(1)};
+    SPX_UNUSED;
+    x.o = (spx_distill_options){.teacher = write_model("large.h5", &x.teaching), .temperature = 4};
+    spx_buffer whole = auxiliary_gradient(&x, 0), half = auxiliary_gradient(&x, 0.5f);
+    spx_buffer none = auxiliary_gradient(&x, 1);
+    const size_t n = whole.bytes / sizeof(float);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) { /* powers of two are exact */
+        sum += fabs((double)((float *)whole.data)[i]);
+        assert_true(((float *)half.data)[i] == ((float *)whole.data)[i] / 2);
+        assert_true(((float *)none.data)[i] == 0);
+    }
+    assert_true(sum > 0);
+    spx_buffer_free(&whole);
+    spx_buffer_free(&half);
+    spx_buffer_free(&none);
 }
 
 /* ---- the step ---- */
@@ -563,6 +451,7 @@ static int run_on(spx_device device)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(losses_of_a_step_equal_the_formula_in_double),
         SPX_UNIT(the_gradient_is_of_all_losses_with_their_weights),
+        SPX_UNIT(the_auxiliary_loss_counts_as_the_labels_do),
         SPX_UNIT(a_recorded_step_is_the_step),
         SPX_UNIT(the_teacher_answers_as_it_does_when_it_is_evaluated_however_long_it_teaches),
         SPX_UNIT(a_student_of_nothing_but_its_teacher_comes_to_answer_like_it),
