@@ -1,5 +1,6 @@
 #include "data/loader/sample_maker_private.h"
 
+#include "data/augment/resample.h"
 #include "data/image/decoder.h"
 #include "data/pack/pack_store.h"
 #include "kernels/base/alloc.h"
@@ -15,6 +16,8 @@ struct spx_sample_maker {
     /* Of encoded ones. */
     spx_decoder *decoder;
     uint8_t *whole; /* (channels, from_height, from_width), where no box is resized */
+    /* Of others, where boxes are. */
+    uint8_t *scratch;
 };
 
 static size_t volume(int channels, int height, int width)
@@ -30,23 +33,50 @@ static spx_status alloc_bytes(uint8_t **out, size_t bytes)
     return SPX_OK;
 }
 
+static bool resizes(const spx_sampling *s)
+{
+    return s->augment.resized_crop != SPX_RESIZED_CROP_NONE;
+}
+
+/* The box of planes, resized. @param src  (channels, from_height, from_width) */
+static spx_resample box_of(const spx_sampling *s, const spx_augment_draw *d, const uint8_t *src,
+                           uint8_t *out)
+{
+    const spx_augment_shape *k = &s->shape;
+    return (spx_resample){.y = {0, d->box_height, d->box_height, 1, k->height},
+                          .x = {0, d->box_width, d->box_width, 1, k->width},
+                          .channels = k->channels,
+                          .src = src + (ptrdiff_t)d->box_y * k->from_width + d->box_x,
+                          .row = k->from_width,
+                          .plane = (ptrdiff_t)k->from_height * k->from_width,
+                          .flip = d->flip,
+                          .planes = !s->bytes,
+                          .out = out};
+}
+
 static spx_status alloc_all(spx_sample_maker *m)
 {
     const spx_sampling *s = m->s;
     const spx_augment_shape *shape = &s->shape;
-    if (s->pack->store == NULL) {
-        return SPX_OK;
+    const bool encoded = spx_store_encoded(s->pack);
+    if (s->pack->store != NULL) {
+        m->room = spx_store_max_bytes(s->pack, s->split);
+        SPX_RETURN_IF(alloc_bytes(&m->stored, m->room));
     }
-    m->room = spx_store_max_bytes(s->pack, s->split);
-    SPX_RETURN_IF(alloc_bytes(&m->stored, m->room));
-    if (!spx_store_encoded(s->pack)) {
-        return SPX_OK;
+    if (encoded) {
+        SPX_RETURN_IF(spx_decoder_create(&m->decoder));
     }
-    SPX_RETURN_IF(spx_decoder_create(&m->decoder));
-    return s->augment.resized_crop != SPX_RESIZED_CROP_NONE
-               ? SPX_OK
-               : alloc_bytes(&m->whole,
-                             volume(shape->channels, shape->from_height, shape->from_width));
+    if (encoded && !resizes(s)) {
+        SPX_RETURN_IF(
+            alloc_bytes(&m->whole, volume(shape->channels, shape->from_height, shape->from_width)));
+    }
+    if (!encoded && resizes(s)) { /* the largest box needs the most */
+        const spx_augment_draw all = {.box_height = shape->from_height,
+                                      .box_width = shape->from_width};
+        const spx_resample r = box_of(s, &all, m->stored, NULL);
+        SPX_RETURN_IF(alloc_bytes(&m->scratch, spx_resample_room(&r)));
+    }
+    return SPX_OK;
 }
 
 spx_status spx_sample_maker_create(spx_sample_maker **out, const spx_sampling *s)
@@ -70,6 +100,7 @@ void spx_sample_maker_destroy(spx_sample_maker *m)
     if (m != NULL) {
         spx_decoder_destroy(m->decoder);
         spx_free(m->whole);
+        spx_free(m->scratch);
         spx_free(m->stored);
         spx_free(m);
     }
@@ -80,7 +111,7 @@ static spx_status decode(spx_sample_maker *m, uint32_t image, size_t size,
                          const spx_augment_shape *shape, const spx_augment_draw *d, uint8_t *out)
 {
     const spx_sampling *s = m->s;
-    const bool resized = s->augment.resized_crop != SPX_RESIZED_CROP_NONE;
+    const bool resized = resizes(s);
     const spx_box box = {d->box_y, d->box_x, d->box_height, d->box_width};
     char name[64], *path;
     spx_status st;
@@ -126,6 +157,9 @@ spx_status spx_sample_maker_make(spx_sample_maker *m, uint64_t epoch, uint32_t i
     spx_augment_choose(&s->augment, &shape, &rng, &draw);
     if (m->decoder != NULL) {
         SPX_RETURN_IF(decode(m, image, size, &shape, &draw, sample));
+    } else if (resizes(s)) {
+        const spx_resample r = box_of(s, &draw, from, sample);
+        SPX_RETURN_IF(spx_resample_run(&r, m->scratch));
     } else {
         spx_augment_crop(&s->augment, &draw, &shape, from, !s->bytes, sample);
     }
