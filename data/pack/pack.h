@@ -78,6 +78,9 @@ SPX_MUST_CHECK spx_status spx_pack_write(const spx_pack *p, const char *path);
  * range. */
 const char *spx_pack_class(const spx_pack *p, int i, size_t *length);
 
+/** The name that packs give a data set today, where an earlier version gave another; else name. */
+const char *spx_pack_present_name(const char *name);
+
 /** Pixels of a side of a published data set's images, by the name packs give it; 0: another set. */
 int spx_pack_published_side(const char *dataset);
 

@@ -10,7 +10,7 @@ const char *spx_pack_known(size_t i);
 #define SPX_PACK_KINDS_TEXT                                                                        \
     "mnist, fashion-mnist, emnist-balanced (-bymerge, -byclass,\n-letters, -digits, -mnist), "     \
     "cifar10, cifar100, tiny-imagenet, imagenet, imagefolder\n(own pictures; old name: folder), "  \
-    "npz (own arrays)"
+    "arrays (own arrays; old name: npz)"
 
 /** What the source of the i-th kind must look like, in lines for a help text; NULL where it has
  * that of the kind before it, or there is none. */

@@ -139,7 +139,10 @@ static const spx_pack_kind kinds[] = {
      .layout = imagefolder_layout,
      .read = spx_pack_read_folder,
      .list = spx_list_imagefolder}, /* own pictures: a folder a class */
-    {.name = "npz", .layout = arrays_layout, .read = spx_pack_read_npz}, /* own arrays */
+    {.name = "arrays",
+     .old_name = "npz",
+     .layout = arrays_layout,
+     .read = spx_pack_read_arrays}, /* own arrays */
 };
 
 #define KINDS (sizeof kinds / sizeof kinds[0])
@@ -171,6 +174,12 @@ const spx_pack_kind *spx_pack_kind_of(const char *name)
         }
     }
     return NULL;
+}
+
+const char *spx_pack_present_name(const char *name)
+{
+    const spx_pack_kind *k = spx_pack_kind_of(name);
+    return k != NULL ? k->name : name;
 }
 
 int spx_pack_published_side(const char *dataset)

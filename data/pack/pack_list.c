@@ -5,7 +5,6 @@
 #include "data/pack/pack_labels_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
-#include "kernels/base/rng.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -233,24 +232,29 @@ static spx_status find_label(const spx_pack_list *l, const spx_list_rules *rules
                     shown(e), rules->unlabelled != NULL ? rules->unlabelled : "");
 }
 
-/* Which pictures [first, first + count) of one class become test images: a share, by the seed. */
-static void hold_out(spx_pack_list *l, size_t first, size_t count, const spx_pack_build_options *o)
+static spx_status hold_out(spx_pack_list *l, const spx_pack_build_options *o)
 {
-    size_t out = (size_t)(o->held_out * (double)count + 0.5), left = count;
-    spx_rng r;
-    out = out == 0 && o->held_out > 0 && count > 1 ? 1 : out < count ? out : count - 1;
-    spx_rng_init(&r, o->seed, SPX_RNG_SPLIT, l->item[first].label);
-    for (size_t i = first; i < first + count && out > 0; i++, left--) { /* any set as likely */
-        if (spx_rng_below(&r, (uint32_t)left) < out) {
-            l->item[i].split = SPX_SPLIT_TEST;
-            out--;
-        }
+    uint16_t *label;
+    bool *out = NULL;
+    spx_status st;
+    SPX_RETURN_IF(SPX_NEW(label, l->n));
+    for (size_t i = 0; i < l->n; i++) {
+        label[i] = l->item[i].label;
     }
+    SPX_TRY(st, SPX_NEW(out, l->n), done);
+    SPX_TRY(st, spx_pack_hold_out(label, l->n, (int)l->classes, o, out), done);
+    for (size_t i = 0; i < l->n; i++) {
+        l->item[i].split = out[i] ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
+    }
+    st = put_in_order(l);
+done:
+    spx_free(label);
+    spx_free(out);
+    return st;
 }
 
 spx_status spx_list_finish(spx_pack_list *l, const spx_list_rules *rules)
 {
-    size_t first = 0;
     if (l->n == 0 || l->n > UINT32_MAX) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s", l->source,
                         l->n == 0 ? "no pictures (files named .jpg, .jpeg or .png) were found"
@@ -260,13 +264,9 @@ spx_status spx_list_finish(spx_pack_list *l, const spx_list_rules *rules)
     for (size_t i = 0; i < l->n; i++) {
         SPX_RETURN_IF(find_label(l, rules, &l->item[i]));
     }
-    for (size_t i = 1; rules->hold != NULL && i <= l->n; i++) { /* those of a class are together */
-        if (i == l->n || l->item[i].label != l->item[first].label) {
-            hold_out(l, first, i - first, rules->hold);
-            first = i;
-        }
+    if (rules->hold != NULL) {
+        SPX_RETURN_IF(hold_out(l, rules->hold));
     }
-    SPX_RETURN_IF(put_in_order(l));
     for (size_t i = 0; i < l->n; i++) {
         l->about->split[l->item[i].split].count++;
     }

@@ -108,8 +108,17 @@ spx_status spx_pack_read_cifar(spx_pack *p, const spx_pack_kind *k, const char *
                                const spx_pack_build_options *o);
 spx_status spx_pack_read_folder(spx_pack *p, const spx_pack_kind *k, const char *src,
                                 const spx_pack_build_options *o);
-spx_status spx_pack_read_npz(spx_pack *p, const spx_pack_kind *k, const char *src,
-                             const spx_pack_build_options *o);
+spx_status spx_pack_read_arrays(spx_pack *p, const spx_pack_kind *k, const char *src,
+                                const spx_pack_build_options *o);
+
+/**
+ * Says which of n items become test items: of each class the share o->held_out, drawn by the seed;
+ * one stays, and of two or more one goes unless the share is 0.
+ * @param label  [n], each < classes
+ * @param out    [n]
+ */
+SPX_MUST_CHECK spx_status spx_pack_hold_out(const uint16_t *label, size_t n, int classes,
+                                            const spx_pack_build_options *o, bool *out);
 
 /** The row of a data set in the table of known ones; NULL: none. */
 const spx_pack_kind *spx_pack_kind_of(const char *name);

@@ -51,9 +51,14 @@ static spx_status fit_shape(const spx_preprocess *m, const spx_preprocess *d, co
 /* What may differ where a user says so; the difference as text, "" where there is none. */
 typedef void differ_fn(const spx_preprocess *m, const spx_preprocess *d, char *out, size_t room);
 
+static bool same_dataset(const spx_preprocess *m, const spx_preprocess *d)
+{
+    return strcmp(spx_pack_present_name(m->dataset), spx_pack_present_name(d->dataset)) == 0;
+}
+
 static void differ_dataset(const spx_preprocess *m, const spx_preprocess *d, char *out, size_t room)
 {
-    if (m->dataset[0] != '\0' && d->dataset[0] != '\0' && strcmp(m->dataset, d->dataset) != 0) {
+    if (m->dataset[0] != '\0' && d->dataset[0] != '\0' && !same_dataset(m, d)) {
         (void)snprintf(out, room, "the data set is %s, the model's is %s", d->dataset, m->dataset);
     }
 }
@@ -111,8 +116,8 @@ spx_status spx_preprocess_fit(const spx_preprocess *model, const char *model_nam
             tell(rules, line);
         }
     }
-    if (strcmp(model->dataset, data->dataset) == 0 && model->data_hash[0] != '\0' &&
-        data->data_hash[0] != '\0' && strcmp(model->data_hash, data->data_hash) != 0) {
+    if (same_dataset(model, data) && model->data_hash[0] != '\0' && data->data_hash[0] != '\0' &&
+        strcmp(model->data_hash, data->data_hash) != 0) {
         char line[640];
         (void)snprintf(line, sizeof line,
                        "%.300s: not the pack that the model was made with, by its hash: %.12s..., "

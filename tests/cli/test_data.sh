@@ -47,7 +47,7 @@ done
 [ "$sum" = "$(sha256sum "$src"/*)" ] || fail "a pack destroyed what it was made from"
 check "pack without output" 2 "$sphynx" data pack mnist "$src"
 one_line "pack without output"
-check "unknown set" 2 "$sphynx" data pack imagenet "$src" -o "$OUT/x.h5"
+check "unknown set" 2 "$sphynx" data pack imagenot "$src" -o "$OUT/x.h5"
 one_line "unknown set"
 has stderr 'mnist, fashion-mnist, .*folder, npz' "unknown set"
 mkdir -p "$OUT/own/left" "$OUT/own/right"

@@ -3,12 +3,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "data/image/image.h"
 #include "data/pack/pack_build.h"
+#include "host/h5/h5_file.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/rng.h"
-#include "tests/data/pack_bytes.h"
-
-#include <zlib.h>
+#include "tests/data/pack_archive_bytes.h"
 
 enum { SIDE = 28, IMAGE = SIDE * SIDE, PIXELS = 3 * 32 * 32 };
 
@@ -231,13 +230,11 @@ typedef struct member {
 /* A ZIP archive of .npy files; deflated where asked. */
 static void write_npz(const char *name, const member *m, size_t members, bool deflated)
 {
-    buffer zip = {0}, directory = {0};
-    size_t at;
+    zip z = {0};
+    buffer whole;
     for (size_t i = 0; i < members; i++) {
-        buffer npy = {0}, packed = {0};
-        char header[200];
-        uint32_t sum;
-        const size_t local = zip.n;
+        buffer npy = {0};
+        char header[200], file[80];
         (void)snprintf(header, sizeof header,
                        "{'descr': '%s', 'fortran_order': False, 'shape': %s, }\n", m[i].descr,
                        m[i].shape);
@@ -245,54 +242,12 @@ static void write_npz(const char *name, const member *m, size_t members, bool de
         put_number(&npy, strlen(header), 2, false);
         put_text(&npy, header);
         put(&npy, m[i].data, m[i].n);
-        sum = (uint32_t)crc32(0, npy.bytes, (uInt)npy.n);
-        if (deflated) {
-            z_stream z = {0};
-            packed.bytes = malloc(packed.room = npy.n + 1000);
-            assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
-            z.next_in = npy.bytes, z.avail_in = (uInt)npy.n;
-            z.next_out = packed.bytes, z.avail_out = (uInt)packed.room;
-            assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-            packed.n = z.total_out;
-            (void)deflateEnd(&z);
-        } else {
-            put(&packed, npy.bytes, npy.n);
-        }
-        for (int d = 0; d < 2; d++) { /* the local header, then the directory's entry */
-            buffer *to = d == 0 ? &zip : &directory;
-            put_number(to, d == 0 ? 0x04034b50 : 0x02014b50, 4, false);
-            put_number(to, 20, d == 0 ? 2 : 4, false);
-            put_number(to, 0, 2, false);
-            put_number(to, deflated ? 8 : 0, 2, false);
-            put_number(to, 0, 4, false);
-            put_number(to, sum, 4, false);
-            put_number(to, packed.n, 4, false);
-            put_number(to, npy.n, 4, false);
-            put_number(to, strlen(m[i].name) + 4, 2, false);
-            put_number(to, 0, 2, false);
-            if (d == 1) {
-                put_number(to, 0, 6, false);
-                put_number(to, 0, 4, false);
-                put_number(to, local, 4, false);
-            }
-            put_text(to, m[i].name);
-            put_text(to, ".npy");
-        }
-        put(&zip, packed.bytes, packed.n);
+        (void)snprintf(file, sizeof file, "%s.npy", m[i].name);
+        zip_add(&z, file, npy.bytes, npy.n, deflated);
         free(npy.bytes);
-        free(packed.bytes);
     }
-    at = zip.n;
-    put(&zip, directory.bytes, directory.n);
-    put_number(&zip, 0x06054b50, 4, false);
-    put_number(&zip, 0, 4, false);
-    put_number(&zip, members, 2, false);
-    put_number(&zip, members, 2, false);
-    put_number(&zip, directory.n, 4, false);
-    put_number(&zip, at, 4, false);
-    put_number(&zip, 0, 2, false);
-    free(directory.bytes);
-    save(&zip, name);
+    whole = zip_end(&z, "");
+    save(&whole, name);
 }
 
 static const uint8_t pixels[2 * 2 * 2 * 3] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
@@ -358,6 +313,112 @@ SPX_TEST(arrays_of_other_shapes_and_types_are_refused)
     }
 }
 
+SPX_TEST(a_share_of_arrays_without_a_test_split_is_held_out)
+{
+    SPX_UNUSED;
+    enum { COUNT = 40 };
+    const spx_pack_build_options o = {.held_out = 0.25, .seed = 7}, none = {.held_out = 0};
+    const member arrays[] = {{"x", "|u1", "(40, 1, 2)", NULL, 2 * COUNT},
+                             {"y", "|u1", "(40,)", NULL, COUNT}};
+    uint8_t x[2 * COUNT], y[COUNT];
+    member given[2];
+    const char *path;
+    size_t counts[4], next[SPX_SPLIT_COUNT] = {0};
+    spx_pack *p;
+    for (int i = 0; i < COUNT; i++) {
+        x[2 * i] = (uint8_t)i;
+        x[2 * i + 1] = y[i] = (uint8_t)(i % 4);
+    }
+    memcpy(given, arrays, sizeof given);
+    given[0].data = x;
+    given[1].data = y;
+    empty_folder();
+    write_npz("a.npz", given, 2, true);
+    path = spx_scratch_path(&scratch, "a.npz");
+    CHECK_OK(spx_pack_build(&p, "arrays", path, &o));
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, 28);
+    spx_pack_histogram(p, SPX_SPLIT_TEST, counts);
+    assert_true(counts[0] == 3 && counts[1] == 3 && counts[2] == 3 && counts[3] == 3);
+    for (int i = 0; i < COUNT; i++) { /* each is in one split, in the order it had */
+        int found = 0;
+        for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+            const spx_pack_split *at = &p->split[s];
+            if (next[s] < at->count && at->images[2 * next[s]] == i) {
+                assert_int_equal(at->labels[next[s]], i % 4);
+                assert_int_equal(at->images[2 * next[s] + 1], i % 4);
+                next[s]++;
+                found++;
+            }
+        }
+        assert_int_equal(found, 1);
+    }
+    spx_pack_close(p);
+    CHECK_OK(spx_pack_build(&p, "arrays", path, &none));
+    assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, COUNT);
+    assert_int_equal(p->split[SPX_SPLIT_TEST].count, 0);
+    spx_pack_close(p);
+    write_npz("b.npz", given, 1, false);
+    check_refused("arrays", spx_scratch_path(&scratch, "b.npz"), "no array y beside x");
+    write_npz("b.npz", given + 1, 1, false);
+    check_refused("arrays", spx_scratch_path(&scratch, "b.npz"),
+                  "no array x_train; expected x_train, y_train, x_test, y_test, or x, y");
+}
+
+/* Adds a dataset to a file of HDF5. */
+static void add(spx_h5_out *w, const char *name, spx_h5_type type, int rank, const int64_t *dims,
+                const void *data)
+{
+    CHECK_OK(spx_h5_add(w, name, type, rank, dims, data));
+}
+
+SPX_TEST(arrays_of_hdf5_are_read_as_those_of_numpy)
+{
+    SPX_UNUSED;
+    static const int64_t shape[] = {2, 2, 2, 3}, column[] = {2, 1}, wide[] = {4, 2};
+    static const int32_t negative[] = {0, -1};
+    static const float reals[] = {0, 1};
+    static const uint16_t deep[24];
+    static const uint8_t first[12] = {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11};
+    static const char *const expect[] = {NULL, "image 1: expected a label of 0 to", "y_train",
+                                         "no array y_test", "expected images of u8"};
+    for (int i = 0; i < 5; i++) {
+        spx_h5_out *w;
+        char *path;
+        spx_pack *p;
+        empty_folder();
+        path = (char *)(uintptr_t)spx_scratch_path(&scratch, "a.h5");
+        CHECK_OK(spx_h5_create(&w));
+        add(w, "x_train", i == 4 ? SPX_H5_U16 : SPX_H5_U8, 4, shape,
+            i == 4 ? (const void *)deep : pixels);
+        if (i == 1) {
+            add(w, "y_train", SPX_H5_I32, 1, column, negative);
+        } else if (i == 2) {
+            add(w, "y_train", SPX_H5_F32, 1, column, reals);
+        } else {
+            add(w, "y_train", SPX_H5_I64, 1, column, wide);
+        }
+        add(w, "x_test", SPX_H5_U8, 4, shape, pixels);
+        if (i != 3) {
+            add(w, "y_test", SPX_H5_U8, 2, column, byte_labels);
+        }
+        CHECK_OK(spx_h5_commit(w, path));
+        spx_h5_discard(w);
+        if (expect[i] != NULL) {
+            check_refused("arrays", path, expect[i]);
+            continue;
+        }
+        CHECK_OK(spx_pack_build(&p, "arrays", path, NULL));
+        assert_int_equal(p->classes, 5);
+        assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[0], 4);
+        assert_int_equal(p->split[SPX_SPLIT_TEST].labels[0], 1);
+        assert_memory_equal(p->split[SPX_SPLIT_TRAIN].images, first, 12);
+        assert_non_null(strstr(p->sources, "  a.h5\n"));
+        spx_pack_close(p);
+        assert_int_equal(truncate(path, 900), 0);
+        check_refused("arrays", path, "a.h5: ");
+    }
+}
+
 SPX_TEST(whatever_an_archive_holds_is_read_or_refused)
 {
     SPX_UNUSED;
@@ -404,6 +465,8 @@ int main(void)
         SPX_UNIT(folders_that_are_no_classes_are_refused_with_the_file),
         SPX_UNIT(arrays_of_numpy_are_read_stored_and_deflated),
         SPX_UNIT(arrays_of_other_shapes_and_types_are_refused),
+        SPX_UNIT(a_share_of_arrays_without_a_test_split_is_held_out),
+        SPX_UNIT(arrays_of_hdf5_are_read_as_those_of_numpy),
         SPX_UNIT(whatever_an_archive_holds_is_read_or_refused),
     };
     int failed;

@@ -133,6 +133,23 @@ SPX_TEST(what_differs_is_refused_naming_both_or_allowed_with_a_word)
     CHECK_OK(fit("mean", "[0.5000001]", false)); /* of another's rounding */
 }
 
+SPX_TEST(a_data_set_that_had_another_name_is_the_same)
+{
+    static const char *const names[][2] = {{"folder", "imagefolder"}, {"npz", "arrays"}};
+    const spx_preprocess_rules rules = {.warn = tell};
+    SPX_UNUSED;
+    for (size_t i = 0; i < 4; i++) {
+        spx_preprocess m, d;
+        CHECK_OK(parse(&m, NULL, NULL));
+        CHECK_OK(parse(&d, NULL, NULL));
+        (void)snprintf(m.dataset, sizeof m.dataset, "%s", names[i / 2][i % 2]);
+        (void)snprintf(d.dataset, sizeof d.dataset, "%s", names[i / 2][1 - i % 2]);
+        CHECK_OK(spx_preprocess_fit(&m, "model.h5", &d, "pack.h5", &rules));
+        spx_preprocess_clear(&m);
+        spx_preprocess_clear(&d);
+    }
+}
+
 SPX_TEST(what_cannot_work_is_refused_whatever_is_allowed)
 {
     spx_preprocess m, d;
@@ -306,6 +323,7 @@ int main(void)
         SPX_UNIT(what_is_written_reads_back_equal),
         SPX_UNIT(descriptions_of_strangers_are_checked),
         SPX_UNIT(what_differs_is_refused_naming_both_or_allowed_with_a_word),
+        SPX_UNIT(a_data_set_that_had_another_name_is_the_same),
         SPX_UNIT(what_cannot_work_is_refused_whatever_is_allowed),
         SPX_UNIT(files_of_the_first_version_tell_what_they_know),
         SPX_UNIT(pictures_of_the_stored_size_are_centred_and_of_the_input_taken_as_they_are),
