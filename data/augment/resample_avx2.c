@@ -50,37 +50,53 @@ static void rows(const uint8_t *src, ptrdiff_t row, const int16_t *weight, int t
     }
 }
 
-static void three_channels(const double *line, const spx_resample_columns *c, double inverse,
-                           uint8_t *out)
+/* A wanted pixel of three channels, as bytes 0 to 2. */
+static inline int32_t three(const double *from, const double *weight, int taps, __m256d scale)
 {
-    const __m256d by_rows = _mm256_set1_pd(inverse), half = _mm256_set1_pd(0.5),
-                  quarter = _mm256_set1_pd(0.25);
     const __m128i bytes =
         _mm_setr_epi8(0, 4, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    const int taps = c->taps;
-    const double *weight = c->weight;
-    for (int x = 0; x < c->wanted; x++, weight += taps) {
-        const double *from = line + 3 * (ptrdiff_t)c->first[x];
-        const __m256d scale = _mm256_mul_pd(_mm256_set1_pd(c->inverse[x]), by_rows);
-        __m256d sum = _mm256_setzero_pd();
-        int32_t pixel;
-        for (int t = 0; t < taps; t++, from += 3) {
-            sum = _mm256_fmadd_pd(_mm256_loadu_pd(from), _mm256_set1_pd(weight[t]), sum);
-        }
-        sum = _mm256_fmadd_pd(sum, scale, _mm256_fmadd_pd(quarter, scale, half));
-        pixel = _mm_cvtsi128_si32(_mm_shuffle_epi8(_mm256_cvttpd_epi32(sum), bytes));
-        memcpy(out + 3 * (ptrdiff_t)x, &pixel,
-               x + 1 < c->wanted ? 4 : 3); /* the next one follows */
+    __m256d sum = _mm256_mul_pd(_mm256_loadu_pd(from), _mm256_broadcast_sd(weight));
+    for (int t = 1; t < taps; t++) {
+        sum = _mm256_fmadd_pd(_mm256_loadu_pd(from + 3 * t), _mm256_broadcast_sd(weight + t), sum);
+    }
+    sum = _mm256_fmadd_pd(sum, scale,
+                          _mm256_fmadd_pd(scale, _mm256_set1_pd(0.25), _mm256_set1_pd(0.5)));
+    return _mm_cvtsi128_si32(_mm_shuffle_epi8(_mm256_cvttpd_epi32(sum), bytes));
+}
+
+static inline void three_channels(const double *line, const spx_resample_columns *c, int taps,
+                                  double inverse, uint8_t *out)
+{
+    const __m256d by_rows = _mm256_set1_pd(inverse);
+    const int32_t *const first = c->first;
+    const double *const weight = c->weight, *const inverses = c->inverse;
+    const ptrdiff_t last = c->wanted - 1;
+    for (ptrdiff_t x = 0; x <= last; x++) {
+        const __m256d scale = _mm256_mul_pd(_mm256_broadcast_sd(inverses + x), by_rows);
+        const int32_t pixel = three(line + 3 * (ptrdiff_t)first[x], weight + x * taps, taps, scale);
+        memcpy(out + 3 * x, &pixel, x < last ? 4 : 3); /* the fourth is the next one's to write */
     }
 }
 
 static void columns(const double *line, int channels, const spx_resample_columns *c, double inverse,
                     uint8_t *out)
 {
-    if (channels == 3) {
-        three_channels(line, c, inverse, out);
-    } else {
+    if (channels != 3) {
         spx_resample_portable.columns(line, channels, c, inverse, out);
+        return;
+    }
+    switch (c->taps) { /* known numbers of turns are unrolled: a box shrinks by less than two */
+    case 3:
+        three_channels(line, c, 3, inverse, out);
+        break;
+    case 4:
+        three_channels(line, c, 4, inverse, out);
+        break;
+    case 5:
+        three_channels(line, c, 5, inverse, out);
+        break;
+    default:
+        three_channels(line, c, c->taps, inverse, out);
     }
 }
 

@@ -1,6 +1,7 @@
 /* sphynx bench: seconds and memory of one step on random data. */
 #define _POSIX_C_SOURCE 200809L
 #include "host/cli/bench_crypto.h"
+#include "host/cli/bench_loader.h"
 #include "host/cli/bench_peaks.h"
 #include "host/cli/bench_pi.h"
 #include "host/cli/commands.h"
@@ -555,7 +556,7 @@ static const spx_command eval_command = {
 const spx_command spx_cmd_bench = {
     .name = "bench",
     .summary =
-        "Times a step of search, training or evaluation, or the cryptography, on random data.",
+        "Times a step of search, training or evaluation, the cryptography, or reading pictures.",
     .example = "sphynx bench supernet-step --order 1 --json",
     .sub = (const spx_command *const[]){&supernet_command, &train_command, &eval_command,
-                                        &spx_bench_crypto, &spx_bench_pi, NULL}};
+                                        &spx_bench_crypto, &spx_bench_pi, &spx_bench_loader, NULL}};

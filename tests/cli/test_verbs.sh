@@ -21,6 +21,7 @@ data pack        | mnist SET -o OUT/set.h5
 data check       | OUT/set.h5
 data info        | OUT/set.h5
 data preview     | OUT/set.h5 -o OUT/grid.png
+data batches     | PACK -o OUT/batches.h5 --steps 1 --batch 4
 search           | --data PACK --out OUT/search --init-channels 1 --layers 2 --reduce-loc 3 \
                   --order 1 --batch 2 --epochs 1 --max-steps 1 --validate-images 4
 plan             | --relu-budget 51200 --input 3x32x32 --classes 100 --max-layers 4
@@ -40,7 +41,8 @@ bench supernet-step | --init-channels 1 --layers 2 --order 1 --batch 1 --input 3
 bench train-step | NET --batch 2 --input 3x32x32 --classes 4 --steps 1
 bench eval       | NET --batch 2 --input 3x16x16 --classes 4 --steps 1
 bench crypto     | --relus 64 --repeats 1
-bench pi         | NET --input 3x16x16 --classes 4'
+bench pi         | NET --input 3x16x16 --classes 4
+bench loader     | PACK --images 8 --batch 4 --size 8 --rounds 1'
 
 table=$(sed -e ':again' -e '/\\$/{N;s/ *\\\n */ /;b again' -e '}' <<<"$table")
 
