@@ -240,17 +240,12 @@ static bool get_fields(spx_pack_log *log, spx_wire_fields *fields, void *message
 
 static spx_status read_header(spx_pack_log *log, uint64_t *at)
 {
-    unsigned char magic[MAGIC_BYTES] = {0}, print[sizeof log->print];
+    unsigned char print[sizeof log->print];
     spx_packed *p = &log->sum;
     memcpy(print, log->print, sizeof print);
     *at = MAGIC_BYTES;
-    if (log->size < MAGIC_BYTES ||
-        spx_file_read_at(log->fd, log->path, 0, magic, sizeof magic) != SPX_OK ||
-        memcmp(magic, MAGIC, sizeof magic) != 0 || !get_fields(log, packed_fields, log, at)) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "%s: no log of a packing, or a damaged one: leave out --resume to begin "
-                        "again",
-                        log->path);
+    if (!get_fields(log, packed_fields, log, at)) {
+        return SPX_FAIL(SPX_EINVAL, "%s: damaged: leave out --resume to begin again", log->path);
     }
     if (memcmp(print, log->print, sizeof print) != 0) {
         return SPX_FAIL(SPX_EINVAL,
@@ -304,6 +299,19 @@ done:
     return st;
 }
 
+/* Somebody's file of that name is neither read nor replaced. */
+static spx_status check_magic(const spx_pack_log *log)
+{
+    unsigned char magic[MAGIC_BYTES] = {0};
+    if (log->size >= MAGIC_BYTES) {
+        SPX_RETURN_IF(spx_file_read_at(log->fd, log->path, 0, magic, sizeof magic));
+    }
+    return memcmp(magic, MAGIC, sizeof magic) == 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "%s: is there, and is no log of a packing: move it away",
+                          log->path);
+}
+
 /* Opens and locks the log that has the name now; none is no failure. */
 static spx_status open_old(spx_pack_log *log)
 {
@@ -318,13 +326,15 @@ static spx_status open_old(spx_pack_log *log)
                          mine.st_dev != named.st_dev || mine.st_ino != named.st_ino)) {
         st = SPX_FAIL(SPX_EINVAL, "%s: another process is packing into it", log->path);
     }
+    if (st == SPX_OK) {
+        log->size = (uint64_t)mine.st_size;
+        st = check_magic(log);
+    }
     if (st != SPX_OK) {
         (void)close(log->fd);
         log->fd = -1;
-        return st;
     }
-    log->size = (uint64_t)mine.st_size;
-    return SPX_OK;
+    return st;
 }
 
 spx_status spx_log_open(spx_pack_log *log, const char *pack, const spx_pack_list *list, bool resume,
