@@ -3,18 +3,20 @@
  * are those of one that nothing disturbed. One pack's bytes stand for all its files': it names the
  * shards by their digests.
  */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE /* syscall */
 #include "kernels/base/clock.h"
 #include "kernels/base/rng.h"
 #include "tests/data/store_check.h"
 
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PICTURES 23
 #define KILLS 20
+#define CUTS (SPX_SANITIZED ? 8 : 40)
 
 /* A few pictures a file. */
 static const spx_store_options usual = {
@@ -23,6 +25,40 @@ static const spx_store_options usual = {
 static void *right; /* the bytes of an undisturbed packing */
 static size_t right_size;
 static int right_files;
+
+/* What was done to files, a letter each: fsync of a file, of a folder, rename, unlink of the log. */
+static char done[512];
+static size_t dones;
+
+static void note(char what)
+{
+    if (dones < sizeof done - 1) {
+        done[dones++] = what;
+        done[dones] = '\0';
+    }
+}
+
+/* Stand in for libc's. */
+int fsync(int fd)
+{
+    struct stat info;
+    note(fstat(fd, &info) == 0 && S_ISDIR(info.st_mode) ? 'd' : 'f');
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int rename(const char *from, const char *to)
+{
+    note('r');
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int unlink(const char *path)
+{
+    if (strstr(path, ".part") != NULL) {
+        note('u');
+    }
+    return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
 
 static bool there(const char *name)
 {
@@ -168,7 +204,7 @@ SPX_TEST(a_log_counts_up_to_its_last_whole_record)
     stop_after(3);
     read_whole("got.h5.part", &log, &size);
     bytes = log;
-    for (size_t n = size; n > size / 3; n -= 1 + n / 40) { /* cut short */
+    for (size_t n = size; n > size / 3; n -= 1 + n / CUTS) { /* cut short */
         assert_int_equal(spx_scratch_write(place("got.h5.part"), bytes, n), 0);
         if (n < 700) { /* in the header */
             break;
@@ -177,7 +213,7 @@ SPX_TEST(a_log_counts_up_to_its_last_whole_record)
         assert_true(most <= 3);
         remove_file("got.h5");
     }
-    for (size_t at = size - 1; at > 700; at -= 1 + at / 40) { /* a bit turned over */
+    for (size_t at = size - 1; at > 700; at -= 1 + at / CUTS) { /* a bit turned over */
         bytes[at] ^= 16;
         assert_int_equal(spx_scratch_write(place("got.h5.part"), bytes, size), 0);
         assert_true(go_on(1) < 3);
@@ -271,6 +307,26 @@ SPX_TEST(two_processes_do_not_pack_into_one_file)
 
 /* ---- disks ---- */
 
+SPX_TEST(what_a_power_cut_may_not_lose_is_synced_in_this_order)
+{
+    SPX_UNUSED;
+    size_t renames = 0;
+    make_right();
+    dones = 0;
+    store("got.h5", &usual);
+    assert_true(dones < sizeof done - 1);
+    for (size_t i = 0; i < dones; i++) {
+        if (done[i] ==
+            'r') { /* a file's bytes before its name, the name before what relies on it */
+            assert_true(i > 0 && done[i - 1] == 'f' && done[i + 1] == 'd');
+            renames++;
+        }
+    }
+    assert_true(renames > 5); /* the log, and each shard and the log again, and the pack */
+    assert_string_equal(done + dones - 4, "frdu"); /* the log goes last */
+    check_right();
+}
+
 /* As many files as before; the pack that was there is as it was. */
 SPX_TEST(a_full_disk_leaves_the_old_pack_and_nothing_half_written)
 {
@@ -319,6 +375,7 @@ int main(void)
         SPX_UNIT(what_is_no_log_of_this_packing_is_refused_and_stays),
         SPX_UNIT(a_finished_pack_is_left_alone_by_resume),
         SPX_UNIT(two_processes_do_not_pack_into_one_file),
+        SPX_UNIT(what_a_power_cut_may_not_lose_is_synced_in_this_order),
         SPX_UNIT(a_full_disk_leaves_the_old_pack_and_nothing_half_written),
     };
     int failed;
