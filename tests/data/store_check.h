@@ -85,7 +85,7 @@ static inline void read_whole(const char *name, void **bytes, size_t *size)
     CHECK_OK(spx_file_read(spx_scratch_path(&scratch, name), (size_t)1 << 30, bytes, size));
 }
 
-/* A scratch folder where syncing costs nothing, if there is one: the files are tiny, and thousands. */
+/* A scratch folder where syncing costs nothing, if there is one: files are tiny, and thousands. */
 static inline bool begin_in_memory(void)
 {
     if (access("/dev/shm", W_OK) == 0) {

@@ -26,7 +26,7 @@ static void *right; /* the bytes of an undisturbed packing */
 static size_t right_size;
 static int right_files;
 
-/* What was done to files, a letter each: fsync of a file, of a folder, rename, unlink of the log. */
+/* What was done, a letter each: fsync of a file, of a folder, rename, unlink of the log. */
 static char done[512];
 static size_t dones;
 
