@@ -1,7 +1,7 @@
 /*
  * A reader of the pickles that CIFAR's python version is (and of those that numpy writes anew from
  * it): a dictionary of numbers, texts, lists and one array of bytes. Opcodes are those of
- * protocols 2 to 4 as Python's module pickletools lists them, no more than such files hold. Nothing
+ * protocols 2 to 5 as Python's module pickletools lists them, no more than such files hold. Nothing
  * is imported or called: the few names that numpy's arrays go by are known here and stand for what
  * they would make; every other name or opcode is refused.
  */
@@ -219,18 +219,29 @@ static bool decode(const object *dtype, const char *bytes, size_t n, int64_t *ou
     return true;
 }
 
+/* Whether items of a list or tuple are of these kinds, one after the other, and no more. */
+static bool are(const spx_pickle *p, const object *list, const kind *kinds, size_t n)
+{
+    bool all = list->kind == LIST && list->n == n;
+    for (size_t i = 0; all && i < n; i++) {
+        all = p->object[list->item[i]].kind == kinds[i];
+    }
+    return all;
+}
+
 /* REDUCE: what calling the name with the tuple would make. */
 static void reduce(spx_pickle *p, uint64_t unused)
 {
+    static const kind array[] = {NAME, LIST, TEXT}, dtype[] = {TEXT, INTEGER, INTEGER};
     const object with = pop(p), name = pop(p);
     const object *first = with.kind == LIST && with.n > 0 ? &p->object[with.item[0]] : NULL;
     int64_t v = 0;
     (void)unused;
     if (p->st != SPX_OK || name.kind != NAME || first == NULL) {
         refuse(p, "a call of what is no name");
-    } else if (name.value == MAKE_ARRAY) {
+    } else if (name.value == MAKE_ARRAY && are(p, &with, array, 3) && first->value == ARRAY_TYPE) {
         (void)push(p, ARRAY);
-    } else if (name.value == MAKE_DTYPE && first->kind == TEXT) {
+    } else if (name.value == MAKE_DTYPE && are(p, &with, dtype, 3)) {
         const object text = *first;
         object *o = push(p, DTYPE);
         o->text = text.text;
@@ -243,19 +254,23 @@ static void reduce(spx_pickle *p, uint64_t unused)
     }
 }
 
-/* BUILD: an array takes its state; of a dtype's, the byte order counts. */
+/* BUILD: an array takes its state, once; of a dtype's, which is that of plain numbers, the byte
+ * order counts. */
 static void build(spx_pickle *p, uint64_t unused)
 {
+    static const kind array[] = {INTEGER, LIST, DTYPE, INTEGER, TEXT};
+    static const kind plain[] = {INTEGER, TEXT,    NOTHING, NOTHING,
+                                 NOTHING, INTEGER, INTEGER, INTEGER};
     const object from = pop(p);
     object *to = p->st == SPX_OK && p->stack.n > 0 ? &p->object[p->stack.v[p->stack.n - 1]] : NULL;
     (void)unused;
-    if (to == NULL || from.kind != LIST || from.n < 2 || to->n > 8 ||
-        (to->kind != ARRAY && to->kind != DTYPE)) {
-        refuse(p, "a state of what has none");
+    if (to != NULL && to->kind == DTYPE && are(p, &from, plain, 8)) {
+        to->value = is_text(&p->object[from.item[1]], ">"); /* big-endian */
         return;
     }
-    if (to->kind == DTYPE) {
-        to->value = is_text(&p->object[from.item[1]], ">"); /* big-endian */
+    if (to == NULL || to->kind != ARRAY || to->n > 0 || !are(p, &from, array, 5) ||
+        p->object[from.item[0]].value != 1) {
+        refuse(p, "a state of what has none");
         return;
     }
     for (size_t i = 0; i < from.n; i++) {
@@ -330,6 +345,13 @@ static void skip(spx_pickle *p, uint64_t unused)
     (void)p, (void)unused;
 }
 
+static void protocol(spx_pickle *p, uint64_t version)
+{
+    if (p->at != 2 || version < 2 || version > 5) {
+        refuse(p, "another protocol of pickles");
+    }
+}
+
 static void empty(spx_pickle *p, uint64_t k)
 {
     (void)push(p, (kind)k);
@@ -375,7 +397,7 @@ static const struct opcode {
     void (*run)(spx_pickle *p, uint64_t argument);
     uint64_t fixed;
 } opcodes[] = {
-    {0x80, 1, skip, 0},           /* PROTO */
+    {0x80, 1, protocol, 0},       /* PROTO */
     {0x95, 8, skip, 0},           /* FRAME */
     {'(', 0, empty, MARK},        /* MARK */
     {'}', 0, empty, DICT},        /* EMPTY_DICT */
@@ -457,6 +479,9 @@ spx_status spx_pickle_open(spx_pickle **out, const char *path, const void *bytes
     *p = (spx_pickle){.path = path, .bytes = bytes, .size = size};
     while (step(p)) {
     }
+    if (p->st == SPX_OK && p->at != p->size) {
+        refuse(p, "more behind its end");
+    }
     if (p->st == SPX_OK && (p->stack.n != 1 || p->object[p->stack.v[0]].kind != DICT)) {
         refuse(p, "no dictionary");
     }
@@ -469,15 +494,18 @@ spx_status spx_pickle_open(spx_pickle **out, const char *path, const void *bytes
     return SPX_OK;
 }
 
+/* The value of a key that is there once; else NULL. */
 static const object *find(const spx_pickle *p, const char *key)
 {
-    const object *d = &p->object[p->stack.v[0]];
+    const object *d = &p->object[p->stack.v[0]], *value = NULL;
+    size_t found = 0;
     for (size_t i = 0; i + 1 < d->n; i += 2) {
         if (is_text(&p->object[d->item[i]], key)) {
-            return &p->object[d->item[i + 1]];
+            value = &p->object[d->item[i + 1]];
+            found++;
         }
     }
-    return NULL;
+    return found == 1 ? value : NULL;
 }
 
 static const object *item(const spx_pickle *p, const object *of, size_t i, kind k)

@@ -1,5 +1,5 @@
 /* CIFAR's python version: pickles as Python writes them, hostile ones, and any others. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* memmem */
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/rng.h"
@@ -119,6 +119,11 @@ SPX_TEST(a_hostile_pickle_is_refused_and_nothing_in_it_runs)
         {BYTES("cnumpy\nndarray"), "the end"},
         {BYTES("cnumpy\nndarray\n)R."), "a call"},
         {BYTES("]]a](e."), "no dictionary"},
+        {BYTES("\x80\2}.}."), "more behind its end"},
+        {BYTES("\x80\1}."), "another protocol"},
+        {BYTES("}\x80\2."), "another protocol"},
+        {BYTES("cnumpy.core.multiarray\n_reconstruct\nK\0\x85R."), "a call with other arguments"},
+        {BYTES("cnumpy\ndtype\nU\2u1\x85R."), "a call with other arguments"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         empty_folder();
@@ -127,6 +132,42 @@ SPX_TEST(a_hostile_pickle_is_refused_and_nothing_in_it_runs)
                                            cases[i].bytes, cases[i].n),
                          0);
         check_refused("cifar10", scratch.folder, cases[i].expect);
+    }
+}
+
+SPX_TEST(a_batch_with_anything_else_in_it_is_refused)
+{
+    SPX_UNUSED;
+    static const char *const twice[] = {"labels", "labels", NULL};
+    static const int classes[] = {10, 10};
+    static const struct {
+        const char *find, *put; /* of one length */
+        size_t n;
+        const char *expect;
+    } cases[] = {
+        {"K\1M", "K\2M", 3, "a state of what has none"},   /* another version of arrays */
+        {"|NNNJ", "|N]NJ", 5, "a state of what has none"}, /* a dtype with fields */
+        {"U\2u1", "U\2i1", 4, "an array of bytes"},
+        {"\x89T", "\x88T", 2, "an array of bytes"}, /* in Fortran's order */
+        {"M\0\x0c\x86", "M\1\x0c\x86", 4, "an array of bytes"},
+        {"U\4data", "U\4date", 6, "expected 'data'"},
+        {"tbu.", "tbub", 4, "a state of what has none"},
+        {"K\0e", "K\012e", 3, "expected a label of 0 to 9"},
+    };
+    for (size_t i = 0; i <= sizeof cases / sizeof *cases; i++) {
+        const bool double_key = i == sizeof cases / sizeof *cases;
+        buffer b = {0};
+        empty_folder();
+        write_cifar10("");
+        pickle_batch(&b, 1, double_key ? twice : ten_keys, classes);
+        if (!double_key) {
+            uint8_t *at = memmem(b.bytes, b.n, cases[i].find, cases[i].n);
+            assert_non_null(at);
+            memcpy(at, cases[i].put, cases[i].n);
+        }
+        save(&b, "data_batch_1");
+        check_refused("cifar10", scratch.folder,
+                      double_key ? "expected 'labels'" : cases[i].expect);
     }
 }
 
@@ -163,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(the_python_version_of_cifar_is_read),
         SPX_UNIT(a_hostile_pickle_is_refused_and_nothing_in_it_runs),
+        SPX_UNIT(a_batch_with_anything_else_in_it_is_refused),
         SPX_UNIT(whatever_a_pickle_holds_is_read_or_refused),
     };
     int failed;
