@@ -102,4 +102,24 @@ spx_augment spx_preprocess_augment(const spx_preprocess *p);
 SPX_MUST_CHECK spx_status spx_preprocess_picture(const spx_preprocess *p, int height, int width,
                                                  const uint8_t *pixels, bool resize, uint8_t *out);
 
+/**
+ * The same of a JPEG or PNG. Of pictures of any size a JPEG is decoded as loaders do
+ * (spx_decoder_sample), so that an answer to it is that to the same picture in a pack.
+ * @param name         for messages
+ * @param bytes        [size]
+ * @param transparent  receives whether some pixel was, and was laid over black
+ * @return also SPX_EFORMAT (no picture, or a damaged one)
+ */
+SPX_MUST_CHECK spx_status spx_preprocess_encoded(const spx_preprocess *p, const char *name,
+                                                 const void *bytes, size_t size, bool resize,
+                                                 uint8_t *out, bool *transparent);
+
+/**
+ * The same of an image of a pack of either form, whose split is loaded: the bytes that a loader's
+ * evaluation with spx_preprocess_augment normalises.
+ * @return also SPX_EINVAL (no such image), SPX_EIO and SPX_EFORMAT (naming it)
+ */
+SPX_MUST_CHECK spx_status spx_preprocess_packed(const spx_preprocess *p, const spx_pack *pack,
+                                                spx_split split, uint32_t i, uint8_t *out);
+
 #endif

@@ -92,32 +92,20 @@ static spx_status print_result(const spx_cli *cli, const spx_metrics *m)
 
 /* ---- deployed models ---- */
 
-static spx_status fit_deployed(const spx_deploy *m, const spx_pack *pack, const values *v)
-{
-    spx_preprocess takes;
-    spx_status st;
-    SPX_RETURN_IF(spx_fail_context(spx_preprocess_of_deployed(&takes, m), "%s", v->model));
-    st = spx_talk_fit(&takes, v->model, pack, v->data, v->allow_changed);
-    spx_preprocess_clear(&takes);
-    return st;
-}
-
 /* n <= batch images from `first` on. */
-static spx_status count_batch(const spx_deploy *m, spx_pool *pool, const spx_pack *pack,
-                              const spx_pack_split *s, size_t first, size_t n, uint8_t *images,
-                              int64_t *logits, spx_metrics *out)
+static spx_status count_batch(const spx_deploy *m, const spx_preprocess *takes, spx_pool *pool,
+                              const spx_pack *pack, spx_split split, size_t first, size_t n,
+                              uint8_t *images, int64_t *logits, spx_metrics *out)
 {
-    const size_t stored = (size_t)(pack->channels * pack->height * pack->width);
     const int64_t classes = pack->classes;
     float real[SPX_PACK_MAX_CLASSES];
     for (size_t i = 0; i < n; i++) {
-        SPX_RETURN_IF(spx_deploy_place(m, pack->height, pack->width,
-                                       s->images + (first + i) * stored,
-                                       images + i * spx_deploy_count(m, 0)));
+        SPX_RETURN_IF(spx_preprocess_packed(takes, pack, split, (uint32_t)(first + i),
+                                            images + i * spx_deploy_count(m, 0)));
     }
     SPX_RETURN_IF(spx_deploy_run_integer(m, pool, n, images, logits));
     for (size_t i = 0; i < n; i++) {
-        const int32_t label = s->labels[first + i];
+        const int32_t label = pack->split[split].labels[first + i];
         for (int64_t k = 0; k < classes; k++) {
             real[k] = (float)((double)logits[(int64_t)i * classes + k] * m->logit_scale);
         }
@@ -126,9 +114,11 @@ static spx_status count_batch(const spx_deploy *m, spx_pool *pool, const spx_pac
     return SPX_OK;
 }
 
-static spx_status evaluate_deployed(spx_cli *cli, const spx_deploy *m, const spx_pack *pack,
-                                    const spx_pack_split *s, size_t batch, spx_metrics *out)
+static spx_status evaluate_deployed(spx_cli *cli, const spx_deploy *m, const spx_preprocess *takes,
+                                    const spx_pack *pack, spx_split split, size_t batch,
+                                    spx_metrics *out)
 {
+    const size_t count = pack->split[split].count;
     spx_stream *stream = NULL;
     spx_progress progress;
     void *images = NULL, *logits = NULL;
@@ -137,10 +127,10 @@ static spx_status evaluate_deployed(spx_cli *cli, const spx_deploy *m, const spx
     SPX_TRY(st, spx_cli_stream(cli, &stream), end);
     SPX_TRY(st, spx_calloc(&images, batch, spx_deploy_count(m, 0)), end);
     SPX_TRY(st, spx_calloc(&logits, batch * (size_t)pack->classes, sizeof(int64_t)), end);
-    spx_progress_begin(&progress, stderr, "images", 0, s->count);
-    for (size_t i = 0; i < s->count && st == SPX_OK; i += batch) {
-        const size_t n = s->count - i < batch ? s->count - i : batch;
-        st = count_batch(m, spx_stream_pool(stream), pack, s, i, n, images, logits, out);
+    spx_progress_begin(&progress, stderr, "images", 0, count);
+    for (size_t i = 0; i < count && st == SPX_OK; i += batch) {
+        const size_t n = count - i < batch ? count - i : batch;
+        st = count_batch(m, takes, spx_stream_pool(stream), pack, split, i, n, images, logits, out);
         spx_progress_show(&progress, i + n, "top-1 %.2f %%", 100 * spx_metrics_top1(out));
     }
     spx_progress_end(&progress);
@@ -154,8 +144,15 @@ end:
 static spx_status run_deployed(spx_cli *cli, const values *v, const spx_deploy *m, spx_pack *pack,
                                spx_split split, spx_metrics *out)
 {
-    SPX_RETURN_IF(fit_deployed(m, pack, v));
-    return evaluate_deployed(cli, m, pack, &pack->split[split], (size_t)v->batch, out);
+    spx_preprocess takes;
+    spx_status st;
+    SPX_RETURN_IF(spx_fail_context(spx_preprocess_of_deployed(&takes, m), "%s", v->model));
+    st = spx_talk_fit(&takes, v->model, pack, v->data, v->allow_changed);
+    if (st == SPX_OK) {
+        st = evaluate_deployed(cli, m, &takes, pack, split, (size_t)v->batch, out);
+    }
+    spx_preprocess_clear(&takes);
+    return st;
 }
 
 /* ---- float models ---- */

@@ -108,8 +108,8 @@ static spx_status rank(predictor *p)
     return SPX_OK;
 }
 
-/* Fills probability and order for 8-bit planes (C, height, width). */
-static spx_status predict(predictor *p, const uint8_t *pixels, int height, int width, bool resize)
+/* Fills probability and order for the picture, as the network reads it. */
+static spx_status predict(predictor *p)
 {
     const spx_input_shape *in = &p->m->spec.input;
     const spx_augment none = {0};
@@ -118,7 +118,6 @@ static spx_status predict(predictor *p, const uint8_t *pixels, int height, int w
     const spx_augment_shape shape = {(int)in->channels, rows, columns, rows, columns, false};
     spx_source device = spx_feed_source(p->feed);
     spx_samples samples;
-    SPX_RETURN_IF(spx_preprocess_picture(&p->m->images, height, width, pixels, resize, p->picture));
     spx_augment_apply(&none, &draw, &p->normalise, &shape, p->picture, p->image);
     SPX_RETURN_IF(device.get(device.ctx, 0, 0, &samples));
     SPX_RETURN_IF(spx_model_runner_logits(p->runner, samples.images, p->probability));
@@ -180,37 +179,30 @@ static void print_answer(const json_t *j)
 static spx_status predict_file(spx_cli *cli, predictor *p, const char *path, const values *v,
                                json_t *answers)
 {
-    spx_image image;
-    spx_status st;
-    SPX_RETURN_IF(spx_picture_read(cli, &image, path, (int)p->m->spec.input.channels));
-    st = spx_fail_context(predict(p, image.pixels, image.height, image.width, v->resize), "%s",
-                          path);
-    spx_image_clear(&image);
-    return st == SPX_OK ? add_answer(p, answers, path, v->top, -1) : st;
+    SPX_RETURN_IF(spx_picture_take(cli, &p->m->images, path, v->resize, p->picture));
+    SPX_RETURN_IF(spx_fail_context(predict(p), "%s", path));
+    return add_answer(p, answers, path, v->top, -1);
 }
 
 static spx_status predict_packed(predictor *p, const values *v, json_t *answers)
 {
-    const spx_pack_split *s;
+    const uint32_t index = (uint32_t)v->index;
     spx_pack *pack;
     char name[64];
     spx_status st;
     SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TEST)));
-    s = &pack->split[SPX_SPLIT_TEST];
     (void)snprintf(name, sizeof name, "test image %lld", (long long)v->index);
-    if (v->index >= (int64_t)s->count) {
-        st = SPX_FAIL(SPX_EINVAL, "%s: no image %lld: the test split has %zu, from 0", v->data,
-                      (long long)v->index, s->count);
-    } else {
-        st = spx_talk_fit(&p->m->images, v->model, pack, v->data, v->allow_changed);
+    if (v->index < (int64_t)pack->split[SPX_SPLIT_TEST].count) { /* else told below */
+        SPX_TRY(st, spx_talk_fit(&p->m->images, v->model, pack, v->data, v->allow_changed), end);
     }
-    if (st == SPX_OK) {
-        const size_t pixels = (size_t)(pack->channels * pack->height * pack->width);
-        st = predict(p, s->images + (size_t)v->index * pixels, pack->height, pack->width, false);
-    }
-    if (st == SPX_OK) {
-        st = add_answer(p, answers, name, v->top, s->labels[v->index]);
-    }
+    SPX_TRY(st,
+            spx_fail_context(
+                spx_preprocess_packed(&p->m->images, pack, SPX_SPLIT_TEST, index, p->picture), "%s",
+                v->data),
+            end);
+    SPX_TRY(st, predict(p), end);
+    st = add_answer(p, answers, name, v->top, pack->split[SPX_SPLIT_TEST].labels[index]);
+end:
     spx_pack_close(pack);
     return st;
 }

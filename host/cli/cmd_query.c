@@ -83,42 +83,28 @@ static void asking_clear(asking *a)
     spx_pack_close(a->pack);
 }
 
-static spx_status place(asking *a, size_t i, const char *name, const uint8_t *from, int h, int w)
+static spx_status name_image(asking *a, size_t i, const char *name)
 {
     a->name[i] = strdup(name);
-    if (a->name[i] == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "%s", name);
-    }
-    return spx_fail_context(
-        spx_preprocess_picture(&a->takes, h, w, from, a->resize, a->image + i * a->pixels), "%s",
-        name);
+    return a->name[i] != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "%s", name);
 }
 
 static spx_status take_file(const spx_cli *cli, asking *a, size_t i, const char *path)
 {
-    spx_image image;
-    spx_status st;
-    SPX_RETURN_IF(spx_picture_read(cli, &image, path, a->takes.channels));
-    st = place(a, i, path, image.pixels, image.height, image.width);
-    spx_wipe(image.pixels, (size_t)image.channels * (size_t)image.height * (size_t)image.width);
-    spx_image_clear(&image);
-    return st;
+    SPX_RETURN_IF(name_image(a, i, path));
+    return spx_picture_take(cli, &a->takes, path, a->resize, a->image + i * a->pixels);
 }
 
 static spx_status take_packed(asking *a, size_t i, const char *path, int64_t index)
 {
-    const spx_pack_split *s = &a->pack->split[SPX_SPLIT_TEST];
-    const spx_pack *p = a->pack;
     char name[64];
     (void)snprintf(name, sizeof name, "test image %lld", (long long)index);
-    if ((uint64_t)index >= s->count) {
-        return SPX_FAIL(SPX_EINVAL, "%s: no image %lld: the test split has %zu, from 0", path,
-                        (long long)index, s->count);
-    }
-    a->label[i] = s->labels[index];
-    return place(a, i, name,
-                 s->images + (size_t)index * (size_t)(p->channels * p->height * p->width),
-                 p->height, p->width);
+    SPX_RETURN_IF(name_image(a, i, name));
+    SPX_RETURN_IF(spx_fail_context(spx_preprocess_packed(&a->takes, a->pack, SPX_SPLIT_TEST,
+                                                         (uint32_t)index, a->image + i * a->pixels),
+                                   "%s", path));
+    a->label[i] = a->pack->split[SPX_SPLIT_TEST].labels[index];
+    return SPX_OK;
 }
 
 /* Keeps what goes wrong with one image, so that the others are asked about. */

@@ -159,14 +159,6 @@ SPX_MUST_CHECK spx_status spx_deploy_decode_public(spx_deploy **out, const void 
 /* ---- the integer executor ---- */
 
 /**
- * An 8-bit image as the model takes it: centred on black, as training pads.
- * @param pixels  (value 0's c, height, width);  @param image  receives value 0's shape
- * @return SPX_OK, SPX_EINVAL (larger than the model's)
- */
-SPX_MUST_CHECK spx_status spx_deploy_place(const spx_deploy *m, int64_t height, int64_t width,
-                                           const uint8_t *pixels, uint8_t *image);
-
-/**
  * Logits of n images, one image a worker.
  * @param image   u8 (n, c, h, w) of value 0's shape
  * @param logits  [n][classes]

@@ -133,25 +133,6 @@ void spx_deploy_relu(const spx_deploy *m, int i, size_t n, const int64_t *in, in
 
 /* ---- whole images ---- */
 
-spx_status spx_deploy_place(const spx_deploy *m, int64_t height, int64_t width,
-                            const uint8_t *pixels, uint8_t *image)
-{
-    const spx_deploy_value *v = &m->value[0];
-    if (height < 1 || width < 1 || height > v->h || width > v->w) {
-        return SPX_FAIL(SPX_EINVAL, "an image of %lldx%lld pixels; the model takes up to %lldx%lld",
-                        (long long)height, (long long)width, (long long)v->h, (long long)v->w);
-    }
-    const int64_t top = (v->h - height) / 2, left = (v->w - width) / 2;
-    memset(image, 0, spx_deploy_count(m, 0));
-    for (int64_t c = 0; c < v->c; c++) {
-        for (int64_t y = 0; y < height; y++) {
-            memcpy(image + (c * v->h + top + y) * v->w + left, pixels + (c * height + y) * width,
-                   (size_t)width);
-        }
-    }
-    return SPX_OK;
-}
-
 /* Values [total]; scratch for any op. */
 static void run_image(const spx_deploy *m, const size_t *begin, const uint8_t *image,
                       int64_t *values, void *scratch, spx_pool *pool)

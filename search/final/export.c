@@ -200,8 +200,6 @@ static spx_status describe(exporting *r)
 /* The share of every activation's elements that are at the top, over the calibration images. */
 static spx_status count_saturated(const exporting *r, const spx_deploy *m, double *share)
 {
-    const spx_pack_split *s = &r->pack->split[SPX_SPLIT_TRAIN];
-    const size_t pixels = (size_t)(r->pack->channels * r->pack->height * r->pack->width);
     const size_t images = r->images < 64 ? r->images : 64;
     void *values = NULL, *image = NULL;
     spx_status st;
@@ -209,8 +207,8 @@ static spx_status count_saturated(const exporting *r, const spx_deploy *m, doubl
     SPX_TRY(st, spx_calloc(&image, spx_deploy_count(m, 0), 1), end);
     for (size_t i = 0; i < images; i++) {
         SPX_TRY(st,
-                spx_deploy_place(m, r->pack->height, r->pack->width,
-                                 s->images + r->index[i * r->images / images] * pixels, image),
+                spx_preprocess_packed(r->takes, r->pack, SPX_SPLIT_TRAIN,
+                                      r->index[i * r->images / images], image),
                 end);
         SPX_TRY(st, spx_deploy_run_values(m, spx_stream_pool(r->stream), image, values), end);
         for (int k = 0; k < m->n_segments - 1; k++) {
