@@ -6,6 +6,9 @@
 /** The kinds of data sets, by name, then the old names of some, then NULL. */
 const char *spx_pack_known(size_t i);
 
+/** How pictures of a kind are stored where nothing else is wanted, as spx_store_parse reads it. */
+const char *spx_pack_usual_store(const char *kind);
+
 /** The same in words, in lines for a help text. */
 #define SPX_PACK_KINDS_TEXT                                                                        \
     "mnist, fashion-mnist, emnist-balanced (-bymerge, -byclass,\n-letters, -digits, -mnist), "     \

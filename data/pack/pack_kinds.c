@@ -128,6 +128,7 @@ static const spx_pack_kind kinds[] = {
      .mean = {.480, .448, .398},
      .std = {.277, .269, .282},
      .layout = tiny_layout,
+     .store = "raw:64",
      .list = spx_list_tiny},
     {.name = "imagenet",
      .mean = {.485, .456, .406},
@@ -180,6 +181,12 @@ const char *spx_pack_present_name(const char *name)
 {
     const spx_pack_kind *k = spx_pack_kind_of(name);
     return k != NULL ? k->name : name;
+}
+
+const char *spx_pack_usual_store(const char *kind)
+{
+    const spx_pack_kind *k = spx_pack_kind_of(kind);
+    return k != NULL && k->store != NULL ? k->store : "original";
 }
 
 int spx_pack_published_side(const char *dataset)

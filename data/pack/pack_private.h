@@ -87,6 +87,7 @@ typedef struct spx_pack_kind {
     const char *label_hint; /* IDX: what else a label out of range may mean; or NULL */
     const char *old_name;   /* another it had; or NULL */
     const char *layout;     /* what its source must look like */
+    const char *store;      /* of a list: how its pictures are stored usually; NULL: original */
     /** Fills p->split, and what the row leaves open; the rest of the description is set. */
     spx_status (*read)(spx_pack *p, const struct spx_pack_kind *k, const char *src,
                        const spx_pack_build_options *o);

@@ -157,6 +157,9 @@ static void print_help(const spx_command *c, const char *verb)
     if (c->example != NULL) {
         (void)printf("\nexample: %s\n", c->example);
     }
+    if (c->more != NULL) {
+        c->more();
+    }
     if (c->options != NULL) {
         (void)printf("\noptions:\n");
     }

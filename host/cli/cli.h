@@ -134,6 +134,7 @@ struct spx_command {
     const char *args;          /* operands in the usage line ("FAMILY SRC"), or NULL */
     const char *summary;       /* one line */
     const char *example;       /* one whole command line */
+    void (*more)(void);        /* prints what its help says besides, or NULL */
     const spx_option *options; /* or NULL */
     const spx_need *needs;     /* or NULL; ends with {0} */
     size_t values_size;        /* sizeof the values struct the options point into */

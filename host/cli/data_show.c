@@ -1,13 +1,19 @@
 /* sphynx data info, sphynx data check: what a pack holds, and whether it is whole. */
+#include "data/pack/pack_store.h"
 #include "host/cli/data_talk.h"
 #include "kernels/base/alloc.h"
 
 #include <stdio.h>
+#include <string.h>
 
-static bool has(const spx_pack *p, int split)
-{
-    return p->split[split].images != NULL;
-}
+typedef struct values {
+    bool deep;
+} values;
+
+static const spx_option check_options[] = {
+    SPX_OPT(FLAG, values, deep, "deep", NULL, "false",
+            "also read and decode every stored picture, comparing its checksum"),
+    {0}};
 
 /* ---- the report, as JSON ---- */
 
@@ -52,17 +58,32 @@ static json_t *names(const spx_pack *p)
     return list;
 }
 
+/* Paths of pictures that were left out. */
+static json_t *left_out(const spx_store_about *about)
+{
+    json_t *list = json_array();
+    const char *name = about != NULL ? about->bad_names : NULL;
+    for (size_t i = 0; about != NULL && i < about->bad; i++, name += strlen(name) + 1) {
+        (void)json_array_append_new(list, spx_cli_name_json(name));
+    }
+    return list;
+}
+
 /* NULL when out of memory or where a name is not UTF-8. */
 static json_t *report(const spx_pack *p)
 {
+    const spx_store_about *about = p->store != NULL ? spx_store_describe(p) : NULL;
     json_t *all =
-        json_pack("{s:s, s:s, s:[iii], s:i, s:o, s:o, s:o, s:s}", "dataset", p->dataset, "hash",
-                  p->hash, "shape", p->channels, p->height, p->width, "classes", p->classes,
-                  "class_names", names(p), "mean", reals(p->mean, p->channels), "std",
-                  reals(p->std, p->channels), "sources", p->sources);
+        json_pack("{s:s, s:s, s:[iii], s:i, s:o, s:o, s:o, s:s, s:s, s:I, s:o}", "dataset",
+                  p->dataset, "hash", p->hash, "shape", p->channels, p->height, p->width, "classes",
+                  p->classes, "class_names", names(p), "mean", reals(p->mean, p->channels), "std",
+                  reals(p->std, p->channels), "sources", p->sources, "store",
+                  about != NULL ? about->form : "tensors", "shards",
+                  (json_int_t)(about != NULL ? about->shards : 0), "bad", left_out(about));
     for (int s = 0; s < SPX_SPLIT_COUNT && all != NULL; s++) {
-        if (has(p, s) && json_object_set_new(all, spx_split_name((spx_split)s),
-                                             about_split(p, (spx_split)s)) != 0) {
+        if (spx_pack_has(p, (spx_split)s) &&
+            json_object_set_new(all, spx_split_name((spx_split)s), about_split(p, (spx_split)s)) !=
+                0) {
             json_decref(all);
             all = NULL;
         }
@@ -91,7 +112,19 @@ void spx_pack_print_summary(const spx_pack *p, const char *path)
             plus = " + ";
         }
     }
-    (void)printf(" images of %dx%dx%d, %d classes\n", p->channels, p->height, p->width, p->classes);
+    if (p->height > 0) {
+        (void)printf(" images of %dx%dx%d, %d classes", p->channels, p->height, p->width,
+                     p->classes);
+    } else {
+        (void)printf(" images of %d channel%s and differing sizes, %d classes", p->channels,
+                     p->channels > 1 ? "s" : "", p->classes);
+    }
+    if (p->store != NULL) {
+        const spx_store_about *about = spx_store_describe(p);
+        (void)printf(", stored as %s in %zu file%s, %zu left out", about->form, about->shards + 1,
+                     about->shards > 0 ? "s" : "", about->bad);
+    }
+    (void)printf("\n");
 }
 
 static void print_moments(const char *label, const double *mean, const double *std, int channels)
@@ -129,6 +162,15 @@ done:
     return st;
 }
 
+static void print_left_out(const spx_store_about *about)
+{
+    const char *name = about->bad_names;
+    (void)printf("left out, since they do not decode\n");
+    for (size_t i = 0; i < about->bad; i++, name += strlen(name) + 1) {
+        (void)printf("%s\n", name);
+    }
+}
+
 static spx_status print_text(const spx_pack *p, const char *path)
 {
     double mean[SPX_PACK_MAX_CHANNELS], std[SPX_PACK_MAX_CHANNELS];
@@ -136,7 +178,7 @@ static spx_status print_text(const spx_pack *p, const char *path)
     (void)printf("hash %s\n", p->hash);
     print_moments("normalised by", p->mean, p->std, p->channels);
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
-        if (has(p, s)) {
+        if (spx_pack_has(p, (spx_split)s)) {
             spx_pack_moments(p, (spx_split)s, mean, std);
             print_moments(s == SPX_SPLIT_TRAIN ? "measured in train" : "measured in test", mean,
                           std, p->channels);
@@ -144,6 +186,9 @@ static spx_status print_text(const spx_pack *p, const char *path)
     }
     SPX_RETURN_IF(print_classes(p));
     (void)printf("made from\n%s", p->sources);
+    if (p->store != NULL && spx_store_describe(p)->bad > 0) {
+        print_left_out(spx_store_describe(p));
+    }
     return SPX_OK;
 }
 
@@ -157,7 +202,7 @@ static spx_status check_classes(const spx_pack *p, const char *path)
     SPX_RETURN_IF(SPX_NEW(counts, (size_t)p->classes));
     for (int s = 0; s < SPX_SPLIT_COUNT && st == SPX_OK; s++) {
         spx_pack_histogram(p, (spx_split)s, counts);
-        for (int k = 0; k < p->classes && has(p, s); k++) {
+        for (int k = 0; k < p->classes && spx_pack_has(p, (spx_split)s); k++) {
             if (counts[k] == 0) {
                 st = SPX_FAIL(SPX_EFORMAT, "%s: the %s split has no image of label %d", path,
                               spx_split_name((spx_split)s), k);
@@ -169,19 +214,46 @@ static spx_status check_classes(const spx_pack *p, const char *path)
     return st;
 }
 
+typedef struct damage {
+    const spx_cli *cli;
+    const spx_pack *pack;
+    size_t n;
+} damage;
+
+static void tell_damage(void *ctx, spx_split split, uint32_t i, const char *why)
+{
+    damage *d = ctx;
+    d->n++;
+    spx_cli_talk(d->cli, "%s image %lu: %s", spx_split_name(split), (unsigned long)i, why);
+}
+
+/* Every damaged picture is told; then how many there are. */
+static spx_status check_pictures(const spx_cli *cli, const spx_pack *p, const char *path)
+{
+    damage d = {.cli = cli, .pack = p};
+    const spx_status st = spx_pack_verify(p, tell_damage, NULL, &d);
+    return d.n == 0 ? st
+                    : SPX_FAIL(SPX_EFORMAT, "%s: %zu of %zu pictures are damaged", path, d.n,
+                               p->split[SPX_SPLIT_TRAIN].count + p->split[SPX_SPLIT_TEST].count);
+}
+
 static spx_status run_check(spx_cli *cli, const void *given)
 {
+    const values *v = given;
     const char *path = cli->args[0];
     spx_pack *p = NULL;
     spx_status st;
-    (void)given;
     SPX_TRY(st, spx_pack_open(&p, path, SPX_PACK_LOAD_ALL), done);
+    if (v->deep) {
+        SPX_TRY(st, check_pictures(cli, p, path), done);
+    }
     SPX_TRY(st, check_classes(p, path), done);
     if (cli->json) {
         st = spx_pack_print_json(p);
     } else {
         spx_pack_print_summary(p, path);
-        (void)printf("checksum, shapes and labels are right; every class has images\n");
+        (void)printf("checksum, shapes and labels are right%s; every class has images\n",
+                     v->deep ? ", every picture decodes" : "");
     }
 done:
     spx_pack_close(p);
@@ -204,7 +276,9 @@ const spx_command spx_data_check = {
     .name = "check",
     .args = "PACK",
     .summary = "Verifies a pack: checksum, shapes, label ranges, every class present.",
-    .example = "sphynx data check fashion.h5",
+    .example = "sphynx data check fashion.h5 --deep",
+    .options = check_options,
+    .values_size = sizeof(values),
     .min_args = 1,
     .max_args = 1,
     .run = run_check,

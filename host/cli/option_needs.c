@@ -82,19 +82,21 @@ static bool holds(const spx_cli *cli, const char *condition)
     }
 }
 
-/* "schedule=cosine|operands" as a user writes it: "--schedule cosine or [IMAGE...]". */
+/* "schedule=cosine|operands" as a user writes it: "--schedule cosine or [IMAGE...]";
+ * "operands=a|operands=b" is "operand a or b". */
 static void tell(const spx_cli *cli, const char *condition, char *text, size_t room)
 {
     size_t used = 0;
     for (const char *at = condition + (condition[0] == '!'); *at != '\0' && used < room;) {
         const size_t n = strcspn(at, "|"), length = strcspn(at, "|=");
         const bool operands = length == 8 && memcmp(at, "operands", length) == 0;
+        const char *const before = !operands ? "--" : used > 0 ? "" : "operand ";
         used += operands && length == n
                     ? (size_t)snprintf(text + used, room - used, "%s%s", used > 0 ? " or " : "",
                                        cli->command->args)
                     : (size_t)snprintf(text + used, room - used, "%s%s%.*s%s%.*s",
-                                       used > 0 ? " or " : "", operands ? "" : "--", (int)length,
-                                       at, length < n ? " " : "",
+                                       used > 0 ? " or " : "", before, operands ? 0 : (int)length,
+                                       at, length < n && !operands ? " " : "",
                                        length < n ? (int)(n - length - 1) : 0, at + length + 1);
         at += n + (at[n] == '|');
     }

@@ -30,6 +30,9 @@ check "preview" 0 "$sphynx" data preview "$pack" -o "$OUT/grid.png" --columns 3 
 has stdout '302x92 pixels' "preview"
 [ "$(head -c 4 "$OUT/grid.png" | tail -c 3)" = PNG ] || fail "preview writes no PNG"
 
+check "preview, too wide for a picture" 0 "$sphynx" data preview "$pack" -o "$OUT/grid2.png" \
+    --columns 1000 --split test
+has stdout 'left out: all but the first 315 images' "preview, too wide" # of (24 + 2) pixels in 8190
 cp "$pack" "$OUT/first.h5"
 check "pack again" 0 "$sphynx" data pack mnist "$src" -o "$pack"
 cmp -s "$pack" "$OUT/first.h5" || fail "packing twice gives two different files"
@@ -49,12 +52,15 @@ check "pack without output" 2 "$sphynx" data pack mnist "$src"
 one_line "pack without output"
 check "unknown set" 2 "$sphynx" data pack imagenot "$src" -o "$OUT/x.h5"
 one_line "unknown set"
-has stderr 'mnist, fashion-mnist, .*folder, npz' "unknown set"
+has stderr 'mnist, fashion-mnist, .*imagefolder' "unknown set"
+check "help of sources" 0 "$sphynx" data pack --help
+has stdout '^mnist, fashion-mnist$' "help of sources"
+has stdout 'train/CLASS and val/CLASS' "help of sources"
 mkdir -p "$OUT/own/left" "$OUT/own/right"
 for i in 1 2 3 4; do cp "$OUT/grid.png" "$OUT/own/left/$i.png"; done
 for i in 1 2 3 4; do cp "$OUT/grid.png" "$OUT/own/right/$i.png"; done
 check "own pictures" 0 "$sphynx" data pack folder "$OUT/own" -o "$OUT/own.h5" --held-out 0.25
-has stdout 'folder, 6 train \+ 2 test images of 1x302x92, 2 classes' "own pictures"
+has stdout 'imagefolder, 6 train \+ 2 test images of 1x302x92, 2 classes' "own pictures"
 check "own pictures" 0 "$sphynx" data info "$OUT/own.h5"
 has stdout ' 1 right +3 +1$' "own pictures"
 check "own pictures checked" 0 "$sphynx" data check "$OUT/own.h5"

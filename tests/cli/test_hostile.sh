@@ -125,7 +125,6 @@ for plan in real cell list array; do
     refused 1 "plan-$plan.json" train --data pack.h5 --out work/run --plan "plan-$plan.json"
 done
 refused 1 'no image 24: the test split has 24' predict --model model.h5 --data pack.h5 --index 24
-refused 1 'sides of' data preview pack.h5 -o work/grid.png --columns 1000
 
 # ---- files that are not what they should be ----
 for file in folder /dev/zero; do

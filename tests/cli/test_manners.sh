@@ -64,7 +64,13 @@ data means nothing with .IMAGE...|predict --model @ --data @ a.png
 index needs --data|predict --model @ --index 3 a.png
 resize needs .IMAGE...|predict --model @ --data @ --resize
 classes means nothing with --model|inspect --model @ --classes 3
-test-fraction needs operands folder|data pack mnist @ -o @ --held-out 0.2
+test-fraction needs operand imagefolder or folder|data pack mnist @ -o @ --held-out 0.2
+store needs operand imagefolder or folder or|data pack mnist @ -o @ --store raw:8
+resume needs operand imagefolder|data pack cifar10 @ -o @ --resume
+allow-bad needs operand imagefolder|data pack arrays @ -o @ --allow-bad 3
+shard needs operand imagefolder|data pack npz @ -o @ --shard 1G
+channels needs operand imagefolder|data pack mnist @ -o @ --channels 1
+test-fraction needs operand imagefolder|data pack tiny-imagenet @ -o @ --test-fraction 0.2
 END
 # What an option's own range refuses is usage.
 for line in "train --data @ --out @ --lr -1" "train --data @ --out @ --momentum 1.5" \
@@ -85,7 +91,7 @@ one_line "no folder"
 has stderr "no folder .*absent/dir" "no folder"
 mkdir "$OUT/none"
 check "no classes" 1 "$sphynx" data pack folder "$OUT/none" -o "$OUT/p.h5"
-has stderr 'empty, expected a folder' "no classes"
+has stderr 'no class: a folder for each' "no classes"
 printf 'milestones = 3\nlr-factor = 0.5\nallow-changed = true\n' >"$OUT/project.ini"
 check "needs of a configuration" 1 "$sphynx" train --data "$no" --out "$no" \
     --config "$OUT/project.ini"
