@@ -37,3 +37,18 @@ add_test(NAME cli_inputs
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_inputs.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
 set_tests_properties(cli_batches PROPERTIES SKIP_RETURN_CODE 77)
+
+# Packs of pictures, held against PIL, numpy and h5py; skipped (77) without.
+find_program(SPX_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH) # where apt puts them
+find_program(SPX_PYTHON NAMES python3)
+add_executable(dump_pack cli/dump_pack.c)
+target_link_libraries(dump_pack PRIVATE spx_flags spx_pack)
+add_test(NAME cli_data_pictures
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_data_pictures.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:dump_pack> ${SPX_PYTHON})
+add_test(NAME cli_data_kill
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_data_kill.sh $<TARGET_FILE:sphynx>
+                 ${SPX_PYTHON})
+set_tests_properties(cli_data_pictures cli_data_kill PROPERTIES SKIP_RETURN_CODE 77)
+add_test(NAME cli_data_sources
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_data_sources.sh $<TARGET_FILE:sphynx>)
