@@ -12,6 +12,9 @@ add_test(NAME cli_files
 add_test(NAME cli_resume
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_resume.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
+add_test(NAME cli_stored
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_stored.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pictures>)
 add_test(NAME cli_recipes
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_recipes.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)

@@ -16,6 +16,8 @@ target_compile_definitions(test_bilevel PRIVATE SPX_GOLDEN="${CMAKE_CURRENT_SOUR
 # Tests of whole runs make their own data.
 add_executable(make_pack cli/make_pack.c)
 target_link_libraries(make_pack PRIVATE spx_flags spx_pack)
+add_executable(make_pictures cli/make_pictures.c)
+target_link_libraries(make_pictures PRIVATE spx_flags spx_image)
 add_test(NAME cli_runs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_runs.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 add_test(NAME cli_verbs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_verbs.sh

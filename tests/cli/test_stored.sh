@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# test_stored.sh SPHYNX MAKE_PICTURES: training and evaluation on stored pictures of many sizes.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pictures=$2
+export XDG_CACHE_HOME=$OUT/cache
+cd "$OUT" || exit 1
+"$make_pictures" set 48 || exit 1
+check "pack" 0 "$sphynx" data pack imagefolder set -o pack.h5 --store original
+
+# ---- a training stopped within epochs, every augmentation on ----
+net=(--data pack.h5 --input 3x16x16 --init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0
+    --batch 7 --threads 1)
+train=("$sphynx" train "${net[@]}" --resized-crop 0.3,1 --crop-ratio 0.6,1.6 --flip --alternate-flip
+    --colour-jitter 0.4,0.4,0.4 --cutout 3 --drop-path 0.2 --ema 0.9 --epochs 3 --log-every 1)
+check "train" 0 "${train[@]}" --workers 3 --out whole # 6 steps an epoch
+for steps in 2 9 16 18; do
+    check "to step $steps" 0 "${train[@]}" --max-steps $steps --resume \
+        --workers $((steps % 3 + 1)) --out cut
+done
+cmp whole/result.json cut/result.json || fail "a training cut within epochs ends otherwise"
+for run in whole cut; do
+    jq -c 'select(.loss != null) | [.step, .loss, .norm]' $run/metrics.jsonl >$run.steps
+done
+[ "$(wc -l <whole.steps)" -eq 18 ] || fail "not 18 steps in the log"
+cmp whole.steps cut.steps || fail "a training cut within epochs takes other steps"
+
+# ---- evaluation ----
+check "eval" 0 "$sphynx" eval --model whole --data pack.h5 --threads 1 --json
+jq -e --slurpfile r whole/result.json '.top1 == $r[0].top1 and .images == 12' stdout >jq.out ||
+    fail "eval is not what training measured: $(cat stdout)"
+check "export" 0 "$sphynx" export --model whole --data pack.h5 --out deployed.h5 \
+    --threads 1
+check "eval, integers" 0 "$sphynx" eval --model deployed.h5 --data pack.h5 --threads 1 --json
+jq -e '.images == 12' stdout >jq.out || fail "eval, integers: $(cat stdout)"
+
+# ---- what is refused ----
+check "sizes differ" 1 "$sphynx" train "${net[@]}" --epochs 1 --out sizes
+one_line "sizes differ"
+has stderr 'differ in size.*--resized-crop' "sizes differ"
+[ ! -e sizes ] || fail "sizes differ: a folder is left"
+at=$(LC_ALL=C grep -obUaP '\xff\xd8\xff' pack.h5 | LC_ALL=C cut -d: -f1 | sed -n 5p)
+printf 'damaged' | dd of=pack.h5 bs=1 seek=$((at + 300)) conv=notrunc status=none
+check "a damaged picture" 1 "${train[@]}" --out damaged
+one_line "a damaged picture"
+has stderr 'pack\.h5.*train/[a-d]/[0-9]*\.(jpg|png)|train/[a-d]/[0-9]*\.(jpg|png).*pack\.h5' \
+    "a damaged picture"
+finish
