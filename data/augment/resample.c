@@ -96,6 +96,7 @@ static bool is_axis(const spx_resample_axis *a)
 /* ---- scratch memory ---- */
 
 typedef struct scratch {
+    const spx_resample_loops *loops;
     double *line, *weight, *inverse; /* line: a row of sums along y */
     int32_t *first;
     int16_t *rows; /* weights of one wanted row */
@@ -135,7 +136,8 @@ static scratch deal_out(const spx_resample *r, void *memory)
 {
     const layout at = lay_out(r);
     uint8_t *const m = memory;
-    return (scratch){.line = memory,
+    return (scratch){.loops = loops(),
+                     .line = memory,
                      .weight = (void *)(m + at.weight),
                      .inverse = (void *)(m + at.inverse),
                      .first = (void *)(m + at.first),
@@ -195,7 +197,6 @@ static void make_columns(const spx_resample *r, scratch *s, spx_resample_columns
 static void make_row(const spx_resample *r, const scratch *s, const spx_resample_columns *c,
                      const uint8_t *src, int channels, int y, uint8_t *to)
 {
-    const spx_resample_loops *const l = loops();
     const spx_resize_taps t = spx_resample_at(&r->y, y);
     uint64_t sum = 0;
     for (int64_t i = t.first; i < t.end; i++) {
@@ -203,9 +204,9 @@ static void make_row(const spx_resample *r, const scratch *s, const spx_resample
         s->rows[i - t.first] = (int16_t)w;
         sum += w;
     }
-    l->rows(src + t.first * r->row, r->row, s->rows, (int)(t.end - t.first), channels * r->x.given,
-            s->line);
-    l->columns(s->line, channels, c, 1.0 / (double)sum, to);
+    s->loops->rows(src + t.first * r->row, r->row, s->rows, (int)(t.end - t.first),
+                   channels * r->x.given, s->line);
+    s->loops->columns(s->line, channels, c, 1.0 / (double)sum, to);
 }
 
 /* Puts a row of interleaved channels where planes want it, or one channel's where pixels do. */

@@ -1,12 +1,12 @@
 /* From a picture's file to what is stored of it. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/augment/resample.h"
+#include "data/pack/pack_crc_private.h"
 #include "data/pack/pack_write_private.h"
 #include "kernels/base/alloc.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 /* *image becomes its box at another size. */
 static spx_status resize(spx_image *image, int y0, int x0, int box_height, int box_width,
@@ -97,7 +97,7 @@ spx_status spx_convert(const spx_store_options *o, int channels, const char *nam
         goto done;
     }
     r->size = (uint32_t)size;
-    r->crc = (uint32_t)crc32_z(0, *bytes, size);
+    r->crc = spx_pack_crc(*bytes, size);
     r->height = (uint32_t)image.height;
     r->width = (uint32_t)image.width;
     spx_store_moments_add(&r->moments, &image);

@@ -1,6 +1,7 @@
 /* Writing the HDF5 files of a pack of stored pictures; the layout is in pack_store.h. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/augment/augment.h"
+#include "data/pack/pack_crc_private.h"
 #include "data/pack/pack_private.h"
 #include "data/pack/pack_write_private.h"
 #include "kernels/base/alloc.h"
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #define NAME_BYTES 32
 #define SHARD_DIGITS 8 /* of the digest, in a shard's name */
@@ -148,7 +148,7 @@ static spx_status write_pictures(void *ctx, int fd, const char *path)
     for (size_t i = 0; i < log->records && st == SPX_OK; i++) {
         const spx_record *r = &log->record[i];
         st = spx_file_read_at(log->fd, log->path, r->at, bytes, r->size);
-        if (st == SPX_OK && (uint32_t)crc32_z(0, bytes, r->size) != r->crc) {
+        if (st == SPX_OK && spx_pack_crc(bytes, r->size) != r->crc) {
             st = SPX_FAIL(SPX_EIO, "%s: offset %llu: not the bytes that were written there",
                           log->path, (unsigned long long)r->at);
         } else if (st == SPX_OK && !spx_write_fully(fd, bytes, r->size)) {

@@ -1,5 +1,6 @@
 /* Reading stored pictures, by pread at the places that the index tells. */
 #define _POSIX_C_SOURCE 200809L
+#include "data/pack/pack_crc_private.h"
 #include "data/pack/pack_private.h"
 #include "data/pack/pack_store_private.h"
 #include "kernels/base/alloc.h"
@@ -9,7 +10,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #define NAME_BLOCK ((size_t)64 << 10)
 #define ASK_EVERY 64 /* pictures between two questions whether to stop */
@@ -153,7 +153,7 @@ spx_status spx_store_read(const spx_pack *p, spx_split split, uint32_t i, void *
                         i, spx_split_name(split), *size, room);
     }
     SPX_RETURN_IF(spx_file_read_at(f->fd, f->path, at, buffer, *size));
-    if (crc32_z(0, buffer, *size) != crc) {
+    if (spx_pack_crc(buffer, *size) != crc) {
         return name_it(p, split, i,
                        SPX_FAIL(SPX_EFORMAT,
                                 "bytes %llu to %llu do not match their checksum: the file is "
