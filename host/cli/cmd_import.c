@@ -1,5 +1,6 @@
 /* sphynx import: published weights become a model. */
 #include "data/augment/augment.h"
+#include "data/augment/resize.h"
 #include "data/pack/pack.h"
 #include "host/ckpt/weights.h"
 #include "host/cli/commands.h"
@@ -16,6 +17,7 @@ typedef struct values {
     const char *out, *data, *mean, *std;
     bool raw;
     spx_int_list image;
+    int64_t test_resize;
 } values;
 
 static const spx_option options[] = {
@@ -31,8 +33,14 @@ static const spx_option options[] = {
     SPX_OPT(SHAPE, values, image, "image", "HxW", NULL,
             "size of images before padding; default: that of --data, or the network's input",
             .min = 1, .max = 4096),
+    SPX_OPT(INT, values, test_resize, "test-resize", "N", "0",
+            "images of any size: the input's centre of the image resized to N; 0: 8/7 of the input "
+            "where --data has such images",
+            .min = 0, .max = SPX_RESIZE_MAX),
     SPX_NET_OPTIONS(values, net),
     {0}};
+
+static const spx_need needs[] = {{"test-resize", "!image"}, {0}};
 
 /* What the file says of its network, in place of an option that was not given; else NULL. */
 static spx_status read_text(spx_cli *cli, const spx_weights *w, const char *key, const char *option,
@@ -136,8 +144,12 @@ static spx_status read_pack(const values *v, spx_final_spec *s, spx_preprocess *
     spx_status st;
     SPX_RETURN_IF(spx_pack_open(&p, v->data, 0));
     SPX_TRY(st, spx_preprocess_of_pack(images, p), end);
-    if (p->channels != s->input.channels || p->classes != s->classes || p->height > s->input.rows ||
-        p->width > s->input.columns) {
+    if (p->height == 0) { /* several sizes: as ImageNet's published networks are tested */
+        images->centre_crop = 224;
+        images->centre_resize = 256;
+    }
+    if (p->channels != s->input.channels || p->classes != s->classes ||
+        (v->test_resize == 0 && (p->height > s->input.rows || p->width > s->input.columns))) {
         st = SPX_FAIL(SPX_EINVAL,
                       "%s: %d classes of %dx%dx%d images; the network takes %lld of %lldx%lldx%lld",
                       v->data, p->classes, p->channels, p->height, p->width, (long long)s->classes,
@@ -155,9 +167,18 @@ static spx_status read_size(spx_cli *cli, const values *v, const spx_final_spec 
                             spx_preprocess *images)
 {
     const spx_int_list *l = &v->image;
-    if (l->n == 0 && images->height > 0) {
+    if (v->test_resize > 0) {
+        images->centre_crop = (int)s->input.rows;
+        images->centre_resize = (int)v->test_resize;
+    }
+    if (images->centre_crop > images->centre_resize) {
+        return spx_cli_usage(cli, "--test-resize takes at least the input's %lld rows",
+                             (long long)s->input.rows);
+    }
+    if (l->n == 0 && (images->height > 0 || spx_preprocess_any_size(images))) {
         return SPX_OK; /* the pack's */
     }
+    images->centre_crop = images->centre_resize = 0;
     if (l->n != 0 && (l->n != 2 || l->v[0] > s->input.rows || l->v[1] > s->input.columns)) {
         return spx_cli_usage(cli, "--image takes HxW, at most the network's %lldx%lld",
                              (long long)s->input.rows, (long long)s->input.columns);
@@ -279,6 +300,7 @@ const spx_command spx_cmd_import = {
     .example = "sphynx import weights.safetensors --out model.h5 --init-channels 5 --layers 10 "
                "--reduce-at 0,5 --input 3x32x32 --classes 100 --data cifar100.h5",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .min_args = 1,
     .max_args = 1,

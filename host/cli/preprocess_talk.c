@@ -24,7 +24,7 @@ spx_status spx_talk_fit(const spx_preprocess *model, const char *model_name, con
 
 void spx_talk_unknown_size(const spx_preprocess *model, const char *model_name)
 {
-    if (model->height == 0) {
+    if (model->height == 0 && !spx_preprocess_any_size(model)) {
         (void)fprintf(stderr,
                       "sphynx: warning: %s does not say the size of its images: smaller ones than "
                       "%dx%d are padded with black\n",
@@ -45,12 +45,16 @@ void spx_preprocess_print(const spx_preprocess *p)
 {
     enum { NAMES = 10 };
     (void)printf("images   ");
-    if (p->height > 0) {
+    if (spx_preprocess_any_size(p)) {
+        (void)printf("%d channels, any size: the middle %d of %d pixels scaled to %dx%d",
+                     p->channels, p->centre_crop, p->centre_resize, p->rows, p->columns);
+    } else if (p->height > 0) {
         (void)printf("%dx%dx%d", p->channels, p->height, p->width);
     } else {
         (void)printf("%d channels, size not known", p->channels);
     }
-    if (p->rows > 0 && (p->rows != p->height || p->columns != p->width)) {
+    if (!spx_preprocess_any_size(p) && p->rows > 0 &&
+        (p->rows != p->height || p->columns != p->width)) {
         (void)printf(", centred on %dx%d", p->rows, p->columns);
     }
     if (p->normalised) {

@@ -65,6 +65,7 @@ index needs --data|predict --model @ --index 3 a.png
 resize needs .IMAGE...|predict --model @ --data @ --resize
 classes means nothing with --model|inspect --model @ --classes 3
 test-fraction needs operand imagefolder or folder|data pack mnist @ -o @ --held-out 0.2
+test-resize means nothing with --image|import @ -o @ --image 8x8 --test-resize 9
 store needs operand imagefolder or folder or|data pack mnist @ -o @ --store raw:8
 resume needs operand imagefolder|data pack cifar10 @ -o @ --resume
 allow-bad needs operand imagefolder|data pack arrays @ -o @ --allow-bad 3
