@@ -195,16 +195,32 @@ static int grey(const sample_view *s, size_t i)
     return sum / s->channels;
 }
 
-static void jitter(spx_jitter kind, int32_t factor, const sample_view *s)
+/* Brightness and contrast: each byte becomes what its value says. */
+static void blend_with(int other, int32_t factor, const sample_view *s)
+{
+    const size_t bytes = s->pixels * (size_t)s->channels;
+    uint8_t table[256];
+    for (int v = 0; v < 256; v++) {
+        table[v] = blend(factor, v, other);
+    }
+    for (size_t i = 0; i < bytes; i++) {
+        s->data[i] = table[s->data[i]];
+    }
+}
+
+static int mean_grey(const sample_view *s)
 {
     uint64_t sum = s->pixels / 2;
-    int mean;
-    for (size_t i = 0; kind == SPX_JITTER_CONTRAST && i < s->pixels; i++) {
+    for (size_t i = 0; i < s->pixels; i++) {
         sum += (uint64_t)grey(s, i);
     }
-    mean = kind == SPX_JITTER_CONTRAST ? (int)(sum / s->pixels) : 0;
+    return (int)(sum / s->pixels);
+}
+
+static void saturate(int32_t factor, const sample_view *s)
+{
     for (size_t i = 0; i < s->pixels; i++) {
-        const int other = kind == SPX_JITTER_SATURATION ? grey(s, i) : mean;
+        const int other = grey(s, i);
         for (int c = 0; c < s->channels; c++) {
             uint8_t *v = s->data + (size_t)c * s->plane + i * s->step;
             *v = blend(factor, *v, other);
@@ -221,8 +237,13 @@ void spx_augment_recolour(const spx_augment *a, const spx_augment_draw *draw, in
                            planes ? 1 : (size_t)channels};
     for (int k = 0; k < SPX_JITTER_COUNT; k++) {
         const spx_jitter kind = (spx_jitter)orders[draw->order][k];
-        if (a->jitter[kind] > 0) {
-            jitter(kind, draw->factor[kind], &s);
+        if (a->jitter[kind] <= 0) {
+            continue;
+        }
+        if (kind == SPX_JITTER_SATURATION) {
+            saturate(draw->factor[kind], &s);
+        } else {
+            blend_with(kind == SPX_JITTER_CONTRAST ? mean_grey(&s) : 0, draw->factor[kind], &s);
         }
     }
 }
