@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "data/pack/pack_archive_private.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,15 +51,7 @@ spx_status spx_container_read(const spx_container *c, uint64_t at, void *to, siz
         memcpy(to, c->bytes + at, n);
         return SPX_OK;
     }
-    for (size_t got = 0; got < n;) {
-        const ssize_t r = pread(c->fd, (char *)to + got, n - got, (off_t)(at + got));
-        if (r == 0 || (r < 0 && errno != EINTR)) {
-            return SPX_FAIL(SPX_EIO, "%s: offset %" PRIu64 ": cannot read: %s", c->path, at + got,
-                            r == 0 ? "the file shrank" : strerror(errno));
-        }
-        got += r > 0 ? (size_t)r : 0;
-    }
-    return SPX_OK;
+    return spx_file_read_at(c->fd, c->path, at, to, n);
 }
 
 spx_status spx_container_range(const spx_container *c, const spx_place *where, void **bytes)

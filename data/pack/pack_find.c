@@ -1,75 +1,29 @@
 /* Finding a data set's files, and saying what was looked for and found where they are not. */
 #define _POSIX_C_SOURCE 200809L
-#include "data/pack/pack_private.h"
-#include "kernels/base/alloc.h"
+#include "data/pack/pack_list_private.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SHOWN 6 /* names in a message */
 
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-void spx_names_free(char **names, size_t n)
-{
-    for (size_t i = 0; names != NULL && i < n; i++) {
-        free(names[i]);
-    }
-    free(names);
-}
-
-spx_status spx_names_of_folder(const char *folder, char ***names, size_t *n)
-{
-    size_t room = 0;
-    char **list = NULL;
-    DIR *d = opendir(folder);
-    *names = NULL;
-    *n = 0;
-    if (d == NULL) {
-        return SPX_FAIL(errno == ENOENT ? SPX_ENOTFOUND : SPX_EIO, "%s: %s", folder,
-                        strerror(errno));
-    }
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        if (e->d_name[0] == '.') {
-            continue;
-        }
-        if (SPX_GROW(list, *n, room) != SPX_OK || (list[*n] = strdup(e->d_name)) == NULL) {
-            spx_names_free(list, *n);
-            (void)closedir(d);
-            *n = 0;
-            return SPX_FAIL(SPX_ENOMEM, "%s: names", folder);
-        }
-        (*n)++;
-    }
-    (void)closedir(d);
-    if (*n > 0) {
-        qsort(list, *n, sizeof *list, by_bytes); /* the same order in every locale */
-    }
-    *names = list;
-    return SPX_OK;
-}
-
 spx_status spx_pack_not_found(const char *src, const char *wanted)
 {
-    char found[SHOWN * 64] = "", **names = NULL;
+    char found[SHOWN * 64] = "", name[52];
+    spx_folder_entry *entries;
     size_t n = 0, used = 0;
-    if (spx_names_of_folder(src, &names, &n) != SPX_OK) {
+    if (spx_folder_read(src, &entries, &n, NULL) != SPX_OK) {
         return SPX_FAIL(SPX_ENOTFOUND, "%s: looked for %s; found %s", src, wanted,
                         access(src, F_OK) == 0 ? "a file" : "no such folder");
     }
-    for (size_t i = 0; i < n && i < SHOWN && used < sizeof found; i++) {
-        used += (size_t)snprintf(found + used, sizeof found - used, "%s%.50s", i > 0 ? ", " : "",
-                                 names[i]);
+    for (size_t i = 0; i < n && i < SHOWN; i++) {
+        (void)spx_pack_escape(name, sizeof name, entries[i].name, strlen(entries[i].name));
+        used +=
+            (size_t)snprintf(found + used, sizeof found - used, "%s%s", i > 0 ? ", " : "", name);
     }
-    spx_names_free(names, n);
+    spx_folder_free(entries, n);
     if (n == 0) {
         return SPX_FAIL(SPX_ENOTFOUND, "%s: looked for %s; found an empty folder", src, wanted);
     }

@@ -70,7 +70,7 @@ static spx_status take_train(void *ctx, const spx_container *c, const spx_archiv
 static spx_status take_class(void *ctx, const spx_container *c, const spx_archive_member *m)
 {
     imagenet *n = ctx;
-    if (!ends(m, ".tar") || memchr(m->name, '/', m->length) != NULL) {
+    if (!ends(m, ".tar") || m->name[0] == '.' || memchr(m->name, '/', m->length) != NULL) {
         spx_list_pass_over(n->l, 1);
         return SPX_OK;
     }

@@ -138,7 +138,6 @@ static const spx_pack_kind kinds[] = {
     {.name = "imagefolder",
      .old_name = "folder",
      .layout = imagefolder_layout,
-     .read = spx_pack_read_folder,
      .list = spx_list_imagefolder}, /* own pictures: a folder a class */
     {.name = "arrays",
      .old_name = "npz",

@@ -9,10 +9,6 @@
 
 /* ---- folders ---- */
 
-/** Names in a folder but for hidden ones, by rising bytes; free both with spx_names_free. */
-SPX_MUST_CHECK spx_status spx_names_of_folder(const char *folder, char ***names, size_t *n);
-void spx_names_free(char **names, size_t n);
-
 /** SPX_ENOTFOUND: what was looked for in src and what is there instead. */
 SPX_MUST_CHECK spx_status spx_pack_not_found(const char *src, const char *wanted);
 
@@ -107,8 +103,6 @@ spx_status spx_pack_read_emnist(spx_pack *p, const spx_pack_kind *k, const char 
                                 const spx_pack_build_options *o);
 spx_status spx_pack_read_cifar(spx_pack *p, const spx_pack_kind *k, const char *src,
                                const spx_pack_build_options *o);
-spx_status spx_pack_read_folder(spx_pack *p, const spx_pack_kind *k, const char *src,
-                                const spx_pack_build_options *o);
 spx_status spx_pack_read_arrays(spx_pack *p, const spx_pack_kind *k, const char *src,
                                 const spx_pack_build_options *o);
 

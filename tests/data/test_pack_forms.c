@@ -1,7 +1,6 @@
 /* The forms a data set may come in: torchvision's folders, EMNIST, gzip as tools write it, own
- * pictures, own arrays. CIFAR's pickles: test_pack_pickle.c. */
+ * arrays. Pictures: test_pack_list.c; CIFAR's pickles: test_pack_pickle.c. */
 #define _POSIX_C_SOURCE 200809L
-#include "data/image/image.h"
 #include "data/pack/pack_build.h"
 #include "host/h5/h5_file.h"
 #include "kernels/base/alloc.h"
@@ -54,7 +53,6 @@ SPX_TEST(a_root_of_torchvision_is_searched)
                   ".gz, here, in raw or in FashionMNIST/raw; "
                   "found MNIST");
     check_refused("cifar10", scratch.folder, "cifar-10-batches-py; found MNIST");
-    check_refused("folder", spx_scratch_path(&scratch, "absent"), "found no such folder");
 }
 
 SPX_TEST(images_of_emnist_stand_upright_and_letters_count_from_zero)
@@ -119,104 +117,6 @@ SPX_TEST(gzip_of_several_members_and_with_padding_is_read)
     check_refused("mnist", other, "found the end of the file");
     free(bytes);
     spx_free(data);
-}
-
-/* ---- own pictures ---- */
-
-static void picture(const char *name, int channels, int side, int value)
-{
-    spx_image image;
-    CHECK_OK(spx_image_create(&image, channels, side, side));
-    memset(image.pixels, value, (size_t)(channels * side * side));
-    if (channels == 3) {
-        image.pixels[0] = (uint8_t)(value ^ 1); /* else it is grey */
-    }
-    CHECK_OK(spx_image_write(&image, place(name)));
-    spx_image_clear(&image);
-}
-
-static void pictures(const char *folder, const char *const *classes, int n, int channels)
-{
-    char name[200];
-    for (int k = 0; classes[k] != NULL; k++) {
-        for (int i = 0; i < n; i++) {
-            (void)snprintf(name, sizeof name, "%s%s/p%02d.png", folder, classes[k], i);
-            picture(name, channels, 12, 20 * k + i);
-        }
-    }
-}
-
-static const char *const animals[] = {"ant", "bee", "cow", NULL};
-
-SPX_TEST(folders_of_pictures_become_classes)
-{
-    SPX_UNUSED;
-    spx_pack *p;
-    empty_folder();
-    pictures("train/", animals, 4, 3);
-    pictures("val/", animals, 2, 1);
-    CHECK_OK(spx_pack_build(&p, "folder", scratch.folder, NULL));
-    assert_string_equal(p->class_names, "ant\nbee\ncow");
-    assert_int_equal(p->classes, 3);
-    assert_int_equal(p->channels, 3);
-    assert_int_equal(p->height, 12);
-    assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, 12);
-    assert_int_equal(p->split[SPX_SPLIT_TEST].count, 6);
-    assert_int_equal(p->split[SPX_SPLIT_TRAIN].labels[11], 2);
-    assert_int_equal(p->split[SPX_SPLIT_TRAIN].images[11 * 432 + 5], 43);
-    assert_true(p->std[0] > 0 && p->mean[0] > 0);
-    CHECK_OK(spx_pack_write(p, spx_scratch_path(&scratch, "own.h5")));
-    spx_pack_close(p);
-    CHECK_OK(spx_pack_open(&p, spx_scratch_path(&scratch, "own.h5"), SPX_PACK_LOAD_ALL));
-    spx_pack_close(p);
-}
-
-SPX_TEST(a_share_of_each_class_is_held_out_by_the_seed)
-{
-    SPX_UNUSED;
-    spx_pack_build_options o = {.held_out = 0.25, .seed = 3};
-    spx_pack *p, *q;
-    size_t counts[3];
-    empty_folder();
-    pictures("", animals, 8, 1);
-    CHECK_OK(spx_pack_build(&p, "folder", scratch.folder, &o));
-    assert_int_equal(p->channels, 1);
-    assert_int_equal(p->split[SPX_SPLIT_TRAIN].count, 18);
-    spx_pack_histogram(p, SPX_SPLIT_TEST, counts);
-    assert_true(counts[0] == 2 && counts[1] == 2 && counts[2] == 2);
-    CHECK_OK(spx_pack_build(&q, "folder", scratch.folder, &o));
-    assert_memory_equal(p->split[SPX_SPLIT_TEST].images, q->split[SPX_SPLIT_TEST].images, 6 * 144);
-    spx_pack_close(q);
-    o.seed = 4;
-    CHECK_OK(spx_pack_build(&q, "folder", scratch.folder, &o));
-    assert_memory_not_equal(p->split[SPX_SPLIT_TEST].images, q->split[SPX_SPLIT_TEST].images,
-                            6 * 144);
-    spx_pack_close(q);
-    spx_pack_close(p);
-}
-
-SPX_TEST(folders_that_are_no_classes_are_refused_with_the_file)
-{
-    SPX_UNUSED;
-    static const char *const others[] = {"ant", "bee", "dog", NULL};
-    empty_folder();
-    check_refused("folder", scratch.folder, "empty, expected a folder");
-    pictures("train/", animals, 2, 1);
-    check_refused("folder", scratch.folder, "looked for test, val or valid beside train");
-    pictures("test/", others, 2, 1);
-    check_refused("folder", scratch.folder, "dog");
-    empty_folder();
-    pictures("", animals, 2, 1);
-    picture("bee/q.png", 1, 13, 0);
-    check_refused("folder", scratch.folder, "bee/q.png: 13x13 pixels, others have 12x12");
-    assert_int_equal(spx_scratch_write(place("bee/q.png"), "\xff\xd8\xff\xe0", 4), 0);
-    check_refused("folder", scratch.folder, "JPEG");
-    assert_int_equal(unlink(place("bee/q.png")), 0);
-    assert_int_equal(spx_scratch_write(place("bee/list.txt"), "x", 1), 0);
-    check_refused("folder", scratch.folder, "bee/list.txt");
-    assert_int_equal(unlink(place("bee/list.txt")), 0);
-    (void)place("none/x");
-    check_refused("folder", scratch.folder, "none: a class without pictures");
 }
 
 /* ---- own arrays ---- */
@@ -460,9 +360,6 @@ int main(void)
         SPX_UNIT(a_root_of_torchvision_is_searched),
         SPX_UNIT(images_of_emnist_stand_upright_and_letters_count_from_zero),
         SPX_UNIT(gzip_of_several_members_and_with_padding_is_read),
-        SPX_UNIT(folders_of_pictures_become_classes),
-        SPX_UNIT(a_share_of_each_class_is_held_out_by_the_seed),
-        SPX_UNIT(folders_that_are_no_classes_are_refused_with_the_file),
         SPX_UNIT(arrays_of_numpy_are_read_stored_and_deflated),
         SPX_UNIT(arrays_of_other_shapes_and_types_are_refused),
         SPX_UNIT(a_share_of_arrays_without_a_test_split_is_held_out),

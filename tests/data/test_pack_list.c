@@ -180,7 +180,10 @@ SPX_TEST(what_is_no_set_of_pictures_is_refused)
     put_file("a/notes.txt");
     check_list_refused("imagefolder", scratch.folder, NULL, "no pictures");
     put_file("test/a/1.png");
-    check_list_refused("imagefolder", scratch.folder, NULL, "looked for train beside");
+    put_file("new\nline/notes.txt");
+    check_list_refused(
+        "imagefolder", scratch.folder, NULL,
+        "looked for train beside its test, val or valid; found a, new\\x0aline, test");
     put_file("train/a/1.png");
     assert_int_equal(mkfifo(place("train/a/2.png"), 0600), 0); /* never opened */
     assert_int_equal(spx_scratch_write(place("train/a/3.png"), "", 0), 0);
