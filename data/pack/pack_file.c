@@ -1,4 +1,5 @@
 /* The pack's HDF5 form; the layout is in pack.h. */
+#define _DEFAULT_SOURCE /* PATH_MAX */
 #include "data/augment/augment.h"
 #include "data/pack/pack_private.h"
 #include "data/pack/pack_store_private.h"
@@ -6,8 +7,10 @@
 #include "kernels/base/alloc.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME_BYTES 32 /* "train/coarse_labels" and the like */
 
@@ -245,13 +248,27 @@ static spx_status read_all(const spx_h5 *f, spx_pack *p, unsigned load)
     return read_moments(f, p);
 }
 
+/* Where a packing was not finished, what is there is said. */
+static spx_status open_file(spx_h5 **f, const char *path)
+{
+    char part[PATH_MAX];
+    const spx_status st = spx_h5_open(f, path, SPX_H5_CHECKED);
+    if (st == SPX_ENOTFOUND &&
+        (size_t)snprintf(part, sizeof part, "%s" SPX_PART_SUFFIX, path) < sizeof part &&
+        access(part, F_OK) == 0) {
+        return SPX_FAIL(st, "%s: is not there yet, %s is: its packing goes on with --resume", path,
+                        part);
+    }
+    return st;
+}
+
 spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load)
 {
     spx_h5 *f = NULL;
     spx_pack *p = NULL;
     spx_status st;
     *out = NULL;
-    SPX_TRY(st, spx_h5_open(&f, path, SPX_H5_CHECKED), fail);
+    SPX_TRY(st, open_file(&f, path), fail);
     SPX_TRY(st, spx_pack_new(&p), fail);
     spx_h5_digest(f, p->hash);
     SPX_TRY(st, read_all(f, p, load), fail);

@@ -112,20 +112,38 @@ static spx_status put_fields(spx_pack_log *log, spx_wire_fields *fields, void *m
     return st;
 }
 
+static spx_status in_use(const char *path)
+{
+    return SPX_FAIL(SPX_EINVAL, "%s: another process is packing into it", path);
+}
+
 static spx_status lock(int fd, const char *path)
 {
     spx_lock held;
     SPX_RETURN_IF(spx_lock_take(fd, path, &held));
-    return held != SPX_LOCK_IN_USE
-               ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL, "%s: another process is packing into it", path);
+    return held == SPX_LOCK_IN_USE ? in_use(path) : SPX_OK;
 }
 
-/* The log is locked before it has its name. */
+/* Fills a new log, which is locked, and gives it its name. */
+static spx_status put_header(spx_pack_log *log, const char *fresh)
+{
+    if (ftruncate(log->fd, 0) != 0) {
+        return SPX_FAIL(SPX_EIO, "%s: %s", fresh, strerror(errno));
+    }
+    SPX_RETURN_IF(put(log, MAGIC, MAGIC_BYTES));
+    SPX_RETURN_IF(put_fields(log, packed_fields, log));
+    SPX_RETURN_IF(put_fields(log, lists_fields, log));
+    SPX_RETURN_IF(spx_file_sync(log->fd, fresh));
+    log->synced = log->size;
+    return rename(fresh, log->path) == 0
+               ? SPX_OK
+               : SPX_FAIL(SPX_EIO, "%s: cannot rename onto it: %s", log->path, strerror(errno));
+}
+
 spx_status spx_log_begin(spx_pack_log *log)
 {
     char fresh[PATH_MAX + sizeof NEW_SUFFIX];
-    int old = log->fd;
+    const int old = log->fd;
     spx_status st;
     (void)snprintf(fresh, sizeof fresh, "%s" NEW_SUFFIX, log->path);
     log->fd = open(fresh, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -134,22 +152,15 @@ spx_status spx_log_begin(spx_pack_log *log)
         return SPX_FAIL(SPX_EIO, "%s: cannot create it: %s", fresh, strerror(errno));
     }
     log->size = 0;
-    SPX_TRY(st, lock(log->fd, log->path), fail);
-    if (ftruncate(log->fd, 0) != 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: %s", fresh, strerror(errno));
-        goto fail;
+    st = lock(log->fd, log->path); /* before it has the name by which others find it */
+    if (st == SPX_OK) {
+        st = old < 0 && access(log->path, F_OK) == 0 ? in_use(log->path) : put_header(log, fresh);
+        if (st == SPX_OK) {
+            st = spx_file_sync_folder(log->path);
+        } else {
+            (void)unlink(fresh);
+        }
     }
-    SPX_TRY(st, put(log, MAGIC, MAGIC_BYTES), fail);
-    SPX_TRY(st, put_fields(log, packed_fields, log), fail);
-    SPX_TRY(st, put_fields(log, lists_fields, log), fail);
-    SPX_TRY(st, spx_file_sync(log->fd, fresh), fail);
-    if (rename(fresh, log->path) != 0) {
-        st = SPX_FAIL(SPX_EIO, "%s: cannot rename onto it: %s", log->path, strerror(errno));
-        goto fail;
-    }
-    st = spx_file_sync_folder(log->path);
-    log->synced = log->size;
-fail:
     if (old >= 0) {
         (void)close(old);
     }
@@ -324,7 +335,7 @@ static spx_status open_old(spx_pack_log *log)
     st = lock(log->fd, log->path);
     if (st == SPX_OK && (fstat(log->fd, &mine) != 0 || stat(log->path, &named) != 0 ||
                          mine.st_dev != named.st_dev || mine.st_ino != named.st_ino)) {
-        st = SPX_FAIL(SPX_EINVAL, "%s: another process is packing into it", log->path);
+        st = in_use(log->path);
     }
     if (st == SPX_OK) {
         log->size = (uint64_t)mine.st_size;
@@ -343,7 +354,8 @@ spx_status spx_log_open(spx_pack_log *log, const char *pack, const spx_pack_list
     uint64_t at;
     log->fd = -1;
     *resumed = false;
-    if ((size_t)snprintf(log->path, sizeof log->path, "%s.part", pack) >= sizeof log->path) {
+    if ((size_t)snprintf(log->path, sizeof log->path, "%s" SPX_PART_SUFFIX, pack) >=
+        sizeof log->path) {
         return SPX_FAIL(SPX_EINVAL, "%s: the path is too long", pack);
     }
     SPX_RETURN_IF(open_old(log));

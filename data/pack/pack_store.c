@@ -5,6 +5,7 @@
 #include "data/pack/pack_store_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
+#include "kernels/base/pool.h"
 
 #include <assert.h>
 #include <math.h>
@@ -12,7 +13,8 @@
 #include <string.h>
 
 #define NAME_BLOCK ((size_t)64 << 10)
-#define ASK_EVERY 64 /* pictures between two questions whether to stop */
+#define BATCH 256     /* pictures verified at once */
+#define WHY_BYTES 480 /* of a message that is kept */
 
 /* ---- moments ---- */
 
@@ -275,34 +277,97 @@ spx_status spx_pack_image(const spx_pack *p, spx_split split, uint32_t i, spx_im
     return spx_store_encoded(p) ? read_encoded(p, split, i, out) : read_planes(p, split, i, out);
 }
 
+/* ---- verifying ---- */
+
+/* Pictures [first, first + n) of a split, and what is wrong with each. */
+typedef struct batch {
+    const spx_pack *p;
+    spx_split split;
+    size_t first, n;
+    spx_status st[BATCH];
+    char why[BATCH][WHY_BYTES];
+} batch;
+
+static void verify_some(void *ctx, int worker, size_t begin, size_t end)
+{
+    batch *b = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        spx_image image;
+        b->st[i] = spx_pack_image(b->p, b->split, (uint32_t)(b->first + i), &image);
+        if (b->st[i] != SPX_OK) {
+            (void)snprintf(b->why[i], WHY_BYTES, "%s", spx_error_message());
+        }
+        spx_image_clear(&image);
+    }
+}
+
+/* What verifying gathers. */
+typedef struct findings {
+    spx_verify_bad bad;
+    void *ctx;
+    size_t n;
+    char first[WHY_BYTES];
+} findings;
+
+static spx_status tell(const batch *b, findings *f)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->st[i] == SPX_ENOMEM) {
+            return SPX_FAIL(SPX_ENOMEM, "%s", b->why[i]);
+        }
+        if (b->st[i] != SPX_OK && f->n++ == 0) {
+            memcpy(f->first, b->why[i], WHY_BYTES);
+        }
+        if (b->st[i] != SPX_OK && f->bad != NULL) {
+            f->bad(f->ctx, b->split, (uint32_t)(b->first + i), b->why[i]);
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status verify_split(spx_pool *pool, batch *b, findings *f, bool (*stop)(void *ctx))
+{
+    const size_t count = spx_pack_has(b->p, b->split) ? b->p->split[b->split].count : 0;
+    for (b->first = 0; b->first < count; b->first += b->n) {
+        b->n = count - b->first < BATCH ? count - b->first : BATCH;
+        if (stop != NULL && stop(f->ctx)) {
+            return SPX_FAIL(SPX_EINTERRUPTED, "%s: stopped at image %zu of %s", b->p->dataset,
+                            b->first, spx_split_name(b->split));
+        }
+        spx_pool_run(pool, b->n, verify_some, b);
+        SPX_RETURN_IF(tell(b, f));
+    }
+    return SPX_OK;
+}
+
 spx_status spx_pack_verify(const spx_pack *p, spx_verify_bad bad, bool (*stop)(void *ctx),
                            void *ctx)
 {
-    char first[512];
-    size_t found = 0;
-    for (int s = 0; s < SPX_SPLIT_COUNT && p->store != NULL; s++) {
-        const size_t n = spx_pack_has(p, (spx_split)s) ? p->split[s].count : 0;
-        for (size_t i = 0; i < n; i++) {
-            spx_image image;
-            const spx_status st = spx_pack_image(p, (spx_split)s, (uint32_t)i, &image);
-            if (stop != NULL && i % ASK_EVERY == 0 && stop(ctx)) {
-                spx_image_clear(&image);
-                return SPX_FAIL(SPX_EINTERRUPTED, "%s: stopped at image %zu of %s", p->dataset, i,
-                                spx_split_name((spx_split)s));
-            }
-            spx_image_clear(&image);
-            if (st == SPX_ENOMEM) {
-                return st;
-            }
-            if (st != SPX_OK && found++ == 0) {
-                (void)snprintf(first, sizeof first, "%s", spx_error_message());
-            }
-            if (st != SPX_OK && bad != NULL) {
-                bad(ctx, (spx_split)s, (uint32_t)i, spx_error_message());
-            }
-        }
+    findings f = {.bad = bad, .ctx = ctx};
+    const int processors = spx_pool_processors();
+    spx_pool *pool = NULL;
+    batch *b = NULL;
+    spx_status st;
+    if (p->store == NULL) {
+        return SPX_OK;
     }
-    return found == 0   ? SPX_OK
-           : found == 1 ? SPX_FAIL(SPX_EFORMAT, "%s", first)
-                        : SPX_FAIL(SPX_EFORMAT, "%s (and %zu more are damaged)", first, found - 1);
+    SPX_TRY(st, SPX_NEW(b, 1), done);
+    SPX_TRY(st,
+            spx_pool_create(&pool,
+                            processors < SPX_POOL_MAX_THREADS ? processors : SPX_POOL_MAX_THREADS),
+            done);
+    b->p = p;
+    for (int s = 0; s < SPX_SPLIT_COUNT && st == SPX_OK; s++) {
+        b->split = (spx_split)s;
+        st = verify_split(pool, b, &f, stop);
+    }
+    if (st == SPX_OK && f.n > 0) {
+        st = f.n == 1 ? SPX_FAIL(SPX_EFORMAT, "%s", f.first)
+                      : SPX_FAIL(SPX_EFORMAT, "%s (and %zu more are damaged)", f.first, f.n - 1);
+    }
+done:
+    spx_pool_destroy(pool);
+    spx_free(b);
+    return st;
 }

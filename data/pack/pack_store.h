@@ -83,8 +83,9 @@ typedef void (*spx_verify_bad)(void *ctx, spx_split split, uint32_t i, const cha
 
 /**
  * Reads and decodes every picture of the loaded splits (of tensors nothing is left to verify).
- * @param bad   may be NULL; called in the order of the pictures
- * @param stop  may be NULL; asked now and then
+ * Uses all processors.
+ * @param bad   may be NULL; called in the order of the pictures, by the caller's thread
+ * @param stop  may be NULL; asked now and then, likewise
  * @return SPX_OK, SPX_EFORMAT (some are damaged; the message names the first), SPX_EINTERRUPTED,
  * SPX_EIO, SPX_ENOMEM
  */

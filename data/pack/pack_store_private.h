@@ -6,6 +6,7 @@
 
 #define SPX_PACK_FORMAT "sphynx-pack"
 #define SPX_SHARD_FORMAT "sphynx-pack-shard"
+#define SPX_PART_SUFFIX ".part"
 #define SPX_STORE_CHANNELS 3 /* at most */
 
 /** Exact sums over a split's pixels. 2^48 pixels are far: below that no sum overflows. */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -364,11 +365,13 @@ static spx_status find_finished(const spx_shard_job *j, spx_store_report *r)
     const spx_store_about *about;
     spx_pack *p;
     size_t size = 0;
-    spx_status st = spx_pack_open(&p, j->path, 0);
+    spx_status st = spx_pack_open(&p, j->path, SPX_PACK_LOAD_ALL);
     if (st == SPX_ENOTFOUND) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(st);
+    if (st != SPX_OK) {
+        return spx_fail_context(st, "leave out --resume to make it again");
+    }
     (void)sodium_bin2hex(print, sizeof print, j->log->print, sizeof j->log->print);
     about = p->store != NULL ? spx_store_describe(p) : NULL;
     if (about == NULL || strcmp(about->fingerprint, print) != 0) {
@@ -434,13 +437,33 @@ static spx_status run(const spx_shard_job *j, spx_store_report *r)
 /* The file that path means, no link, so that what lies beside it is found again. */
 static spx_status resolve(const char *path, char to[PATH_MAX])
 {
+    struct stat info;
     if (strchr(path, '\n') != NULL || strlen(path) >= PATH_MAX) {
         return SPX_FAIL(SPX_EINVAL, "%.80s...: a path with a new line, or too long", path);
     }
     if (realpath(path, to) == NULL) {
         (void)strcpy(to, path); /* not there yet */
     }
+    if (stat(to, &info) == 0 && !S_ISREG(info.st_mode)) {
+        return SPX_FAIL(SPX_EINVAL, "%s: exists and is %s", path,
+                        S_ISDIR(info.st_mode) ? "a folder" : "no regular file");
+    }
     return SPX_OK;
+}
+
+/* After a failure: keeps the log where that is worth it, and says so. */
+static spx_status leave(spx_pack_log *log, spx_status st)
+{
+    char why[SPX_WHY_BYTES];
+    if (log->total == 0 || st == SPX_EINTERRUPTED) { /* not ours yet; said already */
+        return st;
+    }
+    if (log->total < KEPT_BYTES && log->sum.shards == 0) {
+        spx_log_remove(log);
+        return st;
+    }
+    (void)snprintf(why, sizeof why, "%s", spx_error_message());
+    return SPX_FAIL(st, "%s; %s keeps what is done, --resume goes on from there", why, log->path);
 }
 
 spx_status spx_pack_store(const spx_pack_list *list, const char *path, const spx_store_options *o,
@@ -465,10 +488,7 @@ spx_status spx_pack_store(const spx_pack_list *list, const char *path, const spx
     st = run(&j, report);
     if (st != SPX_OK) {
         spx_store_report_clear(report);
-        if (st != SPX_EINTERRUPTED && log.total > 0 && log.total < KEPT_BYTES &&
-            log.sum.shards == 0) {
-            spx_log_remove(&log);
-        }
+        st = leave(&log, st);
     }
     spx_log_close(&log);
     return st;
