@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NAME_BYTES 32 /* "train/coarse_labels" and the like */
+#define MAX_REPLACED 100 /* times that a packer may be faster */
+#define NAME_BYTES 32    /* "train/coarse_labels" and the like */
 
 static void dataset_name(char name[NAME_BYTES], spx_split split, const char *what)
 {
@@ -262,15 +263,19 @@ static spx_status open_file(spx_h5 **f, const char *path)
     return st;
 }
 
-spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load)
+/* hash receives the digest of what was opened, also where reading it failed. */
+static spx_status open_once(spx_pack **out, const char *path, unsigned load,
+                            char hash[SPX_H5_DIGEST_CHARS])
 {
     spx_h5 *f = NULL;
     spx_pack *p = NULL;
     spx_status st;
     *out = NULL;
+    hash[0] = '\0';
     SPX_TRY(st, open_file(&f, path), fail);
     SPX_TRY(st, spx_pack_new(&p), fail);
-    spx_h5_digest(f, p->hash);
+    spx_h5_digest(f, hash);
+    memcpy(p->hash, hash, sizeof p->hash);
     SPX_TRY(st, read_all(f, p, load), fail);
     spx_h5_close(f);
     *out = p;
@@ -278,5 +283,19 @@ spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load)
 fail:
     spx_h5_close(f);
     spx_pack_close(p);
+    return st;
+}
+
+spx_status spx_pack_open(spx_pack **out, const char *path, unsigned load)
+{
+    char hash[SPX_H5_DIGEST_CHARS], now[SPX_H5_DIGEST_CHARS];
+    spx_status st = open_once(out, path, load, hash);
+    /* A pack that was replaced meanwhile has lost its shards; the new one has its own. */
+    for (int i = 0; i < MAX_REPLACED && st == SPX_EFORMAT && hash[0] != '\0'; i++) {
+        if (spx_h5_file_digest(path, now) != SPX_OK || strcmp(now, hash) == 0) {
+            break;
+        }
+        st = open_once(out, path, load, hash);
+    }
     return st;
 }

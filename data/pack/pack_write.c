@@ -245,16 +245,22 @@ static bool is_bad(spx_status st)
     return st == SPX_EFORMAT || st == SPX_EUNSUPPORTED;
 }
 
+/* why: of the first. */
+static spx_status too_many(uint32_t bads, const char *why)
+{
+    return SPX_FAIL(
+        SPX_EFORMAT,
+        "%s; %u picture%s cannot be decoded so far, --allow-bad N leaves out up to N of "
+        "them",
+        why, bads, bads > 1 ? "s" : "");
+}
+
 /* A picture that does not decode is left out, or one too many. */
 static spx_status take_bad(const spx_shard_job *j, slot *s)
 {
     const uint32_t bads = j->log->sum.bads;
     if (bads >= j->o->allow_bad) {
-        const char *why = bads > 0 ? j->log->sum.why : s->why;
-        return SPX_FAIL(SPX_EFORMAT,
-                        "%s; %u picture%s cannot be decoded so far, --allow-bad N leaves out up to "
-                        "N of them",
-                        why, bads + 1, bads > 0 ? "s" : "");
+        return too_many(bads + 1, bads > 0 ? j->log->sum.why : s->why);
     }
     s->record.bad = 1;
     s->record.size = (uint32_t)strlen(s->why);
@@ -405,7 +411,7 @@ static spx_status begin(const spx_shard_job *j, spx_store_report *r)
     SPX_RETURN_IF(spx_log_open(j->log, j->path, j->list, j->o->resume, &resumed));
     if (resumed) {
         r->resumed_at = sum->next;
-        return SPX_OK;
+        return sum->bads <= j->o->allow_bad ? SPX_OK : too_many(sum->bads, sum->why);
     }
     if (j->o->resume) {
         SPX_RETURN_IF(find_finished(j, r));

@@ -247,6 +247,11 @@ SPX_TEST(what_is_no_log_of_this_packing_is_refused_and_stays)
     remove_file("set/train/odd/another.png");
     CHECK_FAILS(SPX_EFORMAT,
                 spx_pack_open(&p, spx_scratch_path(&scratch, "got.h5.part"), SPX_PACK_LOAD_ALL));
+    o.allow_bad = 0; /* one is in it */
+    stop_after(20);
+    CHECK_FAILS(SPX_EFORMAT, try_store("got.h5", &o, &r));
+    assert_non_null(strstr(spx_error_message(), "bad.png"));
+    stop_after(5);
     assert_int_equal(go_on(1), 5);
     remove_file("got.h5");
     spx_scratch_write_text(place("got.h5.part"), "something else");
@@ -306,6 +311,35 @@ SPX_TEST(two_processes_do_not_pack_into_one_file)
     }
     (void)close(fd);
     assert_int_equal(go_on(2), 7);
+}
+
+SPX_TEST(who_opens_a_pack_while_it_is_replaced_gets_the_old_or_the_new)
+{
+    SPX_UNUSED;
+    int status = 0, seen[2] = {0};
+    pid_t child;
+    make_right();
+    store("got.h5", &usual);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (int k = 0; k < 12; k++) {
+            spx_store_options o = usual;
+            o.form = k % 2 == 0 ? SPX_STORE_RAW : SPX_STORE_ORIGINAL;
+            o.side = 8;
+            store("got.h5", &o);
+        }
+        _exit(0);
+    }
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        spx_pack *p = open_pack("got.h5");
+        seen[spx_store_encoded(p)]++;
+        CHECK_OK(spx_pack_verify(p, NULL, NULL, NULL));
+        spx_pack_close(p);
+    }
+    assert_int_equal(status, 0);
+    assert_true(seen[0] + seen[1] > 0);
+    check_right();
 }
 
 /* ---- disks ---- */
@@ -378,6 +412,7 @@ int main(void)
         SPX_UNIT(what_is_no_log_of_this_packing_is_refused_and_stays),
         SPX_UNIT(a_finished_pack_is_left_alone_by_resume),
         SPX_UNIT(two_processes_do_not_pack_into_one_file),
+        SPX_UNIT(who_opens_a_pack_while_it_is_replaced_gets_the_old_or_the_new),
         SPX_UNIT(what_a_power_cut_may_not_lose_is_synced_in_this_order),
         SPX_UNIT(a_full_disk_leaves_the_old_pack_and_nothing_half_written),
     };
