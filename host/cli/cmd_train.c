@@ -16,7 +16,7 @@
 
 typedef struct values {
     spx_run_values run;
-    const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at;
+    const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at, *resolutions;
     spx_augment_values augment;
     int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every;
     double muon_lr, muon_momentum;
@@ -83,6 +83,9 @@ static const spx_option options[] = {
             "decay of a moving average of the weights, which is then evaluated; 0: none", .min = 0,
             .max = 0.999999),
     SPX_AUGMENT_OPTIONS(values, augment),
+    SPX_OPT(STRING, values, resolutions, "resolutions", "S:E,...", NULL,
+            "train on images of SxS from epoch E on, such as 160:0,192:60,224:90; evaluation is on "
+            "the input's size"),
     SPX_OPT(INT, values, workers, "workers", "N", "0", "threads that make batches; 0: chosen",
             .min = 0, .max = 64),
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
@@ -118,6 +121,8 @@ static const spx_need needs[] = {
     {"lr-min", "schedule=cosine|schedule=cosine-steps|schedule=one-cycle"},
     {"test-every", "val-fraction"},
     SPX_AUGMENT_NEEDS,
+    {"resolutions", "resized-crop"},
+    {"resolutions", "!teacher"},
     {"muon-momentum", "muon-lr"},
     {"init-channels layers reduce-at", "!plan"},
     {"allow-changed", "resume|init-from|teacher"},
@@ -171,6 +176,26 @@ static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
     return SPX_OK;
 }
 
+/* "160:0,224:60" as stages. */
+static spx_status fill_stages(spx_cli *cli, const char *text, spx_train_options *o)
+{
+    for (const char *at = text; at != NULL && *at != '\0';) {
+        char *end;
+        const long side = strtol(at, &end, 10);
+        const long long epoch = *end == ':' ? strtoll(end + 1, &end, 10) : -1;
+        if (side < 1 || side > SPX_RESIZE_MAX || epoch < 0 || (*end != ',' && *end != '\0') ||
+            o->n_stages == SPX_TRAIN_STAGES) {
+            return spx_cli_usage(cli,
+                                 "--resolutions '%.100s': expected up to %d of SIDE:EPOCH with "
+                                 "commas between",
+                                 text, SPX_TRAIN_STAGES);
+        }
+        o->stage[o->n_stages++] = (spx_train_stage){.epoch = epoch, .side = (int)side};
+        at = *end == ',' ? end + 1 : end;
+    }
+    return SPX_OK;
+}
+
 enum { SELECT_AUTO, SELECT_VAL, SELECT_TEST };
 
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
@@ -206,6 +231,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                              .allow_changed = v->run.allow_changed};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
     SPX_RETURN_IF(fill_spec(cli, v, pack, &o->spec));
+    SPX_RETURN_IF(fill_stages(cli, v->resolutions, o));
     return spx_augment_of(cli, &v->augment, o->spec.input.rows, &o->augment);
 }
 

@@ -223,7 +223,7 @@ spx_status spx_trainer_queue(spx_trainer *t, const spx_samples *batch, const spx
                            .drop_prob = a->drop_prob,
                            .lr = a->lr,
                            .ema = early < t->options.ema ? early : t->options.ema};
-    const void *const key[SPX_RECORDING_KEYS] = {batch->images, batch->labels};
+    const void *const key[SPX_RECORDING_KEYS] = {batch->images, batch->labels, t->program};
     assert(batch->valid == spx_program_output_tensor(t->program, 0)->dim[0]); /* a full one */
     t->input[0] = batch->images;
     t->input[1] = batch->labels;

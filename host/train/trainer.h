@@ -47,7 +47,9 @@ typedef struct spx_guide {
 
 typedef struct spx_trainer {
     spx_stream *stream;       /* borrowed */
-    spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, then a guide's losses */
+    spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, then a guide's losses. May be
+                                 changed between steps for one of the same layout and batch whose
+                                 workspace has room */
     const spx_layout *layout; /* the program's */
     spx_sgd_options options;
     /* Owned, memory of the stream's device, of the layout's sizes; restored by

@@ -58,6 +58,10 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
     spx_network net;
     spx_status st;
     c.training = true;
+    if (losses->side > 0) {
+        c.whole = f->input;
+        c.input.rows = c.input.columns = losses->side;
+    }
     c.auxiliary = losses->aux_weight > 0;
     c.drop_path = losses->drop_path ? SPX_DROP_PATH_DRAWN : SPX_DROP_PATH_OFF;
     c.label_smoothing = losses->smoothing;

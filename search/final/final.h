@@ -25,6 +25,7 @@ typedef struct spx_final_losses {
     float aux_weight; /* of the auxiliary loss, published: 0.4; 0: no auxiliary head */
     float smoothing;  /* label smoothing, 0 <= smoothing < 1 */
     bool drop_path;   /* whether masks are drawn */
+    int side; /* of the images, where they are smaller than the input; 0: the input's size */
     const struct spx_teacher *teacher; /* see teacher.h; NULL: none */
 } spx_final_losses;
 

@@ -84,6 +84,25 @@ end:
     return st;
 }
 
+spx_status spx_training_enter(spx_training *x, int64_t epoch)
+{
+    const spx_train_options *o = x->o;
+    int stage = 0;
+    while (stage + 1 < o->n_stages && o->stage[stage + 1].epoch <= epoch) {
+        stage++;
+    }
+    if (stage == x->stage) {
+        return SPX_OK;
+    }
+    spx_device_source_close(x->batches[SPX_TRAINED]); /* waits for the stream */
+    x->batches[SPX_TRAINED] = NULL;
+    SPX_RETURN_IF(
+        spx_training_source(x, SPX_TRAINED, o->stage[stage].side, x->part, x->part_count));
+    x->trainer.program = x->train_program[stage];
+    x->stage = stage;
+    return SPX_OK;
+}
+
 static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
 {
     spx_training *x = ctx;
@@ -95,6 +114,7 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
                              .seed = o->seed,
                              .step = (uint64_t)s->step};
     spx_samples batch;
+    SPX_RETURN_IF(spx_training_enter(x, s->epoch));
     SPX_RETURN_IF(source->get(source->ctx, s->epoch, s->epoch_step, &batch));
     return spx_fail_context(spx_trainer_queue(&x->trainer, &batch, &a), "training");
 }

@@ -15,7 +15,10 @@ typedef struct spx_training {
     spx_device_split *split[SPX_SPLIT_COUNT]; /* or NULL */
     spx_device_source *batches[SPX_TRAINING_SOURCES];
     spx_source source[SPX_TRAINING_SOURCES];
-    spx_program *train_program, *eval_program;
+    uint32_t *part; /* images that are trained on; NULL: the whole split */
+    size_t part_count;
+    spx_program *train_program[SPX_TRAIN_STAGES], *eval_program;
+    int stage;            /* whose batches and program are in use */
     spx_teacher *teacher; /* or NULL */
     spx_trainer trainer;
     spx_preprocess images; /* of the pack */
@@ -25,6 +28,17 @@ typedef struct spx_training {
 
 /** The functions of a training; ctx is a spx_training. */
 extern const spx_run_kind spx_training_kind;
+
+/**
+ * Opens a source.
+ * @param side    of its images; 0: of the input's size
+ * @param subset  of the split, copied; NULL: all of it
+ */
+SPX_MUST_CHECK spx_status spx_training_source(spx_training *x, int source, int side,
+                                              const uint32_t *subset, size_t count);
+
+/** Goes over to the batches and the program of an epoch's stage, where that is another one. */
+SPX_MUST_CHECK spx_status spx_training_enter(spx_training *x, int64_t epoch);
 
 /** What the best epoch is chosen by: SPX_HELD_OUT or SPX_TESTED. */
 int spx_training_judge(const spx_train_options *o);

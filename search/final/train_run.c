@@ -8,19 +8,18 @@
 #include <string.h>
 #include <unistd.h>
 
-/* @param subset  of the split; NULL: all of it */
-static spx_status open_source(spx_training *x, int source, const uint32_t *subset, size_t count)
+spx_status spx_training_source(spx_training *x, int source, int side, const uint32_t *subset,
+                               size_t count)
 {
     const spx_train_options *o = x->o;
     const spx_split split = source == SPX_TESTED ? SPX_SPLIT_TEST : SPX_SPLIT_TRAIN;
-    const bool train = source == SPX_TRAINED;
     const spx_loader_options lo = {.split = split,
                                    .subset = subset,
                                    .subset_count = count,
-                                   .train = train,
+                                   .train = source == SPX_TRAINED,
                                    .batch = (size_t)o->batch,
-                                   .height = (int)o->spec.input.rows,
-                                   .width = (int)o->spec.input.columns,
+                                   .height = side > 0 ? side : (int)o->spec.input.rows,
+                                   .width = side > 0 ? side : (int)o->spec.input.columns,
                                    .augment = o->augment,
                                    .seed = o->run.seed,
                                    .threads = o->workers}; /* 0: chosen */
@@ -34,32 +33,40 @@ static spx_status open_source(spx_training *x, int source, const uint32_t *subse
     return SPX_OK;
 }
 
-/* Both parts of the training split. */
-static spx_status open_parts(spx_training *x)
+/* Opens the held-out images; the others are the part that is trained on. */
+static spx_status hold_out(spx_training *x)
 {
     const spx_train_options *o = x->o;
     const spx_pack_split *all = &o->pack->split[SPX_SPLIT_TRAIN];
-    uint32_t *held = NULL, *rest = NULL;
-    size_t n_held, n_rest;
+    uint32_t *held = NULL;
+    size_t n;
     spx_status st;
     SPX_TRY(st, SPX_NEW(held, all->count), end);
-    SPX_TRY(st, SPX_NEW(rest, all->count), end);
+    SPX_TRY(st, SPX_NEW(x->part, all->count), end);
     SPX_TRY(st,
             spx_split_share(all->labels, all->count, o->pack->classes, o->run.seed, o->held_out,
-                            held, &n_held, rest, &n_rest),
+                            held, &n, x->part, &x->part_count),
             end);
-    if (n_held == 0 || n_rest == 0) {
+    if (n == 0 || x->part_count == 0) {
         SPX_TRY(st,
                 SPX_FAIL(SPX_EINVAL, "%g of %zu training images held out leaves a part empty",
                          o->held_out, all->count),
                 end);
     }
-    SPX_TRY(st, open_source(x, SPX_TRAINED, rest, n_rest), end);
-    st = open_source(x, SPX_HELD_OUT, held, n_held);
+    st = spx_training_source(x, SPX_HELD_OUT, 0, held, n);
 end:
     spx_free(held);
-    spx_free(rest);
     return st;
+}
+
+static spx_status open_sources(spx_training *x)
+{
+    const spx_train_options *o = x->o;
+    if (o->held_out > 0) {
+        SPX_RETURN_IF(hold_out(x));
+    }
+    SPX_RETURN_IF(spx_training_source(x, SPX_TRAINED, o->stage[0].side, x->part, x->part_count));
+    return spx_training_source(x, SPX_TESTED, 0, NULL, 0);
 }
 
 /* The digest that the run's record has of the teacher must be of what was opened: the checkpoint of
@@ -90,26 +97,30 @@ static spx_status open_network(spx_training *x)
 {
     const spx_train_options *o = x->o;
     spx_session *s = x->run.session;
-    const spx_final_losses losses = {.aux_weight = o->aux_weight,
-                                     .smoothing = o->smoothing,
-                                     .drop_path = o->drop_path > 0,
-                                     .teacher = x->teacher};
+    spx_final_losses losses = {.aux_weight = o->aux_weight,
+                               .smoothing = o->smoothing,
+                               .drop_path = o->drop_path > 0,
+                               .teacher = x->teacher};
     size_t room;
-    SPX_RETURN_IF(spx_final_train_program(&x->train_program, s->stream, &o->spec, o->batch, &losses,
-                                          s->tuning));
     SPX_RETURN_IF(spx_final_eval_program(&x->eval_program, s->stream, &o->spec, o->batch,
                                          o->aux_weight > 0, s->tuning));
-    spx_tuning_cache_store(s->tuning);
-    if (!spx_layout_equal(spx_program_layout(x->train_program),
-                          spx_program_layout(x->eval_program))) {
-        return SPX_FAIL(SPX_EINVAL, "training and evaluation disagree about the layout");
-    }
     room = spx_program_workspace_bytes(x->eval_program);
+    for (int i = 0; i < (o->n_stages > 0 ? o->n_stages : 1); i++) {
+        spx_program **p = &x->train_program[i];
+        losses.side = o->stage[i].side;
+        SPX_RETURN_IF(
+            spx_final_train_program(p, s->stream, &o->spec, o->batch, &losses, s->tuning));
+        if (!spx_layout_equal(spx_program_layout(*p), spx_program_layout(x->eval_program))) {
+            return SPX_FAIL(SPX_EINVAL, "training and evaluation disagree about the layout");
+        }
+        room = spx_program_workspace_bytes(*p) > room ? spx_program_workspace_bytes(*p) : room;
+    }
+    spx_tuning_cache_store(s->tuning);
     if (x->teacher != NULL && spx_teacher_workspace_bytes(x->teacher) > room) {
         room = spx_teacher_workspace_bytes(x->teacher);
     }
     SPX_RETURN_IF(
-        spx_trainer_init(&x->trainer, s->stream, x->train_program, &o->sgd, o->run.seed, room));
+        spx_trainer_init(&x->trainer, s->stream, x->train_program[0], &o->sgd, o->run.seed, room));
     x->trainer.guide = x->teacher != NULL ? spx_teacher_guide(x->teacher) : NULL;
     return SPX_OK;
 }
@@ -225,6 +236,32 @@ static spx_status finish(spx_training *x, spx_train_result *result)
     return spx_session_result(r->session, spx_train_result_json(result));
 }
 
+static spx_status check_stages(const spx_train_options *o)
+{
+    const spx_train_stage *last;
+    if (o->n_stages == 0) {
+        return SPX_OK;
+    }
+    last = &o->stage[o->n_stages - 1];
+    if (o->n_stages > SPX_TRAIN_STAGES || o->stage[0].epoch != 0 ||
+        last->epoch >= o->run.schedule.epochs || last->side != o->spec.input.rows ||
+        last->side != o->spec.input.columns) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "resolutions: expected at most %d, the first from epoch 0, the last from "
+                        "one before epoch %lld and %lldx%lld as the input is",
+                        SPX_TRAIN_STAGES, (long long)o->run.schedule.epochs,
+                        (long long)o->spec.input.rows, (long long)o->spec.input.columns);
+    }
+    for (int i = 1; i < o->n_stages; i++) {
+        if (o->stage[i].epoch <= o->stage[i - 1].epoch) {
+            return SPX_FAIL(SPX_EINVAL, "resolutions: epochs must ascend");
+        }
+    }
+    return o->augment.resized_crop == SPX_RESIZED_CROP_RANDOM && o->distill.teacher == NULL
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "resolutions: need resized crops, and no teacher");
+}
+
 static spx_status check(const spx_train_options *o)
 {
     if (o->eval_every < 1) {
@@ -234,6 +271,7 @@ static spx_status check(const spx_train_options *o)
         return SPX_FAIL(SPX_EINVAL, "%g of the training images held out, test every %lld epochs",
                         o->held_out, (long long)o->test_every);
     }
+    SPX_RETURN_IF(check_stages(o));
     if (!(o->drop_path >= 0 && o->drop_path < 1)) {
         return SPX_FAIL(SPX_EINVAL, "drop-path probability %g, expected 0 <= p < 1", o->drop_path);
     }
@@ -247,8 +285,7 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
     SPX_RETURN_IF(check(o));
     SPX_RETURN_IF(spx_run_init(&x.run, session, &o->run, &spx_training_kind, &x));
     SPX_TRY(st, describe_images(&x), end);
-    SPX_TRY(st, o->held_out > 0 ? open_parts(&x) : open_source(&x, SPX_TRAINED, NULL, 0), end);
-    SPX_TRY(st, open_source(&x, SPX_TESTED, NULL, 0), end);
+    SPX_TRY(st, open_sources(&x), end);
     SPX_TRY(st, open_teacher(&x), end);
     SPX_TRY(st, open_network(&x), end);
     describe_run(&x);
@@ -257,7 +294,10 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
 end:
     spx_trainer_clear(&x.trainer);
     spx_teacher_close(x.teacher);
-    spx_program_destroy(x.train_program);
+    for (int i = 0; i < SPX_TRAIN_STAGES; i++) {
+        spx_program_destroy(x.train_program[i]);
+    }
+    spx_free(x.part);
     spx_program_destroy(x.eval_program);
     for (int i = 0; i < SPX_TRAINING_SOURCES; i++) {
         spx_device_source_close(x.batches[i]);

@@ -16,6 +16,14 @@
 #include "host/train/trainer.h"
 #include "search/final/teacher.h"
 
+#define SPX_TRAIN_STAGES 8
+
+/** From an epoch on, training is on images of side x side. */
+typedef struct spx_train_stage {
+    int64_t epoch;
+    int side;
+} spx_train_stage;
+
 typedef struct spx_train_options {
     spx_run_options run;  /* init_from: a model */
     const spx_pack *pack; /* borrowed; both splits loaded */
@@ -25,12 +33,15 @@ typedef struct spx_train_options {
     float smoothing;
     double drop_path; /* rises linearly to this */
     spx_sgd_options sgd;
-    spx_augment augment; /* its centre box is that of evaluation */
-    int workers;         /* threads that make batches; 0: chosen */
-    int64_t eval_every;  /* epochs, >= 1; the last one is always evaluated */
-    double held_out;     /* share of the training split, 0..1 exclusive; 0: none */
-    bool by_test;        /* choose by the test split although images are held out */
-    int64_t test_every;  /* with held_out: measure the test split too, for the log, in every such
+    int n_stages; /* 0: all epochs are on the input's size; evaluation always is */
+    spx_train_stage stage[SPX_TRAIN_STAGES]; /* ascending, the first from epoch 0, the last of the
+                                                input's size; with resized crops, no teacher */
+    spx_augment augment;                     /* its centre box is that of evaluation */
+    int workers;                             /* threads that make batches; 0: chosen */
+    int64_t eval_every;                      /* epochs, >= 1; the last one is always evaluated */
+    double held_out;    /* share of the training split, 0..1 exclusive; 0: none */
+    bool by_test;       /* choose by the test split although images are held out */
+    int64_t test_every; /* with held_out: measure the test split too, for the log, in every such
                            epoch that is evaluated; 0: in none */
     spx_distill_options distill;
     bool allow_changed; /* run.init_from and the teacher may be of other names, normalisation or

@@ -34,6 +34,8 @@ typedef struct spx_supernet_config {
 typedef struct spx_final_config {
     int64_t batch;
     spx_input_shape input; /* 224x224 selects the ImageNet stem */
+    spx_input_shape whole; /* of training on smaller images than the network is for: its own input,
+                              which chooses the stem; no rows: `input` is that */
     int64_t classes, init_channels, layers;
     int n_reduce;
     int reduce_at[SPX_MAX_REDUCE]; /* cell indices, ascending, each <= 2*layers/3 */

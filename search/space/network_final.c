@@ -6,6 +6,12 @@
 
 #include <string.h>
 
+/* Whether the network is one for 224x224 images. */
+static bool is_imagenet(const spx_final_config *c)
+{
+    return spx_is_imagenet(c->whole.rows > 0 ? &c->whole : &c->input);
+}
+
 static bool reduces_at(const spx_final_config *c, int64_t layer)
 {
     for (int r = 0; r < c->n_reduce; r++) {
@@ -31,7 +37,7 @@ static spx_status check_config(const spx_final_config *c)
             return SPX_FAIL(SPX_EINVAL, "network: reduction cells must be in ascending order");
         }
     }
-    if (spx_is_imagenet(&c->input) && c->init_channels % 2 != 0) {
+    if (is_imagenet(c) && c->init_channels % 2 != 0) {
         return SPX_FAIL(SPX_EINVAL, "network: initial channels are %lld, must be even for 224x224",
                         (long long)c->init_channels);
     }
@@ -64,17 +70,32 @@ static void imagenet_stem(spx_network *n, int64_t channels, spx_tid *s0, spx_tid
 enum { AUX_WINDOW = 5 };
 
 /* Rows, or columns, that the auxiliary head's pool makes of n. */
-static int64_t pooled(int64_t n, int64_t stride)
+static int64_t pooled(int64_t n, int64_t window, int64_t stride)
 {
-    return n < AUX_WINDOW || stride < 1 ? 0 : (n - AUX_WINDOW) / stride + 1;
+    return n < window || window < 1 || stride < 1 ? 0 : (n - window) / stride + 1;
+}
+
+/* Its window and stride on a map of that side. Images that are smaller than the network is for have
+ * no published ones: theirs stand to the map as the ImageNet head's to its 7x7. */
+static void auxiliary_pool(const spx_final_config *c, int64_t side, int64_t *window,
+                           int64_t *stride)
+{
+    const int64_t rows = c->input.rows;
+    *window = AUX_WINDOW;
+    *stride = is_imagenet(c) ? 2 : rows == 64 ? 6 : rows / 4 - 5;
+    if (c->whole.rows > 0 && c->whole.rows != rows) {
+        *stride = side < 4 ? 1 : (2 * side + 3) / 7;
+        *window = side - *stride;
+    }
 }
 
 /* The auxiliary classifier on x: pools its map to 2x2, then to a point. */
 static void auxiliary_head(spx_network *n, spx_tid x, const spx_final_config *c)
 {
     spx_graph *g = n->graph;
-    const bool imagenet = spx_is_imagenet(&c->input);
-    const int64_t stride = imagenet ? 2 : c->input.rows == 64 ? 6 : c->input.rows / 4 - 5;
+    const bool imagenet = is_imagenet(c);
+    int64_t window, stride;
+    auxiliary_pool(c, x != SPX_NO_TENSOR ? g->tensor[x].dim[2] : 0, &window, &stride);
     const spx_conv_options narrow = {.filters = 128, .size = 1, .stride = 1, .dilation = 1};
     const spx_conv_options point = {.filters = 768, .size = 2, .stride = 1, .dilation = 1};
     spx_g_section(g, -1, true);
@@ -86,15 +107,15 @@ static void auxiliary_head(spx_network *n, spx_tid x, const spx_final_config *c)
             (long long)c->input.rows, (long long)c->input.columns);
     }
     x = spx_g_relu(g, x, "net.0");
-    if (x != SPX_NO_TENSOR &&
-        (pooled(g->tensor[x].dim[2], stride) != 2 || pooled(g->tensor[x].dim[3], stride) != 2)) {
+    if (x != SPX_NO_TENSOR && (pooled(g->tensor[x].dim[2], window, stride) != 2 ||
+                               pooled(g->tensor[x].dim[3], window, stride) != 2)) {
         spx_graph_fail(g, SPX_EINVAL,
                        "network: no auxiliary head for %lldx%lld inputs and these reductions: of "
                        "%lldx%lld its pool does not make 2x2 (train --aux-weight 0 does without)",
                        (long long)c->input.rows, (long long)c->input.columns,
                        (long long)g->tensor[x].dim[2], (long long)g->tensor[x].dim[3]);
     }
-    x = spx_g_avg_pool(g, x, AUX_WINDOW, stride, 0, "net.1");
+    x = spx_g_avg_pool(g, x, window, stride, 0, "net.1");
     x = spx_g_batch_norm(g, spx_g_conv2d(g, x, "net.2", &narrow), "net.3", true);
     x = spx_g_relu(g, x, "net.4");
     x = spx_g_conv2d(g, x, "net.5", &point);
@@ -114,7 +135,7 @@ static spx_tid build_cells(spx_network *n, const spx_genotype *genes, const spx_
     spx_final_cell cell = {.channels = c->init_channels,
                            .drop_path = c->training ? c->drop_path : SPX_DROP_PATH_OFF,
                            /* the ImageNet stem's s0 is twice the size of s1 */
-                           .reduces = spx_is_imagenet(&c->input)};
+                           .reduces = is_imagenet(c)};
     for (int i = 0; i < (int)c->layers; i++) {
         cell.index = i;
         cell.previous_reduces = cell.reduces;
@@ -141,7 +162,7 @@ spx_status spx_build_final(spx_network *out, const spx_genotype *g, const spx_fi
     SPX_RETURN_IF(check_config(c));
     SPX_RETURN_IF(spx_network_begin(out, c->training, c->batch, &c->input));
     spx_tid s0, s1;
-    if (spx_is_imagenet(&c->input)) {
+    if (is_imagenet(c)) {
         imagenet_stem(out, c->init_channels, &s0, &s1);
     } else {
         s0 = s1 = spx_build_stem(out->graph, out->image, 3 * c->init_channels, "stem.");

@@ -82,12 +82,13 @@ done
 # ---- a training cut anywhere goes on to the same bits, whatever is on ----
 net=(--data pack.h5 --init-channels 1 --layers 3 --reduce-at "0,2" --threads 1 --batch 8 --epochs 4
     --aux-weight 0 --log-every 1)
-cut() { # NAME OPTION...
+at=5
+cut() { # NAME OPTION...: after $at of 48 steps
     local name=$1
     shift
     rm -rf whole parts
     check "$name" 0 "$sphynx" train "${net[@]}" "$@" --out whole
-    check "$name, cut" 0 "$sphynx" train "${net[@]}" "$@" --max-steps 5 --out parts
+    check "$name, cut" 0 "$sphynx" train "${net[@]}" "$@" --max-steps $at --out parts
     check "$name, on" 0 "$sphynx" train "${net[@]}" "$@" --resume --out parts
     cmp whole/result.json parts/result.json || fail "$name: a training cut and continued differs"
     cmp <(tail -n 1 whole/metrics.jsonl) <(tail -n 1 parts/metrics.jsonl) ||
@@ -95,12 +96,28 @@ cut() { # NAME OPTION...
 }
 cut "usual"
 cp whole/result.json usual.json
-cut "one-cycle, Nesterov, decay" --schedule one-cycle --warmup 1.5 --nesterov --no-norm-decay \
-    --ema 0.9 --lr 0.1
-cut "warm-up" --warmup 1
-cut "Muon" --muon-lr 0.1 --schedule one-cycle --ema 0.9 --no-norm-decay
-cut "boxes, colours, alternating flip" --resized-crop 0.3,1 --crop-ratio 0.5,2 --alternate-flip \
-    --colour-jitter 0.4,0.4,0.4 --workers 3
+cut "one-cycle, Nesterov, decay, boxes, colours, alternating flip" \
+    --schedule one-cycle --warmup 1.5 --nesterov \
+    --no-norm-decay --ema 0.9 --lr 0.1 --resized-crop 0.3,1 --crop-ratio 0.5,2 \
+    --alternate-flip --colour-jitter 0.4,0.4,0.4 --workers 3
+cut "Muon, warm-up" --warmup 1 --muon-lr 0.1 --ema 0.9 --no-norm-decay
+at=17 # in the second stage
+cut "resolutions" --resized-crop 0.3,1 --resolutions "8:0,12:1,16:3"
+cmp <(jq '.relus, .images' usual.json) <(jq '.relus, .images' whole/result.json) ||
+    fail "resolutions: another network"
+check "fixed resolution" 0 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 --out fixed
+! cmp -s fixed/result.json whole/result.json || fail "--resolutions changes nothing"
+for bad in "8:0" "8:1,16:2" "8:0,16:0" "8:0,16:4" "10:0,16:2"; do
+    check "resolutions $bad" 1 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 \
+        --resolutions "$bad" --out no
+    one_line "resolutions $bad"
+done
+has stderr 'even|odd' "a side that reductions do not halve"
+for bad in "8" "x:0,16:1" "8:0;16:1" "0:0,16:1" "1:0,2:1,3:2,4:3,5:4,6:5,7:6,8:7,16:8"; do
+    check "resolutions $bad" 2 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 \
+        --resolutions "$bad" --out no
+done
+check "resolutions without boxes" 2 "$sphynx" train "${net[@]}" --resolutions 8:0,16:1 --out no
 for options in "--resized-crop 0.3,1" "--colour-jitter 0.4,0,0" "--alternate-flip" "--nesterov" \
     "--no-norm-decay" "--warmup 1" "--muon-lr 0.1" "--schedule one-cycle"; do
     # shellcheck disable=SC2086 # words are meant

@@ -182,6 +182,53 @@ SPX_TEST(the_imagenet_network_runs_its_cells_at_28x28)
     spx_network_clear(&n);
 }
 
+/* The whole network's parameters must be those of the smaller images' one, whose auxiliary head
+ * pools another map to 2x2. */
+static void check_smaller(spx_final_config c, int64_t side)
+{
+    spx_network whole, smaller;
+    c.auxiliary = c.training = true;
+    CHECK_OK(spx_build_final(&whole, &spx_genotype_published, &c));
+    c.whole = c.input;
+    c.input.rows = c.input.columns = side;
+    CHECK_OK(spx_build_final(&smaller, &spx_genotype_published, &c));
+    int j = 0;
+    for (int i = 0; i < whole.graph->n_tensors; i++) {
+        const spx_tensor *a = &whole.graph->tensor[i];
+        if (a->role == SPX_ROLE_WEIGHT || a->role == SPX_ROLE_STATE) {
+            while (smaller.graph->tensor[j].role != a->role) {
+                assert_true(++j < smaller.graph->n_tensors);
+            }
+            const spx_tensor *b = &smaller.graph->tensor[j++];
+            assert_string_equal(a->name, b->name);
+            assert_memory_equal(a->dim, b->dim, (size_t)a->rank * sizeof a->dim[0]);
+        }
+    }
+    const spx_tensor *last = &smaller.graph->tensor[smaller.cell[smaller.n_cells - 1]];
+    assert_int_equal(last->dim[2] * c.whole.rows,
+                     whole.graph->tensor[whole.cell[whole.n_cells - 1]].dim[2] * side);
+    spx_network_clear(&whole);
+    spx_network_clear(&smaller);
+}
+
+SPX_TEST(a_network_takes_smaller_images_in_training_with_the_same_parameters)
+{
+    spx_network n;
+    spx_final_config c = final_config(224, 10, 4, 10, 1, 5);
+    SPX_UNUSED;
+    check_smaller(c, 128);
+    check_smaller(c, 160);
+    check_smaller(c, 192);
+    check_smaller(final_config(32, 10, 4, 6, 1, 3), 24);
+    check_smaller(final_config(64, 10, 4, 6, 1, 3), 48);
+    c.whole = c.input;
+    c.input.rows = c.input.columns = 176; /* 22, 11: no reduction halves that */
+    CHECK_FAILS(SPX_EINVAL, spx_build_final(&n, &spx_genotype_published, &c));
+    c.input.rows = c.input.columns = 32; /* a map of one pixel */
+    c.auxiliary = c.training = true;
+    CHECK_FAILS(SPX_EINVAL, spx_build_final(&n, &spx_genotype_published, &c));
+}
+
 /* Evaluation drops masks and batch statistics, nothing else: one set of weights serves both. */
 SPX_TEST(training_and_evaluation_have_the_same_parameters_in_the_same_order)
 {
@@ -263,6 +310,7 @@ int main(void)
         SPX_UNIT(supernet_parameters_carry_the_published_names),
         SPX_UNIT(final_parameters_and_masks_carry_the_published_names),
         SPX_UNIT(the_imagenet_network_runs_its_cells_at_28x28),
+        SPX_UNIT(a_network_takes_smaller_images_in_training_with_the_same_parameters),
         SPX_UNIT(training_and_evaluation_have_the_same_parameters_in_the_same_order),
         SPX_UNIT(impossible_networks_are_refused_by_number),
     };
