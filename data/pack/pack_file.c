@@ -68,8 +68,16 @@ static spx_status check_moments(const char *path, const spx_pack *p)
                : spx_fail_context(SPX_EFORMAT, "%s", path);
 }
 
+/* Whether a packing of pictures is under way, or was stopped; part receives its log's path. */
+static bool is_being_packed(const char *path, char part[PATH_MAX])
+{
+    return (size_t)snprintf(part, PATH_MAX, "%s" SPX_PART_SUFFIX, path) < PATH_MAX &&
+           access(part, F_OK) == 0;
+}
+
 spx_status spx_pack_write(const spx_pack *p, const char *path)
 {
+    char part[PATH_MAX];
     spx_h5_out *w = NULL;
     spx_status st;
     if (p->split[SPX_SPLIT_TRAIN].images == NULL && p->split[SPX_SPLIT_TEST].images == NULL) {
@@ -79,6 +87,9 @@ spx_status spx_pack_write(const spx_pack *p, const char *path)
     SPX_TRY(st, spx_h5_create(&w), done);
     SPX_TRY(st, write_all(w, p), done);
     st = spx_h5_commit(w, path);
+    if (st == SPX_OK && !is_being_packed(path, part)) {
+        spx_shard_sweep(path); /* of what was there before */
+    }
 done:
     spx_h5_discard(w);
     return st;
@@ -254,9 +265,7 @@ static spx_status open_file(spx_h5 **f, const char *path)
 {
     char part[PATH_MAX];
     const spx_status st = spx_h5_open(f, path, SPX_H5_CHECKED);
-    if (st == SPX_ENOTFOUND &&
-        (size_t)snprintf(part, sizeof part, "%s" SPX_PART_SUFFIX, path) < sizeof part &&
-        access(part, F_OK) == 0) {
+    if (st == SPX_ENOTFOUND && is_being_packed(path, part)) {
         return SPX_FAIL(st, "%s: is not there yet, %s is: its packing goes on with --resume", path,
                         part);
     }

@@ -1,5 +1,5 @@
 /* Writing the HDF5 files of a pack of stored pictures; the layout is in pack_store.h. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* realpath */
 #include "data/augment/augment.h"
 #include "data/pack/pack_crc_private.h"
 #include "data/pack/pack_private.h"
@@ -349,16 +349,13 @@ static bool is_shard_name(const char *name, const char *of, size_t n)
            strcmp(name + digits + 1 + SHARD_DIGITS, ".h5") == 0;
 }
 
-static bool is_named(const spx_shard_job *j, const char *file)
+/* Whether the list of shards has a line that ends in " file". */
+static bool is_named(const char *shards, const char *file)
 {
-    char path[PATH_MAX];
-    const char *name;
-    for (uint32_t i = 0; i < j->log->sum.shards; i++) {
-        if (shard_path(j, i, j->log->sum.shard[i].digest, path) == SPX_OK) {
-            (void)stem(path, &name);
-            if (strcmp(name, file) == 0) {
-                return true;
-            }
+    const size_t n = strlen(file);
+    for (const char *at = strstr(shards, file); at != NULL; at = strstr(at + 1, file)) {
+        if (at > shards && at[-1] == ' ' && at[n] == '\n') {
+            return true;
         }
     }
     return false;
@@ -379,17 +376,33 @@ static bool is_shard(const char *path)
     return is;
 }
 
-void spx_shard_sweep(const spx_shard_job *j)
+/* The list of shards of the pack at path; "" where it has none. */
+static spx_status read_shards(const char *path, char **shards)
 {
-    const char *of;
-    const size_t n = stem(j->path, &of) - (size_t)(of - j->path);
-    char folder[PATH_MAX], path[PATH_MAX];
+    spx_h5 *f;
+    spx_status st;
+    SPX_RETURN_IF(spx_h5_open(&f, path, SPX_H5_CHECKED));
+    st = spx_h5_has_attr(f, "", "shards") ? spx_h5_read_text(f, "", "shards", shards)
+                                          : spx_pack_copy_text(shards, "");
+    spx_h5_close(f);
+    return st;
+}
+
+void spx_shard_sweep(const char *pack)
+{
+    char folder[PATH_MAX], path[PATH_MAX], real[PATH_MAX], *shards = NULL;
     const struct dirent *entry;
+    const char *of;
+    size_t n;
     DIR *dir;
-    (void)snprintf(folder, sizeof folder, "%.*s.", (int)(of - j->path), j->path);
+    if (realpath(pack, real) == NULL || read_shards(real, &shards) != SPX_OK) {
+        return;
+    }
+    n = stem(real, &of) - (size_t)(of - real);
+    (void)snprintf(folder, sizeof folder, "%.*s.", (int)(of - real), real);
     dir = opendir(folder);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (is_shard_name(entry->d_name, of, n) && !is_named(j, entry->d_name) &&
+        if (is_shard_name(entry->d_name, of, n) && !is_named(shards, entry->d_name) &&
             spx_path_join(path, folder, entry->d_name) && is_shard(path)) {
             (void)unlink(path);
         }
@@ -397,4 +410,5 @@ void spx_shard_sweep(const spx_shard_job *j)
     if (dir != NULL) {
         (void)closedir(dir);
     }
+    spx_free(shards);
 }

@@ -51,6 +51,9 @@ struct spx_store {
 SPX_MUST_CHECK spx_status spx_store_open(spx_pack *p, const spx_h5 *f, unsigned load);
 void spx_store_close(spx_store *store); /* NULL is a no-op */
 
+/** Removes shards beside the file of a pack, of that one's name, that it does not list. */
+void spx_shard_sweep(const char *pack);
+
 /** Counts the names, each ended by 0, in n bytes; SIZE_MAX where the last has no end. */
 size_t spx_store_names_count(const char *names, size_t n);
 

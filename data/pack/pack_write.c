@@ -435,8 +435,8 @@ static spx_status run(const spx_shard_job *j, spx_store_report *r)
     }
     SPX_RETURN_IF(pack_rest(j));
     SPX_RETURN_IF(report_log(j, r));
-    spx_log_remove(j->log);
-    spx_shard_sweep(j);
+    spx_shard_sweep(j->path);
+    spx_log_remove(j->log); /* until now nobody else packs here */
     return SPX_OK;
 }
 

@@ -88,8 +88,6 @@ SPX_MUST_CHECK spx_status spx_shard_write_last(const spx_shard_job *j);
 /** The names of the bad pictures, each ended by 0. @param names  spx_free; NULL: none */
 SPX_MUST_CHECK spx_status spx_pack_bad_names(const spx_pack_list *list, const spx_packed *sum,
                                              char **names, size_t *size);
-/** Removes shards in the pack's folder that it does not name. */
-void spx_shard_sweep(const spx_shard_job *j);
 
 /**
  * The bytes to store of a picture, from its file's; the whole is decoded.

@@ -63,4 +63,4 @@ pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET GLOBAL openssl)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET GLOBAL zlib)
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET GLOBAL libpng)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET GLOBAL libjpeg) # libjpeg-turbo
-pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET GLOBAL hdf5-serial hdf5)
+pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET GLOBAL "hdf5-serial>=1.10.5" "hdf5>=1.10.5")

@@ -169,6 +169,35 @@ SPX_TEST(a_shard_that_is_missing_or_of_another_pack_is_named)
     assert_true(is_sound("a.h5"));
 }
 
+SPX_TEST(tensors_that_replace_stored_pictures_remove_their_shards)
+{
+    SPX_UNUSED;
+    const spx_store_options o = {
+        .form = SPX_STORE_RAW, .side = 8, .threads = 1, .shard_bytes = 4 * 192};
+    uint8_t pixels[4] = {0};
+    uint16_t label = 0;
+    char name[] = "a";
+    spx_pack p = {.dataset = "dots",
+                  .channels = 1,
+                  .height = 2,
+                  .width = 2,
+                  .classes = 1,
+                  .class_names = name,
+                  .std = {1},
+                  .split = {{1, pixels, &label, NULL}}};
+    empty_folder();
+    put_set(14, 3);
+    store("a.h5", &o);
+    store("a.b.h5", &o); /* another pack's shards stay */
+    spx_scratch_write_text(place("a.h5.part"), "a packing under way");
+    CHECK_OK(spx_pack_write(&p, spx_scratch_path(&scratch, "a.h5")));
+    assert_int_equal(spx_scratch_files(&scratch), 2 + 2 * 4);
+    assert_int_equal(unlink(spx_scratch_path(&scratch, "a.h5.part")), 0);
+    CHECK_OK(spx_pack_write(&p, spx_scratch_path(&scratch, "a.h5")));
+    assert_int_equal(spx_scratch_files(&scratch), 1 + 1 + 4);
+    assert_true(is_sound("a.h5") && is_sound("a.b.h5"));
+}
+
 SPX_TEST(files_that_are_called_like_shards_are_not_removed)
 {
     SPX_UNUSED;
@@ -355,6 +384,7 @@ int main(void)
         SPX_UNIT(every_flipped_bit_of_a_pack_is_found),
         SPX_UNIT(damaged_pictures_are_named_and_the_others_can_be_read),
         SPX_UNIT(a_shard_that_is_missing_or_of_another_pack_is_named),
+        SPX_UNIT(tensors_that_replace_stored_pictures_remove_their_shards),
         SPX_UNIT(files_that_are_called_like_shards_are_not_removed),
         SPX_UNIT(an_index_that_does_not_fit_is_refused),
         SPX_UNIT(a_stream_of_stored_pictures_is_refused),
