@@ -122,7 +122,6 @@ static const spx_need needs[] = {
     {"test-every", "val-fraction"},
     SPX_AUGMENT_NEEDS,
     {"resolutions", "resized-crop"},
-    {"resolutions", "!teacher"},
     {"muon-momentum", "muon-lr"},
     {"init-channels layers reduce-at", "!plan"},
     {"allow-changed", "resume|init-from|teacher"},

@@ -18,6 +18,15 @@ static spx_final_config config_of(const spx_final_spec *f, int64_t batch)
     return c;
 }
 
+/* For images of side x side in place of the network's own; 0 leaves those. */
+static void set_side(spx_final_config *c, int side)
+{
+    if (side > 0) {
+        c->whole = c->input;
+        c->input.rows = c->input.columns = side;
+    }
+}
+
 /* Puts what is differentiated into seed, what is reported into output, and counts both. */
 static spx_status weigh_losses(const spx_network *net, const spx_final_losses *l,
                                spx_loss_seed seed[4], spx_tid output[4], int *n_loss, int *n_output)
@@ -58,10 +67,7 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
     spx_network net;
     spx_status st;
     c.training = true;
-    if (losses->side > 0) {
-        c.whole = f->input;
-        c.input.rows = c.input.columns = losses->side;
-    }
+    set_side(&c, losses->side);
     c.auxiliary = losses->aux_weight > 0;
     c.drop_path = losses->drop_path ? SPX_DROP_PATH_DRAWN : SPX_DROP_PATH_OFF;
     c.label_smoothing = losses->smoothing;
@@ -95,7 +101,13 @@ spx_status spx_final_eval_program(spx_program **out, spx_stream *stream, const s
 
 spx_status spx_final_build(spx_network *out, const spx_final_spec *f, int64_t batch)
 {
-    const spx_final_config c = config_of(f, batch);
+    return spx_final_build_at(out, f, batch, 0);
+}
+
+spx_status spx_final_build_at(spx_network *out, const spx_final_spec *f, int64_t batch, int side)
+{
+    spx_final_config c = config_of(f, batch);
+    set_side(&c, side);
     return spx_build_final(out, &f->genotype, &c);
 }
 

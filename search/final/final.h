@@ -50,6 +50,9 @@ SPX_MUST_CHECK spx_status spx_final_eval_program(spx_program **out, spx_stream *
 
 /** The graph of evaluation, without auxiliary head; to be cleared. */
 SPX_MUST_CHECK spx_status spx_final_build(spx_network *out, const spx_final_spec *f, int64_t batch);
+/** The same for images of side x side, where the network is for others; 0: its own. */
+SPX_MUST_CHECK spx_status spx_final_build_at(spx_network *out, const spx_final_spec *f,
+                                             int64_t batch, int side);
 
 /** Counts of the deployed network. */
 SPX_MUST_CHECK spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out);

@@ -161,13 +161,13 @@ static spx_status add_maps(spx_teacher *t, spx_network *net, spx_tid *output)
     return spx_graph_status(net->graph);
 }
 
-static spx_status make_program(spx_teacher *t, const spx_final_spec *spec,
+static spx_status make_program(spx_teacher *t, const spx_final_spec *spec, int side,
                                struct spx_tuning *tuning)
 {
     spx_tid output[1 + SPX_DIFFERENCE_MAX];
     spx_network net;
     spx_status st;
-    SPX_RETURN_IF(spx_final_build(&net, spec, t->batch));
+    SPX_RETURN_IF(spx_final_build_at(&net, spec, t->batch, side));
     SPX_TRY(st, spx_memory_check(net.graph, t->stream, 1), end);
     SPX_TRY(st, add_maps(t, &net, output), end);
     const spx_program_options o = {.output = output, .n_output = 1 + t->n_places, .tuning = tuning};
@@ -219,7 +219,7 @@ static spx_status make_guide(spx_teacher *t)
 
 spx_status spx_teacher_open(spx_teacher **out, spx_stream *stream, const spx_distill_options *o,
                             const spx_final_spec *student, const spx_preprocess *images,
-                            const spx_preprocess_rules *rules, int64_t batch,
+                            const spx_preprocess_rules *rules, int side, int64_t batch,
                             struct spx_tuning *tuning)
 {
     spx_model m = {0};
@@ -236,7 +236,7 @@ spx_status spx_teacher_open(spx_teacher **out, spx_stream *stream, const spx_dis
     SPX_TRY(st, check_model(t, &m, student, images, rules), fail);
     spx_h5_digest(m.file.file, t->digest);
     SPX_TRY(st, list_places(t, student), fail);
-    SPX_TRY(st, make_program(t, &m.spec, tuning), fail);
+    SPX_TRY(st, make_program(t, &m.spec, side, tuning), fail);
     SPX_TRY(st,
             spx_model_arenas(&m, spx_program_layout(t->program), stream, &t->weights, &t->state),
             fail);
@@ -274,12 +274,12 @@ const spx_distill_options *spx_teacher_options(const spx_teacher *t)
 
 const spx_guide *spx_teacher_guide(const spx_teacher *t)
 {
-    return &t->guide;
+    return t != NULL ? &t->guide : NULL;
 }
 
 size_t spx_teacher_workspace_bytes(const spx_teacher *t)
 {
-    return spx_program_workspace_bytes(t->program);
+    return t != NULL ? spx_program_workspace_bytes(t->program) : 0;
 }
 
 /* ---- the student ---- */

@@ -34,6 +34,7 @@ typedef struct spx_teacher spx_teacher;
  * Opens a teacher and makes its program.
  * @param o        borrowed; names a teacher
  * @param student  what is trained: input and classes must be the teacher's
+ * @param side     of the images it is trained on; 0: the input's
  * @param images   what the student is shown; must be what the teacher takes, by rules
  * @param tuning   as in spx_program_options; borrowed for the call
  * @return SPX_OK; SPX_EINVAL naming the file and what differs, the name of an activation that is
@@ -44,8 +45,8 @@ SPX_MUST_CHECK spx_status spx_teacher_open(spx_teacher **out, spx_stream *stream
                                            const spx_distill_options *o,
                                            const spx_final_spec *student,
                                            const spx_preprocess *images,
-                                           const spx_preprocess_rules *rules, int64_t batch,
-                                           struct spx_tuning *tuning);
+                                           const spx_preprocess_rules *rules, int side,
+                                           int64_t batch, struct spx_tuning *tuning);
 void spx_teacher_close(spx_teacher *t); /* NULL is a no-op */
 
 const char *spx_teacher_digest(const spx_teacher *t);                 /* of its file */
@@ -63,9 +64,9 @@ typedef struct spx_taught {
 SPX_MUST_CHECK spx_status spx_teacher_attach(const spx_teacher *t, const spx_network *student,
                                              spx_taught *out);
 
-/** What the student's trainer asks in every step; borrowed from t. */
+/** What the student's trainer asks in every step; borrowed from t. NULL for NULL. */
 const spx_guide *spx_teacher_guide(const spx_teacher *t);
-/** What the trainer's workspace must have room for. */
+/** What the trainer's workspace must have room for; 0 for NULL. */
 size_t spx_teacher_workspace_bytes(const spx_teacher *t);
 
 #endif

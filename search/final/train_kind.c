@@ -99,6 +99,7 @@ spx_status spx_training_enter(spx_training *x, int64_t epoch)
     SPX_RETURN_IF(
         spx_training_source(x, SPX_TRAINED, o->stage[stage].side, x->part, x->part_count));
     x->trainer.program = x->train_program[stage];
+    x->trainer.guide = spx_teacher_guide(x->teacher[stage]);
     x->stage = stage;
     return SPX_OK;
 }

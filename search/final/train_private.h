@@ -18,8 +18,8 @@ typedef struct spx_training {
     uint32_t *part; /* images that are trained on; NULL: the whole split */
     size_t part_count;
     spx_program *train_program[SPX_TRAIN_STAGES], *eval_program;
-    int stage;            /* whose batches and program are in use */
-    spx_teacher *teacher; /* or NULL */
+    int stage;                              /* whose batches, program and teacher are in use */
+    spx_teacher *teacher[SPX_TRAIN_STAGES]; /* the same at each side; NULL: none */
     spx_trainer trainer;
     spx_preprocess images; /* of the pack */
     spx_metrics

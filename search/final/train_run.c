@@ -69,23 +69,24 @@ static spx_status open_sources(spx_training *x)
     return spx_training_source(x, SPX_TESTED, 0, NULL, 0);
 }
 
-/* The digest that the run's record has of the teacher must be of what was opened: the checkpoint of
- * a run that goes on may change in between. */
-static spx_status open_teacher(spx_training *x)
+/* The teacher at the side of a stage. The digest that the run's record has of it must be that of
+ * what was opened: the checkpoint of a run that goes on may change in between. */
+static spx_status open_teacher(spx_training *x, int stage)
 {
     const spx_train_options *o = x->o;
     const spx_session *s = x->run.session;
     const spx_preprocess_rules rules = {.any_size = true, /* it sees batches, not images */
                                         .allow_changed = o->allow_changed,
-                                        .warn = o->run.warn,
+                                        .warn = stage == 0 ? o->run.warn : NULL, /* once */
                                         .ctx = o->run.ctx};
     const char *recorded = json_string_value(json_object_get(s->inputs, "teacher"));
+    spx_teacher **t = &x->teacher[stage];
     if (o->distill.teacher == NULL) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_teacher_open(&x->teacher, s->stream, &o->distill, &o->spec, &x->images,
-                                   &rules, o->batch, s->tuning));
-    return recorded == NULL || strcmp(recorded, spx_teacher_digest(x->teacher)) == 0
+    SPX_RETURN_IF(spx_teacher_open(t, s->stream, &o->distill, &o->spec, &x->images, &rules,
+                                   o->stage[stage].side, o->batch, s->tuning));
+    return recorded == NULL || strcmp(recorded, spx_teacher_digest(*t)) == 0
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
                           "teacher %s: it changed while it was opened; give a finished training or "
@@ -93,35 +94,38 @@ static spx_status open_teacher(spx_training *x)
                           o->distill.teacher);
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static spx_status open_network(spx_training *x)
 {
     const spx_train_options *o = x->o;
     spx_session *s = x->run.session;
-    spx_final_losses losses = {.aux_weight = o->aux_weight,
-                               .smoothing = o->smoothing,
-                               .drop_path = o->drop_path > 0,
-                               .teacher = x->teacher};
+    spx_final_losses losses = {
+        .aux_weight = o->aux_weight, .smoothing = o->smoothing, .drop_path = o->drop_path > 0};
     size_t room;
     SPX_RETURN_IF(spx_final_eval_program(&x->eval_program, s->stream, &o->spec, o->batch,
                                          o->aux_weight > 0, s->tuning));
     room = spx_program_workspace_bytes(x->eval_program);
     for (int i = 0; i < (o->n_stages > 0 ? o->n_stages : 1); i++) {
         spx_program **p = &x->train_program[i];
+        SPX_RETURN_IF(open_teacher(x, i));
+        losses.teacher = x->teacher[i];
         losses.side = o->stage[i].side;
         SPX_RETURN_IF(
             spx_final_train_program(p, s->stream, &o->spec, o->batch, &losses, s->tuning));
         if (!spx_layout_equal(spx_program_layout(*p), spx_program_layout(x->eval_program))) {
             return SPX_FAIL(SPX_EINVAL, "training and evaluation disagree about the layout");
         }
-        room = spx_program_workspace_bytes(*p) > room ? spx_program_workspace_bytes(*p) : room;
+        room = larger(room, spx_program_workspace_bytes(*p));
+        room = larger(room, spx_teacher_workspace_bytes(x->teacher[i]));
     }
     spx_tuning_cache_store(s->tuning);
-    if (x->teacher != NULL && spx_teacher_workspace_bytes(x->teacher) > room) {
-        room = spx_teacher_workspace_bytes(x->teacher);
-    }
     SPX_RETURN_IF(
         spx_trainer_init(&x->trainer, s->stream, x->train_program[0], &o->sgd, o->run.seed, room));
-    x->trainer.guide = x->teacher != NULL ? spx_teacher_guide(x->teacher) : NULL;
+    x->trainer.guide = spx_teacher_guide(x->teacher[0]);
     return SPX_OK;
 }
 
@@ -227,9 +231,9 @@ static spx_status finish(spx_training *x, spx_train_result *result)
     if (!result->best_by_test) {
         SPX_RETURN_IF(measure_best(x, &result->best_top1));
     }
-    if (x->teacher != NULL) {
+    if (x->teacher[0] != NULL) {
         result->teacher = o->distill.teacher;
-        memcpy(result->teacher_digest, spx_teacher_digest(x->teacher), SPX_H5_DIGEST_CHARS);
+        memcpy(result->teacher_digest, spx_teacher_digest(x->teacher[0]), SPX_H5_DIGEST_CHARS);
     }
     SPX_RETURN_IF(spx_final_count(&o->spec, o->aux_weight > 0, &result->counts));
     SPX_RETURN_IF(spx_training_save(x, "model.h5", s, NULL));
@@ -257,9 +261,9 @@ static spx_status check_stages(const spx_train_options *o)
             return SPX_FAIL(SPX_EINVAL, "resolutions: epochs must ascend");
         }
     }
-    return o->augment.resized_crop == SPX_RESIZED_CROP_RANDOM && o->distill.teacher == NULL
+    return o->augment.resized_crop == SPX_RESIZED_CROP_RANDOM
                ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL, "resolutions: need resized crops, and no teacher");
+               : SPX_FAIL(SPX_EINVAL, "resolutions: need resized crops");
 }
 
 static spx_status check(const spx_train_options *o)
@@ -286,15 +290,14 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
     SPX_RETURN_IF(spx_run_init(&x.run, session, &o->run, &spx_training_kind, &x));
     SPX_TRY(st, describe_images(&x), end);
     SPX_TRY(st, open_sources(&x), end);
-    SPX_TRY(st, open_teacher(&x), end);
     SPX_TRY(st, open_network(&x), end);
     describe_run(&x);
     SPX_TRY(st, spx_run_all(&x.run), end);
     st = finish(&x, result);
 end:
     spx_trainer_clear(&x.trainer);
-    spx_teacher_close(x.teacher);
     for (int i = 0; i < SPX_TRAIN_STAGES; i++) {
+        spx_teacher_close(x.teacher[i]);
         spx_program_destroy(x.train_program[i]);
     }
     spx_free(x.part);

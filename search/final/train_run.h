@@ -35,7 +35,7 @@ typedef struct spx_train_options {
     spx_sgd_options sgd;
     int n_stages; /* 0: all epochs are on the input's size; evaluation always is */
     spx_train_stage stage[SPX_TRAIN_STAGES]; /* ascending, the first from epoch 0, the last of the
-                                                input's size; with resized crops, no teacher */
+                                                input's size; with resized crops */
     spx_augment augment;                     /* its centre box is that of evaluation */
     int workers;                             /* threads that make batches; 0: chosen */
     int64_t eval_every;                      /* epochs, >= 1; the last one is always evaluated */

@@ -69,6 +69,19 @@ check "a lost teacher" 1 "${resume[@]}" --teacher teacher
 has stderr "teacher: No such file" "a lost teacher"
 mv gone teacher
 
+# ---- smaller images in early epochs: the teacher sees them, too ----
+# At a rate that moves no weight, the second epoch's steps are those of a training on whole images.
+still=("${taught[@]}" --resized-crop 0.3,1 --lr 1e-30 --drop-path 0 --max-steps 24)
+check "growing images" 0 "${still[@]}" --resolutions 8:0,16:1 --out growing
+check "whole images" 0 "${still[@]}" --out steady
+for run in growing steady; do
+    jq -c 'select(.epoch == null and .step > 12)' "$run/metrics.jsonl" >"$run.steps"
+    jq -c 'select(.epoch == null and .step <= 12)' "$run/metrics.jsonl" >"$run.early"
+done
+[ "$(wc -l <growing.steps)" -eq 12 ] || fail "growing images: not 12 steps"
+cmp growing.steps steady.steps || fail "growing images: the teacher sees others"
+! cmp -s growing.early steady.early || fail "growing images: they do not"
+
 # ---- what cannot teach ----
 check "deploy" 0 "$sphynx" export --model teacher --data pack.h5 -o deployed.h5
 refused "a deployed model" 1 "deployed model, .* cannot teach" "${student[@]}" --teacher deployed.h5

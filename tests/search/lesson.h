@@ -120,7 +120,7 @@ static inline spx_status open_teacher(lesson *x)
 {
     const spx_preprocess data = shown(&x->student);
     const spx_preprocess_rules rules = {0};
-    return spx_teacher_open(&x->teacher, stream, &x->o, &x->student, &data, &rules, BATCH, NULL);
+    return spx_teacher_open(&x->teacher, stream, &x->o, &x->student, &data, &rules, 0, BATCH, NULL);
 }
 
 static inline spx_status make_program(lesson *x, float aux_weight)
