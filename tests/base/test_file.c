@@ -4,6 +4,7 @@
 #include "tests/support/spx_scratch.h"
 #include "tests/support/spx_test.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 
 static spx_scratch scratch;
@@ -95,12 +96,33 @@ SPX_TEST(reading_refuses_absent_and_large_files)
     spx_free(data);
 }
 
+SPX_TEST(reading_at_an_offset_reads_all_or_fails)
+{
+    SPX_UNUSED;
+    const char *path = spx_scratch_path(&scratch, "a");
+    char got[8] = {0};
+    int fd;
+    spx_scratch_write_text(path, "0123456789");
+    fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    CHECK_OK(spx_file_read_at(fd, path, 4, got, 6));
+    assert_string_equal(got, "456789");
+    CHECK_OK(spx_file_read_at(fd, path, 0, got, 2)); /* without a place of its own */
+    assert_string_equal(got, "016789");
+    CHECK_OK(spx_file_read_at(fd, path, 99, got, 0));
+    CHECK_FAILS(SPX_EIO, spx_file_read_at(fd, path, 4, got, 7));
+    assert_non_null(strstr(spx_error_message(), "offset 10"));
+    (void)close(fd);
+    CHECK_FAILS(SPX_EIO, spx_file_read_at(fd, path, 0, got, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_pipe_is_read_to_its_end_up_to_the_limit),
         SPX_UNIT(folders_and_devices_are_refused),
         SPX_UNIT(reading_refuses_absent_and_large_files),
+        SPX_UNIT(reading_at_an_offset_reads_all_or_fails),
     };
     int failed;
     if (spx_scratch_make(&scratch) != 0) {

@@ -79,6 +79,32 @@ SPX_TEST(a_replaced_file_holds_the_parts_in_order)
     assert_int_equal(entries(), 1);
 }
 
+/* Writes n times "x", then fails if n is 3. */
+static spx_status write_some(void *ctx, int fd, const char *path)
+{
+    const int n = *(const int *)ctx;
+    for (int i = 0; i < n; i++) {
+        assert_true(spx_write_fully(fd, "x", 1));
+    }
+    return n == 3 ? SPX_FAIL(SPX_EFORMAT, "%s: three", path) : SPX_OK;
+}
+
+SPX_TEST(a_file_is_replaced_by_what_a_function_writes_unless_that_fails)
+{
+    SPX_UNUSED;
+    const char *path = spx_scratch_path(&scratch, "by");
+    const int before = entries();
+    int n = 2;
+    CHECK_OK(spx_file_replace_by(path, write_some, &n));
+    check_holds(path, "xx");
+    n = 3;
+    CHECK_FAILS(SPX_EFORMAT, spx_file_replace_by(path, write_some, &n));
+    check_holds(path, "xx");
+    assert_int_equal(entries(), before + 1);
+    CHECK_OK(spx_file_sync_folder(path));
+    assert_int_equal(remove(path), 0);
+}
+
 SPX_TEST(a_full_disk_leaves_the_old_file_and_nothing_else)
 {
     SPX_UNUSED;
@@ -301,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_replaced_file_holds_the_parts_in_order),
+        SPX_UNIT(a_file_is_replaced_by_what_a_function_writes_unless_that_fails),
         SPX_UNIT(a_full_disk_leaves_the_old_file_and_nothing_else),
         SPX_UNIT(a_folder_is_not_replaced),
         SPX_UNIT(a_pipe_and_a_device_are_written_straight),
