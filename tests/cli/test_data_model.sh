@@ -26,7 +26,16 @@ for i in range(48):
 PY
 check "pack" 0 "$sphynx" data pack imagefolder set -o pack.h5
 has stdout '32 train \+ 16 test images of 3 channels and differing sizes, 2 classes' "pack"
+check "pack as planes" 0 "$sphynx" data pack imagefolder set -o planes.h5 --store raw:40
 small=(--init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0 --batch 8 --epochs 2)
+added_up() { # added_up NAME: what eval printed is what the answers in packed.json add up to
+    jq -e --slurpfile p packed.json '
+        ($p[0] | map(if .classes[0].class == .label then 1 else 0 end) | add / length) as $top1 |
+        ($p[0] | map(.label as $l | .classes[] | select(.class == $l).probability | -log) |
+            add / length) as $loss |
+        .images == 16 and .top1 == $top1 and ((.loss - $loss) | fabs) < 1e-4' stdout >same ||
+        fail "$1: evaluation is not what the answers add up to: $(cat stdout)"
+}
 for way in "0.5,1 20" "0.3,1 16"; do
     read -r crop resize <<<"$way"
     rm -rf run deployed.h5
@@ -46,12 +55,7 @@ for way in "0.5,1 20" "0.3,1 16"; do
         '($a[0] | length) == 16 and [$a[0][].classes] == [$b[0][].classes]' >same ||
         fail "$way: a file gives another answer than the same picture in the pack"
     check "eval $way" 0 "$sphynx" eval --model run --data pack.h5 --json --batch 5
-    jq -e --slurpfile p packed.json '
-        ($p[0] | map(if .classes[0].class == .label then 1 else 0 end) | add / length) as $top1 |
-        ($p[0] | map(.label as $l | .classes[] | select(.class == $l).probability | -log) |
-            add / length) as $loss |
-        .images == 16 and .top1 == $top1 and ((.loss - $loss) | fabs) < 1e-4' stdout >same ||
-        fail "$way: evaluation is not what the answers add up to: $(cat stdout)"
+    added_up "$way"
     check "export $way" 0 "$sphynx" export --model run -o deployed.h5 --calibration 16
     check "eval integers $way" 0 "$sphynx" eval --model deployed.h5 --data pack.h5 --json
     jq -e '.images == 16' stdout >same || fail "eval integers: $(cat stdout)"
@@ -64,6 +68,18 @@ check "query" 0 "$sphynx" query --connect "127.0.0.1:$port" --state client --dat
 jq -e 'length == 4 and .[0].logits == .[2].logits and .[1].logits == .[3].logits
        and .[2].label != null' stdout >same || fail "query: $(cat stdout)"
 stop
+
+# boxes of pictures that are stored as planes of one size
+check "train on planes" 0 "$sphynx" train --data planes.h5 --out planes "${small[@]}" \
+    --input 3x16x16 --resized-crop 0.5,1 --test-resize 20
+check "inspect of planes" 0 "$sphynx" inspect --model planes
+has stdout "any size: the middle 16 of 20 pixels" "inspect of planes"
+for i in {0..15}; do
+    check "planes $i" 0 "$sphynx" predict --model planes --data planes.h5 --index "$i" --json
+    cat stdout
+done | jq -s 'map(.[0])' >packed.json
+check "eval of planes" 0 "$sphynx" eval --model planes --data planes.h5 --json
+added_up "planes"
 
 # a model of one size, and pictures of several
 check "train on one size" 0 "$sphynx" data pack imagefolder set -o raw.h5 --store raw:16
