@@ -60,9 +60,11 @@ static const char imagefolder_layout[] =
     "split test), or with CLASS alone, of which --test-fraction is held out. CLASS is a folder of "
     "any\n"
     "name with .jpg, .jpeg or .png files, at any depth; other files are passed over";
-static const char arrays_layout[] = "a .npz file with x_train, y_train, x_test, y_test: images of "
-                                    "u8 as (N, H, W), (N, H, W, C) or\n"
-                                    "(N, C, H, W), labels as whole numbers";
+static const char arrays_layout[] =
+    "a .npz or HDF5 file with x_train, y_train, x_test, y_test, or with x and y, of which\n"
+    "--test-fraction is held out: images of u8 as (N, H, W), (N, H, W, C) or (N, C, H, W), C "
+    "being\n"
+    "1 or 3; labels as whole numbers from 0 on";
 
 /* EMNIST's classes; "merge" sets leave out small letters that look like their capitals. */
 #define DIGITS "0\n1\n2\n3\n4\n5\n6\n7\n8\n9"

@@ -122,7 +122,7 @@ static spx_status open_matrix(const element *e, matrix *m)
 /* A whole number from 1 on. */
 static spx_status read_id(cursor *c, int *id)
 {
-    static const uint8_t widths[] = {0, 1, 1, 2, 2, 4, 4, 4, 0, 8};
+    static const uint8_t widths[] = {0, 1, 1, 2, 2, 4, 4, 4, 0, 8, 0, 0, 8, 8}; /* by type */
     const cursor before = *c;
     element e, value;
     matrix m;
