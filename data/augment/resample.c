@@ -97,7 +97,7 @@ static bool is_axis(const spx_resample_axis *a)
 
 typedef struct scratch {
     const spx_resample_loops *loops;
-    double *line, *weight, *inverse; /* line: a row of sums along y */
+    double *line, *plane, *weight, *inverse; /* line: a row of sums along y; plane: one channel's */
     int32_t *first;
     int16_t *rows; /* weights of one wanted row */
     uint8_t *row;  /* a wanted row before its channels part; or of one channel */
@@ -105,7 +105,7 @@ typedef struct scratch {
 
 /* Where each part begins, and where the last ends. */
 typedef struct layout {
-    size_t weight, inverse, first, rows, row, end; /* line: at 0 */
+    size_t plane, weight, inverse, first, rows, row, end; /* line: at 0 */
 } layout;
 
 static size_t after(size_t begin, size_t n, size_t bytes)
@@ -118,7 +118,8 @@ static layout lay_out(const spx_resample *r)
     const size_t channels = (size_t)r->channels, wanted = (size_t)r->x.wanted;
     const size_t taps = (size_t)most_taps(&r->x);
     layout at;
-    at.weight = after(0, channels * ((size_t)r->x.given + taps) + 4, sizeof(double));
+    at.plane = after(0, channels * ((size_t)r->x.given + taps) + 4, sizeof(double));
+    at.weight = after(at.plane, (size_t)r->x.given, sizeof(double));
     at.inverse = after(at.weight, wanted * taps, sizeof(double));
     at.first = after(at.inverse, wanted, sizeof(double));
     at.rows = after(at.first, wanted, sizeof(int32_t));
@@ -138,6 +139,7 @@ static scratch deal_out(const spx_resample *r, void *memory)
     uint8_t *const m = memory;
     return (scratch){.loops = loops(),
                      .line = memory,
+                     .plane = (void *)(m + at.plane),
                      .weight = (void *)(m + at.weight),
                      .inverse = (void *)(m + at.inverse),
                      .first = (void *)(m + at.first),
@@ -193,7 +195,7 @@ static void make_columns(const spx_resample *r, scratch *s, spx_resample_columns
     }
 }
 
-/* One wanted row of channels that lie side by side in src: into its place, or by way of s->row. */
+/* One wanted row of some channels, the first at src, interleaved. */
 static void make_row(const spx_resample *r, const scratch *s, const spx_resample_columns *c,
                      const uint8_t *src, int channels, int y, uint8_t *to)
 {
@@ -204,8 +206,19 @@ static void make_row(const spx_resample *r, const scratch *s, const spx_resample
         s->rows[i - t.first] = (int16_t)w;
         sum += w;
     }
-    s->loops->rows(src + t.first * r->row, r->row, s->rows, (int)(t.end - t.first),
-                   channels * r->x.given, s->line);
+    src += t.first * r->row;
+    if (r->plane == 0 || channels == 1) {
+        s->loops->rows(src, r->row, s->rows, (int)(t.end - t.first), channels * r->x.given,
+                       s->line);
+    } else {
+        for (int k = 0; k < channels; k++) {
+            s->loops->rows(src + k * r->plane, r->row, s->rows, (int)(t.end - t.first), r->x.given,
+                           s->plane);
+            for (ptrdiff_t i = 0; i < r->x.given; i++) {
+                s->line[i * channels + k] = s->plane[i];
+            }
+        }
+    }
     s->loops->columns(s->line, channels, c, 1.0 / (double)sum, to);
 }
 
@@ -223,7 +236,8 @@ static void spread(const spx_resample *r, int c, int channels, int y, const uint
 
 spx_status spx_resample_run(const spx_resample *r, void *memory)
 {
-    const int together = r->plane == 0 ? r->channels : 1; /* channels that are made at once */
+    /* Channels that are made at once: three cost little more than one, even of planes. */
+    const int together = r->plane == 0 || r->channels == 3 ? r->channels : 1;
     const bool direct = together == (r->planes ? 1 : r->channels); /* a row lies as it is made */
     spx_resample_columns c;
     scratch s;

@@ -37,6 +37,12 @@ for form in original raw:16 jpeg:24:95; do
     cmp "$name" "$OUT/again.h5" || fail "$form: other bytes by other threads"
 done
 
+# Boxes of all of them, and bare decoding beside it; what is no colour or grey JPEG is in both.
+check "bench loader" 0 "$sphynx" bench loader "$OUT/original.h5" --images 64 --batch 16 --size 24 \
+    --rounds 1 --workers 2 --json
+jq -e '.images == 64 and .images_per_core_second > 0 and .share_of_limit > 0' "$OUT/stdout" \
+    >"$OUT/jq" || fail "bench loader: $(cat "$OUT/stdout")"
+
 # ---- shards ----
 pack=$OUT/shards.h5
 check "pack in shards" 0 pack -o "$pack" --allow-bad "$bad" --shard 256K
