@@ -16,7 +16,11 @@ endforeach()
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
   foreach(file IN LISTS own)
     get_filename_component(name ${file} NAME_WE)
-    foreach(precision f32 tf32 bf16)
+    set(precisions f32 tf32 bf16)
+    if(name STREQUAL aug_imagenet_train)
+      list(REMOVE_ITEM precisions bf16) # norms of few values, one upon another: only noise is left
+    endif()
+    foreach(precision IN LISTS precisions)
       add_test(NAME golden_cuda_${precision}_${name}
         COMMAND golden_check --device=cuda --precision=${precision} ${file})
       set_tests_properties(golden_cuda_${precision}_${name} PROPERTIES SKIP_RETURN_CODE 77)

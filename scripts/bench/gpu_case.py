@@ -51,11 +51,8 @@ def supernet_step(case, how):
 
 def train_step(case, how):
     genotype = twin.parse_genotype(twin.PUBLISHED_TEXT)
-    size = case["input"][1]
-    shape = (case["input"][0], case["channels"], case["classes"], case["layers"],
-             case["reduce_at"], genotype)
-    model = twin.ImageNetCNN(*shape) if size == 224 else twin.FinalCNN(size, *shape)
-    model = place(model, how)
+    model = place(twin.FinalCNN(case["input"][1], case["input"][0], case["channels"],
+                                case["classes"], case["layers"], case["reduce_at"], genotype), how)
     trainer = twin.Training(model, aux_weight=0.4, drop_path=case["drop_path"])
     if how["compiled"]:
         compile_cells(model)

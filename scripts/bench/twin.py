@@ -359,28 +359,40 @@ class FinalCell(nn.Module):
 class AuxiliaryHead(nn.Module):
     def __init__(self, size, c, classes):
         super().__init__()
-        stride = {32: 3, 64: 6}[size]
+        stride = {32: 3, 64: 6, 224: 2}[size]
+        last = [] if size == 224 else [nn.BatchNorm2d(768)]  # the published ImageNet head has none
         self.net = nn.Sequential(
             nn.ReLU(), nn.AvgPool2d(5, stride, 0, count_include_pad=False),
             nn.Conv2d(c, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(),
-            nn.Conv2d(128, 768, 2, bias=False), nn.BatchNorm2d(768), nn.ReLU())
+            nn.Conv2d(128, 768, 2, bias=False), *last, nn.ReLU())
         self.linear = nn.Linear(768, classes)
 
     def forward(self, x):
         return self.linear(self.net(x).flatten(1))
 
 
+def halve(c_in, c_out):
+    return nn.Conv2d(c_in, c_out, 3, 2, 1, bias=False), nn.BatchNorm2d(c_out)
+
+
 class FinalCNN(nn.Module):
-    """The final network for 32x32 and 64x64 images; returns (logits, auxiliary logits or None)."""
+    """The final network, at size 224 the one for ImageNet with its stem's ReLUs; returns (logits,
+    auxiliary logits or None)."""
 
     def __init__(self, size, c_in, channels, classes, layers, reduce_at, genotype,
                  auxiliary=True):
         super().__init__()
-        width = 3 * channels
         self.aux_pos = 4 * layers // 6 if auxiliary else -1
-        self.stem = stem(c_in, width)
+        self.halved = size == 224
+        c = channels
+        if self.halved:
+            self.stem0 = nn.Sequential(*halve(c_in, c // 2), nn.ReLU(), *halve(c // 2, c))
+            self.stem1 = nn.Sequential(nn.ReLU(), *halve(c, c))
+        else:
+            self.stem = stem(c_in, 3 * c)
+        c_pp = c_p = c if self.halved else 3 * c
+        reduction_p = self.halved
         self.cells = nn.ModuleList()
-        c_pp, c_p, c, reduction_p = width, width, channels, False
         for i in range(layers):
             reduction = i in reduce_at
             c = 4 * c if reduction else c
@@ -393,7 +405,8 @@ class FinalCNN(nn.Module):
         self.linear = nn.Linear(c_p, classes)
 
     def forward(self, x):
-        s0 = s1 = self.stem(x)
+        s0 = self.stem0(x) if self.halved else self.stem(x)
+        s1 = self.stem1(s0) if self.halved else s0
         aux = None
         for i, cell in enumerate(self.cells):
             s0, s1 = s1, cell(s0, s1)
@@ -405,48 +418,6 @@ class FinalCNN(nn.Module):
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.p = p
-
-
-class ImageNetCNN(nn.Module):
-    """The final network for 224x224 images, with the stem's ReLUs; returns as FinalCNN does."""
-
-    def __init__(self, c_in, channels, classes, layers, reduce_at, genotype, auxiliary=True):
-        super().__init__()
-        c = channels
-        self.aux_pos = 4 * layers // 6 if auxiliary else -1
-        self.stem0 = nn.Sequential(
-            nn.Conv2d(c_in, c // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(c // 2), nn.ReLU(),
-            nn.Conv2d(c // 2, c, 3, 2, 1, bias=False), nn.BatchNorm2d(c))
-        self.stem1 = nn.Sequential(nn.ReLU(), nn.Conv2d(c, c, 3, 2, 1, bias=False),
-                                   nn.BatchNorm2d(c))
-        self.cells = nn.ModuleList()
-        c_pp, c_p, reduction_p = c, c, True
-        for i in range(layers):
-            reduction = i in reduce_at
-            c = 4 * c if reduction else c
-            gene = genotype["reduce" if reduction else "normal"]
-            self.cells.append(FinalCell(gene, c_pp, c_p, c, reduction_p, reduction))
-            c_pp, c_p, reduction_p = c_p, c, reduction
-            if i == self.aux_pos:
-                self.aux_head = nn.Sequential(
-                    nn.ReLU(), nn.AvgPool2d(5, 2, 0, count_include_pad=False),
-                    nn.Conv2d(c, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(),
-                    nn.Conv2d(128, 768, 2, bias=False), nn.ReLU(), nn.Flatten(1),
-                    nn.Linear(768, classes))
-        self.gap = nn.AvgPool2d(7)
-        self.linear = nn.Linear(c_p, classes)
-
-    def forward(self, x):
-        s0 = self.stem0(x)
-        s1 = self.stem1(s0)
-        aux = None
-        for i, cell in enumerate(self.cells):
-            s0, s1 = s1, cell(s0, s1)
-            if i == self.aux_pos and self.training:
-                aux = self.aux_head(s1)
-        return self.linear(self.gap(s1).flatten(1)), aux
-
-    drop_path_prob = FinalCNN.drop_path_prob
 
 
 def final_loss(model, x, y, aux_weight):

@@ -197,9 +197,16 @@ def make_supernet(folder, seed=300):
         f.close()
 
 
-def make_final(folder, seed=401):
-    channels, layers, reduce_at, classes, size, batch = 1, 3, (0, 2), 5, 32, 6
-    aux_weight, drop_path = 0.4, 0.2
+def draw_images(g, batch, size):
+    """Random ones; large ones of blocks, and of few values, so that the file stays small."""
+    if size <= 32:
+        return draw(g, batch, 3, size, size)
+    blocks = (4.0 * draw(g, batch, 3, size // 8, size // 8)).round() / 4.0
+    return blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
+
+
+def make_final(folder, name, seed, channels, layers, reduce_at, size, batch, drop_path):
+    classes, aux_weight = 5, 0.4
     attrs = {"aux_pos": 4 * layers // 6, "aux_weight": aux_weight, "batch": batch, "config": "tiny",
              "dataset": "random", "genotype": twin.PUBLISHED_TEXT, "init_channels": channels,
              "layers": layers, "n_classes": classes, "reduce_loc": str(list(reduce_at)),
@@ -211,10 +218,10 @@ def make_final(folder, seed=401):
         large = [p for p in model.parameters() if p.numel() > golden.LARGE]
         for p in large:  # two values only, so that the file stays small when compressed
             p.copy_(torch.sign(p) * p.abs().mean())
-    x, y = draw(g, batch, 3, size, size), torch.randint(classes, (batch,), generator=g)
+    x, y = draw_images(g, batch, size), torch.randint(classes, (batch,), generator=g)
     double, xd = golden.to_double(model), x.double()
 
-    f = File(folder, "aug_tiny.h5", attrs)
+    f = File(folder, name + ".h5", attrs)
     f.put(f.h5, "input", x)
     f.put(f.h5, "labels", y)
     f.record(f.h5, golden.record_final_eval(model, x), golden.record_final_eval(double, xd),
@@ -228,15 +235,17 @@ def make_final(folder, seed=401):
         return {k: t for k, t in record.items() if k not in left_out
                 and (k in norms or not k.startswith("grad_norm_param"))}
 
-    f = File(folder, "aug_tiny_train.h5", attrs)
+    f = File(folder, name + "_train.h5", attrs)
     f.record(f.h5, slim(golden.record_final_train(model, x, y, aux_weight)),
              slim(golden.record_final_train(double, xd, y, aux_weight)),
              ALL, ("logits", "aux_logits", "loss", "grad_norm"), True)
     f.close()
+    if drop_path == 0.0:
+        return
 
     masks = {name: (torch.rand(batch, generator=g) < 1.0 - drop_path).float()
              for name in golden.drop_paths(model)}
-    f = File(folder, "aug_tiny_droppath.h5", dict(attrs, drop_path_prob=drop_path))
+    f = File(folder, name + "_droppath.h5", dict(attrs, drop_path_prob=drop_path))
     for name, mask in masks.items():
         f.put(f.h5, "mask/" + name, mask)
     record = golden.record_final_droppath(model, x, y, aux_weight, drop_path, masks)
@@ -252,7 +261,8 @@ def main():
     make_cell(folder, "search_cell_reduce.h5", 228, 3, 4, 0, 1)
     make_cell(folder, "search_cell_normal_after_reduce.h5", 208, 2, 3, 1, 0)
     make_supernet(folder)
-    make_final(folder)
+    make_final(folder, "aug_tiny", 401, 1, 3, (0, 2), 32, 6, 0.2)
+    make_final(folder, "aug_imagenet", 439, 2, 3, (1, 2), 224, 8, 0.0)
 
 
 if __name__ == "__main__":
