@@ -56,16 +56,19 @@ has stderr 'is whole already' "a finished pack is left alone"
 [ "$before" = "$(stat -c %Y.%i "$OUT/killed/whole.h5")" ] || fail "a finished pack was rewritten"
 
 # ---- signals: exit code 75, and a word how to go on ----
+# begun PART BYTES: waits until so much of a packing is there
+begun() {
+    for _ in $(seq 6000); do
+        [ "$(stat -c %s "$1" 2>"$OUT/gone" || echo 0)" -lt "$2" ] || break
+        sleep 0.01
+    done
+}
 # stopped SIGNAL OUT: a packing that is stopped in its middle
 stopped() {
     local signal=$1 out=$2 code=0
     "$sphynx" "${pack[@]}" -o "$out" --threads 1 >"$OUT/stdout" 2>"$OUT/stderr" &
     job=$!
-    for _ in $(seq 400); do
-        [ ! -s "$out.part" ] || break
-        sleep 0.01
-    done
-    sleep 0.1
+    begun "$out.part" 20000
     kill -s "$signal" $job
     wait $job || code=$?
     [ $code -eq 75 ] || fail "$signal: exit code $code"
@@ -104,10 +107,7 @@ check "anew" 0 "$sphynx" data pack imagefolder "$set" --store raw:8 -o "$OUT/cha
 mkdir "$OUT/two"
 "$sphynx" "${pack[@]}" -o "$OUT/two/whole.h5" --threads 1 >"$OUT/first.out" 2>"$OUT/first.err" &
 job=$!
-for _ in $(seq 400); do
-    [ ! -s "$OUT/two/whole.h5.part" ] || break
-    sleep 0.01
-done
+begun "$OUT/two/whole.h5.part" 1
 kill -STOP $job
 for resume in "" --resume; do
     # shellcheck disable=SC2086
