@@ -129,7 +129,7 @@ def main():
     p.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="in turn (0 2)")
     page.add_common(p, "loader", "loader")
     args = p.parse_args()
-    page.choose_out(args, partial=not args.python or args.count < 1024)
+    page.choose_out(args, partial=not args.rewrite and (not args.python or args.count < 1024))
     if args.rewrite:
         write(args, page.load_metrics(args))
         return
@@ -141,8 +141,10 @@ def main():
         subprocess.run([args.sphynx, "data", "pack", "imagefolder", folder, "-o", pack, "--store",
                         "original", "--test-fraction", "0.01"], check=True, stdout=sys.stderr)
         page.say("pictures made and packed in %.0f s" % (time.monotonic() - began))
-        metrics = {"about": {**page.about_run(args), **page.about_machine()},
-                   **measure(args, folder, pack)}
+        about = page.about_run(args)
+        for place in filter(None, (args.python, args.sphynx, args.pictures, args.out)):
+            about["command"] = about["command"].replace(place, os.path.basename(place))
+        metrics = {"about": {**about, **page.about_machine()}, **measure(args, folder, pack)}
     page.write_metrics(args, metrics)
     write(args, metrics)
 
