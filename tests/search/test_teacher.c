@@ -246,6 +246,20 @@ SPX_TEST(the_gradient_is_of_all_losses_with_their_weights)
     }
 }
 
+/* Nodes' outputs lie in a concatenation, and fusion would have one go away. */
+SPX_TEST(attention_reaches_activations_inside_a_cell)
+{
+    static const char *const at[] = {"cells.0.dag.1,cells.0.dag.3=cells.1.dag.0", "stem.0,stem.1",
+                                     "cells.1.proproc.net.0,cells.2"};
+    SPX_UNUSED;
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        lesson x = usual(500);
+        x.o.attention_at = at[i];
+        x.o.weight = 1;
+        check_gradient(&x);
+    }
+}
+
 /* What the auxiliary head learns, at a weight of the teacher's. */
 static spx_buffer auxiliary_gradient(lesson *x, float weight)
 {
@@ -376,7 +390,8 @@ SPX_TEST(a_teacher_changes_no_layout_whatever_the_networks)
         x.o = (spx_distill_options){.teacher = write_model("kind.h5", &x.teaching),
                                     .weight = 0.5f,
                                     .temperature = 4,
-                                    .attention = 1};
+                                    .attention = 1,
+                                    .attention_at = seed % 2 == 0 ? NULL : "cells.0.dag.1,stem.1"};
         CHECK_OK(open_teacher(&x));
         CHECK_OK(make_program(&x, 0.4f));
         CHECK_OK(spx_final_eval_program(&eval, stream, &x.student, BATCH, true, NULL));
@@ -455,6 +470,7 @@ static int run_on(spx_device device, spx_precision precision)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(losses_of_a_step_equal_the_formula_in_double),
         SPX_UNIT(the_gradient_is_of_all_losses_with_their_weights),
+        SPX_UNIT(attention_reaches_activations_inside_a_cell),
         SPX_UNIT(the_auxiliary_loss_counts_as_the_labels_do),
         SPX_UNIT(a_recorded_step_is_the_step),
         SPX_UNIT(the_teacher_answers_as_it_does_when_it_is_evaluated_however_long_it_teaches),
