@@ -33,6 +33,9 @@ holds "published, ImageNet" "epochs = 120" "batch = 768" "lr = 0.1" "schedule = 
     "test-resize = 0"
 check "fast" 0 "${print[@]}" --recipe fast
 holds "fast" "schedule = one-cycle" "nesterov = true" "norm-decay = false"
+check "fast, ImageNet" 0 "${print[@]}" --recipe fast --input 3x224x224
+holds "fast, ImageNet" "resolutions = 160:0,192:12,224:14" "batch = 1024" "epochs = 16" \
+    "resized-crop = 0.08,1" "label-smoothing = 0.1"
 check "as JSON" 0 "${print[@]}" --recipe fast --json
 jq -e '.nesterov and .schedule == "one-cycle"' stdout >jq.out || fail "--print-config --json"
 

@@ -41,14 +41,17 @@ static spx_samples on_device(const spx_samples *host)
     return s;
 }
 
-static void build(bool training, spx_program **out)
+/* filters: of a 1x1 convolution before the classifier; 0: none */
+static void build_with(bool training, int64_t filters, spx_program **out)
 {
+    const spx_conv_options conv = {.filters = filters, .size = 1, .stride = 1, .dilation = 1};
     const int64_t dim[4] = {N, IN, 1, 1};
     spx_graph *g;
     spx_tid x, y, logits, loss;
     CHECK_OK(spx_graph_create(&g, training));
     x = spx_g_input(g, "image", SPX_F32, 4, dim);
     y = spx_g_input(g, "label", SPX_I32, 1, dim);
+    x = filters > 0 ? spx_g_conv2d(g, x, "conv", &conv) : x;
     logits = spx_g_linear(g, x, "linear", OUT);
     loss = spx_g_cross_entropy(g, logits, y, 0, "loss");
     CHECK_OK(spx_graph_status(g));
@@ -63,6 +66,11 @@ static void build(bool training, spx_program **out)
         CHECK_OK(spx_program_create(out, g, stream, &o));
     }
     spx_graph_destroy(g);
+}
+
+static void build(bool training, spx_program **out)
+{
+    build_with(training, 0, out);
 }
 
 /* Weights (OUT, IN) then biases [OUT] of an arena on the device, as doubles. */
@@ -153,6 +161,62 @@ SPX_TEST(steps_may_be_nesterovs_and_spare_vectors_the_decay)
         .momentum = 0.9f, .decay = 0.3f, .clip = 0.5, .nesterov = true, .spare_vectors = true};
     SPX_UNUSED;
     check_steps(&o);
+}
+
+#define FILTERS 4
+
+/* The weights after a step at rate 1 from those of seed 7 (before: none); freed by the caller. */
+static float *after_a_step(spx_program *p, const spx_sgd_options *o, bool before)
+{
+    const spx_layout *l = spx_program_layout(p);
+    const spx_samples batch = on_device(&host_batch);
+    const spx_step_args a = {.lr = 1};
+    spx_step_report r;
+    spx_trainer t;
+    spx_buffer host;
+    float *copy = malloc(spx_layout_bytes(l, SPX_ROLE_WEIGHT));
+    assert_non_null(copy);
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &host));
+    CHECK_OK(spx_trainer_init(&t, stream, p, o, 7, 0));
+    if (!before) {
+        CHECK_OK(spx_trainer_step(&t, &batch, &a, &r));
+    }
+    CHECK_OK(spx_layout_download(l, stream, SPX_ROLE_WEIGHT, &t.weights, &host));
+    memcpy(copy, host.data, spx_layout_bytes(l, SPX_ROLE_WEIGHT));
+    spx_buffer_free(&host);
+    spx_trainer_clear(&t);
+    return copy;
+}
+
+/* Plain SGD's step tells the gradient. */
+SPX_TEST(muon_steps_convolutions_and_sgd_the_rest)
+{
+    const spx_sgd_options plain = {0}, muon = {.muon = 0.5f, .muon_momentum = 0.6f};
+    const spx_muon_matrix m = {.rows = FILTERS, .columns = IN};
+    float g[FILTERS * IN], buf[FILTERS * IN] = {0};
+    spx_program *p;
+    SPX_UNUSED;
+    build_with(true, FILTERS, &p);
+    const spx_layout *l = spx_program_layout(p);
+    const int64_t conv = spx_layout_find(l, "conv.weight")->offset;
+    float *first = after_a_step(p, &plain, true), *sgd = after_a_step(p, &plain, false);
+    float *got = after_a_step(p, &muon, false);
+    for (int i = 0; i < FILTERS * IN; i++) {
+        g[i] = first[conv + i] - sgd[conv + i];
+    }
+    CHECK_OK(spx_muon_ref(&m, 0.5, 0.6, 1, g, buf, first + conv));
+    /* weights below 1 tell a gradient above 0.1 to 2^-20; three steps grow that below 64-fold */
+    CHECK_CLOSE(got + conv, first + conv, FILTERS * IN, 0x1p-14);
+    for (int i = 0; i < l->n; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        if (e->role == SPX_ROLE_WEIGHT && e->rank != 4) {
+            CHECK_CLOSE(got + e->offset, sgd + e->offset, (size_t)e->count, 0);
+        }
+    }
+    free(first);
+    free(sgd);
+    free(got);
+    spx_program_destroy(p);
 }
 
 SPX_TEST(the_average_follows_the_weights_and_is_what_evaluation_gets)
@@ -319,6 +383,7 @@ static int run_on(spx_device device)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(steps_are_sgd_with_momentum_decay_and_clipping),
         SPX_UNIT(steps_may_be_nesterovs_and_spare_vectors_the_decay),
+        SPX_UNIT(muon_steps_convolutions_and_sgd_the_rest),
         SPX_UNIT(the_average_follows_the_weights_and_is_what_evaluation_gets),
         SPX_UNIT(a_loss_that_is_not_finite_leaves_the_weights_alone),
         SPX_UNIT(replayed_steps_give_the_bits_of_those_that_are_not),
