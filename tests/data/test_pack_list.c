@@ -205,26 +205,6 @@ SPX_TEST(what_is_no_set_of_pictures_is_refused)
     }
 }
 
-SPX_TEST(more_classes_than_a_pack_holds_are_refused)
-{
-    SPX_UNUSED;
-    char name[64];
-    spx_pack_list *l;
-    size_t length;
-    empty_folder();
-    put_file("train/00000/1.jpg");
-    for (int k = 1; k < SPX_PACK_MAX_CLASSES; k++) {
-        (void)snprintf(name, sizeof name, "train/%05d", k);
-        assert_int_equal(mkdir(place(name), 0700), 0);
-    }
-    l = open_list("imagefolder", scratch.folder, NULL);
-    assert_int_equal(spx_pack_list_about(l)->classes, SPX_PACK_MAX_CLASSES);
-    assert_memory_equal(spx_pack_class(spx_pack_list_about(l), 9999, &length), "09999", 5);
-    spx_pack_list_close(l);
-    assert_int_equal(mkdir(place("train/more"), 0700), 0);
-    check_list_refused("imagefolder", scratch.folder, NULL, "10001 classes, at most 10000");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,7 +214,6 @@ int main(void)
         SPX_UNIT(names_of_any_bytes_are_shown_on_one_line),
         SPX_UNIT(classes_and_files_have_names_of_any_bytes),
         SPX_UNIT(what_is_no_set_of_pictures_is_refused),
-        SPX_UNIT(more_classes_than_a_pack_holds_are_refused),
     };
     int failed;
     if (spx_scratch_make(&scratch) != 0) {

@@ -151,6 +151,32 @@ SPX_TEST(labels_that_do_not_fit_are_refused_by_name_and_line)
     check_list_refused("tiny-imagenet", scratch.folder, NULL, "looked for tiny-imagenet-200.zip");
 }
 
+SPX_TEST(more_classes_than_a_pack_holds_are_refused)
+{
+    SPX_UNUSED;
+    buffer keys = {0}, more = {0};
+    spx_pack_list *l;
+    size_t length;
+    empty_folder();
+    put_file("train/00000/1.JPEG");
+    put_file("val/09999/1.JPEG");
+    for (int k = SPX_PACK_MAX_CLASSES - 1; k >= 0; k--) {
+        char line[32];
+        (void)snprintf(line, sizeof line, "%05d\n", k);
+        put_text(&keys, line);
+    }
+    put(&more, keys.bytes, keys.n);
+    put_text(&more, "more\n");
+    save(&keys, "wnids.txt");
+    l = open_list("tiny-imagenet", scratch.folder, NULL);
+    assert_int_equal(spx_pack_list_about(l)->classes, SPX_PACK_MAX_CLASSES);
+    assert_memory_equal(spx_pack_class(spx_pack_list_about(l), 9999, &length), "09999", 5);
+    assert_int_equal(spx_pack_list_item(l, 1).label, 9999);
+    spx_pack_list_close(l);
+    save(&more, "wnids.txt");
+    check_list_refused("tiny-imagenet", scratch.folder, NULL, "10001 classes, at most 10000");
+}
+
 SPX_TEST(pictures_there_twice_are_refused)
 {
     SPX_UNUSED;
@@ -287,6 +313,7 @@ int main(void)
         SPX_UNIT(the_published_archive_and_its_folder_are_one_set),
         SPX_UNIT(a_validation_split_sorted_into_classes_is_read),
         SPX_UNIT(labels_that_do_not_fit_are_refused_by_name_and_line),
+        SPX_UNIT(more_classes_than_a_pack_holds_are_refused),
         SPX_UNIT(pictures_there_twice_are_refused),
         SPX_UNIT(damaged_archives_are_refused_with_the_offset),
         SPX_UNIT(a_picture_damaged_in_its_archive_is_bad_alone),
