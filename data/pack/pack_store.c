@@ -302,11 +302,12 @@ static void verify_some(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-/* What verifying gathers. */
+/* What verifying gathers, and whom it tells. */
 typedef struct findings {
     spx_verify_bad bad;
+    void (*show)(void *ctx, uint64_t done, uint64_t total);
     void *ctx;
-    size_t n;
+    size_t n, done, total; /* damaged; verified of all */
     char first[WHY_BYTES];
 } findings;
 
@@ -326,25 +327,25 @@ static spx_status tell(const batch *b, findings *f)
     return SPX_OK;
 }
 
-static spx_status verify_split(spx_pool *pool, batch *b, findings *f, bool (*stop)(void *ctx))
+static spx_status verify_split(spx_pool *pool, batch *b, findings *f)
 {
     const size_t count = spx_pack_has(b->p, b->split) ? b->p->split[b->split].count : 0;
     for (b->first = 0; b->first < count; b->first += b->n) {
         b->n = count - b->first < BATCH ? count - b->first : BATCH;
-        if (stop != NULL && stop(f->ctx)) {
-            return SPX_FAIL(SPX_EINTERRUPTED, "%s: stopped at image %zu of %s", b->p->dataset,
-                            b->first, spx_split_name(b->split));
-        }
         spx_pool_run(pool, b->n, verify_some, b);
         SPX_RETURN_IF(tell(b, f));
+        f->done += b->n;
+        if (f->show != NULL) {
+            f->show(f->ctx, f->done, f->total);
+        }
     }
     return SPX_OK;
 }
 
-spx_status spx_pack_verify(const spx_pack *p, spx_verify_bad bad, bool (*stop)(void *ctx),
-                           void *ctx)
+spx_status spx_pack_verify(const spx_pack *p, spx_verify_bad bad,
+                           void (*show)(void *ctx, uint64_t done, uint64_t total), void *ctx)
 {
-    findings f = {.bad = bad, .ctx = ctx};
+    findings f = {.bad = bad, .show = show, .ctx = ctx};
     const int processors = spx_pool_processors();
     spx_pool *pool = NULL;
     batch *b = NULL;
@@ -358,9 +359,12 @@ spx_status spx_pack_verify(const spx_pack *p, spx_verify_bad bad, bool (*stop)(v
                             processors < SPX_POOL_MAX_THREADS ? processors : SPX_POOL_MAX_THREADS),
             done);
     b->p = p;
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        f.total += spx_pack_has(p, (spx_split)s) ? p->split[s].count : 0;
+    }
     for (int s = 0; s < SPX_SPLIT_COUNT && st == SPX_OK; s++) {
         b->split = (spx_split)s;
-        st = verify_split(pool, b, &f, stop);
+        st = verify_split(pool, b, &f);
     }
     if (st == SPX_OK && f.n > 0) {
         st = f.n == 1 ? SPX_FAIL(SPX_EFORMAT, "%s", f.first)

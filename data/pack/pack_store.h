@@ -85,11 +85,11 @@ typedef void (*spx_verify_bad)(void *ctx, spx_split split, uint32_t i, const cha
  * Reads and decodes every picture of the loaded splits (of tensors nothing is left to verify).
  * Uses all processors.
  * @param bad   may be NULL; called in the order of the pictures, by the caller's thread
- * @param stop  may be NULL; asked now and then, likewise
- * @return SPX_OK, SPX_EFORMAT (some are damaged; the message names the first), SPX_EINTERRUPTED,
- * SPX_EIO, SPX_ENOMEM
+ * @param show  may be NULL; told now and then of how many pictures were verified, likewise
+ * @return SPX_OK, SPX_EFORMAT (some are damaged; the message names the first), SPX_EIO, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_pack_verify(const spx_pack *p, spx_verify_bad bad,
-                                          bool (*stop)(void *ctx), void *ctx);
+                                          void (*show)(void *ctx, uint64_t done, uint64_t total),
+                                          void *ctx);
 
 #endif

@@ -1,6 +1,7 @@
 /* sphynx data info, sphynx data check: what a pack holds, and whether it is whole. */
 #include "data/pack/pack_store.h"
 #include "host/cli/data_talk.h"
+#include "host/cli/progress.h"
 #include "kernels/base/alloc.h"
 
 #include <stdio.h>
@@ -216,7 +217,7 @@ static spx_status check_classes(const spx_pack *p, const char *path)
 
 typedef struct damage {
     const spx_cli *cli;
-    const spx_pack *pack;
+    spx_progress progress;
     size_t n;
 } damage;
 
@@ -224,17 +225,28 @@ static void tell_damage(void *ctx, spx_split split, uint32_t i, const char *why)
 {
     damage *d = ctx;
     d->n++;
+    spx_progress_end(&d->progress);
     spx_cli_talk(d->cli, "%s image %lu: %s", spx_split_name(split), (unsigned long)i, why);
+}
+
+static void show_verified(void *ctx, uint64_t done, uint64_t total)
+{
+    damage *d = ctx;
+    (void)total;
+    spx_progress_show(&d->progress, done, "%s", "");
 }
 
 /* Every damaged picture is told; then how many there are. */
 static spx_status check_pictures(const spx_cli *cli, const spx_pack *p, const char *path)
 {
-    damage d = {.cli = cli, .pack = p};
-    const spx_status st = spx_pack_verify(p, tell_damage, NULL, &d);
+    const size_t all = p->split[SPX_SPLIT_TRAIN].count + p->split[SPX_SPLIT_TEST].count;
+    damage d = {.cli = cli};
+    spx_status st;
+    spx_progress_begin(&d.progress, stderr, "pictures", 0, all);
+    st = spx_pack_verify(p, tell_damage, show_verified, &d);
+    spx_progress_end(&d.progress);
     return d.n == 0 ? st
-                    : SPX_FAIL(SPX_EFORMAT, "%s: %zu of %zu pictures are damaged", path, d.n,
-                               p->split[SPX_SPLIT_TRAIN].count + p->split[SPX_SPLIT_TEST].count);
+                    : SPX_FAIL(SPX_EFORMAT, "%s: %zu of %zu pictures are damaged", path, d.n, all);
 }
 
 static spx_status run_check(spx_cli *cli, const void *given)
