@@ -35,9 +35,9 @@ typedef struct spx_pack_build_options {
  * @param src      IDX: the folder with the four files, each plain or .gz, or the root that
  *                 torchvision keeps it under. CIFAR: the folder with the files of the binary or the
  *                 python version, or a root of that; or one .bin file, which gives that split
- *                 alone. Own pictures: one folder a class with PNG files of one size, in train/ and
- *                 test/ (or val/), or of one level. Own arrays: a file with x_train, y_train,
- *                 x_test, y_test
+ *                 alone. Own pictures: one folder a class with JPEG or PNG files of one size, in
+ *                 train/ and test/ (or val/), or of one level. Own arrays: a file with x_train,
+ *                 y_train, x_test, y_test
  * @param o        may be NULL: a tenth, seed 1
  * @return SPX_OK, SPX_EINVAL (unknown data set), SPX_ENOTFOUND (a file is missing), SPX_EIO,
  * SPX_EFORMAT, SPX_ENOMEM
