@@ -59,6 +59,9 @@ set_tests_properties(cli_data_pictures cli_data_kill cli_data_model PROPERTIES S
 set_tests_properties(cli_data_pictures cli_data_kill PROPERTIES LABELS slow)
 add_test(NAME cli_data_sources
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_data_sources.sh $<TARGET_FILE:sphynx>)
+add_test(NAME cli_data_archives
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_data_archives.sh $<TARGET_FILE:sphynx>)
+set_tests_properties(cli_data_archives PROPERTIES SKIP_RETURN_CODE 77)
 add_test(NAME cli_photos
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_photos.sh $<TARGET_FILE:sphynx>
                  ${CMAKE_SOURCE_DIR}/scripts/data/photo-patch)

@@ -57,9 +57,10 @@ static const char imagenet_layout[] =
     "with ILSVRC/Data/CLS-LOC, LOC_val_solution.csv and LOC_synset_mapping.txt";
 static const char imagefolder_layout[] =
     "a folder with train/CLASS and val/CLASS, valid/CLASS or test/CLASS (all of these become the\n"
-    "split test), or with CLASS alone, of which --test-fraction is held out. CLASS is a folder of "
-    "any\n"
-    "name with .jpg, .jpeg or .png files, at any depth; other files are passed over";
+    "split test), or with CLASS alone; where there is no test split, --test-fraction of each class "
+    "is\n"
+    "held out. CLASS is a folder of any name with .jpg, .jpeg or .png files, at any depth; other\n"
+    "files are passed over";
 static const char arrays_layout[] =
     "a .npz or HDF5 file with x_train, y_train, x_test, y_test, or with x and y, of which\n"
     "--test-fraction is held out: images of u8 as (N, H, W), (N, H, W, C) or (N, C, H, W), C "
