@@ -111,9 +111,6 @@ static spx_status store(const spx_cli *cli, const values *v, spx_store_options *
     }
     if (st == SPX_OK) {
         tell(cli, v, list, &report);
-    } else if (st == SPX_EINTERRUPTED) {
-        st = SPX_FAIL(st, "interrupted; %s.part is kept, run again with --resume to go on",
-                      v->output);
     }
 done:
     spx_store_report_clear(&report);

@@ -72,7 +72,7 @@ stopped() {
     kill -s "$signal" $job
     wait $job || code=$?
     [ $code -eq 75 ] || fail "$signal: exit code $code"
-    has stderr 'part is kept, run again with --resume to go on' "$signal"
+    has stderr 'stopped after [0-9]+ of 600 pictures: --resume goes on' "$signal"
     [ -s "$out.part" ] || fail "$signal: no .part"
     [ ! -e "$out" ] || fail "$signal: there is a pack"
 }

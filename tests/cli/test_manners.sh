@@ -105,7 +105,7 @@ check "a flag switched off" 1 "$sphynx" search --data "$no" --out "$no" --order 
 
 check "doctor" 0 "$sphynx" doctor --json
 has stdout '"isa": "(portable|avx2|avx512vl)"' "doctor --json"
-for library in hdf5 openssl libpng zlib; do
+for library in hdf5 libjpeg-turbo libpng openssl zlib; do
     jq -e --arg l $library '.libraries[$l] | test("^[0-9]+[.][0-9]")' "$OUT/stdout" >"$OUT/jq" ||
         fail "doctor names no version of $library"
 done
