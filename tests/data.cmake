@@ -18,6 +18,8 @@ spx_test(test_resample SOURCES data/test_resample.c LINK spx_augment)
 add_test(NAME test_resample_portable COMMAND test_resample)
 set_tests_properties(test_resample_portable PROPERTIES ENVIRONMENT SPHYNX_ISA=portable)
 spx_test(test_preprocess SOURCES data/test_preprocess.c LINK spx_preprocess)
+spx_test(test_preprocess_pixels SOURCES data/test_preprocess_pixels.c
+         LINK spx_loader spx_preprocess)
 spx_test(test_pack_forms SOURCES data/test_pack_forms.c LINK spx_pack PkgConfig::ZLIB)
 spx_test(test_loader SOURCES data/test_loader.c LINK spx_loader LABELS threads)
 spx_test(test_loader_stored SOURCES data/test_loader_stored.c LINK spx_loader LABELS threads)
