@@ -65,7 +65,8 @@ static inline void put_text(buffer *b, const char *text)
 
 static inline void save(buffer *b, const char *name)
 {
-    assert_int_equal(spx_scratch_write(place(name), b->bytes, b->n), 0);
+    assert_int_equal(spx_scratch_write(place(name), b->n > 0 ? (const void *)b->bytes : "", b->n),
+                     0);
     free(b->bytes);
     *b = (buffer){0};
 }
