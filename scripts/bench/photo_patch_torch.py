@@ -65,9 +65,9 @@ class Trainer:
         optim.step()
         return main.item()
 
-    def train(self, seed, kept):
+    def train(self, seed, kept, most=None):
         """{"losses": [every step's], "top1": [every epoch's]}; goes on after the last whole epoch
-        in the file `kept`."""
+        in the file `kept`; ends after `most` steps, where given."""
         model = self.draw(seed)
         optim = twin.Training(model, drop_path=0.0).optim
         told = {"losses": [], "top1": []}
@@ -77,7 +77,11 @@ class Trainer:
             optim.load_state_dict(saved["optim"])
             told = saved["told"]
         for epoch in range(len(told["top1"]), self.recipe["epochs"]):
-            for x, y, _ in self.read("--epoch", epoch, "--seed", seed):
+            left = most - len(told["losses"]) if most else self.steps_an_epoch
+            if left <= 0:
+                break
+            for x, y, _ in self.read("--epoch", epoch, "--seed", seed, "--steps",
+                                     min(left, self.steps_an_epoch)):
                 told["losses"].append(self.step(model, optim, len(told["losses"]), x, y))
             told["top1"].append(self.evaluate(model))
             torch.save({"model": model.state_dict(), "optim": optim.state_dict(), "told": told},
