@@ -19,7 +19,8 @@ SPX_MUST_CHECK spx_status spx_archive_check_name(const spx_container *c, uint64_
                                                  const spx_archive_member *m);
 
 /** All files of a ZIP archive, in the order of its directory.
- * @return SPX_OK, SPX_EIO, SPX_EFORMAT (ZIP64, encrypted, damaged), SPX_ENOMEM, take's */
+ * @return SPX_OK, SPX_EIO, SPX_EFORMAT (members of 4 GiB, encrypted, damaged), SPX_ENOMEM, take's
+ */
 SPX_MUST_CHECK spx_status spx_zip_walk(const spx_container *c, spx_archive_take take, void *ctx);
 
 /** All files of the tar archive that is size bytes of c from offset `from` on. Links, folders and

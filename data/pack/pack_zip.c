@@ -1,6 +1,7 @@
 /*
- * ZIP archives (PKWARE's APPNOTE: end record, central directory, members stored or deflated), read
- * where they lie. Sizes are believed only as far as the file can hold them.
+ * ZIP archives (PKWARE's APPNOTE: end records, central directory, members stored or deflated), of
+ * any number of members, each below 4 GiB, read where they lie. Sizes are believed only as far as
+ * the file can hold them.
  */
 #include "data/pack/pack_archive_private.h"
 #include "kernels/base/alloc.h"
@@ -11,14 +12,23 @@
 #define END_BYTES 22   /* of the archive's end record */
 #define ENTRY_BYTES 46 /* of an entry in the central directory */
 #define LOCAL_BYTES 30 /* of a member's own header */
+#define LOCATOR_BYTES 20
+#define WIDE_BYTES 56 /* of the end record of a large archive */
+
+static uint64_t wide(const uint8_t *b)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--) {
+        v = v << 8 | b[i];
+    }
+    return v;
+}
 
 static uint32_t little(const uint8_t *b, size_t n)
 {
-    uint32_t v = 0;
-    for (size_t i = 0; i < n; i++) {
-        v |= (uint32_t)b[i] << (8 * i);
-    }
-    return v;
+    uint8_t padded[8] = {0};
+    memcpy(padded, b, n);
+    return (uint32_t)wide(padded);
 }
 
 static spx_status damaged(const spx_container *c, uint64_t at, const char *what)
@@ -30,20 +40,43 @@ static spx_status damaged(const spx_container *c, uint64_t at, const char *what)
 static spx_status big(const spx_container *c, uint64_t at)
 {
     return SPX_FAIL(SPX_EFORMAT,
-                    "%s: offset %" PRIu64 ": a ZIP64 archive (above 4 GiB, or of more than 65534 "
-                    "members) is not read: unpack it, and give its folder",
+                    "%s: offset %" PRIu64
+                    ": a ZIP64 archive of 4 GiB or more is not read: unpack it, "
+                    "and give its folder",
                     c->path, at);
 }
 
 typedef struct directory {
-    uint64_t at;
-    size_t size, entries;
+    uint64_t at, size, entries;
+    bool wide; /* else only the lower 16 bits of entries count: some programs let it overflow */
 } directory;
+
+/* The record that archives of more than 65,534 members have besides; its place stands in front of
+ * the end record. */
+static spx_status read_wide(const spx_container *c, uint64_t end, directory *d)
+{
+    uint8_t locator[LOCATOR_BYTES], r[WIDE_BYTES];
+    uint64_t at;
+    if (end < LOCATOR_BYTES) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_container_read(c, end - LOCATOR_BYTES, locator, sizeof locator));
+    if (little(locator, 4) != 0x07064b50) {
+        return SPX_OK;
+    }
+    at = wide(locator + 8);
+    SPX_RETURN_IF(spx_container_read(c, at, r, sizeof r));
+    if (little(r, 4) != 0x06064b50) {
+        return damaged(c, at, "the end record of a large one");
+    }
+    *d = (directory){wide(r + 48), wide(r + 40), wide(r + 32), true};
+    return SPX_OK;
+}
 
 /* The end record lies behind everything but its own comment. */
 static spx_status find_directory(const spx_container *c, directory *d)
 {
-    uint8_t tail[20 + END_BYTES + UINT16_MAX];
+    uint8_t tail[END_BYTES + UINT16_MAX];
     const size_t n = c->size < sizeof tail ? (size_t)c->size : sizeof tail;
     const uint64_t base = c->size - n;
     size_t end = n;
@@ -60,17 +93,14 @@ static spx_status find_directory(const spx_container *c, directory *d)
         }
     }
     r = tail + end;
-    d->entries = little(r + 10, 2);
-    d->size = little(r + 12, 4);
-    d->at = little(r + 16, 4);
-    if (d->entries == UINT16_MAX || d->size == UINT32_MAX || d->at == UINT32_MAX) {
-        return big(c, base + end);
-    }
+    *d = (directory){little(r + 16, 4), little(r + 12, 4), little(r + 10, 2), false};
     if (little(r + 4, 4) != 0 || little(r + 8, 2) != d->entries) {
         return damaged(c, base + end, "one in a single part");
     }
-    return d->at + d->size <= base + end ? SPX_OK
-                                         : damaged(c, base + end, "the directory is not there");
+    SPX_RETURN_IF(read_wide(c, base + end, d));
+    return d->at <= base + end && d->size <= base + end - d->at
+               ? SPX_OK
+               : damaged(c, base + end, "the directory is not there");
 }
 
 static spx_status check_member(const spx_container *c, const directory *d, const uint8_t *e,
@@ -100,8 +130,8 @@ static spx_status check_member(const spx_container *c, const directory *d, const
 static spx_status walk(const spx_container *c, const directory *d, const uint8_t *bytes,
                        spx_archive_take take, void *ctx)
 {
-    size_t at = 0;
-    for (size_t i = 0; i < d->entries; i++) {
+    size_t at = 0, entries = 0;
+    for (; at < d->size; entries++) {
         const uint8_t *e = bytes + at;
         spx_archive_member m;
         size_t n;
@@ -118,7 +148,9 @@ static spx_status walk(const spx_container *c, const directory *d, const uint8_t
         }
         at += ENTRY_BYTES + n;
     }
-    return SPX_OK;
+    return (d->wide ? entries : entries & UINT16_MAX) == d->entries
+               ? SPX_OK
+               : damaged(c, d->at, "a directory of as many entries as the end record says");
 }
 
 spx_status spx_zip_walk(const spx_container *c, spx_archive_take take, void *ctx)

@@ -10,6 +10,7 @@
 typedef struct zip {
     buffer bytes, directory;
     size_t members;
+    bool wide; /* has the record for many members */
 } zip;
 
 static inline void deflate_bytes(buffer *to, const void *data, size_t n, int window)
@@ -64,12 +65,35 @@ static inline void zip_add(zip *z, const char *name, const void *data, size_t n,
     z->members++;
 }
 
+/* The record of more than 65,534 members, and where it is. */
+static inline void zip_wide(buffer *to, const zip *z, size_t at)
+{
+    const size_t here = to->n;
+    put_number(to, 0x06064b50, 4, false);
+    put_number(to, 44, 8, false);
+    put_number(to, 45, 2, false);
+    put_number(to, 45, 2, false);
+    put_number(to, 0, 8, false);
+    put_number(to, z->members, 8, false);
+    put_number(to, z->members, 8, false);
+    put_number(to, z->directory.n, 8, false);
+    put_number(to, at, 8, false);
+    put_number(to, 0x07064b50, 4, false);
+    put_number(to, 0, 4, false);
+    put_number(to, here, 8, false);
+    put_number(to, 1, 4, false);
+}
+
 /* Directory and end record; the archive's bytes are the caller's. */
 static inline buffer zip_end(zip *z, const char *comment)
 {
     const size_t at = z->bytes.n;
     buffer whole = z->bytes;
     put(&whole, z->directory.bytes, z->directory.n);
+    if (z->wide) {
+        zip_wide(&whole, z, at);
+        z->members = UINT16_MAX;
+    }
     put_number(&whole, 0x06054b50, 4, false);
     put_number(&whole, 0, 4, false);
     put_number(&whole, z->members, 2, false);

@@ -215,8 +215,9 @@ SPX_TEST(damaged_archives_are_refused_with_the_offset)
         size_t field, n;
         const char *bytes, *expect;
     } cases[] = {
-        {-1, 10, 2, "\xff\xff", "a ZIP64 archive"},
-        {-1, 16, 4, "\xff\xff\xff\xff", "a ZIP64 archive"},
+        {-1, 8, 4, "\xff\xff\xff\xff", "as many entries as the end record says"},
+        {-1, 8, 4, "\1\0\1\0", "as many entries as the end record says"},
+        {-1, 16, 4, "\xff\xff\xff\xff", "the directory is not there"},
         {-1, 16, 4, "\xff\xff\xff\x7f", "the directory is not there"},
         {-1, 4, 1, "\1", "in a single part"},
         {-1, 8, 2, "\x50\0", "in a single part"},
@@ -245,6 +246,52 @@ SPX_TEST(damaged_archives_are_refused_with_the_offset)
         buffer b = make_zip("", published, PUBLISHED, "");
         b.n -= cut;
         check_zip_refused(&b, "t.zip: offset ");
+    }
+}
+
+SPX_TEST(archives_of_more_members_than_16_bits_count_are_read)
+{
+    SPX_UNUSED;
+    enum { MANY = 66000 };
+    static const struct {
+        size_t back, n; /* bytes from the end; as many are changed */
+        const char *bytes, *expect;
+    } cases[] = {
+        {22 + 20, 1, "?", "as many entries"}, /* no locator: 65535 are too few */
+        {22 + 20 - 8, 8, "\xff\xff\xff\xff\xff\xff\xff\xff", "found the end"},
+        {22 + 20 + 56, 1, "?", "the end record of a large one"},
+        {22 + 20 + 56 - 32, 1, "\7", "as many entries"},
+        {22 + 20 + 56 - 40, 8, "\xff\xff\xff\xff\xff\xff\xff\xff", "directory is not there"},
+        {22 + 20 + 56 - 48, 8, "\xff\xff\xff\xff\xff\xff\xff\xff", "directory is not there"},
+    };
+    empty_folder();
+    for (int wide = 0; wide < 2; wide++) { /* without the record, the count has overflowed */
+        zip z = {.wide = wide == 1};
+        char name[64];
+        buffer b;
+        spx_pack_list *l;
+        zip_add(&z, "wnids.txt", "n1\n", 3, false);
+        zip_add(&z, "val/n1/1.JPEG", "v", 1, false);
+        for (int i = 0; i < MANY; i++) {
+            (void)snprintf(name, sizeof name, "train/n1/images/%06d.JPEG", i);
+            zip_add(&z, name, "t", 1, false);
+        }
+        z.members = wide == 1 ? z.members : z.members & UINT16_MAX;
+        b = zip_end(&z, "");
+        for (size_t i = 0; wide == 1 && i < sizeof cases / sizeof *cases; i++) {
+            const size_t at = b.n - cases[i].back;
+            buffer bad = {0};
+            put(&bad, b.bytes, b.n);
+            memcpy(bad.bytes + at, cases[i].bytes, cases[i].n);
+            save(&bad, "bad.zip");
+            check_list_refused("tiny-imagenet", spx_scratch_path(&scratch, "bad.zip"), NULL,
+                               cases[i].expect);
+        }
+        save(&b, "t.zip");
+        l = open_list("tiny-imagenet", spx_scratch_path(&scratch, "t.zip"), NULL);
+        assert_int_equal(spx_pack_list_count(l), MANY + 1);
+        assert_string_equal(spx_pack_list_item(l, MANY - 1).name, "train/n1/images/065999.JPEG");
+        spx_pack_list_close(l);
     }
 }
 
@@ -316,6 +363,7 @@ int main(void)
         SPX_UNIT(more_classes_than_a_pack_holds_are_refused),
         SPX_UNIT(pictures_there_twice_are_refused),
         SPX_UNIT(damaged_archives_are_refused_with_the_offset),
+        SPX_UNIT(archives_of_more_members_than_16_bits_count_are_read),
         SPX_UNIT(a_picture_damaged_in_its_archive_is_bad_alone),
         SPX_UNIT(whatever_bytes_an_archive_has_it_is_read_or_refused),
     };
