@@ -2,11 +2,16 @@
 
 #include <stdlib.h>
 
-/* "0.08,1" as n numbers; none where it is not given. */
+static bool is_given(const char *text)
+{
+    return text != NULL && *text != '\0';
+}
+
+/* "0.08,1" as n numbers; none where it is not given, or empty. */
 static spx_status fill_numbers(spx_cli *cli, const char *name, const char *text, int n, double *out)
 {
     const char *at = text;
-    for (int i = 0; text != NULL && i < n; i++) {
+    for (int i = 0; is_given(text) && i < n; i++) {
         char *end;
         out[i] = strtod(at, &end);
         if (end == at || *end != (i + 1 < n ? ',' : '\0')) {
@@ -20,7 +25,7 @@ static spx_status fill_numbers(spx_cli *cli, const char *name, const char *text,
 
 spx_status spx_augment_of(spx_cli *cli, const spx_augment_values *v, int64_t rows, spx_augment *out)
 {
-    const bool boxes = v->resized_crop != NULL;
+    const bool boxes = is_given(v->resized_crop);
     *out = (spx_augment){.pad_crop = boxes ? 0 : (int)v->pad_crop,
                          .flip = v->flip,
                          .alternate = v->flip && v->alternate_flip,

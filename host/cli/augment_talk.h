@@ -31,7 +31,7 @@ typedef struct spx_augment_values {
                 "side of an erased square; 0: none", .min = 0, .max = 1024)
 
 #define SPX_AUGMENT_NEEDS                                                                          \
-    {"crop-ratio", "resized-crop"}, {"pad-crop", "!resized-crop"},                                 \
+    {"crop-ratio test-resize", "resized-crop"}, {"pad-crop", "!resized-crop"},                     \
     {                                                                                              \
         "alternate-flip", "flip"                                                                   \
     }

@@ -16,7 +16,8 @@
 
 typedef struct values {
     spx_run_values run;
-    const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at, *resolutions;
+    const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at, *resolutions,
+        *warmup;
     spx_augment_values augment;
     int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every;
     double muon_lr, muon_momentum;
@@ -24,7 +25,7 @@ typedef struct values {
     double val_fraction;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema,
-        warmup, distill_weight, distill_temperature, attention_weight;
+        distill_weight, distill_temperature, attention_weight;
     bool nesterov, norm_decay;
 } values;
 
@@ -52,8 +53,8 @@ static const spx_option options[] = {
     SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step|cosine-steps|one-cycle", "cosine",
             "how it falls: by epoch, or at each step (for trainings of a few epochs); one-cycle "
             "goes straight up and down"),
-    SPX_OPT(FLOAT, values, warmup, "warmup", "E", "0",
-            "epochs over which it first rises at each step, straight from 0", .min = 0, .max = 1e6),
+    SPX_OPT(STRING, values, warmup, "warmup", "E|P%", "0",
+            "epochs, or a share of all, over which it first rises at each step, straight from 0"),
     SPX_OPT(FLOAT, values, lr_min, "lr-min", "X", "0", "cosine, one-cycle: what it falls to",
             .min = 0, .max = INFINITY),
     SPX_OPT(FLOAT, values, lr_factor, "lr-factor", "X", "0.1", "step: factor at each milestone",
@@ -84,8 +85,8 @@ static const spx_option options[] = {
             .max = 0.999999),
     SPX_AUGMENT_OPTIONS(values, augment),
     SPX_OPT(STRING, values, resolutions, "resolutions", "S:E,...", NULL,
-            "train on images of SxS from epoch E on, such as 160:0,192:60,224:90; evaluation is on "
-            "the input's size"),
+            "train on images of SxS from epoch E on, such as 160:0,192:60,224:90, or from a share "
+            "of all epochs on, such as 192:75%; evaluation is on the input's size"),
     SPX_OPT(INT, values, workers, "workers", "N", "0", "threads that make batches; 0: chosen",
             .min = 0, .max = 64),
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
@@ -155,15 +156,32 @@ static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack,
     return fill_shape(cli, v, f);
 }
 
+/* "8", or "20%" of all epochs; below 0 where it is neither. *end: behind it. */
+static double take_epochs(const char *text, int64_t all, char **end)
+{
+    double n = *text >= '0' && *text <= '9' ? strtod(text, end) : -1;
+    if (n >= 0 && **end == '%') {
+        n *= (double)all / 100;
+        ++*end;
+    }
+    return n;
+}
+
 static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
 {
     static const spx_schedule_kind kinds[] = {SPX_SCHEDULE_COSINE, SPX_SCHEDULE_STEP,
                                               SPX_SCHEDULE_COSINE_STEPS, SPX_SCHEDULE_ONE_CYCLE};
+    char *end = NULL;
+    const double warmup = take_epochs(v->warmup, v->epochs, &end);
+    if (!(warmup >= 0) || *end != '\0') {
+        return spx_cli_usage(cli, "--warmup '%.100s': expected epochs, or a share such as 20%%",
+                             v->warmup);
+    }
     *s = (spx_schedule){.kind = kinds[v->schedule],
                         .lr = v->lr,
                         .lr_min = v->lr_min,
                         .epochs = v->epochs,
-                        .warmup = v->warmup,
+                        .warmup = warmup,
                         .factor = v->lr_factor};
     if (v->milestones.n > SPX_SCHEDULE_MILESTONES) {
         return spx_cli_usage(cli, "--milestones: at most %d", SPX_SCHEDULE_MILESTONES);
@@ -175,22 +193,28 @@ static spx_status fill_schedule(spx_cli *cli, const values *v, spx_schedule *s)
     return SPX_OK;
 }
 
-/* "160:0,224:60" as stages. */
+/* "160:0,224:60" or "160:0,224:50%" as stages. In a short training shares may come to one epoch:
+ * then it is the last one's. */
 static spx_status fill_stages(spx_cli *cli, const char *text, spx_train_options *o)
 {
-    for (const char *at = text; at != NULL && *at != '\0';) {
+    for (const char *at = text != NULL && *text != '\0' ? text : NULL; at != NULL;) {
         char *end;
         const long side = strtol(at, &end, 10);
-        const long long epoch = *end == ':' ? strtoll(end + 1, &end, 10) : -1;
-        if (side < 1 || side > SPX_RESIZE_MAX || epoch < 0 || (*end != ',' && *end != '\0') ||
-            o->n_stages == SPX_TRAIN_STAGES) {
+        const double from = *end == ':' ? take_epochs(end + 1, o->run.schedule.epochs, &end) : -1;
+        const bool share = end > at && end[-1] == '%';
+        const int64_t epoch = from >= 0 && from <= 1e6 ? (int64_t)from : -1;
+        if (side < 1 || side > SPX_RESIZE_MAX || epoch < 0 || (!share && (double)epoch < from) ||
+            (*end != ',' && *end != '\0') || o->n_stages == SPX_TRAIN_STAGES) {
             return spx_cli_usage(cli,
                                  "--resolutions '%.100s': expected up to %d of SIDE:EPOCH with "
                                  "commas between",
                                  text, SPX_TRAIN_STAGES);
         }
+        if (share && o->n_stages > 0 && o->stage[o->n_stages - 1].epoch == epoch) {
+            o->n_stages--;
+        }
         o->stage[o->n_stages++] = (spx_train_stage){.epoch = epoch, .side = (int)side};
-        at = *end == ',' ? end + 1 : end;
+        at = *end == ',' ? end + 1 : NULL;
     }
     return SPX_OK;
 }

@@ -23,6 +23,14 @@ static bool lists(const char *list, const char *word)
     return false;
 }
 
+/* What means nothing whatever stands beside it: a flag that is off, an empty text. */
+static bool is_off(const spx_option *o, const void *field)
+{
+    const char *const *text = field;
+    return (o->type == SPX_OPT_FLAG && !*(const bool *)field) ||
+           (o->type == SPX_OPT_STRING && *text != NULL && **text == '\0');
+}
+
 /* How a value would be typed, in `room` bytes or where it lies; NULL for what is not set: absent,
  * off, 0 or empty. The first operand for "operands". */
 static const char *typed(const spx_cli *cli, const char *name, char *text, size_t room)
@@ -40,7 +48,8 @@ static const char *typed(const spx_cli *cli, const char *name, char *text, size_
     }
     const spx_option *o = spx_option_at(cli, index, &field);
     if (o->type == SPX_OPT_STRING) { /* JSON holds only UTF-8 */
-        return *(const char *const *)field;
+        const char *own = *(const char *const *)field;
+        return own != NULL && *own != '\0' ? own : NULL;
     }
     value = spx_option_json(o, field);
     is_set = json_is_string(value) || json_is_true(value) || json_array_size(value) > 0 ||
@@ -115,7 +124,7 @@ spx_status spx_options_check_needs(spx_cli *cli)
         const bool but = need->options[0] == '^';
         const bool met = holds(cli, need->condition);
         for (size_t i = first; !met && (o = spx_option_at(cli, i, &field)) != NULL; i++) {
-            const bool off = o->type == SPX_OPT_FLAG && !*(const bool *)field;
+            const bool off = is_off(o, field);
             if (cli->given[i] == SPX_GIVEN_TYPED && !off && lists(need->options, o->name) != but) {
                 char what[256];
                 tell(cli, need->condition, what, sizeof what);

@@ -34,8 +34,11 @@ holds "published, ImageNet" "epochs = 120" "batch = 768" "lr = 0.1" "schedule = 
 check "fast" 0 "${print[@]}" --recipe fast
 holds "fast" "schedule = one-cycle" "nesterov = true" "norm-decay = false"
 check "fast, ImageNet" 0 "${print[@]}" --recipe fast --input 3x224x224
-holds "fast, ImageNet" "resolutions = 160:0,192:12,224:14" "batch = 1024" "epochs = 16" \
+holds "fast, ImageNet" "resolutions = 160:0,192:75%,224:87.5%" "batch = 1024" "epochs = 16" \
     "resized-crop = 0.08,1" "label-smoothing = 0.1"
+check "fast, without boxes" 0 "${print[@]}" --recipe fast --input 3x224x224 --resized-crop "" \
+    --resolutions "" --pad-crop 3
+holds "fast, without boxes" "pad-crop = 3" "resized-crop = " "resolutions = "
 check "as JSON" 0 "${print[@]}" --recipe fast --json
 jq -e '.nesterov and .schedule == "one-cycle"' stdout >jq.out || fail "--print-config --json"
 
@@ -70,7 +73,8 @@ check "Nesterov of no momentum" 1 "$sphynx" train --data pack.h5 --nesterov --mo
     --init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0 --batch 8
 has stderr 'momentum' "Nesterov of no momentum"
 for bad in "--resized-crop 0.3" "--resized-crop 0.3,x" "--resized-crop 0.3,1,2" \
-    "--colour-jitter 1,1" "--pad-crop 3 --resized-crop 0.3,1" "--crop-ratio 1,2" \
+    "--colour-jitter 1,1" "--test-resize 20" "--warmup x" "--warmup 1%%" "--warmup -1" \
+    "--pad-crop 3 --resized-crop 0.3,1" "--crop-ratio 1,2" \
     "--alternate-flip --no-flip"; do
     # shellcheck disable=SC2086 # words are meant
     check "$bad" 2 "$sphynx" train --data pack.h5 $bad --out no
@@ -116,9 +120,27 @@ for bad in "8:0" "8:1,16:2" "8:0,16:0" "8:0,16:4" "10:0,16:2"; do
     one_line "resolutions $bad"
 done
 has stderr 'even|odd' "a side that reductions do not halve"
-for bad in "8" "x:0,16:1" "8:0;16:1" "0:0,16:1" "1:0,2:1,3:2,4:3,5:4,6:5,7:6,8:7,16:8"; do
+for bad in "8" "8:0,16:1," "8:0,16:1.5" "8:0,16:%" "8:0,16:nan" "x:0,16:1" "8:0;16:1" "0:0,16:1" \
+    "1:0,2:1,3:2,4:3,5:4,6:5,7:6,8:7,16:8"; do
     check "resolutions $bad" 2 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 \
         --resolutions "$bad" --out no
+done
+# Shares of the epochs are the epochs they come to; of those that come to one, the last counts.
+boxes=("$sphynx" train "${net[@]}" --resized-crop 0.3,1)
+same() { # NAME EPOCHS OPTIONS OPTIONS
+    rm -rf shares epochs
+    # shellcheck disable=SC2086 # words are meant
+    check "$1" 0 "${boxes[@]}" $3 --epochs "$2" --out shares
+    # shellcheck disable=SC2086 # words are meant
+    check "$1" 0 "${boxes[@]}" $4 --epochs "$2" --out epochs
+    cmp shares/result.json epochs/result.json || fail "$1: shares are not the epochs"
+}
+same "shares" 4 "--warmup 37.5% --resolutions 8:0,12:30%,16:75%" \
+    "--warmup 1.5 --resolutions 8:0,12:1,16:3"
+same "shares of one epoch" 1 "--warmup 37.5% --resolutions 8:0,12:30%,16:75%" "--warmup 0.375"
+for epochs in 1 3; do
+    check "fast of $epochs" 0 "${boxes[@]:0:2}" "${net[@]}" --recipe fast --epochs $epochs \
+        --out "fast$epochs"
 done
 check "resolutions without boxes" 2 "$sphynx" train "${net[@]}" --resolutions 8:0,16:1 --out no
 for options in "--resized-crop 0.3,1" "--colour-jitter 0.4,0,0" "--alternate-flip" "--nesterov" \
