@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #define BLANKS " \t,"
-#define MAX_TEXT_BYTES ((size_t)64 << 20)
 
 /* One line of a label file. */
 typedef struct spx_labels_row {
@@ -250,7 +249,7 @@ spx_status spx_side_text_read(spx_side_text *t, spx_pack_list *l, const char *fo
     if (t->text != NULL || !spx_path_join(path, folder, name) || access(path, F_OK) != 0) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_file_read(path, MAX_TEXT_BYTES, &bytes, &size));
+    SPX_RETURN_IF(spx_file_read(path, SPX_SIDE_TEXT_MAX, &bytes, &size));
     return spx_side_text_take(t, l, path, bytes, size);
 }
 

@@ -3,6 +3,8 @@
 /* Labels and names of classes that published sets keep in text files beside the pictures. */
 #include "data/pack/pack_list_private.h"
 
+#define SPX_SIDE_TEXT_MAX ((size_t)64 << 20) /* bytes of one */
+
 /** A file beside the pictures, as it is until it is used; text NULL: there is none. */
 typedef struct spx_side_text {
     char *where; /* for messages */

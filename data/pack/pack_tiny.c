@@ -48,8 +48,12 @@ static spx_status take_text(tiny *t, const spx_container *c, const spx_archive_m
 {
     char where[PATH_MAX];
     void *bytes;
-    SPX_RETURN_IF(spx_zip_read(c, &m->where, &bytes));
     (void)snprintf(where, sizeof where, "%s/%.*s", c->path, (int)m->length, m->name);
+    if (m->where.size > SPX_SIDE_TEXT_MAX) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %zu bytes, expected at most %zu", where,
+                        (size_t)m->where.size, SPX_SIDE_TEXT_MAX);
+    }
+    SPX_RETURN_IF(spx_zip_read(c, &m->where, &bytes));
     return spx_side_text_take(&t->text[which], t->l, where, bytes, m->where.size);
 }
 

@@ -194,7 +194,8 @@ SPX_TEST(pictures_there_twice_are_refused)
 static uint8_t *entry(const buffer *b, int n, size_t field)
 {
     size_t at = b->n - 22;
-    at = (size_t)b->bytes[at + 16] | (size_t)b->bytes[at + 17] << 8;
+    at = (size_t)b->bytes[at + 16] | (size_t)b->bytes[at + 17] << 8 |
+         (size_t)b->bytes[at + 18] << 16;
     for (; n > 0; n--) {
         at += 46 + (size_t)b->bytes[at + 28];
     }
@@ -295,6 +296,20 @@ SPX_TEST(archives_of_more_members_than_16_bits_count_are_read)
     }
 }
 
+SPX_TEST(a_text_in_an_archive_that_inflates_beyond_measure_is_refused)
+{
+    SPX_UNUSED;
+    static const uint8_t filling[80000];
+    zip z = {0};
+    buffer b;
+    zip_add(&z, "wnids.txt", "n01\n", 4, true);
+    zip_add(&z, "train/n01/filling", filling, sizeof filling, false);
+    b = zip_end(&z, "");
+    memcpy(entry(&b, 0, 20), "\0\0\1\0\1\0\0\4", 8); /* packed in the filling, inflated */
+    empty_folder();
+    check_zip_refused(&b, "wnids.txt: 67108865 bytes, expected at most 67108864");
+}
+
 SPX_TEST(a_picture_damaged_in_its_archive_is_bad_alone)
 {
     SPX_UNUSED;
@@ -364,6 +379,7 @@ int main(void)
         SPX_UNIT(pictures_there_twice_are_refused),
         SPX_UNIT(damaged_archives_are_refused_with_the_offset),
         SPX_UNIT(archives_of_more_members_than_16_bits_count_are_read),
+        SPX_UNIT(a_text_in_an_archive_that_inflates_beyond_measure_is_refused),
         SPX_UNIT(a_picture_damaged_in_its_archive_is_bad_alone),
         SPX_UNIT(whatever_bytes_an_archive_has_it_is_read_or_refused),
     };
