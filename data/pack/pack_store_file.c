@@ -197,16 +197,24 @@ static spx_status list_files(const spx_h5 *f, spx_pack *p, char *shards,
          : spx_h5_read((f), dataset_name((char[NAME_BYTES]){0}, (split), (what)), (type), (out),   \
                        (part)->count))
 
+/* Whether a picture may be so large; where all are said to have one size, memory is laid out by
+ * that. */
+static bool is_size(const spx_pack *p, int height, int width)
+{
+    return height >= 1 && height <= SPX_IMAGE_MAX_SIDE && width >= 1 &&
+           width <= SPX_IMAGE_MAX_SIDE &&
+           (p->height == 0 || (height == p->height && width == p->width));
+}
+
 /* Ends rise from begin to end, and sides are those of pictures. */
-static spx_status check_ends(const spx_h5 *f, int split, const spx_store_part *part, uint64_t end,
-                             size_t *max_bytes)
+static spx_status check_ends(const spx_h5 *f, const spx_pack *p, int split,
+                             const spx_store_part *part, uint64_t end, size_t *max_bytes)
 {
     uint64_t before = part->begin;
     for (size_t i = 0; i < part->count; i++) {
         if (part->end[i] <= before || part->end[i] > end ||
-            part->end[i] - before > SPX_STORE_MAX_PICTURE || part->height[i] < 1 ||
-            part->height[i] > SPX_IMAGE_MAX_SIDE || part->width[i] < 1 ||
-            part->width[i] > SPX_IMAGE_MAX_SIDE) {
+            part->end[i] - before > SPX_STORE_MAX_PICTURE ||
+            !is_size(p, part->height[i], part->width[i])) {
             return SPX_FAIL(SPX_EFORMAT,
                             "%s: index of %s: image %zu of %dx%d pixels ends at %llu of %llu, the "
                             "one before it at %llu",
@@ -266,7 +274,7 @@ static spx_status read_part(const spx_h5 *f, spx_pack *p, int split, spx_store_p
     SPX_RETURN_IF(READ_COLUMN(f, split, "ends", SPX_H5_I64, part, part->end));
     SPX_RETURN_IF(READ_COLUMN(f, split, "heights", SPX_H5_U16, part, part->height));
     SPX_RETURN_IF(READ_COLUMN(f, split, "widths", SPX_H5_U16, part, part->width));
-    return check_ends(f, split, part, end, max);
+    return check_ends(f, p, split, part, end, max);
 }
 
 /* data must be what its range is, so that other readers of HDF5 see the same pictures. */

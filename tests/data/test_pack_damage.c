@@ -295,56 +295,60 @@ static void write_lie(const char *name, const lie *l)
         .labels = TRAIN, __VA_ARGS__                                                               \
     }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+static const lie lies[] = {
+    LIE(.expect = NULL),
+    LIE(.ends = {10, 10, 30, BYTES}, .expect = "image 1 of 4x5 pixels ends at 10"),
+    LIE(.ends = {20, 10, 30, BYTES}, .expect = "image 1"),
+    LIE(.ends = {10, 20, 31, BYTES}, .expect = "image 2"),
+    LIE(.ends = {10, 20, 29, BYTES}, .expect = "ends at 29, expected 30"),
+    LIE(.ends = {-1, 20, 30, BYTES}, .expect = "image 0"),
+    LIE(.ends = {INT64_MIN, 20, 30, BYTES}, .expect = "image 0"),
+    LIE(.ends = {10, 20, 30, INT64_MAX}, .expect = "image 0"),
+    LIE(.ends = {10, 20, 30, BYTES - 1}, .expect = "expected 40"),
+    LIE(.begin = {0, BYTES}, .expect = "begin at 40"),
+    LIE(.begin = {0, BYTES + 1}, .expect = "begin at 41"),
+    LIE(.begin = {0, 0}, .expect = "begin at 0"),
+    LIE(.begin = {0, -30}, .expect = "begin at -30"),
+    LIE(.begin = {1, 30}, .expect = "begin at"),
+    LIE(.data = {BYTES + 1}, .expect = "expected 41"),
+    LIE(.data = {BYTES, 1, 1, 1}, .expect = "'data' is not"),
+    LIE(.counts = {TRAIN + 1, 1}, .expect = "'train/labels' has 3 elements, expected 4"),
+    LIE(.counts = {UINT32_MAX, 1}, .expect = "has 3 elements, expected 4294967295"),
+    LIE(.counts = {(int64_t)UINT32_MAX + 1, 1}, .expect = "4294967296 images"),
+    LIE(.counts = {-1, 1}, .expect = "-1 images"),
+    LIE(.counts = {0, 0}, .expect = "no images"),
+    LIE(.labels = TRAIN - 1, .expect = "'train/labels' has 2 elements"),
+    LIE(.sides = 0, .expect = "image 0 of 0x5"),
+    LIE(.sides = 8193, .expect = "image 0 of 8193x5"),
+    LIE(.size = {4, 5}, .expect = NULL),
+    LIE(.size = {4, 4}, .expect = "image 0 of 4x5"),
+    LIE(.size = {3, 5}, .expect = "image 0 of 4x5"),
+    LIE(.channels = 2, .expect = "channels 2"),
+    LIE(.channels = INT64_MAX, .expect = "channels"),
+    LIE(.size = {4, 0}, .expect = "size 4 x 0"),
+    LIE(.size = {9000, 9000}, .expect = "size 9000 x 9000"),
+    LIE(.form = "raw:2", .expect = "size 0 x 0"),
+    LIE(.form = "raw:2", .size = {2, 2}, .expect = "'data' is not"),
+    LIE(.form = "raw:1", .data = {13, 3, 1, 1}, .size = {1, 1}, .begin = {0, 9},
+        .expect = "do not fill their place"),
+    LIE(.form = "raw:1", .data = {IMAGES, 3, 1, 1}, .size = {1, 1}, .begin = {0, 9},
+        .expect = NULL),
+    LIE(.shards = DIGEST " 9 0 x.h5\n", .expect = "more train images"),
+    LIE(.shards = DIGEST " 1 0 ../x.h5\n", .expect = "a shard"),
+    LIE(.shards = DIGEST " 1 0 /x.h5\n", .expect = "a shard"),
+    LIE(.shards = DIGEST " 1 0 ..\n", .expect = "a shard"),
+    LIE(.shards = "0123 1 0 x.h5\n", .expect = "a shard"),
+    LIE(.shards = "\n\n", .expect = "a shard"),
+    LIE(.shards = DIGEST " -1 0 x.h5\n", .expect = "shard"),
+    LIE(.shards = DIGEST " 1 0 a.h5\n", .expect = "another pack"), /* itself */
+};
+#pragma GCC diagnostic pop
+
 SPX_TEST(an_index_that_does_not_fit_is_refused)
 {
     SPX_UNUSED;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Woverride-init"
-    static const lie lies[] = {
-        LIE(.expect = NULL),
-        LIE(.ends = {10, 10, 30, BYTES}, .expect = "image 1 of 4x5 pixels ends at 10"),
-        LIE(.ends = {20, 10, 30, BYTES}, .expect = "image 1"),
-        LIE(.ends = {10, 20, 31, BYTES}, .expect = "image 2"),
-        LIE(.ends = {10, 20, 29, BYTES}, .expect = "ends at 29, expected 30"),
-        LIE(.ends = {-1, 20, 30, BYTES}, .expect = "image 0"),
-        LIE(.ends = {INT64_MIN, 20, 30, BYTES}, .expect = "image 0"),
-        LIE(.ends = {10, 20, 30, INT64_MAX}, .expect = "image 0"),
-        LIE(.ends = {10, 20, 30, BYTES - 1}, .expect = "expected 40"),
-        LIE(.begin = {0, BYTES}, .expect = "begin at 40"),
-        LIE(.begin = {0, BYTES + 1}, .expect = "begin at 41"),
-        LIE(.begin = {0, 0}, .expect = "begin at 0"),
-        LIE(.begin = {0, -30}, .expect = "begin at -30"),
-        LIE(.begin = {1, 30}, .expect = "begin at"),
-        LIE(.data = {BYTES + 1}, .expect = "expected 41"),
-        LIE(.data = {BYTES, 1, 1, 1}, .expect = "'data' is not"),
-        LIE(.counts = {TRAIN + 1, 1}, .expect = "'train/labels' has 3 elements, expected 4"),
-        LIE(.counts = {UINT32_MAX, 1}, .expect = "has 3 elements, expected 4294967295"),
-        LIE(.counts = {(int64_t)UINT32_MAX + 1, 1}, .expect = "4294967296 images"),
-        LIE(.counts = {-1, 1}, .expect = "-1 images"),
-        LIE(.counts = {0, 0}, .expect = "no images"),
-        LIE(.labels = TRAIN - 1, .expect = "'train/labels' has 2 elements"),
-        LIE(.sides = 0, .expect = "image 0 of 0x5"),
-        LIE(.sides = 8193, .expect = "image 0 of 8193x5"),
-        LIE(.channels = 2, .expect = "channels 2"),
-        LIE(.channels = INT64_MAX, .expect = "channels"),
-        LIE(.size = {4, 0}, .expect = "size 4 x 0"),
-        LIE(.size = {9000, 9000}, .expect = "size 9000 x 9000"),
-        LIE(.form = "raw:2", .expect = "size 0 x 0"),
-        LIE(.form = "raw:2", .size = {2, 2}, .expect = "'data' is not"),
-        LIE(.form = "raw:1", .data = {13, 3, 1, 1}, .size = {1, 1}, .begin = {0, 9},
-            .expect = "do not fill their place"),
-        LIE(.form = "raw:1", .data = {IMAGES, 3, 1, 1}, .size = {1, 1}, .begin = {0, 9},
-            .expect = NULL),
-        LIE(.shards = DIGEST " 9 0 x.h5\n", .expect = "more train images"),
-        LIE(.shards = DIGEST " 1 0 ../x.h5\n", .expect = "a shard"),
-        LIE(.shards = DIGEST " 1 0 /x.h5\n", .expect = "a shard"),
-        LIE(.shards = DIGEST " 1 0 ..\n", .expect = "a shard"),
-        LIE(.shards = "0123 1 0 x.h5\n", .expect = "a shard"),
-        LIE(.shards = "\n\n", .expect = "a shard"),
-        LIE(.shards = DIGEST " -1 0 x.h5\n", .expect = "shard"),
-        LIE(.shards = DIGEST " 1 0 a.h5\n", .expect = "another pack"), /* itself */
-    };
-#pragma GCC diagnostic pop
     empty_folder();
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         spx_pack *p;
