@@ -8,6 +8,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/pool.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,16 +257,15 @@ static spx_status too_many(uint32_t bads, const char *why)
 }
 
 /* A picture that does not decode is left out, or one too many. */
-static spx_status take_bad(const spx_shard_job *j, slot *s)
+static spx_status take_bad(const spx_shard_job *j, const slot *s)
 {
     const uint32_t bads = j->log->sum.bads;
+    spx_record r = {.item = s->record.item, .bad = 1, .size = (uint32_t)strlen(s->why)};
     if (bads >= j->o->allow_bad) {
         return too_many(bads + 1, bads > 0 ? j->log->sum.why : s->why);
     }
-    s->record.bad = 1;
-    s->record.size = (uint32_t)strlen(s->why);
-    s->record.crc = (uint32_t)crc32_z(0, (const unsigned char *)s->why, s->record.size);
-    return spx_log_append(j->log, j->list, &s->record, s->why);
+    r.crc = (uint32_t)crc32_z(0, (const unsigned char *)s->why, r.size);
+    return spx_log_append(j->log, j->list, &r, s->why);
 }
 
 static spx_status take_good(const spx_shard_job *j, const slot *s)
@@ -319,6 +319,7 @@ static spx_status pack_rest(const spx_shard_job *j)
     }
     window_close(&w);
     SPX_RETURN_IF(st);
+    assert(w.bytes == 0); /* else too few or too many pictures were under way */
     if (j->log->records == 0) {
         return SPX_FAIL(SPX_EFORMAT, "%s: no picture is left to pack; the first: %s", j->path,
                         j->log->sum.why);
