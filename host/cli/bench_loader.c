@@ -23,7 +23,14 @@ typedef struct values {
     int64_t images, batch, size, workers, rounds;
 } values;
 
-/* A bare libjpeg: nothing is checked, since the loader has read the same boxes just before. */
+/* A picture as it lies in the pack. */
+typedef struct stored {
+    const uint8_t *bytes; /* encoded, or planes (channels, height, width) */
+    size_t size;
+    int height, width;
+} stored;
+
+/* A bare libjpeg: little is checked, since the loader has read the same boxes just before. */
 typedef struct bare {
     struct jpeg_decompress_struct in;
     struct jpeg_error_mgr errors;
@@ -39,7 +46,7 @@ typedef struct bench {
     spx_loader_options o;
     spx_decoder *decoder; /* for what is neither grey nor colour JPEG; NULL: the pack has planes */
     bare limit;
-    struct stored *pictures;  /* a batch of them */
+    stored *pictures;         /* a batch of them */
     uint8_t *memory, *sample; /* theirs, where they come from the file; one sample */
     size_t max_bytes;
     double wall, loader, decode, resize; /* seconds; all but the first of the processor */
@@ -82,8 +89,7 @@ static void reach(int from, int length, int shrink, unsigned most, unsigned *fir
 }
 
 /* Decodes the box's rows and columns; *r then says where it lies in b->pixels. */
-static void bare_decode(bare *b, const uint8_t *bytes, size_t size, const spx_augment_draw *d,
-                        spx_resample *r)
+static void bare_decode(bare *b, const stored *p, const spx_augment_draw *d, spx_resample *r)
 {
     struct jpeg_decompress_struct *const in = &b->in;
     int shrink = 8;
@@ -92,8 +98,11 @@ static void bare_decode(bare *b, const uint8_t *bytes, size_t size, const spx_au
            (d->box_height < shrink * r->y.wanted || d->box_width < shrink * r->x.wanted)) {
         shrink /= 2;
     }
-    jpeg_mem_src(in, bytes, (unsigned long)size);
+    jpeg_mem_src(in, p->bytes, (unsigned long)p->size);
     (void)jpeg_read_header(in, TRUE);
+    if ((int)in->image_height != p->height || (int)in->image_width != p->width) {
+        on_error((j_common_ptr)in); /* another size than the pack's index says */
+    }
     in->scale_num = (unsigned)(8 / shrink);
     in->scale_denom = 8;
     in->out_color_space = in->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
@@ -130,13 +139,6 @@ static spx_status bare_resize(bare *b, const spx_resample *r)
     return spx_resample_run(r, b->scratch);
 }
 
-/* A picture as it lies in the pack. */
-typedef struct stored {
-    const uint8_t *bytes; /* encoded, or planes (channels, height, width) */
-    size_t size;
-    int height, width;
-} stored;
-
 /* Whether libjpeg alone made what *r is to resize. */
 static bool is_decoded(bare *b, const stored *p, const spx_augment_draw *d, spx_resample *r)
 {
@@ -144,7 +146,7 @@ static bool is_decoded(bare *b, const stored *p, const spx_augment_draw *d, spx_
         jpeg_abort_decompress(&b->in);
         return false;
     }
-    bare_decode(b, p->bytes, p->size, d, r);
+    bare_decode(b, p, d, r);
     return true;
 }
 
