@@ -274,24 +274,23 @@ static spx_status add_moments(spx_h5_out *w, const spx_shard_job *j)
     return spx_h5_add_attr(w, "", "moments", SPX_H5_I64, sizeof v / sizeof v[0], v);
 }
 
+/* Not where they were: equal pictures give equal packs wherever they lie. */
 static spx_status add_sources(spx_h5_out *w, const spx_shard_job *j)
 {
     const spx_packed *sum = &j->log->sum;
     const char *before = spx_pack_list_about(j->list)->sources;
-    const char *src = spx_pack_list_source(j->list);
     crypto_hash_sha256_state state = sum->sources;
     unsigned char digest[crypto_hash_sha256_BYTES];
-    char hex[2 * sizeof digest + 1], from[PATH_MAX], *text;
+    char hex[2 * sizeof digest + 1], *text;
     size_t room;
     spx_status st;
     before = before != NULL ? before : "";
-    (void)spx_pack_escape(from, sizeof from, src, strlen(src)); /* the text is UTF-8, by lines */
-    room = strlen(before) + strlen(from) + sizeof hex + 80;
+    room = strlen(before) + sizeof hex + 80;
     (void)crypto_hash_sha256_final(&state, digest);
     (void)sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
     SPX_RETURN_IF(SPX_NEW(text, room));
-    (void)snprintf(text, room, "%s%s  %s (of the %u pictures' SHA-256, in order)\n", before, hex,
-                   from, sum->count[0] + sum->count[1]);
+    (void)snprintf(text, room, "%s%s  %u pictures (of their SHA-256, in order)\n", before, hex,
+                   sum->count[0] + sum->count[1]);
     st = spx_h5_add_text(w, "", "sources", text);
     spx_free(text);
     return st;

@@ -34,6 +34,10 @@ refused() {
 set_of good 2 4
 check "a good set" 0 pack good
 has stdout 'imagefolder, [0-9]+ train \+ [0-9]+ test images of 1x1x1, 2 classes' "a good set"
+mv "$OUT/x.h5" "$OUT/good.h5"
+cp -r "$OUT/good" "$OUT/elsewhere"
+check "the same pictures elsewhere" 0 pack elsewhere
+cmp "$OUT/good.h5" "$OUT/x.h5" || fail "where pictures lie is in their pack"
 rm "$OUT/x.h5"
 
 # ---- pictures ----
