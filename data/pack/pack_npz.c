@@ -57,7 +57,7 @@ static spx_status parse_npy(const spx_container *c, const char *name, const uint
 {
     char header[512];
     const char *type, *order;
-    size_t n, at, bytes = 0;
+    size_t n, at, shown, bytes = 0;
     if (size < NPY_BYTES + 2 || memcmp(data, "\x93NUMPY", 6) != 0 || data[6] < 1 || data[6] > 3) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s: expected an array as numpy saves it", c->path, name);
     }
@@ -68,6 +68,7 @@ static spx_status parse_npy(const spx_container *c, const char *name, const uint
     }
     memcpy(header, data + at, n);
     header[n] = '\0';
+    shown = strcspn(header, "}") + 1; /* blanks and a new line follow */
     type = value_of(header, "descr");
     order = value_of(header, "fortran_order");
     if (type == NULL || type[0] != '\'' || strchr("|<", type[1]) == NULL || type[1] == '\0' ||
@@ -75,8 +76,8 @@ static spx_status parse_npy(const spx_container *c, const char *name, const uint
         strncmp(order, "False", 5) != 0 || !parse_shape(value_of(header, "shape"), a)) {
         return SPX_FAIL(SPX_EFORMAT,
                         "%s: %s: expected an array of whole numbers, in C order and little-endian, "
-                        "found %.120s",
-                        c->path, name, header);
+                        "found %.*s",
+                        c->path, name, shown < 120 ? (int)shown : 120, header);
     }
     a->kind = type[2];
     a->width = (size_t)(type[3] - '0');
