@@ -4,6 +4,7 @@
 #include "data/pack/pack_crc_private.h"
 #include "data/pack/pack_write_private.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/pool.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -106,6 +107,8 @@ done:
     return st;
 }
 
+/* ---- one channel or three ---- */
+
 /* Whether a picture has no colour; only one that is stored with colours is decoded. */
 static spx_status is_grey(const char *name, const void *bytes, size_t size, bool *grey)
 {
@@ -125,26 +128,80 @@ static spx_status is_grey(const char *name, const void *bytes, size_t size, bool
     return SPX_OK;
 }
 
-spx_status spx_convert_channels(const spx_pack_list *list, const spx_store_options *o,
-                                uint32_t *channels)
+#define LOOKED_AT 256 /* pictures at once; begun with one, which mostly has colour */
+
+/* Pictures [first, first + n) of the list, and what was found. */
+typedef struct look {
+    const spx_pack_list *list;
+    size_t first, n;
+    bool grey[LOOKED_AT];
+    spx_status st[LOOKED_AT];
+    char why[LOOKED_AT][SPX_WHY_BYTES];
+} look;
+
+static void look_at(void *ctx, int worker, size_t begin, size_t end)
 {
-    *channels = 1;
-    for (size_t i = 0; i < spx_pack_list_count(list) && *channels == 1; i++) {
-        bool grey = true;
+    look *k = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
         void *bytes;
         size_t size;
-        spx_status st = spx_pack_list_read(list, i, &bytes, &size);
+        spx_status st = spx_pack_list_read(k->list, k->first + i, &bytes, &size);
+        k->grey[i] = true;
         if (st == SPX_OK) {
-            st = is_grey(spx_pack_list_item(list, i).name, bytes, size, &grey);
-            *channels = grey ? 1 : 3;
+            st = is_grey(spx_pack_list_item(k->list, k->first + i).name, bytes, size, &k->grey[i]);
             spx_free(bytes);
         }
-        if (st != SPX_OK && st != SPX_EFORMAT && st != SPX_EUNSUPPORTED) {
-            return st;
+        k->st[i] = st == SPX_EFORMAT || st == SPX_EUNSUPPORTED ? SPX_OK : st;
+        if (k->st[i] != SPX_OK) {
+            (void)snprintf(k->why[i], sizeof k->why[i], "%s", spx_error_message());
         }
+    }
+}
+
+/* What the first picture says that has colour, or cannot be read; so threads change nothing. */
+static spx_status look_at_some(spx_pool *pool, look *k, uint32_t *channels)
+{
+    spx_pool_run(pool, k->n, look_at, k);
+    for (size_t i = 0; i < k->n && *channels == 1; i++) {
+        if (k->st[i] != SPX_OK) {
+            return SPX_FAIL(k->st[i], "%s", k->why[i]);
+        }
+        *channels = k->grey[i] ? 1 : 3;
+    }
+    return SPX_OK;
+}
+
+static spx_status look_at_all(spx_pool *pool, look *k, const spx_store_options *o,
+                              uint32_t *channels)
+{
+    const size_t count = spx_pack_list_count(k->list);
+    for (size_t most = 1; k->first < count && *channels == 1; k->first += k->n) {
         if (o->stop != NULL && o->stop(o->ctx)) {
             return SPX_FAIL(SPX_EINTERRUPTED, "stopped before the first picture was packed");
         }
+        if (o->show != NULL && k->first > 0) {
+            o->show(o->ctx, k->first, count);
+        }
+        k->n = count - k->first < most ? count - k->first : most;
+        most = most < LOOKED_AT ? 2 * most : most;
+        SPX_RETURN_IF(look_at_some(pool, k, channels));
     }
     return SPX_OK;
+}
+
+spx_status spx_convert_channels(const spx_pack_list *list, const spx_store_options *o,
+                                uint32_t *channels)
+{
+    spx_pool *pool = NULL;
+    look *k;
+    spx_status st;
+    *channels = 1;
+    SPX_RETURN_IF(SPX_NEW(k, 1));
+    k->list = list;
+    st = spx_pool_create(&pool, o->threads);
+    st = st == SPX_OK ? look_at_all(pool, k, o, channels) : st;
+    spx_pool_destroy(pool);
+    spx_free(k);
+    return st;
 }

@@ -28,8 +28,9 @@ typedef struct spx_store_options {
     uint64_t allow_bad;   /* pictures that do not decode and may be left out */
     bool resume;          /* go on from X.h5.part; leave a finished X.h5 alone */
     int threads;          /* 1..SPX_POOL_MAX_THREADS */
-    void (*show)(void *ctx, uint64_t done, uint64_t total); /* may be NULL; now and then */
-    bool (*stop)(void *ctx);                                /* may be NULL; asked now and then */
+    /** May be NULL; now and then. From 0 again where pictures were looked at for colours first. */
+    void (*show)(void *ctx, uint64_t done, uint64_t total);
+    bool (*stop)(void *ctx); /* may be NULL; asked now and then */
     void *ctx;
 } spx_store_options;
 

@@ -49,11 +49,17 @@ static const spx_need needs[] = {
 typedef struct talk {
     spx_progress progress;
     bool begun;
+    uint64_t done;
 } talk;
 
 static void show(void *ctx, uint64_t done, uint64_t total)
 {
     talk *t = ctx;
+    if (t->begun && done < t->done) { /* were looked at; now they are packed */
+        spx_progress_end(&t->progress);
+        t->begun = false;
+    }
+    t->done = done;
     if (!t->begun) {
         spx_progress_begin(&t->progress, stderr, "pictures", done, total);
         t->begun = true;

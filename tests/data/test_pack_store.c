@@ -181,6 +181,57 @@ SPX_TEST(one_channel_is_kept_where_no_picture_has_colour)
     spx_pack_close(p);
 }
 
+typedef struct shown {
+    uint64_t done;
+    int turns; /* times that it began again */
+} shown;
+
+static void note(void *ctx, uint64_t done, uint64_t total)
+{
+    shown *s = ctx;
+    assert_true(done <= total);
+    s->turns += done < s->done;
+    s->done = done;
+}
+
+static bool stop_at_once(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+SPX_TEST(looking_for_colours_is_shown_can_be_stopped_and_meets_damage_by_any_threads)
+{
+    SPX_UNUSED;
+    spx_store_options o = {.form = SPX_STORE_ORIGINAL, .allow_bad = 1, .show = note};
+    const int threads[] = {1, 3, 8};
+    spx_store_report r;
+    spx_image image;
+    empty_folder();
+    put_set(12, 1);
+    draw(&image, 1, 3, 5, 4); /* colours that are all grey */
+    memcpy(image.pixels + 20, image.pixels, 20);
+    memcpy(image.pixels + 40, image.pixels, 20);
+    CHECK_OK(spx_image_write(&image, place("set/train/even/00.png")));
+    spx_image_clear(&image);
+    spx_scratch_write_text(place("set/train/even/01.png"), "no picture");
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        shown s = {0, 0};
+        spx_pack *p;
+        o.threads = threads[i];
+        o.ctx = &s;
+        store(i == 0 ? "a.h5" : "b.h5", &o);
+        assert_true(s.turns == 1 && s.done == 14);
+        p = open_pack("a.h5");
+        assert_true(p->channels == 1 && spx_store_describe(p)->bad == 1);
+        spx_pack_close(p);
+        assert_true(i == 0 || equal_files("a.h5", "b.h5"));
+    }
+    o.stop = stop_at_once;
+    CHECK_FAILS(SPX_EINTERRUPTED, try_store("c.h5", &o, &r));
+    assert_int_equal(access(spx_scratch_path(&scratch, "c.h5.part"), F_OK), -1);
+}
+
 SPX_TEST(bad_pictures_are_named_and_left_out_up_to_a_number)
 {
     SPX_UNUSED;
@@ -288,6 +339,7 @@ int main(void)
         SPX_UNIT(planes_are_the_largest_centred_square_of_one_size),
         SPX_UNIT(jpegs_are_scaled_down_to_the_short_side_and_smaller_ones_stay),
         SPX_UNIT(one_channel_is_kept_where_no_picture_has_colour),
+        SPX_UNIT(looking_for_colours_is_shown_can_be_stopped_and_meets_damage_by_any_threads),
         SPX_UNIT(bad_pictures_are_named_and_left_out_up_to_a_number),
         SPX_UNIT(shards_are_found_by_the_pack_and_old_ones_are_removed),
         SPX_UNIT(forms_are_read_from_text),
