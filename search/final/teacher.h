@@ -8,9 +8,10 @@
  *   + W * T^2 * KL(softmax(teacher / T) || softmax(student / T))          arXiv 1503.02531, 2
  *   + B * sum over names of mean((map(student) - map(teacher))^2)         arXiv 1612.03928, 3.1
  *
- * where a map is an activation's attention map, and the mean is over images and pixels, as in the
- * second work's own code (its beta is 2B). The teacher is evaluated in every step, from running
- * statistics, on the student's augmented images; nothing of it changes.
+ * where a map is an activation's attention map, and the mean is over images and pixels. So has the
+ * second work's own code, whose beta is B; its text has beta/2 before a sum of norms. The teacher
+ * is evaluated in every step, from running statistics, on the student's augmented images; nothing
+ * of it changes.
  */
 #include "host/train/trainer.h"
 #include "search/final/model.h"

@@ -256,10 +256,13 @@ static spx_status check_stages(const spx_train_options *o)
                         SPX_TRAIN_STAGES, (long long)o->run.schedule.epochs,
                         (long long)o->spec.input.rows, (long long)o->spec.input.columns);
     }
-    for (int i = 1; i < o->n_stages; i++) {
-        if (o->stage[i].epoch <= o->stage[i - 1].epoch) {
+    for (int i = 0; i < o->n_stages; i++) {
+        const int side = o->stage[i].side;
+        if (i > 0 && o->stage[i].epoch <= o->stage[i - 1].epoch) {
             return SPX_FAIL(SPX_EINVAL, "resolutions: epochs must ascend");
         }
+        /* now, not when a later stage's batches are opened */
+        SPX_RETURN_IF(spx_fail_context(spx_augment_check(&o->augment, side, side), "resolutions"));
     }
     return o->augment.resized_crop == SPX_RESIZED_CROP_RANDOM
                ? SPX_OK

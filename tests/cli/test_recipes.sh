@@ -120,6 +120,10 @@ for bad in "8:0" "8:1,16:2" "8:0,16:0" "8:0,16:4" "10:0,16:2"; do
     one_line "resolutions $bad"
 done
 has stderr 'even|odd' "a side that reductions do not halve"
+check "a later stage below its cutout" 1 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 \
+    --cutout 12 --resolutions "16:0,8:1,16:3" --out no
+has stderr 'cutout of 12 pixels in an image of 8x8' "a later stage below its cutout"
+[ ! -e no ] || fail "a later stage below its cutout: found out after training"
 for bad in "8" "8:0,16:1," "8:0,16:1.5" "8:0,16:%" "8:0,16:nan" "x:0,16:1" "8:0;16:1" "0:0,16:1" \
     "1:0,2:1,3:2,4:3,5:4,6:5,7:6,8:7,16:8"; do
     check "resolutions $bad" 2 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 \
