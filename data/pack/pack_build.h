@@ -27,20 +27,15 @@ typedef struct spx_pack_build_options {
 } spx_pack_build_options;
 
 /**
- * Reads a data set. Every count, size, label and compressed stream is checked. A message names the
- * file, the offset in its (uncompressed) bytes and what was expected there. If files are missing,
- * it says what was looked for and what is there.
+ * Reads a data set that is kept whole in memory. Every count, size, label and compressed stream is
+ * checked. A message names the file, the offset in its (uncompressed) bytes and what was expected
+ * there. If files are missing, it says what was looked for and what is there.
  * @param out      owned by the caller: spx_pack_close
- * @param dataset  a name of spx_pack_known
- * @param src      IDX: the folder with the four files, each plain or .gz, or the root that
- *                 torchvision keeps it under. CIFAR: the folder with the files of the binary or the
- *                 python version, or a root of that; or one .bin file, which gives that split
- *                 alone. Own pictures: one folder a class with JPEG or PNG files of one size, in
- *                 train/ and test/ (or val/), or of one level. Own arrays: a file with x_train,
- *                 y_train, x_test, y_test
+ * @param dataset  a name of spx_pack_known for which spx_pack_is_list does not hold
+ * @param src      spx_pack_layout says what it must look like
  * @param o        may be NULL: a tenth, seed 1
- * @return SPX_OK, SPX_EINVAL (unknown data set), SPX_ENOTFOUND (a file is missing), SPX_EIO,
- * SPX_EFORMAT, SPX_ENOMEM
+ * @return SPX_OK, SPX_EINVAL (unknown data set, or one of pictures), SPX_ENOTFOUND (a file is
+ * missing), SPX_EIO, SPX_EFORMAT, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_pack_build(spx_pack **out, const char *dataset, const char *src,
                                          const spx_pack_build_options *o);
