@@ -1,4 +1,5 @@
 #include "data/pack/pack_list.h"
+#include "data/pack/pack_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,4 +61,16 @@ size_t spx_pack_escape(char *to, size_t room, const void *bytes, size_t n)
     }
     to[kept] = '\0';
     return length;
+}
+
+void spx_pack_plain(char *text, size_t n)
+{
+    for (size_t i = 0, step; i < n; i += step) {
+        uint32_t code = 0;
+        step = utf8((const uint8_t *)text + i, n - i, &code);
+        if (step > 0 && !is_printable(code) && code != '\\' && code != '\n' && code != 0) {
+            memset(text + i, '?', step);
+        }
+        step = step > 0 ? step : 1; /* bytes of no character are left for who reads UTF-8 */
+    }
 }

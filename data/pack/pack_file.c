@@ -126,6 +126,7 @@ static spx_status read_names(const spx_h5 *f, const char *attr, char **names, in
 {
     size_t n = 1;
     SPX_RETURN_IF(spx_h5_read_text(f, "", attr, names));
+    spx_pack_plain(*names, strlen(*names));
     for (const char *at = *names; *at != '\0'; at++) {
         n += *at == '\n';
     }
@@ -150,12 +151,15 @@ static spx_status read_description(const spx_h5 *f, spx_pack *p)
     char *name;
     SPX_RETURN_IF(spx_h5_read_text(f, "", "dataset", &name));
     (void)snprintf(p->dataset, sizeof p->dataset, "%s", name);
+    spx_pack_plain(p->dataset, strlen(p->dataset));
     spx_free(name);
     SPX_RETURN_IF(read_names(f, "classes", &p->class_names, &p->classes));
     if (spx_h5_has_attr(f, "", "coarse_classes")) {
         SPX_RETURN_IF(read_names(f, "coarse_classes", &p->coarse_names, &p->coarse_classes));
     }
-    return spx_h5_read_text(f, "", "sources", &p->sources);
+    SPX_RETURN_IF(spx_h5_read_text(f, "", "sources", &p->sources));
+    spx_pack_plain(p->sources, strlen(p->sources));
+    return SPX_OK;
 }
 
 /* Takes the shape from the first split and holds the second to it. */

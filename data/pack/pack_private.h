@@ -132,6 +132,10 @@ SPX_MUST_CHECK spx_status spx_pack_read_labels(const struct spx_h5 *f, const cha
 /** An empty pack. */
 SPX_MUST_CHECK spx_status spx_pack_new(spx_pack **out);
 
+/** Puts '?' for control characters of n bytes of a pack's file, which are printed; new lines and
+ * zeros stay. */
+void spx_pack_plain(char *text, size_t n);
+
 /** A copy of text for one of p's strings. */
 SPX_MUST_CHECK spx_status spx_pack_copy_text(char **out, const char *text);
 

@@ -62,6 +62,7 @@ static spx_status read_form(const spx_h5 *f, spx_pack *p)
     SPX_RETURN_IF(spx_h5_read_attr(f, "", "size", SPX_H5_I64, size, 2, NULL));
     SPX_RETURN_IF(spx_h5_read_text(f, "", "form", &form));
     (void)snprintf(s->about.form, sizeof s->about.form, "%s", form);
+    spx_pack_plain(s->about.form, strlen(s->about.form));
     spx_free(form);
     s->encoded = strncmp(s->about.form, "raw", 3) != 0;
     if ((channels != 1 && channels != 3) || size[0] < 0 || size[1] < 0 ||
@@ -105,6 +106,7 @@ static spx_status read_bad(const spx_h5 *f, spx_store *s)
     SPX_RETURN_IF(SPX_NEW(names, info.count));
     s->about.bad_names = names;
     SPX_RETURN_IF(spx_h5_read(f, "bad", SPX_H5_U8, names, info.count));
+    spx_pack_plain(names, info.count);
     s->about.bad = spx_store_names_count(names, info.count);
     return s->about.bad != SIZE_MAX
                ? SPX_OK

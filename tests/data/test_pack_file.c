@@ -90,6 +90,31 @@ SPX_TEST(packs_with_contents_out_of_range_are_refused)
     }
 }
 
+SPX_TEST(texts_of_a_pack_bring_no_control_characters)
+{
+    SPX_UNUSED;
+    uint8_t pixel = 1;
+    uint16_t label = 1;
+    char names[] = "a\x1b[2J\nb\xc2\x9b\\x\xe2\x80\xae", from[] = "0  x\x1b[m\n";
+    spx_pack made = {.dataset = "d\r\xc3\xa9",
+                     .channels = 1,
+                     .height = 1,
+                     .width = 1,
+                     .classes = 2,
+                     .class_names = names,
+                     .sources = from,
+                     .std = {1},
+                     .split = {{1, &pixel, &label, NULL}}};
+    spx_pack *p;
+    empty_folder();
+    CHECK_OK(spx_pack_write(&made, spx_scratch_path(&scratch, "a.h5")));
+    CHECK_OK(spx_pack_open(&p, spx_scratch_path(&scratch, "a.h5"), SPX_PACK_LOAD_ALL));
+    assert_string_equal(p->class_names, "a?[2J\nb??\\x???");
+    assert_string_equal(p->sources, "0  x?[m\n");
+    assert_string_equal(p->dataset, "d?\xc3\xa9");
+    spx_pack_close(p);
+}
+
 SPX_TEST(truncated_and_flipped_packs_are_refused)
 {
     SPX_UNUSED;
@@ -144,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(packs_with_contents_out_of_range_are_refused),
+        SPX_UNIT(texts_of_a_pack_bring_no_control_characters),
         SPX_UNIT(truncated_and_flipped_packs_are_refused),
         SPX_UNIT(a_full_disk_leaves_nothing_behind),
     };
