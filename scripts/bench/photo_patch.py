@@ -22,6 +22,7 @@ NETWORK = {"size": 64, "channels": 2, "layers": 3, "reduce_at": [0, 1], "classes
 PICTURES = {"classes": 11, "train": 120, "test": 90, "size": 64}
 RECIPE = {"batch": 16, "epochs": 8, "lr": 0.03, "aux_weight": 0.4}
 FIRST = 100   # losses that are to agree
+SLOW = 0.003  # rate at which rounding grows slowly enough in so many steps
 CLOSE = 1e-3  # by how much
 POINTS = 1.0  # by how much the means of the accuracies, in percent
 
@@ -34,9 +35,12 @@ def arguments():
     p.add_argument("--seeds", type=int, default=3, help="trainings of each program (3)")
     p.add_argument("--threads", type=int, default=1, help="of each program (1)")
     p.add_argument("--fresh", action="store_true", help="forget what an earlier run left")
-    p.add_argument("--quick", action="store_true", help="the losses alone: %d steps each" % FIRST)
+    p.add_argument("--quick", action="store_true", help="the losses alone: %d steps at a "
+                   "rate of %g" % (FIRST, SLOW))
     page.add_common(p, "photo-patch", "photo-patch-quick")
     args = p.parse_args()
+    if args.quick:
+        RECIPE["lr"] = SLOW
     page.choose_out(args, args.quick)
     return args
 
@@ -114,9 +118,14 @@ def train_sphynx(args, trainer, seed, folder):
 def compare(runs, gate):
     """Of the metrics what each seed gave, and what they come to."""
     seeds = {}
-    for seed, (ours, theirs) in runs.items():
+    for seed, (ours, exact, theirs) in runs.items():
         apart = [abs(a - b) for a, b in zip(ours["losses"][:FIRST], theirs["losses"])]
+        off = {who: [abs(a - b) for a, b in zip(run["losses"], exact["losses"])]
+               for who, run in (("sphynx", ours), ("pytorch", theirs))}
         seeds["seed %d" % seed] = {
+            "steps_within": next((i for i, d in enumerate(apart) if d > CLOSE), len(apart)),
+            "sphynx_off_float64": max(off["sphynx"]), "pytorch_off_float64": max(off["pytorch"]),
+            "float64_losses": exact["losses"],
             "losses_compared": len(apart), "largest_difference": max(apart),
             "sphynx_top1": 100 * ours["top1"][-1], "pytorch_top1": 100 * theirs["top1"][-1],
             "sphynx_losses": ours["losses"][:FIRST], "pytorch_losses": theirs["losses"][:FIRST]}
@@ -134,12 +143,14 @@ def compare(runs, gate):
 
 
 def rows(metrics):
-    lines = ["| %s | %.1e | %.2f | %.2f |" % (name, c["largest_difference"], c["sphynx_top1"],
-                                              c["pytorch_top1"])
+    lines = ["| %s | %.1e | %d | %.1e | %.1e | %.2f | %.2f |" % (
+        name, c["largest_difference"], c["steps_within"], c["sphynx_off_float64"],
+        c["pytorch_off_float64"], c["sphynx_top1"], c["pytorch_top1"])
              for name, c in metrics["seeds"].items()]
     both = [metrics["result"][who][what] for who in ("sphynx", "pytorch")
             for what in ("mean", "deviation")]
-    return "\n".join(lines + ["| mean ± deviation | | %.2f ± %.2f | %.2f ± %.2f |" % tuple(both)])
+    last = "| mean ± deviation | | | | | %.2f ± %.2f | %.2f ± %.2f |" % tuple(both)
+    return "\n".join(lines + [last])
 
 
 def verdict(good, quick=False):
@@ -181,6 +192,8 @@ def main():
                                   lambda *options: batches(args, folder, *options))
         runs[seed] = [once(os.path.join(folder, name + ".json"), train) for name, train in (
             ("sphynx", lambda: train_sphynx(args, trainer, seed, folder)),
+            ("float64", lambda: trainer.train(seed, os.path.join(folder, "float64.pt"), FIRST,
+                                              wide=True)),
             ("pytorch", lambda: trainer.train(seed, os.path.join(folder, "pytorch.pt"),
                                                  FIRST if args.quick else None)))]
     metrics = {"about": about, "quick": args.quick, "pictures": PICTURES, "network": NETWORK,

@@ -65,10 +65,11 @@ class Trainer:
         optim.step()
         return main.item()
 
-    def train(self, seed, kept, most=None):
+    def train(self, seed, kept, most=None, wide=False):
         """{"losses": [every step's], "top1": [every epoch's]}; goes on after the last whole epoch
-        in the file `kept`; ends after `most` steps, where given."""
-        model = self.draw(seed)
+        in the file `kept`; ends after `most` steps, where given. `wide`: in float64, and the
+        losses alone."""
+        model = self.draw(seed).double() if wide else self.draw(seed)
         optim = twin.Training(model, drop_path=0.0).optim
         told = {"losses": [], "top1": []}
         if os.path.exists(kept):
@@ -82,8 +83,9 @@ class Trainer:
                 break
             for x, y, _ in self.read("--epoch", epoch, "--seed", seed, "--steps",
                                      min(left, self.steps_an_epoch)):
-                told["losses"].append(self.step(model, optim, len(told["losses"]), x, y))
-            told["top1"].append(self.evaluate(model))
+                told["losses"].append(self.step(
+                    model, optim, len(told["losses"]), x.double() if wide else x, y))
+            told["top1"].append(0.0 if wide else self.evaluate(model))
             torch.save({"model": model.state_dict(), "optim": optim.state_dict(), "told": told},
                        kept + ".tmp")
             os.replace(kept + ".tmp", kept)
