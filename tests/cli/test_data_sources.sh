@@ -195,6 +195,10 @@ for i in 1 2 3 4 5 6 7 8; do
 done
 check "trailing bytes" 0 pack large
 rm -f "$OUT/x.h5"
+check "many shards" 0 sh -c 'ulimit -Sn 8; exec "$@"' sh "$sphynx" data pack imagefolder \
+    "$OUT/large" -o "$OUT/x.h5" --shard 64K
+has stdout 'stored as original in [6-9] files' "many shards"
+rm -f "$OUT"/x.*
 for kib in 1 8 64 128; do
     check "a disk of $kib KiB" 1 sh -c \
         'ulimit -f '$((2 * kib))'; exec "$0" data pack imagefolder "$1" -o "$2"' \
