@@ -28,3 +28,16 @@ spx_test(test_split_share SOURCES data/test_split_share.c LINK spx_loader)
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
   spx_test(test_augment_cuda SOURCES data/test_augment_cuda.c LINK spx_augment)
 endif()
+spx_test(test_nvjpeg SOURCES data/test_nvjpeg.c LINK spx_loader ${CMAKE_DL_LIBS})
+if(SPX_CUDA_EMULATED) # a stand-in, which calls the emulated runtime of the program that loads it
+  add_library(fake_nvjpeg MODULE data/fake_nvjpeg.cu)
+  set_source_files_properties(data/fake_nvjpeg.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+  target_link_libraries(fake_nvjpeg PRIVATE spx_flags PkgConfig::JPEG)
+  target_include_directories(fake_nvjpeg PRIVATE
+    $<TARGET_PROPERTY:spx_cuda_emulation,INTERFACE_INCLUDE_DIRECTORIES>)
+  target_compile_definitions(fake_nvjpeg PRIVATE SPX_CUDA_EMULATED)
+  set_target_properties(test_nvjpeg PROPERTIES ENABLE_EXPORTS ON)
+  add_dependencies(test_nvjpeg fake_nvjpeg)
+  target_compile_definitions(test_nvjpeg PRIVATE
+    SPX_FAKE_NVJPEG_LIBRARY="$<TARGET_FILE:fake_nvjpeg>")
+endif()

@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(THREADS) augment(job j, float *out)
     float *const dst = out + static_cast<size_t>(blockIdx.x) * static_cast<size_t>(pixels) *
                                  static_cast<size_t>(s.channels);
     if (j.from.place != NULL) {
-        const spx_augment_place p = j.from.place[image];
+        const spx_augment_place p = j.from.place[blockIdx.x];
         s.from_height = p.height;
         s.from_width = p.width;
         src += p.offset;

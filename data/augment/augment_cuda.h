@@ -15,9 +15,10 @@ typedef struct spx_augment_place {
 typedef struct spx_augment_from {
     const uint8_t *images;          /* of the split: (images, channels, from_height, from_width), or
                                        interleaved, by the shape */
-    const spx_augment_place *place; /* [images], instead of the shape's stored size; or NULL. Only
-                                       with resized_crop */
-    const uint32_t *index;          /* [n]: which of them */
+    const spx_augment_place *place; /* [n]: where each sample's image lies, instead of by its index
+                                       and the shape's stored size; or NULL. Only with resized_crop
+                                     */
+    const uint32_t *index;          /* [n]: which of the split's each is */
     const spx_normalise *normalise;
     uint64_t seed, epoch;
 } spx_augment_from;

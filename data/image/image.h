@@ -25,6 +25,7 @@ typedef struct spx_image_info {
     int height, width; /* 1..SPX_IMAGE_MAX_SIDE */
     bool grey;         /* stored without colours; not whether all its colours are grey */
     bool jpeg;         /* else PNG */
+    bool plain;        /* JPEG, grey or YCbCr, Huffman-coded: what every decoder takes alike */
 } spx_image_info;
 
 /**

@@ -221,10 +221,13 @@ spx_status spx_jpeg_decode(spx_image *image, const char *name, const void *bytes
 static spx_status take_info(spx_jpeg *j, void *context)
 {
     spx_image_info *out = context;
-    *out = (spx_image_info){.height = (int)j->in.image_height,
-                            .width = (int)j->in.image_width,
-                            .grey = j->in.num_components == 1,
-                            .jpeg = true};
+    *out = (spx_image_info){
+        .height = (int)j->in.image_height,
+        .width = (int)j->in.image_width,
+        .grey = j->in.num_components == 1,
+        .jpeg = true,
+        .plain = (j->in.jpeg_color_space == JCS_GRAYSCALE || j->in.jpeg_color_space == JCS_YCbCr) &&
+                 !j->in.arith_code};
     return SPX_OK;
 }
 

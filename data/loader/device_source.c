@@ -1,6 +1,7 @@
 #include "data/loader/device_source.h"
 
 #include "data/augment/augment_cuda.h"
+#include "data/loader/decoded_source_cuda_private.h"
 #include "data/loader/loader_source_private.h"
 #include "data/pack/pack_store.h"
 #include "host/train/feed.h"
@@ -31,8 +32,9 @@ struct spx_device_source {
     spx_augment augment;  /* what is applied */
     spx_augment_shape shape;
     spx_loader *loader;
-    spx_feed *feed;           /* without a split */
-    spx_normalise *normalise; /* device memory; without a split, of bytes */
+    spx_feed *feed;              /* without a split, but */
+    spx_decoded_source *decoded; /* where nvJPEG decodes */
+    spx_normalise *normalise;    /* device memory; without a split, of bytes */
     /* With one: labels [batch], then indices [batch]. */
     uint32_t *choice;     /* device memory */
     uint32_t *sent[RING]; /* pinned */
@@ -55,6 +57,13 @@ static spx_status (*const normalise_batch)(spx_stream *, const spx_augment *,
                                            const spx_augment_shape *, int64_t, const uint8_t *,
                                            const int32_t *, const spx_normalise *,
                                            float *) = ON_DEVICE(spx_normalise_batch_cuda);
+
+static spx_status (*const open_decoded)(spx_decoded_source **, spx_stream *,
+                                        const spx_decoded_from *) =
+    ON_DEVICE(spx_decoded_source_open);
+static spx_status (*const get_decoded)(void *, int64_t, int64_t,
+                                       spx_samples *) = ON_DEVICE(spx_decoded_source_get);
+static void (*const close_decoded)(spx_decoded_source *) = ON_DEVICE(spx_decoded_source_close);
 
 /* ---- the split ---- */
 
@@ -242,6 +251,46 @@ static spx_status open_feed(spx_device_source *d)
     return spx_feed_open_form(&d->feed, d->stream, &bytes, &shape, &form);
 }
 
+/* ---- batches that nvJPEG decodes ---- */
+
+static spx_status check_nvjpeg(const spx_stream *s, const spx_pack *pack,
+                               const spx_loader_options *o)
+{
+    if (open_decoded == NULL || spx_stream_device(s) == SPX_DEVICE_CPU) {
+        return SPX_FAIL(SPX_EUNSUPPORTED,
+                        "nvJPEG decodes on a GPU only: use --device cuda, or --decoder cpu");
+    }
+    if (!spx_store_encoded(pack)) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "the %s pack stores no JPEGs that nvJPEG could decode: use --decoder cpu",
+                        pack->dataset);
+    }
+    if (o->augment.resized_crop == SPX_RESIZED_CROP_NONE) {
+        return SPX_FAIL(SPX_EINVAL, "what nvJPEG decodes needs a resized crop (train "
+                                    "--resized-crop 0.08,1): add it, or use --decoder cpu");
+    }
+    return o->train && spx_augment_jitters(&o->augment)
+               ? SPX_FAIL(SPX_EUNSUPPORTED, "there is no colour jitter of what nvJPEG decodes: "
+                                            "use --decoder cpu, or no jitter")
+               : SPX_OK;
+}
+
+static spx_status open_nvjpeg(spx_device_source *d, int threads)
+{
+    spx_decoded_from from = {.pack = d->pack,
+                             .loader = d->loader,
+                             .split = d->o.split,
+                             .batch = d->o.batch,
+                             .augment = d->augment,
+                             .shape = d->shape,
+                             .seed = d->o.seed,
+                             .threads = threads < 1 ? 1 : threads};
+    SPX_RETURN_IF(upload_table(d->stream, d->pack, &d->normalise));
+    from.normalise = d->normalise;
+    from.shape.interleaved = true;
+    return open_decoded(&d->decoded, d->stream, &from);
+}
+
 /* ---- any source ---- */
 
 static int threads_for(const spx_stream *s, const spx_device_split *split, const spx_pack *pack,
@@ -272,6 +321,7 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     spx_device_source *d;
     spx_status st;
     *out = NULL;
+    SPX_RETURN_IF(o->nvjpeg ? check_nvjpeg(s, pack, o) : SPX_OK);
     SPX_RETURN_IF(SPX_NEW(d, 1));
     d->stream = s;
     /* the kernel does no colour jitter: workers do, and batches are uploaded */
@@ -279,8 +329,8 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
     d->split = split;
     d->pack = pack;
     d->o = *o;
-    d->o.threads = threads_for(s, split, pack, o);
-    d->o.upload = split != NULL ? NULL : s;
+    d->o.threads = o->nvjpeg ? 0 : threads_for(s, split, pack, o);
+    d->o.upload = split != NULL || o->nvjpeg ? NULL : s;
     d->o.bytes = split == NULL && spx_stream_device(s) != SPX_DEVICE_CPU;
     d->augment = spx_loader_augment(o);
     d->shape = (spx_augment_shape){pack->channels,
@@ -291,7 +341,9 @@ spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
                                    false};
     st = spx_loader_open(&d->loader, pack, &d->o);
     if (st == SPX_OK) {
-        st = split != NULL ? open_resident(d) : open_feed(d);
+        st = o->nvjpeg       ? open_nvjpeg(d, threads_for(s, NULL, pack, o))
+             : split != NULL ? open_resident(d)
+                             : open_feed(d);
     }
     if (st != SPX_OK) {
         spx_device_source_close(d);
@@ -307,6 +359,9 @@ void spx_device_source_close(spx_device_source *d)
         return;
     }
     spx_feed_close(d->feed); /* before what it uploads from */
+    if (d->decoded != NULL) {
+        close_decoded(d->decoded);
+    }
     spx_device_free(d->stream, d->normalise);
     spx_device_free(d->stream, d->choice);
     spx_device_free(d->stream, d->images);
@@ -321,6 +376,7 @@ void spx_device_source_close(spx_device_source *d)
 spx_source spx_device_source_of(spx_device_source *d)
 {
     const int64_t steps = (int64_t)spx_loader_steps(d->loader);
-    return d->split != NULL ? (spx_source){.get = get_resident, .ctx = d, .steps = steps}
-                            : spx_feed_source(d->feed);
+    return d->decoded != NULL ? (spx_source){.get = get_decoded, .ctx = d->decoded, .steps = steps}
+           : d->split != NULL ? (spx_source){.get = get_resident, .ctx = d, .steps = steps}
+                              : spx_feed_source(d->feed);
 }

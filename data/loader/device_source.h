@@ -3,8 +3,9 @@
 /*
  * Batches of a split in the memory of a stream's device. On the CPU they are the loader's own.
  * Elsewhere the device makes them out of the split, if the split lies there whole; otherwise the
- * loader makes them, and they are uploaded beside the computation (host/train/feed.h). The way
- * changes no bit.
+ * loader makes them, and they are uploaded beside the computation (host/train/feed.h). These ways
+ * change no bit. With options.nvjpeg the GPU decodes JPEGs, whole, where nvJPEG takes them
+ * (nvjpeg.md says what that changes), and cuts the same boxes out of them.
  */
 #include "data/loader/loader.h"
 #include "host/train/source.h"
@@ -33,7 +34,8 @@ typedef struct spx_device_source spx_device_source;
  * @param split  of the same pack and options->split, borrowed; or NULL
  * @param o      as for spx_loader_open; upload and bytes are ignored. threads 0: chosen for the
  *               device; with a split there are none
- * @return what spx_loader_open and spx_feed_open return
+ * @return what spx_loader_open and spx_feed_open return; with options.nvjpeg SPX_EUNSUPPORTED (no
+ *         GPU, no nvJPEG, colour jitter), SPX_EINVAL (no stored JPEGs, no resized crop)
  */
 SPX_MUST_CHECK spx_status spx_device_source_open(spx_device_source **out, spx_stream *s,
                                                  const spx_device_split *split,

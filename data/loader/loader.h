@@ -32,6 +32,7 @@ typedef struct spx_loader_options {
     int height, width; /* of the samples; 0: as stored. Larger: padded with black, centred; smaller
                           only by a resized crop */
     spx_augment augment; /* spx_loader_augment says what is applied */
+    bool nvjpeg;         /* of spx_device_source_open alone: JPEGs are decoded by the GPU */
     bool bytes;          /* samples as bytes, before they are normalised and cut out */
     uint64_t seed;
     int rank, world;    /* 0 <= rank < world; world 0 means 1 */

@@ -21,7 +21,7 @@ typedef struct values {
     spx_augment_values augment;
     int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every;
     double muon_lr, muon_momentum;
-    int schedule, select;
+    int schedule, select, decoder;
     double val_fraction;
     spx_int_list input, reduce_at, milestones;
     double lr, lr_min, lr_factor, momentum, decay, clip, aux_weight, drop_path, smoothing, ema,
@@ -89,6 +89,8 @@ static const spx_option options[] = {
             "of all epochs on, such as 192:75%; evaluation is on the input's size"),
     SPX_OPT(INT, values, workers, "workers", "N", "0", "threads that make batches; 0: chosen",
             .min = 0, .max = 64),
+    SPX_OPT(ENUM, values, decoder, "decoder", "cpu|nvjpeg", "cpu",
+            "what decodes JPEGs; nvjpeg: the GPU, whose pixels differ a little"),
     SPX_OPT(INT, values, eval_every, "eval-every", "N", "1", "epochs between evaluations", .min = 1,
             .max = 1e6),
     SPX_OPT(FLOAT, values, val_fraction, "val-fraction", "F", "0",
@@ -242,6 +244,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                                      .muon = v->lr > 0 ? (float)(v->muon_lr / v->lr) : 0,
                                      .muon_momentum = (float)v->muon_momentum},
                              .workers = (int)v->workers,
+                             .nvjpeg = v->decoder == 1,
                              .eval_every = v->eval_every,
                              .held_out = v->val_fraction,
                              .by_test = v->select == SELECT_TEST,

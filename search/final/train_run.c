@@ -22,7 +22,8 @@ spx_status spx_training_source(spx_training *x, int source, int side, const uint
                                    .width = side > 0 ? side : (int)o->spec.input.columns,
                                    .augment = o->augment,
                                    .seed = o->run.seed,
-                                   .threads = o->workers}; /* 0: chosen */
+                                   .threads = o->workers, /* 0: chosen */
+                                   .nvjpeg = o->nvjpeg};
     spx_stream *s = x->run.session->stream;
     if (x->split[split] == NULL) {
         SPX_RETURN_IF(

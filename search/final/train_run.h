@@ -38,6 +38,7 @@ typedef struct spx_train_options {
                                                 input's size; with resized crops */
     spx_augment augment;                     /* its centre box is that of evaluation */
     int workers;                             /* threads that make batches; 0: chosen */
+    bool nvjpeg;                             /* JPEGs are decoded by the GPU */
     int64_t eval_every;                      /* epochs, >= 1; the last one is always evaluated */
     double held_out;    /* share of the training split, 0..1 exclusive; 0: none */
     bool by_test;       /* choose by the test split although images are held out */

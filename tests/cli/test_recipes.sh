@@ -72,6 +72,11 @@ has stderr 'warm-up' "a warm-up without end"
 check "Nesterov of no momentum" 1 "$sphynx" train --data pack.h5 --nesterov --momentum 0 --out no \
     --init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0 --batch 8
 has stderr 'momentum' "Nesterov of no momentum"
+# No nvJPEG without a GPU, and with one this pack has no JPEGs: never the other decoder instead.
+check "nvJPEG of nothing" 1 "$sphynx" train --data pack.h5 --decoder nvjpeg --out no \
+    --init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0 --batch 8
+one_line "nvJPEG of nothing"
+has stderr 'use .*--decoder cpu' "nvJPEG of nothing"
 for bad in "--resized-crop 0.3" "--resized-crop 0.3,x" "--resized-crop 0.3,1,2" \
     "--colour-jitter 1,1" "--test-resize 20" "--warmup x" "--warmup 1%%" "--warmup -1" \
     "--pad-crop 3 --resized-crop 0.3,1" "--crop-ratio 1,2" \

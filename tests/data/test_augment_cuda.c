@@ -54,11 +54,11 @@ static void check(device_env *e, const spx_augment *a, bool interleaved)
     env_fetch(e, got, out, N * PIXELS * sizeof *got);
     for (size_t i = 0; i < N; i++) {
         spx_augment_draw d;
-        shape.from_height = place[index[i]].height;
-        shape.from_width = place[index[i]].width;
+        shape.from_height = place[i].height;
+        shape.from_width = place[i].width;
         spx_augment_rng(&rng, 11, EPOCH, index[i]);
         spx_augment_choose(a, &shape, &rng, &d);
-        spx_augment_apply(a, &d, &n, &shape, images + place[index[i]].offset, want);
+        spx_augment_apply(a, &d, &n, &shape, images + place[i].offset, want);
         for (size_t k = 0; k < PIXELS; k++) {
             const size_t c = k / (H * W), at = k % (H * W);
             assert_true(got[i * PIXELS + at * C + c] == want[k]);
