@@ -296,16 +296,16 @@ static spx_status check_size(const spx_pack *p, const spx_loader_options *o)
     }
     if (p->height == 0) {
         return SPX_FAIL(SPX_EINVAL,
-                        "the pictures of the %s pack differ in size: they need a resized crop "
-                        "(train --resized-crop 0.08,1), or a pack of one size (data pack --store "
-                        "raw:SIDE)",
+                        "the pictures of the %s pack differ in size: they need resized crops "
+                        "(--resized-crop 0.08,1, of which test images get the centre), or a pack "
+                        "of one size (data pack --store raw:SIDE)",
                         p->dataset);
     }
     return o->height >= p->height && o->width >= p->width
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
                           "loader: height and width are %d and %d, images are of %dx%d: smaller "
-                          "samples need a resized crop (train --resized-crop 0.08,1)",
+                          "samples need a resized crop (--resized-crop 0.08,1)",
                           o->height, o->width, p->height, p->width);
 }
 
@@ -353,10 +353,15 @@ static spx_status set_list(spx_loader *l)
 {
     const size_t stored = l->pack->split[l->o.split].count, round = l->o.batch * (size_t)l->o.world;
     l->count = l->o.subset != NULL ? l->o.subset_count : stored;
-    if (l->count == 0 || l->count > UINT32_MAX || (l->o.train && l->count < round)) {
+    if (l->count == 0 || l->count > UINT32_MAX) {
+        return SPX_FAIL(SPX_EINVAL, "loader: %zu images of the %s split, expected 1 to %u",
+                        l->count, spx_split_name(l->o.split), (unsigned)UINT32_MAX);
+    }
+    if (l->o.train && l->count < round) {
         return SPX_FAIL(SPX_EINVAL,
-                        "loader: %zu images of the %s split fill no batch of %zu on %d rank(s)",
-                        l->count, spx_split_name(l->o.split), l->o.batch, l->o.world);
+                        "loader: %zu images of the %s split, and a step takes %zu: give a smaller "
+                        "--batch",
+                        l->count, spx_split_name(l->o.split), round);
     }
     SPX_RETURN_IF(SPX_NEW(l->list, l->count));
     for (size_t i = 0; i < l->count; i++) {

@@ -32,8 +32,9 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to train and evaluate on",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_PATH),
-    SPX_OPT(STRING, values, recipe, "recipe", "NAME|FILE", NULL,
-            "options from published, fast or an INI file; --config and the command line win",
+    SPX_OPT(STRING, values, recipe, "recipe", "published|fast|FILE", NULL,
+            "options from a recipe (for 224x224 images NAME stands for NAME-imagenet) or an INI "
+            "file; --config and the command line win",
             .flags = SPX_OPT_TRANSIENT),
     SPX_RUN_OPTIONS(values),
     SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
@@ -45,7 +46,7 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1, .max = SPX_MAX_LAYERS),
     SPX_REDUCE_AT_OPTION(values, reduce_at),
     SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL,
-            "image shape; default: the pack's, 28x28 as 32x32", .min = 1, .max = 4096),
+            SPX_RUN_INPUT_HELP "; needed where pictures differ in size", .min = 1, .max = 4096),
     SPX_OPT(INT, values, batch, "batch", "N", "96", "images per step", .min = 1, .max = 65536),
     SPX_OPT(INT, values, epochs, "epochs", "N", "600", "passes over the training split", .min = 1,
             .max = 1e6),
@@ -360,8 +361,7 @@ static bool is_imagenet(const values *v)
     if (v->input.n == 3) {
         in = (spx_input_shape){v->input.v[0], v->input.v[1], v->input.v[2]};
     } else if (v->data != NULL && spx_pack_open(&pack, v->data, 0) == SPX_OK) {
-        const int side = pack->height == 0 ? 224 : 0; /* see spx_run_input */
-        in = (spx_input_shape){pack->channels, side + pack->height, side + pack->width};
+        in = (spx_input_shape){pack->channels, pack->height, pack->width};
         spx_pack_close(pack);
     }
     return spx_is_imagenet(&in);

@@ -207,14 +207,24 @@ spx_status spx_options_load(spx_cli *cli, const char *path, const spx_command *c
 spx_status spx_options_load_recipe(spx_cli *cli, const spx_command *const *commands)
 {
     loader l = {.cli = cli, .commands = commands, .source = SPX_GIVEN_RECIPE, .applies = true};
+    const spx_option *o;
+    const char *text;
     void *field;
     size_t index;
     if (cli->command->recipe == NULL || !spx_option_find(cli, "recipe", &index)) {
         return SPX_OK;
     }
-    (void)spx_option_at(cli, index, &field);
+    o = spx_option_at(cli, index, &field);
     l.path = *(const char *const *)field;
-    return l.path != NULL ? load(&l, cli->command->recipe(cli->values, l.path)) : SPX_OK;
+    if (l.path == NULL) {
+        return SPX_OK;
+    }
+    text = cli->command->recipe(cli->values, l.path);
+    if (text == NULL && access(l.path, F_OK) != 0) {
+        return spx_cli_usage(cli, "--recipe '%.200s': expected %s, and there is no such file",
+                             l.path, o->arg);
+    }
+    return load(&l, text);
 }
 
 /* ---- resolved ---- */

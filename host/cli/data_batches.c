@@ -26,7 +26,7 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, epoch, "epoch", "E", "0", "which epoch they begin with", .min = 0,
             .max = 1e6),
     SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL,
-            "image shape; default: the pack's, 28x28 as 32x32", .min = 1, .max = 4096),
+            SPX_RUN_INPUT_HELP "; needed where pictures differ in size", .min = 1, .max = 4096),
     SPX_AUGMENT_OPTIONS(values, augment),
     SPX_OPT(FLAG, values, test, "test", NULL, "false",
             "batches of the test split, as evaluation gets them"),

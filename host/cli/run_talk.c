@@ -93,7 +93,19 @@ void spx_run_talk_end(spx_run_talk *t)
 spx_status spx_run_input(spx_cli *cli, const spx_int_list *given, const spx_pack *pack,
                          bool resized, spx_input_shape *out)
 {
-    const int side = pack->height == 0 ? 224 : pack->height == 28 && pack->width == 28 ? 32 : 0;
+    const int side = pack->height == 28 && pack->width == 28 ? 32 : 0;
+    if (pack->height == 0 && !resized) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "the pictures of the %s pack differ in size: pack them as one size (data "
+                        "pack --store raw:SIDE)",
+                        pack->dataset);
+    }
+    if (pack->height == 0 && given->n == 0) {
+        return spx_cli_usage(cli,
+                             "the pictures of the %s pack differ in size: give --input CxHxW, such "
+                             "as %dx224x224",
+                             pack->dataset, pack->channels);
+    }
     *out = side > 0 ? (spx_input_shape){pack->channels, side, side}
                     : (spx_input_shape){pack->channels, pack->height, pack->width};
     if (given->n == 0) {

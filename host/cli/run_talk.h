@@ -61,10 +61,13 @@ spx_run_options spx_run_options_of(const spx_cli *cli, const spx_run_values *v,
 void spx_run_warn(void *talk, const char *text); /* its callback */
 void spx_run_talk_end(spx_run_talk *t);
 
+#define SPX_RUN_INPUT_HELP "image shape; default: the pack's, 28x28 as 32x32"
+
 /**
  * The shape of images for a network: --input where given, else the pack's; 28x28 (MNIST and its
- * relatives) becomes 32x32, pictures of differing sizes 224x224.
- * @param resized  pictures may be resized: the input may be smaller than they are
+ * relatives) becomes 32x32. Pictures of differing sizes have none: it decides which network it is.
+ * @param resized  pictures may be resized: they may be of any size where there is an --input
+ * @return SPX_OK, SPX_EINVAL (a usage error; or pictures that would have to be resized)
  */
 SPX_MUST_CHECK spx_status spx_run_input(spx_cli *cli, const spx_int_list *given,
                                         const spx_pack *pack, bool resized, spx_input_shape *out);

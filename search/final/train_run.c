@@ -248,14 +248,24 @@ static spx_status check_stages(const spx_train_options *o)
         return SPX_OK;
     }
     last = &o->stage[o->n_stages - 1];
-    if (o->n_stages > SPX_TRAIN_STAGES || o->stage[0].epoch != 0 ||
-        last->epoch >= o->run.schedule.epochs || last->side != o->spec.input.rows ||
-        last->side != o->spec.input.columns) {
+    if (o->n_stages > SPX_TRAIN_STAGES) {
+        return SPX_FAIL(SPX_EINVAL, "resolutions: %d, at most %d are expected", o->n_stages,
+                        SPX_TRAIN_STAGES);
+    }
+    if (o->stage[0].epoch != 0) {
+        return SPX_FAIL(SPX_EINVAL, "resolutions: the first is from epoch %lld, expected 0",
+                        (long long)o->stage[0].epoch);
+    }
+    if (last->epoch >= o->run.schedule.epochs) {
         return SPX_FAIL(SPX_EINVAL,
-                        "resolutions: expected at most %d, the first from epoch 0, the last from "
-                        "one before epoch %lld and %lldx%lld as the input is",
-                        SPX_TRAIN_STAGES, (long long)o->run.schedule.epochs,
-                        (long long)o->spec.input.rows, (long long)o->spec.input.columns);
+                        "resolutions: the last is from epoch %lld, but the last epoch is %lld",
+                        (long long)last->epoch, (long long)o->run.schedule.epochs - 1);
+    }
+    if (last->side != o->spec.input.rows || last->side != o->spec.input.columns) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "resolutions: the last is %dx%d, expected the input's %lldx%lld (--input)",
+                        last->side, last->side, (long long)o->spec.input.rows,
+                        (long long)o->spec.input.columns);
     }
     for (int i = 0; i < o->n_stages; i++) {
         const int side = o->stage[i].side;

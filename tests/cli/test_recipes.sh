@@ -58,9 +58,14 @@ for way in --config --recipe; do
 done
 
 # ---- what is refused ----
-check "no such recipe" 1 "${print[@]}" --recipe fastest
+check "no such recipe" 2 "${print[@]}" --recipe fastest
 one_line "no such recipe"
-has stderr 'fastest' "no such recipe"
+has stderr "'fastest': expected published\|fast\|FILE" "no such recipe"
+check "what recipes there are" 0 "$sphynx" train --help
+has stdout '224x224 images NAME stands for NAME-imagenet' "what recipes there are"
+check "a step above the split" 1 "$sphynx" train --data pack.h5 --batch 768 --out no
+one_line "a step above the split"
+has stderr '96 images of the train split, and a step takes 768: .*--batch' "a step above the split"
 echo 'speed = 3' >bad.ini
 check "unknown key" 2 "${print[@]}" --recipe bad.ini
 one_line "unknown key"
@@ -123,8 +128,13 @@ for bad in "8:0" "8:1,16:2" "8:0,16:0" "8:0,16:4" "10:0,16:2"; do
     check "resolutions $bad" 1 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 \
         --resolutions "$bad" --out no
     one_line "resolutions $bad"
+    cat stderr >>stages
 done
 has stderr 'even|odd' "a side that reductions do not halve"
+for told in "the last is 8x8, expected the input's 16x16 .--input" "must ascend" \
+    "first is from epoch 1, expected 0" "last is from epoch 4, but the last epoch is 3"; do
+    grep -q "$told" stages || fail "resolutions: nothing says '$told': $(cat stages)"
+done
 check "a later stage below its cutout" 1 "$sphynx" train "${net[@]}" --resized-crop 0.3,1 \
     --cutout 12 --resolutions "16:0,8:1,16:3" --out no
 has stderr 'cutout of 12 pixels in an image of 8x8' "a later stage below its cutout"

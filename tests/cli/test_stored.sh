@@ -37,7 +37,22 @@ jq -e '.images == 12' stdout >jq.out || fail "eval, integers: $(cat stdout)"
 check "sizes differ" 1 "$sphynx" train "${net[@]}" --epochs 1 --out sizes
 one_line "sizes differ"
 has stderr 'differ in size.*--resized-crop' "sizes differ"
-[ ! -e sizes ] || fail "sizes differ: a folder is left"
+for verb in "train --out sizes --recipe fast" "data batches pack.h5 -o sizes"; do # which network?
+    set=(--data pack.h5)
+    [[ $verb != *batches* ]] || set=()
+    # shellcheck disable=SC2086 # words are meant
+    check "no --input: $verb" 2 "$sphynx" $verb "${set[@]}" --resized-crop 0.08,1
+    one_line "no --input: $verb"
+    has stderr 'differ in size: give --input CxHxW, such as 3x224x224' "no --input: $verb"
+done
+check "a search needs one size" 1 "$sphynx" search --data pack.h5 --input 3x16x16 --out sizes
+one_line "a search needs one size"
+has stderr 'differ in size: pack them as one size .data pack --store' "a search needs one size"
+check "test images of no crop" 1 "$sphynx" data batches pack.h5 --test --input 3x16x16 -o sizes
+has stderr 'of which test images get the centre' "test images of no crop"
+check "test images" 0 "$sphynx" data batches pack.h5 --test --input 3x16x16 --resized-crop 0.08,1 \
+    --batch 8 -o batches.h5
+[ ! -e sizes ] || fail "sizes differ: something is left"
 at=$(LC_ALL=C grep -obUaP '\xff\xd8\xff' pack.h5 | LC_ALL=C cut -d: -f1 | sed -n 5p)
 printf 'damaged' | dd of=pack.h5 bs=1 seek=$((at + 300)) conv=notrunc status=none
 check "a damaged picture" 1 "${train[@]}" --out damaged
