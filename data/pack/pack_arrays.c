@@ -205,6 +205,7 @@ static spx_status read_all(spx_pack *p, const arrays *s, const spx_pack_build_op
     SPX_RETURN_IF(read_split(p, s, "_train", SPX_SPLIT_TRAIN, &found));
     if (found) {
         SPX_RETURN_IF(read_split(p, s, "_test", SPX_SPLIT_TEST, &found));
+        SPX_RETURN_IF(found ? spx_pack_no_share(o, s->path) : SPX_OK);
     } else {
         SPX_RETURN_IF(read_split(p, s, "", SPX_SPLIT_TRAIN, &found));
         if (found) {

@@ -9,12 +9,6 @@ const char *spx_pack_known(size_t i);
 /** How pictures of a kind are stored where nothing else is wanted, as spx_store_parse reads it. */
 const char *spx_pack_usual_store(const char *kind);
 
-/** The same in words, in lines for a help text. */
-#define SPX_PACK_KINDS_TEXT                                                                        \
-    "mnist, fashion-mnist, emnist-balanced (-bymerge, -byclass,\n-letters, -digits, -mnist), "     \
-    "cifar10, cifar100, tiny-imagenet, imagenet, imagefolder\n(own pictures; old name: folder), "  \
-    "arrays (own arrays; old name: npz)"
-
 /** What the source of the i-th kind must look like, in lines for a help text; NULL where it has
  * that of the kind before it, or there is none. */
 const char *spx_pack_layout(size_t i);
@@ -24,6 +18,7 @@ typedef struct spx_pack_build_options {
     double
         held_out;  /* share of each class that becomes the test split, where none is given; 0..1 */
     uint64_t seed; /* which ones */
+    bool asked;    /* for a share: a source with a test split of its own is refused */
 } spx_pack_build_options;
 
 /**

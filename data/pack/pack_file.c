@@ -268,10 +268,15 @@ static spx_status read_all(const spx_h5 *f, spx_pack *p, unsigned load)
 static spx_status open_file(spx_h5 **f, const char *path)
 {
     char part[PATH_MAX];
+    const size_t length = strlen(path);
     const spx_status st = spx_h5_open(f, path, SPX_H5_CHECKED);
     if (st == SPX_ENOTFOUND && is_being_packed(path, part)) {
         return SPX_FAIL(st, "%s: is not there yet, %s is: its packing goes on with --resume", path,
                         part);
+    }
+    if (st == SPX_EFORMAT && length > 5 && strcmp(path + length - 5, ".part") == 0) {
+        return SPX_FAIL(st, "%s: an unfinished packing, no pack yet: --resume goes on with it",
+                        path);
     }
     return st;
 }

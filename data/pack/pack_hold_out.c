@@ -8,6 +8,14 @@ typedef struct class {
     size_t left, out;
 } class;
 
+spx_status spx_pack_no_share(const spx_pack_build_options *o, const char *src)
+{
+    return o == NULL || !o->asked
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "%s: has a test split of its own: leave out --test-fraction",
+                          src);
+}
+
 spx_status spx_pack_hold_out(const uint16_t *label, size_t n, int classes,
                              const spx_pack_build_options *o, bool *out)
 {

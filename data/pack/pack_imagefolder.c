@@ -52,6 +52,9 @@ spx_status spx_list_imagefolder(spx_pack_list *l, const char *src, const spx_pac
             SPX_RETURN_IF(spx_list_walk(l, src, test_folders[i], SPX_SPLIT_TEST, true));
         }
     }
+    if (tests) {
+        SPX_RETURN_IF(spx_pack_no_share(o, src));
+    }
     SPX_RETURN_IF(spx_list_number_classes(l));
     rules.hold = tests ? NULL : o;
     return spx_list_finish(l, &rules);

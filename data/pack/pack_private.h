@@ -115,6 +115,9 @@ spx_status spx_pack_read_arrays(spx_pack *p, const spx_pack_kind *k, const char 
 SPX_MUST_CHECK spx_status spx_pack_hold_out(const uint16_t *label, size_t n, int classes,
                                             const spx_pack_build_options *o, bool *out);
 
+/** SPX_EINVAL where a share was asked for; src has a test split of its own. */
+SPX_MUST_CHECK spx_status spx_pack_no_share(const spx_pack_build_options *o, const char *src);
+
 /** The row of a data set in the table of known ones; NULL: none. */
 const spx_pack_kind *spx_pack_kind_of(const char *name);
 

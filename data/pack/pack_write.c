@@ -259,10 +259,12 @@ static spx_status too_many(uint32_t bads, const char *why)
 /* A picture that does not decode is left out, or one too many. */
 static spx_status take_bad(const spx_shard_job *j, const slot *s)
 {
-    const uint32_t bads = j->log->sum.bads;
+    spx_packed *sum = &j->log->sum;
     spx_record r = {.item = s->record.item, .bad = 1, .size = (uint32_t)strlen(s->why)};
-    if (bads >= j->o->allow_bad) {
-        return too_many(bads + 1, bads > 0 ? j->log->sum.why : s->why);
+    if (sum->bads >= j->o->allow_bad) { /* not in the log, but in the report */
+        SPX_RETURN_IF(SPX_GROW(sum->bad, sum->bads, sum->bad_room));
+        sum->bad[sum->bads++] = r.item;
+        return too_many(sum->bads, sum->bads > 1 ? sum->why : s->why);
     }
     r.crc = (uint32_t)crc32_z(0, (const unsigned char *)s->why, r.size);
     return spx_log_append(j->log, j->list, &r, s->why);
@@ -361,8 +363,9 @@ static spx_status report_log(const spx_shard_job *j, spx_store_report *r)
     for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
         r->count[s] = j->log->sum.count[s];
     }
+    SPX_RETURN_IF(spx_pack_bad_names(j->list, &j->log->sum, &r->bad_names, &size));
     r->bad = j->log->sum.bads;
-    return spx_pack_bad_names(j->list, &j->log->sum, &r->bad_names, &size);
+    return SPX_OK;
 }
 
 /* With resume and no log: whether the pack is there already. */
@@ -412,7 +415,7 @@ static spx_status begin(const spx_shard_job *j, spx_store_report *r)
     SPX_RETURN_IF(spx_log_open(j->log, j->path, j->list, j->o->resume, &resumed));
     if (resumed) {
         r->resumed_at = sum->next;
-        return sum->bads <= j->o->allow_bad ? SPX_OK : too_many(sum->bads, sum->why);
+        return SPX_OK;
     }
     if (j->o->resume) {
         SPX_RETURN_IF(find_finished(j, r));
@@ -430,12 +433,17 @@ static spx_status begin(const spx_shard_job *j, spx_store_report *r)
 
 static spx_status run(const spx_shard_job *j, spx_store_report *r)
 {
+    const spx_packed *sum = &j->log->sum;
+    spx_status st;
     SPX_RETURN_IF(begin(j, r));
     if (r->finished_before) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(pack_rest(j));
-    SPX_RETURN_IF(report_log(j, r));
+    st = sum->bads <= j->o->allow_bad ? pack_rest(j) : too_many(sum->bads, sum->why);
+    if (st == SPX_OK || sum->bads > j->o->allow_bad) {
+        SPX_RETURN_IF(report_log(j, r));
+    }
+    SPX_RETURN_IF(st);
     spx_shard_sweep(j->path);
     spx_log_remove(j->log); /* until now nobody else packs here */
     return SPX_OK;
@@ -494,7 +502,6 @@ spx_status spx_pack_store(const spx_pack_list *list, const char *path, const spx
     fingerprint(list, o, form, log.print);
     st = run(&j, report);
     if (st != SPX_OK) {
-        spx_store_report_clear(report);
         st = leave(&log, st);
     }
     spx_log_close(&log);

@@ -51,7 +51,8 @@ SPX_MUST_CHECK spx_status spx_store_parse(const char *text, spx_store_options *o
 /**
  * Packs a list's pictures.
  * @param path    X.h5; replaced as spx_file_replace does, but no stream
- * @param report  filled; spx_store_report_clear. Zeroed on failure
+ * @param report  filled; spx_store_report_clear. After a failure it has the bad pictures, if they
+ * were too many
  * @return SPX_OK; SPX_EINVAL (options; with resume: X.h5.part or X.h5 come from other pictures or
  * options; another process is packing); SPX_EFORMAT (bad pictures beyond allow_bad, the first is
  * named; none left); SPX_EIO, SPX_ENOTFOUND, SPX_ENOMEM; SPX_EINTERRUPTED (stop said so). X.h5 is

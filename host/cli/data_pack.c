@@ -20,7 +20,8 @@ typedef struct values {
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, output, "output", "FILE", NULL, "the pack to write (.h5)",
+    SPX_OPT(STRING, values, output, "output", "FILE", NULL,
+            "the pack to write (.h5), in the place of one that is there",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT, .letter = 'o'),
     SPX_OPT(STRING, values, store, "store", "FORM", NULL,
             "pictures as original (their files' bytes), jpeg:256:95 (short side, quality) or "
@@ -73,6 +74,15 @@ static bool stop(void *ctx)
     return spx_interrupt_signal() != 0;
 }
 
+/* All pictures that did not decode before there were too many. */
+static void tell_bad(const spx_cli *cli, const spx_store_report *r)
+{
+    const char *bad = r->bad_names;
+    for (size_t i = 0; i < r->bad; i++, bad += strlen(bad) + 1) {
+        spx_cli_talk(cli, "does not decode: %s", bad);
+    }
+}
+
 /* What was left out, and what else the list of pictures does not tell. */
 static void tell(const spx_cli *cli, const values *v, const spx_pack_list *list,
                  const spx_store_report *r)
@@ -117,30 +127,12 @@ static spx_status store(const spx_cli *cli, const values *v, spx_store_options *
     }
     if (st == SPX_OK) {
         tell(cli, v, list, &report);
+    } else if (report.bad > 1 && report.bad_names != NULL) { /* one alone is named by the failure */
+        tell_bad(cli, &report);
     }
 done:
     spx_store_report_clear(&report);
     spx_pack_list_close(list);
-    return st;
-}
-
-static spx_status print(const spx_cli *cli, const spx_pack *p, const char *path)
-{
-    if (cli->json) {
-        return spx_pack_print_json(p);
-    }
-    spx_pack_print_summary(p, path);
-    return SPX_OK;
-}
-
-static spx_status print_stored(const spx_cli *cli, const char *path)
-{
-    spx_pack *p = NULL;
-    spx_status st = spx_pack_open(&p, path, SPX_PACK_LOAD_ALL);
-    if (st == SPX_OK) {
-        st = print(cli, p, path);
-    }
-    spx_pack_close(p);
     return st;
 }
 
@@ -149,8 +141,25 @@ static spx_status build_whole(const spx_cli *cli, const values *v, const spx_pac
     spx_pack *p = NULL;
     spx_status st;
     SPX_TRY(st, spx_pack_build(&p, cli->args[0], cli->args[1], o), done);
-    SPX_TRY(st, spx_pack_write(p, v->output), done);
-    st = print(cli, p, v->output);
+    st = spx_pack_write(p, v->output);
+done:
+    spx_pack_close(p);
+    return st;
+}
+
+/* As it lies there: its hash is that of the file. */
+static spx_status print(const spx_cli *cli, const char *path)
+{
+    spx_pack *p = NULL;
+    size_t empty;
+    spx_status st;
+    SPX_TRY(st, spx_pack_open(&p, path, SPX_PACK_LOAD_ALL), done);
+    SPX_TRY(st, spx_pack_warn_classes(cli, p, &empty), done);
+    if (cli->json) {
+        st = spx_pack_print_json(p);
+    } else {
+        spx_pack_print_summary(p, path);
+    }
 done:
     spx_pack_close(p);
     return st;
@@ -208,7 +217,9 @@ static spx_status run(spx_cli *cli, const void *given)
 {
     const values *v = given;
     const spx_pack_build_options build = {.held_out = v->test_fraction,
-                                          .seed = (uint64_t)cli->seed};
+                                          .seed = (uint64_t)cli->seed,
+                                          .asked = v->test_fraction > 0 &&
+                                                   spx_cli_given(cli, "test-fraction")};
     spx_store_options o = {.channels = v->channels == 2 ? 3 : v->channels,
                            .shard_bytes = v->shard,
                            .allow_bad = (uint64_t)v->allow_bad,
@@ -225,11 +236,9 @@ static spx_status run(spx_cli *cli, const void *given)
         return spx_cli_usage(cli, "--store %s", spx_error_message());
     }
     SPX_RETURN_IF(spx_cli_distinct(cli, v->output, cli->args[1]));
-    if (!spx_pack_is_list(cli->args[0])) {
-        return build_whole(cli, v, &build);
-    }
-    SPX_RETURN_IF(store(cli, v, &o, &build));
-    return print_stored(cli, v->output);
+    SPX_RETURN_IF(spx_pack_is_list(cli->args[0]) ? store(cli, v, &o, &build)
+                                                 : build_whole(cli, v, &build));
+    return print(cli, v->output);
 }
 
 const spx_command spx_data_pack = {

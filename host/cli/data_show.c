@@ -195,23 +195,51 @@ static spx_status print_text(const spx_pack *p, const char *path)
 
 /* ---- sub-commands ---- */
 
-/* A class that a split lacks makes a network that never learns, or never tests, it. */
-static spx_status check_classes(const spx_pack *p, const char *path)
+spx_status spx_pack_warn_classes(const spx_cli *cli, const spx_pack *p, size_t *empty)
 {
     size_t *counts;
-    spx_status st = SPX_OK;
+    *empty = 0;
     SPX_RETURN_IF(SPX_NEW(counts, (size_t)p->classes));
-    for (int s = 0; s < SPX_SPLIT_COUNT && st == SPX_OK; s++) {
+    for (int s = 0; s < SPX_SPLIT_COUNT; s++) {
+        size_t lacking = 0, n;
+        int first = -1;
         spx_pack_histogram(p, (spx_split)s, counts);
         for (int k = 0; k < p->classes && spx_pack_has(p, (spx_split)s); k++) {
-            if (counts[k] == 0) {
-                st = SPX_FAIL(SPX_EFORMAT, "%s: the %s split has no image of label %d", path,
-                              spx_split_name((spx_split)s), k);
-                break;
-            }
+            lacking += counts[k] == 0;
+            first = counts[k] == 0 && first < 0 ? k : first;
         }
+        if (lacking > 0) {
+            const char *name = spx_pack_class(p, first, &n);
+            spx_cli_talk(cli, "warning: the %s split has no image of label %d (%.*s)%s",
+                         spx_split_name((spx_split)s), first, (int)n, name,
+                         lacking > 1 ? " and of others; data info lists them" : "");
+        }
+        *empty += lacking;
     }
     spx_free(counts);
+    return SPX_OK;
+}
+
+/* What is tested must have been trained on. */
+static spx_status check_classes(const spx_pack *p, const char *path)
+{
+    size_t *train, *test = NULL;
+    spx_status st;
+    SPX_RETURN_IF(SPX_NEW(train, (size_t)p->classes));
+    SPX_TRY(st, SPX_NEW(test, (size_t)p->classes), done);
+    spx_pack_histogram(p, SPX_SPLIT_TRAIN, train);
+    spx_pack_histogram(p, SPX_SPLIT_TEST, test);
+    for (int k = 0; k < p->classes && spx_pack_has(p, SPX_SPLIT_TRAIN); k++) {
+        if (train[k] == 0 && test[k] > 0) {
+            st = SPX_FAIL(SPX_EFORMAT,
+                          "%s: the train split has no image of label %d, the test split has", path,
+                          k);
+            break;
+        }
+    }
+done:
+    spx_free(train);
+    spx_free(test);
     return st;
 }
 
@@ -254,18 +282,23 @@ static spx_status run_check(spx_cli *cli, const void *given)
     const values *v = given;
     const char *path = cli->args[0];
     spx_pack *p = NULL;
+    size_t empty;
     spx_status st;
     SPX_TRY(st, spx_pack_open(&p, path, SPX_PACK_LOAD_ALL), done);
     if (v->deep) {
         SPX_TRY(st, check_pictures(cli, p, path), done);
     }
     SPX_TRY(st, check_classes(p, path), done);
+    SPX_TRY(st, spx_pack_warn_classes(cli, p, &empty), done);
     if (cli->json) {
         st = spx_pack_print_json(p);
     } else {
         spx_pack_print_summary(p, path);
-        (void)printf("checksum, shapes and labels are right%s; every class has images\n",
-                     v->deep ? ", every picture decodes" : "");
+        (void)printf("checksum, shapes and labels are right%s%s\n",
+                     v->deep            ? ", every picture decodes"
+                     : p->store != NULL ? "; pictures were not looked at (--deep)"
+                                        : "",
+                     empty == 0 ? "; every class has images" : "");
     }
 done:
     spx_pack_close(p);
@@ -287,7 +320,8 @@ done:
 const spx_command spx_data_check = {
     .name = "check",
     .args = "PACK",
-    .summary = "Verifies a pack: checksum, shapes, label ranges, every class present.",
+    .summary =
+        "Verifies a pack: checksum, shapes, labels, classes; its stored pictures with --deep.",
     .example = "sphynx data check fashion.h5 --deep",
     .options = check_options,
     .values_size = sizeof(values),

@@ -83,7 +83,12 @@ check "a file of another kind" 0 pack text
 has stderr 'passed over 1 file' "a file of another kind"
 rm -f "$OUT/x.h5"
 cp -r "$OUT/empty-file" "$OUT/bad" && head -c 40 "$OUT/one.png" >"$OUT/bad/c0/3.png"
-refused "more bad pictures than allowed" 1 'c0/3\.png' bad --allow-bad 1
+refused "the first bad picture" 1 'c0/3\.png' bad
+check "more bad pictures than allowed" 1 pack bad --allow-bad 1
+for bad in c0/3 c1/2; do
+    has stderr "does not decode: .*$bad\.png" "more bad pictures than allowed: every one is named"
+done
+nothing_left "more bad pictures than allowed"
 check "as many as allowed" 0 pack bad --allow-bad 2
 has stderr 'left out, does not decode: .*c0/3\.png' "as many as allowed"
 check "bad ones in the description" 0 "$sphynx" data info "$OUT/x.h5" --json
@@ -120,11 +125,22 @@ set_of half/val 2 2
 mkdir "$OUT/half/train/empty" "$OUT/half/val/c2"
 check "empty classes" 0 pack half
 has stdout '6 train \+ 4 test images of 1x1x1, 4 classes' "empty classes"
+mv "$OUT/x.h5" "$OUT/half.h5"
+refused "a share beside a test split" 1 'own: leave out --test-fraction' half --test-fraction 0.2
+mv "$OUT/half.h5" "$OUT/x.h5"
+check "empty classes" 0 pack half
+has stderr 'warning: the train split has no image of label 3' "empty classes"
 check "info of empty classes" 0 "$sphynx" data info "$OUT/x.h5"
 has stdout ' 3 empty +0 +0$' "info of empty classes"
 check "preview of empty classes" 0 "$sphynx" data preview "$OUT/x.h5" -o "$OUT/sheet.png"
-check "check tells of empty classes" 1 "$sphynx" data check "$OUT/x.h5"
-has stderr 'no image of label 3' "check tells of empty classes"
+check "check tells of empty classes" 0 "$sphynx" data check "$OUT/x.h5"
+has stderr 'train split has no image of label 3 \(empty\)$' "check tells of empty classes"
+has stderr 'test split has no image of label 2 \(c2\) and of others' "check tells of empty classes"
+mkdir -p "$OUT/half/val/empty" && cp "$OUT/one.png" "$OUT/half/val/empty"
+check "a class to test alone" 0 pack half
+check "check of a class to test alone" 1 "$sphynx" data check "$OUT/x.h5"
+one_line "check of a class to test alone"
+has stderr 'train split has no image of label 3, the test' "check of a class to test alone"
 rm -f "$OUT/x.h5"
 
 # ---- published sets ----

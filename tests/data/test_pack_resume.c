@@ -247,10 +247,12 @@ SPX_TEST(what_is_no_log_of_this_packing_is_refused_and_stays)
     remove_file("set/train/odd/another.png");
     CHECK_FAILS(SPX_EFORMAT,
                 spx_pack_open(&p, spx_scratch_path(&scratch, "got.h5.part"), SPX_PACK_LOAD_ALL));
+    assert_non_null(strstr(spx_error_message(), "an unfinished packing"));
     o.allow_bad = 0; /* one is in it */
     stop_after(20);
     CHECK_FAILS(SPX_EFORMAT, try_store("got.h5", &o, &r));
     assert_non_null(strstr(spx_error_message(), "bad.png"));
+    spx_store_report_clear(&r);
     stop_after(5);
     assert_int_equal(go_on(1), 5);
     remove_file("got.h5");

@@ -244,11 +244,15 @@ SPX_TEST(bad_pictures_are_named_and_left_out_up_to_a_number)
     spx_scratch_write_text(place("set/test/odd/text.jpg"), "no picture");
     CHECK_FAILS(SPX_EFORMAT, try_store("a.h5", &o, &r));
     assert_non_null(strstr(spx_error_message(), "train/even/empty.png"));
+    spx_store_report_clear(&r);
     assert_int_equal(spx_scratch_files(&scratch), 1); /* the pictures alone */
     o.allow_bad = 1;
     CHECK_FAILS(SPX_EFORMAT, try_store("a.h5", &o, &r));
     assert_non_null(strstr(spx_error_message(), "train/even/empty.png"));
     assert_non_null(strstr(spx_error_message(), "2 pictures"));
+    assert_int_equal(r.bad, 2);
+    assert_string_equal(r.bad_names + strlen(r.bad_names) + 1, "test/odd/text.jpg");
+    spx_store_report_clear(&r);
     o.allow_bad = 2;
     CHECK_OK(try_store("a.h5", &o, &r));
     assert_true(r.bad == 2 && r.count[0] == 6 && r.count[1] == 2);
