@@ -176,15 +176,17 @@ spx_status spx_preprocess_picture(const spx_preprocess *p, int height, int width
     const size_t plane = (size_t)p->rows * (size_t)p->columns;
     const int top = (p->rows - to_height) / 2, left = (p->columns - to_width) / 2;
     if (height < 1 || width < 1 || height > SPX_RESIZE_MAX || width > SPX_RESIZE_MAX) {
-        return SPX_FAIL(SPX_EINVAL, "an image of %dx%d pixels, sides of 1 to %d expected", height,
+        return SPX_FAIL(SPX_EINVAL,
+                        "an image %d pixels high and %d wide, sides of 1 to %d expected", height,
                         width, SPX_RESIZE_MAX);
     }
     if (!fits && !resize && !spx_preprocess_any_size(p)) {
         char size[48];
         size_text(p, size, sizeof size);
-        return SPX_FAIL(SPX_EINVAL,
-                        "an image of %dx%d pixels; the model takes %s (--resize scales the image)",
-                        height, width, size);
+        return SPX_FAIL(
+            SPX_EINVAL,
+            "an image %d pixels high and %d wide; the model takes %s (--resize scales the image)",
+            height, width, size);
     }
     const spx_augment_draw box = box_of(p, height, width, to_height, to_width);
     memset(out, 0, plane * (size_t)p->channels);

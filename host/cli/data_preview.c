@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct values {
     const char *output;
@@ -126,9 +127,9 @@ static spx_status tell(const spx_cli *cli, const values *v, const sheet *s, cons
             "{s:i, s:i, s:i, s:i, s:[i,i]}", "height", s->image.height, "width", s->image.width,
             "classes", s->classes, "columns", s->columns, "thumbnail", s->height, s->width));
     }
-    (void)printf("%s: %d classes, %s, %dx%d pixels\n", v->output, s->classes,
+    (void)printf("%s: %d classes, %s, %d pixels wide and %d high\n", v->output, s->classes,
                  s->blocks == 1 ? "one a row" : "one a row, in columns from left to right",
-                 s->image.height, s->image.width);
+                 s->image.width, s->image.height);
     if (s->classes < p->classes) {
         (void)printf("left out: classes %d to %d; fewer --columns show more\n", s->classes,
                      p->classes - 1);
@@ -143,9 +144,13 @@ static spx_status run(spx_cli *cli, const void *given)
 {
     const values *v = given;
     const spx_split split = (spx_split)v->split;
+    const char *end = strrchr(v->output, '.');
     sheet s = {0};
     spx_pack *p = NULL;
     spx_status st;
+    if (end != NULL && strchr(end, '/') == NULL && strcasecmp(end, ".png") != 0) {
+        return spx_cli_usage(cli, "--output %s: the picture is a PNG, name it .png", v->output);
+    }
     SPX_RETURN_IF(spx_cli_distinct(cli, v->output, cli->args[0]));
     SPX_TRY(st, spx_pack_open(&p, cli->args[0], SPX_PACK_NEED(split)), done);
     plan(&s, p, v->columns);

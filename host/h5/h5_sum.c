@@ -154,8 +154,8 @@ spx_status spx_h5_trailer_check(const char *name, int fd, const unsigned char *d
             return SPX_OK;
         }
         return SPX_FAIL(SPX_EFORMAT,
-                        "%s: offset %zu: expected the checksum mark \"" MAGIC "\": the file is "
-                        "truncated, damaged or not written by sphynx",
+                        "%s: offset %zu: expected the checksum mark " MAGIC " or " MAGIC_APART
+                        ": the file is truncated, damaged or not written by sphynx",
                         name, image);
     }
     if (get_u64(trailer + LENGTH_AT) != image || !read_apart(trailer, image, &apart)) {

@@ -27,14 +27,21 @@ jq -e '.dataset == "mnist" and .shape == [1, 28, 28] and .classes == 10 and .tra
     fail "info --json: $(cat "$OUT/stdout")"
 
 check "preview" 0 "$sphynx" data preview "$pack" -o "$OUT/grid.png" --columns 3 --split test
-has stdout '302x92 pixels' "preview"
+has stdout ' 92 pixels wide and 302 high' "preview"
 [ "$(head -c 4 "$OUT/grid.png" | tail -c 3)" = PNG ] || fail "preview writes no PNG"
 
 check "preview, too wide for a picture" 0 "$sphynx" data preview "$pack" -o "$OUT/grid2.png" \
     --columns 1000 --split test
 has stdout 'left out: all but the first 315 images' "preview, too wide" # of (24 + 2) pixels in 8190
+check "preview as a JPEG" 2 "$sphynx" data preview "$pack" -o "$OUT/grid.jpg"
+one_line "preview as a JPEG"
+[ ! -e "$OUT/grid.jpg" ] || fail "a PNG is named .jpg"
 cp "$pack" "$OUT/first.h5"
 check "pack again" 0 "$sphynx" data pack mnist "$src" -o "$pack"
+check "pack --json" 0 "$sphynx" data pack mnist "$src" -o "$pack" --json
+mv "$OUT/stdout" "$OUT/packed.json"
+check "info of the same" 0 "$sphynx" data info "$pack" --json
+cmp "$OUT/stdout" "$OUT/packed.json" || fail "pack --json and info --json differ"
 cmp -s "$pack" "$OUT/first.h5" || fail "packing twice gives two different files"
 
 check "pack into its folder" 0 "$sphynx" data pack mnist "$src" -o "$src/pack.h5"
@@ -83,6 +90,10 @@ head -c 9000 "$pack" >"$OUT/cut.h5"
 check "truncated pack" 1 "$sphynx" data check "$OUT/cut.h5"
 one_line "truncated pack"
 has stderr 'cut.h5: offset' "truncated pack"
+cp "$OUT/cut.h5" "$OUT/cut.h5.part"
+check "an unfinished packing" 1 "$sphynx" data info "$OUT/cut.h5.part"
+one_line "an unfinished packing"
+has stderr 'cut.h5.part: an unfinished packing' "an unfinished packing"
 check "no pack" 1 "$sphynx" data info "$OUT/absent.h5"
 one_line "no pack"
 finish

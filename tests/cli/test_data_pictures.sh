@@ -80,6 +80,7 @@ for name in ("train/zebra/6.jpg", "train/ant/0.jpg"):
 open(path, "wb").write(data)
 PY
 check "a flipped bit, checked from outside" 0 "$sphynx" data check "$OUT/original.h5"
+has stdout 'pictures were not looked at \(--deep\)' "a flipped bit, checked from outside"
 check "flipped bits" 1 "$sphynx" data check "$OUT/original.h5" --deep
 has stderr 'train/ant/0\.jpg' "flipped bits"
 has stderr 'train/zebra/6\.jpg' "flipped bits"
@@ -88,7 +89,7 @@ has stderr '2 of [0-9]+ pictures are damaged' "flipped bits"
 
 # ---- pictures of pictures ----
 check "preview" 0 "$sphynx" data preview "$pack" -o "$OUT/sheet.png" --columns 5
-has stdout '7 classes, one a row, 688x492 pixels' "preview" # check-figure: 7*98+2 = 688
+has stdout '7 classes, one a row, 492 pixels wide and 688 high' "sheet" # check-figure: 7*98+2 = 688
 check "preview of few" 0 "$sphynx" data preview "$OUT/raw-16.h5" -o "$OUT/sheet.png" --split test \
     --json
 jq -e '.thumbnail == [16, 16] and .classes == 7' "$OUT/stdout" >"$OUT/jq" || fail "preview --json"
