@@ -4,6 +4,7 @@
 #include "host/ckpt/weights_private.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
+#include "kernels/base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,9 +138,9 @@ spx_status spx_weights_find(spx_weights *w)
     if (best == NULL) {
         return SPX_FAIL(SPX_EFORMAT,
                         "%s: no such parameter: " CLASSIFIER ", the network's classifier, under no "
-                        "prefix; the file has %zu arrays%s%s",
-                        w->path, w->count, w->count > 0 ? ", first " : "",
-                        w->count > 0 ? w->array[0].name : "");
+                        "prefix; the file has %zu %s%s%s",
+                        w->path, w->count, SPX_PLURAL(w->count, "array", "arrays"),
+                        w->count > 0 ? ", first " : "", w->count > 0 ? w->array[0].name : "");
     }
     free(w->prefix);
     w->prefix = strndup(best->name, strlen(best->name) - strlen(CLASSIFIER));

@@ -141,7 +141,11 @@ static void print_option(const spx_option *o)
     }
     (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg != NULL ? " " : "",
                    o->arg != NULL ? o->arg : "");
-    (void)printf("  %-28s %s", left, o->help);
+    if (strlen(left) > 28) { /* its text then begins below */
+        (void)printf("  %s\n  %-28s %s", left, "", o->help);
+    } else {
+        (void)printf("  %-28s %s", left, o->help);
+    }
     if ((o->flags & SPX_OPT_REQUIRED) != 0) {
         (void)printf(" (required)");
     } else if (o->def != NULL) {

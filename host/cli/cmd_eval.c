@@ -8,6 +8,7 @@
 #include "host/train/evaluate.h"
 #include "host/train/tuning_cache.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
 #include "search/final/model.h"
 
 #include <stdio.h>
@@ -84,9 +85,9 @@ static spx_status print_result(const spx_cli *cli, const spx_metrics *m)
                                             "top5", spx_metrics_top5(m), "loss",
                                             spx_metrics_loss(m), "images", (json_int_t)m->images));
     }
-    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images\n",
-                 100 * spx_metrics_top1(m), 100 * spx_metrics_top5(m), spx_metrics_loss(m),
-                 (long long)m->images);
+    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld %s\n", 100 * spx_metrics_top1(m),
+                 100 * spx_metrics_top5(m), spx_metrics_loss(m), (long long)m->images,
+                 SPX_PLURAL(m->images, "image", "images"));
     return SPX_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
 #include "search/final/model.h"
 
 #include <stdio.h>
@@ -218,8 +219,8 @@ static void say(const spx_weights *w)
                       spx_weights_prefix(w));
     }
     if (elsewhere > 0) {
-        (void)fprintf(stderr, "import: %zu arrays outside \"%s\" are left alone\n", elsewhere,
-                      spx_weights_prefix(w));
+        (void)fprintf(stderr, "import: %zu %s outside \"%s\" left alone\n", elsewhere,
+                      SPX_PLURAL(elsewhere, "array", "arrays"), spx_weights_prefix(w));
     }
 }
 

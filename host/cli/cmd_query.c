@@ -8,6 +8,7 @@
 #include "host/cli/progress.h"
 #include "host/control/interrupt.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
 #include "kernels/crypto/ct.h"
 #include "kernels/crypto/secret_memory.h"
 
@@ -372,9 +373,10 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_pi_client_open(&p, channel, vault, v->hash != NULL ? hash : NULL), done);
     if (spx_pi_client_removed(p) > 0) {
         (void)fprintf(stderr,
-                      "query: material of an earlier version was removed (%llu queries); "
+                      "query: material of an earlier version was removed (%llu %s); "
                       "make new with query --prepare N\n",
-                      (unsigned long long)spx_pi_client_removed(p));
+                      (unsigned long long)spx_pi_client_removed(p),
+                      SPX_PLURAL(spx_pi_client_removed(p), "query", "queries"));
     }
     st = ask(cli, v, p, whole, answers);
     if (cli->json && (st == SPX_OK || json_array_size(answers) > 0)) {
@@ -383,8 +385,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
         st = st != SPX_OK ? st : printed;
     }
     if (st == SPX_OK && !cli->json && v->prepare > 0) {
-        (void)printf("material for %llu queries is ready\n",
-                     (unsigned long long)spx_pi_client_ready(p));
+        (void)printf("material for %llu %s is ready\n", (unsigned long long)spx_pi_client_ready(p),
+                     SPX_PLURAL(spx_pi_client_ready(p), "query", "queries"));
     }
 done:
     spx_pi_client_close(p);

@@ -2,6 +2,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "host/cli/run_talk.h"
+#include "kernels/base/text.h"
 #include "search/bilevel/search_run.h"
 
 #include <math.h>
@@ -104,8 +105,9 @@ static spx_status print_result(const spx_cli *cli, const spx_genotype *g, json_t
     }
     text = spx_genotype_text(g);
     if (text != NULL && top1 != NULL) {
-        (void)printf("best of %lld steps: epoch %lld, validation top-1 %.2f %%\n",
-                     (long long)json_integer_value(json_object_get(about, "steps")),
+        const long long steps = (long long)json_integer_value(json_object_get(about, "steps"));
+        (void)printf("best of %lld %s: epoch %lld, validation top-1 %.2f %%\n", steps,
+                     SPX_PLURAL(steps, "step", "steps"),
                      (long long)json_integer_value(json_object_get(about, "epoch")),
                      100 * json_real_value(top1));
     }

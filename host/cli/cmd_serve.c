@@ -5,6 +5,7 @@
 #include "host/cli/strangers.h"
 #include "host/control/interrupt.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
 #include "kernels/crypto/secret_memory.h"
 
 #include <malloc.h>
@@ -289,9 +290,11 @@ static spx_status report(spx_cli *cli, const serving *s)
                       (json_int_t)s->failed, "prepared", (json_int_t)s->prepared, "answered",
                       (json_int_t)s->answered));
     }
-    (void)printf("%llu connections, %llu of them failed; %llu queries prepared, %llu answered\n",
-                 (unsigned long long)s->connections, (unsigned long long)s->failed,
-                 (unsigned long long)s->prepared, (unsigned long long)s->answered);
+    (void)printf("%llu %s, %llu of them failed; %llu %s prepared, %llu answered\n",
+                 (unsigned long long)s->connections,
+                 SPX_PLURAL(s->connections, "connection", "connections"),
+                 (unsigned long long)s->failed, (unsigned long long)s->prepared,
+                 SPX_PLURAL(s->prepared, "query", "queries"), (unsigned long long)s->answered);
     return SPX_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "host/cli/net_talk.h"
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/run_talk.h"
+#include "kernels/base/text.h"
 #include "search/budget/plan_file.h"
 #include "search/final/model.h"
 #include "search/final/recipe.h"
@@ -292,7 +293,8 @@ static void print_best(const values *v, const spx_train_result *r)
 {
     const long long epoch = (long long)r->best_epoch;
     if (r->held.images > 0) {
-        (void)printf("on %lld held-out images: top-1 %.2f %%\n", (long long)r->held.images,
+        (void)printf("on %lld held-out %s: top-1 %.2f %%\n", (long long)r->held.images,
+                     SPX_PLURAL(r->held.images, "image", "images"),
                      100 * spx_metrics_top1(&r->held));
     }
     if (!r->best_by_test && r->best_top1 < 0) {
@@ -318,9 +320,11 @@ static spx_status print_result(const spx_cli *cli, const values *v, const spx_tr
     if (cli->json) {
         return spx_cli_print_json(spx_train_result_json(r));
     }
-    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld test images after %lld steps\n",
+    (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld test %s after %lld %s\n",
                  100 * spx_metrics_top1(&r->last), 100 * spx_metrics_top5(&r->last),
-                 spx_metrics_loss(&r->last), (long long)r->last.images, (long long)r->steps);
+                 spx_metrics_loss(&r->last), (long long)r->last.images,
+                 SPX_PLURAL(r->last.images, "image", "images"), (long long)r->steps,
+                 SPX_PLURAL(r->steps, "step", "steps"));
     print_best(v, r);
     (void)printf("%lld ReLUs, %lld parameters; %s/model.h5\n", (long long)r->counts.relus,
                  (long long)r->counts.params, v->run.out);

@@ -5,6 +5,7 @@
 #include "host/cli/run_talk.h"
 #include "host/h5/h5_file.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,8 +130,9 @@ static spx_status run(spx_cli *cli, const void *given)
         st = spx_cli_print_json(
             json_pack("{s:I, s:I}", "steps", (json_int_t)d.rows, "batch", (json_int_t)d.batch));
     } else {
-        (void)printf("%s: %lld batches of %lld images of %lldx%lldx%lld\n", v->output,
-                     (long long)d.rows, (long long)d.batch, (long long)d.in.channels,
+        (void)printf("%s: %lld %s of %lld %s of %lldx%lldx%lld\n", v->output, (long long)d.rows,
+                     SPX_PLURAL(d.rows, "batch", "batches"), (long long)d.batch,
+                     SPX_PLURAL(d.batch, "image", "images"), (long long)d.in.channels,
                      (long long)d.in.rows, (long long)d.in.columns);
     }
 end:

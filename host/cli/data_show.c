@@ -3,6 +3,7 @@
 #include "host/cli/data_talk.h"
 #include "host/cli/progress.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -274,7 +275,8 @@ static spx_status check_pictures(const spx_cli *cli, const spx_pack *p, const ch
     st = spx_pack_verify(p, tell_damage, show_verified, &d);
     spx_progress_end(&d.progress);
     return d.n == 0 ? st
-                    : SPX_FAIL(SPX_EFORMAT, "%s: %zu of %zu pictures are damaged", path, d.n, all);
+                    : SPX_FAIL(SPX_EFORMAT, "%s: %zu of %zu pictures %s damaged", path, d.n, all,
+                               SPX_PLURAL(d.n, "is", "are"));
 }
 
 static spx_status run_check(spx_cli *cli, const void *given)

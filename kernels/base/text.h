@@ -26,6 +26,9 @@ SPX_MUST_CHECK spx_status spx_text_tidy(const char *name, char *text, size_t *si
 
 #define SPX_REAL_CHARS 32
 
+/** What n things are called: SPX_PLURAL(n, "query", "queries"). */
+#define SPX_PLURAL(n, one, many) ((n) == 1 ? (one) : (many))
+
 /** The shortest decimal of 15 to 17 digits that strtod reads back as v, so that what a user gave is
  * printed as it was given. @return out */
 const char *spx_real_text(double v, char out[SPX_REAL_CHARS]);

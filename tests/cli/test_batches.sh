@@ -63,6 +63,8 @@ assert indices.tolist() == [[0, 1, 2, 3], [4, 5, 6, -1]]
 assert np.abs(images.reshape(8, 3, 8, 6)[:7] - x[:7]).max() < 1e-5
 assert not np.array_equal(load("seed.h5")[2], load("epoch.h5")[2])
 PY
+check "one" 0 "$sphynx" data batches set.h5 --steps 1 --batch 1 -o one.h5
+has stdout ': 1 batch of 1 image of 3x8x6$' "one"
 check "onto its pack" 2 "$sphynx" data batches set.h5 -o set.h5
 check "too many for memory" 1 "$sphynx" data batches set.h5 --steps 1000000000 --batch 65536 -o x.h5
 one_line "too many for memory"

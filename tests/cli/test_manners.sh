@@ -8,6 +8,11 @@ has stdout '^sphynx [0-9]+\.[0-9]+\.[0-9]+ \(commit [^,]+, ' version
 check "help" 0 "$sphynx" --help
 cp "$OUT/stdout" "$OUT/help"
 
+# The text of an option with a long name stands in the column of the others.
+check "long options" 0 "$sphynx" train --help
+has stdout '^  --schedule [^ ]*$' "long options"
+has stdout '^ {31}how it falls' "long options"
+
 # Every verb and sub-verb has help with a usage line and, unless it is a group, an example.
 verbs() { sed -n 's/^  \([a-z0-9-]*\) .*/\1/p' "$1"; }
 for verb in $(verbs "$OUT/help"); do

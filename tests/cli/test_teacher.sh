@@ -34,6 +34,7 @@ check "logits alone" 0 "${student[@]}" --teacher teacher/model.h5 --distill-weig
 jq -se '.[1].distillation > 0 and (.[1] | has("attention") | not)' logits/metrics.jsonl >jq.out ||
     fail "logits alone: $(cat logits/metrics.jsonl)"
 check "alone" 0 "${student[@]}" --max-steps 1 --out alone
+has stdout 'after 1 step$' "alone"
 jq -se '.[0] | has("distillation") | not' alone/metrics.jsonl >jq.out || fail "alone: a teacher"
 jq -e 'has("teacher") | not' alone/result.json >jq.out || fail "alone: result.json has a teacher"
 
