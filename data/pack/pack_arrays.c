@@ -103,8 +103,9 @@ static spx_status take_labels(spx_pack *p, const arrays *s, const char *name, co
     const bool column = a->rank == 2 && a->dims[1] == 1;
     if ((a->rank != 1 && !column) || a->dims[0] != to->count ||
         (a->kind != 'u' && a->kind != 'i') || a->width > 8) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: %s: expected %zu whole numbers, one an image", s->path,
-                        name, to->count);
+        return SPX_FAIL(
+            SPX_EFORMAT, "%s: %s: expected %zu whole numbers, one an image, found %zu%s", s->path,
+            name, to->count, a->count, a->kind == 'u' || a->kind == 'i' ? "" : " that are none");
     }
     for (size_t i = 0; i < a->count; i++) {
         const uint8_t *at = a->data + i * a->width;

@@ -72,8 +72,9 @@ static spx_status parse_npy(const spx_container *c, const char *name, const uint
     type = value_of(header, "descr");
     order = value_of(header, "fortran_order");
     if (type == NULL || type[0] != '\'' || strchr("|<", type[1]) == NULL || type[1] == '\0' ||
-        type[2] == '\0' || type[3] < '1' || type[3] > '9' || type[4] != '\'' || order == NULL ||
-        strncmp(order, "False", 5) != 0 || !parse_shape(value_of(header, "shape"), a)) {
+        strchr("US", type[2]) != NULL /* strings, or the end */ || type[3] < '1' || type[3] > '9' ||
+        type[4] != '\'' || order == NULL || strncmp(order, "False", 5) != 0 ||
+        !parse_shape(value_of(header, "shape"), a)) {
         return SPX_FAIL(SPX_EFORMAT,
                         "%s: %s: expected an array of whole numbers, in C order and little-endian, "
                         "found %.*s",

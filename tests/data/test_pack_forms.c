@@ -191,7 +191,8 @@ SPX_TEST(arrays_of_other_shapes_and_types_are_refused)
         {0, {"x_train", "|u1", "(2, 2, 6)", pixels, 24}, NULL},
         {0, {"x_train", "|u1", "(99999999999, 2, 2)", pixels, 24}, "expected an array"},
         {0, {"x_train", "|O", "(2, 2, 6)", pixels, 24}, "expected an array"},
-        {1, {"y_train", "<i8", "(1,)", wide_labels, 8}, "2 whole numbers"},
+        {1, {"y_train", "<i8", "(1,)", wide_labels, 8}, "2 whole numbers, one an image, found 1"},
+        {1, {"y_train", "<U2", "(1,)", wide_labels, 8}, "whole numbers, in C order"},
         {1, {"y_train", "|i1", "(2,)", "\xff\0", 2}, "image 0: expected a label"},
         {1, {"labels", "|u1", "(2,)", byte_labels, 2}, "no array y_train"},
     };
