@@ -310,6 +310,11 @@ static void clear(bench *b)
 static spx_status tell(const spx_cli *cli, const bench *b)
 {
     const double n = (double)b->images, limit = b->decode + b->resize;
+    const size_t a_round = b->images / (size_t)b->v->rounds;
+    if (a_round != (size_t)b->v->images) {
+        spx_cli_talk(cli, "%zu pictures in a round, not %lld: whole batches of the pack's", a_round,
+                     (long long)b->v->images);
+    }
     if (cli->json) {
         return spx_cli_print_json(json_pack(
             "{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "images", (json_int_t)b->images, "workers",

@@ -141,9 +141,13 @@ static spx_status check_said(spx_cli *cli, const values *v)
 /* Size, class names and normalisation of --data, which --mean or --raw overrule. */
 static spx_status read_pack(const values *v, spx_final_spec *s, spx_preprocess *images)
 {
+    char sizes[32] = "differing sizes";
     spx_pack *p;
     spx_status st;
     SPX_RETURN_IF(spx_pack_open(&p, v->data, 0));
+    if (p->height > 0) {
+        (void)snprintf(sizes, sizeof sizes, "%dx%d", p->height, p->width);
+    }
     SPX_TRY(st, spx_preprocess_of_pack(images, p), end);
     if (p->height == 0) { /* several sizes: as ImageNet's published networks are tested */
         images->centre_crop = 224;
@@ -151,11 +155,12 @@ static spx_status read_pack(const values *v, spx_final_spec *s, spx_preprocess *
     }
     if (p->channels != s->input.channels || p->classes != s->classes ||
         (v->test_resize == 0 && (p->height > s->input.rows || p->width > s->input.columns))) {
-        st = SPX_FAIL(SPX_EINVAL,
-                      "%s: %d classes of %dx%dx%d images; the network takes %lld of %lldx%lldx%lld",
-                      v->data, p->classes, p->channels, p->height, p->width, (long long)s->classes,
-                      (long long)s->input.channels, (long long)s->input.rows,
-                      (long long)s->input.columns);
+        st = SPX_FAIL(
+            SPX_EINVAL,
+            "%s: %d classes, images of %d channels and %s; the network takes %lld classes, "
+            "%lldx%lldx%lld",
+            v->data, p->classes, p->channels, sizes, (long long)s->classes,
+            (long long)s->input.channels, (long long)s->input.rows, (long long)s->input.columns);
     }
     memcpy(s->mean, p->mean, sizeof p->mean);
     memcpy(s->std, p->std, sizeof p->std);

@@ -91,6 +91,11 @@ has stderr 'differing sizes; the model takes 2 of 3 and 16x16' "eval of differin
 check "predict one of them" 0 "$sphynx" predict --model fixed --data raw.h5 --index 2 --json
 check "import" 0 "$sphynx" import run/model.h5 -o imported.h5 --init-channels 1 --layers 3 \
     --reduce-at "0,2" --input 3x16x16 --classes 2 --data pack.h5 --test-resize 16
+check "import of other classes" 1 "$sphynx" import run/model.h5 -o other.h5 --init-channels 1 \
+    --layers 3 --reduce-at "0,2" --input 3x16x16 --classes 77 --data pack.h5 --test-resize 16
+one_line "import of other classes"
+has stderr '2 classes, images of 3 channels and differing sizes; the network takes 77 classes' \
+    "import of other classes"
 check "eval the import" 0 "$sphynx" eval --model imported.h5 --data pack.h5 --json
 imported=$(jq -c '[.top1, .loss]' stdout)
 check "eval the run" 0 "$sphynx" eval --model run --data pack.h5 --json

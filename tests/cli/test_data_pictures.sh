@@ -42,6 +42,9 @@ check "bench loader" 0 "$sphynx" bench loader "$OUT/original.h5" --images 64 --b
     --rounds 1 --workers 2 --json
 jq -e '.images == 64 and .images_per_core_second > 0 and .share_of_limit > 0' "$OUT/stdout" \
     >"$OUT/jq" || fail "bench loader: $(cat "$OUT/stdout")"
+check "bench loader, fewer" 0 "$sphynx" bench loader "$OUT/original.h5" --images 20 --batch 16 \
+    --size 24 --rounds 1
+has stderr '16 pictures in a round, not 20' "bench loader, fewer"
 
 # ---- shards ----
 pack=$OUT/shards.h5
