@@ -14,6 +14,7 @@
 
 #include "data/loader/sample_maker_private.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/text.h"
 #include "kernels/device/device_memory.h"
 
 #include <assert.h>
@@ -359,9 +360,10 @@ static spx_status set_list(spx_loader *l)
     }
     if (l->o.train && l->count < round) {
         return SPX_FAIL(SPX_EINVAL,
-                        "loader: %zu images of the %s split, and a step takes %zu: give a smaller "
-                        "--batch",
-                        l->count, spx_split_name(l->o.split), round);
+                        "loader: %zu images of the %s split, and a step takes %zu on %d %s: give a "
+                        "smaller --batch",
+                        l->count, spx_split_name(l->o.split), round, l->o.world,
+                        SPX_PLURAL(l->o.world, "rank", "ranks"));
     }
     SPX_RETURN_IF(SPX_NEW(l->list, l->count));
     for (size_t i = 0; i < l->count; i++) {

@@ -360,6 +360,38 @@ static bool is_named(const char *shards, const char *file)
     return false;
 }
 
+/* What a killed packing left half written: ".NAME.<16 digits>.tmp" of a shard or the pack. */
+static bool is_half_written(const char *name, const char *pack, const char *of, size_t n)
+{
+    const size_t length = strlen(name), tail = sizeof ".0123456789abcdef.tmp" - 1;
+    char base[NAME_MAX + 1];
+    if (!spx_file_is_leftover(name) || length < 1 + tail || length > NAME_MAX) {
+        return false;
+    }
+    (void)snprintf(base, sizeof base, "%.*s", (int)(length - 1 - tail), name + 1);
+    return strcmp(base, pack) == 0 || is_shard_name(base, of, n);
+}
+
+void spx_shard_sweep_half_written(const char *pack)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    const struct dirent *entry;
+    const char *of;
+    const size_t n = stem(pack, &of) - (size_t)(of - pack);
+    DIR *dir;
+    (void)snprintf(folder, sizeof folder, "%.*s.", (int)(of - pack), pack);
+    dir = opendir(folder);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (is_half_written(entry->d_name, of, of, n) &&
+            spx_path_join(path, folder, entry->d_name)) {
+            (void)unlink(path);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
+
 /* A file of ours, not one that merely is called so. */
 static bool is_shard(const char *path)
 {

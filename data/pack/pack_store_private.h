@@ -54,6 +54,10 @@ void spx_store_close(spx_store *store); /* NULL is a no-op */
 /** Removes shards beside the file of a pack, of that one's name, that it does not list. */
 void spx_shard_sweep(const char *pack);
 
+/** Removes shards and packs of that name that a killed packing left half written; for who holds the
+ * log. @param pack  its real path */
+void spx_shard_sweep_half_written(const char *pack);
+
 /** Counts the names, each ended by 0, in n bytes; SIZE_MAX where the last has no end. */
 size_t spx_store_names_count(const char *names, size_t n);
 

@@ -444,6 +444,7 @@ static spx_status run(const spx_shard_job *j, spx_store_report *r)
         SPX_RETURN_IF(report_log(j, r));
     }
     SPX_RETURN_IF(st);
+    spx_shard_sweep_half_written(j->path);
     spx_shard_sweep(j->path);
     spx_log_remove(j->log); /* until now nobody else packs here */
     return SPX_OK;

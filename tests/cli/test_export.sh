@@ -107,7 +107,7 @@ for lacks in train test; do
     refused "train without $lacks" 1 "the pack has no $lacks split" "$sphynx" train \
         --data "$OUT/$has.h5" --out "$OUT/none"
     refused "preview without $lacks" 1 "the pack has no $lacks split" "$sphynx" data preview \
-        "$OUT/$has.h5" --split $lacks -o "$OUT/refused.h5"
+        "$OUT/$has.h5" --split $lacks -o "$OUT/refused.png"
 done
 refused "predict without test" 1 'the pack has no test split' "$sphynx" predict --model "$float" \
     --data "$OUT/train.h5" --allow-changed

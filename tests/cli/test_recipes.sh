@@ -65,7 +65,7 @@ check "what recipes there are" 0 "$sphynx" train --help
 has stdout '224x224 images NAME stands for NAME-imagenet' "what recipes there are"
 check "a step above the split" 1 "$sphynx" train --data pack.h5 --batch 768 --out no
 one_line "a step above the split"
-has stderr '96 images of the train split, and a step takes 768: .*--batch' "a step above the split"
+has stderr '96 images .* and a step takes 768 on 1 rank: .*--batch' "a step above the split"
 echo 'speed = 3' >bad.ini
 check "unknown key" 2 "${print[@]}" --recipe bad.ini
 one_line "unknown key"
