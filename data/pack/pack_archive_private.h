@@ -33,4 +33,14 @@ SPX_MUST_CHECK spx_status spx_tar_walk(const spx_container *c, uint64_t from, ui
 SPX_MUST_CHECK spx_status spx_zip_read(const spx_container *c, const spx_place *where,
                                        void **bytes);
 
+/** The number in n little-endian bytes. @param n  1..4 */
+static inline uint32_t spx_pack_little(const uint8_t *b, size_t n)
+{
+    uint32_t v = 0;
+    for (size_t i = 0; i < n; i++) {
+        v |= (uint32_t)b[i] << (8 * i);
+    }
+    return v;
+}
+
 #endif

@@ -11,15 +11,6 @@
 
 #define NPY_BYTES 10 /* before the header's text, version 1 */
 
-static uint32_t little(const uint8_t *b, size_t n)
-{
-    uint32_t v = 0;
-    for (size_t i = 0; i < n; i++) {
-        v |= (uint32_t)b[i] << (8 * i);
-    }
-    return v;
-}
-
 /* ---- .npy ---- */
 
 /* Behind 'key': in the header; NULL where there is no such key. */
@@ -61,7 +52,7 @@ static spx_status parse_npy(const spx_container *c, const char *name, const uint
     if (size < NPY_BYTES + 2 || memcmp(data, "\x93NUMPY", 6) != 0 || data[6] < 1 || data[6] > 3) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s: expected an array as numpy saves it", c->path, name);
     }
-    n = little(data + 8, data[6] == 1 ? 2 : 4);
+    n = spx_pack_little(data + 8, data[6] == 1 ? 2 : 4);
     at = data[6] == 1 ? NPY_BYTES : NPY_BYTES + 2;
     if (n >= sizeof header || n > size - at) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s: a header of %zu bytes", c->path, name, n);

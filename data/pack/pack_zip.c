@@ -24,13 +24,6 @@ static uint64_t wide(const uint8_t *b)
     return v;
 }
 
-static uint32_t little(const uint8_t *b, size_t n)
-{
-    uint8_t padded[8] = {0};
-    memcpy(padded, b, n);
-    return (uint32_t)wide(padded);
-}
-
 static spx_status damaged(const spx_container *c, uint64_t at, const char *what)
 {
     return SPX_FAIL(SPX_EFORMAT, "%s: offset %" PRIu64 ": expected a ZIP archive: %s", c->path, at,
@@ -61,12 +54,12 @@ static spx_status read_wide(const spx_container *c, uint64_t end, directory *d)
         return SPX_OK;
     }
     SPX_RETURN_IF(spx_container_read(c, end - LOCATOR_BYTES, locator, sizeof locator));
-    if (little(locator, 4) != 0x07064b50) {
+    if (spx_pack_little(locator, 4) != 0x07064b50) {
         return SPX_OK;
     }
     at = wide(locator + 8);
     SPX_RETURN_IF(spx_container_read(c, at, r, sizeof r));
-    if (little(r, 4) != 0x06064b50) {
+    if (spx_pack_little(r, 4) != 0x06064b50) {
         return damaged(c, at, "the end record of a large one");
     }
     *d = (directory){wide(r + 48), wide(r + 40), wide(r + 32), true};
@@ -85,16 +78,17 @@ static spx_status find_directory(const spx_container *c, directory *d)
         return damaged(c, 0, "too short");
     }
     SPX_RETURN_IF(spx_container_read(c, base, tail, n));
-    for (end -= END_BYTES;
-         little(tail + end, 4) != 0x06054b50 || little(tail + end + 20, 2) != n - END_BYTES - end;
+    for (end -= END_BYTES; spx_pack_little(tail + end, 4) != 0x06054b50 ||
+                           spx_pack_little(tail + end + 20, 2) != n - END_BYTES - end;
          end--) {
         if (end == 0) {
             return damaged(c, base, "no end record (is it whole?)");
         }
     }
     r = tail + end;
-    *d = (directory){little(r + 16, 4), little(r + 12, 4), little(r + 10, 2), false};
-    if (little(r + 4, 4) != 0 || little(r + 8, 2) != d->entries) {
+    *d = (directory){spx_pack_little(r + 16, 4), spx_pack_little(r + 12, 4),
+                     spx_pack_little(r + 10, 2), false};
+    if (spx_pack_little(r + 4, 4) != 0 || spx_pack_little(r + 8, 2) != d->entries) {
         return damaged(c, base + end, "one in a single part");
     }
     SPX_RETURN_IF(read_wide(c, base + end, d));
@@ -106,18 +100,18 @@ static spx_status find_directory(const spx_container *c, directory *d)
 static spx_status check_member(const spx_container *c, const directory *d, const uint8_t *e,
                                uint64_t at, spx_archive_member *m)
 {
-    const uint32_t method = little(e + 10, 2);
+    const uint32_t method = spx_pack_little(e + 10, 2);
     spx_place *w = &m->where;
     *w = (spx_place){.form = SPX_PLACE_ZIP,
                      .deflated = method == 8,
-                     .crc = little(e + 16, 4),
-                     .packed = little(e + 20, 4),
-                     .size = little(e + 24, 4),
-                     .offset = little(e + 42, 4)};
+                     .crc = spx_pack_little(e + 16, 4),
+                     .packed = spx_pack_little(e + 20, 4),
+                     .size = spx_pack_little(e + 24, 4),
+                     .offset = spx_pack_little(e + 42, 4)};
     if (w->packed == UINT32_MAX || w->size == UINT32_MAX || w->offset == UINT32_MAX) {
         return big(c, at);
     }
-    if ((method != 0 && method != 8) || (little(e + 8, 2) & 1) != 0) {
+    if ((method != 0 && method != 8) || (spx_pack_little(e + 8, 2) & 1) != 0) {
         return damaged(c, at, "members stored or deflated, and not encrypted");
     }
     if (w->offset + LOCAL_BYTES > d->at || w->packed > d->at - w->offset ||
@@ -135,13 +129,14 @@ static spx_status walk(const spx_container *c, const directory *d, const uint8_t
         const uint8_t *e = bytes + at;
         spx_archive_member m;
         size_t n;
-        if (d->size - at < ENTRY_BYTES || little(e, 4) != 0x02014b50 ||
+        if (d->size - at < ENTRY_BYTES || spx_pack_little(e, 4) != 0x02014b50 ||
             d->size - at - ENTRY_BYTES <
-                (n = (size_t)little(e + 28, 2) + little(e + 30, 2) + little(e + 32, 2))) {
+                (n = (size_t)spx_pack_little(e + 28, 2) + spx_pack_little(e + 30, 2) +
+                     spx_pack_little(e + 32, 2))) {
             return damaged(c, d->at + at, "an entry of the directory");
         }
         m.name = (const char *)e + ENTRY_BYTES;
-        m.length = little(e + 28, 2);
+        m.length = spx_pack_little(e + 28, 2);
         SPX_RETURN_IF(check_member(c, d, e, d->at + at, &m));
         if (m.length > 0 && m.name[m.length - 1] != '/') { /* no folder */
             SPX_RETURN_IF(take(ctx, c, &m));
@@ -192,8 +187,9 @@ spx_status spx_zip_read(const spx_container *c, const spx_place *w, void **bytes
     spx_status st;
     *bytes = NULL;
     SPX_RETURN_IF(spx_container_read(c, w->offset, header, sizeof header));
-    at = w->offset + LOCAL_BYTES + little(header + 26, 2) + little(header + 28, 2);
-    if (little(header, 4) != 0x04034b50 || at > c->size || w->packed > c->size - at) {
+    at =
+        w->offset + LOCAL_BYTES + spx_pack_little(header + 26, 2) + spx_pack_little(header + 28, 2);
+    if (spx_pack_little(header, 4) != 0x04034b50 || at > c->size || w->packed > c->size - at) {
         return damaged(c, w->offset, "a member is not there");
     }
     SPX_RETURN_IF(spx_alloc(bytes, (size_t)w->size + 1));
