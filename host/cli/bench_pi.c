@@ -54,10 +54,7 @@ static spx_status make_model(spx_cli *cli, const values *v, spx_stream *stream, 
 {
     const spx_export_options o = {.images = 1};
     spx_final_spec spec;
-    spx_genotype g;
-    spx_final_config c;
-    SPX_RETURN_IF(spx_net_config(cli, &v->net, &g, &c));
-    spec = spx_net_spec(&g, &c);
+    SPX_RETURN_IF(spx_net_spec(cli, &v->net, &spec));
     for (int i = 0; i < 3; i++) {
         spec.mean[i] = 0.5;
         spec.std[i] = 0.25;

@@ -424,11 +424,7 @@ static spx_status run_supernet(spx_cli *cli, const void *options_values)
 
 static spx_status final_spec(bench *b)
 {
-    spx_genotype g;
-    spx_final_config c;
-    SPX_RETURN_IF(spx_net_config(b->cli, &b->v->net, &g, &c));
-    b->spec = spx_net_spec(&g, &c);
-    return SPX_OK;
+    return spx_net_spec(b->cli, &b->v->net, &b->spec);
 }
 
 static spx_status train_step(bench *b)

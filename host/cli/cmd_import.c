@@ -70,37 +70,36 @@ static spx_status read_number(spx_cli *cli, const spx_weights *w, const char *ke
 }
 
 /* "[0, 5]" */
-static spx_status parse_cells(const spx_weights *w, const char *text, spx_final_config *c)
+static spx_status parse_cells(const spx_weights *w, const char *text, spx_final_spec *s)
 {
     json_t *list = json_loads(text, 0, NULL);
-    const spx_status st = spx_reduce_at_parse(list, SPX_MAX_LAYERS, c->reduce_at, &c->n_reduce);
+    const spx_status st = spx_reduce_at_parse(list, SPX_MAX_LAYERS, s->reduce_at, &s->n_reduce);
     json_decref(list);
     return spx_fail_context(st, "%s: attribute reduce_loc '%.40s'", spx_weights_name(w), text);
 }
 
 /* What the file says of its network, where the command line does not. */
-static spx_status read_attributes(spx_cli *cli, const spx_weights *w, spx_genotype *g,
-                                  spx_final_config *c)
+static spx_status read_attributes(spx_cli *cli, const spx_weights *w, spx_final_spec *s)
 {
     char *text;
     spx_status st = SPX_OK;
-    int64_t size = c->input.rows;
-    SPX_RETURN_IF(read_number(cli, w, "init_channels", "init-channels", &c->init_channels));
-    SPX_RETURN_IF(read_number(cli, w, "layers", "layers", &c->layers));
-    SPX_RETURN_IF(read_number(cli, w, "n_classes", "classes", &c->classes));
+    int64_t size = s->input.rows;
+    SPX_RETURN_IF(read_number(cli, w, "init_channels", "init-channels", &s->init_channels));
+    SPX_RETURN_IF(read_number(cli, w, "layers", "layers", &s->layers));
+    SPX_RETURN_IF(read_number(cli, w, "n_classes", "classes", &s->classes));
     SPX_RETURN_IF(read_number(cli, w, "size", "input", &size));
     if (!spx_cli_given(cli, "input")) {
-        c->input.rows = c->input.columns = size;
+        s->input.rows = s->input.columns = size;
     }
     SPX_RETURN_IF(read_text(cli, w, "genotype", "genotype", &text));
     if (text != NULL) {
-        st = spx_genotype_parse(g, text, strlen(text));
+        st = spx_genotype_parse(&s->genotype, text, strlen(text));
         spx_free(text);
         SPX_RETURN_IF(st);
     }
     SPX_RETURN_IF(read_text(cli, w, "reduce_loc", "reduce-at", &text));
     if (text != NULL) {
-        st = parse_cells(w, text, c);
+        st = parse_cells(w, text, s);
         spx_free(text);
     }
     return st;
@@ -254,11 +253,8 @@ done:
 
 static spx_status describe(spx_cli *cli, const spx_weights *w, const values *v, spx_final_spec *s)
 {
-    spx_final_config c;
-    spx_genotype g;
-    SPX_RETURN_IF(spx_net_config(cli, &v->net, &g, &c));
-    SPX_RETURN_IF(read_attributes(cli, w, &g, &c));
-    *s = spx_net_spec(&g, &c);
+    SPX_RETURN_IF(spx_net_spec(cli, &v->net, s));
+    SPX_RETURN_IF(read_attributes(cli, w, s));
     if (s->input.channels > 4) {
         return SPX_FAIL(SPX_EINVAL, "images of at most 4 channels, not %lld",
                         (long long)s->input.channels);

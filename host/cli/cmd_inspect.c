@@ -30,22 +30,6 @@ static const spx_option options[] = {
 static const spx_need needs[] = {
     {"genotype init-channels layers reduce-at input classes", "!model"}, {0}};
 
-/* images: taken over from m */
-static void of_model(spx_model *m, spx_genotype *g, spx_final_config *c, spx_preprocess *images)
-{
-    const spx_final_spec *s = &m->spec;
-    *g = s->genotype;
-    *c = (spx_final_config){.batch = 1,
-                            .input = s->input,
-                            .classes = s->classes,
-                            .init_channels = s->init_channels,
-                            .layers = s->layers,
-                            .n_reduce = s->n_reduce};
-    memcpy(c->reduce_at, s->reduce_at, sizeof c->reduce_at);
-    *images = m->images;
-    m->images = (spx_preprocess){0};
-}
-
 static spx_status draw(const values *v, const spx_genotype *g)
 {
     spx_status st = SPX_OK;
@@ -64,14 +48,14 @@ static spx_status draw(const values *v, const spx_genotype *g)
     return st;
 }
 
-static spx_status print_json(const spx_audit *a, const spx_final_config *c,
+static spx_status print_json(const spx_audit *a, const spx_final_spec *f,
                              const spx_preprocess *images)
 {
     json_t *o =
         json_pack("{s:I, s:I, s:I, s:I, s:o}", "relus", (json_int_t)a->total.relus, "params",
                   (json_int_t)a->total.params, "params_aux", (json_int_t)a->total.params_aux,
                   "macs", (json_int_t)a->total.macs, "layers", spx_audit_json(a));
-    json_t *net = spx_net_json(c);
+    json_t *net = spx_net_json(f);
     bool bad = o == NULL || net == NULL || json_object_update_missing(o, net) != 0;
     if (!bad && images->channels > 0) {
         bad = json_object_set_new(o, "preprocessing", spx_preprocess_json(images)) != 0;
@@ -112,19 +96,19 @@ static spx_status inspect_deployed(spx_cli *cli, const values *v, const spx_depl
     return st;
 }
 
-static spx_status inspect_net(const spx_cli *cli, const values *v, const spx_genotype *g,
-                              spx_final_config *c, const spx_preprocess *images)
+static spx_status inspect_net(const spx_cli *cli, const values *v, const spx_final_spec *f,
+                              const spx_preprocess *images)
 {
     spx_audit audit;
-    SPX_RETURN_IF(spx_net_audit(&audit, g, c));
+    SPX_RETURN_IF(spx_net_audit(&audit, f));
     if (v->dot != NULL || v->svg != NULL) {
-        SPX_RETURN_IF(draw(v, g));
+        SPX_RETURN_IF(draw(v, &f->genotype));
     }
     if (cli->json) {
-        return print_json(&audit, c, images);
+        return print_json(&audit, f, images);
     }
     spx_audit_print(&audit);
-    print_resolution(c->input.rows, c->input.columns);
+    print_resolution(f->input.rows, f->input.columns);
     if (images->channels > 0) {
         spx_preprocess_print(images);
     }
@@ -134,9 +118,6 @@ static spx_status inspect_net(const spx_cli *cli, const values *v, const spx_gen
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
-    spx_genotype g;
-    spx_final_config c;
-    spx_preprocess images = {0};
     spx_model m = {0};
     spx_deploy *deployed = NULL;
     spx_status st;
@@ -155,14 +136,11 @@ static spx_status run(spx_cli *cli, const void *options_values)
         spx_deploy_destroy(deployed);
         return st;
     }
-    if (v->model != NULL) {
-        of_model(&m, &g, &c, &images);
-    } else {
-        SPX_TRY(st, spx_net_config(cli, &v->net, &g, &c), end);
+    if (v->model == NULL) {
+        SPX_TRY(st, spx_net_spec(cli, &v->net, &m.spec), end);
     }
-    st = inspect_net(cli, v, &g, &c, &images);
+    st = inspect_net(cli, v, &m.spec, &m.images);
 end:
-    spx_preprocess_clear(&images);
     spx_model_close(&m);
     return st;
 }

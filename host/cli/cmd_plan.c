@@ -125,8 +125,8 @@ static spx_status one(spx_cli *cli, spx_planner *p, const spx_plan_bounds *b, co
     spx_plan_choice c;
     spx_audit audit;
     SPX_RETURN_IF(spx_planner_best(p, b, &c));
-    const spx_final_config config = spx_plan_config(&c, input, classes);
-    SPX_RETURN_IF(spx_audit_final(&audit, g, &config));
+    const spx_final_spec spec = spx_plan_spec(&c, g, input, classes);
+    SPX_RETURN_IF(spx_audit_final(&audit, &spec, false));
     if (cli->json) {
         json_t *o = spx_plan_json(&c, b->relus);
         if (o == NULL || json_object_set_new(o, "audit", spx_audit_json(&audit)) != 0) {

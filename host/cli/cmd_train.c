@@ -137,13 +137,7 @@ static const spx_need needs[] = {
 static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
 {
     if (v->plan != NULL) {
-        spx_final_config c = {.batch = 1, .input = f->input, .classes = f->classes};
-        SPX_RETURN_IF(spx_plan_load(v->plan, &f->genotype, &c));
-        f->init_channels = c.init_channels;
-        f->layers = c.layers;
-        f->n_reduce = c.n_reduce;
-        memcpy(f->reduce_at, c.reduce_at, sizeof f->reduce_at);
-        return SPX_OK;
+        return spx_plan_load(v->plan, f);
     }
     f->init_channels = v->init_channels;
     f->layers = v->layers;

@@ -1,7 +1,6 @@
 #include "host/cli/net_talk.h"
 
 #include <stdio.h>
-#include <string.h>
 
 spx_status spx_net_cells(spx_cli *cli, const char *option, const spx_int_list *l,
                          int at[SPX_MAX_REDUCE], int *n)
@@ -25,44 +24,27 @@ spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *o
     return SPX_OK;
 }
 
-spx_status spx_net_config(spx_cli *cli, const spx_net_values *v, spx_genotype *g,
-                          spx_final_config *c)
+spx_status spx_net_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f)
 {
-    *c = (spx_final_config){
-        .batch = 1, .classes = v->classes, .init_channels = v->init_channels, .layers = v->layers};
-    SPX_RETURN_IF(spx_net_input(cli, &v->input, &c->input));
-    SPX_RETURN_IF(spx_net_cells(cli, "reduce-at", &v->reduce_at, c->reduce_at, &c->n_reduce));
-    return spx_genotype_load(g, v->genotype);
+    *f = (spx_final_spec){
+        .classes = v->classes, .init_channels = v->init_channels, .layers = v->layers};
+    SPX_RETURN_IF(spx_net_input(cli, &v->input, &f->input));
+    SPX_RETURN_IF(spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce));
+    return spx_genotype_load(&f->genotype, v->genotype);
 }
 
-spx_final_spec spx_net_spec(const spx_genotype *g, const spx_final_config *c)
+spx_status spx_net_audit(spx_audit *out, const spx_final_spec *f)
 {
-    spx_final_spec s = {.genotype = *g,
-                        .input = c->input,
-                        .classes = c->classes,
-                        .init_channels = c->init_channels,
-                        .layers = c->layers,
-                        .n_reduce = c->n_reduce};
-    memcpy(s.reduce_at, c->reduce_at, sizeof s.reduce_at);
-    return s;
+    /* the head asks more of an input's size than the network does */
+    return spx_audit_final(out, f, true) == SPX_OK ? SPX_OK : spx_audit_final(out, f, false);
 }
 
-spx_status spx_net_audit(spx_audit *out, const spx_genotype *g, spx_final_config *c)
+json_t *spx_net_json(const spx_final_spec *f)
 {
-    c->auxiliary = true;
-    if (spx_audit_final(out, g, c) == SPX_OK) {
-        return SPX_OK;
-    }
-    c->auxiliary = false; /* the head asks more of an input's size than the network does */
-    return spx_audit_final(out, g, c);
-}
-
-json_t *spx_net_json(const spx_final_config *c)
-{
-    return json_pack("{s:I, s:o, s:[I,I,I], s:I}", "init_channels", (json_int_t)c->init_channels,
-                     "reduce_at", spx_reduce_at_json(c->reduce_at, c->n_reduce), "input",
-                     (json_int_t)c->input.channels, (json_int_t)c->input.rows,
-                     (json_int_t)c->input.columns, "classes", (json_int_t)c->classes);
+    return json_pack("{s:I, s:o, s:[I,I,I], s:I}", "init_channels", (json_int_t)f->init_channels,
+                     "reduce_at", spx_reduce_at_json(f->reduce_at, f->n_reduce), "input",
+                     (json_int_t)f->input.channels, (json_int_t)f->input.rows,
+                     (json_int_t)f->input.columns, "classes", (json_int_t)f->classes);
 }
 
 /* "stem", "cell 3", ... */

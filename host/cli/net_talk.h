@@ -38,21 +38,14 @@ SPX_MUST_CHECK spx_status spx_net_cells(spx_cli *cli, const char *option, const 
 /** CxHxW as a shape; a usage error where it has not three parts. */
 SPX_MUST_CHECK spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *out);
 
-/** Reads the genotype and fills the configuration: evaluation, batch 1, no auxiliary head. */
-SPX_MUST_CHECK spx_status spx_net_config(spx_cli *cli, const spx_net_values *v, spx_genotype *g,
-                                         spx_final_config *c);
+/** The network that the options describe; mean and std are left zero. */
+SPX_MUST_CHECK spx_status spx_net_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f);
 
-/** The same network as training and models describe it; mean and std are left zero. */
-spx_final_spec spx_net_spec(const spx_genotype *g, const spx_final_config *c);
-
-/**
- * The audit with the auxiliary head where the network can have one, else without.
- * @param c  its `auxiliary` is set to which of them it is
- */
-SPX_MUST_CHECK spx_status spx_net_audit(spx_audit *out, const spx_genotype *g, spx_final_config *c);
+/** The audit with the auxiliary head where the network can have one, else without. */
+SPX_MUST_CHECK spx_status spx_net_audit(spx_audit *out, const spx_final_spec *f);
 
 /** {"init_channels", "reduce_at", "input", "classes"}; NULL when out of memory. */
-json_t *spx_net_json(const spx_final_config *c);
+json_t *spx_net_json(const spx_final_spec *f);
 /** An array with one object per layer; NULL when out of memory. */
 json_t *spx_audit_json(const spx_audit *a);
 /** The same as a table on stdout, with totals. */

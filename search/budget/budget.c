@@ -55,16 +55,16 @@ double spx_plan_score(int64_t init_channels, int64_t layers, const int reduce_at
     return shape_score(init_channels, layers) - placement_penalty(layers, reduce_at);
 }
 
-spx_final_config spx_plan_config(const spx_plan_choice *c, const spx_input_shape *input,
-                                 int64_t classes)
+spx_final_spec spx_plan_spec(const spx_plan_choice *c, const spx_genotype *g,
+                             const spx_input_shape *input, int64_t classes)
 {
-    return (spx_final_config){.batch = 1,
-                              .input = *input,
-                              .classes = classes,
-                              .init_channels = c->init_channels,
-                              .layers = c->layers,
-                              .n_reduce = 2,
-                              .reduce_at = {c->reduce_at[0], c->reduce_at[1]}};
+    return (spx_final_spec){.genotype = *g,
+                            .input = *input,
+                            .classes = classes,
+                            .init_channels = c->init_channels,
+                            .layers = c->layers,
+                            .n_reduce = 2,
+                            .reduce_at = {c->reduce_at[0], c->reduce_at[1]}};
 }
 
 /* ---- counting, remembered ---- */
@@ -108,8 +108,8 @@ static spx_status count(spx_planner *p, spx_plan_choice *c)
         c->counts = p->cache[at].counts;
         return SPX_OK;
     }
-    const spx_final_config config = spx_plan_config(c, &p->input, p->classes);
-    SPX_RETURN_IF(spx_count_final(&e.counts, &p->genotype, &config));
+    const spx_final_spec spec = spx_plan_spec(c, &p->genotype, &p->input, p->classes);
+    SPX_RETURN_IF(spx_final_count(&spec, false, &e.counts));
     SPX_RETURN_IF(cache_insert(p, at, &e));
     c->counts = e.counts;
     return SPX_OK;

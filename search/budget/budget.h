@@ -43,8 +43,8 @@ SPX_MUST_CHECK spx_status spx_planner_best(spx_planner *p, const spx_plan_bounds
  * 0, 1. */
 double spx_plan_score(int64_t init_channels, int64_t layers, const int reduce_at[2]);
 
-/** The configuration of a choice: evaluation, batch 1, no auxiliary head. */
-spx_final_config spx_plan_config(const spx_plan_choice *c, const spx_input_shape *input,
-                                 int64_t classes);
+/** The network of a choice; mean and std are zero. */
+spx_final_spec spx_plan_spec(const spx_plan_choice *c, const spx_genotype *g,
+                             const spx_input_shape *input, int64_t classes);
 
 #endif

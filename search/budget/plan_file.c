@@ -15,7 +15,7 @@ json_t *spx_plan_json(const spx_plan_choice *c, int64_t relu_budget)
 }
 
 /* Takes the shape; *relus is what the plan counted, 0 where it does not say. */
-static spx_status parse(const char *path, const json_t *j, spx_final_config *c, int64_t *relus)
+static spx_status parse(const char *path, const json_t *j, spx_final_spec *f, int64_t *relus)
 {
     json_int_t channels = 0, layers = 0, count = 0;
     json_t *at;
@@ -29,19 +29,18 @@ static spx_status parse(const char *path, const json_t *j, spx_final_config *c, 
             SPX_EFORMAT, "%s: %lld channels and %lld layers, expected 1 to %d and 1 to %d", path,
             (long long)channels, (long long)layers, SPX_PLAN_MAX_CHANNELS, SPX_MAX_LAYERS);
     }
-    c->init_channels = channels;
-    c->layers = layers;
+    f->init_channels = channels;
+    f->layers = layers;
     SPX_RETURN_IF(
-        spx_fail_context(spx_reduce_at_parse(at, layers, c->reduce_at, &c->n_reduce), "%s", path));
+        spx_fail_context(spx_reduce_at_parse(at, layers, f->reduce_at, &f->n_reduce), "%s", path));
     *relus = count;
     return SPX_OK;
 }
 
-static spx_status check_relus(const char *path, const spx_genotype *g, const spx_final_config *c,
-                              int64_t relus)
+static spx_status check_relus(const char *path, const spx_final_spec *f, int64_t relus)
 {
     spx_counts n;
-    SPX_RETURN_IF(spx_count_final(&n, g, c));
+    SPX_RETURN_IF(spx_final_count(f, false, &n));
     return relus <= 0 || n.relus == relus
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
@@ -50,7 +49,7 @@ static spx_status check_relus(const char *path, const spx_genotype *g, const spx
                           path, (long long)relus, (long long)n.relus);
 }
 
-spx_status spx_plan_load(const char *path, const spx_genotype *g, spx_final_config *c)
+spx_status spx_plan_load(const char *path, spx_final_spec *f)
 {
     json_error_t err;
     json_t *plan;
@@ -64,7 +63,7 @@ spx_status spx_plan_load(const char *path, const spx_genotype *g, spx_final_conf
     if (plan == NULL) {
         return SPX_FAIL(SPX_EFORMAT, "%s: line %d: %s", path, err.line, err.text);
     }
-    st = parse(path, plan, c, &relus);
+    st = parse(path, plan, f, &relus);
     json_decref(plan);
-    return st == SPX_OK ? check_relus(path, g, c, relus) : st;
+    return st == SPX_OK ? check_relus(path, f, relus) : st;
 }

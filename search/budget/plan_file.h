@@ -13,13 +13,12 @@
 json_t *spx_plan_json(const spx_plan_choice *c, int64_t relu_budget);
 
 /**
- * Reads a plan's shape into a configuration and counts the network it makes: a plan holds for one
+ * Reads a plan's shape into a description and counts the network it makes: a plan holds for one
  * genotype and input, and its ReLU count tells whether these are they.
- * @param c  input and classes are set; receives init_channels, layers and reductions
+ * @param f  genotype, input and classes are set; receives init_channels, layers and reductions
  * @return SPX_OK; SPX_EFORMAT (no plan); SPX_EINVAL (another network's, or none can be built);
  *         SPX_ENOTFOUND, SPX_EIO, SPX_ENOMEM
  */
-SPX_MUST_CHECK spx_status spx_plan_load(const char *path, const spx_genotype *g,
-                                        spx_final_config *c);
+SPX_MUST_CHECK spx_status spx_plan_load(const char *path, spx_final_spec *f);
 
 #endif

@@ -6,18 +6,6 @@
 
 #include <string.h>
 
-static spx_final_config config_of(const spx_final_spec *f, int64_t batch)
-{
-    spx_final_config c = {.batch = batch,
-                          .input = f->input,
-                          .classes = f->classes,
-                          .init_channels = f->init_channels,
-                          .layers = f->layers,
-                          .n_reduce = f->n_reduce};
-    memcpy(c.reduce_at, f->reduce_at, sizeof c.reduce_at);
-    return c;
-}
-
 /* For images of side x side in place of the network's own; 0 leaves those. */
 static void set_side(spx_final_config *c, int side)
 {
@@ -59,7 +47,7 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
                                    int64_t batch, const spx_final_losses *losses,
                                    struct spx_tuning *tuning)
 {
-    spx_final_config c = config_of(f, batch);
+    spx_final_config c = spx_spec_config(f, batch);
     spx_loss_seed seed[4];
     spx_tid output[4];
     spx_program_options o = {
@@ -72,7 +60,7 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
     c.drop_path = losses->drop_path ? SPX_DROP_PATH_DRAWN : SPX_DROP_PATH_OFF;
     c.label_smoothing = losses->smoothing;
     *out = NULL;
-    SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
+    SPX_RETURN_IF(spx_build_spec(&net, f, &c));
     SPX_TRY(st, spx_memory_check(net.graph, stream, 3), end);
     SPX_TRY(st, weigh_losses(&net, losses, seed, output, &o.n_loss, &o.n_output), end);
     st = spx_program_create(out, net.graph, stream, &o);
@@ -84,12 +72,12 @@ end:
 spx_status spx_final_eval_program(spx_program **out, spx_stream *stream, const spx_final_spec *f,
                                   int64_t batch, bool auxiliary, struct spx_tuning *tuning)
 {
-    spx_final_config c = config_of(f, batch);
+    spx_final_config c = spx_spec_config(f, batch);
     spx_network net;
     spx_status st;
     c.auxiliary = auxiliary;
     *out = NULL;
-    SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
+    SPX_RETURN_IF(spx_build_spec(&net, f, &c));
     st = spx_memory_check(net.graph, stream, 1);
     if (st == SPX_OK) {
         const spx_program_options o = {.output = &net.logits, .n_output = 1, .tuning = tuning};
@@ -106,20 +94,9 @@ spx_status spx_final_build(spx_network *out, const spx_final_spec *f, int64_t ba
 
 spx_status spx_final_build_at(spx_network *out, const spx_final_spec *f, int64_t batch, int side)
 {
-    spx_final_config c = config_of(f, batch);
+    spx_final_config c = spx_spec_config(f, batch);
     set_side(&c, side);
-    return spx_build_final(out, &f->genotype, &c);
-}
-
-spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out)
-{
-    spx_final_config c = config_of(f, 1);
-    spx_network net;
-    c.auxiliary = auxiliary;
-    SPX_RETURN_IF(spx_build_final(&net, &f->genotype, &c));
-    spx_graph_count(net.graph, out);
-    spx_network_clear(&net);
-    return SPX_OK;
+    return spx_build_spec(out, f, &c);
 }
 
 static json_t *reals(const double *x, int64_t n)
@@ -133,12 +110,23 @@ static json_t *reals(const double *x, int64_t n)
 
 json_t *spx_final_spec_json(const spx_final_spec *f)
 {
-    return json_pack(
-        "{s:[I,I,I], s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "input", (json_int_t)f->input.channels,
-        (json_int_t)f->input.rows, (json_int_t)f->input.columns, "classes", (json_int_t)f->classes,
-        "init_channels", (json_int_t)f->init_channels, "layers", (json_int_t)f->layers, "reduce_at",
-        spx_reduce_at_json(f->reduce_at, f->n_reduce), "genotype", spx_genotype_value(&f->genotype),
-        "mean", reals(f->mean, f->input.channels), "std", reals(f->std, f->input.channels));
+    json_t *j = json_pack("{s:[I,I,I], s:I, s:o, s:o}", "input", (json_int_t)f->input.channels,
+                          (json_int_t)f->input.rows, (json_int_t)f->input.columns, "classes",
+                          (json_int_t)f->classes, "mean", reals(f->mean, f->input.channels), "std",
+                          reals(f->std, f->input.channels));
+    json_t *net = f->reference[0] != '\0'
+                      ? json_pack("{s:s}", "reference", f->reference)
+                      : json_pack("{s:I, s:I, s:o, s:o}", "init_channels",
+                                  (json_int_t)f->init_channels, "layers", (json_int_t)f->layers,
+                                  "reduce_at", spx_reduce_at_json(f->reduce_at, f->n_reduce),
+                                  "genotype", spx_genotype_value(&f->genotype));
+    if (j == NULL || net == NULL || json_object_update(j, net) != 0 ||
+        (f->masked && json_object_set_new(j, "masked", json_true()) != 0)) {
+        json_decref(j);
+        j = NULL;
+    }
+    json_decref(net);
+    return j;
 }
 
 static spx_status parse_reals(const json_t *a, const char *name, int64_t n, double *out)
@@ -156,16 +144,43 @@ static spx_status parse_reals(const json_t *a, const char *name, int64_t n, doub
     return SPX_OK;
 }
 
+/* What says which network: a reference, or cells. */
+static spx_status parse_network(spx_final_spec *f, const json_t *j)
+{
+    const json_t *reference = json_object_get(j, "reference");
+    json_int_t channels, layers;
+    json_t *at, *genotype;
+    json_error_t err;
+    if (reference != NULL) {
+        const char *text = json_string_value(reference);
+        if (text == NULL || *text == '\0' || strlen(text) >= sizeof f->reference) {
+            return SPX_FAIL(SPX_EFORMAT, "reference: a text of 1 to %zu bytes expected",
+                            sizeof f->reference - 1);
+        }
+        memcpy(f->reference, text, strlen(text) + 1);
+        return SPX_OK;
+    }
+    if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0, "{s:I, s:I, s:o, s:o}", "init_channels",
+                       &channels, "layers", &layers, "reduce_at", &at, "genotype",
+                       &genotype) != 0) {
+        return SPX_FAIL(SPX_EFORMAT, "%s", err.text);
+    }
+    f->init_channels = channels;
+    f->layers = layers;
+    SPX_RETURN_IF(spx_reduce_at_parse(at, SPX_MAX_LAYERS, f->reduce_at, &f->n_reduce));
+    return spx_genotype_of_value(&f->genotype, genotype);
+}
+
 spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
 {
-    json_int_t c, h, w, classes, channels, layers;
-    json_t *at, *genotype, *mean, *std;
+    json_int_t c, h, w, classes;
+    json_t *mean, *std;
     json_error_t err;
+    int masked = 0;
     memset(f, 0, sizeof *f);
-    if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0,
-                       "{s:[I,I,I!], s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "input", &c, &h, &w,
-                       "classes", &classes, "init_channels", &channels, "layers", &layers,
-                       "reduce_at", &at, "genotype", &genotype, "mean", &mean, "std", &std) != 0) {
+    if (json_unpack_ex((json_t *)(uintptr_t)j, &err, 0, "{s:[I,I,I!], s:I, s:o, s:o, s?b}", "input",
+                       &c, &h, &w, "classes", &classes, "mean", &mean, "std", &std, "masked",
+                       &masked) != 0) {
         return SPX_FAIL(SPX_EFORMAT, "network description: %s", err.text);
     }
     if (c < 1 || c > 4) {
@@ -174,15 +189,11 @@ spx_status spx_final_spec_parse(spx_final_spec *f, const json_t *j)
     }
     f->input = (spx_input_shape){c, h, w};
     f->classes = classes;
-    f->init_channels = channels;
-    f->layers = layers;
-    SPX_RETURN_IF(
-        spx_fail_context(spx_reduce_at_parse(at, SPX_MAX_LAYERS, f->reduce_at, &f->n_reduce),
-                         "network description"));
+    f->masked = masked != 0;
     SPX_RETURN_IF(parse_reals(mean, "mean", c, f->mean));
     SPX_RETURN_IF(parse_reals(std, "std", c, f->std));
     if (spx_normalise_check((int)c, f->mean, f->std) != SPX_OK) {
         return spx_fail_context(SPX_EFORMAT, "network description");
     }
-    return spx_fail_context(spx_genotype_of_value(&f->genotype, genotype), "network description");
+    return spx_fail_context(parse_network(f, j), "network description");
 }

@@ -3,22 +3,12 @@
 /* Final networks as things to run and to write down: their programs, and their description in
  * files. */
 #include "host/graph/program.h"
-#include "search/space/network.h"
+#include "search/space/audit.h"
 
 #include <jansson.h>
 
 struct spx_tuning;
 struct spx_teacher;
-
-/** What a model file says about its network and the images it expects. */
-typedef struct spx_final_spec {
-    spx_genotype genotype;
-    spx_input_shape input;
-    int64_t classes, init_channels, layers;
-    int n_reduce;
-    int reduce_at[SPX_MAX_REDUCE];
-    double mean[4], std[4]; /* [input.channels], of pixels scaled to 0..1 */
-} spx_final_spec;
 
 /** What is trained beside the network's wiring. */
 typedef struct spx_final_losses {
@@ -33,7 +23,7 @@ typedef struct spx_final_losses {
  * The program of one training step: outputs 0 logits, 1 loss, then a teacher's losses.
  * @param losses  borrowed for the call
  * @param tuning  as in spx_program_options; borrowed for the call
- * @return what spx_build_final, spx_teacher_attach and spx_program_create return
+ * @return what spx_build_spec, spx_teacher_attach and spx_program_create return
  */
 SPX_MUST_CHECK spx_status spx_final_train_program(spx_program **out, spx_stream *stream,
                                                   const spx_final_spec *f, int64_t batch,
@@ -54,12 +44,11 @@ SPX_MUST_CHECK spx_status spx_final_build(spx_network *out, const spx_final_spec
 SPX_MUST_CHECK spx_status spx_final_build_at(spx_network *out, const spx_final_spec *f,
                                              int64_t batch, int side);
 
-/** Counts of the deployed network. */
-SPX_MUST_CHECK spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out);
-
 /**
  * {"input": [C, H, W], "classes", "init_channels", "layers", "reduce_at": [...], "genotype": {...},
- * "mean": [...], "std": [...]}; NULL when out of memory.
+ * "mean": [...], "std": [...]}; NULL when out of memory. A reference network has "reference" in
+ * place of the four that mean nothing, which earlier versions then miss. "masked": true only where
+ * it is.
  */
 json_t *spx_final_spec_json(const spx_final_spec *f);
 

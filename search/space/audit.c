@@ -12,12 +12,11 @@ const char *spx_layer_kind_name(spx_layer_kind k)
     return k >= 0 && k < SPX_LAYER_KIND_COUNT ? name[k] : "?";
 }
 
-static spx_status build(spx_network *n, const spx_genotype *g, const spx_final_config *c)
+static spx_status build(spx_network *n, const spx_final_spec *f, bool auxiliary)
 {
-    spx_final_config one = *c;
-    one.batch = 1;
-    one.training = false;
-    return spx_build_final(n, g, &one);
+    spx_final_config c = spx_spec_config(f, 1);
+    c.auxiliary = auxiliary;
+    return spx_build_spec(n, f, &c);
 }
 
 static void add(spx_counts *sum, const spx_counts *c)
@@ -30,7 +29,7 @@ static void add(spx_counts *sum, const spx_counts *c)
 }
 
 /* What layer a node belongs to; nodes outside cells are the stem's until the first cell. */
-static spx_layer_audit layer_of(const spx_node *nd, const spx_final_config *c, bool seen_cell)
+static spx_layer_audit layer_of(const spx_node *nd, const spx_final_spec *f, bool seen_cell)
 {
     spx_layer_audit a = {.cell = nd->block, .kind = SPX_LAYER_NORMAL};
     if (nd->auxiliary) {
@@ -38,22 +37,22 @@ static spx_layer_audit layer_of(const spx_node *nd, const spx_final_config *c, b
     } else if (nd->block < 0) {
         a.kind = seen_cell ? SPX_LAYER_CLASSIFIER : SPX_LAYER_STEM;
     }
-    for (int r = 0; r < c->n_reduce && nd->block >= 0; r++) {
-        a.kind = c->reduce_at[r] == nd->block ? SPX_LAYER_REDUCE : a.kind;
+    for (int r = 0; r < f->n_reduce && nd->block >= 0; r++) {
+        a.kind = f->reduce_at[r] == nd->block ? SPX_LAYER_REDUCE : a.kind;
     }
     return a;
 }
 
-spx_status spx_audit_final(spx_audit *out, const spx_genotype *g, const spx_final_config *c)
+spx_status spx_audit_final(spx_audit *out, const spx_final_spec *f, bool auxiliary)
 {
     spx_network n;
     memset(out, 0, sizeof *out);
-    SPX_RETURN_IF(build(&n, g, c));
+    SPX_RETURN_IF(build(&n, f, auxiliary));
     bool seen_cell = false;
     for (int i = 0; i < n.graph->n_nodes; i++) {
         const spx_node *nd = &n.graph->node[i];
         seen_cell = seen_cell || nd->block >= 0;
-        const spx_layer_audit now = layer_of(nd, c, seen_cell);
+        const spx_layer_audit now = layer_of(nd, f, seen_cell);
         spx_layer_audit *last = out->n > 0 ? &out->layer[out->n - 1] : NULL;
         if (last == NULL || last->kind != now.kind || last->cell != now.cell) {
             last = &out->layer[out->n++];
@@ -74,10 +73,10 @@ spx_status spx_audit_final(spx_audit *out, const spx_genotype *g, const spx_fina
     return SPX_OK;
 }
 
-spx_status spx_count_final(spx_counts *out, const spx_genotype *g, const spx_final_config *c)
+spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out)
 {
     spx_network n;
-    SPX_RETURN_IF(build(&n, g, c));
+    SPX_RETURN_IF(build(&n, f, auxiliary));
     spx_graph_count(n.graph, out);
     spx_network_clear(&n);
     return SPX_OK;

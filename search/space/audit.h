@@ -2,7 +2,7 @@
 #define SPX_AUDIT_H
 /* Where a final network spends its ReLUs, parameters and multiply-adds: its graph, walked layer by
  * layer. */
-#include "search/space/network.h"
+#include "search/space/spec.h"
 
 typedef enum spx_layer_kind {
     SPX_LAYER_STEM,
@@ -31,15 +31,13 @@ typedef struct spx_audit {
 } spx_audit;
 
 /**
- * Builds the network (batch, training and drop-path of c do not matter) and walks it.
- * @param c auxiliary: whether the head is built and listed
- * @return as spx_build_final
+ * Builds the network and walks it.
+ * @param auxiliary  whether the head is built and listed
+ * @return as spx_build_spec
  */
-SPX_MUST_CHECK spx_status spx_audit_final(spx_audit *out, const spx_genotype *g,
-                                          const spx_final_config *c);
+SPX_MUST_CHECK spx_status spx_audit_final(spx_audit *out, const spx_final_spec *f, bool auxiliary);
 
 /** Only the totals. */
-SPX_MUST_CHECK spx_status spx_count_final(spx_counts *out, const spx_genotype *g,
-                                          const spx_final_config *c);
+SPX_MUST_CHECK spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out);
 
 #endif

@@ -44,6 +44,7 @@ typedef struct spx_final_config {
                        layout: it costs nothing there unless its tensors are asked for */
     spx_drop_path drop_path; /* training only */
     float label_smoothing;   /* training only; [0, 1) */
+    bool masked;             /* every ReLU of the deployed network has a mask */
 } spx_final_config;
 
 /**

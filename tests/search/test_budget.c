@@ -97,8 +97,9 @@ SPX_TEST(no_network_within_the_bounds_scores_higher)
                 for (c.reduce_at[0] = 0; c.reduce_at[0] < 2 * c.layers / 3; c.reduce_at[0]++) {
                     for (c.reduce_at[1] = c.reduce_at[0] + 1; c.reduce_at[1] <= 2 * c.layers / 3;
                          c.reduce_at[1]++) {
-                        const spx_final_config f = spx_plan_config(&c, &cifar, 100);
-                        CHECK_OK(spx_count_final(&c.counts, &spx_genotype_published, &f));
+                        const spx_final_spec f =
+                            spx_plan_spec(&c, &spx_genotype_published, &cifar, 100);
+                        CHECK_OK(spx_final_count(&f, false, &c.counts));
                         const bool fits = c.counts.relus <= b.relus &&
                                           (b.max_params == 0 || c.counts.params <= b.max_params) &&
                                           (b.max_macs == 0 || c.counts.macs <= b.max_macs);
@@ -125,9 +126,10 @@ SPX_TEST(relus_ignore_the_placement_and_all_counts_grow_with_the_width)
                     spx_counts last = {0};
                     for (int64_t channels = 2; channels <= 6; channels += 2) {
                         const spx_plan_choice c = {channels, layers, {i, j}, {0}, 0};
-                        const spx_final_config f = spx_plan_config(&c, shapes[s], 10);
+                        const spx_final_spec f =
+                            spx_plan_spec(&c, &spx_genotype_published, shapes[s], 10);
                         spx_counts n;
-                        CHECK_OK(spx_count_final(&n, &spx_genotype_published, &f));
+                        CHECK_OK(spx_final_count(&f, false, &n));
                         assert_true(n.relus > last.relus && n.params > last.params &&
                                     n.macs > last.macs);
                         last = n;
@@ -170,18 +172,16 @@ SPX_TEST(the_impossible_is_refused_with_the_smallest_possible)
 SPX_TEST(the_audit_adds_up_to_the_whole_network)
 {
     SPX_UNUSED;
-    spx_final_config f = {.batch = 9,
-                          .input = cifar,
-                          .classes = 100,
-                          .init_channels = 5,
-                          .layers = 5,
-                          .n_reduce = 2,
-                          .reduce_at = {0, 1},
-                          .training = true,
-                          .auxiliary = true};
+    const spx_final_spec f = {.genotype = spx_genotype_published,
+                              .input = cifar,
+                              .classes = 100,
+                              .init_channels = 5,
+                              .layers = 5,
+                              .n_reduce = 2,
+                              .reduce_at = {0, 1}};
     spx_audit a;
     spx_counts sum = {0};
-    CHECK_OK(spx_audit_final(&a, &spx_genotype_published, &f));
+    CHECK_OK(spx_audit_final(&a, &f, true));
     assert_int_equal(a.n, 1 + 5 + 1 + 1);
     for (int i = 0; i < a.n; i++) {
         const spx_layer_audit *l = &a.layer[i];
@@ -206,13 +206,13 @@ SPX_TEST(the_audit_adds_up_to_the_whole_network)
 }
 
 /* Reads text as a plan. */
-static spx_status load(const char *text, spx_final_config *c)
+static spx_status load(const char *text, spx_final_spec *f)
 {
     spx_scratch s;
     assert_int_equal(spx_scratch_make(&s), 0);
     const char *path = spx_scratch_path(&s, "plan.json");
     spx_scratch_write_text(path, text);
-    const spx_status st = spx_plan_load(path, &spx_genotype_published, c);
+    const spx_status st = spx_plan_load(path, f);
     spx_scratch_remove(&s);
     return st;
 }
@@ -221,7 +221,7 @@ SPX_TEST(a_plan_that_was_written_reads_back_as_the_same_network)
 {
     SPX_UNUSED;
     const spx_plan_bounds b = relus(51200);
-    spx_final_config read = {.batch = 1, .input = cifar, .classes = 100};
+    spx_final_spec read = {.genotype = spx_genotype_published, .input = cifar, .classes = 100};
     spx_planner *p = planner(&cifar, 100);
     spx_plan_choice c;
     json_t *plan;
@@ -261,7 +261,7 @@ SPX_TEST(a_file_that_is_no_plan_is_refused)
         "{\"init_channels\": 5, \"layers\": 5, \"reduce_at\": [0.0, 1]}",
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        spx_final_config c = {.batch = 1, .input = cifar, .classes = 100};
+        spx_final_spec c = {.genotype = spx_genotype_published, .input = cifar, .classes = 100};
         CHECK_FAILS(SPX_EFORMAT, load(refused[i], &c));
     }
 }

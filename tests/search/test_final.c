@@ -42,6 +42,29 @@ SPX_TEST(a_description_comes_back_from_json_as_it_was)
     json_decref(j);
 }
 
+SPX_TEST(a_reference_and_masks_are_described_only_where_they_are)
+{
+    spx_final_spec f = small(), back;
+    json_t *j = spx_final_spec_json(&f);
+    SPX_UNUSED;
+    assert_null(json_object_get(j, "reference")); /* bytes of older files stay */
+    assert_null(json_object_get(j, "masked"));
+    json_decref(j);
+    f.masked = true;
+    strcpy(f.reference, "resnet18,form=32");
+    j = spx_final_spec_json(&f);
+    assert_null(json_object_get(j, "layers")); /* which older readers miss */
+    CHECK_OK(spx_final_spec_parse(&back, j));
+    assert_string_equal(back.reference, f.reference);
+    assert_true(back.masked);
+    static const char *const wrong[] = {"\"\"", "7", "null"};
+    for (int i = 0; i < 3; i++) {
+        json_object_set_new(j, "reference", json_loads(wrong[i], JSON_DECODE_ANY, NULL));
+        CHECK_FAILS(SPX_EFORMAT, spx_final_spec_parse(&back, j));
+    }
+    json_decref(j);
+}
+
 SPX_TEST(malformed_descriptions_are_refused)
 {
     static const char *const changes[][2] = {
@@ -207,6 +230,7 @@ static int run_on(spx_device device)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_description_comes_back_from_json_as_it_was),
+        SPX_UNIT(a_reference_and_masks_are_described_only_where_they_are),
         SPX_UNIT(malformed_descriptions_are_refused),
         SPX_UNIT(a_model_read_back_without_its_auxiliary_head_computes_the_same),
         SPX_UNIT(a_description_that_does_not_fit_the_arrays_is_refused),
