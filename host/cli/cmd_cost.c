@@ -14,7 +14,7 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_OPT(STRING, values, model, "model", "FILE", NULL, "deployed model (sphynx export)",
             .flags = SPX_OPT_REQUIRED),
-    SPX_OPT(STRING, values, link, "link", "L", NULL, "lan, wan or RATE,RTT; none: loopback"),
+    SPX_OPT(STRING, values, link, "link", "L", "loopback", "loopback, lan, wan or RATE,RTT"),
     {0}};
 
 static json_t *row_json(const spx_pi_sizes *s, spx_pi_forecast f)
@@ -89,7 +89,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_pi_plan *p = NULL;
     spx_vault *vault = NULL;
     spx_status st;
-    if (v->link != NULL && spx_link_parse(v->link, &link) != SPX_OK) {
+    if (spx_link_parse(v->link, &link) != SPX_OK) {
         return spx_cli_usage(cli, "%s", spx_error_message());
     }
     SPX_TRY(st, spx_deploy_read(&m, v->model), done);

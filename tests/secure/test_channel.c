@@ -357,6 +357,8 @@ SPX_TEST(links_are_read_and_bad_ones_refused)
     spx_link l;
     CHECK_OK(spx_link_parse("wan", &l));
     assert_true(l.bytes_per_second == 50e6 && l.rtt_seconds == 0.04);
+    CHECK_OK(spx_link_parse("loopback", &l));
+    assert_true(l.bytes_per_second == 0 && l.rtt_seconds == 0);
     CHECK_OK(spx_link_parse("8kbps,1.5s", &l));
     assert_true(l.bytes_per_second == 1000 && l.rtt_seconds == 1.5);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

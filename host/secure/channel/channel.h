@@ -26,8 +26,8 @@ typedef struct spx_link {
     double bytes_per_second, rtt_seconds;
 } spx_link;
 
-/** "lan" (3 Gbit/s, 0.3 ms), "wan" (400 Mbit/s, 40 ms) or "RATE,RTT" such as "100Mbps,20ms" (kbps,
- * Mbps, Gbps; us, ms, s). @return SPX_OK, SPX_EINVAL */
+/** "loopback" (none), "lan" (3 Gbit/s, 0.3 ms), "wan" (400 Mbit/s, 40 ms) or "RATE,RTT" such as
+ * "100Mbps,20ms" (kbps, Mbps, Gbps; us, ms, s). @return SPX_OK, SPX_EINVAL */
 SPX_MUST_CHECK spx_status spx_link_parse(const char *text, spx_link *out);
 
 /** Who we are and whom we believe; all NULL: plain, allowed on the loopback interface only. Files

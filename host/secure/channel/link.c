@@ -33,7 +33,7 @@ spx_status spx_link_parse(const char *text, spx_link *out)
     static const struct {
         const char *name;
         spx_link link;
-    } known[] = {{"lan", {3e9 / 8, 0.3e-3}}, {"wan", {400e6 / 8, 40e-3}}};
+    } known[] = {{"loopback", {0, 0}}, {"lan", {3e9 / 8, 0.3e-3}}, {"wan", {400e6 / 8, 40e-3}}};
     static const unit rates[] = {{"kbps", 1e3 / 8}, {"Mbps", 1e6 / 8}, {"Gbps", 1e9 / 8}},
                       times[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
     const char *rest;
@@ -48,6 +48,6 @@ spx_status spx_link_parse(const char *text, spx_link *out)
         out->rtt_seconds <= 60) {
         return SPX_OK;
     }
-    return SPX_FAIL(SPX_EINVAL, "link %s: expected lan, wan or RATE,RTT such as 100Mbps,20ms",
-                    text);
+    return SPX_FAIL(SPX_EINVAL,
+                    "link %s: expected loopback, lan, wan or RATE,RTT such as 100Mbps,20ms", text);
 }

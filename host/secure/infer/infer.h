@@ -76,6 +76,10 @@ typedef struct spx_pi_rates {
 /** Measures them, in about a second. */
 SPX_MUST_CHECK spx_status spx_pi_rates_measure(spx_pi_rates *out, spx_vault *v);
 
+/** Rates of one core of an AMD EPYC with AVX-512 and VAES. They are for what must not depend on the
+ * machine it is computed on: which network is chosen, what a checkpoint goes on from. */
+extern const spx_pi_rates spx_pi_usual_rates;
+
 /** What a phase of one query takes over a link, from sizes and rates: each party's work and the
  * wire one after another, as the protocol runs. */
 typedef struct spx_pi_forecast {
@@ -84,6 +88,25 @@ typedef struct spx_pi_forecast {
 /** @param segment  -1: the whole query. @param link  zeros: none */
 spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_link link,
                                int segment);
+
+/** Bits of a ReLU: l of its accumulator, f dropped, a kept (spx_gc_params). */
+typedef struct spx_pi_width {
+    int l, f, a;
+} spx_pi_width;
+/** 37, 20, 8: about the mean of cells of this space, for networks that have no integers yet. */
+extern const spx_pi_width spx_pi_usual_width;
+
+/** What one ReLU more costs, and what a layer of them costs beside. Layers cost differently only by
+ * their widths; the convolutions are no part of it. */
+typedef struct spx_pi_price {
+    double offline_bytes, online_bytes; /* a ReLU, both ways, without frames and padding */
+    double offline_ms, online_ms;       /* a ReLU */
+    double layer_ms;                    /* a layer, online, however many its ReLUs: its round */
+} spx_pi_price;
+/** @param link  zeros: none (spx_link_parse: "loopback", "lan", "wan", "RATE,RTT")
+ * @return SPX_OK, SPX_EINVAL (a width that cannot be garbled: the message names it) */
+SPX_MUST_CHECK spx_status spx_pi_relu_price(spx_pi_price *out, const spx_pi_rates *r, spx_link link,
+                                            spx_pi_width w);
 
 /* ---- the server ---- */
 
