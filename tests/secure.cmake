@@ -36,4 +36,5 @@ spx_test(test_infer_versions SOURCES secure/test_infer_versions.c LINK spx_infer
 spx_test(test_views SOURCES secure/test_views.c LINK spx_infer)
 spx_test(test_infer_models SOURCES secure/test_infer_models.c LINK spx_infer)
 spx_test(test_pi_cost SOURCES secure/test_pi_cost.c LINK spx_infer)
+spx_test(test_infer_networks SOURCES secure/test_infer_networks.c LINK spx_infer spx_space)
 spx_test(test_fuzz SOURCES secure/test_fuzz.c LINK spx_infer)

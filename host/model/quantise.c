@@ -185,9 +185,11 @@ spx_status spx_quantise(spx_deploy **out, const spx_fold *f, const double *const
     spx_quantise_options o = *options;
     proof p = {.f = f, .o = &o, .pool = pool, .n_segments = 1};
     spx_quantised q = {0};
+    double **tied = NULL;
     spx_status st;
     *out = NULL;
     SPX_RETURN_IF(fill_options(&o));
+    SPX_RETURN_IF(spx_tie_clips(&tied, f, clip));
     for (int i = 0; i < f->n_ops; i++) {
         p.n_segments += f->op[i].d.kind == SPX_DEPLOY_RELU;
     }
@@ -195,7 +197,8 @@ spx_status spx_quantise(spx_deploy **out, const spx_fold *f, const double *const
     p.estimate = true;
     for (bool again = true; again;) {
         spx_quantised_clear(&q);
-        SPX_TRY(st, spx_quantised_make(&q, f, clip, &o, p.segment, p.bits), end);
+        SPX_TRY(st, spx_quantised_make(&q, f, (const double *const *)tied, &o, p.segment, p.bits),
+                end);
         SPX_TRY(st, prove(&p, &q), end);
         SPX_TRY(st, lower_bits(&p, &q, &again), end);
         if (p.estimate && !again) { /* found: now prove it, lowering further where that fails */
@@ -217,6 +220,7 @@ spx_status spx_quantise(spx_deploy **out, const spx_fold *f, const double *const
         st = spx_deploy_create(out, &d, NULL);
     }
 end:
+    spx_free(tied);
     spx_quantised_clear(&q);
     proof_clear(&p);
     return st;

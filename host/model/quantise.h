@@ -5,7 +5,8 @@
  *
  * Every channel of a value has a scale, integer units per real unit. An activation's is (2^a - 1)
  * over the largest real value it shall hold (its clip). The scale of what a ReLU reads is 2^f times
- * as large, with the smallest f that leaves the deepest path's weights their bits. Shallower paths
+ * as large, with the smallest f that leaves the deepest path's weights their bits. Paths that only
+ * copy activations become public: clips along them are made powers of two apart. Shallower paths
  * align by wider weights, up to SPX_QUANTISE_WIDE bits, beyond that by a value of their own that is
  * shifted in public. Linear values in between have no nonlinearity to serve: each of their channels
  * is scaled so that its weights use all their bits.

@@ -26,6 +26,25 @@ SPX_MUST_CHECK spx_status spx_quantised_make(spx_quantised *q, const spx_fold *f
                                              const double *bits);
 void spx_quantised_clear(spx_quantised *q); /* zeroed or made */
 
+#define SPX_COPY_RUNS 16
+
+/** Channels that follow one another in a convolution's input and output. */
+typedef struct spx_copy_run {
+    int64_t in_first, out_first, channels;
+} spx_copy_run;
+
+/** The runs that an op copies, where it is a convolution that does nothing else; else 0. */
+int spx_copy_runs(const spx_fold *f, const spx_fold_op *op, spx_copy_run run[SPX_COPY_RUNS]);
+
+/**
+ * Clips by which identity paths between activations are shifts: those of a copied channel become
+ * power-of-two multiples of each other, none smaller than it was. Where copies contradict each
+ * other, the later one stays a convolution.
+ * @param clip  as spx_quantise takes them; @param out  the same, one block, free with spx_free
+ */
+SPX_MUST_CHECK spx_status spx_tie_clips(double ***out, const spx_fold *f,
+                                        const double *const *clip);
+
 /** Borrows. */
 spx_deploy_draft spx_quantised_draft(const spx_quantised *q);
 

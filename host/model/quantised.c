@@ -13,7 +13,8 @@ typedef struct maker {
     const spx_quantise_options *o;
     const int *segment;
     const double *bits;
-    int relus; /* so far */
+    bool *copied; /* [fold's ops] convolutions that become shifts */
+    int relus;    /* so far */
 } maker;
 
 /* ---- growing ---- */
@@ -152,14 +153,26 @@ static spx_status emit_bias(maker *m, int v, const double *bias, int round_shift
 /* The ops that make one value: [begin, end) of the fold's. */
 typedef struct group {
     int begin, end;
-    int relu;    /* the RELU op that reads it, or -1 */
-    int deepest; /* depth of the deepest operand of its convolutions */
+    int relu;        /* the first RELU op that reads it, or -1 */
+    int deepest;     /* depth of the deepest operand of its convolutions */
+    int least_shift; /* of that RELU: what is copied can be shifted left only */
 } group;
+
+/* Whether fold op i has secret weights. */
+static bool is_conv(const maker *m, int i)
+{
+    return m->f->op[i].d.kind == SPX_DEPLOY_CONV && !m->copied[i];
+}
+
+/* The depth of what fold op i convolves; -1 of another op. */
+static int conv_depth(const maker *m, int i)
+{
+    return is_conv(m, i) ? m->q->depth[m->q->map[m->f->op[i].d.in]] : -1;
+}
 
 static bool is_deep(const maker *m, const group *g, int i)
 {
-    const spx_deploy_op *d = &m->f->op[i].d;
-    return d->kind == SPX_DEPLOY_CONV && m->q->depth[m->q->map[d->in]] == g->deepest;
+    return is_conv(m, i) && conv_depth(m, i) == g->deepest;
 }
 
 /* Largest weights of row k per unit of their operands, of deep and of shallower convolutions. */
@@ -167,7 +180,7 @@ static void row_parts(const maker *m, const group *g, int64_t k, double *deep, d
 {
     *deep = *shallow = 0;
     for (int i = g->begin; i < g->end; i++) {
-        if (m->f->op[i].d.kind == SPX_DEPLOY_CONV) {
+        if (is_conv(m, i)) {
             double *max = is_deep(m, g, i) ? deep : shallow;
             *max = fmax(*max, row_max(m, &m->f->op[i], k));
         }
@@ -209,14 +222,27 @@ static void scale_logits(const maker *m, const group *g, double most, double *sc
     }
 }
 
-/* 2^f times the activation's; *shift receives f. */
+static int relu_number(const maker *m, int op)
+{
+    int n = 0;
+    for (int i = 0; i < op; i++) {
+        n += m->f->op[i].d.kind == SPX_DEPLOY_RELU;
+    }
+    return n;
+}
+
+static void scale_activation(const maker *m, int relu, double *scale, int64_t c)
+{
+    for (int64_t k = 0; k < c; k++) {
+        scale[k] = (ldexp(1, m->o->activation_bits) - 1) / m->clip[relu][k];
+    }
+}
+
+/* From an activation's scale to 2^f times as much; *shift receives f. */
 static void scale_relu(const maker *m, const group *g, double most, double *scale, int64_t c,
                        int *shift)
 {
     double max = 0;
-    for (int64_t k = 0; k < c; k++) {
-        scale[k] = (ldexp(1, m->o->activation_bits) - 1) / m->clip[m->relus][k];
-    }
     for (int i = g->begin; i < g->end; i++) {
         if (is_deep(m, g, i)) {
             max = fmax(max, weight_max(m, &m->f->op[i], scale));
@@ -226,19 +252,13 @@ static void scale_relu(const maker *m, const group *g, double most, double *scal
     while (*shift < 48 && max > 0 && ldexp(max, *shift + 1) <= most) {
         ++*shift;
     }
+    *shift = *shift < g->least_shift ? g->least_shift : *shift;
     for (int64_t k = 0; k < c; k++) {
         scale[k] = ldexp(scale[k], *shift);
     }
 }
 
 /* ---- values ---- */
-
-/* The depth of what fold op i convolves; -1 of another op. */
-static int conv_depth(const maker *m, int i)
-{
-    const spx_deploy_op *d = &m->f->op[i].d;
-    return d->kind == SPX_DEPLOY_CONV ? m->q->depth[m->q->map[d->in]] : -1;
-}
 
 /*
  * Convolutions too wide for their value go, by depth, into values of their own, which are shifted
@@ -285,7 +305,76 @@ static spx_status emit_shifted(maker *m, const group *g, int v, const double *sc
     return SPX_OK;
 }
 
-static spx_status make_secret(maker *m, const group *g, int v)
+/* ---- copies ---- */
+
+/* By how much channels of fold op i's output are finer than those of its input that it copies, a
+ * power of two; false: it is another for each, or the op does more than copy. */
+static bool copy_ratio(const maker *m, int i, const double *scale, int *ratio)
+{
+    const spx_fold_op *op = &m->f->op[i];
+    const double *in = m->q->scale[m->q->map[op->d.in]];
+    spx_copy_run run[SPX_COPY_RUNS];
+    const int runs = spx_copy_runs(m->f, op, run);
+    double by = 0;
+    for (int r = 0; r < runs; r++) {
+        for (int64_t k = 0; k < run[r].channels; k++) {
+            const double now = scale[run[r].out_first + k] / in[run[r].in_first + k];
+            if (frexp(now, ratio) != 0.5 || (by != 0 && now != by)) {
+                return false;
+            }
+            by = now;
+        }
+    }
+    --*ratio; /* frexp's mantissa of a power of two is one half */
+    return runs > 0;
+}
+
+/* Which convolutions into what a RELU reads are shifts, and how far it has to shift for that.
+ * @param scale  the activation's */
+static void find_copies(maker *m, group *g, const double *scale)
+{
+    for (int i = g->begin; i < g->end; i++) {
+        int ratio;
+        if (copy_ratio(m, i, scale, &ratio) && -ratio <= SPX_DEPLOY_MAX_ACTIVATION_BITS) {
+            m->copied[i] = true;
+            g->least_shift = -ratio > g->least_shift ? -ratio : g->least_shift;
+        }
+    }
+}
+
+static void find_deepest(const maker *m, group *g)
+{
+    g->deepest = 0;
+    for (int i = g->begin; i < g->end; i++) {
+        const int depth = conv_depth(m, i);
+        g->deepest = depth > g->deepest ? depth : g->deepest;
+    }
+}
+
+/* The same channels by PICK, under the output's scale. */
+static spx_status emit_copy(maker *m, int i, const double *scale, int out)
+{
+    const spx_fold_op *op = &m->f->op[i];
+    const int in = m->q->map[op->d.in];
+    spx_copy_run run[SPX_COPY_RUNS];
+    const int runs = spx_copy_runs(m->f, op, run);
+    int shift;
+    (void)copy_ratio(m, i, scale, &shift);
+    for (int r = 0; r < runs; r++) {
+        SPX_RETURN_IF(add_op(m->q, &(spx_deploy_op){.kind = SPX_DEPLOY_PICK,
+                                                    .in = in,
+                                                    .out = out,
+                                                    .in_first = run[r].in_first,
+                                                    .out_first = run[r].out_first,
+                                                    .channels = run[r].channels,
+                                                    .stride = 1,
+                                                    .shift = shift}));
+    }
+    m->q->depth[out] = m->q->depth[in] > m->q->depth[out] ? m->q->depth[in] : m->q->depth[out];
+    return SPX_OK;
+}
+
+static spx_status make_secret(maker *m, group *g, int v)
 {
     const int out = m->q->map[v];
     const double most = exp2(m->bits[m->segment[v]] - 1) - 1; /* of the deepest weights */
@@ -298,6 +387,11 @@ static spx_status make_secret(maker *m, const group *g, int v)
         return SPX_FAIL(SPX_EUNSUPPORTED, "quantisation: a value of more than 256 ops");
     }
     if (g->relu >= 0) {
+        scale_activation(m, relu_number(m, g->relu), scale, c);
+        find_copies(m, g, scale);
+    }
+    find_deepest(m, g);
+    if (g->relu >= 0) {
         scale_relu(m, g, most, scale, c, &shift);
     } else if (v == m->f->logits) {
         scale_logits(m, g, most, scale, c);
@@ -308,6 +402,8 @@ static spx_status make_secret(maker *m, const group *g, int v)
     for (int i = g->begin; i < g->end; i++) {
         if (m->f->op[i].d.kind == SPX_DEPLOY_BIAS) {
             bias = m->f->op[i].w;
+        } else if (m->copied[i]) {
+            SPX_RETURN_IF(emit_copy(m, i, scale, out));
         } else if (!emitted[i - g->begin]) {
             SPX_RETURN_IF(emit_conv(m, &m->f->op[i], scale, 0, out));
         }
@@ -339,11 +435,7 @@ static spx_status make_activation(maker *m, const spx_deploy_op *relu)
 {
     spx_quantised *q = m->q;
     const int in = q->map[relu->in], out = q->map[relu->out];
-    const double levels = ldexp(1, m->o->activation_bits) - 1;
-    const double *clip = m->clip[m->relus++];
-    for (int64_t k = 0; k < q->value[out].c; k++) {
-        q->scale[out][k] = levels / clip[k];
-    }
+    scale_activation(m, m->relus++, q->scale[out], q->value[out].c);
     const int shift = (int)lround(log2(q->scale[in][0] / q->scale[out][0]));
     q->value[out].bits = m->o->activation_bits;
     q->output[q->n_outputs++] = in;
@@ -358,11 +450,7 @@ static void describe(const maker *m, group *g)
 {
     const int v = m->f->op[g->begin].d.out;
     g->relu = -1;
-    g->deepest = 0;
-    for (int i = g->begin; i < g->end; i++) {
-        const int depth = conv_depth(m, i);
-        g->deepest = depth > g->deepest ? depth : g->deepest;
-    }
+    g->least_shift = 0;
     for (int i = g->end; i < m->f->n_ops && g->relu < 0; i++) {
         const spx_deploy_op *d = &m->f->op[i].d;
         g->relu = d->kind == SPX_DEPLOY_RELU && d->in == v ? i : -1;
@@ -406,6 +494,7 @@ spx_status spx_quantised_make(spx_quantised *q, const spx_fold *f, const double 
     spx_status st;
     memset(q, 0, sizeof *q);
     SPX_TRY(st, alloc(q, f), fail);
+    SPX_TRY(st, SPX_NEW(m.copied, (size_t)f->n_ops), fail);
     SPX_TRY(st, add_value(q, &f->value[0], f->value[0].c, &q->map[0]), fail);
     q->value[0].bits = 8;
     for (int64_t c = 0; c < f->value[0].c; c++) {
@@ -421,8 +510,10 @@ spx_status spx_quantised_make(spx_quantised *q, const spx_fold *f, const double 
     q->logits = q->map[f->logits];
     q->logit_scale = 1 / q->scale[q->logits][0];
     q->output[q->n_outputs++] = q->logits;
+    spx_free(m.copied);
     return SPX_OK;
 fail:
+    spx_free(m.copied);
     spx_quantised_clear(q);
     return st;
 }

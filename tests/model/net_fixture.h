@@ -6,6 +6,7 @@
 #include "host/graph/program.h"
 #include "host/model/fold.h"
 #include "kernels/base/alloc.h"
+#include "search/space/cell.h"
 #include "search/space/network.h"
 
 typedef struct net_fixture {
@@ -54,14 +55,11 @@ static inline void net_scatter(net_fixture *n, const spx_layout *l)
     }
 }
 
-static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_final_config *c,
-                            uint64_t seed)
+/* Program and weights of n->net. */
+static inline void net_start(net_fixture *n, uint64_t seed)
 {
     spx_tid output[1 + SPX_MAX_LAYERS];
-    memset(n, 0, sizeof *n);
     spx_rng_init(&n->rng, seed, SPX_RNG_TEST, 12);
-    n->config = *c;
-    CHECK_OK(spx_build_final(&n->net, g, c));
     output[0] = n->net.logits;
     memcpy(output + 1, n->net.cell, sizeof n->net.cell);
     const spx_program_options o = {.output = output, .n_output = 1 + n->net.n_cells};
@@ -77,6 +75,57 @@ static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_fin
         n->mean[i] = 0.3 + 0.1 * i;
         n->std[i] = 0.2 + 0.05 * i;
     }
+}
+
+static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_final_config *c,
+                            uint64_t seed)
+{
+    memset(n, 0, sizeof *n);
+    n->config = *c;
+    CHECK_OK(spx_build_final(&n->net, g, c));
+    net_start(n, seed);
+}
+
+static inline spx_tid net_conv_norm(spx_graph *g, spx_tid x, const char *name, int64_t filters,
+                                    int64_t size, int64_t stride)
+{
+    const spx_conv_options o = {.filters = filters,
+                                .size = size,
+                                .stride = stride,
+                                .dilation = 1,
+                                .pad_begin = size / 2,
+                                .pad_end = size / 2};
+    spx_g_scope(g, "%s.", name);
+    return spx_g_batch_norm(g, spx_g_conv2d(g, x, "conv", &o), "norm", true);
+}
+
+/* A stem and two stages of two residual blocks each, the second of half the side: what is added is
+ * an activation itself in three of the blocks, and a strided 1x1 convolution's in one. */
+static inline void net_open_residual(net_fixture *n, const spx_final_config *c, uint64_t seed)
+{
+    memset(n, 0, sizeof *n);
+    n->config = *c;
+    CHECK_OK(spx_network_begin(&n->net, false, c->batch, &c->input));
+    spx_graph *g = n->net.graph;
+    spx_tid x = net_conv_norm(g, n->net.image, "stem", c->init_channels, 3, 1);
+    x = spx_g_relu(g, x, "relu");
+    for (int block = 0; block < 4; block++) {
+        const int64_t stride = block == 2 ? 2 : 1, filters = c->init_channels << (block / 2);
+        char name[3][16];
+        for (int i = 0; i < 3; i++) {
+            (void)snprintf(name[i], sizeof name[i], "b%d.%d", block, i);
+        }
+        const spx_tid skip = stride == 2 ? net_conv_norm(g, x, name[2], filters, 1, 2) : x;
+        spx_tid y = net_conv_norm(g, x, name[0], filters, 3, stride);
+        y = net_conv_norm(g, spx_g_relu(g, y, "relu"), name[1], filters, 3, 1);
+        const spx_sum_term term[2] = {{y, SPX_NO_TENSOR, 0, SPX_NO_TENSOR},
+                                      {skip, SPX_NO_TENSOR, 0, SPX_NO_TENSOR}};
+        x = spx_g_relu(g, spx_g_sum(g, 2, term, "sum"), "relu");
+        n->net.cell[n->net.n_cells++] = x;
+    }
+    spx_network_classify(&n->net, x, c->classes, 0, "");
+    CHECK_OK(spx_network_end(&n->net));
+    net_start(n, seed);
 }
 
 static inline void net_close(net_fixture *n)

@@ -1,103 +1,5 @@
 /* Quantised networks: what they compute, and that their widths hold. */
-#include "tests/model/net_fixture.h"
-
-#include "host/model/calibrate.h"
-#include "host/model/quantise.h"
-
-enum { BATCH = 4 };
-
-typedef struct made {
-    net_fixture net;
-    pile pile;
-    spx_fold *fold;
-    double **clip;
-    float *images; /* (BATCH, c, h, w), normalised, of the pixels */
-    uint8_t *pixels;
-    spx_deploy *m;
-    spx_quantise_segment segment[64];
-} made;
-
-static spx_status next(void *ctx, int64_t step, const float **images)
-{
-    const made *t = ctx;
-    (void)step;
-    *images = t->images;
-    return SPX_OK;
-}
-
-static spx_calibrate_source calibration(made *t)
-{
-    const spx_fold_input s = net_source(&t->net);
-    return (spx_calibrate_source){.graph = s.graph,
-                                  .fold = t->fold,
-                                  .layout = s.layout,
-                                  .weights = s.weights,
-                                  .state = s.state,
-                                  .next = next,
-                                  .ctx = t,
-                                  .steps = 1};
-}
-
-static void make(made *t, const spx_genotype *g, const spx_final_config *config, uint64_t seed,
-                 const spx_quantise_options *o)
-{
-    spx_final_config c = *config;
-    memset(t, 0, sizeof *t);
-    c.batch = BATCH;
-    net_open(&t->net, g, &c, seed);
-    const spx_fold_input s = net_source(&t->net);
-    CHECK_OK(spx_fold_create(&t->fold, &s));
-    const size_t n = spx_fold_count(t->fold, 0), map = (size_t)(c.input.rows * c.input.columns);
-    void *memory;
-    CHECK_OK(spx_alloc(&memory, BATCH * n * sizeof *t->images));
-    t->images = memory;
-    t->pixels = pile_bytes(&t->pile, BATCH * n);
-    for (size_t i = 0; i < BATCH * n; i++) {
-        const size_t channel = i / map % (size_t)c.input.channels;
-        t->pixels[i] = (uint8_t)spx_rng_u32(&t->net.rng);
-        t->images[i] = (float)((t->pixels[i] / 255.0 - t->net.mean[channel]) / t->net.std[channel]);
-    }
-    const spx_calibrate_source cs = calibration(t);
-    const int bits = o->activation_bits > 0 ? o->activation_bits : 8;
-    CHECK_OK(spx_calibrate(&t->clip, &cs, t->net.stream, bits));
-    CHECK_OK(spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment));
-}
-
-static void drop(made *t)
-{
-    spx_deploy_destroy(t->m);
-    spx_fold_destroy(t->fold);
-    spx_free(t->clip);
-    spx_free(t->images);
-    net_close(&t->net);
-    pile_clear(&t->pile);
-}
-
-static const spx_final_config small = {.input = {3, 16, 16},
-                                       .classes = 7,
-                                       .init_channels = 3,
-                                       .layers = 4,
-                                       .n_reduce = 2,
-                                       .reduce_at = {0, 2}};
-
-/* Relative distance of integer logits from the float network's, over the batch. */
-static double distance(made *t)
-{
-    const size_t classes = (size_t)t->net.config.classes;
-    const void *input[2] = {t->images, NULL};
-    float got[BATCH * 16];
-    int64_t logits[BATCH * 16];
-    spx_binding b = {.weights = t->net.weights,
-                     .state = t->net.state,
-                     .workspace = t->net.workspace,
-                     .input = input};
-    CHECK_OK(spx_program_run(t->net.program, &b));
-    CHECK_OK(spx_deploy_run_integer(t->m, NULL, BATCH, t->pixels, logits));
-    for (size_t i = 0; i < BATCH * classes; i++) {
-        got[i] = (float)((double)logits[i] * t->m->logit_scale);
-    }
-    return spx_relative_error(got, spx_program_output(t->net.program, &b, 0).data, BATCH * classes);
-}
+#include "tests/model/quantise_fixture.h"
 
 static void check_widths(const spx_deploy *m, int most)
 {
@@ -141,14 +43,14 @@ SPX_TEST(random_networks_of_every_wiring_quantise_within_their_widths)
     for (uint64_t seed = 1; seed <= 12; seed++) {
         const spx_genotype g = net_random_genotype(seed);
         const spx_quantise_options o = {0};
-        spx_final_config c = small;
+        spx_final_config c = made_small;
         made t;
         c.input.channels = seed % 2 == 0 ? 1 : 3;
         c.init_channels = 1 + (int64_t)(seed % 3);
-        make(&t, &g, &c, seed, &o);
+        made_open(&t, &g, &c, seed, &o);
         check_widths(t.m, 58);
         check_values(&t);
-        drop(&t);
+        made_drop(&t);
     }
 }
 
@@ -164,7 +66,7 @@ SPX_TEST(finer_weights_and_activations_come_closer_to_the_float_network)
         int bits, most;
     } steps[] = {{4, 58}, {8, 58}, {11, 62}};
     double last = INFINITY;
-    spx_final_config c = small;
+    spx_final_config c = made_small;
     c.n_reduce = 0;
     c.layers = 3;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -172,13 +74,46 @@ SPX_TEST(finer_weights_and_activations_come_closer_to_the_float_network)
                                         .activation_bits = steps[i].bits,
                                         .most_bits = steps[i].most};
         made t;
-        make(&t, &spx_genotype_published, &c, 5, &o);
-        const double now = distance(&t);
+        made_open(&t, &spx_genotype_published, &c, 5, &o);
+        const double now = made_distance(&t);
         assert_true(now < last);
         last = now;
-        drop(&t);
+        made_drop(&t);
     }
     assert_true(last < 0.05);
+}
+
+static int count_ops(const spx_deploy *m, spx_deploy_op_kind kind)
+{
+    int n = 0;
+    for (int i = 0; i < m->n_ops; i++) {
+        n += m->op[i].kind == kind;
+    }
+    return n;
+}
+
+/*
+ * Three of four additions are of an activation itself: PICKs. What is left are the stem's, two
+ * convolutions a block, one shortcut's and the classifier.
+ */
+SPX_TEST(identity_paths_of_residual_blocks_become_shifts)
+{
+    SPX_UNUSED;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        const spx_quantise_options o = {.weight_bits = 11, .activation_bits = 11, .most_bits = 62};
+        spx_final_config c = made_small;
+        made t;
+        c.init_channels = 6;
+        made_open(&t, NULL, &c, seed, &o);
+        assert_int_equal(count_ops(t.m, SPX_DEPLOY_PICK), 3);
+        assert_int_equal(count_ops(t.m, SPX_DEPLOY_CONV), 1 + 2 * 4 + 1 + 1);
+        assert_int_equal(t.m->max_depth, 1);
+        check_widths(t.m, 62);
+        check_values(&t);
+        assert_true(made_distance(&t) <
+                    0.01); /* 9 roundings of 2^-11 of a range 8 times the typical */
+        made_drop(&t);
+    }
 }
 
 SPX_TEST(segments_that_are_too_wide_lose_weight_bits_and_say_so)
@@ -187,7 +122,7 @@ SPX_TEST(segments_that_are_too_wide_lose_weight_bits_and_say_so)
     const spx_quantise_options o = {.most_bits = 32};
     bool lowered = false;
     made t;
-    make(&t, &spx_genotype_published, &small, 3, &o);
+    made_open(&t, &spx_genotype_published, &made_small, 3, &o);
     check_widths(t.m, 32);
     check_values(&t);
     for (int s = 0; s < t.m->n_segments; s++) {
@@ -195,26 +130,26 @@ SPX_TEST(segments_that_are_too_wide_lose_weight_bits_and_say_so)
         lowered = lowered || t.segment[s].weight_bits < 8;
     }
     assert_true(lowered);
-    drop(&t);
+    made_drop(&t);
 }
 
 SPX_TEST(calibration_refuses_arenas_in_the_memory_of_a_device)
 {
-    spx_final_config c = small;
+    spx_final_config c = made_small;
     double **clip;
     made t = {0};
     SPX_UNUSED;
-    c.batch = BATCH;
+    c.batch = MADE_BATCH;
     net_open(&t.net, &spx_genotype_published, &c, 3);
     const spx_fold_input network = net_source(&t.net);
     CHECK_OK(spx_fold_create(&t.fold, &network));
     for (int i = 0; i < 2; i++) {
-        spx_calibrate_source s = calibration(&t);
+        spx_calibrate_source s = made_calibration(&t);
         *(i == 0 ? &s.weights.device : &s.state.device) = SPX_DEVICE_CUDA;
         CHECK_FAILS(SPX_EINVAL, spx_calibrate(&clip, &s, t.net.stream, 8));
         assert_null(clip);
     }
-    drop(&t);
+    made_drop(&t);
 }
 
 SPX_TEST(bad_options_are_refused)
@@ -225,12 +160,12 @@ SPX_TEST(bad_options_are_refused)
     const spx_quantise_options good = {0};
     made t;
     spx_deploy *m;
-    make(&t, &spx_genotype_published, &small, 3, &good);
+    made_open(&t, &spx_genotype_published, &made_small, 3, &good);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK_FAILS(SPX_EINVAL,
                     spx_quantise(&m, t.fold, (const double *const *)t.clip, &bad[i], NULL, NULL));
     }
-    drop(&t);
+    made_drop(&t);
 }
 
 int main(void)
@@ -238,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(random_networks_of_every_wiring_quantise_within_their_widths),
         SPX_UNIT(finer_weights_and_activations_come_closer_to_the_float_network),
+        SPX_UNIT(identity_paths_of_residual_blocks_become_shifts),
         SPX_UNIT(segments_that_are_too_wide_lose_weight_bits_and_say_so),
         SPX_UNIT(calibration_refuses_arenas_in_the_memory_of_a_device),
         SPX_UNIT(bad_options_are_refused),

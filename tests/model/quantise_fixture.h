@@ -1,0 +1,111 @@
+#ifndef SPX_QUANTISE_FIXTURE_H
+#define SPX_QUANTISE_FIXTURE_H
+/* From a network with random weights to a deployed model. */
+#include "tests/model/net_fixture.h"
+
+#include "host/model/calibrate.h"
+#include "host/model/quantise.h"
+
+enum { MADE_BATCH = 4 };
+
+/** A network, its fold, clips from a batch of noise, and the model made of them. */
+typedef struct made {
+    net_fixture net;
+    pile pile;
+    spx_fold *fold;
+    double **clip;
+    float *images; /* (MADE_BATCH, c, h, w), normalised, of the pixels */
+    uint8_t *pixels;
+    spx_deploy *m;
+    spx_quantise_segment segment[64];
+} made;
+
+static inline spx_status made_next(void *ctx, int64_t step, const float **images)
+{
+    const made *t = ctx;
+    (void)step;
+    *images = t->images;
+    return SPX_OK;
+}
+
+static inline spx_calibrate_source made_calibration(made *t)
+{
+    const spx_fold_input s = net_source(&t->net);
+    return (spx_calibrate_source){.graph = s.graph,
+                                  .fold = t->fold,
+                                  .layout = s.layout,
+                                  .weights = s.weights,
+                                  .state = s.state,
+                                  .next = made_next,
+                                  .ctx = t,
+                                  .steps = 1};
+}
+
+/* g NULL: the residual network. */
+static inline void made_open(made *t, const spx_genotype *g, const spx_final_config *config,
+                             uint64_t seed, const spx_quantise_options *o)
+{
+    spx_final_config c = *config;
+    memset(t, 0, sizeof *t);
+    c.batch = MADE_BATCH;
+    if (g != NULL) {
+        net_open(&t->net, g, &c, seed);
+    } else {
+        net_open_residual(&t->net, &c, seed);
+    }
+    const spx_fold_input s = net_source(&t->net);
+    CHECK_OK(spx_fold_create(&t->fold, &s));
+    const size_t n = spx_fold_count(t->fold, 0), map = (size_t)(c.input.rows * c.input.columns);
+    void *memory;
+    CHECK_OK(spx_alloc(&memory, MADE_BATCH * n * sizeof *t->images));
+    t->images = memory;
+    t->pixels = pile_bytes(&t->pile, MADE_BATCH * n);
+    for (size_t i = 0; i < MADE_BATCH * n; i++) {
+        const size_t channel = i / map % (size_t)c.input.channels;
+        t->pixels[i] = (uint8_t)spx_rng_u32(&t->net.rng);
+        t->images[i] = (float)((t->pixels[i] / 255.0 - t->net.mean[channel]) / t->net.std[channel]);
+    }
+    const spx_calibrate_source cs = made_calibration(t);
+    const int bits = o->activation_bits > 0 ? o->activation_bits : 8;
+    CHECK_OK(spx_calibrate(&t->clip, &cs, t->net.stream, bits));
+    CHECK_OK(spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment));
+}
+
+static inline void made_drop(made *t)
+{
+    spx_deploy_destroy(t->m);
+    spx_fold_destroy(t->fold);
+    spx_free(t->clip);
+    spx_free(t->images);
+    net_close(&t->net);
+    pile_clear(&t->pile);
+}
+
+static const spx_final_config made_small = {.input = {3, 16, 16},
+                                            .classes = 7,
+                                            .init_channels = 3,
+                                            .layers = 4,
+                                            .n_reduce = 2,
+                                            .reduce_at = {0, 2}};
+
+/* Relative distance of integer logits from the float network's, over the batch. */
+static inline double made_distance(made *t)
+{
+    const size_t classes = (size_t)t->net.config.classes;
+    const void *input[2] = {t->images, NULL};
+    float got[MADE_BATCH * 16];
+    int64_t logits[MADE_BATCH * 16];
+    spx_binding b = {.weights = t->net.weights,
+                     .state = t->net.state,
+                     .workspace = t->net.workspace,
+                     .input = input};
+    CHECK_OK(spx_program_run(t->net.program, &b));
+    CHECK_OK(spx_deploy_run_integer(t->m, NULL, MADE_BATCH, t->pixels, logits));
+    for (size_t i = 0; i < MADE_BATCH * classes; i++) {
+        got[i] = (float)((double)logits[i] * t->m->logit_scale);
+    }
+    return spx_relative_error(got, spx_program_output(t->net.program, &b, 0).data,
+                              MADE_BATCH * classes);
+}
+
+#endif
