@@ -21,7 +21,9 @@ typedef enum spx_rng_sequence {
     SPX_RNG_RANDOM_SEARCH,
     SPX_RNG_TEST,
     SPX_RNG_BENCH,
-    SPX_RNG_FLIP /* of an image in every epoch */
+    SPX_RNG_FLIP, /* of an image in every epoch */
+    SPX_RNG_BOOTSTRAP,
+    SPX_RNG_LOCATION /* which reductions a step of the location search tries */
 } spx_rng_sequence;
 
 /** Four uniform 32-bit words for (seed, sequence, counter_hi, counter_lo). */
