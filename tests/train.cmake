@@ -20,6 +20,8 @@ add_executable(make_pictures cli/make_pictures.c)
 target_link_libraries(make_pictures PRIVATE spx_flags spx_image)
 add_test(NAME cli_runs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_runs.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
+add_test(NAME cli_evidence COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_evidence.sh
+         $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 add_test(NAME cli_verbs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_verbs.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 add_test(NAME kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/kill_resume.sh

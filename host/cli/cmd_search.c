@@ -2,6 +2,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "host/cli/run_talk.h"
+#include "host/cli/seeds_talk.h"
 #include "kernels/base/text.h"
 #include "search/bilevel/search_run.h"
 
@@ -13,7 +14,7 @@ typedef struct values {
     spx_run_values run;
     const char *data, *init_from;
     bool random, published_hessian, flip;
-    int64_t order, init_channels, layers, batch, epochs, validate_images, pad_crop, cutout;
+    int64_t order, init_channels, layers, batch, epochs, validate_images, pad_crop, cutout, seeds;
     spx_int_list input, reduce_loc;
     double lr, lr_min, momentum, decay, clip, alpha_lr, alpha_decay;
 } values;
@@ -21,6 +22,7 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to search on", .flags = SPX_OPT_PATH),
     SPX_RUN_OPTIONS(values),
+    SPX_SEEDS_OPTION(values, seeds),
     SPX_OPT(INT, values, order, "order", "1|2", "2", "order of the alphas' gradient", .min = 1,
             .max = 2),
     SPX_OPT(FLAG, values, published_hessian, "published-hessian", NULL, "false",
@@ -136,47 +138,61 @@ static spx_status run_random(spx_cli *cli, const values *v)
                         : st;
 }
 
-static spx_status search(spx_cli *cli, const values *v, const spx_search_options *o,
-                         spx_search_result *r)
+static spx_status search(spx_cli *cli, const values *v, spx_search_result *r)
 {
-    spx_session s;
+    spx_run_talk talk = {0};
+    spx_search_options o;
+    spx_session s = {0};
+    spx_pack *pack = NULL;
+    json_t *inputs = NULL;
     spx_status st;
-    json_t *inputs = json_pack("{s:s}", "data", o->pack->hash);
+    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TRAIN)), end);
+    SPX_TRY(st, fill(cli, v, pack, &talk, &o), end);
+    inputs = json_pack("{s:s}", "data", pack->hash);
     st = spx_run_add_file(inputs, "init-from", v->init_from, v->run.resume);
     if (st != SPX_OK) {
         json_decref(inputs);
-        return st;
+        goto end;
     }
-    SPX_RETURN_IF(spx_run_open(cli, &v->run, inputs, &s));
-    st = spx_search_run(&s, o, r);
+    SPX_TRY(st, spx_run_open(cli, &v->run, inputs, &s), end);
+    st = spx_search_run(&s, &o, r);
+    spx_run_talk_end(&talk);
+end:
     spx_session_close(&s, st);
+    spx_pack_close(pack);
     return st;
+}
+
+/* One of several seeds. */
+static spx_status search_one(spx_cli *cli, const void *ctx, const spx_run_values *run, json_t **out)
+{
+    values v = *(const values *)ctx;
+    spx_search_result r;
+    v.run = *run;
+    SPX_RETURN_IF(search(cli, &v, &r));
+    *out = spx_search_result_json(&r);
+    return SPX_OK;
 }
 
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
-    spx_search_options o;
     spx_search_result r;
-    spx_run_talk talk = {0};
-    spx_pack *pack = NULL;
-    spx_status st;
     if (v->random) {
         return run_random(cli, v);
     }
     if (v->data == NULL) {
         return spx_cli_usage(cli, "--data is missing");
     }
-    SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TRAIN)));
-    st = fill(cli, v, pack, &talk, &o);
-    if (st == SPX_OK) {
-        st = search(cli, v, &o, &r);
-        spx_run_talk_end(&talk);
+    if (v->seeds > 1) {
+        return spx_seeds_run(cli, &v->run,
+                             &(spx_seeded){.n = v->seeds,
+                                           .measure = "val_top1",
+                                           .name = "validation top-1",
+                                           .one = search_one,
+                                           .ctx = v});
     }
-    spx_pack_close(pack);
-    if (st != SPX_OK) {
-        return st;
-    }
+    SPX_RETURN_IF(search(cli, v, &r));
     return print_result(cli, &r.genotype, spx_search_result_json(&r));
 }
 

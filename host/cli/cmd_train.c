@@ -4,6 +4,7 @@
 #include "host/cli/net_talk.h"
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/run_talk.h"
+#include "host/cli/seeds_talk.h"
 #include "kernels/base/text.h"
 #include "search/budget/plan_file.h"
 #include "search/final/model.h"
@@ -20,7 +21,7 @@ typedef struct values {
     const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at, *resolutions,
         *warmup;
     spx_augment_values augment;
-    int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every;
+    int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every, seeds;
     double muon_lr, muon_momentum;
     int schedule, select, decoder;
     double val_fraction;
@@ -38,6 +39,7 @@ static const spx_option options[] = {
             "file; --config and the command line win",
             .flags = SPX_OPT_TRANSIENT),
     SPX_RUN_OPTIONS(values),
+    SPX_SEEDS_OPTION(values, seeds),
     SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
             "published, or a file in JSON or the published text form", .flags = SPX_OPT_PATH),
     SPX_OPT(STRING, values, plan, "plan", "FILE", NULL,
@@ -325,29 +327,55 @@ static spx_status print_result(const spx_cli *cli, const values *v, const spx_tr
     return SPX_OK;
 }
 
-static spx_status run(spx_cli *cli, const void *options_values)
+static spx_status open_pack(const values *v, spx_pack **pack)
 {
-    const values *v = options_values;
+    return spx_pack_open(pack, v->data,
+                         SPX_PACK_NEED(SPX_SPLIT_TRAIN) | SPX_PACK_NEED(SPX_SPLIT_TEST));
+}
+
+static spx_status train(spx_cli *cli, const values *v, spx_train_result *r)
+{
     spx_run_talk talk = {0};
     spx_train_options o;
-    spx_train_result r;
     spx_session s = {0};
     spx_pack *pack = NULL;
     json_t *inputs;
     spx_status st;
-    SPX_TRY(st,
-            spx_pack_open(&pack, v->data,
-                          SPX_PACK_NEED(SPX_SPLIT_TRAIN) | SPX_PACK_NEED(SPX_SPLIT_TEST)),
-            end);
+    SPX_TRY(st, open_pack(v, &pack), end);
     SPX_TRY(st, fill(cli, v, pack, &talk, &o), end);
     SPX_TRY(st, inputs_of(v, &o, &inputs), end);
     SPX_TRY(st, spx_run_open(cli, &v->run, inputs, &s), end);
-    st = spx_train_run(&s, &o, &r);
+    st = spx_train_run(&s, &o, r);
     spx_run_talk_end(&talk);
 end:
     spx_session_close(&s, st);
     spx_pack_close(pack);
-    return st == SPX_OK ? print_result(cli, v, &r) : st;
+    return st;
+}
+
+/* One of several seeds. */
+static spx_status train_one(spx_cli *cli, const void *ctx, const spx_run_values *run, json_t **out)
+{
+    values v = *(const values *)ctx;
+    spx_train_result r;
+    v.run = *run;
+    SPX_RETURN_IF(train(cli, &v, &r));
+    *out = spx_train_result_json(&r);
+    return SPX_OK;
+}
+
+static spx_status run(spx_cli *cli, const void *options_values)
+{
+    const values *v = options_values;
+    spx_train_result r;
+    if (v->seeds > 1) {
+        return spx_seeds_run(
+            cli, &v->run,
+            &(spx_seeded){
+                .n = v->seeds, .measure = "top1", .name = "top-1", .one = train_one, .ctx = v});
+    }
+    SPX_RETURN_IF(train(cli, v, &r));
+    return print_result(cli, v, &r);
 }
 
 /* Whether the options ask for a network with the ImageNet stem; what is wrong with the pack is told
