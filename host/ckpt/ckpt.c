@@ -114,21 +114,40 @@ static bool ends_with(const char *name, const char *end)
     return n >= m && strcmp(name + n - m, end) == 0;
 }
 
+/* What an array's elements have to be, by its name and the group it is in. */
+typedef enum element_rule { ANY, VARIANCE, MASK } element_rule;
+
+static element_rule rule_of(const char *name)
+{
+    const bool mask = ends_with(name, ".mask") && strstr(name, "buffer/") != NULL;
+    return mask ? MASK : ends_with(name, "running_var") ? VARIANCE : ANY;
+}
+
+static const char *expected(element_rule r, float x)
+{
+    if (r == MASK) {
+        return x == 0.0f || x == 1.0f ? NULL : "0 or 1";
+    }
+    return !isfinite(x)                ? "a finite number"
+           : r == VARIANCE && x < 0.0f ? "a variance of at least 0"
+                                       : NULL;
+}
+
 spx_status spx_array_check(const char *file, const char *name, int rank, const int64_t *dim,
                            const float *x)
 {
-    const bool variance = ends_with(name, "running_var");
+    const element_rule rule = rule_of(name);
     size_t n = 1;
     for (int k = 0; k < rank; k++) {
         n *= (size_t)dim[k];
     }
     for (size_t i = 0; i < n; i++) {
-        if (!isfinite(x[i]) || (variance && x[i] < 0)) {
+        const char *const want = expected(rule, x[i]);
+        if (want != NULL) {
             char at[SPX_H5_MAX_RANK * 24];
             index_text(rank, dim, i, at, sizeof at);
             return SPX_FAIL(SPX_EFORMAT, "%s: %s%s is %g, expected %s", file, name, at,
-                            (double)x[i],
-                            isfinite(x[i]) ? "a variance of at least 0" : "a finite number");
+                            (double)x[i], want);
         }
     }
     return SPX_OK;

@@ -86,9 +86,10 @@ SPX_MUST_CHECK spx_status spx_arrays_load(const spx_h5 *f, const spx_layout *l,
 void spx_shape_text(int rank, const int64_t *dim, char *out, size_t room);
 
 /**
- * Whether an array holds numbers to compute with: all finite; and none negative where it is called
- * running_var, whose root is taken.
- * @param file, name  for messages
+ * Whether an array holds numbers to compute with: all finite; none negative where it is called
+ * running_var, whose root is taken. Where it is called mask, and is a state ("buffer"): 0 or 1.
+ * @param file  for messages
+ * @param name  likewise, with its group: "buffer/relu.mask"
  * @param dim         [rank], 0 <= rank <= SPX_H5_MAX_RANK
  * @param x           product of dim elements
  * @return SPX_OK; SPX_EFORMAT naming the array and the index of the first that is not

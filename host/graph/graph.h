@@ -110,6 +110,8 @@ enum {
 };
 /** Inputs of a linear layer. */
 enum { SPX_LINEAR_X, SPX_LINEAR_W, SPX_LINEAR_BIAS, SPX_LINEAR_INPUTS };
+/** Inputs of a RELU. The mask (c, h, w), which may be absent: y = mask max(0, x) + (1-mask) x. */
+enum { SPX_RELU_X, SPX_RELU_MASK, SPX_RELU_INPUTS };
 /** Inputs of BN_RUNNING. */
 enum { SPX_RUNNING_MEAN, SPX_RUNNING_VAR, SPX_RUNNING_INPUTS };
 /** Inputs of one norm-sum term, in this order; absent ones are SPX_NO_TENSOR. */
@@ -175,6 +177,7 @@ typedef struct spx_graph {
     char scope[256]; /* prefix of names, see spx_g_scope */
     int block;
     bool auxiliary;
+    spx_role mask_role; /* of the masks of ReLUs; ACTIVATION: they have none */
 } spx_graph;
 
 SPX_MUST_CHECK spx_status spx_graph_create(spx_graph **out, bool training);
@@ -227,6 +230,11 @@ spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *nam
  */
 spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name);
 spx_tid spx_g_relu(spx_graph *g, spx_tid x, const char *name);
+/**
+ * From now on every ReLU outside the auxiliary head has a mask of its input's (c, h, w), named
+ * name.mask, of ones at first: SPX_ROLE_STATE, or SPX_ROLE_ARCH where masks are trained.
+ */
+void spx_graph_mask_relus(spx_graph *g, spx_role role);
 /** Padding is not counted in the mean. */
 spx_tid spx_g_avg_pool(spx_graph *g, spx_tid x, int64_t size, int64_t stride, int64_t pad,
                        const char *name);

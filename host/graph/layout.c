@@ -14,10 +14,13 @@ static bool stored(const spx_tensor *t)
     return t->role == SPX_ROLE_WEIGHT || t->role == SPX_ROLE_ARCH || t->role == SPX_ROLE_STATE;
 }
 
-/* Pixels per channel of a weight: those of a filter, or of the maps a linear layer flattens. */
+/* Pixels per channel: of a filter, of the maps a linear layer flattens, or of a mask of maps. */
 static int64_t pixels_of(const spx_graph *g, spx_tid t)
 {
     const spx_tensor *w = &g->tensor[t];
+    if (w->rank == 3) { /* a mask */
+        return w->dim[1] * w->dim[2];
+    }
     if (w->role != SPX_ROLE_WEIGHT || w->rank == 1) {
         return 1;
     }
@@ -151,7 +154,7 @@ static void reorder(const spx_layout *l, spx_role role, bool upload, const float
         if (e->role != role || e->pixels <= 1) {
             continue;
         }
-        const int64_t rows = e->dim[0], channels = e->count / rows / e->pixels;
+        const int64_t rows = e->rank == 3 ? 1 : e->dim[0], channels = e->count / rows / e->pixels;
         transpose(from + e->offset, to + e->offset, rows, upload ? channels : e->pixels,
                   upload ? e->pixels : channels);
     }

@@ -16,8 +16,8 @@ typedef struct spx_layout_entry {
     int rank;
     int64_t dim[SPX_MAX_RANK];
     int64_t offset, count; /* floats into the role's arena; elements, dense */
-    int64_t
-        pixels; /* above 1: weights (rows, channels, pixels), on CUDA (rows, pixels, channels) */
+    int64_t pixels; /* above 1: weights (rows, channels, pixels), on CUDA (rows, pixels, channels);
+                   masks (rank 3) are of one row */
     spx_init init;
 } spx_layout_entry;
 

@@ -311,6 +311,12 @@ static spx_status flatten_term(spx_node *outer, int j, const spx_node *inner)
     return SPX_OK;
 }
 
+/* A ReLU that others can do: not one with a mask. */
+static bool lone_rectifier(const spx_node *nd)
+{
+    return spx_op_record_of(nd->op)->rectifier && nd->in[SPX_RELU_MASK] == SPX_NO_TENSOR;
+}
+
 static spx_status fuse_node(spx_graph *g, const tensor_facts *f, int i, bool *gone)
 {
     spx_node *nd = &g->node[i];
@@ -323,7 +329,7 @@ static spx_status fuse_node(spx_graph *g, const tensor_facts *f, int i, bool *go
                 gone[p] = true;
             }
         }
-    } else if (r->rectifier && private_value(g, f, nd->in[0])) {
+    } else if (lone_rectifier(nd) && private_value(g, f, nd->in[0])) {
         const int p = f->producer[nd->in[0]];
         spx_node *sum = &g->node[p];
         if (spx_op_record_of(sum->op)->sum && !sum->relu) {
@@ -345,7 +351,7 @@ static spx_status fuse_conv_input(spx_graph *g, const tensor_facts *f, int i, bo
         return SPX_OK;
     }
     from = &g->node[f->producer[nd->in[0]]];
-    if (spx_op_record_of(from->op)->rectifier) {
+    if (lone_rectifier(from)) {
         nd->relu = true;
     } else if (spx_op_record_of(from->op)->sum && spx_node_terms(from, 0) == 1 && !from->relu &&
                from->in[SPX_TERM_MEAN] != SPX_NO_TENSOR &&

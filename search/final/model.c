@@ -131,6 +131,30 @@ fail:
     return st;
 }
 
+spx_status spx_model_masks(spx_masks *out, const spx_model *m)
+{
+    spx_stream *cpu = NULL;
+    spx_program *p = NULL; /* for its layout */
+    spx_buffer weights = {0}, state = {0};
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    if (!m->spec.masked) {
+        return SPX_OK;
+    }
+    SPX_TRY(st, spx_stream_create(&cpu, SPX_DEVICE_CPU, 1), end);
+    SPX_TRY(st, spx_final_eval_program(&p, cpu, &m->spec, 1, false, NULL), end);
+    SPX_TRY(st, spx_model_arenas(m, spx_program_layout(p), NULL, &weights, &state), end);
+    SPX_TRY(st, spx_masks_of(out, &m->spec, spx_program_layout(p), &state), end);
+    out->own = state;
+    state = (spx_buffer){0};
+end:
+    spx_buffer_free(&weights);
+    spx_buffer_free(&state);
+    spx_program_destroy(p);
+    spx_stream_destroy(cpu);
+    return st;
+}
+
 struct spx_model_runner {
     spx_stream *stream;   /* borrowed */
     spx_program *program; /* output 0: logits (batch, classes) */

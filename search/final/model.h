@@ -15,6 +15,7 @@
 #include "host/train/metrics.h"
 #include "host/train/source.h"
 #include "search/final/final.h"
+#include "search/final/mask.h"
 
 /**
  * {"network", "preprocessing"}: what every model and checkpoint says; NULL when out of memory.
@@ -68,6 +69,12 @@ void spx_model_close(spx_model *m); /* zeroed or open */
 SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout *l,
                                            spx_stream *stream, spx_buffer *weights,
                                            spx_buffer *state);
+
+/**
+ * The masks of a model, in memory of their own; none where it is not masked. To be cleared.
+ * @return what spx_model_arenas and spx_masks_of return
+ */
+SPX_MUST_CHECK spx_status spx_model_masks(spx_masks *out, const spx_model *m);
 
 /** A model ready to evaluate batches: its program and weights on a device. */
 typedef struct spx_model_runner spx_model_runner;

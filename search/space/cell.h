@@ -31,6 +31,8 @@ SPX_MUST_CHECK spx_status spx_check_sizes(int64_t batch, const spx_input_shape *
 /** An empty network: its graph, and inputs image and label. */
 SPX_MUST_CHECK spx_status spx_network_begin(spx_network *n, bool training, int64_t batch,
                                             const spx_input_shape *in);
+/** The same of a final network, by its configuration; sets whether its ReLUs have masks. */
+SPX_MUST_CHECK spx_status spx_network_begin_final(spx_network *n, const spx_final_config *c);
 /** Global average pool of x, linear layer prefix + "linear", loss. */
 void spx_network_classify(spx_network *n, spx_tid x, int64_t classes, float smoothing,
                           const char *prefix);

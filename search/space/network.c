@@ -41,6 +41,15 @@ spx_status spx_network_begin(spx_network *n, bool training, int64_t batch,
     return SPX_OK;
 }
 
+spx_status spx_network_begin_final(spx_network *n, const spx_final_config *c)
+{
+    SPX_RETURN_IF(spx_network_begin(n, c->training, c->batch, &c->input));
+    if (c->masked) {
+        spx_graph_mask_relus(n->graph, SPX_ROLE_STATE);
+    }
+    return SPX_OK;
+}
+
 void spx_network_classify(spx_network *n, spx_tid x, int64_t classes, float smoothing,
                           const char *prefix)
 {

@@ -160,7 +160,7 @@ spx_status spx_build_final(spx_network *out, const spx_genotype *g, const spx_fi
     memset(out, 0, sizeof *out);
     SPX_RETURN_IF(spx_genotype_check(g));
     SPX_RETURN_IF(check_config(c));
-    SPX_RETURN_IF(spx_network_begin(out, c->training, c->batch, &c->input));
+    SPX_RETURN_IF(spx_network_begin_final(out, c));
     spx_tid s0, s1;
     if (is_imagenet(c)) {
         imagenet_stem(out, c->init_channels, &s0, &s1);

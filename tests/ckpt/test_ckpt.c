@@ -356,14 +356,18 @@ SPX_TEST(numbers_that_nothing_can_be_computed_with_are_named_by_array_and_index)
                {-INFINITY, "w.bias", "w.bias[1][0][2] is -inf"},
                {-1e-9f, "bn.running_var", "bn.running_var[1][0][2] is -1e-09, expected a variance"},
                {-1, "bn.running_mean", NULL},
-               {0, "bn.running_var", NULL}};
+               {0, "bn.running_var", NULL},
+               {0.5f, "buffer/x.mask", "buffer/x.mask[1][0][2] is 0.5, expected 0 or 1"},
+               {NAN, "ema_buffer/x.mask", "ema_buffer/x.mask[1][0][2] is nan, expected 0 or 1"},
+               {0, "buffer/x.mask", NULL},
+               {0.5f, "alpha/x.mask", NULL}}; /* one that is trained */
     const char *path = spx_scratch_path(&scratch, "numbers.h5");
     SPX_UNUSED;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         static const int64_t dim[] = {2, 1, 3};
         spx_layout_entry entry = {.role = SPX_ROLE_WEIGHT, .rank = 3, .dim = {2, 1, 3}, .count = 6};
         const spx_layout l = {.entry = &entry, .n = 1, .floats = {[SPX_ROLE_WEIGHT] = 6}};
-        float x[6] = {1, 2, 3, 4, 5, bad[i].value}, y[6];
+        float x[6] = {1, 0, 1, 1, 0, bad[i].value}, y[6];
         const spx_ckpt_arena from = {"param", SPX_ROLE_WEIGHT, VIEW(x)},
                              to = {"", SPX_ROLE_WEIGHT, VIEW(y)};
         json_t *meta = json_pack("{s:s}", "kind", "model");

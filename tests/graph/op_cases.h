@@ -30,6 +30,17 @@ static inline spx_tid relu_case(spx_graph *g, spx_tid x)
     return spx_g_relu(g, x, "case");
 }
 
+/* A mask of numbers from -2 to 2, which has a gradient. */
+static inline spx_tid masked_relu_case(spx_graph *g, spx_tid x)
+{
+    spx_graph_mask_relus(g, SPX_ROLE_ARCH);
+    const spx_tid y = spx_g_relu(g, x, "case"), mask = spx_graph_find(g, "case.mask");
+    if (mask != SPX_NO_TENSOR) {
+        g->tensor[mask].init = (spx_init){SPX_INIT_UNIFORM, 2};
+    }
+    return y;
+}
+
 static inline spx_tid avg_pool_case(spx_graph *g, spx_tid x)
 {
     return spx_g_avg_pool(g, x, 3, 2, 1, "case");
@@ -84,6 +95,7 @@ static const op_case op_cases[] = {
     {SPX_OP_CONV2D, conv2d_case, NULL, {N, C, HW, HW}},
     {SPX_OP_NORM_SUM, norm_sum_case, NULL, {N, C, HW, HW}},
     {SPX_OP_RELU, relu_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_RELU, masked_relu_case, NULL, {N, C, HW, HW}},
     {SPX_OP_AVG_POOL, avg_pool_case, NULL, {N, C, 4, 4}},
     {SPX_OP_MAX_POOL, max_pool_case, NULL, {N, C, 4, 3}},
     {SPX_OP_LINEAR, linear_case, NULL, {N, 7, 1, 1}},

@@ -31,7 +31,13 @@ static void check(device_env *e, const sizes *k, tensor_form fx, tensor_form fy,
     const device_tensor ty = env_tensor(e, old, chw, k->n, k->c, k->hw, fy);
     const device_tensor tdy = env_tensor(e, dy, chw, k->n, k->c, k->hw, fy);
     const device_tensor tdx = env_tensor(e, old, chw, k->n, k->c, k->hw, fx);
-    spx_relu_args a = {n, c, hw, on_host(x, k), on_host(dy, k), on_host(want, k), accumulate};
+    spx_relu_args a = {.n = n,
+                       .c = c,
+                       .hw = hw,
+                       .x = on_host(x, k),
+                       .dy = on_host(dy, k),
+                       .out = on_host(want, k),
+                       .accumulate = accumulate};
     CHECK_OK(spx_relu_forward(e->s, n, c, hw, tx.x, ty.x));
     env_read(e, &ty, got, chw);
     spx_relu_forward_ref(&a);
@@ -83,6 +89,182 @@ SPX_TEST(both_passes_equal_the_formula_at_the_networks_sizes)
     on_each(networks_body, NULL);
 }
 
+/* Positions as the device has them: (c, hw), on CUDA (hw, c); and back. */
+static void turn(const device_env *e, const sizes *k, bool back, const float *from, float *to)
+{
+    for (size_t i = 0; i < k->c * k->hw; i++) {
+        const size_t there = e->cuda ? i % k->hw * k->c + i / k->hw : i;
+        to[back ? i : there] = from[back ? there : i];
+    }
+}
+
+static float *on_device(device_env *e, const sizes *k, const float *x)
+{
+    float *turned = pile_bytes(&e->p, k->c * k->hw * sizeof *turned);
+    turn(e, k, false, x, turned);
+    return env_floats(e, turned, k->c * k->hw);
+}
+
+static void fetch_turned(device_env *e, const sizes *k, const float *device, float *x)
+{
+    float *turned = pile_bytes(&e->p, k->c * k->hw * sizeof *turned);
+    env_fetch(e, turned, device, k->c * k->hw * sizeof *turned);
+    turn(e, k, true, turned, x);
+}
+
+/* A mask of zeros and ones where `hard`, else of those and of numbers around them. */
+static float *make_mask(device_env *e, const sizes *k, bool hard)
+{
+    float *m = pile_normal(&e->p, k->c * k->hw, 0.5f, 1);
+    for (size_t i = 0; i < k->c * k->hw; i++) {
+        m[i] = hard || i % 3 == 0 ? (float)(m[i] > 0.5f) : m[i];
+    }
+    return m;
+}
+
+/* A product, then an addition that may be fused with it: half a unit in the last place of the
+ * product, which is at most as large as what is compared, or of a term a million smaller. */
+#define FUSED 0x1p-23
+
+/* Of sums of n products, beside the reference's double: n+1 roundings of partial sums, which may be
+ * sqrt(n) times as large as the sum (signs are random); 8 is beyond chance. */
+static double summed(const sizes *k)
+{
+    return 8 * (double)(k->n + 1) * 0x1p-24 * sqrt((double)k->n);
+}
+
+static void check_masked(device_env *e, const sizes *k, tensor_form fx, tensor_form fy, bool hard,
+                         bool accumulate)
+{
+    const size_t chw = k->c * k->hw, all = k->n * chw;
+    const int64_t n = (int64_t)k->n, c = (int64_t)k->c, hw = (int64_t)k->hw;
+    float *x = env_normal(e, all, 0), *dy = env_normal(e, all, 0), *old = env_normal(e, all, 0);
+    float *m = make_mask(e, k, hard), *dm = pile_normal(&e->p, chw, 0, 1);
+    float *got = pile_bytes(&e->p, all * sizeof *got), *want = pile_copy(&e->p, old, all);
+    const device_tensor tx = env_tensor(e, x, chw, k->n, k->c, k->hw, fx);
+    const device_tensor ty = env_tensor(e, old, chw, k->n, k->c, k->hw, fy);
+    const device_tensor tdy = env_tensor(e, dy, chw, k->n, k->c, k->hw, fy);
+    const device_tensor tdx = env_tensor(e, old, chw, k->n, k->c, k->hw, fx);
+    const float *const mask = on_device(e, k, m);
+    float *const dmask = on_device(e, k, dm);
+    spx_relu_args a = {n,          c, hw, on_host(x, k), on_host(dy, k), on_host(want, k),
+                       accumulate, m, dm, accumulate};
+    CHECK_OK(spx_relu_masked_forward(e->s, n, c, hw, mask, tx.x, ty.x));
+    env_read(e, &ty, got, chw);
+    spx_relu_masked_forward_ref(&a);
+    round_to_type(e->type, want, all);
+    CHECK_CLOSE(got, want, all, 0);
+    spx_relu_grad g = {tdx.x, dmask, accumulate, accumulate};
+    CHECK_OK(spx_relu_masked_backward(e->s, n, c, hw, mask, tx.x, tdy.x, &g));
+    memcpy(want, old, all * sizeof *want);
+    spx_relu_masked_backward_ref(&a);
+    round_to_type(e->type, want, all);
+    env_read(e, &tdx, got, chw);
+    CHECK_CLOSE(got, want, all, hard ? 0 : FUSED + env_rounding(e));
+    fetch_turned(e, k, dmask, got);
+    CHECK_CLOSE(got, dm, chw, summed(k));
+    g = (spx_relu_grad){.x = tdy.x}; /* in dy's place, the input's alone */
+    CHECK_OK(spx_relu_masked_backward(e->s, n, c, hw, mask, tx.x, tdy.x, &g));
+    a.accumulate = false;
+    a.dmask = NULL;
+    spx_relu_masked_backward_ref(&a);
+    round_to_type(e->type, want, all);
+    env_read(e, &tdy, got, chw);
+    CHECK_CLOSE(got, want, all, 0);
+    CHECK_OK(spx_relu_masked_forward(e->s, n, c, hw, mask, tx.x, tx.x)); /* in place */
+    env_clear(e);
+}
+
+static void masked_body(device_env *e, void *ctx)
+{
+    const size_t step = e->cuda ? 1 : FORMS + 1;
+    (void)ctx;
+    for (size_t i = 0; i < CASES * FORMS * FORMS; i += step) {
+        const int form = (int)(i % (FORMS * FORMS));
+        check_masked(e, &cases[i / (FORMS * FORMS)], (tensor_form)(form / FORMS),
+                     (tensor_form)(form % FORMS), i % 4 < 2, i % 2 == 1);
+    }
+    for (size_t i = 0; i < NETWORK_SIZES; i++) {
+        const network_size *k = &network_sizes[i];
+        const sizes z = {11, (size_t)k->c, (size_t)(k->side * k->side)};
+        check_masked(e, &z, FORM_DENSE, i % 2 == 0 ? FORM_DENSE : FORM_SLICE, i < 2, false);
+    }
+}
+
+SPX_TEST(a_masked_one_equals_its_formula_however_operands_lie)
+{
+    SPX_UNUSED;
+    on_each(masked_body, NULL);
+}
+
+/* Only the mask's gradient, of which the input has no need; in the reference's formula by hand. */
+static void mask_alone_body(device_env *e, void *ctx)
+{
+    const float x[6] = {-2, 3, -4, 5, -0.5f, 0}, dy[6] = {1, 1, 0.5f, 7, -2, 9}, m[3] = {1, 0, 2};
+    const float want[3] = {2 * 1 + 0, 0 - 2 * 0.5f, 4 * 0.5f + 0};
+    const sizes k = {2, 3, 1};
+    const device_tensor tx = env_tensor(e, x, 3, 2, 3, 1, FORM_DENSE),
+                        tdy = env_tensor(e, dy, 3, 2, 3, 1, FORM_DENSE);
+    float got[3];
+    spx_relu_grad g = {.mask = on_device(e, &k, m)};
+    (void)ctx;
+    CHECK_OK(spx_relu_masked_backward(e->s, 2, 3, 1, on_device(e, &k, m), tx.x, tdy.x, &g));
+    fetch_turned(e, &k, g.mask, got);
+    CHECK_CLOSE(got, want, 3, 0);
+}
+
+SPX_TEST(a_masks_gradient_can_be_had_alone)
+{
+    SPX_UNUSED;
+    on_each(mask_alone_body, NULL);
+}
+
+/* With 1 everywhere the ReLU's very bits, with 0 the input's: whatever the numbers. */
+static void exact_body(device_env *e, void *ctx)
+{
+    const float odd[12] = {NAN, -1, 1, -INFINITY, INFINITY, 0, -0.0f, -2, 2, 1e-38f, -1e-38f, 3};
+    const float one[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, zero[12] = {0};
+    float plain[12], got[12], in[12];
+    const sizes k = {1, 2, 6};
+    (void)ctx;
+    for (int pass = 0; pass < 2; pass++) { /* forward; backward, of each number by each */
+        for (int shift = 0; shift < (pass == 0 ? 1 : 12); shift++) {
+            float dy[12];
+            for (int i = 0; i < 12; i++) {
+                dy[i] = odd[(i + shift) % 12];
+            }
+            const device_tensor x = env_tensor(e, odd, 12, 1, 2, 6, FORM_DENSE),
+                                d = env_tensor(e, dy, 12, 1, 2, 6, FORM_DENSE),
+                                y = env_tensor(e, odd, 12, 1, 2, 6, FORM_DENSE);
+            const float *const m[2] = {on_device(e, &k, one), on_device(e, &k, zero)};
+            const spx_relu_grad g = {.x = y.x};
+            CHECK_OK(pass == 0 ? spx_relu_forward(e->s, 1, 2, 6, x.x, y.x)
+                               : spx_relu_backward(e->s, 1, 2, 6, x.x, d.x, false, y.x));
+            env_read(e, &y, plain, 12);
+            for (int mask = 0; mask < 2; mask++) {
+                CHECK_OK(pass == 0
+                             ? spx_relu_masked_forward(e->s, 1, 2, 6, m[mask], x.x, y.x)
+                             : spx_relu_masked_backward(e->s, 1, 2, 6, m[mask], x.x, d.x, &g));
+                env_read(e, &y, got, 12);
+                env_read(e, pass == 0 ? &x : &d, in, 12);
+                for (int i = 0; i < 12 && pass == 1; i++) { /* a gradient's zero needs no sign */
+                    got[i] = got[i] == 0 ? 0 : got[i];
+                    plain[i] = plain[i] == 0 ? 0 : plain[i];
+                    in[i] = in[i] == 0 ? 0 : in[i];
+                }
+                assert_memory_equal(got, mask == 0 ? plain : in, sizeof got);
+            }
+            env_clear(e);
+        }
+    }
+}
+
+SPX_TEST(a_mask_of_ones_is_the_relu_and_one_of_zeros_nothing_to_the_bit)
+{
+    SPX_UNUSED;
+    on_each(exact_body, NULL);
+}
+
 static void nan_body(device_env *e, void *ctx)
 {
     const float x[9] = {NAN, -1, 1, -INFINITY, INFINITY, 0, NAN, -2, 2};
@@ -114,6 +296,14 @@ static void bad_body(device_env *e, void *ctx)
     CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 4, 1, t.x, other));
     CHECK_FAILS(SPX_EINVAL, spx_relu_backward(e->s, 1, 4, 1, t.x, none, false, t.x));
     CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, (int64_t)1 << 40, 4, 1, t.x, t.x));
+    const float *const m = env_floats(e, x, 4);
+    const spx_relu_grad g = {.x = t.x}, neither = {.accumulate = true}, thin = {.x = narrow};
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_forward(e->s, 1, 4, 1, NULL, t.x, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_forward(e->s, 1, 4, 1, m, narrow, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, NULL, t.x, t.x, &g));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, m, none, t.x, &g));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, m, t.x, t.x, &neither));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, m, t.x, t.x, &thin));
 }
 
 SPX_TEST(bad_operands_are_refused)
@@ -128,6 +318,9 @@ static int all_tests(void)
         SPX_UNIT(forward_and_backward_equal_the_formula_however_operands_lie),
         SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
         SPX_UNIT(a_nan_stays_one),
+        SPX_UNIT(a_masked_one_equals_its_formula_however_operands_lie),
+        SPX_UNIT(a_masks_gradient_can_be_had_alone),
+        SPX_UNIT(a_mask_of_ones_is_the_relu_and_one_of_zeros_nothing_to_the_bit),
         SPX_UNIT(bad_operands_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* Compiled once per instruction set; plain loops that the compiler turns into vectors. */
 #include "kernels/nn/relu/relu_private.h"
 
+#include <string.h>
+
 typedef struct part {
     int64_t image;
     size_t offset, len;
@@ -53,4 +55,65 @@ static void backward(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-const spx_relu_kernels SPX_VARIANT(spx_relu_kernels) = {forward, backward};
+static void masked_forward(void *ctx, int worker, size_t begin, size_t end)
+{
+    const spx_relu_args *a = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        const part p = locate(a, i);
+        const float *x = spx_image(a->x, p.image) + p.offset, *m = a->mask + p.offset;
+        float *y = spx_image(a->out, p.image) + p.offset;
+#pragma omp simd
+        for (size_t j = 0; j < p.len; j++) {
+            y[j] = spx_relu_masked(x[j], 1.0f - m[j]);
+        }
+    }
+}
+
+static void masked_backward(void *ctx, int worker, size_t begin, size_t end)
+{
+    const spx_relu_args *a = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        const part p = locate(a, i);
+        const float *x = spx_image(a->x, p.image) + p.offset, *m = a->mask + p.offset;
+        const float *dy = spx_image(a->dy, p.image) + p.offset;
+        float *dx = spx_image(a->out, p.image) + p.offset;
+        if (a->accumulate) {
+#pragma omp simd
+            for (size_t j = 0; j < p.len; j++) {
+                dx[j] += spx_relu_masked_dx(x[j], 1.0f - m[j], dy[j]);
+            }
+        } else {
+#pragma omp simd
+            for (size_t j = 0; j < p.len; j++) {
+                dx[j] = spx_relu_masked_dx(x[j], 1.0f - m[j], dy[j]);
+            }
+        }
+    }
+}
+
+static void mask_gradient(void *ctx, int worker, size_t begin, size_t end)
+{
+    const spx_relu_args *a = ctx;
+    const size_t chw = (size_t)(a->c * a->hw);
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        const size_t at = i * SPX_RELU_RUN, left = chw - at,
+                     len = left < SPX_RELU_RUN ? left : SPX_RELU_RUN;
+        float *dm = a->dmask + at;
+        if (!a->accumulate_mask) {
+            memset(dm, 0, len * sizeof *dm);
+        }
+        for (int64_t n = 0; n < a->n; n++) {
+            const float *x = spx_image(a->x, n) + at, *dy = spx_image(a->dy, n) + at;
+#pragma omp simd
+            for (size_t j = 0; j < len; j++) {
+                dm[j] += spx_relu_masked_dm(x[j], dy[j]);
+            }
+        }
+    }
+}
+
+const spx_relu_kernels SPX_VARIANT(spx_relu_kernels) = {forward, backward, masked_forward,
+                                                        masked_backward, mask_gradient};

@@ -1,0 +1,223 @@
+/* Masks of final networks: where they are, what they count, and that ones change no bit. */
+#include "search/final/mask.h"
+
+#include "host/train/device_arenas.h"
+#include "host/train/trainer.h"
+#include "kernels/base/rng.h"
+#include "kernels/device/device_memory.h"
+#include "search/final/final.h"
+#include "tests/support/spx_test.h"
+
+#include <string.h>
+
+#define BATCH 4
+#define PIXELS (3 * 32 * 32)
+#define STEPS 4
+
+static spx_stream *stream;
+
+static spx_final_spec small(bool masked)
+{
+    return (spx_final_spec){.genotype = spx_genotype_published,
+                            .input = {3, 32, 32},
+                            .classes = 5,
+                            .init_channels = 1,
+                            .layers = 3,
+                            .n_reduce = 2,
+                            .reduce_at = {0, 2},
+                            .masked = masked,
+                            .mean = {0.1, 0.2, 0.5},
+                            .std = {0.2, 0.25, 0.7}};
+}
+
+/* The host's states of a masked network with an auxiliary head, as first drawn. */
+typedef struct states {
+    spx_final_spec f;
+    spx_program *p;
+    const spx_layout *l;
+    spx_buffer arena;
+    spx_masks masks;
+} states;
+
+static void states_init(states *s)
+{
+    memset(s, 0, sizeof *s);
+    s->f = small(true);
+    CHECK_OK(spx_final_eval_program(&s->p, stream, &s->f, 1, true, NULL));
+    s->l = spx_program_layout(s->p);
+    CHECK_OK(spx_layout_arena(s->l, NULL, SPX_ROLE_STATE, &s->arena));
+    CHECK_OK(spx_layout_init(s->l, 1, NULL, NULL, &s->arena));
+    CHECK_OK(spx_masks_of(&s->masks, &s->f, s->l, &s->arena));
+}
+
+static void states_clear(states *s)
+{
+    spx_masks_clear(&s->masks);
+    spx_buffer_free(&s->arena);
+    spx_program_destroy(s->p);
+}
+
+SPX_TEST(masks_come_in_the_order_data_flows_and_count_what_they_keep)
+{
+    states s;
+    spx_counts counts;
+    int64_t all = 0;
+    int block = -1;
+    SPX_UNUSED;
+    states_init(&s);
+    CHECK_OK(spx_final_count(&s.f, false, &counts));
+    assert_int_equal(s.masks.n, 3); /* of each cell's output; the head's has none */
+    for (int i = 0; i < s.masks.n; i++) {
+        const spx_mask_site *m = &s.masks.site[i];
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s.mask", m->relu);
+        const spx_layout_entry *e = spx_layout_find(s.l, name);
+        assert_non_null(e);
+        assert_ptr_equal(m->keep, (float *)s.arena.data + e->offset);
+        assert_true(m->block > block && m->c * m->h * m->w == e->count);
+        assert_int_equal(m->h, i == 2 ? 8 : 16); /* cells 0 and 2 reduce */
+        assert_int_equal(spx_mask_site_relus(m), e->count);
+        block = m->block;
+        all += e->count;
+    }
+    assert_int_equal(all, counts.relus);
+    s.masks.site[1].keep[3] = s.masks.site[2].keep[0] = 0;
+    assert_int_equal(spx_mask_site_relus(&s.masks.site[1]),
+                     s.masks.site[1].c * s.masks.site[1].h * s.masks.site[1].w - 1);
+    assert_int_equal(spx_masks_relus(&s.masks), all - 2);
+    states_clear(&s);
+}
+
+SPX_TEST(a_network_without_masks_has_none_and_a_wrong_arena_is_refused)
+{
+    const spx_final_spec plain = small(false);
+    spx_masks m;
+    states s;
+    SPX_UNUSED;
+    states_init(&s);
+    CHECK_OK(spx_masks_of(&m, &plain, s.l, &s.arena));
+    assert_int_equal(m.n, 0);
+    spx_masks_clear(&m);
+    s.arena.bytes -= 64;
+    CHECK_FAILS(SPX_EINVAL, spx_masks_of(&m, &s.f, s.l, &s.arena));
+    s.arena.bytes += 64;
+    states_clear(&s);
+}
+
+/* A few steps of training: the weights and states afterwards, and the losses. */
+typedef struct lesson {
+    spx_program *p;
+    spx_trainer t;
+    float loss[STEPS];
+    spx_ckpt_arena device[4], host[4];
+} lesson;
+
+static void learn(lesson *x, bool masked)
+{
+    const spx_final_spec f = small(masked);
+    const spx_final_losses losses = {.aux_weight = 0.4f, .smoothing = 0.1f, .drop_path = true};
+    const spx_sgd_options o = {.momentum = 0.9f, .decay = 3e-4f, .clip = 5, .ema = 0.9f};
+    float images[BATCH * PIXELS];
+    int32_t labels[BATCH];
+    spx_buffer on_device[2];
+    spx_rng rng;
+    CHECK_OK(spx_final_train_program(&x->p, stream, &f, BATCH, &losses, NULL));
+    CHECK_OK(spx_trainer_init(&x->t, stream, x->p, &o, 3, 0));
+    CHECK_OK(spx_buffer_alloc(&on_device[0], stream, sizeof images));
+    CHECK_OK(spx_buffer_alloc(&on_device[1], stream, sizeof labels));
+    spx_rng_init(&rng, 5, SPX_RNG_TEST, 0);
+    for (int step = 0; step < STEPS; step++) {
+        const spx_samples batch = {on_device[0].data, on_device[1].data, BATCH};
+        const spx_step_args a = {.lr = 0.1f, .drop_prob = 0.2f, .seed = 9, .step = (uint64_t)step};
+        spx_step_report report;
+        for (int i = 0; i < BATCH * PIXELS; i++) {
+            images[i] = spx_rng_normal(&rng);
+        }
+        for (int i = 0; i < BATCH; i++) {
+            labels[i] = (i + step) % 5;
+        }
+        CHECK_OK(spx_upload(stream, on_device[0].data, images, sizeof images));
+        CHECK_OK(spx_upload(stream, on_device[1].data, labels, sizeof labels));
+        CHECK_OK(spx_trainer_step(&x->t, &batch, &a, &report));
+        x->loss[step] = report.loss;
+    }
+    const spx_ckpt_arena list[4] = {{"", SPX_ROLE_WEIGHT, x->t.weights},
+                                    {"", SPX_ROLE_STATE, x->t.state},
+                                    {"", SPX_ROLE_WEIGHT, x->t.ema_weights},
+                                    {"", SPX_ROLE_STATE, x->t.ema_state}};
+    memcpy(x->device, list, sizeof list);
+    CHECK_OK(spx_host_twins(x->t.layout, stream, x->device, 4, true, x->host));
+    spx_buffer_free(&on_device[0]);
+    spx_buffer_free(&on_device[1]);
+}
+
+static void lesson_clear(lesson *x)
+{
+    spx_host_twins_free(x->device, x->host, 4);
+    spx_trainer_clear(&x->t);
+    spx_program_destroy(x->p);
+}
+
+/* Kernels of another device may take other algorithms where a ReLU is not fused; there the loss of
+ * four steps keeps four digits. */
+SPX_TEST(masks_of_ones_train_as_no_masks_do_and_stay_ones)
+{
+    lesson plain, masked;
+    int masks = 0;
+    const bool cpu = spx_stream_device(stream) == SPX_DEVICE_CPU;
+    SPX_UNUSED;
+    memset(&plain, 0, sizeof plain);
+    memset(&masked, 0, sizeof masked);
+    learn(&plain, false);
+    learn(&masked, true);
+    CHECK_CLOSE(masked.loss, plain.loss, STEPS, cpu ? 0 : 1e-4);
+    for (int i = 0; i < masked.t.layout->n; i++) {
+        const spx_layout_entry *e = &masked.t.layout->entry[i],
+                               *same = spx_layout_find(plain.t.layout, e->name);
+        for (int a = 0; a < 4; a++) {
+            const float *x = masked.host[a].data.data, *y = plain.host[a].data.data;
+            if (masked.host[a].role != e->role) {
+                continue;
+            }
+            masks += same == NULL;
+            for (int64_t k = 0; same == NULL && k < e->count; k++) {
+                assert_true(x[e->offset + k] == 1.0f); /* averaged, too */
+            }
+            if (same != NULL && cpu) {
+                assert_memory_equal(x + e->offset, y + same->offset,
+                                    sizeof(float) * (size_t)e->count);
+            }
+        }
+    }
+    assert_int_equal(masks, 2 * 3);
+    lesson_clear(&plain);
+    lesson_clear(&masked);
+}
+
+static int run_on(spx_device device)
+{
+    const struct CMUnitTest tests[] = {
+        SPX_UNIT(masks_come_in_the_order_data_flows_and_count_what_they_keep),
+        SPX_UNIT(a_network_without_masks_has_none_and_a_wrong_arena_is_refused),
+        SPX_UNIT(masks_of_ones_train_as_no_masks_do_and_stay_ones),
+    };
+    const spx_stream_options o = {
+        .device = device, .threads = 1, .precision = SPX_PRECISION_F32, .deterministic = true};
+    int failed;
+    if (spx_stream_open(&stream, &o) != SPX_OK) {
+        (void)fprintf(stderr, "%s\n", spx_error_message());
+        return 1;
+    }
+    failed = cmocka_run_group_tests_name(spx_device_name(device), tests, NULL, NULL);
+    spx_stream_destroy(stream);
+    return failed;
+}
+
+int main(void)
+{
+    int failed = 0;
+    for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
+        failed += spx_device_count((spx_device)d) > 0 ? run_on((spx_device)d) : 0;
+    }
+    return failed;
+}
