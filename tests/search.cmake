@@ -1,5 +1,6 @@
 spx_test(test_genotype SOURCES search/test_genotype.c LINK spx_space)
 spx_test(test_network SOURCES search/test_network.c LINK spx_space)
+spx_test(test_reference SOURCES search/test_reference.c LINK spx_space)
 spx_test(test_budget SOURCES search/test_budget.c LINK spx_budget)
 spx_test(test_sites SOURCES search/test_sites.c LINK spx_budget)
 spx_test(test_relu_sites SOURCES search/test_relu_sites.c LINK spx_prune)

@@ -38,6 +38,8 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, link, "link", "L", NULL, "imitate lan, wan or RATE,RTT"),
     {0}};
 
+static const spx_need needs[] = {SPX_NETWORK_NEED, {0}};
+
 /* ---- the model ---- */
 
 /* Image i of the benchmark. */
@@ -350,5 +352,6 @@ const spx_command spx_bench_pi = {
     .summary = "Private inference of a network with random weights, two processes.",
     .example = "sphynx bench pi --init-channels 5 --layers 10 --reduce-at 0,5 --link wan --json",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .run = run};

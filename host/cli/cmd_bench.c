@@ -444,7 +444,8 @@ static spx_status train_begin(bench *b)
 {
     const spx_sgd_options o = {.momentum = 0.9f, .decay = 3e-4f, .clip = 5};
     const values *v = b->v;
-    const spx_final_losses losses = {.aux_weight = (float)v->aux_weight,
+    const spx_final_losses losses = {.aux_weight =
+                                         v->net.network == NULL ? (float)v->aux_weight : 0,
                                      .drop_path = v->drop_path > 0};
     SPX_RETURN_IF(final_spec(b));
     SPX_RETURN_IF(
@@ -527,6 +528,8 @@ static const spx_option train_options[] = {
 static const spx_option eval_options[] = {
     SPX_NET_OPTIONS(values, net), COMMON_OPTIONS("256", "5"), {0}};
 
+static const spx_need net_needs[] = {SPX_NETWORK_NEED, {0}};
+
 static const spx_command supernet_command = {
     .name = "supernet-step",
     .summary = "One search step of the supernet: alphas, then weights.",
@@ -539,6 +542,7 @@ static const spx_command train_command = {
     .summary = "One training step of a final network.",
     .example = "sphynx bench train-step --init-channels 5 --layers 10 --reduce-at 0,5 --json",
     .options = train_options,
+    .needs = net_needs,
     .values_size = sizeof(values),
     .run = run_train};
 static const spx_command eval_command = {
@@ -546,6 +550,7 @@ static const spx_command eval_command = {
     .summary = "Evaluation of one batch by a final network.",
     .example = "sphynx bench eval --init-channels 5 --layers 10 --reduce-at 0,5 --batch 256",
     .options = eval_options,
+    .needs = net_needs,
     .values_size = sizeof(values),
     .run = run_eval};
 

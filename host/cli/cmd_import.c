@@ -41,7 +41,7 @@ static const spx_option options[] = {
     SPX_NET_OPTIONS(values, net),
     {0}};
 
-static const spx_need needs[] = {{"test-resize", "!image"}, {0}};
+static const spx_need needs[] = {{"test-resize", "!image"}, SPX_NETWORK_NEED, {0}};
 
 /* What the file says of its network, in place of an option that was not given; else NULL. */
 static spx_status read_text(spx_cli *cli, const spx_weights *w, const char *key, const char *option,
@@ -254,7 +254,9 @@ done:
 static spx_status describe(spx_cli *cli, const spx_weights *w, const values *v, spx_final_spec *s)
 {
     SPX_RETURN_IF(spx_net_spec(cli, &v->net, s));
-    SPX_RETURN_IF(read_attributes(cli, w, s));
+    if (v->net.network == NULL) { /* others' files do not tell */
+        SPX_RETURN_IF(read_attributes(cli, w, s));
+    }
     if (s->input.channels > 4) {
         return SPX_FAIL(SPX_EINVAL, "images of at most 4 channels, not %lld",
                         (long long)s->input.channels);

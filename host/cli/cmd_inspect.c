@@ -18,8 +18,9 @@ typedef struct values {
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, model, "model", "RUN|FILE", NULL,
-            "the network of a model or checkpoint, in place of the next six; or a deployed model"),
+    SPX_OPT(
+        STRING, values, model, "model", "RUN|FILE", NULL,
+        "the network of a model or checkpoint, in place of the next seven; or a deployed model"),
     SPX_NET_OPTIONS(values, net),
     SPX_OPT(STRING, values, svg, "svg", "FILE", NULL, "draw the cells (needs Graphviz)",
             .flags = SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT),
@@ -28,7 +29,10 @@ static const spx_option options[] = {
     {0}};
 
 static const spx_need needs[] = {
-    {"genotype init-channels layers reduce-at input classes", "!model"}, {0}};
+    {"network genotype init-channels layers reduce-at input classes", "!model"},
+    SPX_NETWORK_NEED,
+    {"svg dot", "!network"},
+    {0}};
 
 static spx_status draw(const values *v, const spx_genotype *g)
 {
@@ -96,10 +100,13 @@ static spx_status inspect_deployed(spx_cli *cli, const values *v, const spx_depl
     return st;
 }
 
-static spx_status inspect_net(const spx_cli *cli, const values *v, const spx_final_spec *f,
+static spx_status inspect_net(spx_cli *cli, const values *v, const spx_final_spec *f,
                               const spx_preprocess *images)
 {
     spx_audit audit;
+    if (f->reference[0] != '\0' && (v->dot != NULL || v->svg != NULL)) {
+        return spx_cli_usage(cli, "%s: a published network has no cells to draw", v->model);
+    }
     SPX_RETURN_IF(spx_net_audit(&audit, f));
     if (v->dot != NULL || v->svg != NULL) {
         SPX_RETURN_IF(draw(v, &f->genotype));

@@ -18,8 +18,8 @@
 
 typedef struct values {
     spx_run_values run;
-    const char *recipe, *data, *genotype, *plan, *init_from, *teacher, *attention_at, *resolutions,
-        *warmup;
+    const char *recipe, *data, *network, *genotype, *plan, *init_from, *teacher, *attention_at,
+        *resolutions, *warmup;
     spx_augment_values augment;
     int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every, seeds;
     double muon_lr, muon_momentum;
@@ -40,6 +40,7 @@ static const spx_option options[] = {
             .flags = SPX_OPT_TRANSIENT),
     SPX_RUN_OPTIONS(values),
     SPX_SEEDS_OPTION(values, seeds),
+    SPX_NETWORK_OPTION(values, network),
     SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
             "published, or a file in JSON or the published text form", .flags = SPX_OPT_PATH),
     SPX_OPT(STRING, values, plan, "plan", "FILE", NULL,
@@ -120,7 +121,7 @@ static const spx_option options[] = {
             .max = 1e12),
     SPX_OPT(STRING, values, attention_at, "attention-at", "NAME,...", NULL,
             "activations whose maps are compared, NAME or NAME=TEACHERS, such as cells.3; default: "
-            "all cells"),
+            "all cells, or stages.0 on"),
     {0}};
 
 static const spx_need needs[] = {
@@ -131,6 +132,8 @@ static const spx_need needs[] = {
     {"resolutions", "resized-crop"},
     {"muon-momentum", "muon-lr"},
     {"init-channels layers reduce-at", "!plan"},
+    {"plan", "!network"},
+    SPX_NETWORK_NEED,
     {"allow-changed", "resume|init-from|teacher"},
     {"distill-weight distill-temperature attention-weight", "teacher"},
     {"attention-at", "attention-weight"},
@@ -152,6 +155,9 @@ static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack,
     memcpy(f->mean, pack->mean, sizeof f->mean);
     memcpy(f->std, pack->std, sizeof f->std);
     SPX_RETURN_IF(spx_run_input(cli, &v->input, pack, true, &f->input));
+    if (v->network != NULL) {
+        return spx_net_reference(cli, v->network, f);
+    }
     SPX_RETURN_IF(spx_genotype_load(&f->genotype, v->genotype));
     return fill_shape(cli, v, f);
 }
@@ -230,9 +236,9 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     *o = (spx_train_options){.run = spx_run_options_of(cli, &v->run, v->init_from, talk),
                              .pack = pack,
                              .batch = v->batch,
-                             .aux_weight = (float)v->aux_weight,
+                             .aux_weight = v->network == NULL ? (float)v->aux_weight : 0,
                              .smoothing = (float)v->smoothing,
-                             .drop_path = v->drop_path,
+                             .drop_path = v->network == NULL ? v->drop_path : 0,
                              .sgd = {.momentum = (float)v->momentum,
                                      .decay = (float)v->decay,
                                      .clip = v->clip,
@@ -263,8 +269,9 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
 static spx_status inputs_of(const values *v, const spx_train_options *o, json_t **out)
 {
     json_t *network = spx_final_spec_json(&o->spec);
-    json_t *j = json_pack("{s:s, s:O}", "data", o->pack->hash, "genotype",
-                          json_object_get(network, "genotype"));
+    const char *which = o->spec.reference[0] != '\0' ? "reference" : "genotype";
+    json_t *j =
+        json_pack("{s:s, s:O}", "data", o->pack->hash, which, json_object_get(network, which));
     spx_status st;
     if (v->plan != NULL) {
         (void)json_object_set_new(j, "plan",

@@ -1,5 +1,7 @@
 #include "host/cli/net_talk.h"
 
+#include "search/space/reference.h"
+
 #include <stdio.h>
 
 spx_status spx_net_cells(spx_cli *cli, const char *option, const spx_int_list *l,
@@ -24,11 +26,21 @@ spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx_input_shape *o
     return SPX_OK;
 }
 
+spx_status spx_net_reference(spx_cli *cli, const char *text, spx_final_spec *f)
+{
+    const spx_status st = spx_reference_parse(f->reference, text, &f->input);
+    return st == SPX_EINVAL ? spx_cli_usage(cli, "%s", spx_error_message()) : st;
+}
+
 spx_status spx_net_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f)
 {
-    *f = (spx_final_spec){
-        .classes = v->classes, .init_channels = v->init_channels, .layers = v->layers};
+    *f = (spx_final_spec){.classes = v->classes};
     SPX_RETURN_IF(spx_net_input(cli, &v->input, &f->input));
+    if (v->network != NULL) {
+        return spx_net_reference(cli, v->network, f);
+    }
+    f->init_channels = v->init_channels;
+    f->layers = v->layers;
     SPX_RETURN_IF(spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce));
     return spx_genotype_load(&f->genotype, v->genotype);
 }
@@ -41,19 +53,28 @@ spx_status spx_net_audit(spx_audit *out, const spx_final_spec *f)
 
 json_t *spx_net_json(const spx_final_spec *f)
 {
-    return json_pack("{s:I, s:o, s:[I,I,I], s:I}", "init_channels", (json_int_t)f->init_channels,
-                     "reduce_at", spx_reduce_at_json(f->reduce_at, f->n_reduce), "input",
-                     (json_int_t)f->input.channels, (json_int_t)f->input.rows,
-                     (json_int_t)f->input.columns, "classes", (json_int_t)f->classes);
+    json_t *j = json_pack("{s:[I,I,I], s:I}", "input", (json_int_t)f->input.channels,
+                          (json_int_t)f->input.rows, (json_int_t)f->input.columns, "classes",
+                          (json_int_t)f->classes);
+    json_t *net = f->reference[0] != '\0'
+                      ? json_pack("{s:s}", "network", f->reference)
+                      : json_pack("{s:I, s:o}", "init_channels", (json_int_t)f->init_channels,
+                                  "reduce_at", spx_reduce_at_json(f->reduce_at, f->n_reduce));
+    if (j == NULL || net == NULL || json_object_update(j, net) != 0) {
+        json_decref(j);
+        j = NULL;
+    }
+    json_decref(net);
+    return j;
 }
 
-/* "stem", "cell 3", ... */
+/* "stem", "cell 3", "stage 0", ... */
 static const char *layer_name(const spx_layer_audit *l, char buffer[static 24])
 {
     if (l->cell < 0) {
         return spx_layer_kind_name(l->kind);
     }
-    (void)snprintf(buffer, 24, "cell %d", l->cell);
+    (void)snprintf(buffer, 24, "%s %d", l->kind == SPX_LAYER_STAGE ? "stage" : "cell", l->cell);
     return buffer;
 }
 

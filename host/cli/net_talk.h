@@ -7,7 +7,7 @@
 
 /** Options that describe a final network. */
 typedef struct spx_net_values {
-    const char *genotype;
+    const char *network, *genotype;
     int64_t init_channels, layers, classes;
     spx_int_list reduce_at, input;
 } spx_net_values;
@@ -17,9 +17,19 @@ typedef struct spx_net_values {
     SPX_OPT(LIST, STRUCT, FIELD, "reduce-at", "I,...", "0,5", "cells that reduce", .min = 0,       \
             .max = SPX_MAX_LAYERS)
 
+/** --network, for FIELD.network, and what means nothing beside it. */
+#define SPX_NETWORK_OPTION(STRUCT, FIELD)                                                          \
+    SPX_OPT(STRING, STRUCT, FIELD, "network", "NAME[,KEY=V...]", NULL,                             \
+            "a published network, such as resnet18 or cnet2, in place of cells")
+#define SPX_NETWORK_NEED                                                                           \
+    {                                                                                              \
+        "genotype init-channels layers reduce-at aux-weight drop-path", "!network"                 \
+    }
+
 #define SPX_NET_OPTIONS(STRUCT, FIELD)                                                             \
-    SPX_OPT(STRING, STRUCT, FIELD.genotype, "genotype", "G", "published",                          \
-            "published, or a file in JSON or the published text form"),                            \
+    SPX_NETWORK_OPTION(STRUCT, FIELD.network),                                                     \
+        SPX_OPT(STRING, STRUCT, FIELD.genotype, "genotype", "G", "published",                      \
+                "published, or a file in JSON or the published text form"),                        \
         SPX_OPT(INT, STRUCT, FIELD.init_channels, "init-channels", "C", "5", "initial channels",   \
                 .min = 1, .max = 4096),                                                            \
         SPX_OPT(INT, STRUCT, FIELD.layers, "layers", "L", "10", "cells", .min = 1,                 \
@@ -44,7 +54,13 @@ SPX_MUST_CHECK spx_status spx_net_spec(spx_cli *cli, const spx_net_values *v, sp
 /** The audit with the auxiliary head where the network can have one, else without. */
 SPX_MUST_CHECK spx_status spx_net_audit(spx_audit *out, const spx_final_spec *f);
 
-/** {"init_channels", "reduce_at", "input", "classes"}; NULL when out of memory. */
+/**
+ * Puts the network that a text names into f, for f->input.
+ * @return SPX_OK, a usage error, what reading a file that it names returns
+ */
+SPX_MUST_CHECK spx_status spx_net_reference(spx_cli *cli, const char *text, spx_final_spec *f);
+
+/** {"input", "classes"} and {"init_channels", "reduce_at"} or {"network"}; NULL: no memory. */
 json_t *spx_net_json(const spx_final_spec *f);
 /** An array with one object per layer; NULL when out of memory. */
 json_t *spx_audit_json(const spx_audit *a);

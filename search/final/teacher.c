@@ -33,15 +33,26 @@ struct spx_teacher {
 
 /* ---- names ---- */
 
-/* The activation of that name: the output of a cell, or of the last node so called. */
+/* The tensor of n that `kind`.i stands for. */
+static spx_tid find_one(const spx_tid *t, int n, const char *kind, const char *name)
+{
+    char part[32];
+    for (int i = 0; i < n; i++) {
+        (void)snprintf(part, sizeof part, "%s.%d", kind, i);
+        if (strcmp(name, part) == 0) {
+            return t[i];
+        }
+    }
+    return SPX_NO_TENSOR;
+}
+
+/* The activation of that name: the output of a cell or stage, or of the last node so called. */
 static spx_tid find(const spx_network *n, const char *name)
 {
-    char cell[32];
-    for (int i = 0; i < n->n_cells; i++) {
-        (void)snprintf(cell, sizeof cell, "cells.%d", i);
-        if (strcmp(name, cell) == 0) {
-            return n->cell[i];
-        }
+    const spx_tid cell = find_one(n->cell, n->n_cells, "cells", name);
+    const spx_tid stage = find_one(n->stage, n->n_stages, "stages", name);
+    if (cell != SPX_NO_TENSOR || stage != SPX_NO_TENSOR) {
+        return cell != SPX_NO_TENSOR ? cell : stage;
     }
     for (int i = n->graph->n_nodes - 1; i >= 0; i--) {
         const spx_node *nd = &n->graph->node[i];
@@ -73,17 +84,43 @@ static spx_status add_place(spx_teacher *t, const char *text, size_t n)
     return SPX_OK;
 }
 
-static spx_status list_places(spx_teacher *t, const spx_final_spec *student)
+/* Names that a network has, for messages. */
+static const char *has(const spx_network *n, char text[static 96])
+{
+    if (n->n_cells > 0) {
+        (void)snprintf(text, 96, "cells.0 to cells.%d, stages.0 to stages.%d", n->n_cells - 1,
+                       n->n_stages - 1);
+    } else {
+        (void)snprintf(text, 96, "stages.0 to stages.%d", n->n_stages - 1);
+    }
+    return text;
+}
+
+/* All cells of the student; where either network has none, all stages. */
+static spx_status list_default(spx_teacher *t, const spx_final_spec *student,
+                               const spx_final_spec *teacher)
+{
+    const bool cells = student->reference[0] == '\0' && teacher->reference[0] == '\0';
+    spx_network n;
+    char name[32];
+    spx_status st = SPX_OK;
+    SPX_RETURN_IF(spx_final_build(&n, student, 1));
+    for (int i = 0; i < (cells ? n.n_cells : n.n_stages) && st == SPX_OK; i++) {
+        (void)snprintf(name, sizeof name, "%s.%d", cells ? "cells" : "stages", i);
+        st = add_place(t, name, strlen(name));
+    }
+    spx_network_clear(&n);
+    return st;
+}
+
+static spx_status list_places(spx_teacher *t, const spx_final_spec *student,
+                              const spx_final_spec *teacher)
 {
     const char *at = t->o->attention_at;
-    char cell[32];
     if (!(t->o->attention > 0)) {
         return SPX_OK;
     }
-    for (int64_t i = 0; at == NULL && i < student->layers; i++) {
-        const int n = snprintf(cell, sizeof cell, "cells.%lld", (long long)i);
-        SPX_RETURN_IF(add_place(t, cell, (size_t)n));
-    }
+    SPX_RETURN_IF(at == NULL ? list_default(t, student, teacher) : SPX_OK);
     while (at != NULL) {
         const size_t n = strcspn(at, ",");
         SPX_RETURN_IF(add_place(t, at, n));
@@ -149,10 +186,11 @@ static spx_status add_maps(spx_teacher *t, spx_network *net, spx_tid *output)
         place *p = &t->place[i];
         const spx_tid x = find(net, p->teacher);
         if (x == SPX_NO_TENSOR) {
+            char text[96];
             return SPX_FAIL(SPX_EINVAL,
-                            "teacher %s: it has no activation %s, its cells are cells.0 to "
-                            "cells.%d; --attention-at names others, as NAME=TEACHERS",
-                            t->o->teacher, p->teacher, net->n_cells - 1);
+                            "teacher %s: it has no activation %s, but %s; --attention-at names "
+                            "others, as NAME=TEACHERS",
+                            t->o->teacher, p->teacher, has(net, text));
         }
         p->rows = net->graph->tensor[x].dim[2];
         p->columns = net->graph->tensor[x].dim[3];
@@ -235,7 +273,7 @@ spx_status spx_teacher_open(spx_teacher **out, spx_stream *stream, const spx_dis
     SPX_TRY(st, open_model(&m, o->teacher), fail);
     SPX_TRY(st, check_model(t, &m, student, images, rules), fail);
     spx_h5_digest(m.file.file, t->digest);
-    SPX_TRY(st, list_places(t, student), fail);
+    SPX_TRY(st, list_places(t, student, &m.spec), fail);
     SPX_TRY(st, make_program(t, &m.spec, side, tuning), fail);
     SPX_TRY(st,
             spx_model_arenas(&m, spx_program_layout(t->program), stream, &t->weights, &t->state),
@@ -291,10 +329,9 @@ static spx_status map_of(const spx_teacher *t, const spx_network *student, const
     const spx_tid x = find(student, p->student);
     const int64_t *d = x != SPX_NO_TENSOR ? student->graph->tensor[x].dim : NULL;
     if (d == NULL) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "attention at %s: the student has no such activation, its cells are "
-                        "cells.0 to cells.%d",
-                        p->student, student->n_cells - 1);
+        char text[96];
+        return SPX_FAIL(SPX_EINVAL, "attention at %s: the student has no such activation, but %s",
+                        p->student, has(student, text));
     }
     if (d[2] != p->rows || d[3] != p->columns) {
         return SPX_FAIL(SPX_EINVAL,

@@ -23,8 +23,9 @@ typedef struct spx_distill_options {
     float weight;      /* W, 0..1 */
     float temperature; /* T > 0 */
     float attention;   /* B >= 0; 0: no attention transfer */
-    /** Activations, "NAME,...": "cells.3", or the path of a node. NAME=TEACHERS where the teacher's
-     * is called otherwise. NULL: all cells of the student. */
+    /** Activations, "NAME,...": "cells.3", "stages.1", or the path of a node. NAME=TEACHERS where
+     * the teacher's is called otherwise. NULL: all cells of the student; where either network has
+     * none, all stages. */
     const char *attention_at;
 } spx_distill_options;
 

@@ -4,11 +4,10 @@
 
 const char *spx_layer_kind_name(spx_layer_kind k)
 {
-    static const char *const name[SPX_LAYER_KIND_COUNT] = {[SPX_LAYER_STEM] = "stem",
-                                                           [SPX_LAYER_NORMAL] = "normal",
-                                                           [SPX_LAYER_REDUCE] = "reduce",
-                                                           [SPX_LAYER_AUXILIARY] = "auxiliary",
-                                                           [SPX_LAYER_CLASSIFIER] = "classifier"};
+    static const char *const name[SPX_LAYER_KIND_COUNT] = {
+        [SPX_LAYER_STEM] = "stem",           [SPX_LAYER_NORMAL] = "normal",
+        [SPX_LAYER_REDUCE] = "reduce",       [SPX_LAYER_STAGE] = "stage",
+        [SPX_LAYER_AUXILIARY] = "auxiliary", [SPX_LAYER_CLASSIFIER] = "classifier"};
     return k >= 0 && k < SPX_LAYER_KIND_COUNT ? name[k] : "?";
 }
 
@@ -31,7 +30,8 @@ static void add(spx_counts *sum, const spx_counts *c)
 /* What layer a node belongs to; nodes outside cells are the stem's until the first cell. */
 static spx_layer_audit layer_of(const spx_node *nd, const spx_final_spec *f, bool seen_cell)
 {
-    spx_layer_audit a = {.cell = nd->block, .kind = SPX_LAYER_NORMAL};
+    spx_layer_audit a = {.cell = nd->block,
+                         .kind = f->reference[0] != '\0' ? SPX_LAYER_STAGE : SPX_LAYER_NORMAL};
     if (nd->auxiliary) {
         a.kind = SPX_LAYER_AUXILIARY;
     } else if (nd->block < 0) {

@@ -8,6 +8,7 @@ typedef enum spx_layer_kind {
     SPX_LAYER_STEM,
     SPX_LAYER_NORMAL,
     SPX_LAYER_REDUCE,
+    SPX_LAYER_STAGE,
     SPX_LAYER_AUXILIARY,
     SPX_LAYER_CLASSIFIER,
     SPX_LAYER_KIND_COUNT
@@ -17,7 +18,7 @@ const char *spx_layer_kind_name(spx_layer_kind k); /* "stem", "normal", ... */
 
 typedef struct spx_layer_audit {
     spx_layer_kind kind;
-    int cell;                        /* index of the cell; -1 for the others */
+    int cell;                        /* index of the cell or stage; -1 for the others */
     int64_t channels, rows, columns; /* of the layer's output */
     spx_counts counts;
 } spx_layer_audit;

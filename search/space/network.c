@@ -34,6 +34,9 @@ spx_status spx_network_begin(spx_network *n, bool training, int64_t batch,
     for (int i = 0; i < SPX_MAX_LAYERS; i++) {
         n->cell[i] = SPX_NO_TENSOR;
     }
+    for (int i = 0; i < SPX_MAX_STAGES; i++) {
+        n->stage[i] = SPX_NO_TENSOR;
+    }
     SPX_RETURN_IF(spx_graph_create(&n->graph, training));
     const int64_t dim[4] = {batch, in->channels, in->rows, in->columns};
     n->image = spx_g_input(n->graph, "image", SPX_F32, 4, dim);

@@ -9,6 +9,7 @@
 
 #define SPX_MAX_LAYERS 64
 #define SPX_MAX_REDUCE 4
+#define SPX_MAX_STAGES 8
 
 typedef struct spx_input_shape {
     int64_t channels, rows, columns;
@@ -67,6 +68,9 @@ typedef struct spx_network {
     spx_tid alpha_normal[SPX_CELL_NODES], alpha_reduce[SPX_CELL_NODES];
     spx_tid cell[SPX_MAX_LAYERS]; /* output of each cell */
     int n_cells;
+    spx_tid stage[SPX_MAX_STAGES]; /* final networks: the last map of each size, before what halves
+                                      it; of reference networks as their papers count stages */
+    int n_stages;
 } spx_network;
 
 /** @return SPX_OK; SPX_EINVAL naming the offending number; SPX_ENOMEM. On failure

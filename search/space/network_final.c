@@ -142,6 +142,9 @@ static spx_tid build_cells(spx_network *n, const spx_genotype *genes, const spx_
         cell.reduces = reduces_at(c, i);
         cell.channels *= cell.reduces ? 4 : 1;
         cell.genes = cell.reduces ? &genes->reduce : &genes->normal;
+        if (cell.reduces && i > 0) {
+            n->stage[n->n_stages++] = s1;
+        }
         spx_g_section(g, i, false);
         spx_g_scope(g, "cells.%d.", i);
         const spx_tid y = spx_build_final_cell(g, s0, s1, &cell);
@@ -152,6 +155,7 @@ static spx_tid build_cells(spx_network *n, const spx_genotype *genes, const spx_
             auxiliary_head(n, y, c);
         }
     }
+    n->stage[n->n_stages++] = s1;
     return s1;
 }
 

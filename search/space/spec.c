@@ -1,5 +1,7 @@
 #include "search/space/spec.h"
 
+#include "search/space/reference.h"
+
 #include <string.h>
 
 spx_final_config spx_spec_config(const spx_final_spec *f, int64_t batch)
@@ -17,10 +19,6 @@ spx_final_config spx_spec_config(const spx_final_spec *f, int64_t batch)
 
 spx_status spx_build_spec(spx_network *out, const spx_final_spec *f, const spx_final_config *c)
 {
-    memset(out, 0, sizeof *out);
-    if (f->reference[0] != '\0') {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "network '%.64s': no reference networks are known",
-                        f->reference);
-    }
-    return spx_build_final(out, &f->genotype, c);
+    return f->reference[0] != '\0' ? spx_build_reference(out, f->reference, c)
+                                   : spx_build_final(out, &f->genotype, c);
 }

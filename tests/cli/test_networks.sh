@@ -49,6 +49,30 @@ for bad in "--reduce-at 5,0" "--reduce-at 0,7" "--input 3x30x30" \
     one_line "inspect $bad"
 done
 
+# count TEXT RELUS [OPTION...]: what inspect says of a published network
+count() {
+    check "inspect $1" 0 "$sphynx" inspect --network "$1" --input 3x32x32 --classes 100 --json
+    json stdout ".relus == $2 and ([.layers[].relus] | add) == .relus" "inspect $1"
+}
+count resnet18 557056
+json stdout '.network == "resnet18,form=32,stem_relu=1,width=64" and (has("layers") and
+    (has("init_channels") | not))' "inspect resnet18"
+json stdout '[.layers[] | select(.kind == "stage").name] == [range(4) | "stage \(.)"]' \
+    "inspect resnet18"
+count resnet18,stem_relu=0 491520
+count deepreduce,cull=1,thin=1,alpha=0.5,rho=1 57344
+count cnet2 344064
+for bad in "--network resnet19" "--network resnet18,size=3" "--network resnet18,width=x" \
+    "--network resnet18,form=224" "--network densenet121" "--network resnet18 --layers 3" \
+    "--network resnet18 --genotype published" "--network resnet18 --dot $OUT/none.dot"; do
+    # shellcheck disable=SC2086
+    check "inspect $bad" 2 "$sphynx" inspect $bad
+    one_line "inspect $bad"
+done
+check "skips that are no file" 1 "$sphynx" inspect --network "cnet1,skips=$OUT/absent"
+one_line "skips that are no file"
+has stderr 'skips: neither none nor all nor a file' "skips that are no file"
+
 check "inspect --dot" 0 "$sphynx" inspect --dot "$OUT/cells.dot"
 has cells.dot 'normal_0 -> normal_2 .label="skip_connect"' "inspect --dot"
 has cells.dot 'reduce_0 -> reduce_5 .label="van_conv_5x5 /2"' "inspect --dot"

@@ -107,7 +107,7 @@ refused "sizes differ" 1 "attention at cells.0: .*16x16, cells.0 of teacher teac
 check "one size" 0 "$sphynx" train --data pack.h5 --batch 8 --threads 1 --layers 3 --reduce-at 1,2 \
     --init-channels 1 --aux-weight 0 --epochs 1 --max-steps 1 --teacher teacher \
     --attention-weight 1 --attention-at "cells.1=cells.0,cells.2" --out one-size
-refused "no such cell" 1 "no activation cells.8, its cells are cells.0 to cells.2" "${taught[@]}" \
+refused "no such cell" 1 "no activation cells.8, but cells.0 to cells.2" "${taught[@]}" \
     --attention-at cells.8
 refused "attention without a teacher" 2 "attention-weight needs --teacher" "${student[@]}" \
     --attention-weight 1

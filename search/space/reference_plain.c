@@ -1,0 +1,100 @@
+/* Reference networks of plain and dense chains; reference.h has their sources. */
+#include "search/space/reference_private.h"
+
+#include <stdio.h>
+
+/* ---- VGG-16 ---- */
+
+#define VGG_MAP 7 /* of the form for 224x224, before its linear layers */
+
+/* Convolutions, norms, ReLUs and pools are numbered as torchvision's list has them. */
+static spx_tid vgg_features(spx_ref_net *r)
+{
+    static const int depth[] = {2, 2, 3, 3, 3}, times[] = {1, 2, 4, 8, 8};
+    const bool norm = spx_ref_int(r, SPX_REF_NORM) != 0;
+    spx_tid x = r->n->image;
+    char name[24];
+    int index = 0;
+    for (int s = 0; s < 5; s++) {
+        spx_ref_stage(r);
+        spx_g_scope(r->g, "features.");
+        for (int i = 0; i < depth[s]; i++) {
+            (void)snprintf(name, sizeof name, "%d", index++);
+            x = spx_ref_conv_bias(r, x, name, spx_ref_int(r, SPX_REF_WIDTH) * times[s], 3, 1);
+            if (norm) {
+                (void)snprintf(name, sizeof name, "%d", index++);
+                x = spx_g_batch_norm(r->g, x, name, true);
+            }
+            (void)snprintf(name, sizeof name, "%d", index++);
+            x = spx_g_relu(r->g, x, name);
+        }
+        spx_ref_stage_end(r, x);
+        (void)snprintf(name, sizeof name, "%d", index++);
+        x = spx_ref_pool(r, x, 2, 2, 0, name);
+    }
+    return x;
+}
+
+void spx_ref_vgg(spx_ref_net *r)
+{
+    const int64_t hidden = 64 * spx_ref_int(r, SPX_REF_WIDTH);
+    const spx_conv_options whole = {
+        .filters = hidden, .size = VGG_MAP, .stride = 1, .dilation = 1, .bias = true};
+    spx_tid x = vgg_features(r);
+    if (spx_ref_int(r, SPX_REF_FORM) != 224) {
+        spx_ref_classify(r, x, "classifier");
+        return;
+    }
+    if (x != SPX_NO_TENSOR &&
+        (r->g->tensor[x].dim[2] != VGG_MAP || r->g->tensor[x].dim[3] != VGG_MAP)) {
+        spx_graph_fail(r->g, SPX_EINVAL,
+                       "network vgg16,form=224: its linear layers take 7x7, the map of %lldx%lld "
+                       "inputs is %lldx%lld",
+                       (long long)r->c->input.rows, (long long)r->c->input.columns,
+                       (long long)r->g->tensor[x].dim[2], (long long)r->g->tensor[x].dim[3]);
+    }
+    spx_g_section(r->g, -1, false);
+    spx_g_scope(r->g, "classifier.");
+    x = spx_g_relu(r->g, spx_g_conv2d(r->g, x, "0", &whole), "1");
+    x = spx_g_relu(r->g, spx_ref_conv_bias(r, x, "3", hidden, 1, 1), "4");
+    spx_ref_classify(r, x, "classifier.6");
+}
+
+/* ---- DenseNet-121 ---- */
+
+#define GROWTH 32
+
+static spx_tid dense_layer(const spx_ref_net *r, spx_tid x)
+{
+    spx_tid parts[2] = {x, x};
+    spx_tid y = spx_g_relu(r->g, spx_g_batch_norm(r->g, x, "norm1", true), "relu1");
+    y = spx_ref_conv_bn(r, y, "conv1", "norm2", 4 * GROWTH, 1, 1);
+    parts[1] = spx_ref_conv(r, spx_g_relu(r->g, y, "relu2"), "conv2", GROWTH, 3, 1);
+    return spx_g_concat(r->g, 2, parts, "concat");
+}
+
+void spx_ref_densenet(spx_ref_net *r)
+{
+    spx_graph *g = r->g;
+    spx_g_scope(g, "features.");
+    spx_tid x = spx_ref_conv_bn(r, r->n->image, "conv0", "norm0", 2 * GROWTH, 7, 2);
+    x = spx_ref_pool(r, spx_g_relu(g, x, "relu0"), 3, 2, 1, "pool0");
+    for (int s = 0; s < SPX_REF_STAGES; s++) {
+        spx_ref_stage(r);
+        for (int i = 0; i < r->f->blocks[s]; i++) {
+            spx_g_scope(g, "features.denseblock%d.denselayer%d.", s + 1, i + 1);
+            x = dense_layer(r, x);
+        }
+        if (s + 1 < SPX_REF_STAGES) {
+            spx_g_scope(g, "features.transition%d.", s + 1);
+            x = spx_g_relu(g, spx_g_batch_norm(g, x, "norm", true), "relu");
+            x = spx_ref_conv(r, x, "conv", spx_ref_channels(r, x) / 2, 1, 1);
+            spx_ref_stage_end(r, x);
+            x = spx_g_avg_pool(g, x, 2, 2, 0, "pool");
+        }
+    }
+    spx_g_scope(g, "features.");
+    x = spx_g_relu(g, spx_g_batch_norm(g, x, "norm5", true), "relu5");
+    spx_ref_stage_end(r, x);
+    spx_ref_classify(r, x, "classifier");
+}
