@@ -1,6 +1,7 @@
 spx_test(test_graph SOURCES graph/test_graph.c LINK spx_graph)
 spx_test(test_program SOURCES graph/test_program.c LINK spx_graph LABELS threads)
 spx_test(test_ops SOURCES graph/test_ops.c LINK spx_graph)
+spx_test(test_scores SOURCES graph/test_scores.c LINK spx_graph)
 spx_test(test_tuning SOURCES graph/test_tuning.c LINK spx_graph)
 spx_test(test_program_cuda SOURCES graph/test_program_cuda.c LINK spx_graph)
 if(SPX_CUDA_EMULATED) # threads, blocks and lanes in other orders

@@ -72,5 +72,8 @@ void spx_diff_postpone(spx_diff *d, spx_pending p);
 /** The gradient of k norm-sum terms `in` of node i; y is the output where relu, else ignored. */
 void spx_norm_sum_diff_terms(spx_diff *d, int i, int k, const spx_tid *in,
                              const int32_t *coef_index, bool relu, spx_tid y, spx_tid dy);
+/** Hands dy, of a ReLU within node i, on to its input x and to its mask, which may be absent; y is
+ * its output, or x. */
+void spx_relu_diff(spx_diff *d, int i, spx_tid y, spx_tid dy, spx_tid mask, spx_tid x);
 
 #endif

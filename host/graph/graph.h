@@ -88,6 +88,7 @@ typedef struct spx_tensor {
     X(ATTENTION_MAP_BWD, attention_map_bwd)                                                        \
     X(DISTILLATION_BWD, distillation_bwd)                                                          \
     X(SQUARED_DIFFERENCE_BWD, squared_difference_bwd)                                              \
+    X(RELU_SCORE, relu_score)                                                                      \
     X(FILL, fill)
 
 typedef enum spx_op {

@@ -68,6 +68,9 @@ const spx_op_record *spx_op_record_of(spx_op op);
 const spx_slot *spx_op_input(const spx_op_record *r, int k);
 const spx_slot *spx_op_output(const spx_op_record *r, int k);
 
+/** Inputs of a RELU_BWD. Y: with a mask x, which it cannot be told from. */
+enum { SPX_RELU_BWD_Y, SPX_RELU_BWD_DY, SPX_RELU_BWD_MASK, SPX_RELU_BWD_INPUTS };
+
 /** How many slots of a list come once, before those that repeat. */
 int spx_op_fixed(const spx_slot *list, int repeat);
 

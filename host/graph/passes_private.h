@@ -37,6 +37,15 @@ SPX_MUST_CHECK spx_status spx_pass_remove_dead(spx_graph *g, const spx_tid *keep
  */
 SPX_MUST_CHECK spx_status spx_pass_recompute(spx_graph *g, int n_forward, float share, bool norms);
 
+/**
+ * After differentiation: has the statistics of a batch made for every masked ReLU, by nodes before
+ * its gradient's.
+ * @param out  allocated: of each such ReLU, first layer first, the maps and the squares
+ *             (kernels/nn/relu_score); spx_free
+ * @return SPX_OK; SPX_EINVAL: there is none; SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_pass_score_relus(spx_graph *g, spx_tid **out, int *n_out);
+
 /** Sets the offsets of parameters, states and gradients; views lie inside their parents. */
 SPX_MUST_CHECK spx_status spx_graph_layout(spx_graph *g);
 

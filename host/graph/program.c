@@ -7,6 +7,7 @@
 #include "host/graph/node_lanes_private.h"
 #include "host/graph/passes_private.h"
 #include "host/graph/placement_private.h"
+#include "kernels/base/alloc.h"
 #include "kernels/base/log.h"
 #include "kernels/device/device_memory.h"
 
@@ -20,9 +21,9 @@ struct spx_program {
     const spx_device_traits *device;
     spx_exec exec;
     size_t workspace;
-    spx_tid *output, *grad;
-    int n_output, n_grad;
-    bool grad_weights, grad_arch; /* what runs write */
+    spx_tid *output, *grad, *score;
+    int n_output, n_grad, n_score; /* score: two of each masked ReLU */
+    bool grad_weights, grad_arch;  /* what runs write */
     /* Devices with lanes; else nodes run as they stand. */
     bool scheduled, sequential; /* sequential: in the schedule's order, on lane 0 */
     spx_node_lanes schedule;
@@ -55,6 +56,7 @@ void spx_program_destroy(spx_program *p)
     spx_layout_clear(&p->layout);
     free(p->output);
     free(p->grad);
+    spx_free(p->score);
     free(p);
 }
 
@@ -83,6 +85,9 @@ static spx_status check_options(const spx_graph *g, const spx_program_options *o
     }
     if (!(o->recompute >= 0.0f && o->recompute <= 1.0f)) {
         return SPX_FAIL(SPX_EINVAL, "recomputed share %g is not in 0..1", (double)o->recompute);
+    }
+    if (o->score_relus && o->n_loss == 0) {
+        return SPX_FAIL(SPX_EINVAL, "scores of ReLUs without a loss");
     }
     for (int k = 0; k < o->n_output + o->n_grad; k++) {
         const spx_tid t = k < o->n_output ? o->output[k] : o->grad[k - o->n_output];
@@ -146,6 +151,21 @@ static spx_status place_activations(spx_program *p, const spx_tid *keep, int n_k
     return st == SPX_OK ? check_memory(p, (double)bytes) : st;
 }
 
+/* Adds the statistics of ReLUs to what is kept. */
+static spx_status keep_scores(spx_program *p, spx_tid **keep, int *n)
+{
+    spx_tid *more;
+    SPX_RETURN_IF(spx_pass_score_relus(p->g, &p->score, &p->n_score));
+    more = realloc(*keep, sizeof **keep * (size_t)(*n + p->n_score));
+    if (more == NULL) {
+        return SPX_FAIL(SPX_ENOMEM, "program");
+    }
+    memcpy(more + *n, p->score, sizeof *more * (size_t)p->n_score);
+    *keep = more;
+    *n += p->n_score;
+    return SPX_OK;
+}
+
 /* Everything that rewrites the graph. */
 static spx_status transform(spx_program *p, const spx_program_options *o)
 {
@@ -195,6 +215,9 @@ static spx_status transform(spx_program *p, const spx_program_options *o)
         }
         for (int k = 0; k < o->n_grad; k++) {
             keep[n++] = p->grad[k];
+        }
+        if (o->score_relus) {
+            SPX_TRY(st, keep_scores(p, &keep, &n), done);
         }
     }
     st = spx_pass_remove_dead(p->g, keep, n);
@@ -471,6 +494,23 @@ spx_buffer spx_program_output(const spx_program *p, const spx_binding *b, int i)
     return (spx_buffer){.device = spx_stream_device(e.stream),
                         .data = spx_exec_data(&e, p->output[i]),
                         .bytes = spx_exec_size(&e, p->output[i])};
+}
+
+int spx_program_scores(const spx_program *p)
+{
+    return p->n_score / 2;
+}
+
+spx_relu_statistics spx_program_score(const spx_program *p, const spx_binding *b, int k)
+{
+    spx_exec e = p->exec;
+    assert(k >= 0 && k < spx_program_scores(p));
+    const spx_tid map = p->score[2 * k], square = p->score[2 * k + 1];
+    e.b = b;
+    return (spx_relu_statistics){.n = p->g->tensor[square].dim[0],
+                                 .count = p->g->tensor[map].dim[1],
+                                 .map = spx_exec_data(&e, map),
+                                 .square = spx_exec_data(&e, square)};
 }
 
 static float from_bf16(uint16_t bits)

@@ -26,6 +26,8 @@ typedef struct spx_program_options {
     int n_output;
     const spx_tid *grad; /* activations or inputs whose gradient is wanted too (tests) */
     int n_grad;
+    bool score_relus; /* with a loss: what the batch tells of every masked ReLU, for
+                         spx_program_score */
     float recompute;  /* share of the forward work that may be done twice to save memory; 0..1 */
     bool no_fusion;   /* run the graph as built (the reference for the passes) */
     bool reference;   /* reference convolutions (the reference for the kernels) */
@@ -85,6 +87,18 @@ SPX_MUST_CHECK spx_status spx_program_read(const spx_program *p, const spx_bindi
 /** Gradient of options.grad[i], likewise. */
 SPX_MUST_CHECK spx_status spx_program_read_grad(const spx_program *p, const spx_binding *b, int i,
                                                 float *host);
+
+/** What the batch of a run tells of a masked ReLU (kernels/nn/relu_score). */
+typedef struct spx_relu_statistics {
+    int64_t n, count;    /* images; positions */
+    const float *map;    /* (SPX_SCORE_MAPS, count) */
+    const float *square; /* [n] */
+} spx_relu_statistics;
+
+int spx_program_scores(const spx_program *p); /* masked ReLUs; 0 where not score_relus */
+/** Those of the last run and of ReLU k in the order in which data flow: a view of the workspace,
+ * memory of the stream's device, valid until the next run that uses it. */
+spx_relu_statistics spx_program_score(const spx_program *p, const spx_binding *b, int k);
 
 /** Sums of one op kind. */
 typedef struct spx_op_profile {

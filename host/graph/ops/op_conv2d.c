@@ -144,7 +144,7 @@ static void diff_fused(spx_diff *d, int i, const spx_tid *in, bool relu, spx_tid
     nd->in[DATA_W] = in[SPX_CONV2D_W];
     nd->out[0] = dz;
     if (relu) {
-        (void)spx_diff_emit_data(d, SPX_OP_RELU_BWD, i, 2, (spx_tid[]){x, dz}, x);
+        spx_relu_diff(d, i, x, dz, SPX_NO_TENSOR, x);
         return;
     }
     const spx_tid term[SPX_TERM_FIELDS] = {[SPX_TERM_X] = x,

@@ -3,8 +3,6 @@
 #include "host/graph/exec_private.h"
 #include "kernels/nn/relu/relu.h"
 
-/* Y: with a mask x, which it cannot be told from; DMASK: only where there is one. */
-enum { BWD_Y, BWD_DY, BWD_MASK, BWD_INPUTS };
 enum { BWD_DX, BWD_DMASK, BWD_OUTPUTS };
 
 void spx_graph_mask_relus(spx_graph *g, spx_role role)
@@ -43,26 +41,27 @@ static spx_status infer(const spx_graph *g, const spx_node *nd, spx_shape *out)
     return SPX_OK;
 }
 
+void spx_relu_diff(spx_diff *d, int i, spx_tid y, spx_tid dy, spx_tid mask, spx_tid x)
+{
+    bool accumulate = false;
+    const spx_tid dx =
+        spx_diff_requires(d, x) ? spx_diff_contribute(d, x, &accumulate) : SPX_NO_TENSOR;
+    spx_node *bwd = spx_diff_emit(d, SPX_OP_RELU_BWD, i, SPX_RELU_BWD_INPUTS, BWD_OUTPUTS);
+    if (bwd != NULL) {
+        const int node = (int)(bwd - d->g->node);
+        memcpy(bwd->in, (spx_tid[]){y, dy, mask}, sizeof(spx_tid) * SPX_RELU_BWD_INPUTS);
+        bwd->out[BWD_DX] = dx;
+        bwd->accumulate[BWD_DX] = accumulate;
+        bwd->out[BWD_DMASK] = SPX_NO_TENSOR;
+        spx_diff_param(d, node, BWD_DMASK, mask);
+    }
+}
+
 static void gradient(spx_diff *d, int i, spx_tid dy)
 {
     const spx_node *nd = &d->g->node[i];
     const spx_tid x = nd->in[SPX_RELU_X], mask = nd->in[SPX_RELU_MASK];
-    if (mask == SPX_NO_TENSOR) {
-        (void)spx_diff_emit_data(d, SPX_OP_RELU_BWD, i, BWD_INPUTS,
-                                 (spx_tid[]){nd->out[0], dy, mask}, x);
-        return;
-    }
-    bool accumulate = false;
-    const spx_tid dx =
-        spx_diff_requires(d, x) ? spx_diff_contribute(d, x, &accumulate) : SPX_NO_TENSOR;
-    spx_node *bwd = spx_diff_emit(d, SPX_OP_RELU_BWD, i, BWD_INPUTS, BWD_OUTPUTS);
-    if (bwd != NULL) {
-        const int node = (int)(bwd - d->g->node);
-        memcpy(bwd->in, (spx_tid[]){x, dy, mask}, sizeof(spx_tid) * BWD_INPUTS);
-        bwd->out[BWD_DX] = dx;
-        bwd->accumulate[BWD_DX] = accumulate;
-        spx_diff_param(d, node, BWD_DMASK, mask);
-    }
+    spx_relu_diff(d, i, mask != SPX_NO_TENSOR ? x : nd->out[0], dy, mask, x);
 }
 
 static spx_status run(const spx_exec *e, int i)
@@ -79,11 +78,11 @@ static spx_status run(const spx_exec *e, int i)
 static spx_status run_bwd(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->in[BWD_DY]].dim;
-    const spx_operand y = spx_exec_operand(e, nd->in[BWD_Y]),
-                      dy = spx_exec_operand(e, nd->in[BWD_DY]),
+    const int64_t *d = e->g->tensor[nd->in[SPX_RELU_BWD_DY]].dim;
+    const spx_operand y = spx_exec_operand(e, nd->in[SPX_RELU_BWD_Y]),
+                      dy = spx_exec_operand(e, nd->in[SPX_RELU_BWD_DY]),
                       dx = spx_exec_operand(e, nd->out[BWD_DX]);
-    const float *mask = spx_exec_data(e, nd->in[BWD_MASK]);
+    const float *mask = spx_exec_data(e, nd->in[SPX_RELU_BWD_MASK]);
     if (mask == NULL) {
         return spx_relu_backward(e->stream, d[0], d[1], d[2] * d[3], y, dy, nd->accumulate[BWD_DX],
                                  dx);
