@@ -12,6 +12,7 @@ spx_test(test_final SOURCES search/test_final.c LINK spx_final)
 spx_test(test_mask SOURCES search/test_mask.c LINK spx_final)
 spx_test(test_teacher SOURCES search/test_teacher.c LINK spx_bilevel spx_final)
 spx_test(test_bilevel SOURCES search/test_bilevel.c LINK spx_bilevel spx_ckpt)
+spx_test(test_location SOURCES search/test_location.c LINK spx_location)
 target_compile_definitions(test_bilevel PRIVATE SPX_GOLDEN="${CMAKE_CURRENT_SOURCE_DIR}/golden")
 
 # Tests of whole runs make their own data.
@@ -31,7 +32,9 @@ set_tests_properties(kill_resume PROPERTIES LABELS slow)
 
 if(SPX_HAVE_CUDA OR SPX_CUDA_EMULATED)
   add_test(NAME test_bilevel_cuda COMMAND test_bilevel cuda)
+  add_test(NAME test_location_cuda COMMAND test_location cuda)
   add_test(NAME cli_devices COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_devices.sh
            $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
-  set_tests_properties(test_bilevel_cuda cli_devices PROPERTIES SKIP_RETURN_CODE 77)
+  set_tests_properties(test_bilevel_cuda test_location_cuda cli_devices
+                       PROPERTIES SKIP_RETURN_CODE 77)
 endif()

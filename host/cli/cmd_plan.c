@@ -2,12 +2,13 @@
 #include "host/cli/commands.h"
 #include "host/cli/net_talk.h"
 #include "search/budget/plan_file.h"
+#include "search/location/location_file.h"
 
 #include <stdio.h>
 #include <string.h>
 
 typedef struct values {
-    const char *genotype, *frontier;
+    const char *genotype, *frontier, *location;
     int64_t relu_budget, classes, max_params, max_macs, min_layers, max_layers;
     spx_int_list input;
 } values;
@@ -31,7 +32,11 @@ static const spx_option options[] = {
             .max = SPX_MAX_LAYERS),
     SPX_OPT(INT, values, max_layers, "max-layers", "N", "20", "most cells", .min = 2,
             .max = SPX_MAX_LAYERS),
+    SPX_OPT(STRING, values, location, "location", "FILE", NULL,
+            "location.json of sphynx locate: its number of cells, and those that reduce"),
     {0}};
+
+static const spx_need needs[] = {{"min-layers max-layers", "!location"}, {0}};
 
 #define FRONTIER_MAX 1000
 
@@ -148,6 +153,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_genotype g;
     spx_input_shape input;
     spx_planner *p;
+    spx_location_pair located;
     spx_plan_bounds b = {.relus = v->relu_budget,
                          .max_params = v->max_params,
                          .max_macs = v->max_macs,
@@ -161,6 +167,11 @@ static spx_status run(spx_cli *cli, const void *options_values)
     }
     SPX_RETURN_IF(spx_net_input(cli, &v->input, &input));
     SPX_RETURN_IF(spx_genotype_load(&g, v->genotype));
+    if (v->location != NULL) {
+        SPX_RETURN_IF(spx_location_load(v->location, &g, &b.min_layers, &located));
+        b.max_layers = b.min_layers;
+        b.reduce_at = located.at;
+    }
     SPX_RETURN_IF(spx_planner_create(&p, &g, &input, v->classes));
     const spx_status st = v->frontier != NULL ? frontier(cli, p, &b, v->frontier)
                                               : one(cli, p, &b, &g, &input, v->classes);
@@ -173,6 +184,7 @@ const spx_command spx_cmd_plan = {
     .summary = "Finds the best final network within a hard ReLU budget.",
     .example = "sphynx plan --relu-budget 51200 --input 3x32x32 --classes 100",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .run = run,
 };

@@ -10,6 +10,7 @@
 #include "search/final/model.h"
 #include "search/final/recipe.h"
 #include "search/final/train_run.h"
+#include "search/location/location_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,8 +19,8 @@
 
 typedef struct values {
     spx_run_values run;
-    const char *recipe, *data, *network, *genotype, *plan, *init_from, *teacher, *attention_at,
-        *resolutions, *warmup;
+    const char *recipe, *data, *network, *genotype, *plan, *location, *init_from, *teacher,
+        *attention_at, *resolutions, *warmup;
     spx_augment_values augment;
     int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every, seeds;
     double muon_lr, muon_momentum;
@@ -49,6 +50,8 @@ static const spx_option options[] = {
             .max = 4096),
     SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1, .max = SPX_MAX_LAYERS),
     SPX_REDUCE_AT_OPTION(values, reduce_at),
+    SPX_OPT(STRING, values, location, "location", "FILE", NULL,
+            "location.json of sphynx locate, in place of --reduce-at", .flags = SPX_OPT_PATH),
     SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL,
             SPX_RUN_INPUT_HELP "; needed where pictures differ in size", .min = 1, .max = 4096),
     SPX_OPT(INT, values, batch, "batch", "N", "96", "images per step", .min = 1, .max = 65536),
@@ -131,13 +134,27 @@ static const spx_need needs[] = {
     SPX_AUGMENT_NEEDS,
     {"resolutions", "resized-crop"},
     {"muon-momentum", "muon-lr"},
-    {"init-channels layers reduce-at", "!plan"},
-    {"plan", "!network"},
+    {"init-channels layers reduce-at location", "!plan"},
+    {"reduce-at", "!location"},
+    {"plan location", "!network"},
     SPX_NETWORK_NEED,
     {"allow-changed", "resume|init-from|teacher"},
     {"distill-weight distill-temperature attention-weight", "teacher"},
     {"attention-at", "attention-weight"},
     {0}};
+
+static spx_status fill_location(const values *v, spx_final_spec *f)
+{
+    spx_location_pair pair;
+    int64_t layers;
+    SPX_RETURN_IF(spx_location_load(v->location, &f->genotype, &layers, &pair));
+    f->n_reduce = 2;
+    memcpy(f->reduce_at, pair.at, sizeof pair.at);
+    return layers == f->layers
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "%s: it was found for --layers %lld, not %lld", v->location,
+                          (long long)layers, (long long)f->layers);
+}
 
 static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
 {
@@ -146,6 +163,9 @@ static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
     }
     f->init_channels = v->init_channels;
     f->layers = v->layers;
+    if (v->location != NULL) {
+        return fill_location(v, f);
+    }
     return spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce);
 }
 
@@ -279,6 +299,9 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
                                             json_object_get(network, "init_channels"), "layers",
                                             json_object_get(network, "layers"), "reduce_at",
                                             json_object_get(network, "reduce_at")));
+    }
+    if (v->location != NULL) {
+        (void)json_object_set(j, "location", json_object_get(network, "reduce_at"));
     }
     json_decref(network);
     st = spx_run_add_file(j, "init-from", v->init_from, v->run.resume);

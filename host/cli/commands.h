@@ -9,6 +9,7 @@
     X(doctor)                                                                                      \
     X(bench)                                                                                       \
     X(search)                                                                                      \
+    X(locate)                                                                                      \
     X(plan)                                                                                        \
     X(inspect)                                                                                     \
     X(import)                                                                                      \

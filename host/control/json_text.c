@@ -1,5 +1,6 @@
 #include "host/control/json_text.h"
 
+#include "kernels/base/alloc.h"
 #include "kernels/base/text.h"
 
 #include <stdlib.h>
@@ -38,4 +39,17 @@ char *spx_json_text(const json_t *j, size_t flags)
         *to = '\0';
     }
     return text;
+}
+
+spx_status spx_json_read(json_t **out, const char *path, size_t most)
+{
+    json_error_t err;
+    char *text;
+    size_t size;
+    *out = NULL;
+    SPX_RETURN_IF(spx_text_read(path, most, &text, &size));
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &err);
+    spx_free(text);
+    return *out != NULL ? SPX_OK
+                        : SPX_FAIL(SPX_EFORMAT, "%s: line %d: %s", path, err.line, err.text);
 }

@@ -62,7 +62,8 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
 {
     spx_search *x = ctx;
     const spx_bilevel_args a = {.xi = lr, .lr = lr, .step = (uint64_t)s->step};
-    const spx_source *weights = &x->source[SPX_HALF_WEIGHTS], *alphas = &x->source[SPX_HALF_ALPHAS];
+    const spx_source *weights = &x->halves.source[SPX_HALF_WEIGHTS],
+                     *alphas = &x->halves.source[SPX_HALF_ALPHAS];
     spx_samples train, val;
     SPX_RETURN_IF(weights->get(weights->ctx, s->epoch, s->epoch_step, &train));
     SPX_RETURN_IF(alphas->get(alphas->ctx, s->epoch, s->epoch_step, &val));
@@ -110,7 +111,7 @@ static spx_status evaluate(void *ctx, double *top1, json_t **line)
     spx_metrics m;
     spx_collapse c;
     SPX_RETURN_IF(spx_evaluate(x->net.stream, x->net.program[SPX_PASS_EVAL], &b,
-                               &x->source[SPX_HALF_CHECK], batches, spx_session_stop,
+                               &x->halves.source[SPX_HALF_CHECK], batches, spx_session_stop,
                                x->run.session, &m));
     SPX_RETURN_IF(spx_search_look(x));
     SPX_RETURN_IF(spx_supernet_collapse(&x->net, &x->alphas, &c));

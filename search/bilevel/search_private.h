@@ -1,23 +1,13 @@
 #ifndef SPX_SEARCH_PRIVATE_H
 #define SPX_SEARCH_PRIVATE_H
 /* A search under way: what search_run.c opens and search_kind.c runs. */
-#include "data/loader/device_source.h"
+#include "data/loader/halves.h"
 #include "search/bilevel/search_run.h"
-
-/* Uses of the training split's halves, each with batches of its own. */
-typedef enum spx_search_half {
-    SPX_HALF_WEIGHTS, /* the first half, augmented */
-    SPX_HALF_ALPHAS,  /* the second, augmented */
-    SPX_HALF_CHECK,   /* the second as validation reads it */
-    SPX_HALF_COUNT
-} spx_search_half;
 
 typedef struct spx_search {
     spx_run run;
     const spx_search_options *o;
-    spx_device_split *split; /* the whole of it on the device; or NULL */
-    spx_device_source *batches[SPX_HALF_COUNT];
-    spx_source source[SPX_HALF_COUNT];
+    spx_halves halves;
     spx_supernet net;
     spx_bilevel bilevel;
     spx_buffer alphas;       /* host memory, as of the last end of an epoch, save or finish */

@@ -1,54 +1,19 @@
 #include "search/bilevel/search_run.h"
 
 #include "host/train/tuning_cache.h"
-#include "kernels/base/alloc.h"
 #include "search/bilevel/search_private.h"
 
 #include <string.h>
 
-static spx_status open_halves(spx_search *x, const uint32_t *const index[2], const size_t n[2])
-{
-    const spx_search_options *o = x->o;
-    spx_stream *s = x->run.session->stream;
-    for (int i = 0; i < SPX_HALF_COUNT; i++) {
-        const bool train = i != SPX_HALF_CHECK;
-        const int half = i == SPX_HALF_WEIGHTS ? 0 : 1;
-        const spx_loader_options lo = {.split = SPX_SPLIT_TRAIN,
-                                       .subset = index[half],
-                                       .subset_count = n[half],
-                                       .train = train,
-                                       .batch = (size_t)o->net.batch,
-                                       .height = (int)o->net.input.rows,
-                                       .width = (int)o->net.input.columns,
-                                       .augment = o->augment,
-                                       .seed = o->run.seed};
-        SPX_RETURN_IF(spx_device_source_open(&x->batches[i], s, x->split, o->pack, &lo));
-        x->source[i] = spx_device_source_of(x->batches[i]);
-    }
-    return SPX_OK;
-}
-
 static spx_status open_data(spx_search *x)
 {
     const spx_search_options *o = x->o;
-    const spx_pack_split *all = &o->pack->split[SPX_SPLIT_TRAIN];
-    const size_t most = (all->count + 1) / 2;
-    size_t n[2];
-    void *room = NULL;
-    uint32_t *first, *second;
-    spx_status st;
-    SPX_RETURN_IF(spx_device_split_open(&x->split, x->run.session->stream, o->pack, SPX_SPLIT_TRAIN,
-                                        SPX_DEVICE_SPLIT_SHARE));
-    SPX_RETURN_IF(spx_calloc(&room, 2 * most, sizeof(uint32_t)));
-    first = room;
-    second = first + most;
-    st = spx_split_share(all->labels, all->count, o->pack->classes, o->run.seed, 0.5, first, &n[0],
-                         second, &n[1]);
-    if (st == SPX_OK) {
-        st = open_halves(x, (const uint32_t *const[2]){first, second}, n);
-    }
-    spx_free(room);
-    return st;
+    const spx_loader_options lo = {.batch = (size_t)o->net.batch,
+                                   .height = (int)o->net.input.rows,
+                                   .width = (int)o->net.input.columns,
+                                   .augment = o->augment,
+                                   .seed = o->run.seed};
+    return spx_halves_open(&x->halves, x->run.session->stream, o->pack, &lo);
 }
 
 static spx_status open_net(spx_search *x)
@@ -66,14 +31,12 @@ static spx_status open_net(spx_search *x)
 static void describe_run(spx_search *x)
 {
     const spx_bilevel *b = &x->bilevel;
-    const spx_source *source = x->source;
     const spx_ckpt_arena arena[] = {
         {"param", SPX_ROLE_WEIGHT, b->weights}, {"param", SPX_ROLE_ARCH, b->alphas},
         {"buffer", SPX_ROLE_STATE, b->state},   {"momentum", SPX_ROLE_WEIGHT, b->momentum},
         {"adam_m", SPX_ROLE_ARCH, b->adam_m},   {"adam_v", SPX_ROLE_ARCH, b->adam_v},
     };
-    const int64_t weights = source[SPX_HALF_WEIGHTS].steps, alphas = source[SPX_HALF_ALPHAS].steps;
-    x->run.epoch_steps = weights < alphas ? weights : alphas;
+    x->run.epoch_steps = spx_halves_steps(&x->halves);
     x->run.queue = &x->bilevel.queue;
     x->run.layout = x->net.layout;
     x->run.n_arenas = sizeof arena / sizeof arena[0];
@@ -114,9 +77,6 @@ end:
     spx_bilevel_clear(&x.bilevel);
     spx_supernet_clear(&x.net);
     spx_buffer_free(&x.alphas);
-    for (int i = 0; i < SPX_HALF_COUNT; i++) {
-        spx_device_source_close(x.batches[i]);
-    }
-    spx_device_split_close(x.split);
+    spx_halves_close(&x.halves);
     return st;
 }

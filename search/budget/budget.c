@@ -226,6 +226,9 @@ static spx_status try_depth(spx_planner *p, const spx_plan_bounds *b, int64_t la
     for (int i = 0; i < last; i++) {
         for (int j = i + 1; j <= last; j++) {
             spx_plan_choice c = {.layers = layers, .reduce_at = {i, j}};
+            if (b->reduce_at != NULL && (i != b->reduce_at[0] || j != b->reduce_at[1])) {
+                continue;
+            }
             const int64_t least = best->init_channels > 0
                                       ? narrowest(p, layers, c.reduce_at, best->score, most)
                                       : p->step;

@@ -13,6 +13,7 @@ typedef struct spx_plan_bounds {
     int64_t relus;                  /* never exceeded; >= 1 */
     int64_t max_params, max_macs;   /* without the auxiliary head, per image; 0: no bound */
     int64_t min_layers, max_layers; /* 2 <= min <= max <= SPX_MAX_LAYERS */
+    const int *reduce_at;           /* [2], the only placement allowed; NULL: any */
 } spx_plan_bounds;
 
 typedef struct spx_plan_choice {

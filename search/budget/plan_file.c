@@ -1,7 +1,6 @@
 #include "search/budget/plan_file.h"
 
-#include "kernels/base/alloc.h"
-#include "kernels/base/text.h"
+#include "host/control/json_text.h"
 
 #define PLAN_BYTES ((size_t)1 << 20)
 
@@ -51,18 +50,10 @@ static spx_status check_relus(const char *path, const spx_final_spec *f, int64_t
 
 spx_status spx_plan_load(const char *path, spx_final_spec *f)
 {
-    json_error_t err;
     json_t *plan;
-    char *text;
-    size_t size;
     int64_t relus = 0;
     spx_status st;
-    SPX_RETURN_IF(spx_text_read(path, PLAN_BYTES, &text, &size));
-    plan = json_loadb(text, size, JSON_REJECT_DUPLICATES, &err);
-    spx_free(text);
-    if (plan == NULL) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: line %d: %s", path, err.line, err.text);
-    }
+    SPX_RETURN_IF(spx_json_read(&plan, path, PLAN_BYTES));
     st = parse(path, plan, f, &relus);
     json_decref(plan);
     return st == SPX_OK ? check_relus(path, f, relus) : st;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# kill_resume.sh SPHYNX MAKE_PACK: searches and trainings killed at random moments, ten times by
-# SIGTERM and ten times by SIGKILL, end with the numbers of one that was left alone. SEED=N repeats
-# the moments.
+# kill_resume.sh SPHYNX MAKE_PACK: searches, location searches and trainings killed at random
+# moments, ten times by SIGTERM and ten times by SIGKILL, end with the numbers of one that was left
+# alone. SEED=N repeats the moments.
 . "$(dirname "$0")/check.sh"
 sphynx=$1 make_pack=$2
 SEED=${SEED:-$((RANDOM + 1))}
@@ -13,6 +13,7 @@ common=(--data "$pack" --init-channels 1 --batch 8 --no-flip --log-every 1 --thr
 search=(search "${common[@]}" --layers 2 --reduce-loc 3 --epochs 4 --save-every 2)
 train=(train "${common[@]}" --layers 3 --reduce-at "0,2" --epochs 8 --aux-weight 0 --drop-path 0.2
     --ema 0.9 --save-every 3)
+locate=(locate "${common[@]}" --layers 3 --epochs 3 --save-every 2)
 
 # kill_often FOLDER SIGNAL LIMIT ARGS: runs to the end, killed up to ten times, each after up to
 # LIMIT ms. A machine that was slow when LIMIT was measured may be done too early: again, sooner.
@@ -78,6 +79,13 @@ sixth_of "${train[@]}"
 for signal in TERM KILL; do
     kill_often "$OUT/train-$signal" $signal "$limit" "${train[@]}"
     same "$OUT/train" "$OUT/train-$signal" result.json metrics.jsonl model.h5 best.h5 last.h5
+done
+export XDG_CACHE_HOME=$OUT/locate-cache
+check "locate" 0 "$sphynx" "${locate[@]}" --out "$OUT/locate"
+sixth_of "${locate[@]}"
+for signal in TERM KILL; do
+    kill_often "$OUT/locate-$signal" $signal "$limit" "${locate[@]}"
+    same "$OUT/locate" "$OUT/locate-$signal" result.json metrics.jsonl location.json last.h5
 done
 [ "$failures" -eq 0 ] || echo "SEED=$SEED"
 finish

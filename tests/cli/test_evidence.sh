@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_evidence.sh SPHYNX MAKE_PACK: several seeds of a run, their mean and deviation.
+# test_evidence.sh SPHYNX MAKE_PACK: several seeds of a run, their mean and deviation;
+# the location search and what takes its result.
 . "$(dirname "$0")/check.sh"
 sphynx=$1 make_pack=$2
 export XDG_CACHE_HOME=$OUT/cache
@@ -41,4 +42,53 @@ check "random seeds" 2 "$sphynx" search --random --seeds 2 --out random
 check "no seeds" 2 "${train[@]}" --seeds 0 --out none
 check "seeds without end" 2 "${train[@]}" --seeds 2 --seed 9223372036854775807 --out none
 [ ! -e none ] || fail "refused seeds left a folder"
+
+# ---- which cells reduce ----
+locate=("$sphynx" locate "${net[@]}" --layers 3 --epochs 2)
+check "locate" 0 "${locate[@]}" --out loc --json
+jq -e '.networks == 3 and .steps == 12 and .reduce_at == .history[1].reduce_at and
+    .pairs == [[0, 1], [0, 2], [1, 2]] and (.beta | length) == 3 and
+    (.history | map(.tau)) == [10, 0.1] and .device_bytes > 0' stdout >jq.out ||
+    fail "locate: $(cat stdout)"
+jq -e --slurpfile r loc/result.json \
+    '.beta == $r[0].beta and .beta == .history[1].beta and .genotype.normal != null' \
+    loc/location.json >jq.out || fail "location.json: $(cat loc/location.json)"
+check "locate, cut short" 0 "${locate[@]}" --out loc2 --max-steps 7
+check "locate, continued" 0 "${locate[@]}" --out loc2 --resume
+for f in location.json result.json last.h5; do
+    cmp loc/$f loc2/$f || fail "a location search cut and continued differs: $f"
+done
+check "locate the drawn alone" 0 "${locate[@]}" --subsampling 0 --max-steps 2 --out alone0
+located=("$sphynx" train "${net[@]}" --layers 3 --aux-weight 0 --epochs 1)
+jq '.reduce_at = [1, 2]' loc/location.json >found.json
+check "train there" 0 "${located[@]}" --location found.json --out there
+check "train there by hand" 0 "${located[@]}" --reduce-at 1,2 --out hand
+jq -e '.inputs.location == [1, 2]' there/run.json >jq.out || fail "a run does not tell its location"
+for f in result.json metrics.jsonl; do
+    cmp there/$f hand/$f || fail "a location is not the cells it names: $f"
+done
+check "plan there" 0 "$sphynx" plan --relu-budget 1000 --input 1x16x16 --location found.json --json
+jq -e '.layers == 3 and .reduce_at == [1, 2] and .relus <= 1000' stdout >jq.out ||
+    fail "plan there: $(cat stdout)"
+check "plan, two bounds" 2 "$sphynx" plan --relu-budget 1000 --max-layers 4 --location found.json
+check "plan too small" 1 "$sphynx" plan --relu-budget 10 --input 1x16x16 --location found.json
+one_line "plan too small"
+has stderr 'the smallest .* has [0-9]+' "plan too small"
+refused() { # NAME CODE PATTERN COMMAND...
+    check "$1" "$2" "${@:4}"
+    one_line "$1"
+    has stderr "$3" "$1"
+    [ ! -e refused ] || fail "$1: a folder is left"
+}
+refused "other layers" 1 'found for --layers 3, not 4' "${located[@]}" --layers 4 \
+    --location found.json --out refused
+check "draw" 0 "$sphynx" search --random --seed 7 --out drawn
+refused "other genotype" 1 'found for another --genotype' "${located[@]}" --location found.json \
+    --genotype drawn/genotype.json --out refused
+refused "no location" 1 'no location' "${located[@]}" --location loc/run.json --out refused
+refused "both" 2 'reduce-at' "${located[@]}" --location found.json --reduce-at 0,1 --out refused
+refused "two layers" 2 'layers' "${locate[@]}" --layers 2 --out refused
+refused "no temperature" 2 'tau-min' "${locate[@]}" --tau-min 0 --out refused
+refused "odd sides" 1 '.' "${locate[@]}" --input 1x18x18 --out refused
+refused "too large" 1 'bytes|GiB' "${locate[@]}" --init-channels 4096 --layers 10 --out refused
 finish

@@ -24,6 +24,8 @@ data preview     | OUT/set.h5 -o OUT/grid.png
 data batches     | PACK -o OUT/batches.h5 --steps 1 --batch 4
 search           | --data PACK --out OUT/search --init-channels 1 --layers 2 --reduce-loc 3 \
                   --order 1 --batch 2 --epochs 1 --max-steps 1 --validate-images 4
+locate           | --data PACK --out OUT/locate --init-channels 1 --layers 3 --batch 2 --epochs 1 \
+                  --max-steps 1 --validate-images 4
 plan             | --relu-budget 51200 --input 3x32x32 --classes 100 --max-layers 4
 train            | --data PACK --out OUT/train NET --epochs 1 --max-steps 2 --batch 4 --aux-weight 0
 eval             | --model OUT/train/model.h5 --data PACK --batch 4
