@@ -21,6 +21,9 @@ add_test(NAME cli_recipes
 add_test(NAME cli_teacher
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_teacher.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
+add_test(NAME cli_references
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_references.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)
 add_test(NAME cli_private
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_private.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)

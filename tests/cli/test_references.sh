@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# test_references.sh SPHYNX MAKE_PACK: published networks from training to private evaluation.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2
+export XDG_CACHE_HOME=$OUT/cache
+cd "$OUT" || exit 1
+"$make_pack" pack.h5 16 320 || exit 1
+
+# The class is where a spot lies: mirrored or shifted it would be another.
+train=("$sphynx" train --data pack.h5 --batch 16 --threads 1 --no-flip --pad-crop 0 --lr 0.1
+    --schedule one-cycle)
+
+holds() { # NAME FILE EXPRESSION
+    jq -e "$3" "$2" >jq.out || fail "$1: not $3: $(head -c 400 "$2")"
+}
+
+# ---- a network that learns, and all that is done with one ----
+net=(--network "resnet18,width=4,stem_relu=0")
+check "train" 0 "${train[@]}" "${net[@]}" --epochs 4 --out run --json
+holds "it learns" stdout '.top1 > 0.9 and .relus == 7680'
+holds "the run's inputs" run/run.json \
+    '.inputs | .reference == "resnet18,form=32,stem_relu=0,width=4" and (has("genotype") | not)'
+check "inspect" 0 "$sphynx" inspect --model run --json
+holds "inspect" stdout '.network == "resnet18,form=32,stem_relu=0,width=4" and .relus == 7680 and
+    .input == [1, 16, 16] and .preprocessing.classes == 4'
+check "eval" 0 "$sphynx" eval --model run --data pack.h5 --json
+holds "eval" stdout '.top1 > 0.9'
+check "predict" 0 "$sphynx" predict --model run --data pack.h5 --index 3 --json
+check "export" 0 "$sphynx" export --model run --data pack.h5 -o deployed.h5 --json
+holds "export" stdout '.relus == 7680'
+check "cost" 0 "$sphynx" cost --model deployed.h5 --json
+holds "cost" stdout '.relus == 7680'
+check "integers" 0 "$sphynx" eval --model deployed.h5 --data pack.h5 --json
+holds "integers" stdout '.top1 > 0.85'
+check "bench pi" 0 "$sphynx" bench pi "${net[@]}" --input 3x16x16 --classes 4 --json
+holds "bench pi" stdout '.matches_integer_executor and .relus == 7680'
+
+# ---- cut and gone on with; as teacher and student ----
+short=("${train[@]}" --network "cnet1,width=2" --epochs 1)
+check "whole" 0 "${short[@]}" --out whole
+check "cut" 0 "${short[@]}" --max-steps 7 --out cut
+check "gone on" 0 "${short[@]}" --resume --out cut
+cmp whole/model.h5 cut/model.h5 || fail "not the same model"
+check "another network" 1 "${train[@]}" --network "cnet1,width=3" --epochs 1 --resume --out cut
+one_line "another network"
+check "taught by stages" 0 "${short[@]}" --teacher run --attention-weight 10 \
+    --attention-at stages.0=stages.0,stages.2=stages.2 --max-steps 2 --out taught
+check "no such stage" 1 "${short[@]}" --teacher run --attention-weight 10 \
+    --attention-at stages.7 --out never
+has stderr 'no activation stages.7, but stages.0 to stages.3' "no such stage"
+[ ! -e never ] || fail "no such stage: left a folder"
+
+# ---- what does not go together ----
+for bad in "--layers 3" "--genotype published" "--plan plan.json" "--aux-weight 0.4" \
+    "--drop-path 0.1" "--reduce-at 0"; do
+    # shellcheck disable=SC2086
+    check "train $bad" 2 "${train[@]}" "${net[@]}" $bad --out never
+    one_line "train $bad"
+done
+check "unknown" 2 "${train[@]}" --network resnet19 --out never
+has stderr "network 'resnet19': unknown; there are resnet18" "unknown"
+check "too large a form" 2 "${train[@]}" --network resnet18,form=224 --out never
+has stderr 'does not take inputs of 16x16' "too large a form"
+[ ! -e never ] || fail "a refusal left a folder"
+
+# ---- an op that private evaluation lacks is named ----
+check "train with max pools" 0 "${train[@]}" --network vgg16,width=2 --input 1x32x32 --epochs 1 \
+    --max-steps 2 --out pools
+check "export of max pools" 1 "$sphynx" export --model pools --data pack.h5 -o none.h5
+one_line "export of max pools"
+has stderr 'features.6 \(max_pool\) cannot be evaluated privately' "export of max pools"
+[ ! -e none.h5 ] || fail "export of max pools: left a file"
+check "with average pools" 0 "${train[@]}" --network vgg16,width=2,pool=avg --input 1x32x32 \
+    --epochs 1 --max-steps 2 --out pools2
+check "export of average pools" 0 "$sphynx" export --model pools2 --data pack.h5 -o none.h5
+finish
