@@ -1,9 +1,9 @@
 #include "search/final/model.h"
 
-#include "host/train/device_arenas.h"
 #include "host/train/evaluate.h"
 #include "kernels/base/alloc.h"
 
+#include <assert.h>
 #include <string.h>
 
 json_t *spx_model_describe(const spx_final_spec *f, const spx_preprocess *images)
@@ -113,6 +113,53 @@ void spx_model_close(spx_model *m)
     memset(m, 0, sizeof *m);
 }
 
+static bool is_mask(const spx_layout_entry *e)
+{
+    return e->role == SPX_ROLE_STATE && e->rank == 3; /* the only states like that */
+}
+
+/* l without masks, its list the caller's to free; the masks of a host's arenas become 1. */
+static spx_status without_masks(spx_layout *bare, const spx_layout *l, const spx_ckpt_arena *host,
+                                size_t n)
+{
+    *bare = *l;
+    bare->n = 0;
+    SPX_RETURN_IF(SPX_NEW(bare->entry, (size_t)l->n));
+    for (int i = 0; i < l->n; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        if (!is_mask(e)) {
+            bare->entry[bare->n++] = *e;
+        }
+        for (size_t a = 0; a < n && is_mask(e); a++) {
+            float *x = host[a].role == SPX_ROLE_STATE ? host[a].data.data : NULL;
+            for (int64_t k = 0; x != NULL && k < e->count; k++) {
+                x[e->offset + k] = 1.0f;
+            }
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_model_load(const spx_model *m, const spx_layout *l, spx_stream *stream,
+                          const spx_ckpt_arena *arena, size_t n)
+{
+    spx_ckpt_arena host[SPX_DEVICE_ARENAS_MAX];
+    spx_layout bare = {0};
+    spx_status st;
+    assert(n <= SPX_DEVICE_ARENAS_MAX);
+    SPX_RETURN_IF(spx_host_twins(l, stream, arena, n, false, host));
+    SPX_TRY(st, without_masks(&bare, l, host, n), end);
+    if (m->spec.masked && bare.n == l->n) {
+        SPX_TRY(st, SPX_FAIL(SPX_EINVAL, "a model with masks for a network without"), end);
+    }
+    SPX_TRY(st, spx_ckpt_load(&m->file, m->spec.masked ? l : &bare, host, n), end);
+    st = spx_host_twins_upload(l, stream, host, n, arena);
+end:
+    spx_free(bare.entry);
+    spx_host_twins_free(arena, host, n);
+    return st;
+}
+
 spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, spx_stream *stream,
                             spx_buffer *weights, spx_buffer *state)
 {
@@ -123,7 +170,7 @@ spx_status spx_model_arenas(const spx_model *m, const spx_layout *l, spx_stream 
     SPX_TRY(st, spx_layout_arena(l, stream, SPX_ROLE_STATE, state), fail);
     const spx_ckpt_arena list[2] = {{averaged ? "ema_param" : "param", SPX_ROLE_WEIGHT, *weights},
                                     {averaged ? "ema_buffer" : "buffer", SPX_ROLE_STATE, *state}};
-    SPX_TRY(st, spx_device_arenas_load(&m->file, l, stream, list, 2), fail);
+    SPX_TRY(st, spx_model_load(m, l, stream, list, 2), fail);
     return SPX_OK;
 fail:
     spx_buffer_free(weights);

@@ -10,8 +10,8 @@
  * 0.1.0 have "classes" (names) and "dataset" in place of "preprocessing".
  */
 #include "data/preprocess/preprocess.h"
-#include "host/ckpt/ckpt.h"
 #include "host/model/deploy.h"
+#include "host/train/device_arenas.h"
 #include "host/train/metrics.h"
 #include "host/train/source.h"
 #include "search/final/final.h"
@@ -59,12 +59,19 @@ SPX_MUST_CHECK spx_status spx_model_open_any(spx_model *out, spx_deploy **deploy
 void spx_model_close(spx_model *m); /* zeroed or open */
 
 /**
+ * Fills arenas of a device as spx_device_arenas_load does. Where the layout has masks and the
+ * model's network has none, they become 1.
+ * @return what that returns; SPX_EINVAL: a masked model for a network without masks
+ */
+SPX_MUST_CHECK spx_status spx_model_load(const spx_model *m, const spx_layout *l,
+                                         spx_stream *stream, const spx_ckpt_arena *arena, size_t n);
+
+/**
  * The weights and statistics that evaluation uses. Free each with spx_buffer_free.
  * @param l       of the network in evaluation
  * @param stream  whose device's memory they are to lie in; NULL: the host's, in the order of
  *                spx_layout_init
- * @return SPX_OK, SPX_EFORMAT (an array is missing or of another shape), SPX_ENOMEM, SPX_EDEVICE;
- *         after a failure both are empty
+ * @return what spx_model_load returns; after a failure both are empty
  */
 SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout *l,
                                            spx_stream *stream, spx_buffer *weights,

@@ -22,7 +22,7 @@ static spx_status init_from(void *ctx, const char *path)
     SPX_RETURN_IF(spx_model_open(&m, path));
     st = spx_preprocess_fit(&m.images, path, &x->images, "the pack", &rules);
     if (st == SPX_OK) {
-        st = spx_device_arenas_load(&m.file, r->layout, r->session->stream, r->arena, N_INITIAL);
+        st = spx_model_load(&m, r->layout, r->session->stream, r->arena, N_INITIAL);
     }
     spx_model_close(&m);
     return st == SPX_OK ? spx_trainer_average_anew(&x->trainer) : st;

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 /* Masks of final networks: where they are, what they count, and that ones change no bit. */
 #include "search/final/mask.h"
 
@@ -5,7 +6,8 @@
 #include "host/train/trainer.h"
 #include "kernels/base/rng.h"
 #include "kernels/device/device_memory.h"
-#include "search/final/final.h"
+#include "search/final/model.h"
+#include "tests/support/spx_scratch.h"
 #include "tests/support/spx_test.h"
 
 #include <string.h>
@@ -14,6 +16,7 @@
 #define PIXELS (3 * 32 * 32)
 #define STEPS 4
 
+static spx_scratch scratch;
 static spx_stream *stream;
 
 static spx_final_spec small(bool masked)
@@ -102,6 +105,81 @@ SPX_TEST(a_network_without_masks_has_none_and_a_wrong_arena_is_refused)
     CHECK_FAILS(SPX_EINVAL, spx_masks_of(&m, &s.f, s.l, &s.arena));
     s.arena.bytes += 64;
     states_clear(&s);
+}
+
+static bool ends_in_mask(const char *name)
+{
+    const size_t n = strlen(name);
+    return n > 5 && strcmp(name + n - 5, ".mask") == 0;
+}
+
+/* Saves a model of a network with random states (masks: of zeros and ones) and opens it. */
+static void save_and_open(spx_model *m, bool masked, const spx_layout *l, spx_buffer host[2])
+{
+    const char *path = spx_scratch_path(&scratch, masked ? "masked.h5" : "plain.h5");
+    const spx_final_spec f = small(masked);
+    spx_rng rng;
+    float *x;
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &host[0]));
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_STATE, &host[1]));
+    CHECK_OK(spx_layout_init(l, 1, &host[0], NULL, &host[1]));
+    spx_rng_init(&rng, 3, SPX_RNG_TEST, 0);
+    x = host[1].data;
+    for (int i = 0; i < l->n; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        for (int64_t k = 0; e->role == SPX_ROLE_STATE && k < e->count; k++) {
+            const float u = spx_rng_uniform(&rng);
+            x[e->offset + k] = ends_in_mask(e->name) ? (float)(u < 0.5f) : u;
+        }
+    }
+    CHECK_OK(spx_model_save(path, &f, &(spx_preprocess){0}, NULL, l, &host[0], &host[1]));
+    CHECK_OK(spx_model_open(m, path));
+    assert_true(m->spec.masked == masked);
+}
+
+/* A masked network takes a model with masks and one without, whose ReLUs are then all kept; one
+ * without masks takes no masked model. On every device. */
+SPX_TEST(a_model_goes_into_a_masked_network_with_its_masks_or_with_ones)
+{
+    SPX_UNUSED;
+    for (int from = 0; from < 2; from++) {
+        const spx_final_spec f[2] = {small(false), small(true)};
+        spx_program *p[2];
+        spx_buffer host[2], weights, state, back[2];
+        spx_model m;
+        CHECK_OK(spx_final_eval_program(&p[0], stream, &f[0], 1, false, NULL));
+        CHECK_OK(spx_final_eval_program(&p[1], stream, &f[1], 1, false, NULL));
+        const spx_layout *l = spx_program_layout(p[1]), *own = spx_program_layout(p[from]);
+        save_and_open(&m, from == 1, own, host);
+        CHECK_OK(spx_model_arenas(&m, l, stream, &weights, &state));
+        CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &back[0]));
+        CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_STATE, &back[1]));
+        CHECK_OK(spx_layout_download(l, stream, SPX_ROLE_WEIGHT, &weights, &back[0]));
+        CHECK_OK(spx_layout_download(l, stream, SPX_ROLE_STATE, &state, &back[1]));
+        for (int i = 0; i < l->n; i++) {
+            const spx_layout_entry *e = &l->entry[i], *saved = spx_layout_find(own, e->name);
+            const int arena = e->role == SPX_ROLE_STATE;
+            const float *x = (const float *)back[arena].data + e->offset;
+            assert_true(saved != NULL || (from == 0 && ends_in_mask(e->name)));
+            for (int64_t k = 0; k < e->count; k++) {
+                assert_true(
+                    x[k] ==
+                    (saved == NULL ? 1.0f : ((const float *)host[arena].data)[saved->offset + k]));
+            }
+        }
+        spx_buffer_free(&weights);
+        spx_buffer_free(&state);
+        if (from == 1) {
+            CHECK_FAILS(SPX_EINVAL,
+                        spx_model_arenas(&m, spx_program_layout(p[0]), stream, &weights, &state));
+        }
+        spx_model_close(&m);
+        for (int k = 0; k < 2; k++) {
+            spx_buffer_free(&host[k]);
+            spx_buffer_free(&back[k]);
+            spx_program_destroy(p[k]);
+        }
+    }
 }
 
 /* A few steps of training: the weights and states afterwards, and the losses. */
@@ -199,6 +277,7 @@ static int run_on(spx_device device)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(masks_come_in_the_order_data_flows_and_count_what_they_keep),
         SPX_UNIT(a_network_without_masks_has_none_and_a_wrong_arena_is_refused),
+        SPX_UNIT(a_model_goes_into_a_masked_network_with_its_masks_or_with_ones),
         SPX_UNIT(masks_of_ones_train_as_no_masks_do_and_stay_ones),
     };
     const spx_stream_options o = {
@@ -216,8 +295,12 @@ static int run_on(spx_device device)
 int main(void)
 {
     int failed = 0;
+    if (spx_scratch_make(&scratch) != 0) {
+        return 1;
+    }
     for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
         failed += spx_device_count((spx_device)d) > 0 ? run_on((spx_device)d) : 0;
     }
+    spx_scratch_remove(&scratch);
     return failed;
 }
