@@ -24,6 +24,9 @@ add_test(NAME cli_teacher
 add_test(NAME cli_references
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_references.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
+add_test(NAME cli_prune
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_prune.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)
 add_test(NAME cli_private
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_private.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)

@@ -14,6 +14,7 @@
     X(inspect)                                                                                     \
     X(import)                                                                                      \
     X(train)                                                                                       \
+    X(prune)                                                                                       \
     X(export)                                                                                      \
     X(eval)                                                                                        \
     X(predict)                                                                                     \

@@ -504,20 +504,11 @@ static spx_status solve(solver *v, int64_t budget, spx_sites_choice *out)
 spx_status spx_sites_solve(const spx_sites *s, int64_t budget, int max_depth, spx_sites_choice *out)
 {
     solver v;
-    spx_status st = begin(&v, s, max_depth);
+    spx_status st;
+    out->cost = -1;
+    st = begin(&v, s, max_depth);
     if (st == SPX_OK) {
         st = solve(&v, budget, out);
-    }
-    end(&v);
-    return st;
-}
-
-spx_status spx_sites_smallest(const spx_sites *s, int max_depth, spx_sites_choice *out)
-{
-    solver v;
-    spx_status st = begin(&v, s, max_depth);
-    if (st == SPX_OK) {
-        st = smallest(&v, out);
     }
     end(&v);
     return st;
@@ -533,8 +524,9 @@ static bool better(const spx_sites_choice *a, const spx_sites_choice *b)
 static spx_status try_groups(const spx_sites *s, int groups, int64_t budget, int max_depth,
                              spx_sites_choice *out, int *depth)
 {
-    int64_t cheapest = INT64_MAX;
+    spx_sites_choice cheapest = {.cost = INT64_MAX};
     bool found = false;
+    out->cost = -1;
     SPX_RETURN_IF(check_depth(s, max_depth, depth));
     for (uint32_t drop = 0; drop < (uint32_t)1 << groups; drop++) {
         spx_sites_choice c = {0};
@@ -545,13 +537,17 @@ static spx_status try_groups(const spx_sites *s, int groups, int64_t budget, int
         if (c.depth > max_depth) {
             continue;
         }
-        cheapest = c.cost < cheapest ? c.cost : cheapest;
+        cheapest = c.cost < cheapest.cost ? c : cheapest;
         if (c.cost <= budget && (!found || better(&c, out))) {
             *out = c;
             found = true;
         }
     }
-    return found ? SPX_OK : too_small(budget, max_depth, cheapest);
+    if (!found) {
+        *out = cheapest;
+        return too_small(budget, max_depth, out->cost);
+    }
+    return SPX_OK;
 }
 
 spx_status spx_sites_solve_groups(const spx_sites *s, int64_t budget, int max_depth,

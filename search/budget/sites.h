@@ -68,9 +68,10 @@ SPX_MUST_CHECK spx_status spx_sites_measure(const spx_sites *s, spx_sites_choice
  * The best choice, by dynamic programming over the steps: partial choices that leave equal depths
  * differ in cost and value alone, and of these only the Pareto front goes on.
  * @param max_depth  0..SPX_SITES_MAX_DEPTH
- * @return SPX_OK; SPX_ENOTFOUND (nothing fits: the message names the smallest possible depth, or
- *         the smallest budget possible at this one); SPX_EINVAL; SPX_ENOMEM (more partial choices
- *         than SPX_SITES_LABELS)
+ * @param out  where no choice fits the budget, the cheapest one of that depth
+ * @return SPX_OK; SPX_ENOTFOUND (nothing fits: the message names the smallest possible depth, and
+ *         out->cost is -1, or the smallest budget possible at this one); SPX_EINVAL; SPX_ENOMEM
+ *         (more partial choices than SPX_SITES_LABELS)
  */
 SPX_MUST_CHECK spx_status spx_sites_solve(const spx_sites *s, int64_t budget, int max_depth,
                                           spx_sites_choice *out);
@@ -83,9 +84,5 @@ SPX_MUST_CHECK spx_status spx_sites_solve(const spx_sites *s, int64_t budget, in
  */
 SPX_MUST_CHECK spx_status spx_sites_solve_groups(const spx_sites *s, int64_t budget, int max_depth,
                                                  spx_sites_choice *out);
-
-/** The choice that costs least at this depth; returns as spx_sites_solve, but for budgets. */
-SPX_MUST_CHECK spx_status spx_sites_smallest(const spx_sites *s, int max_depth,
-                                             spx_sites_choice *out);
 
 #endif

@@ -374,7 +374,7 @@ spx_status spx_build_reference(spx_network *out, const char *canonical, const sp
     if (c->auxiliary) {
         return SPX_FAIL(SPX_EINVAL, "network %s: it has no auxiliary head", r.f->name);
     }
-    SPX_RETURN_IF(spx_network_begin(out, c->training, c->batch, &c->input));
+    SPX_RETURN_IF(spx_network_begin_final(out, c));
     spx_ref_net net = {.n = out, .g = out->graph, .c = c, .f = r.f, .v = r.v};
     spx_g_section(net.g, -1, false);
     spx_g_scope(net.g, "%s", "");

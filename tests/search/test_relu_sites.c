@@ -1,7 +1,7 @@
 /* A graph's ReLUs as sites: which convolutions stand behind each. */
 #include "kernels/base/alloc.h"
 #include "search/prune/relu_sites_private.h"
-#include "search/space/spec.h"
+#include "search/space/reference.h"
 #include "tests/support/spx_test.h"
 
 /* Depth of the operand of each site, and of the output, with the sites of `keep` kept. */
@@ -113,11 +113,55 @@ SPX_TEST(a_final_networks_sites_are_its_cells)
     spx_network_clear(&net);
 }
 
+/* With every ReLU kept and, where that is not too deep, with none. */
+SPX_TEST(every_reference_network_becomes_sites)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *text;
+        int64_t side;
+        int depth; /* with every ReLU kept */
+    } net[] = {{"resnet18", 32, 1},      {"resnet50,width=8", 224, 1},
+               {"resnet32", 32, 1},      {"wrn-22-8,width=2", 32, 2},
+               {"vgg16,width=8", 32, 1}, {"densenet121", 224, 1},
+               {"cnet1,width=8", 32, 6}, {"cnet2,width=8,skips=all", 32, 10},
+               {"cnet3,width=8", 32, 13}, {"deepreduce,cull=1+4,thin=1,alpha=0.5", 32, 12},
+               {"hybrenet,m=4", 32, 1}};
+    static spx_site zero[SPX_SITES_MAX];
+    for (size_t i = 0; i < sizeof net / sizeof net[0]; i++) {
+        spx_final_spec f = {.input = {3, net[i].side, net[i].side}, .classes = 5};
+        spx_network n;
+        spx_relu_sites r;
+        spx_counts counts;
+        spx_sites_choice c;
+        bool keep[SPX_SITES_MAX];
+        int64_t relus = 0;
+        CHECK_OK(spx_reference_parse(f.reference, net[i].text, &f.input));
+        const spx_final_config config = spx_spec_config(&f, 1);
+        CHECK_OK(spx_build_spec(&n, &f, &config));
+        CHECK_OK(spx_relu_sites_of(&r, n.graph, n.logits));
+        for (int k = 0; k < r.n; k++) {
+            relus += spx_tensor_count(&n.graph->tensor[n.graph->node[r.node[k]].out[0]]);
+        }
+        spx_graph_count(n.graph, &counts);
+        assert_int_equal(relus, counts.relus);
+        memset(keep, true, sizeof keep);
+        if (depth_behind(&r, keep, -1) != net[i].depth) {
+            fail_msg("%s: depth %d", net[i].text, depth_behind(&r, keep, -1));
+        }
+        const spx_sites s = {r.step, zero, r.n_steps, r.n};
+        CHECK_OK(spx_sites_solve(&s, 0, SPX_SITES_MAX_DEPTH, &c)); /* fits its table of values */
+        spx_relu_sites_clear(&r);
+        spx_network_clear(&n);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         SPX_UNIT(residual_blocks_concatenations_and_pools_have_their_depths),
         SPX_UNIT(a_final_networks_sites_are_its_cells),
+        SPX_UNIT(every_reference_network_becomes_sites),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

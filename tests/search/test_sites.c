@@ -242,8 +242,11 @@ static void compare(const spx_sites *s, int64_t budget, int max_depth, bool by_g
         assert_int_equal(st, SPX_ENOTFOUND);
         if (t.possible) {
             assert_int_equal(last_number(), t.smallest);
+            assert_int_equal(c.cost, t.smallest);
+            assert_true(c.depth <= max_depth);
         } else {
             assert_non_null(strstr(spx_error_message(), "depth"));
+            assert_int_equal(c.cost, -1);
         }
         return;
     }
@@ -343,7 +346,7 @@ SPX_TEST(the_smallest_budget_is_possible_and_one_less_is_not)
         spx_sites_choice all = {0}, least, c;
         memset(all.keep, true, sizeof all.keep);
         CHECK_OK(spx_sites_measure(&s, &all));
-        CHECK_OK(spx_sites_smallest(&s, all.depth, &least));
+        CHECK_FAILS(SPX_ENOTFOUND, spx_sites_solve(&s, -1, all.depth, &least));
         CHECK_OK(spx_sites_solve(&s, least.cost, all.depth, &c));
         assert_int_equal(c.cost, least.cost);
         if (least.cost > 0) {
@@ -375,7 +378,7 @@ SPX_TEST(twenty_cells_are_solved)
         memset(all.keep, true, sizeof all.keep);
         CHECK_OK(spx_sites_measure(&s, &all));
         const int depth = all.depth + 4;
-        CHECK_OK(spx_sites_smallest(&s, depth, &least));
+        CHECK_FAILS(SPX_ENOTFOUND, spx_sites_solve(&s, -1, depth, &least));
         const int64_t budget = (all.cost + least.cost) / 2;
         const double began = spx_seconds();
         CHECK_OK(spx_sites_solve(&s, budget, depth, &c));

@@ -1,0 +1,180 @@
+#define _DEFAULT_SOURCE
+#include "search/prune/prune.h"
+
+#include "host/control/build_info.h"
+#include "kernels/base/alloc.h"
+#include "search/final/export.h"
+#include "search/prune/prune_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CALIBRATION 64 /* images, for a model whose private cost is asked */
+
+/* ---- files ---- */
+
+spx_status spx_prune_save(const spx_prune_bench *b, const json_t *about, const char *path)
+{
+    json_t *config = json_object_get(b->model->file.meta, "config");
+    json_t *j = about != NULL ? json_deep_copy(about) : json_object();
+    (void)json_object_set_new(j, "commit", json_string(spx_build_commit()));
+    if (config != NULL) {
+        (void)json_object_set(j, "config", config);
+    }
+    const spx_status st = j == NULL ? SPX_FAIL(SPX_ENOMEM, "%s: description", path)
+                                    : spx_model_save(path, &b->spec, &b->model->images, j,
+                                                     b->layout, &b->weights, &b->state);
+    json_decref(j);
+    return st;
+}
+
+/* What a query of a deployed model takes, in units of the budget. */
+static spx_status forecast(const spx_deploy *d, const spx_prune_budget *budget, double *out)
+{
+    spx_pi_plan *p;
+    SPX_RETURN_IF(spx_pi_plan_create(&p, d));
+    const spx_pi_sizes *s = spx_pi_plan_sizes(p);
+    *out = budget->kind == SPX_BUDGET_BYTES
+               ? (double)(s->offline_to_server + s->offline_to_client + s->online_to_server +
+                          s->online_to_client)
+               : 1e6 * spx_pi_predict(p, &spx_pi_usual_rates, budget->link, -1).online;
+    spx_pi_plan_destroy(p);
+    return SPX_OK;
+}
+
+spx_status spx_prune_private_cost(spx_prune_bench *b, double *out)
+{
+    const spx_export_options o = {
+        .quantise = {.weight_bits = 8, .activation_bits = 8, .most_bits = 58},
+        .images = CALIBRATION};
+    char folder[] = "/tmp/sphynx-prune-XXXXXX", path[sizeof folder + 16];
+    spx_model m = {0};
+    spx_deploy *d = NULL;
+    spx_status st;
+    if (mkdtemp(folder) == NULL) {
+        return SPX_FAIL(SPX_EIO, "%s: cannot be made", folder);
+    }
+    (void)snprintf(path, sizeof path, "%s/model.h5", folder);
+    SPX_TRY(st, spx_prune_save(b, NULL, path), end);
+    SPX_TRY(st, spx_model_open(&m, path), end);
+    SPX_TRY(st, spx_export(&d, &m, b->pack, b->stream, &o, NULL), end);
+    st = forecast(d, &b->o->budget, out);
+end:
+    spx_deploy_destroy(d);
+    spx_model_close(&m);
+    (void)unlink(path);
+    (void)rmdir(folder);
+    return st;
+}
+
+/* ---- the result ---- */
+
+static bool channel_kept(const spx_mask_site *m, int64_t c)
+{
+    for (int64_t k = c * m->h * m->w; k < (c + 1) * m->h * m->w; k++) {
+        if (m->keep[k] != 0.0f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Dropped channels are linear; within others a circuit clamps the dropped positions, too. */
+static int64_t interactive(const spx_mask_site *m)
+{
+    int64_t n = 0;
+    for (int64_t c = 0; c < m->c; c++) {
+        n += channel_kept(m, c) ? m->h * m->w : 0;
+    }
+    return n;
+}
+
+static spx_status list_layers(const spx_prune_bench *b, spx_prune_result *out)
+{
+    out->n = b->masks.n;
+    out->relus_before = spx_masks_relus(&b->masks);
+    SPX_RETURN_IF(SPX_NEW(out->layer, (size_t)out->n));
+    for (int i = 0; i < out->n; i++) {
+        const spx_mask_site *m = &b->masks.site[i];
+        spx_pruned_layer *l = &out->layer[i];
+        *l = (spx_pruned_layer){.full = m->c * m->h * m->w, .before = spx_mask_site_relus(m)};
+        (void)snprintf(l->relu, sizeof l->relu, "%s", m->relu);
+    }
+    return SPX_OK;
+}
+
+static void count_layers(const spx_prune_bench *b, spx_prune_result *out)
+{
+    out->relus = spx_masks_relus(&b->masks);
+    for (int i = 0; i < out->n; i++) {
+        out->layer[i].kept = spx_mask_site_relus(&b->masks.site[i]);
+        out->interactive_positions += interactive(&b->masks.site[i]);
+    }
+}
+
+static spx_status check(const spx_prune_options *o, int64_t relus)
+{
+    const spx_prune_budget *b = &o->budget;
+    if (b->value < 1 || o->batch < 1 || o->images < 1 || !(o->held_out > 0 && o->held_out < 1) ||
+        o->max_depth < 0 || o->max_depth > SPX_SITES_MAX_DEPTH) {
+        return SPX_FAIL(SPX_EINVAL, "pruning: an option is out of range");
+    }
+    if (o->granularity != SPX_PRUNE_EDGE && b->kind != SPX_BUDGET_RELUS) {
+        return SPX_FAIL(SPX_EINVAL, "a budget of %s is for whole layers (edge)", b->text);
+    }
+    if (b->kind == SPX_BUDGET_RELUS && b->value > relus) {
+        return SPX_FAIL(SPX_EINVAL, "a budget of %s is above the model's: at most %lld", b->text,
+                        (long long)relus);
+    }
+    return SPX_OK;
+}
+
+static spx_status prune(spx_prune_bench *b, spx_prune_result *out)
+{
+    SPX_RETURN_IF(list_layers(b, out));
+    SPX_RETURN_IF(check(b->o, out->relus_before));
+    SPX_RETURN_IF(spx_prune_bench_measure(b, &out->before));
+    SPX_RETURN_IF(b->o->granularity == SPX_PRUNE_EDGE ? spx_prune_edges(b, out)
+                                                      : spx_prune_scored(b, out));
+    SPX_RETURN_IF(spx_prune_bench_measure(b, &out->after));
+    count_layers(b, out);
+    return SPX_OK;
+}
+
+static json_t *about(const spx_prune_options *o, const spx_prune_result *r)
+{
+    static const char *const name[] = {"edge", "channel", "pixel"};
+    return json_pack("{s:{s:s, s:s, s:I, s:I, s:f, s:f, s:f}}", "pruned", "granularity",
+                     name[o->granularity], "budget", o->budget.text, "relus_before",
+                     (json_int_t)r->relus_before, "relus", (json_int_t)r->relus, "loss_before",
+                     spx_metrics_loss(&r->before), "loss_predicted", r->predicted, "loss_after",
+                     spx_metrics_loss(&r->after));
+}
+
+spx_status spx_prune(spx_prune_result *out, const spx_model *m, const spx_pack *pack,
+                     spx_stream *stream, const spx_prune_options *o, const char *path)
+{
+    spx_prune_bench b;
+    spx_status st;
+    memset(out, 0, sizeof *out);
+    SPX_RETURN_IF(spx_prune_bench_open(&b, stream, m, pack, o));
+    st = prune(&b, out);
+    if (st == SPX_OK) {
+        json_t *j = about(o, out);
+        st = spx_prune_save(&b, j, path);
+        json_decref(j);
+    }
+    if (st != SPX_OK) {
+        spx_prune_result_clear(out);
+    }
+    spx_prune_bench_close(&b);
+    return st;
+}
+
+void spx_prune_result_clear(spx_prune_result *r)
+{
+    spx_free(r->layer);
+    memset(r, 0, sizeof *r);
+}

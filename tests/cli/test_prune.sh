@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# test_prune.sh SPHYNX MAKE_PACK: a trained model with fewer ReLUs, and budgets that are none.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2
+export XDG_CACHE_HOME=$OUT/cache
+cd "$OUT" || exit 1
+"$make_pack" pack.h5 8 160 && "$make_pack" large.h5 16 96 || exit 1
+
+check "base" 0 "$sphynx" train --data pack.h5 --init-channels 2 --layers 4 --reduce-at 0,2 \
+    --aux-weight 0 --batch 16 --epochs 2 --val-fraction 0.25 --threads 1 --out run
+# 4 cells of 2 channels of 8x8, balanced: 128 ReLUs each
+prune=("$sphynx" prune --model run --data pack.h5 --images 64 --batch 32 --threads 1)
+edge=("${prune[@]}" --max-depth 40)
+
+refused() { # NAME CODE PATTERN COMMAND...: one line, and no file
+    check "$1" "$2" "${@:4}" -o never.h5
+    one_line "$1"
+    has stderr "$3" "$1"
+    [ ! -e never.h5 ] || fail "$1: left a file"
+}
+says() { # NAME FILTER
+    jq -e "$2" stdout >jq.out || fail "$1: $(cat stdout)"
+}
+
+# ---- three granularities ----
+check "pixel" 0 "${prune[@]}" --granularity pixel --relu-budget 301 -o pixel.h5 --json
+says "pixel" '.relus == 301 and .relus_before == 512 and .interactive_positions >= 301 and
+    .interactive_positions <= 512 and ([.layers[].relus] | add) == 301 and
+    (.layers | length) == 4 and .images == 40 and (.loss_before > 0) and
+    (.loss_predicted | type == "number") and
+    (.loss_after > 0)'
+check "channel" 0 "${prune[@]}" --granularity channel --relu-budget 301 -o channel.h5 --json
+says "channel" '.relus <= 301 and .relus >= 288 and .interactive_positions == .relus'
+check "edge" 0 "${edge[@]}" --relu-budget 301 -o edge.h5 --json
+says "edge" '.relus == 256 and .interactive_positions == 256 and .depth <= 40 and
+    ([.layers[].relus] | sort) == [0, 0, 128, 128] and
+    (.loss_predicted - .loss_before - ([.layers[] | select(.relus == 0).value] | add) |
+        fabs) < 1e-9'
+# what is kept is worth more than what is dropped: sizes are equal and depth is free
+says "edge's choice" '([.layers[] | select(.relus > 0).value] | min) >=
+    ([.layers[] | select(.relus == 0).value] | max)'
+check "per kind" 0 "${edge[@]}" --per-kind --relu-budget 301 -o kind.h5 --json
+says "per kind" '(.layers[0].relus == .layers[2].relus) and (.layers[1].relus == .layers[3].relus)
+    and .relus == 256'
+check "everything kept" 0 "${prune[@]}" --relu-budget 512 -o all.h5 --json
+says "everything kept" '.relus == 512 and .loss_after == .loss_before and
+    .loss_predicted == .loss_before'
+check "text" 0 "${edge[@]}" --budget relus:301 -o text.h5
+has stdout '256 of 512 ReLUs kept, 256 interactive' "text"
+cmp edge.h5 text.h5 || fail "the same budget in other words gives another model"
+
+# ---- what was written is a model ----
+for file in pixel channel edge; do
+    check "eval $file" 0 "$sphynx" eval --model $file.h5 --data pack.h5 --json
+done
+check "again" 0 "${prune[@]}" --granularity pixel --relu-budget 301 -o again.h5
+cmp pixel.h5 again.h5 || fail "twice pruned, two models"
+check "a pruned model" 0 "$sphynx" prune --model pixel.h5 --data pack.h5 --images 64 --batch 32 \
+    --granularity pixel --relu-budget 100 -o less.h5 --json
+says "a pruned model" '.relus == 100 and .relus_before == 301'
+check "dropped layers stay dropped" 0 "$sphynx" prune --model edge.h5 --data pack.h5 --images 64 \
+    --batch 32 --max-depth 40 --relu-budget 128 -o less.h5 --json
+says "dropped layers" '.relus == 128 and .relus_before == 256 and
+    ([.layers[] | select(.relus_before == 0)] | length) == 2'
+
+# ---- reference networks ----
+check "reference" 0 "$sphynx" train --data large.h5 --network resnet18,width=1 \
+    --batch 16 --max-steps 2 --epochs 1 --threads 1 --out reference
+for what in edge channel pixel; do
+    check "reference $what" 0 "$sphynx" prune --model reference --data large.h5 --images 32 \
+        --batch 32 --granularity $what --relu-budget 1500 -o reference.h5 --json
+    says "reference $what" '.relus <= 1500 and .relus_before == 2176'
+done
+has stderr "does not say which images" "images of a training without held-out ones"
+
+# ---- budgets that are none ----
+refused "no budget" 2 "--relu-budget N, or --budget" "${prune[@]}"
+refused "zero" 2 "relu-budget.*1" "${prune[@]}" --relu-budget 0
+refused "zero in words" 2 "numbers above 0" "${prune[@]}" --budget relus:0
+refused "both" 2 "relu-budget" "${prune[@]}" --relu-budget 10 --budget relus:10
+refused "no link" 2 "LINK" "${prune[@]}" --budget online-ms:10
+refused "no such link" 2 "LINK" "${prune[@]}" --budget online-ms:10@moon
+refused "negative time" 2 "above 0" "${prune[@]}" --budget online-ms:-1@wan
+refused "unknown kind" 2 "bytes:N" "${prune[@]}" --budget flops:10
+refused "above the model's" 1 "at most 512" "${prune[@]}" --relu-budget 513
+refused "above a masked model's" 1 "at most 301" "$sphynx" prune --model pixel.h5 --data pack.h5 \
+    --relu-budget 302 --granularity pixel
+refused "too deep" 1 "smallest possible is [0-9]*.*--max-depth" "${prune[@]}" --relu-budget 1
+least=$(sed 's/.*smallest possible is \([0-9]*\).*/\1/' stderr)
+check "the smallest" 0 "${prune[@]}" --relu-budget "$least" -o least.h5
+refused "below the smallest" 1 "smallest possible is $least" "${prune[@]}" --relu-budget \
+    $((least - 1))
+refused "a depth that is none" 1 "smallest possible" "${prune[@]}" --relu-budget 256 --max-depth 1
+refused "bytes of pixels" 2 "edge" "${prune[@]}" --granularity pixel --budget bytes:100000
+refused "kinds of pixels" 2 "per-kind" "${prune[@]}" --granularity pixel --per-kind --relu-budget 9
+refused "kinds of a reference network" 1 "no cells" "$sphynx" prune --model reference --per-kind \
+    --data large.h5 --relu-budget 100
+check "over its input" 2 "${prune[@]}" --relu-budget 256 -o run/model.h5
+check "over its data" 2 "${prune[@]}" --relu-budget 256 -o pack.h5
+
+# ---- killed: the output is whole or not there ----
+cp pixel.h5 out.h5
+for delay in 0.02 0.1 0.3 0.6; do
+    "${edge[@]}" --relu-budget 301 -o out.h5 >killed 2>&1 &
+    pid=$!
+    sleep $delay
+    kill -9 $pid 2>killed
+    wait $pid 2>killed
+    cmp -s out.h5 pixel.h5 || cmp -s out.h5 edge.h5 || fail "killed after $delay s: half a file"
+done
+
+finish
