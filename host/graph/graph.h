@@ -158,7 +158,7 @@ typedef struct spx_node {
 
 /** Attributes that others than the op itself read. */
 typedef struct spx_conv2d_attr {
-    int64_t stride, dilation, pad_begin, pad_end;
+    int64_t stride, dilation, pad_begin, pad_end, groups; /* groups >= 1 */
 } spx_conv2d_attr;
 typedef struct spx_avg_pool_attr {
     int64_t size, stride, pad;
@@ -201,11 +201,12 @@ spx_tid spx_g_param(spx_graph *g, spx_role role, const char *name, int rank, con
 
 typedef struct spx_conv_options {
     int64_t filters, size, stride, dilation, pad_begin, pad_end; /* square filter of size x size */
+    int64_t groups; /* divides the channels in and out; 0 and 1: none */
     bool bias;
 } spx_conv_options;
 
 /**
- * x (n, c, h, w) -> (n, filters, p, q). Creates name.weight (uniform within 1/sqrt(fan-in),
+ * x (n, c, h, w) -> (n, filters, p, q). Creates name.weight (filters, c/groups, size, size; uniform within 1/sqrt(fan-in),
  * PyTorch's default) and, with bias, name.bias (likewise).
  */
 spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_options *o);

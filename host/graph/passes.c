@@ -160,12 +160,15 @@ static spx_status merge_twins(spx_graph *g, const tensor_facts *f, int i, bool *
     return SPX_OK;
 }
 
-/* Whether convolution nodes a and b could be one. */
+/* Whether convolution nodes a and b could be one; with groups their outputs would not lie apart. */
 static bool mergeable(const spx_graph *g, const tensor_facts *f, const spx_node *a,
                       const spx_node *b)
 {
     const spx_tensor *wa, *wb, *yb;
     if (b->op != a->op) { /* other ops may have fewer inputs than are read below */
+        return false;
+    }
+    if (spx_conv2d_attr_of(b).groups > 1) {
         return false;
     }
     const spx_tid w = b->in[SPX_CONV2D_W];

@@ -96,12 +96,19 @@ static int print_numbers(char *out, size_t room, const int64_t *number, size_t c
     int n = 0;
     for (size_t i = 0; i < count; i++) {
         n += snprintf(out + n, room - (size_t)n, " %lld", (long long)number[i]);
-        assert((size_t)n < room); /* SPX_TUNING_KEY_BYTES: 16 numbers, a name, 8 words */
+        assert((size_t)n < room); /* SPX_TUNING_KEY_BYTES: 16 numbers, a name, 9 words */
     }
     return n;
 }
 
-/* A line of the table up to its choice. */
+static void print_groups(char *out, size_t room, int64_t groups)
+{
+    if (groups > 1) {
+        (void)snprintf(out, room, " " SPX_TUNING_GROUPS "%lld", (long long)groups);
+    }
+}
+
+/* A line of the table up to its choice; grouped convolutions have a word more than others. */
 static spx_status key_of(spx_tuning *t, char out[SPX_TUNING_KEY_BYTES], const spx_stream *s,
                          const spx_conv2d_want *want)
 {
@@ -114,7 +121,8 @@ static spx_status key_of(spx_tuning *t, char out[SPX_TUNING_KEY_BYTES], const sp
     int n;
     if (spx_stream_device(s) == SPX_DEVICE_CPU) {
         n = snprintf(out, room, "%d %d", (int)want->pass, spx_stream_threads(s));
-        (void)print_numbers(out + n, room - (size_t)n, shape, numbers);
+        n += print_numbers(out + n, room - (size_t)n, shape, numbers);
+        print_groups(out + n, room - (size_t)n, d->groups);
         return SPX_OK;
     }
     SPX_RETURN_IF(describe(t, spx_stream_index(s), &info));
@@ -123,7 +131,8 @@ static spx_status key_of(spx_tuning *t, char out[SPX_TUNING_KEY_BYTES], const sp
                  spx_precision_name(spx_stream_precision(s)), (int)spx_stream_deterministic(s),
                  (int)want->pass, (int)want->accumulate, (int)want->bias);
     n += print_numbers(out + n, room - (size_t)n, shape, numbers);
-    (void)print_numbers(out + n, room - (size_t)n, operands, sizeof operands / sizeof operands[0]);
+    n += print_numbers(out + n, room - (size_t)n, operands, sizeof operands / sizeof operands[0]);
+    print_groups(out + n, room - (size_t)n, d->groups);
     return SPX_OK;
 }
 

@@ -97,12 +97,26 @@ static bool are_numbers(const char *key)
     return true;
 }
 
+/* Where the word about groups begins, the space before it; the end where there is none. */
+static char *groups_at(char *key)
+{
+    char *last = strrchr(key, ' ');
+    const size_t n = strlen(SPX_TUNING_GROUPS);
+    return last != NULL && strncmp(last + 1, SPX_TUNING_GROUPS, n) == 0 && last[1 + n] != '\0' &&
+                   last[1 + n + strspn(last + 1 + n, "0123456789")] == '\0'
+               ? last
+               : key + strlen(key);
+}
+
 /* One line without its newline. */
 static spx_status parse_line(spx_tuning_table *t, char *line, size_t n, int number)
 {
     const bool cuda = strncmp(line, "cuda ", 5) == 0, zero = memchr(line, '\0', n) != NULL;
     const char *choice = NULL;
-    const int words = zero ? 0 : cut_choice(line, &choice);
+    int words = zero ? 0 : cut_choice(line, &choice);
+    char *groups = groups_at(line), space = *groups;
+    words -= space != '\0';
+    *groups = '\0'; /* looked at without it */
     if (cuda && words != CUDA_WORDS) {
         return SPX_FAIL(SPX_EFORMAT, "tuning table, line %d: expected %d words and a choice",
                         number, CUDA_WORDS);
@@ -111,6 +125,7 @@ static spx_status parse_line(spx_tuning_table *t, char *line, size_t n, int numb
         return SPX_FAIL(SPX_EFORMAT, "tuning table, line %d: expected %d numbers and an algorithm",
                         number, CPU_WORDS);
     }
+    *groups = space;
     return spx_tuning_table_put(t, line, choice);
 }
 

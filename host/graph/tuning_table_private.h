@@ -5,7 +5,8 @@
 
 #include <stddef.h>
 
-#define SPX_TUNING_KEY_BYTES 448 /* with its zero */
+#define SPX_TUNING_KEY_BYTES 464    /* with its zero */
+#define SPX_TUNING_GROUPS "groups=" /* begins the last word of a grouped convolution's key */
 
 typedef struct spx_tuning_row {
     char *key, *choice; /* a line before its last word, and that word */

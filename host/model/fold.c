@@ -41,6 +41,26 @@ static spx_status parameter(const walk *w, spx_tid t, double **out)
     return SPX_OK;
 }
 
+/* A filter with zeros where its outputs do not read: of groups, (k, c, r, s) from (k, c/groups, r,
+ * s): as many times the multiply-adds as there are groups. */
+static spx_status make_dense(double **w, const spx_tensor *t, int64_t groups)
+{
+    const int64_t k = t->dim[0], each = t->dim[1], taps = t->dim[2] * t->dim[3];
+    double *dense;
+    if (groups == 1) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(SPX_NEW(dense, (size_t)(k * each * groups * taps)));
+    for (int64_t i = 0; i < k; i++) {
+        const int64_t first = i / (k / groups) * each;
+        memcpy(dense + (i * each * groups + first) * taps, *w + i * each * taps,
+               (size_t)(each * taps) * sizeof *dense);
+    }
+    spx_free(*w);
+    *w = dense;
+    return SPX_OK;
+}
+
 /* The node that makes t, looking back from node i. */
 static const spx_node *maker(const walk *w, spx_tid t, int i)
 {
@@ -121,14 +141,15 @@ static void add_constant(spx_expr *e, const double *by)
 }
 
 /* y = taps * x + bias[channel] */
-static spx_status affine(walk *w, spx_tid x, const spx_taps *taps, spx_tid weight, spx_tid bias,
-                         spx_tid y)
+static spx_status affine(walk *w, spx_tid x, const spx_taps *taps, int64_t groups, spx_tid weight,
+                         spx_tid bias, spx_tid y)
 {
     double *k = NULL, *b = NULL;
     spx_expr *to = &w->expr[y];
     spx_status st;
     *to = zero_like(w, y);
     SPX_TRY(st, parameter(w, weight, &k), end);
+    SPX_TRY(st, make_dense(&k, &w->g->tensor[weight], groups), end);
     SPX_TRY(st, parameter(w, bias, &b), end);
     {
         conv_part c = {.to = to, .w = k, .channels = w->g->tensor[x].dim[1], .taps = *taps};
@@ -160,8 +181,8 @@ static spx_status walk_conv(walk *w, int i)
         return unsupported(nd);
     }
     const spx_taps taps = {size, a.stride, size > 1 ? a.dilation : 1, a.pad_begin};
-    return affine(w, nd->in[SPX_CONV2D_X], &taps, nd->in[SPX_CONV2D_W], nd->in[SPX_CONV2D_BIAS],
-                  nd->out[0]);
+    return affine(w, nd->in[SPX_CONV2D_X], &taps, a.groups, nd->in[SPX_CONV2D_W],
+                  nd->in[SPX_CONV2D_BIAS], nd->out[0]);
 }
 
 /* x (n, c, h, w) read as a vector: a filter of the map's size. */
@@ -174,7 +195,7 @@ static spx_status walk_linear(walk *w, int i)
         return unsupported(nd);
     }
     const spx_taps taps = {side, 1, 1, 0};
-    return affine(w, nd->in[SPX_LINEAR_X], &taps, nd->in[SPX_LINEAR_W], nd->in[SPX_LINEAR_BIAS],
+    return affine(w, nd->in[SPX_LINEAR_X], &taps, 1, nd->in[SPX_LINEAR_W], nd->in[SPX_LINEAR_BIAS],
                   nd->out[0]);
 }
 

@@ -20,6 +20,15 @@ static inline spx_tid conv2d_case(spx_graph *g, spx_tid x)
     return spx_g_conv2d(g, x, "case", &dil3);
 }
 
+/* Two filters a channel. */
+static inline spx_tid depthwise_case(spx_graph *g, spx_tid x)
+{
+    spx_conv_options o = dil3;
+    o.filters = 2 * C;
+    o.groups = C;
+    return spx_g_conv2d(g, x, "case", &o);
+}
+
 static inline spx_tid norm_sum_case(spx_graph *g, spx_tid x)
 {
     return spx_g_batch_norm(g, x, "case", true);
@@ -93,6 +102,7 @@ static inline spx_tid loss_case(spx_graph *g, spx_tid x)
 
 static const op_case op_cases[] = {
     {SPX_OP_CONV2D, conv2d_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_CONV2D, depthwise_case, NULL, {N, 2 * C, HW, HW}},
     {SPX_OP_NORM_SUM, norm_sum_case, NULL, {N, C, HW, HW}},
     {SPX_OP_RELU, relu_case, NULL, {N, C, HW, HW}},
     {SPX_OP_RELU, masked_relu_case, NULL, {N, C, HW, HW}},

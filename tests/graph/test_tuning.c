@@ -3,9 +3,13 @@
 
 #include <stdlib.h>
 
-static const char good[] = "0 2 4 8 8 8 8 3 3 1 1 1 1 planar\n1 2 4 8 8 8 8 3 3 1 1 1 1 reference\n"
-                           "cuda NVIDIA_H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 "
-                           "0 engine=1,knobs=2:1;7:0\n";
+static const char good[] =
+    "0 2 4 8 8 8 8 3 3 1 1 1 1 planar\n1 2 4 8 8 8 8 3 3 1 1 1 1 reference\n"
+    "cuda NVIDIA_H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 "
+    "0 engine=1,knobs=2:1;7:0\n"
+    "0 2 4 8 8 8 8 3 3 1 1 1 1 groups=8 planar\n"
+    "cuda H100 13000 12090 f32 0 0 0 0 4 8 8 8 8 3 3 1 1 1 1 8 8 0 0 groups=2 "
+    "direct\n";
 
 SPX_TEST(text_survives_a_round_trip)
 {
@@ -27,6 +31,9 @@ SPX_TEST(malformed_lines_are_refused_by_number)
         "0 2 4 8 8 8 8 3 3 1 1 1 1 2 planar\n", /* a number more */
         "9 2 4 8 8 8 8 3 3 1 1 1 1 planar\n",   /* unknown pass */
         "x 2 4 8 8 8 8 3 3 1 1 1 1 planar\n",
+        "0 2 4 8 8 8 8 3 3 1 1 1 1 groups= planar\n",
+        "0 2 4 8 8 8 8 3 3 1 1 1 1 groups=2x planar\n",
+        "0 2 4 8 8 8 8 3 3 1 1 1 groups=2 planar\n",
         "cuda \n",
         "cuda H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 direct\n",     /* short */
         "cuda H100 13000 12090 bf16 1 0 0 1 4 8 8 8 8 3 3 1 1 1 1 8 8 0 0 0 direct\n", /* long */

@@ -12,25 +12,23 @@ static const spx_final_config small = {.batch = 1,
                                        .reduce_at = {0, 2}};
 
 /* 1e-5: float32 rounds by 6e-8 an operation; golden data asks the same of the engine. */
-static void check_fold(const spx_genotype *g, const spx_final_config *c, uint64_t seed)
+static void check_ready(net_fixture *n)
 {
-    net_fixture n;
     spx_fold *f;
-    pile mine = {.key = seed};
+    pile mine = {.key = 1};
     spx_counts counts;
-    net_open(&n, g, c, seed);
-    const spx_fold_input s = net_source(&n);
+    const spx_fold_input s = net_source(n);
     CHECK_OK(spx_fold_create(&f, &s));
-    spx_graph_count(n.net.graph, &counts);
+    spx_graph_count(n->net.graph, &counts);
     assert_int_equal(spx_fold_relus(f), counts.relus);
 
-    const size_t pixels = spx_fold_count(f, 0), classes = (size_t)c->classes;
+    const size_t pixels = spx_fold_count(f, 0), classes = (size_t)n->config.classes;
     uint8_t *image = pile_bytes(&mine, pixels);
     double *x = pile_bytes(&mine, pixels * sizeof *x);
     double **value = pile_bytes(&mine, (size_t)f->n_values * sizeof *value);
     float *logits = pile_bytes(&mine, classes * sizeof *logits);
     for (size_t i = 0; i < pixels; i++) {
-        image[i] = (uint8_t)spx_rng_u32(&n.rng);
+        image[i] = (uint8_t)spx_rng_u32(&n->rng);
         x[i] = image[i];
     }
     CHECK_OK(spx_fold_run(f, x, value));
@@ -41,14 +39,63 @@ static void check_fold(const spx_genotype *g, const spx_final_config *c, uint64_
     void *memory;
     CHECK_OK(spx_alloc(&memory, pixels * sizeof *normal));
     normal = memory;
-    CHECK_CLOSE(net_run(&n, image, normal), logits, classes, 1e-5);
+    CHECK_CLOSE(net_run(n, image, normal), logits, classes, 1e-5);
     spx_free(memory);
     for (int v = 0; v < f->n_values; v++) {
         spx_free(value[v]);
     }
     spx_fold_destroy(f);
-    net_close(&n);
     pile_clear(&mine);
+}
+
+static void check_fold(const spx_genotype *g, const spx_final_config *c, uint64_t seed)
+{
+    net_fixture n;
+    net_open(&n, g, c, seed);
+    check_ready(&n);
+    net_close(&n);
+}
+
+/* Groups become dense filters: depthwise, of two filters a channel, between; behind a ReLU and
+ * behind a convolution, into which they fold. */
+SPX_TEST(grouped_convolutions_fold)
+{
+    SPX_UNUSED;
+    const spx_conv_options conv[] = {
+        {.filters = 6, .size = 3, .stride = 1, .dilation = 1, .pad_begin = 1, .pad_end = 1},
+        {.filters = 12,
+         .size = 3,
+         .stride = 2,
+         .dilation = 1,
+         .pad_begin = 1,
+         .pad_end = 1,
+         .groups = 6},
+        {.filters = 8, .size = 1, .stride = 1, .dilation = 1, .groups = 4, .bias = true},
+        {.filters = 8,
+         .size = 5,
+         .stride = 1,
+         .dilation = 2,
+         .pad_begin = 4,
+         .pad_end = 4,
+         .groups = 8},
+        {.filters = 4, .size = 1, .stride = 1, .dilation = 1, .groups = 2},
+    };
+    static const char *const names[] = {"stem", "dw2", "mix", "dil", "out"};
+    net_fixture n = {.config = small};
+    spx_graph *g;
+    CHECK_OK(spx_graph_create(&g, false));
+    n.net.graph = g;
+    n.net.image = spx_g_input(g, "image", SPX_F32, 4, (int64_t[]){1, 3, 16, 16});
+    spx_tid x = n.net.image;
+    for (int i = 0; i < 5; i++) {
+        x = spx_g_conv2d(g, x, names[i], &conv[i]);
+        x = i % 2 == 0 ? spx_g_relu(g, x, i == 0 ? "relu0" : i == 2 ? "relu2" : "relu4") : x;
+    }
+    n.net.logits = spx_g_linear(g, x, "classifier", small.classes);
+    CHECK_OK(spx_graph_status(g));
+    net_start(&n, 5);
+    check_ready(&n);
+    net_close(&n);
 }
 
 SPX_TEST(random_networks_fold_without_changing_what_they_compute)
@@ -156,6 +203,7 @@ SPX_TEST(normal_cells_of_the_published_network_are_two_convolutions_deep)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SPX_UNIT(grouped_convolutions_fold),
         SPX_UNIT(random_networks_fold_without_changing_what_they_compute),
         SPX_UNIT(weights_in_the_memory_of_a_device_are_refused),
         SPX_UNIT(every_primitive_alone_folds_in_both_cells),

@@ -128,7 +128,7 @@ static void measure(spx_stream *s, const conv2d_network_case *c, spx_conv2d_pass
                                   .y_stride = d->k * d->p * d->q};
     buffers b = {.x = block(d->n * want.x_stride),
                  .y = block(d->n * want.y_stride),
-                 .w = block(d->k * d->c * d->r * d->s)};
+                 .w = block(spx_conv2d_weights(d))};
     for (int a = 0; a < n; a++) {
         need(spx_conv2d_plan_create(&b.plan[a], s, &want, rows[a].name));
         if (strcmp(spx_conv2d_plan_choice(b.plan[a]), rows[a].name) != 0) {
@@ -166,7 +166,7 @@ static void bench(spx_stream *s, const conv2d_network_case *table_case, int imag
     row rows[ALGORITHMS] = {{.name = "planar"}, {.name = "winograd"}};
     c.d.n = images > 0 ? images : c.d.n;
     need(spx_conv2d_shape_init(&c.d));
-    const double flop = 2e-9 * (double)(c.d.n * c.d.k * c.d.p * c.d.q * c.d.c * c.d.r * c.d.s);
+    const double flop = 2e-9 * (double)(c.d.n * c.d.p * c.d.q * spx_conv2d_weights(&c.d));
     for (int p = 0; p < SPX_CONV2D_PASS_COUNT; p++) {
         measure(s, &c, (spx_conv2d_pass)p, budget, rows, ALGORITHMS);
     }

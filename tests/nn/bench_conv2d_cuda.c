@@ -99,7 +99,7 @@ static void measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pa
     need(spx_conv2d_plan_create(&plan, s, &want, NULL));
     need(spx_device_alloc(s, &b.x, (size_t)(d->n * d->h * d->w * d->c) * size));
     need(spx_device_alloc(s, &b.y, (size_t)(d->n * d->p * d->q * d->k) * size));
-    need(spx_device_alloc(s, &b.w, (size_t)(d->k * d->r * d->s * d->c) * sizeof(float)));
+    need(spx_device_alloc(s, &b.w, (size_t)spx_conv2d_weights(d) * sizeof(float)));
     need(spx_device_alloc(s, &b.workspace, spx_conv2d_plan_workspace(plan)));
     r->seconds[pass] = best_of(s, plan, &want, &b, budget);
     r->workspace[pass] = spx_conv2d_plan_workspace(plan);
@@ -115,7 +115,7 @@ static void measure(spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pa
 static double bytes_of(const spx_conv2d_shape *d, spx_precision precision)
 {
     const int64_t elements =
-        d->n * (d->h * d->w * d->c + d->p * d->q * d->k) + d->k * d->r * d->s * d->c;
+        d->n * (d->h * d->w * d->c + d->p * d->q * d->k) + spx_conv2d_weights(d);
     return (double)elements * (precision == SPX_PRECISION_BF16 ? 2 : 4);
 }
 
@@ -140,7 +140,7 @@ static void bench(spx_stream *const *s, const conv2d_network_case *c, const benc
     spx_conv2d_shape d = c->d;
     d.n = o->images > 0 ? o->images : d.n;
     need(spx_conv2d_shape_init(&d));
-    const double flop = 2e-9 * (double)(d.n * d.k * d.p * d.q * d.c * d.r * d.s);
+    const double flop = 2e-9 * (double)(d.n * d.p * d.q * spx_conv2d_weights(&d));
     if (!o->json) {
         (void)printf("%-30s %7.3f %7.2f", c->name, flop, 1e-6 * bytes_of(&d, SPX_PRECISION_F32));
     }

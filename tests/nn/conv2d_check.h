@@ -65,7 +65,7 @@ static void operands_init(operands *o, const spx_stream *s, const spx_conv2d_sha
     }
     o->x_size = (size_t)(d->n * d->c * d->h * d->w);
     o->y_size = (size_t)(d->n * d->k * d->p * d->q);
-    o->w_size = (size_t)(d->k * d->c * d->r * d->s);
+    o->w_size = (size_t)spx_conv2d_weights(d);
     o->x = random_block(o->x_size, 1, type, 1, 0.1F);
     o->y = random_block(o->y_size, 2, type, 1, 0);
     o->w = random_block(o->w_size, 3, type, 1, 0);
@@ -289,9 +289,9 @@ static void run(spx_stream *s, const spx_conv2d_plan *plan, const operands *o, s
     result_init(r, o, pass);
     placed_init(&x, s, d->n, d->c, d->h * d->w, at_x, type, data ? from : o->x);
     placed_init(&y, s, d->n, d->k, d->p * d->q, at_y, type, forward ? from : o->y);
-    /* (k, c, r, s) is k images of c channels and r*s pixels */
-    placed_init(&w, s, d->k, d->c, d->r * d->s, at_w, forward || data ? type : SPX_TYPE_F32,
-                forward || data ? o->w : from);
+    /* (k, c/groups, r, s) is k images of as many channels and r*s pixels */
+    placed_init(&w, s, d->k, d->c / d->groups, d->r * d->s, at_w,
+                forward || data ? type : SPX_TYPE_F32, forward || data ? o->w : from);
     placed_init(&bias, s, 1, d->k, 1, at_w, SPX_TYPE_F32, forward || from != NULL ? o->bias : NULL);
     const spx_conv2d_input in = input_of(o, placed_view(&x));
     float *const b = v->bias ? placed_data(&bias) : NULL;
@@ -381,7 +381,8 @@ static double winograd_factor(const spx_conv2d_shape *d, spx_conv2d_pass pass)
 static double tolerance(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
                         const char *choice)
 {
-    const int64_t terms[] = {d->c * d->r * d->s, d->k * d->r * d->s, d->n * d->p * d->q};
+    const spx_conv2d_shape one = spx_conv2d_group(d);
+    const int64_t terms[] = {one.c * d->r * d->s, one.k * d->r * d->s, d->n * d->p * d->q};
     const spx_precision precision = spx_stream_precision(s);
     const bool own = strstr(choice, "direct") != NULL;
     double t = U_F32 * (8 + 4 * sqrt((double)terms[pass]));

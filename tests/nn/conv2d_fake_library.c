@@ -64,7 +64,7 @@ spx_status spx_conv2d_engine_create(spx_conv2d_engine **out, const spx_conv2d_li
     e->p = *p;
     if (p->pass == SPX_CONV2D_BACKWARD_WEIGHTS) {
         const spx_conv2d_shape *d = &p->shape;
-        e->gradient = (size_t)(d->k * d->r * d->s * d->c) * sizeof(float);
+        e->gradient = (size_t)spx_conv2d_weights(d) * sizeof(float);
         e->gradient = (e->gradient + 255) / 256 * 256;
         e->workspace = e->gradient + spx_conv2d_direct_weights_bytes(d);
     } else if (text[strlen("engine=")] == '1') {
@@ -95,7 +95,7 @@ static spx_status weights(const spx_conv2d_engine *e, spx_stream *s, spx_operand
     }
     SPX_RETURN_IF(spx_conv2d_direct_backward_weights(s, d, x, dy, e->p.accumulate,
                                                      bf16 ? workspace : w, parts));
-    return bf16 ? spx_to_bf16(s, d->k * d->r * d->s * d->c, workspace, w) : SPX_OK;
+    return bf16 ? spx_to_bf16(s, spx_conv2d_weights(d), workspace, w) : SPX_OK;
 }
 
 spx_status spx_conv2d_engine_run(const spx_conv2d_engine *e, spx_stream *s, void *x, void *w,

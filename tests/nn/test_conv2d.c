@@ -278,6 +278,52 @@ SPX_TEST(reference_gradients_are_adjoint_to_its_forward)
     spx_stream_destroy(s);
 }
 
+/* Where weight i of a grouped convolution stands among those of a dense one. */
+static size_t dense_place(const spx_conv2d_shape *d, size_t i)
+{
+    const size_t taps = (size_t)(d->r * d->s), each = (size_t)(d->c / d->groups);
+    const size_t k = i / taps / each, c = k / (size_t)(d->k / d->groups) * each + i / taps % each;
+    return (k * (size_t)d->c + c) * taps + i % taps;
+}
+
+/* Terms of zeros between them leave sums in double as they are: exact. */
+SPX_TEST(groups_are_a_dense_convolution_with_zeros_between_them)
+{
+    SPX_UNUSED;
+    spx_stream *s = open_cpu(1);
+    int grouped = 0;
+    for (size_t i = 0; i < CONV2D_CASES * SPX_CONV2D_PASS_COUNT; i++) {
+        const spx_conv2d_shape *shape = &conv2d_cases[i / SPX_CONV2D_PASS_COUNT];
+        const spx_conv2d_pass pass = (spx_conv2d_pass)(i % SPX_CONV2D_PASS_COUNT);
+        spx_conv2d_shape all = *shape;
+        operands o, dense;
+        result a, b;
+        if (shape->groups <= 1) {
+            continue;
+        }
+        all.groups = 0;
+        operands_init(&o, s, shape, &variants[0]);
+        operands_init(&dense, s, &all, &variants[0]);
+        memset(dense.w, 0, dense.w_size * sizeof *dense.w);
+        for (size_t j = 0; j < o.w_size; j++) {
+            dense.w[dense_place(&o.d, j)] = o.w[j];
+        }
+        run_reference(s, &o, pass, &a);
+        run_reference(s, &dense, pass, &b);
+        for (size_t j = 0; j < a.size; j++) {
+            const bool weights = pass == SPX_CONV2D_BACKWARD_WEIGHTS;
+            assert_true(a.main[j] == b.main[weights ? dense_place(&o.d, j) : j]);
+        }
+        grouped++;
+        result_clear(&a);
+        result_clear(&b);
+        operands_clear(&o);
+        operands_clear(&dense);
+    }
+    assert_true(grouped >= 3 * 5);
+    spx_stream_destroy(s);
+}
+
 /* y must be x moved by the tap, with zeros where it reaches outside; exact. */
 SPX_TEST(filter_with_a_single_one_moves_the_image)
 {
@@ -379,6 +425,9 @@ SPX_TEST(impossible_shapes_are_refused)
         {offsetof(spx_conv2d_shape, dilation), 4},
         {offsetof(spx_conv2d_shape, pad_begin), -5},
         {offsetof(spx_conv2d_shape, pad_end), -5},
+        {offsetof(spx_conv2d_shape, groups), -1},
+        {offsetof(spx_conv2d_shape, groups), 2},
+        {offsetof(spx_conv2d_shape, groups), INT64_MAX},
         {offsetof(spx_conv2d_shape, n), INT64_MAX},
         {offsetof(spx_conv2d_shape, c), INT64_MAX},
         {offsetof(spx_conv2d_shape, h), INT64_MAX},
@@ -548,6 +597,7 @@ static int tests(void)
     };
     const struct CMUnitTest cpu[] = {
         SPX_UNIT(reference_gradients_are_adjoint_to_its_forward),
+        SPX_UNIT(groups_are_a_dense_convolution_with_zeros_between_them),
         SPX_UNIT(filter_with_a_single_one_moves_the_image),
         SPX_UNIT(input_is_normalised_and_rectified_before_zero_padding),
         SPX_UNIT(impossible_shapes_are_refused),

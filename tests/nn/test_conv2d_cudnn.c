@@ -307,7 +307,7 @@ SPX_TEST(texts_that_name_no_candidate_are_refused)
 SPX_TEST(layouts_copy_what_the_library_cannot_read)
 {
     SPX_UNUSED;
-    const spx_conv2d_shape crop = {2, 16, 16, 16, 8, 1, 1, 2, 1, -1, 0, 0, 0};
+    const spx_conv2d_shape crop = {2, 16, 16, 16, 8, 1, 1, 2, 1, -1, 0, 0, 0, 0};
     const spx_conv2d_shape five = {2, 5, 16, 16, 20, 3, 3, 1, 1, 1, 1, 0, 0};
     spx_conv2d_cuda_plan p;
     char text[100];

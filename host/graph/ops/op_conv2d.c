@@ -48,7 +48,8 @@ static spx_status shape_of(const spx_graph *g, const spx_node *nd, spx_conv2d_sh
                             .stride = a.stride,
                             .dilation = a.dilation,
                             .pad_begin = a.pad_begin,
-                            .pad_end = a.pad_end};
+                            .pad_end = a.pad_end,
+                            .groups = a.groups};
     return spx_conv2d_shape_init(d);
 }
 
@@ -72,7 +73,8 @@ spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_o
                            .stride = o->stride,
                            .dilation = o->dilation,
                            .pad_begin = o->pad_begin,
-                           .pad_end = o->pad_end};
+                           .pad_end = o->pad_end,
+                           .groups = o->groups};
     st = spx_conv2d_shape_init(&d);
     if (st != SPX_OK) {
         spx_g_fail_from(g, st, name);
@@ -81,16 +83,17 @@ spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_o
     for (int k = 0; k < SPX_CONV2D_INPUTS; k++) {
         in[k] = SPX_NO_TENSOR;
     }
-    init.value = 1.0f / sqrtf((float)(d.c * d.r * d.s));
+    const int64_t filter_channels = d.c / d.groups;
+    init.value = 1.0f / sqrtf((float)(filter_channels * d.r * d.s));
     in[SPX_CONV2D_X] = x;
     in[SPX_CONV2D_W] = spx_g_param_part(g, SPX_ROLE_WEIGHT, name, "weight", 4,
-                                        (int64_t[]){d.k, d.c, d.r, d.s}, init);
+                                        (int64_t[]){d.k, filter_channels, d.r, d.s}, init);
     if (o->bias) {
         in[SPX_CONV2D_BIAS] =
             spx_g_param_part(g, SPX_ROLE_WEIGHT, name, "bias", 1, (int64_t[]){d.k}, init);
     }
-    const spx_attr attr =
-        spx_conv2d_attr_attr((spx_conv2d_attr){d.stride, d.dilation, d.pad_begin, d.pad_end});
+    const spx_attr attr = spx_conv2d_attr_attr(
+        (spx_conv2d_attr){d.stride, d.dilation, d.pad_begin, d.pad_end, d.groups});
     return spx_g_append(g, SPX_OP_CONV2D, &attr, SPX_CONV2D_INPUTS, in, name);
 }
 
@@ -107,7 +110,7 @@ static int64_t macs(const spx_graph *g, const spx_node *nd)
 {
     spx_conv2d_shape d;
     spx_conv2d_pass pass;
-    return shape_of(g, nd, &d, &pass) == SPX_OK ? d.n * d.k * d.p * d.q * (d.c * d.r * d.s) : 0;
+    return shape_of(g, nd, &d, &pass) == SPX_OK ? d.n * d.p * d.q * spx_conv2d_weights(&d) : 0;
 }
 
 static double redo(const spx_graph *g, const spx_node *nd)

@@ -41,6 +41,7 @@ static spx_status check_volume(const char *what, int64_t a, int64_t b, int64_t c
 
 spx_status spx_conv2d_shape_init(spx_conv2d_shape *d)
 {
+    d->groups += d->groups == 0;
     const struct {
         const char *what;
         int64_t value, lo, hi;
@@ -56,11 +57,16 @@ spx_status spx_conv2d_shape_init(spx_conv2d_shape *d)
         {"dilation", d->dilation, 1, MAX_DILATION},
         {"pad_begin", d->pad_begin, MIN_PAD, MAX_PAD},
         {"pad_end", d->pad_end, MIN_PAD, MAX_PAD},
+        {"groups", d->groups, 1, SPX_CONV2D_MAX_GROUPS},
     };
     d->p = 0;
     d->q = 0;
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         SPX_RETURN_IF(check_range(ranges[i].what, ranges[i].value, ranges[i].lo, ranges[i].hi));
+    }
+    if (d->c % d->groups != 0 || d->k % d->groups != 0) {
+        return SPX_FAIL(SPX_EINVAL, "conv2d: %lld groups divide %lld and %lld channels unevenly",
+                        (long long)d->groups, (long long)d->c, (long long)d->k);
     }
     const int64_t room_h = d->h + d->pad_begin + d->pad_end - d->dilation * (d->r - 1) - 1;
     const int64_t room_w = d->w + d->pad_begin + d->pad_end - d->dilation * (d->s - 1) - 1;
@@ -81,9 +87,11 @@ static spx_status check_shape(const spx_conv2d_shape *d)
 {
     spx_conv2d_shape again = *d;
     SPX_RETURN_IF(spx_conv2d_shape_init(&again));
-    if (again.p != d->p || again.q != d->q) {
-        return SPX_FAIL(SPX_EINVAL, "conv2d: output is %lldx%lld, not %lldx%lld",
-                        (long long)again.p, (long long)again.q, (long long)d->p, (long long)d->q);
+    if (again.p != d->p || again.q != d->q || again.groups != d->groups) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "conv2d: output is %lldx%lld of %lld groups, not %lldx%lld of %lld",
+                        (long long)again.p, (long long)again.q, (long long)again.groups,
+                        (long long)d->p, (long long)d->q, (long long)d->groups);
     }
     return SPX_OK;
 }

@@ -3,15 +3,16 @@
 /*
  * Two-dimensional convolution (cross-correlation) and its gradients:
  *
- *   y[n,k,p,q] = bias[k] + sum over c,r,s of w[k,c,r,s] * x'[n,c,i,j],
+ *   y[n,k,p,q] = bias[k] + sum over c < C/groups, r, s of w[k,c,r,s] * x'[n,c0+c,i,j],
  *   i = p*stride + r*dilation - pad_begin, j = q*stride + s*dilation - pad_begin,
+ *   c0 = C/groups * floor(k / (K/groups)): output channels of a group read that group's inputs,
  *
  * with x' zero outside (h, w), and x'[n,c] = max(0, gamma[c]*(x[n,c]-mean[c])*invstd[c] + beta[c])
  * where the input carries a normalisation and/or a ReLU (zero padding is applied AFTER them).
  *
  * Activations are operands (kernels/nn/operand.h): a run of channels of a wider tensor is one, so
- * concatenation and merged convolutions cost nothing. Weights are dense: on the CPU (k, c, r, s) in
- * f32, on CUDA (k, r, s, c) of the stream's activation type. Their gradients lie likewise and are
+ * concatenation and merged convolutions cost nothing. Weights are dense: on the CPU (k, c/groups, r,
+ * s) in f32, on CUDA (k, r, s, c/groups) of the stream's activation type. Their gradients lie likewise and are
  * f32 everywhere; so are biases.
  *
  * What is to be done is a want; a plan is one way of doing it on one kind of stream, chosen by
@@ -33,10 +34,13 @@ typedef struct spx_conv2d_shape {
     int64_t dilation;  /* 1..8, both ways */
     int64_t pad_begin; /* zero rows above and columns left; negative crops instead (>= -4) */
     int64_t pad_end;   /* zero rows below and columns right; negative crops instead */
+    int64_t groups;    /* divides c and k; spx_conv2d_shape_init makes 0 (none) 1 */
     int64_t p, q;      /* output rows, columns: spx_conv2d_shape_init sets them */
 } spx_conv2d_shape;
 
 #define SPX_CONV2D_MAX_FILTER 11
+
+#define SPX_CONV2D_MAX_GROUPS 65535
 
 /**
  * Sets d->p and d->q from the rest: floor((h + pad_begin + pad_end - dilation*(r-1) - 1) / stride)
@@ -45,6 +49,22 @@ typedef struct spx_conv2d_shape {
  * sizes overflow 2^40 elements
  */
 SPX_MUST_CHECK spx_status spx_conv2d_shape_init(spx_conv2d_shape *d);
+
+/** The convolution of one group, itself without groups. */
+static inline spx_conv2d_shape spx_conv2d_group(const spx_conv2d_shape *d)
+{
+    spx_conv2d_shape one = *d;
+    one.c /= d->groups;
+    one.k /= d->groups;
+    one.groups = 1;
+    return one;
+}
+
+/** Weights of all filters. */
+static inline int64_t spx_conv2d_weights(const spx_conv2d_shape *d)
+{
+    return d->k * (d->c / d->groups) * d->r * d->s;
+}
 
 typedef enum spx_conv2d_pass {
     SPX_CONV2D_FORWARD,

@@ -58,7 +58,7 @@ spx_status spx_conv2d_measure_cpu(spx_stream *s, const spx_conv2d_want *want,
                                   const spx_conv2d_algorithm **best)
 {
     const spx_conv2d_shape *d = &want->shape;
-    const int64_t size[] = {d->n * d->c * d->h * d->w, d->k * d->c * d->r * d->s,
+    const int64_t size[] = {d->n * d->c * d->h * d->w, spx_conv2d_weights(d),
                             d->n * d->k * d->p * d->q};
     float *block[] = {NULL, NULL, NULL};
     void *workspace = NULL;

@@ -24,12 +24,14 @@ static double forward_at(const spx_conv2d_call *call, int64_t n, int64_t k, int6
 {
     const spx_conv2d_shape *d = call->d;
     const float *w = call->w;
+    const int64_t each = d->c / d->groups, first = k / (d->k / d->groups) * each;
     double sum = call->bias != NULL ? (double)call->bias[k] : 0;
-    for (int64_t c = 0; c < d->c; c++) {
+    for (int64_t c = 0; c < each; c++) {
         for (int64_t r = 0; r < d->r; r++) {
             for (int64_t s = 0; s < d->s; s++) {
-                sum += (double)w[((k * d->c + c) * d->r + r) * d->s + s] *
-                       input_at(d, &call->in, n, c, p * d->stride + r * d->dilation - d->pad_begin,
+                sum += (double)w[((k * each + c) * d->r + r) * d->s + s] *
+                       input_at(d, &call->in, n, first + c,
+                                p * d->stride + r * d->dilation - d->pad_begin,
                                 q * d->stride + s * d->dilation - d->pad_begin);
             }
         }
@@ -62,12 +64,13 @@ static double backward_data_at(const spx_conv2d_call *call, int64_t n, int64_t c
 {
     const spx_conv2d_shape *d = call->d;
     const float *w = call->w, *dy = spx_image(call->y, n);
+    const int64_t each = d->c / d->groups, filters = d->k / d->groups, k0 = c / each * filters;
     double sum = 0;
     for (int64_t r = 0; r < d->r; r++) {
         for (int64_t s = 0; s < d->s; s++) {
             const int64_t p = output_of(d, i, r, d->p), q = output_of(d, j, s, d->q);
-            for (int64_t k = 0; p >= 0 && q >= 0 && k < d->k; k++) {
-                sum += (double)w[((k * d->c + c) * d->r + r) * d->s + s] *
+            for (int64_t k = k0; p >= 0 && q >= 0 && k < k0 + filters; k++) {
+                sum += (double)w[((k * each + c % each) * d->r + r) * d->s + s] *
                        (double)dy[(k * d->p + p) * d->q + q];
             }
         }
@@ -110,10 +113,11 @@ static double backward_weights_at(const spx_conv2d_call *call, int64_t k, int64_
 static void backward_weights(const spx_conv2d_call *call)
 {
     const spx_conv2d_shape *d = call->d;
-    const int64_t taps = d->r * d->s;
-    for (int64_t i = 0; i < d->k * d->c * taps; i++) {
+    const int64_t taps = d->r * d->s, each = d->c / d->groups;
+    for (int64_t i = 0; i < spx_conv2d_weights(d); i++) {
+        const int64_t k = i / taps / each, first = k / (d->k / d->groups) * each;
         const double sum =
-            backward_weights_at(call, i / taps / d->c, i / taps % d->c, i / d->s % d->r, i % d->s);
+            backward_weights_at(call, k, first + i / taps % each, i / d->s % d->r, i % d->s);
         call->dw[i] = (float)(call->accumulate ? (double)call->dw[i] + sum : sum);
     }
     for (int64_t k = 0; call->dbias != NULL && k < d->k; k++) {

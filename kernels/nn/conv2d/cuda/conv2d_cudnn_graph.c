@@ -112,10 +112,10 @@ static cudnnBackendDescriptor_t operation(spx_cudnn_bag *b, const spx_conv2d_pro
 {
     const spx_conv2d_shape *d = &p->shape;
     const int64_t x_dim[4] = {d->n, d->c, d->h, d->w}, y_dim[4] = {d->n, d->k, d->p, d->q};
-    const int64_t w_dim[4] = {d->k, d->c, d->r, d->s};
+    const int64_t w_dim[4] = {d->k, d->c / d->groups, d->r, d->s}; /* fewer channels: groups */
     const float alpha = 1, beta = p->accumulate ? 1 : 0;
     const cudnnBackendDescriptor_t x = tensor(b, SPX_CUDNN_X, p->type, x_dim, p->x_pixel);
-    const cudnnBackendDescriptor_t w = tensor(b, SPX_CUDNN_W, p->type, w_dim, d->c);
+    const cudnnBackendDescriptor_t w = tensor(b, SPX_CUDNN_W, p->type, w_dim, w_dim[1]);
     const cudnnBackendDescriptor_t y = tensor(b, SPX_CUDNN_Y, p->type, y_dim, p->y_pixel);
     const cudnnBackendDescriptor_t c = convolution(b, d);
     cudnnBackendDescriptor_t op;

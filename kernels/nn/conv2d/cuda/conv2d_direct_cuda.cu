@@ -95,14 +95,14 @@ static __device__ __forceinline__ void multiply(const float (&a)[DEPTH][A],
     }
 }
 
-/* Element (column, tap, source channel) of the weights. */
+/* Element (column, tap, source channel) of the weights of a group. */
 struct filter {
     int columns;
-    int64_t per_column, per_tap, per_channel;
+    int64_t per_column, per_tap, per_channel, per_group;
 };
 
 /* out[pixel][column] (+)= bias[column] + sum over taps, channels of source * weight: the forward
- * pass, and backward-data with the roles of input and output swapped. */
+ * pass, and backward-data with the roles of input and output swapped. Blocks y are groups. */
 template <class T, int ROWS, int COLS>
 __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     product_kernel(gather g, filter f, const T *src, const T *w, const float *bias, bool accumulate,
@@ -113,6 +113,10 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     __shared__ origin from[ROWS];
     const int t = (int)threadIdx.x, x = t % (COLS / EACH), y = t / (COLS / EACH);
     const int64_t wide = (f.columns + COLS - 1) / COLS;
+    src += blockIdx.y * g.src_c;
+    w += blockIdx.y * f.per_group;
+    out += blockIdx.y * f.columns;
+    bias += bias != NULL ? blockIdx.y * f.columns : 0;
     const int64_t tiles = (g.pixels + ROWS - 1) / ROWS * wide;
     for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const int64_t row0 = tile / wide * ROWS;
@@ -161,7 +165,7 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
 }
 
 /* part[j][k][tap, c] = sum over the j-th part of the pixels of dy[pixel][k] * source(pixel, tap,
- * c). */
+ * c). Blocks y are groups, of k filters each. */
 template <class T, int ROWS, int COLS>
 __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     weights_kernel(gather g, const T *src, const T *dy, int64_t dy_pixel, int k, int64_t parts,
@@ -173,6 +177,9 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
     __shared__ origin from[DEPTH];
     const int t = (int)threadIdx.x, x = t % (COLS / EACH), y = t / (COLS / EACH);
     const int64_t wide = (g.depth + COLS - 1) / COLS, high = (k + ROWS - 1) / ROWS;
+    const int64_t first = (int64_t)blockIdx.y * k, all = (int64_t)gridDim.y * k;
+    src += blockIdx.y * g.src_c;
+    dy += first;
     for (int64_t tile = blockIdx.x; tile < wide * high * parts; tile += gridDim.x) {
         const int64_t j = tile / (wide * high);
         const int row0 = (int)(tile / wide % high) * ROWS, col0 = (int)(tile % wide) * COLS;
@@ -203,7 +210,7 @@ __global__ void __launch_bounds__(ROWS *COLS / (EACH * EACH))
             for (int v = 0; v < EACH; v++) {
                 const int row = row0 + EACH * y + u, col = col0 + EACH * x + v;
                 if (row < k && col < g.depth) {
-                    part[(j * k + row) * g.depth + col] = sum[u][v];
+                    part[(j * all + first + row) * g.depth + col] = sum[u][v];
                 }
             }
         }
@@ -256,15 +263,15 @@ static int64_t blocks_of(int64_t items, int64_t each)
     return (items + each - 1) / each;
 }
 
-static dim3 grid_of(int64_t tiles)
+static dim3 grid_of(int64_t tiles, int64_t groups)
 {
-    return dim3((unsigned)(tiles < MAX_BLOCKS ? tiles : MAX_BLOCKS));
+    return dim3((unsigned)(tiles < MAX_BLOCKS ? tiles : MAX_BLOCKS), (unsigned)groups);
 }
 
 static spx_status fold(spx_stream *s, int64_t n, int64_t parts, const float *part, bool accumulate,
                        float *out)
 {
-    return SPX_LAUNCH(s, fold_kernel, grid_of(blocks_of(n, 256)), dim3(256), 0, n, parts, part,
+    return SPX_LAUNCH(s, fold_kernel, grid_of(blocks_of(n, 256), 1), dim3(256), 0, n, parts, part,
                       accumulate, out);
 }
 
@@ -292,12 +299,13 @@ static int64_t outputs(const spx_conv2d_shape *d)
 
 static int weights_rows(const spx_conv2d_shape *d)
 {
-    return d->k < WIDE_FROM ? 16 : 64;
+    return d->k / d->groups < WIDE_FROM ? 16 : 64;
 }
 
 static sharing share_weights(const spx_conv2d_shape *d)
 {
-    return share(outputs(d), blocks_of(d->k, weights_rows(d)) * blocks_of(d->r * d->s * d->c, 64));
+    const int64_t k = d->k / d->groups, depth = d->r * d->s * (d->c / d->groups);
+    return share(outputs(d), d->groups * blocks_of(k, weights_rows(d)) * blocks_of(depth, 64));
 }
 
 static sharing share_bias(const spx_conv2d_shape *d)
@@ -314,10 +322,10 @@ static gather forward_gather(const spx_conv2d_shape *d, int64_t src_pixel)
     g.out_w = (int)d->q;
     g.src_h = (int)d->h;
     g.src_w = (int)d->w;
-    g.src_c = (int)d->c;
+    g.src_c = (int)(d->c / d->groups);
     g.src_pixel = src_pixel;
     g.taps_w = (int)d->s;
-    g.depth = (int)(d->r * d->s * d->c);
+    g.depth = (int)d->r * g.taps_w * g.src_c;
     g.mul = (int)d->stride;
     g.off = (int)-d->pad_begin;
     g.step = (int)d->dilation;
@@ -334,10 +342,10 @@ static gather backward_gather(const spx_conv2d_shape *d, int64_t src_pixel)
     g.out_w = (int)d->w;
     g.src_h = (int)d->p;
     g.src_w = (int)d->q;
-    g.src_c = (int)d->k;
+    g.src_c = (int)(d->k / d->groups);
     g.src_pixel = src_pixel;
     g.taps_w = (int)d->s;
-    g.depth = (int)(d->r * d->s * d->k);
+    g.depth = (int)d->r * g.taps_w * g.src_c;
     g.mul = 1;
     g.off = (int)d->pad_begin;
     g.step = (int)-d->dilation;
@@ -346,25 +354,27 @@ static gather backward_gather(const spx_conv2d_shape *d, int64_t src_pixel)
 }
 
 template <class T, int ROWS, int COLS>
-static spx_status product_tiles(spx_stream *s, const gather &g, const filter &f, spx_operand src,
-                                const void *w, const float *bias, bool accumulate, spx_operand out)
+static spx_status product_tiles(spx_stream *s, const gather &g, const filter &f, int64_t groups,
+                                spx_operand src, const void *w, const float *bias, bool accumulate,
+                                spx_operand out)
 {
     const int64_t tiles = blocks_of(g.pixels, ROWS) * blocks_of(f.columns, COLS);
-    return SPX_LAUNCH(s, (product_kernel<T, ROWS, COLS>), grid_of(tiles),
+    return SPX_LAUNCH(s, (product_kernel<T, ROWS, COLS>), grid_of(tiles, groups),
                       dim3(ROWS * COLS / (EACH * EACH)), 0, g, f, (const T *)src.data, (const T *)w,
                       bias, accumulate, (T *)out.data, out.stride);
 }
 
-static spx_status product(spx_stream *s, const gather &g, const filter &f, spx_operand src,
-                          const void *w, const float *bias, bool accumulate, spx_operand out)
+static spx_status product(spx_stream *s, const gather &g, const filter &f, int64_t groups,
+                          spx_operand src, const void *w, const float *bias, bool accumulate,
+                          spx_operand out)
 {
     const bool wide = f.columns >= WIDE_FROM;
     if (src.type == SPX_TYPE_BF16) {
-        return wide ? product_tiles<bf16, 64, 64>(s, g, f, src, w, bias, accumulate, out)
-                    : product_tiles<bf16, 128, 16>(s, g, f, src, w, bias, accumulate, out);
+        return wide ? product_tiles<bf16, 64, 64>(s, g, f, groups, src, w, bias, accumulate, out)
+                    : product_tiles<bf16, 128, 16>(s, g, f, groups, src, w, bias, accumulate, out);
     }
-    return wide ? product_tiles<float, 64, 64>(s, g, f, src, w, bias, accumulate, out)
-                : product_tiles<float, 128, 16>(s, g, f, src, w, bias, accumulate, out);
+    return wide ? product_tiles<float, 64, 64>(s, g, f, groups, src, w, bias, accumulate, out)
+                : product_tiles<float, 128, 16>(s, g, f, groups, src, w, bias, accumulate, out);
 }
 
 bool spx_conv2d_direct_fits(const spx_conv2d_shape *d)
@@ -378,15 +388,18 @@ spx_status spx_conv2d_direct_forward(spx_stream *s, const spx_conv2d_shape *d, s
                                      const void *w, const float *bias, bool accumulate,
                                      spx_operand y)
 {
-    const filter f = {(int)d->k, d->r * d->s * d->c, d->c, 1};
-    return product(s, forward_gather(d, x.stride), f, x, w, bias, accumulate, y);
+    const int64_t c = d->c / d->groups;
+    const filter f = {(int)(d->k / d->groups), d->r * d->s * c, c, 1,
+                      spx_conv2d_weights(d) / d->groups};
+    return product(s, forward_gather(d, x.stride), f, d->groups, x, w, bias, accumulate, y);
 }
 
 spx_status spx_conv2d_direct_backward_data(spx_stream *s, const spx_conv2d_shape *d, spx_operand dy,
                                            const void *w, bool accumulate, spx_operand dx)
 {
-    const filter f = {(int)d->c, 1, d->c, d->r * d->s * d->c};
-    return product(s, backward_gather(d, dy.stride), f, dy, w, NULL, accumulate, dx);
+    const int64_t c = d->c / d->groups;
+    const filter f = {(int)c, 1, c, d->r * d->s * c, spx_conv2d_weights(d) / d->groups};
+    return product(s, backward_gather(d, dy.stride), f, d->groups, dy, w, NULL, accumulate, dx);
 }
 
 template <class T, int ROWS>
@@ -395,10 +408,11 @@ static spx_status weights_tiles(spx_stream *s, const spx_conv2d_shape *d, spx_op
 {
     const gather g = forward_gather(d, x.stride);
     const sharing h = share_weights(d);
-    const int64_t tiles = blocks_of(d->k, ROWS) * blocks_of(g.depth, 64) * h.parts;
-    return SPX_LAUNCH(s, (weights_kernel<T, ROWS, 64>), grid_of(tiles),
+    const int k = (int)(d->k / d->groups);
+    const int64_t tiles = blocks_of(k, ROWS) * blocks_of(g.depth, 64) * h.parts;
+    return SPX_LAUNCH(s, (weights_kernel<T, ROWS, 64>), grid_of(tiles, d->groups),
                       dim3(ROWS * 64 / (EACH * EACH)), 0, g, (const T *)x.data, (const T *)dy.data,
-                      dy.stride, (int)d->k, h.parts, h.each, parts);
+                      dy.stride, k, h.parts, h.each, parts);
 }
 
 spx_status spx_conv2d_direct_backward_weights(spx_stream *s, const spx_conv2d_shape *d,
@@ -413,19 +427,19 @@ spx_status spx_conv2d_direct_backward_weights(spx_stream *s, const spx_conv2d_sh
         SPX_RETURN_IF(narrow ? (weights_tiles<float, 16>(s, d, x, dy, parts))
                              : (weights_tiles<float, 64>(s, d, x, dy, parts)));
     }
-    return fold(s, d->k * d->r * d->s * d->c, share_weights(d).parts, parts, accumulate, dw);
+    return fold(s, spx_conv2d_weights(d), share_weights(d).parts, parts, accumulate, dw);
 }
 
 size_t spx_conv2d_direct_weights_bytes(const spx_conv2d_shape *d)
 {
-    return (size_t)(share_weights(d).parts * d->k * d->r * d->s * d->c) * sizeof(float);
+    return (size_t)(share_weights(d).parts * spx_conv2d_weights(d)) * sizeof(float);
 }
 
 spx_status spx_conv2d_bias_gradient(spx_stream *s, const spx_conv2d_shape *d, spx_operand dy,
                                     bool accumulate, float *dbias, float *parts)
 {
     const sharing h = share_bias(d);
-    const dim3 grid = grid_of(blocks_of(d->k, BIAS_CHANNELS) * h.parts);
+    const dim3 grid = grid_of(blocks_of(d->k, BIAS_CHANNELS) * h.parts, 1);
     const dim3 block(BIAS_CHANNELS, BIAS_ROWS);
     if (dy.type == SPX_TYPE_BF16) {
         SPX_RETURN_IF(SPX_LAUNCH(s, channel_sums_kernel<bf16>, grid, block, 0, outputs(d), d->k,

@@ -47,7 +47,7 @@ static spx_status bench_init(bench *b, spx_stream *s, const spx_conv2d_cuda_plan
     } blocks[] = {
         {&b->x, d->n * d->h * d->w * p->base.want.x_stride, size},
         {&b->y, d->n * d->p * d->q * p->base.want.y_stride, size},
-        {&b->w, d->k * d->r * d->s * d->c, f32},
+        {&b->w, spx_conv2d_weights(d), f32},
         {&b->dbias, d->k, f32},
         {&b->bias, d->k, f32},
         {&b->other, (int64_t)OTHER_BYTES, 1},

@@ -25,9 +25,10 @@ static int64_t channel_unit(spx_type t)
     return t == SPX_TYPE_BF16 ? 8 : 4;
 }
 
-static int64_t pad_channels(int64_t c, spx_type t)
+/* Groups keep their channels: padding would stand between them. */
+static int64_t pad_channels(const spx_conv2d_shape *d, int64_t c, spx_type t)
 {
-    return (c + channel_unit(t) - 1) / channel_unit(t) * channel_unit(t);
+    return d->groups > 1 ? c : (c + channel_unit(t) - 1) / channel_unit(t) * channel_unit(t);
 }
 
 static bool cropped(const spx_conv2d_shape *d)
@@ -81,8 +82,8 @@ static bool lay_out(spx_conv2d_cuda_plan *p, bool packed)
     q->y_pixel = want->y_stride;
     p->copy_x = p->copy_y = p->copy_w = false;
     if (packed) {
-        q->shape.c = q->x_pixel = pad_channels(d->c, p->base.type);
-        q->shape.k = q->y_pixel = pad_channels(d->k, p->base.type);
+        q->shape.c = q->x_pixel = pad_channels(d, d->c, p->base.type);
+        q->shape.k = q->y_pixel = pad_channels(d, d->k, p->base.type);
         /* what is behind the channels of a slice is no padding */
         p->copy_x = cropped(d) || q->shape.c != d->c || want->x_stride != d->c;
         p->copy_y = q->shape.k != d->k || want->y_stride != d->k;
@@ -96,7 +97,7 @@ static bool lay_out(spx_conv2d_cuda_plan *p, bool packed)
     p->base.bytes = 0;
     p->x_at = take(&p->base.bytes, p->copy_x, e->n * e->h * e->w * e->c, size);
     p->y_at = take(&p->base.bytes, p->copy_y, e->n * e->p * e->q * e->k, size);
-    p->w_at = take(&p->base.bytes, p->copy_w, e->k * e->r * e->s * e->c, size);
+    p->w_at = take(&p->base.bytes, p->copy_w, spx_conv2d_weights(e), size);
     p->scratch_at = p->base.bytes;
     const bool copied = want->pass == SPX_CONV2D_FORWARD         ? p->copy_y
                         : want->pass == SPX_CONV2D_BACKWARD_DATA ? p->copy_x

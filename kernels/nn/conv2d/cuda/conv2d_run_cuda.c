@@ -25,13 +25,13 @@ static spx_conv2d_window plain_window(int64_t rows, int64_t src_c, int64_t dst_c
     return (spx_conv2d_window){1, rows, 1, src_c, rows, 1, dst_c, 0, 0};
 }
 
-/* Filters, whose rows are k * r * s of c. */
+/* Filters, whose rows are k * r * s of a group's c. */
 static spx_conv2d_window w_window(const spx_conv2d_cuda_plan *p, bool inwards)
 {
     const spx_conv2d_shape *d = &p->base.want.shape, *e = &p->problem.shape;
-    const int64_t taps = d->r * d->s;
-    return inwards ? (spx_conv2d_window){1, d->k * taps, 1, d->c, e->k * taps, 1, e->c, 0, 0}
-                   : (spx_conv2d_window){1, e->k * taps, 1, e->c, d->k * taps, 1, d->c, 0, 0};
+    const int64_t taps = d->r * d->s, c = d->c / d->groups, inner_c = e->c / e->groups;
+    return inwards ? (spx_conv2d_window){1, d->k * taps, 1, c, e->k * taps, 1, inner_c, 0, 0}
+                   : (spx_conv2d_window){1, e->k * taps, 1, inner_c, d->k * taps, 1, c, 0, 0};
 }
 
 static int64_t outputs(const spx_conv2d_cuda_plan *p)

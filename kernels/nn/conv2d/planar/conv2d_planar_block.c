@@ -72,6 +72,17 @@ void spx_planar_clear_pack(const spx_planar_block *b, int worker)
     }
 }
 
+spx_conv2d_input spx_planar_slice(const spx_conv2d_input *in, int64_t c, int64_t pixels)
+{
+    spx_conv2d_input part = *in;
+    part.x.data = spx_image(in->x, 0) + c * pixels;
+    part.mean = in->mean != NULL ? in->mean + c : NULL;
+    part.invstd = in->invstd != NULL ? in->invstd + c : NULL;
+    part.gamma = in->gamma != NULL ? in->gamma + c : NULL;
+    part.beta = in->beta != NULL ? in->beta + c : NULL;
+    return part;
+}
+
 const float *spx_planar_packed(const spx_planar_block *b, int worker, const spx_conv2d_input *in,
                                int64_t i0, int64_t i1, int64_t c0, int64_t c1, int64_t *distance)
 {

@@ -43,6 +43,9 @@ static inline bool spx_planar_plain(const spx_conv2d_input *in)
     return in->mean == NULL && !in->relu;
 }
 
+/** An input from channel c on, of planes of the given pixels. */
+spx_conv2d_input spx_planar_slice(const spx_conv2d_input *in, int64_t c, int64_t pixels);
+
 /** The passes, and the most workspace each may take. */
 size_t spx_planar_forward_bytes(const spx_conv2d_shape *d, int threads);
 size_t spx_planar_backward_data_bytes(const spx_conv2d_shape *d, int threads);

@@ -35,11 +35,12 @@ typedef struct dot_pass {
     float *elements; /* per thread: dy with images as elements */
     int64_t elements_floats;
     bool by_item;   /* threads share out the items; else the k blocks */
-    float *partial; /* per thread: dw [k][set][entry], then dbias [k] */
+    float *partial; /* per thread and group: dw [k][set][entry], then dbias [k] */
     int64_t partial_floats, weights;
     bool accumulate;
     float *dw, *dbias;
-    int64_t parts; /* partial sums that exist */
+    int64_t parts;                /* partial sums that exist */
+    int64_t groups, group_floats; /* of the convolution; of the partial sums of one */
 } dot_pass;
 
 /* --- Tables ----------------------------------------------------------------------------------- */
@@ -193,6 +194,26 @@ static void bias_gradient(const dot_part *t)
     }
 }
 
+/* The part's items [i0, i1). */
+static void dot_batch(dot_part *t)
+{
+    const dot_pass *d = t->pass;
+    const spx_planar_block *b = &d->b;
+    prepare_dy(t);
+    for (int64_t cb = 0; cb < b->c.parts; cb++) {
+        const int64_t c0 = spx_conv2d_cut_at(&b->c, cb);
+        const int64_t c1 = spx_conv2d_cut_at(&b->c, cb + 1);
+        int64_t in_item;
+        const float *in = spx_planar_packed(b, t->worker, &d->in, t->i0, t->i1, c0, c1, &in_item);
+        for (int64_t k = t->kfirst; k < t->klast; k++) {
+            dot_kblock(t, k, in, in_item, c0, c1);
+        }
+    }
+    if (d->dbias != NULL) {
+        bias_gradient(t);
+    }
+}
+
 static void dot_items(void *ctx, int worker, size_t begin, size_t end)
 {
     const dot_pass *d = ctx;
@@ -212,19 +233,7 @@ static void dot_items(void *ctx, int worker, size_t begin, size_t end)
     spx_planar_clear_pack(b, worker);
     for (t.i0 = first; t.i0 < last; t.i0 = t.i1) {
         t.i1 = t.i0 + d->batch < last ? t.i0 + d->batch : last;
-        prepare_dy(&t);
-        for (int64_t cb = 0; cb < b->c.parts; cb++) {
-            const int64_t c0 = spx_conv2d_cut_at(&b->c, cb);
-            const int64_t c1 = spx_conv2d_cut_at(&b->c, cb + 1);
-            int64_t in_item;
-            const float *in = spx_planar_packed(b, worker, &d->in, t.i0, t.i1, c0, c1, &in_item);
-            for (int64_t k = t.kfirst; k < t.klast; k++) {
-                dot_kblock(&t, k, in, in_item, c0, c1);
-            }
-        }
-        if (d->dbias != NULL) {
-            bias_gradient(&t);
-        }
+        dot_batch(&t);
     }
 }
 
@@ -268,9 +277,12 @@ static void dot_prepare(const spx_conv2d_shape *shape, bool plain, int threads, 
 {
     spx_planar_block *b = &d->b;
     b->isa = spx_planar_isa_now();
+    const spx_conv2d_shape one = spx_conv2d_group(shape);
+    const bool grouped = shape->groups > 1;
     b->n = shape->n;
-    spx_planar_grid_forward(shape, &b->g);
-    const bool small = shape->h * shape->w <= IMAGE_ELEMENTS_PIXELS;
+    d->groups = shape->groups;
+    spx_planar_grid_forward(&one, &b->g);
+    const bool small = !grouped && shape->h * shape->w <= IMAGE_ELEMENTS_PIXELS;
     spx_planar_layout_init(&b->g, small ? b->n : 0, plain, &b->l);
     const int64_t items = b->l.images ? spx_conv2d_ceil(b->n, SPX_CONV2D_VECTOR) : b->n;
     d->by_item = items >= threads;
@@ -290,7 +302,8 @@ static void dot_prepare(const spx_conv2d_shape *shape, bool plain, int threads, 
     d->elements_floats = spx_conv2d_ceil(d->elements_floats, 16) * 16;
     d->elements = spx_conv2d_take(a, threads * d->elements_floats, sizeof *d->elements);
     d->weights = b->g.ko * b->g.ci * b->taps;
-    d->partial_floats = spx_conv2d_ceil(d->weights + b->g.ko, 16) * 16;
+    d->group_floats = d->weights + b->g.ko;
+    d->partial_floats = spx_conv2d_ceil(d->groups * d->group_floats, 16) * 16;
     d->partial = spx_conv2d_take(a, d->parts * d->partial_floats, sizeof *d->partial);
 }
 
@@ -303,6 +316,49 @@ size_t spx_planar_backward_weights_bytes(const spx_conv2d_shape *shape, int thre
     return plain.used > packed.used ? plain.used : packed.used;
 }
 
+/* Where group i of all begins. */
+static void take_group(const dot_pass *all, int64_t i, dot_pass *d)
+{
+    const spx_planar_grid *g = &all->b.g;
+    d->in = spx_planar_slice(&all->in, i * g->ci, g->ih * g->iw);
+    d->dy.data = spx_image(all->dy, 0) + i * g->ko * g->oh * g->ow;
+    d->dw = all->dw + i * all->weights;
+    d->dbias = all->dbias != NULL ? all->dbias + i * g->ko : NULL;
+    d->partial = all->partial + i * all->group_floats;
+}
+
+/* Items [begin, end) of every group, a batch of them at a time; or groups [begin, end). */
+static void group_items(void *ctx, int worker, size_t begin, size_t end)
+{
+    const dot_pass *all = ctx;
+    dot_pass d = *all;
+    const int64_t first = d.by_item ? (int64_t)begin : 0;
+    const int64_t last = d.by_item ? (int64_t)end : d.b.items;
+    const int64_t g0 = d.by_item ? 0 : (int64_t)begin, g1 = d.by_item ? d.groups : (int64_t)end;
+    dot_part t = {.pass = &d, .worker = worker, .klast = d.b.k.parts, .k1 = d.b.g.ko};
+    spx_planar_clear_pack(&d.b, worker);
+    for (t.i0 = first; t.i0 < last; t.i0 = t.i1) {
+        t.i1 = t.i0 + d.batch < last ? t.i0 + d.batch : last;
+        for (int64_t i = g0; i < g1; i++) {
+            take_group(all, i, &d);
+            t.dw = d.partial + (d.by_item ? worker * d.partial_floats : 0);
+            if (t.i0 == first) {
+                memset(t.dw, 0, (size_t)d.group_floats * sizeof *t.dw);
+            }
+            dot_batch(&t);
+        }
+    }
+}
+
+static void total_groups(void *ctx, int worker, size_t begin, size_t end)
+{
+    dot_pass d = *(const dot_pass *)ctx;
+    for (size_t i = begin; i < end; i++) {
+        take_group(ctx, (int64_t)i, &d);
+        total_items(&d, worker, 0, (size_t)d.b.g.ko);
+    }
+}
+
 void spx_planar_backward_weights(spx_stream *s, const spx_conv2d_call *call)
 {
     spx_conv2d_arena a = {call->workspace, 0};
@@ -313,6 +369,12 @@ void spx_planar_backward_weights(spx_stream *s, const spx_conv2d_call *call)
                   .dbias = call->dbias};
     dot_prepare(call->d, spx_planar_plain(&call->in), spx_stream_threads(s), &a, &d);
     fill_tables(&d);
+    if (d.groups > 1) {
+        spx_pool_run(spx_stream_pool(s), (size_t)(d.by_item ? d.b.items : d.groups), group_items,
+                     &d);
+        spx_pool_run(spx_stream_pool(s), (size_t)d.groups, total_groups, &d);
+        return;
+    }
     spx_pool_run(spx_stream_pool(s), (size_t)(d.by_item ? d.b.items : d.b.k.parts), dot_items, &d);
     spx_pool_run(spx_stream_pool(s), (size_t)d.b.g.ko, total_items, &d);
 }

@@ -15,6 +15,9 @@ typedef struct grid_pass {
     int64_t w_out, w_in, ws; /* k * w_out + c * w_in + r * ws + s */
     float *weights;          /* repacked: [channel block][k block][c][tap][kb] */
     int64_t kgroups;         /* parts of the k blocks that are items of their own */
+    int64_t groups,
+        w_group;            /* of the convolution, each a grid of its own; floats of filter apart */
+    int64_t weights_floats; /* repacked, of one group */
     const float *bias;
     spx_operand out;
     bool accumulate;
@@ -185,14 +188,13 @@ static void mac_all(grid_item *it, int64_t kfirst, int64_t klast)
     }
 }
 
-static void grid_items(void *ctx, int worker, size_t begin, size_t end)
+/* Items [begin, end); the padding of the pack buffer is zero. */
+static void grid_run(const grid_pass *r, int worker, size_t begin, size_t end)
 {
-    const grid_pass *r = ctx;
     const spx_planar_block *b = &r->b;
     float *scratch = r->scratch + worker * r->scratch_floats;
     const bool in_place = !b->l.images && r->out_step == 1;
     const spx_conv2d_cut groups = spx_conv2d_cut_in(b->k.parts, r->kgroups);
-    spx_planar_clear_pack(b, worker);
     for (int64_t i = (int64_t)begin; i < (int64_t)end; i++) {
         const int64_t item = i / r->kgroups, group = i % r->kgroups;
         grid_item it = {.pass = r, .dense = scratch + r->elements_floats};
@@ -214,19 +216,28 @@ static void grid_items(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
+static void grid_items(void *ctx, int worker, size_t begin, size_t end)
+{
+    const grid_pass *r = ctx;
+    spx_planar_clear_pack(&r->b, worker);
+    grid_run(r, worker, begin, end);
+}
+
 /* Blocking and workspace parts of r, whose grid, batch size and step are set. */
 static void grid_take(grid_pass *r, bool plain, int threads, spx_conv2d_arena *a)
 {
     spx_planar_block *b = &r->b;
     b->isa = spx_planar_isa_now();
-    spx_planar_layout_init(&b->g, b->n, plain, &b->l);
+    /* A group has too few products to pay for turning images into elements. */
+    spx_planar_layout_init(&b->g, r->groups > 1 ? 0 : b->n, plain, &b->l);
     spx_planar_block_init(b, 1, threads, a);
     spx_planar_tables_count(&b->g, &b->l, spx_conv2d_cut_most(&b->c), &r->t);
     r->t.cls = spx_conv2d_take(a, r->t.classes, sizeof *r->t.cls);
     r->t.tap = spx_conv2d_take(a, r->t.taps, sizeof *r->t.tap);
     r->t.voff = spx_conv2d_take(a, r->t.vectors, sizeof *r->t.voff);
     r->t.pos = spx_conv2d_take(a, b->l.images ? r->t.vectors : 0, sizeof *r->t.pos);
-    r->weights = spx_conv2d_take(a, b->g.ko * b->g.ci * b->taps, sizeof *r->weights);
+    r->weights_floats = b->g.ko * b->g.ci * b->taps;
+    r->weights = spx_conv2d_take(a, r->groups * r->weights_floats, sizeof *r->weights);
     const int64_t pixels = b->g.oh * b->g.ow;
     r->elements_floats = 0;
     if (b->l.images) {
@@ -240,14 +251,51 @@ static void grid_take(grid_pass *r, bool plain, int threads, spx_conv2d_arena *a
     r->scratch_floats = spx_conv2d_ceil(r->scratch_floats, 16) * 16;
     r->scratch = spx_conv2d_take(a, threads * r->scratch_floats, sizeof *r->scratch);
     /* Few items do not divide evenly: cut each by output channels too. */
-    const bool even = b->items % threads == 0 || b->items >= 4 * (int64_t)threads;
+    const bool even = r->groups > 1 || b->items % threads == 0 || b->items >= 4 * (int64_t)threads;
     r->kgroups = even ? 1 : b->k.parts < threads ? b->k.parts : threads;
+}
+
+/* Where group i of all begins. */
+static void take_group(const grid_pass *all, int64_t i, grid_pass *r)
+{
+    const spx_planar_grid *g = &all->b.g;
+    r->in = spx_planar_slice(&all->in, i * g->ci, g->ih * g->iw);
+    r->w = all->w + i * all->w_group;
+    r->weights = all->weights + i * all->weights_floats;
+    r->bias = all->bias != NULL ? all->bias + i * g->ko : NULL;
+    r->out.data = spx_image(all->out, 0) + i * g->ko * all->out_h * all->out_w;
+}
+
+static void repack_groups(void *ctx, int worker, size_t begin, size_t end)
+{
+    grid_pass r = *(const grid_pass *)ctx;
+    for (size_t i = begin; i < end; i++) {
+        take_group(ctx, (int64_t)i, &r);
+        repack_weights(&r, worker, 0, (size_t)r.b.k.parts);
+    }
+}
+
+/* Pairs of image and group, the groups of an image side by side. */
+static void group_items(void *ctx, int worker, size_t begin, size_t end)
+{
+    grid_pass r = *(const grid_pass *)ctx;
+    const size_t groups = (size_t)r.groups;
+    spx_planar_clear_pack(&r.b, worker);
+    for (size_t i = begin; i < end; i++) {
+        take_group(ctx, (int64_t)(i % groups), &r);
+        grid_run(&r, worker, i / groups, i / groups + 1);
+    }
 }
 
 static void grid_execute(spx_stream *s, grid_pass *r)
 {
     const spx_planar_block *b = &r->b;
     spx_planar_tables_fill(&b->g, &b->l, spx_conv2d_cut_most(&b->c), &r->t);
+    if (r->groups > 1) {
+        spx_pool_run(spx_stream_pool(s), (size_t)r->groups, repack_groups, r);
+        spx_pool_run(spx_stream_pool(s), (size_t)(b->items * r->groups), group_items, r);
+        return;
+    }
     if (b->g.ko * b->g.ci * b->taps < PARALLEL_WEIGHTS) {
         repack_weights(r, 0, 0, (size_t)b->k.parts);
     } else {
@@ -259,11 +307,13 @@ static void grid_execute(spx_stream *s, grid_pass *r)
 static void forward_prepare(const spx_conv2d_shape *d, bool plain, int threads, spx_conv2d_arena *a,
                             grid_pass *r)
 {
+    const spx_conv2d_shape one = spx_conv2d_group(d);
     r->b.n = d->n;
+    r->groups = d->groups;
     r->out_step = 1;
     r->out_h = d->p;
     r->out_w = d->q;
-    spx_planar_grid_forward(d, &r->b.g);
+    spx_planar_grid_forward(&one, &r->b.g);
     grid_take(r, plain, threads, a);
 }
 
@@ -282,9 +332,10 @@ void spx_planar_forward(spx_stream *s, const spx_conv2d_call *call)
     spx_conv2d_arena a = {call->workspace, 0};
     grid_pass r = {.in = call->in,
                    .w = call->w,
-                   .w_out = d->c * d->r * d->s,
+                   .w_out = d->c / d->groups * d->r * d->s,
                    .w_in = d->r * d->s,
                    .ws = d->s,
+                   .w_group = spx_conv2d_weights(d) / d->groups,
                    .bias = call->bias,
                    .out = call->y};
     forward_prepare(d, spx_planar_plain(&call->in), spx_stream_threads(s), &a, &r);
@@ -295,7 +346,9 @@ void spx_planar_forward(spx_stream *s, const spx_conv2d_call *call)
 static bool backward_prepare(const spx_conv2d_shape *d, int64_t phase, int threads,
                              spx_conv2d_arena *a, grid_pass *r)
 {
+    const spx_conv2d_shape one = spx_conv2d_group(d);
     r->b.n = d->n;
+    r->groups = d->groups;
     r->out_step = d->stride;
     r->i0 = phase / d->stride;
     r->j0 = phase % d->stride;
@@ -304,7 +357,7 @@ static bool backward_prepare(const spx_conv2d_shape *d, int64_t phase, int threa
     if (r->i0 >= d->h || r->j0 >= d->w) {
         return true; /* empty */
     }
-    spx_planar_grid_backward(d, r->i0, r->j0, &r->b.g);
+    spx_planar_grid_backward(&one, r->i0, r->j0, &r->b.g);
     if (r->b.g.nr == 0 || r->b.g.ns == 0) {
         return false;
     }
@@ -353,8 +406,9 @@ void spx_planar_backward_data(spx_stream *s, const spx_conv2d_call *call)
         grid_pass r = {.in = {.x = call->y},
                        .w = call->w,
                        .w_out = d->r * d->s,
-                       .w_in = d->c * d->r * d->s,
+                       .w_in = d->c / d->groups * d->r * d->s,
                        .ws = d->s,
+                       .w_group = spx_conv2d_weights(d) / d->groups,
                        .out = call->in.x,
                        .accumulate = accumulate};
         if (backward_prepare(d, i, threads, &a, &r) && r.b.taps > 0) {

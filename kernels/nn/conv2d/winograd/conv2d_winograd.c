@@ -45,7 +45,7 @@ static bool pays(const spx_conv2d_shape *d, spx_conv2d_pass pass)
 
 static bool supports(const spx_conv2d_shape *d)
 {
-    return spx_wino_isa_now() != NULL && spx_wino_fits(d);
+    return d->groups == 1 && spx_wino_isa_now() != NULL && spx_wino_fits(d);
 }
 
 /* Rounding averages out over channels: with fewer than these it reached 3e-5 in a gradient, against
