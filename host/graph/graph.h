@@ -206,8 +206,8 @@ typedef struct spx_conv_options {
 } spx_conv_options;
 
 /**
- * x (n, c, h, w) -> (n, filters, p, q). Creates name.weight (filters, c/groups, size, size; uniform within 1/sqrt(fan-in),
- * PyTorch's default) and, with bias, name.bias (likewise).
+ * x (n, c, h, w) -> (n, filters, p, q). Creates name.weight (filters, c/groups, size, size; uniform
+ * within 1/sqrt(fan-in), PyTorch's default) and, with bias, name.bias (likewise).
  */
 spx_tid spx_g_conv2d(spx_graph *g, spx_tid x, const char *name, const spx_conv_options *o);
 

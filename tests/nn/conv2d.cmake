@@ -1,4 +1,5 @@
 spx_test(test_conv2d SOURCES nn/test_conv2d.c LINK spx_conv2d LABELS threads DEVICES)
+spx_test(test_conv2d_ref SOURCES nn/test_conv2d_ref.c LINK spx_conv2d)
 # The same cases through each instruction set that the kernels are compiled for.
 foreach(isa avx2 portable)
   add_test(NAME test_conv2d_${isa} COMMAND test_conv2d)

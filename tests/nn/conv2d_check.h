@@ -320,7 +320,7 @@ static void run(spx_stream *s, const spx_conv2d_plan *plan, const operands *o, s
 }
 
 /* What the reference on the CPU makes of dense operands, added to what was there in double. */
-static void expect(const spx_stream *s, const operands *o, spx_conv2d_pass pass, result *r)
+static inline void expect(const spx_stream *s, const operands *o, spx_conv2d_pass pass, result *r)
 {
     const float *const start[] = {o->y, o->x, o->w};
     operands dense = *o;
@@ -343,7 +343,7 @@ static void expect(const spx_stream *s, const operands *o, spx_conv2d_pass pass,
 /* --- Tolerances ------------------------------------------------------------------------------- */
 
 /* Pairs of outputs and taps along one axis that meet a pixel. */
-static int64_t meetings(const spx_conv2d_shape *d, int64_t inputs, int64_t places)
+static inline int64_t meetings(const spx_conv2d_shape *d, int64_t inputs, int64_t places)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < places * d->r; i++) {
@@ -360,7 +360,7 @@ static int64_t meetings(const spx_conv2d_shape *d, int64_t inputs, int64_t place
  * the points for 3 taps and 19.1 at those for 5. All taps contribute errors, but to the result only
  * those that meet a pixel.
  */
-static double winograd_factor(const spx_conv2d_shape *d, spx_conv2d_pass pass)
+static inline double winograd_factor(const spx_conv2d_shape *d, spx_conv2d_pass pass)
 {
     const int64_t pixels = pass == SPX_CONV2D_BACKWARD_DATA ? d->h * d->w : d->p * d->q;
     const int64_t products = meetings(d, d->h, d->p) * meetings(d, d->w, d->q);
@@ -378,8 +378,8 @@ static double winograd_factor(const spx_conv2d_shape *d, spx_conv2d_pass pass)
  * U_TF32 of its length. Own kernels multiply in f32. Results in bf16 are rounded to it once, and
  * once more where they are copied and added to; so are gradients of bf16 weights.
  */
-static double tolerance(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
-                        const char *choice)
+static inline double tolerance(const spx_stream *s, const spx_conv2d_shape *d, spx_conv2d_pass pass,
+                               const char *choice)
 {
     const spx_conv2d_shape one = spx_conv2d_group(d);
     const int64_t terms[] = {one.c * d->r * d->s, one.k * d->r * d->s, d->n * d->p * d->q};
@@ -398,8 +398,8 @@ static double tolerance(const spx_stream *s, const spx_conv2d_shape *d, spx_conv
     return t;
 }
 
-static void check(const char *what, size_t at, spx_conv2d_pass pass, const char *choice,
-                  const float *a, const float *b, size_t n, double tol)
+static inline void check(const char *what, size_t at, spx_conv2d_pass pass, const char *choice,
+                         const float *a, const float *b, size_t n, double tol)
 {
     const double e = spx_relative_error(a, b, n);
     if (!(e <= tol)) {
@@ -409,8 +409,8 @@ static void check(const char *what, size_t at, spx_conv2d_pass pass, const char 
 }
 
 /* Runs the plan and compares all it gives; on the CPU image by image. */
-static void check_against(spx_stream *s, const spx_conv2d_plan *plan, const operands *o, size_t at,
-                          spx_conv2d_pass pass, const result *expected)
+static inline void check_against(spx_stream *s, const spx_conv2d_plan *plan, const operands *o,
+                                 size_t at, spx_conv2d_pass pass, const result *expected)
 {
     const char *choice = spx_conv2d_plan_choice(plan);
     const bool each = spx_stream_device(s) == SPX_DEVICE_CPU && pass != SPX_CONV2D_BACKWARD_WEIGHTS;
@@ -426,8 +426,8 @@ static void check_against(spx_stream *s, const spx_conv2d_plan *plan, const oper
     result_clear(&got);
 }
 
-static void check_run(spx_stream *s, const spx_conv2d_plan *plan, const operands *o, size_t at,
-                      spx_conv2d_pass pass)
+static inline void check_run(spx_stream *s, const spx_conv2d_plan *plan, const operands *o,
+                             size_t at, spx_conv2d_pass pass)
 {
     result expected;
     expect(s, o, pass, &expected);
@@ -436,14 +436,14 @@ static void check_run(spx_stream *s, const spx_conv2d_plan *plan, const operands
 }
 
 /* A case with at most 3 images: here they are only more pixels. */
-static spx_conv2d_shape few_images(const spx_conv2d_shape *d)
+static inline spx_conv2d_shape few_images(const spx_conv2d_shape *d)
 {
     spx_conv2d_shape few = *d;
     few.n = few.n < 3 ? few.n : 3;
     return few;
 }
 
-static spx_stream *open_cuda(spx_precision precision)
+static inline spx_stream *open_cuda(spx_precision precision)
 {
     spx_stream *s;
     CHECK_OK(spx_stream_open(&s, &(spx_stream_options){.device = SPX_DEVICE_CUDA,

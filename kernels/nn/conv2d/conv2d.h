@@ -11,9 +11,9 @@
  * where the input carries a normalisation and/or a ReLU (zero padding is applied AFTER them).
  *
  * Activations are operands (kernels/nn/operand.h): a run of channels of a wider tensor is one, so
- * concatenation and merged convolutions cost nothing. Weights are dense: on the CPU (k, c/groups, r,
- * s) in f32, on CUDA (k, r, s, c/groups) of the stream's activation type. Their gradients lie likewise and are
- * f32 everywhere; so are biases.
+ * concatenation and merged convolutions cost nothing. Weights are dense: on the CPU
+ * (k, c/groups, r, s) in f32, on CUDA (k, r, s, c/groups) of the stream's activation type. Their
+ * gradients lie likewise and are f32 everywhere; so are biases.
  *
  * What is to be done is a want; a plan is one way of doing it on one kind of stream, chosen by
  * measurement, by a text kept from an earlier one, or by default.
