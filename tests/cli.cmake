@@ -18,6 +18,9 @@ add_test(NAME cli_stored
 add_test(NAME cli_recipes
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_recipes.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
+add_test(NAME cli_linearize
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_linearize.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)
 add_test(NAME cli_teacher
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_teacher.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)

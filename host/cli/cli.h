@@ -151,6 +151,7 @@ struct spx_command {
      * that NAME stands for, or NULL where there is none such, so that it is a file. Recipes come
      * before --config and the command line, which overrule them.
      * @param values  as these have filled it
+     * @param name    NULL: the text that stands in where the option is not given, or NULL
      */
     const char *(*recipe)(const void *values, const char *name);
     const spx_command *const *sub; /* sub-commands, NULL-terminated; then run is NULL */

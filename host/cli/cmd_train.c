@@ -1,6 +1,7 @@
 /* sphynx train: train a final network. */
 #include "host/cli/augment_talk.h"
 #include "host/cli/commands.h"
+#include "host/cli/linearize_talk.h"
 #include "host/cli/net_talk.h"
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/run_talk.h"
@@ -22,6 +23,7 @@ typedef struct values {
     const char *recipe, *data, *network, *genotype, *plan, *location, *init_from, *teacher,
         *attention_at, *resolutions, *warmup;
     spx_augment_values augment;
+    spx_linearize_values linearize;
     int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every, seeds;
     double muon_lr, muon_momentum;
     int schedule, select, decoder;
@@ -125,6 +127,7 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, attention_at, "attention-at", "NAME,...", NULL,
             "activations whose maps are compared, NAME or NAME=TEACHERS, such as cells.3; default: "
             "all cells, or stages.0 on"),
+    SPX_LINEARIZE_OPTIONS(values, linearize),
     {0}};
 
 static const spx_need needs[] = {
@@ -141,6 +144,7 @@ static const spx_need needs[] = {
     {"allow-changed", "resume|init-from|teacher"},
     {"distill-weight distill-temperature attention-weight", "teacher"},
     {"attention-at", "attention-weight"},
+    SPX_LINEARIZE_NEEDS,
     {0}};
 
 static spx_status fill_location(const values *v, spx_final_spec *f)
@@ -171,6 +175,10 @@ static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
 
 static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack, spx_final_spec *f)
 {
+    if (v->linearize.method != SPX_LINEARIZE_NONE) {
+        return spx_linearize_spec(cli, v->init_from, v->teacher, v->run.resume ? v->run.out : NULL,
+                                  pack, f);
+    }
     f->classes = pack->classes;
     memcpy(f->mean, pack->mean, sizeof f->mean);
     memcpy(f->std, pack->std, sizeof f->std);
@@ -282,6 +290,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
     SPX_RETURN_IF(fill_spec(cli, v, pack, &o->spec));
     SPX_RETURN_IF(fill_stages(cli, v->resolutions, o));
+    SPX_RETURN_IF(spx_linearize_of(&v->linearize, o));
     return spx_augment_of(cli, &v->augment, o->spec.input.rows, &o->augment);
 }
 
@@ -314,10 +323,29 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
     return st;
 }
 
+/* Within the budget by the lowest loss. */
+static void print_linearized(const spx_train_result *r)
+{
+    if (r->best_top1 < 0) {
+        (void)printf("best.h5 is not there: no epoch was within the budget, or the file is gone\n");
+        return;
+    }
+    (void)printf(
+        "best.h5: epoch %lld, of those within the budget the lowest loss, %.4f, on %s: top-1 "
+        "%.2f %% on the test split\n",
+        (long long)r->best_epoch, r->best_judged,
+        r->best_by_test ? "the test split, so flattered" : "the held-out images",
+        100 * r->best_top1);
+}
+
 /* A best by the test split is told only where it was asked for. */
 static void print_best(const values *v, const spx_train_result *r)
 {
     const long long epoch = (long long)r->best_epoch;
+    if (r->best_by_loss) {
+        print_linearized(r);
+        return;
+    }
     if (r->held.images > 0) {
         (void)printf("on %lld held-out %s: top-1 %.2f %%\n", (long long)r->held.images,
                      SPX_PLURAL(r->held.images, "image", "images"),
@@ -425,6 +453,10 @@ static bool is_imagenet(const values *v)
 
 static const char *recipe(const void *options_values, const char *name)
 {
+    const values *v = options_values;
+    if (name == NULL) {
+        return spx_linearize_recipe(&v->linearize);
+    }
     return spx_recipe_text(name, is_imagenet(options_values));
 }
 

@@ -216,10 +216,11 @@ spx_status spx_options_load_recipe(spx_cli *cli, const spx_command *const *comma
     }
     o = spx_option_at(cli, index, &field);
     l.path = *(const char *const *)field;
-    if (l.path == NULL) {
-        return SPX_OK;
-    }
     text = cli->command->recipe(cli->values, l.path);
+    if (l.path == NULL) { /* what stands in for none */
+        l.path = "the recipe";
+        return text != NULL ? load(&l, text) : SPX_OK;
+    }
     if (text == NULL && access(l.path, F_OK) != 0) {
         return spx_cli_usage(cli, "--recipe '%.200s': expected %s, and there is no such file",
                              l.path, o->arg);

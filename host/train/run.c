@@ -1,5 +1,6 @@
 #include "host/train/run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,6 +59,14 @@ static spx_status begin(spx_run *r)
                                          : SPX_OK;
 }
 
+/* Of a step when `done` of its epoch are done. */
+static float rate(const spx_run *r, int64_t epoch, int64_t done)
+{
+    return r->kind->rate != NULL
+               ? r->kind->rate(r->ctx, epoch, done, r->epoch_steps)
+               : spx_schedule_lr(&r->options->schedule, epoch, done, r->epoch_steps);
+}
+
 /* ---- the log ---- */
 
 /* Adds the members of more to to; takes both over. NULL where either is. */
@@ -93,10 +102,10 @@ static spx_status log_step(const spx_run *r, const spx_run_report *p)
 
 static spx_status log_epoch(const spx_run *r, const spx_loop_state *s, json_t *more)
 {
-    json_t *line = json_pack(
-        "{s:I, s:I, s:f, s:f, s:f}", "epoch", (json_int_t)s->epoch, "step", (json_int_t)s->step,
-        "lr", (double)spx_schedule_lr(&r->options->schedule, s->epoch, 0, r->epoch_steps),
-        "train_loss", spx_metrics_loss(&s->train), "train_top1", spx_metrics_top1(&s->train));
+    json_t *line =
+        json_pack("{s:I, s:I, s:f, s:f, s:f}", "epoch", (json_int_t)s->epoch, "step",
+                  (json_int_t)s->step, "lr", (double)rate(r, s->epoch, 0), "train_loss",
+                  spx_metrics_loss(&s->train), "train_top1", spx_metrics_top1(&s->train));
     return spx_jsonl_append(r->session->metrics, joined(line, more));
 }
 
@@ -130,9 +139,7 @@ static spx_status step(void *ctx, spx_loop_state *s)
         SPX_RETURN_IF(spx_step_queue_count_from(r->queue, &s->train));
         r->counting = true;
     }
-    SPX_RETURN_IF(r->kind->queue(
-        r->ctx, s,
-        spx_schedule_lr(&r->options->schedule, s->epoch, s->epoch_step, r->epoch_steps)));
+    SPX_RETURN_IF(r->kind->queue(r->ctx, s, rate(r, s->epoch, s->epoch_step)));
     return read_reports(r, s, false);
 }
 
@@ -147,7 +154,7 @@ static spx_status end_epoch(void *ctx, const spx_loop_state *s)
     }
     SPX_RETURN_IF(r->kind->evaluate(r->ctx, &top1, &line));
     SPX_RETURN_IF(log_epoch(r, s, line));
-    if (r->best.any && top1 <= r->best.top1) {
+    if (isnan(top1) || (r->best.any && top1 <= r->best.top1)) {
         return SPX_OK;
     }
     r->best = (spx_run_best){.any = true, .epoch = s->epoch, .top1 = top1};

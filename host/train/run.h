@@ -42,13 +42,15 @@ typedef struct spx_run_report {
 typedef struct spx_run_kind {
     const char *name; /* before the messages of its reports */
     const char *kept; /* what keep writes and restore cannot; NULL: nothing */
+    /** Learning rate of a step, as spx_schedule_lr has it; NULL: the schedule's. */
+    float (*rate)(void *ctx, int64_t epoch, int64_t done, int64_t steps);
     /** Queues step s->epoch_step of epoch s->epoch on the run's queue. */
     spx_status (*queue)(void *ctx, const spx_loop_state *s, float lr);
     /** The next report, as spx_step_queue_read gives them; SPX_ENUMERIC where a step diverged. */
     spx_status (*report)(void *ctx, bool wait, spx_run_report *report, bool *any);
     /**
      * Judges the run as it stands. It may return SPX_EINTERRUPTED having changed nothing.
-     * @param top1  decides which epoch is the best one
+     * @param top1  decides which epoch is the best one; NaN: not this one
      * @param line  what the epoch's line of the log says beside what all say; the caller's to
      *              release, NULL makes the line fail as one with a number that is not finite
      */

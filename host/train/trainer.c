@@ -200,6 +200,9 @@ static spx_status queue_step(void *ctx)
         SPX_RETURN_IF(t->guide->queue(t->guide->ctx, t->input[0], &t->workspace));
     }
     SPX_RETURN_IF(spx_program_run(t->program, &b));
+    if (t->watch != NULL) {
+        SPX_RETURN_IF(t->watch->queue(t->watch->ctx, &b));
+    }
     SPX_RETURN_IF(spx_count_hits(t->stream, dim[0], dim[0], dim[1],
                                  spx_program_output(t->program, &b, 0).data, t->input[1],
                                  &numbers->metrics));

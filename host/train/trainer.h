@@ -45,6 +45,13 @@ typedef struct spx_guide {
                    SPX_GUIDE_LOSSES */
 } spx_guide;
 
+/** What else is made of a step's run. */
+typedef struct spx_watch {
+    /** Queues it, as a part of the step and behind the network's run. */
+    spx_status (*queue)(void *ctx, const spx_binding *b);
+    void *ctx;
+} spx_watch;
+
 typedef struct spx_trainer {
     spx_stream *stream;       /* borrowed */
     spx_program *program;     /* borrowed; outputs 0 logits, 1 loss, then a guide's losses. May be
@@ -61,6 +68,7 @@ typedef struct spx_trainer {
     spx_muon *muon;   /* NULL: none */
     spx_step_queue queue;
     const spx_guide *guide;                  /* borrowed; NULL or set before the first step */
+    const spx_watch *watch;                  /* likewise; changed only together with the program */
     const void *input[2 + SPX_GUIDE_INPUTS]; /* of the step being queued */
     spx_buffer workspace;                    /* may serve other programs between steps */
 } spx_trainer;

@@ -50,8 +50,11 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
     spx_final_config c = spx_spec_config(f, batch);
     spx_loss_seed seed[4];
     spx_tid output[4];
-    spx_program_options o = {
-        .loss = seed, .grad_weights = true, .output = output, .tuning = tuning};
+    spx_program_options o = {.loss = seed,
+                             .grad_weights = true,
+                             .score_relus = losses->score_relus,
+                             .output = output,
+                             .tuning = tuning};
     spx_network net;
     spx_status st;
     c.training = true;

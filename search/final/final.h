@@ -17,6 +17,7 @@ typedef struct spx_final_losses {
     bool drop_path;   /* whether masks are drawn */
     int side; /* of the images, where they are smaller than the input; 0: the input's size */
     const struct spx_teacher *teacher; /* see teacher.h; NULL: none */
+    bool score_relus;                  /* as in spx_program_options */
 } spx_final_losses;
 
 /**

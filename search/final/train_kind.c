@@ -4,10 +4,12 @@
 #include "search/final/model.h"
 #include "search/final/train_private.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define N_INITIAL 2 /* of the arenas: what a model gives a new training */
+#define FIRST_BEST "first.h5" /* of a linearization's first stage */
+#define N_INITIAL 2           /* of the arenas: what a model gives a new training */
 
 static spx_status init_from(void *ctx, const char *path)
 {
@@ -25,6 +27,9 @@ static spx_status init_from(void *ctx, const char *path)
         st = spx_model_load(&m, r->layout, r->session->stream, r->arena, N_INITIAL);
     }
     spx_model_close(&m);
+    if (st == SPX_OK && x->linearizer != NULL) {
+        st = spx_linearizer_begin(x->linearizer, &x->trainer);
+    }
     return st == SPX_OK ? spx_trainer_average_anew(&x->trainer) : st;
 }
 
@@ -87,7 +92,7 @@ end:
 spx_status spx_training_enter(spx_training *x, int64_t epoch)
 {
     const spx_train_options *o = x->o;
-    int stage = 0;
+    int stage = x->linearizer != NULL && epoch >= o->linearize.first.epochs;
     while (stage + 1 < o->n_stages && o->stage[stage + 1].epoch <= epoch) {
         stage++;
     }
@@ -100,8 +105,28 @@ spx_status spx_training_enter(spx_training *x, int64_t epoch)
         spx_training_source(x, SPX_TRAINED, o->stage[stage].side, x->part, x->part_count));
     x->trainer.program = x->train_program[stage];
     x->trainer.guide = spx_teacher_guide(x->teacher[stage]);
+    x->trainer.watch = NULL; /* a linearization's second stage chooses no more */
     x->stage = stage;
     return SPX_OK;
+}
+
+/* A linearization's second stage begins with the best epoch of the first, which is kept apart:
+ * best.h5 may be a later one's, of a session that was killed. */
+static spx_status begin_second(spx_training *x)
+{
+    const spx_run *r = &x->run;
+    const spx_trainer *t = &x->trainer;
+    char path[4096];
+    spx_model m;
+    spx_status st;
+    if (r->best.any) { /* else none was judged: it goes on where the first ended */
+        SPX_RETURN_IF(spx_run_dir_path(r->session->dir, FIRST_BEST, path, sizeof path));
+        SPX_RETURN_IF(spx_model_open(&m, path));
+        st = spx_device_arenas_load(&m.file, t->layout, t->stream, r->arena, N_INITIAL);
+        spx_model_close(&m);
+        SPX_RETURN_IF(st);
+    }
+    return spx_device_zero(t->stream, t->momentum.data, t->momentum.bytes);
 }
 
 static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
@@ -116,8 +141,21 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
                              .step = (uint64_t)s->step};
     spx_samples batch;
     SPX_RETURN_IF(spx_training_enter(x, s->epoch));
+    if (x->linearizer != NULL && s->epoch == x->o->linearize.first.epochs && s->epoch_step == 0) {
+        SPX_RETURN_IF(begin_second(x));
+    }
     SPX_RETURN_IF(source->get(source->ctx, s->epoch, s->epoch_step, &batch));
-    return spx_fail_context(spx_trainer_queue(&x->trainer, &batch, &a), "training");
+    SPX_RETURN_IF(spx_fail_context(spx_trainer_queue(&x->trainer, &batch, &a), "training"));
+    return x->linearizer != NULL ? spx_linearizer_choose(x->linearizer, &x->trainer, s->epoch,
+                                                         s->epoch_step, s->step + 1)
+                                 : SPX_OK;
+}
+
+static float rate(void *ctx, int64_t epoch, int64_t done, int64_t steps)
+{
+    const spx_training *x = ctx;
+    return x->linearizer != NULL ? spx_linearizer_rate(&x->o->linearize, epoch, done, steps)
+                                 : spx_schedule_lr(&x->o->run.schedule, epoch, done, steps);
 }
 
 static spx_status report(void *ctx, bool wait, spx_run_report *out, bool *any)
@@ -157,6 +195,17 @@ static spx_status judge(spx_training *x, int source, const char *name, json_t **
     return SPX_OK;
 }
 
+/* Of the epochs within the budget the one of the lowest loss is the best. */
+static spx_status judge_masks(const spx_training *x, double *judged, json_t *line)
+{
+    int64_t kept;
+    SPX_RETURN_IF(spx_linearizer_kept(x->linearizer, &x->trainer, &kept));
+    (void)json_object_set_new(line, "relus", json_integer((json_int_t)kept)); /* NULL stays NULL */
+    *judged = kept <= x->o->linearize.budget ? -spx_metrics_loss(&x->last[spx_training_judge(x->o)])
+                                             : (double)NAN;
+    return SPX_OK;
+}
+
 static spx_status evaluate(void *ctx, double *top1, json_t **line)
 {
     spx_training *x = ctx;
@@ -173,6 +222,9 @@ static spx_status evaluate(void *ctx, double *top1, json_t **line)
         SPX_TRY(st, judge(x, SPX_TESTED, "test", line), fail);
     }
     *top1 = spx_metrics_top1(&x->last[by]);
+    if (x->linearizer != NULL) {
+        SPX_TRY(st, judge_masks(x, top1, *line), fail);
+    }
     return SPX_OK;
 fail:
     json_decref(*line);
@@ -183,13 +235,19 @@ fail:
 static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
 {
     const spx_training *x = ctx;
+    const char *by = spx_training_judge(x->o) == SPX_TESTED ? "test" : "val";
     (void)top1;
-    return spx_training_save(x, "best.h5", s,
-                             spx_training_judge(x->o) == SPX_TESTED ? "test" : "val");
+    /* Not at max_steps within an epoch: the checkpoint that a longer run goes on from is older. */
+    if (x->linearizer != NULL && s->epoch < x->o->linearize.first.epochs &&
+        s->epoch_step == x->run.epoch_steps) {
+        SPX_RETURN_IF(spx_training_save(x, FIRST_BEST, s, by));
+    }
+    return spx_training_save(x, "best.h5", s, by);
 }
 
 const spx_run_kind spx_training_kind = {.name = "training",
                                         .kept = "best.h5",
+                                        .rate = rate,
                                         .queue = queue,
                                         .report = report,
                                         .evaluate = evaluate,

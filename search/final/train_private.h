@@ -20,8 +20,10 @@ typedef struct spx_training {
     spx_program *train_program[SPX_TRAIN_STAGES], *eval_program;
     int stage;                              /* whose batches, program and teacher are in use */
     spx_teacher *teacher[SPX_TRAIN_STAGES]; /* the same at each side; NULL: none */
+    spx_distill_options distill[SPX_TRAIN_STAGES]; /* what they teach */
     spx_trainer trainer;
-    spx_preprocess images; /* of the pack */
+    spx_linearizer *linearizer; /* NULL: an ordinary training */
+    spx_preprocess images;      /* of the pack */
     spx_metrics
         last[SPX_TRAINING_SOURCES]; /* of the weights as they are; no images: not measured */
 } spx_training;

@@ -70,6 +70,15 @@ static spx_status open_sources(spx_training *x)
     return spx_training_source(x, SPX_TESTED, 0, NULL, 0);
 }
 
+/* Programs of a step: one for each side of the images, or for each stage of a linearization. */
+static int programs_of(const spx_train_options *o)
+{
+    const int stages = o->linearize.method != SPX_LINEARIZE_NONE
+                           ? 1 + (o->linearize.second.epochs > 0)
+                           : o->n_stages;
+    return stages > 0 ? stages : 1;
+}
+
 /* The teacher at the side of a stage. The digest that the run's record has of it must be that of
  * what was opened: the checkpoint of a run that goes on may change in between. */
 static spx_status open_teacher(spx_training *x, int stage)
@@ -82,10 +91,14 @@ static spx_status open_teacher(spx_training *x, int stage)
                                         .ctx = o->run.ctx};
     const char *recorded = json_string_value(json_object_get(s->inputs, "teacher"));
     spx_teacher **t = &x->teacher[stage];
+    x->distill[stage] = o->distill;
+    if (o->linearize.method != SPX_LINEARIZE_NONE && stage == 0) {
+        x->distill[stage].attention = 0;
+    }
     if (o->distill.teacher == NULL) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_teacher_open(t, s->stream, &o->distill, &o->spec, &x->images, &rules,
+    SPX_RETURN_IF(spx_teacher_open(t, s->stream, &x->distill[stage], &o->spec, &x->images, &rules,
                                    o->stage[stage].side, o->batch, s->tuning));
     return recorded == NULL || strcmp(recorded, spx_teacher_digest(*t)) == 0
                ? SPX_OK
@@ -110,11 +123,12 @@ static spx_status open_network(spx_training *x)
     SPX_RETURN_IF(spx_final_eval_program(&x->eval_program, s->stream, &o->spec, o->batch,
                                          o->aux_weight > 0, s->tuning));
     room = spx_program_workspace_bytes(x->eval_program);
-    for (int i = 0; i < (o->n_stages > 0 ? o->n_stages : 1); i++) {
+    for (int i = 0; i < programs_of(o); i++) {
         spx_program **p = &x->train_program[i];
         SPX_RETURN_IF(open_teacher(x, i));
         losses.teacher = x->teacher[i];
         losses.side = o->stage[i].side;
+        losses.score_relus = o->linearize.method != SPX_LINEARIZE_NONE && i == 0;
         SPX_RETURN_IF(
             spx_final_train_program(p, s->stream, &o->spec, o->batch, &losses, s->tuning));
         if (!spx_layout_equal(spx_program_layout(*p), spx_program_layout(x->eval_program))) {
@@ -127,6 +141,11 @@ static spx_status open_network(spx_training *x)
     SPX_RETURN_IF(
         spx_trainer_init(&x->trainer, s->stream, x->train_program[0], &o->sgd, o->run.seed, room));
     x->trainer.guide = spx_teacher_guide(x->teacher[0]);
+    if (o->linearize.method != SPX_LINEARIZE_NONE) {
+        SPX_RETURN_IF(spx_linearizer_open(&x->linearizer, s->stream, &o->linearize, &o->spec,
+                                          x->train_program[0]));
+        x->trainer.watch = spx_linearizer_watch(x->linearizer);
+    }
     return SPX_OK;
 }
 
@@ -154,11 +173,13 @@ static void describe_run(spx_training *x)
         {"momentum", SPX_ROLE_WEIGHT, t->momentum},
         {"ema_param", SPX_ROLE_WEIGHT, t->ema_weights},
         {"ema_buffer", SPX_ROLE_STATE, t->ema_state},
+        {"score", SPX_ROLE_ARCH,
+         x->linearizer != NULL ? *spx_linearizer_scores(x->linearizer) : (spx_buffer){0}},
     };
     x->run.epoch_steps = x->source[SPX_TRAINED].steps;
     x->run.eval_every = x->o->eval_every;
     x->run.queue = &x->trainer.queue;
-    x->run.layout = t->layout;
+    x->run.layout = x->linearizer != NULL ? spx_linearizer_layout(x->linearizer) : t->layout;
     x->run.n_arenas = sizeof arena / sizeof arena[0];
     _Static_assert(sizeof arena <= sizeof x->run.arena, "room for all");
     memcpy(x->run.arena, arena, sizeof arena);
@@ -178,8 +199,12 @@ json_t *spx_train_result_json(const spx_train_result *r)
         (void)json_object_set_new(j, "val_top1", json_real(spx_metrics_top1(&r->held)));
         (void)json_object_set_new(j, "val_images", json_integer((json_int_t)r->held.images));
         if (!r->best_by_test) {
-            (void)json_object_set_new(j, "best_val_top1", json_real(r->best_judged));
+            (void)json_object_set_new(j, r->best_by_loss ? "best_val_loss" : "best_val_top1",
+                                      json_real(r->best_judged));
         }
+    }
+    if (j != NULL && r->relus_full > 0) {
+        (void)json_object_set_new(j, "relus_full", json_integer((json_int_t)r->relus_full));
     }
     if (j != NULL && r->teacher != NULL) {
         (void)json_object_set_new(
@@ -217,11 +242,13 @@ static spx_status finish(spx_training *x, spx_train_result *result)
     const spx_run *r = &x->run;
     const spx_loop_state *s = &r->session->state;
     const spx_train_options *o = x->o;
-    *result = (spx_train_result){.steps = s->step,
-                                 .best_by_test = spx_training_judge(o) == SPX_TESTED,
-                                 .best_epoch = r->best.epoch,
-                                 .best_judged = r->best.top1,
-                                 .best_top1 = r->best.top1};
+    *result =
+        (spx_train_result){.steps = s->step,
+                           .best_by_test = spx_training_judge(o) == SPX_TESTED,
+                           .best_by_loss = x->linearizer != NULL,
+                           .best_epoch = r->best.epoch,
+                           .best_judged = x->linearizer != NULL ? -r->best.top1 : r->best.top1,
+                           .best_top1 = r->best.top1};
     for (int i = SPX_TESTED; i <= (o->held_out > 0 ? SPX_HELD_OUT : SPX_TESTED); i++) {
         if (x->last[i].images == 0) { /* not asked for before, or resumed after its end */
             SPX_RETURN_IF(spx_training_measure(x, i));
@@ -229,7 +256,7 @@ static spx_status finish(spx_training *x, spx_train_result *result)
     }
     result->last = x->last[SPX_TESTED];
     result->held = x->last[SPX_HELD_OUT];
-    if (!result->best_by_test) {
+    if (!result->best_by_test || result->best_by_loss) {
         SPX_RETURN_IF(measure_best(x, &result->best_top1));
     }
     if (x->teacher[0] != NULL) {
@@ -237,6 +264,10 @@ static spx_status finish(spx_training *x, spx_train_result *result)
         memcpy(result->teacher_digest, spx_teacher_digest(x->teacher[0]), SPX_H5_DIGEST_CHARS);
     }
     SPX_RETURN_IF(spx_final_count(&o->spec, o->aux_weight > 0, &result->counts));
+    if (x->linearizer != NULL) {
+        result->relus_full = result->counts.relus;
+        SPX_RETURN_IF(spx_linearizer_kept(x->linearizer, &x->trainer, &result->counts.relus));
+    }
     SPX_RETURN_IF(spx_training_save(x, "model.h5", s, NULL));
     return spx_session_result(r->session, spx_train_result_json(result));
 }
@@ -290,6 +321,11 @@ static spx_status check(const spx_train_options *o)
                         o->held_out, (long long)o->test_every);
     }
     SPX_RETURN_IF(check_stages(o));
+    if (o->linearize.method != SPX_LINEARIZE_NONE &&
+        (o->n_stages > 0 || o->sgd.ema > 0 || o->run.init_from == NULL || !o->spec.masked)) {
+        return SPX_FAIL(SPX_EINVAL, "linearization: of a masked network's model, without averages "
+                                    "and at one size");
+    }
     if (!(o->drop_path >= 0 && o->drop_path < 1)) {
         return SPX_FAIL(SPX_EINVAL, "drop-path probability %g, expected 0 <= p < 1", o->drop_path);
     }
@@ -309,7 +345,8 @@ spx_status spx_train_run(spx_session *session, const spx_train_options *o, spx_t
     SPX_TRY(st, spx_run_all(&x.run), end);
     st = finish(&x, result);
 end:
-    spx_trainer_clear(&x.trainer);
+    spx_trainer_clear(&x.trainer); /* waits for the stream */
+    spx_linearizer_close(x.linearizer);
     for (int i = 0; i < SPX_TRAIN_STAGES; i++) {
         spx_teacher_close(x.teacher[i]);
         spx_program_destroy(x.train_program[i]);

@@ -14,6 +14,7 @@
 #include "data/pack/pack.h"
 #include "host/train/run.h"
 #include "host/train/trainer.h"
+#include "search/final/linearizer.h"
 #include "search/final/teacher.h"
 
 #define SPX_TRAIN_STAGES 8
@@ -45,6 +46,8 @@ typedef struct spx_train_options {
     int64_t test_every; /* with held_out: measure the test split too, for the log, in every such
                            epoch that is evaluated; 0: in none */
     spx_distill_options distill;
+    spx_linearize_options linearize; /* spec is masked; run.schedule.epochs are those of both
+                                        stages; attention is compared in the second alone */
     bool allow_changed; /* run.init_from and the teacher may be of other names, normalisation or
                            data */
 } spx_train_options;
@@ -55,9 +58,11 @@ typedef struct spx_train_result {
     spx_metrics held; /* of the held-out images with them; no images: none held out */
     bool best_by_test;
     int64_t best_epoch;
-    double best_judged; /* its top-1 on what it was chosen by */
+    bool best_by_loss;  /* as linearizations choose: within the budget the lowest loss */
+    double best_judged; /* its top-1, or loss, on what it was chosen by */
     double best_top1;   /* of best.h5 on the test split; below 0: the file is gone */
     spx_counts counts;
+    int64_t relus_full; /* those of the network, of which counts.relus are kept; 0: all are */
     const char *teacher; /* as given, the caller's; NULL: there was none */
     char teacher_digest[SPX_H5_DIGEST_CHARS];
 } spx_train_result;

@@ -1,0 +1,85 @@
+#include "host/cli/linearize_talk.h"
+
+#include "search/final/model.h"
+#include "search/final/recipe.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *spx_linearize_recipe(const spx_linearize_values *v)
+{
+    static const char *const name[] = {[SPX_LINEARIZE_RELUPRUNER] = "relupruner"};
+    return v->method != SPX_LINEARIZE_NONE ? spx_recipe_text(name[v->method], false) : NULL;
+}
+
+/* Where the network is told: the model, or the run that was begun with it. */
+static spx_status open_model(spx_model *m, const char *init_from, const char *run)
+{
+    const spx_status st = spx_model_open(m, init_from);
+    return st == SPX_ENOTFOUND && run != NULL && spx_model_open(m, run) == SPX_OK ? SPX_OK : st;
+}
+
+spx_status spx_linearize_spec(spx_cli *cli, const char *init_from, const char *teacher,
+                              const char *run, const spx_pack *pack, spx_final_spec *f)
+{
+    spx_model m;
+    if (init_from == NULL || teacher == NULL) {
+        return spx_cli_usage(cli, "--linearize needs %s",
+                             init_from == NULL ? "--init-from" : "--teacher");
+    }
+    SPX_RETURN_IF(open_model(&m, init_from, run));
+    *f = m.spec;
+    spx_model_close(&m);
+    f->masked = true;
+    memcpy(f->mean, pack->mean, sizeof f->mean);
+    memcpy(f->std, pack->std, sizeof f->std);
+    return f->classes == pack->classes && f->input.channels == pack->channels
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "%s: a network of %lld classes and %lld channels, %s has %lld and %lld",
+                          init_from, (long long)f->classes, (long long)f->input.channels,
+                          "the pack", (long long)pack->classes, (long long)pack->channels);
+}
+
+/* A tenth after 5/8, 3/4 and 7/8 of the epochs: published, 150, 180 and 210 of 240. */
+static spx_schedule fine_tuning(const spx_linearize_values *v)
+{
+    spx_schedule s = {.kind = SPX_SCHEDULE_STEP,
+                      .lr = v->fine_tune_lr,
+                      .epochs = v->fine_tune_epochs,
+                      .factor = 0.1};
+    for (int64_t part = 5; part <= 7; part++) {
+        const int64_t at = s.epochs * part / 8;
+        if (at > (s.n_milestones > 0 ? s.milestone[s.n_milestones - 1] : 0)) {
+            s.milestone[s.n_milestones++] = at;
+        }
+    }
+    return s;
+}
+
+spx_status spx_linearize_of(const spx_linearize_values *v, spx_train_options *o)
+{
+    spx_linearize_options *z = &o->linearize;
+    if (v->method == SPX_LINEARIZE_NONE) {
+        return SPX_OK;
+    }
+    *z = (spx_linearize_options){.method = (spx_linearize_method)v->method,
+                                 .budget = v->budget,
+                                 .linear_stem = v->linear_stem,
+                                 .before = v->before,
+                                 .every = v->every,
+                                 .falling = v->falling,
+                                 .first = o->run.schedule,
+                                 .second = fine_tuning(v)};
+    if (z->second.epochs > 0) {
+        SPX_RETURN_IF(spx_fail_context(spx_schedule_check(&z->second), "fine-tuning"));
+    }
+    o->run.schedule.epochs += z->second.epochs;
+    o->aux_weight = 0;
+    o->drop_path = 0;
+    if (o->distill.attention > 0 && o->distill.attention_at == NULL) {
+        SPX_RETURN_IF(spx_linearizer_attention(&o->spec, z->attention_at, sizeof z->attention_at));
+        o->distill.attention_at = z->attention_at;
+    }
+    return SPX_OK;
+}

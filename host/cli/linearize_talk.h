@@ -1,0 +1,67 @@
+#ifndef SPX_LINEARIZE_TALK_H
+#define SPX_LINEARIZE_TALK_H
+/* How a training does without most of its ReLUs, as options of train. */
+#include "data/pack/pack.h"
+#include "host/cli/cli.h"
+#include "search/final/linearize.h"
+#include "search/final/train_run.h"
+
+typedef struct spx_linearize_values {
+    int method; /* spx_linearize_method */
+    int64_t budget, fine_tune_epochs, before, every;
+    double fine_tune_lr, falling;
+    bool linear_stem;
+} spx_linearize_values;
+
+#define SPX_LINEARIZE_OPTIONS(STRUCT, FIELD)                                                       \
+    SPX_OPT(                                                                                       \
+        ENUM, STRUCT, FIELD.method, "linearize", "none|relupruner", "none",                        \
+        "drop ReLUs of the network of --init-from, position by position, while it learns from "    \
+        "--teacher; best.h5 keeps --relu-budget of them. Unless there is a --recipe, the one "     \
+        "of that name applies"),                                                                   \
+        SPX_OPT(INT, STRUCT, FIELD.budget, "relu-budget", "N", "0", "ReLUs to keep", .min = 0,     \
+                .max = 1e12),                                                                      \
+        SPX_OPT(INT, STRUCT, FIELD.before, "linearize-after", "E", "5",                            \
+                "epochs that keep all ReLUs", .min = 0, .max = 1e6),                               \
+        SPX_OPT(FLOAT, STRUCT, FIELD.falling, "linearize-over", "X", "0.6",                        \
+                "share of the other --epochs over which the number falls", .min = 0, .max = 1),    \
+        SPX_OPT(INT, STRUCT, FIELD.every, "linearize-every", "N", "100",                           \
+                "steps from choice to choice; twice that at the budget", .min = 1, .max = 1e9),    \
+        SPX_OPT(FLAG, STRUCT, FIELD.linear_stem, "linear-stem", NULL, "true",                      \
+                "drop the ReLU before the first block, where there is one"),                       \
+        SPX_OPT(INT, STRUCT, FIELD.fine_tune_epochs, "fine-tune-epochs", "N", "240",               \
+                "epochs after --epochs, from the best of those, that leave the choice as it is; "  \
+                "attention is compared in these alone",                                            \
+                .min = 0, .max = 1e6),                                                             \
+        SPX_OPT(FLOAT, STRUCT, FIELD.fine_tune_lr, "fine-tune-lr", "X", "0.01",                    \
+                "their learning rate; a tenth of it after 5/8, 3/4 and 7/8 of them each",          \
+                .min = 0, .max = INFINITY)
+
+#define SPX_LINEARIZING "linearize=relupruner"
+#define SPX_LINEARIZE_NEEDS                                                                        \
+    {"relu-budget linearize-after linearize-over linearize-every linear-stem fine-tune-epochs "    \
+     "fine-tune-lr",                                                                               \
+     SPX_LINEARIZING},                                                                             \
+    {                                                                                              \
+        "network genotype plan init-channels layers reduce-at input aux-weight drop-path ema "     \
+        "resolutions muon-lr",                                                                     \
+            "!" SPX_LINEARIZING                                                                    \
+    }
+
+/** The recipe that stands in for none; NULL: there is none. */
+const char *spx_linearize_recipe(const spx_linearize_values *v);
+
+/**
+ * The network that is linearized: that of the model, masked.
+ * @param run   its folder, which has the network where the model is gone and the run is resumed
+ * @return SPX_OK; SPX_EINVAL: an option is missing, or the model has other classes than the pack;
+ *         what spx_model_open returns
+ */
+SPX_MUST_CHECK spx_status spx_linearize_spec(spx_cli *cli, const char *init_from,
+                                             const char *teacher, const char *run,
+                                             const spx_pack *pack, spx_final_spec *f);
+
+/** Fills o->linearize, and what it changes of the rest of o, which is filled. */
+SPX_MUST_CHECK spx_status spx_linearize_of(const spx_linearize_values *v, spx_train_options *o);
+
+#endif

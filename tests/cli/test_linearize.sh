@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# test_linearize.sh SPHYNX MAKE_PACK: trainings that drop ReLUs down to a budget, killed and gone on
+# with, and what cannot be asked of them.
+. "$(dirname "$0")/check.sh"
+sphynx=$1 make_pack=$2
+export XDG_CACHE_HOME=$OUT/cache
+cd "$OUT" || exit 1
+"$make_pack" pack.h5 16 96 && "$make_pack" large.h5 20 96 && "$make_pack" other.h5 16 96 stars ||
+    exit 1
+
+base=("$sphynx" train --data pack.h5 --batch 8 --threads 1 --epochs 3)
+check "a base" 0 "${base[@]}" --layers 3 --reduce-at "0,2" --aux-weight 0 --init-channels 3 \
+    --max-steps 14 --out base
+full=$(jq .relus base/result.json)
+
+# 9 steps an epoch: one that keeps all, two that fall, two at the budget; then two more
+from=("$sphynx" train --data pack.h5 --batch 8 --threads 1 --init-from base --teacher base)
+options=(--epochs 5 --linearize-after 1 --linearize-over 0.5 --linearize-every 4
+    --fine-tune-epochs 2 --val-fraction 0.2 --log-every 1 --save-every 2 --attention-weight 10)
+linearize=("${from[@]}" --linearize relupruner "${options[@]}" --relu-budget 300)
+
+check "algorithms are measured" 0 "${linearize[@]}" --out measured --max-steps 1
+cp -r cache same # a checkpoint carries all of the cache
+check "linearize" 0 "${linearize[@]}" --out whole --json
+jq -se --argjson full "$full" '[.[] | select(.epoch != null).relus] |
+    .[0] == $full and .[1] <= $full and .[2] < .[1] and .[3:] == [300, 300, 300, 300]' \
+    whole/metrics.jsonl >jq.out || fail "kept: $(grep epoch whole/metrics.jsonl)"
+jq -se 'map(select(.epoch == null)) | length == 63 and (.[0:45] | all(has("attention") | not)) and
+    (.[45:] | all(.attention > 0)) and all(.distillation != null)' whole/metrics.jsonl >jq.out ||
+    fail "the stages' losses"
+jq -e '.best_by == "val" and .best_epoch >= 3 and .best_val_loss > 0 and .best_top1 > 0' \
+    whole/result.json >jq.out || fail "result: $(cat whole/result.json)"
+jq -e --argjson full "$full" '.relus == 300 and .relus_full == $full' whole/result.json >jq.out ||
+    fail "result: $(cat whole/result.json)"
+check "eval" 0 "$sphynx" eval --model whole/best.h5 --data pack.h5 --threads 1 --json
+
+# ---- killed before the first choice, while the number falls, and in the second stage ----
+export XDG_CACHE_HOME=$OUT/same
+for lines in 6 22 50; do
+    "${linearize[@]}" --resume --out killed >killed.out 2>&1 &
+    pid=$!
+    for _ in $(seq 3000); do
+        [ ! -e killed/metrics.jsonl ] || [ "$(wc -l <killed/metrics.jsonl)" -lt "$lines" ] || break
+        kill -0 "$pid" 2>gone || break
+        sleep 0.01
+    done
+    kill -KILL "$pid" 2>gone
+    wait "$pid" 2>gone
+done
+check "the rest" 0 "${linearize[@]}" --resume --out killed
+for file in metrics.jsonl result.json model.h5 best.h5 first.h5 last.h5; do
+    cmp "whole/$file" "killed/$file" || fail "killed: another $file"
+done
+cp base/model.h5 teacher.h5 && mv base away # a run that goes on needs the teacher alone
+check "without its base" 0 "$sphynx" train --data pack.h5 --batch 8 --threads 1 --init-from base \
+    --teacher teacher.h5 --linearize relupruner "${options[@]}" --relu-budget 300 --resume \
+    --out killed
+mv away base
+
+# ---- a linearized network is linearized further ----
+check "further" 0 "$sphynx" train --data pack.h5 --batch 8 --threads 1 --init-from whole/best.h5 \
+    --teacher base --linearize relupruner --relu-budget 1 --epochs 2 --linearize-after 0 \
+    --linearize-over 0 --fine-tune-epochs 0 --out further
+jq -e '.relus == 1' further/result.json >jq.out || fail "further: $(cat further/result.json)"
+
+# ---- what cannot be ----
+refused() { # NAME CODE PATTERN COMMAND...: one line, and no folder
+    check "$1" "$2" "${@:4}" --out never
+    one_line "$1"
+    has stderr "$3" "$1"
+    [ ! -e never ] || fail "$1: left a folder"
+}
+refused "budget 0" 1 "budget of 0 ReLUs: .*$full.*1 to" "${from[@]}" --linearize relupruner
+refused "a budget above all" 1 "budget of $((full + 1)) ReLUs: .*$full" "${from[@]}" \
+    --linearize relupruner --relu-budget $((full + 1))
+refused "no base" 2 "--linearize needs --init-from" "${base[@]}" --linearize relupruner \
+    --relu-budget 9 --teacher base
+refused "no teacher" 2 "--linearize needs --teacher" "${base[@]}" --linearize relupruner \
+    --relu-budget 9 --init-from base
+refused "a budget alone" 2 "relu-budget needs --linearize" "${base[@]}" --relu-budget 9
+refused "a network of its own" 2 "layers means nothing with --linearize" "${linearize[@]}" \
+    --layers 3
+refused "averages" 2 "ema means nothing with --linearize" "${linearize[@]}" --ema 0.9
+refused "no epoch falls" 1 "all ReLUs are kept for 5 epochs, but there are 2; at most 1" \
+    "${from[@]}" --linearize relupruner --relu-budget 9 --epochs 2
+refused "no such method" 2 "linearize" "${from[@]}" --linearize all --relu-budget 9
+check "on others" 0 "$sphynx" train --data other.h5 --batch 8 --threads 1 --epochs 1 --layers 3 \
+    --reduce-at "0,2" --aux-weight 0 --init-channels 1 --max-steps 1 --out others
+refused "another teacher" 1 "teacher: the pack: .*spots.*stars" "$sphynx" train --data pack.h5 \
+    --batch 8 --threads 1 --init-from base --teacher others --linearize relupruner --relu-budget 9
+
+finish

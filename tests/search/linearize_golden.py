@@ -1,0 +1,66 @@
+"""Golden masks of test_linearize.c, in float64, from the published formulas alone.
+
+relupruner's are written as its code has them, for its own batch of 128 images: gradients of the
+batch's mean, the mean of the last ten batches kept as a list. Prints what the test holds.
+"""
+from math import cos, floor, pi, sqrt
+
+IMAGES, BATCHES, COUNTS = 128, 10, (6, 5, 4)
+
+
+def drawn(layer, batch, image, position, salt):
+    """A whole number in 0..96, as the test draws it."""
+    return (31 * layer + 17 * batch + 13 * image * (salt + 1) + 7 * position * (salt + 3)
+            + position * position * (layer + 2) + 5 * salt) % 97
+
+
+def relupruner():
+    maps = [[dict(I=0.0, F=0.0, P=[]) for _ in range(n)] for n in COUNTS]
+    norm, square, weight = [0.0] * 3, [0.0] * 3, [1.0] * 3
+    for b in range(BATCHES):
+        for l, count in enumerate(COUNTS):
+            x = [[(drawn(l, b, i, k, 0) - 48 + 6 * k) / 32 for k in range(count)]
+                 for i in range(IMAGES)]
+            g = [[(drawn(l, b, i, k, 1) - 48) * (k % 3 + 1) / 65536 for k in range(count)]
+                 for i in range(IMAGES)]
+            for k, m in enumerate(maps[l]):
+                mean = lambda f: sum(f(x[i][k], g[i][k]) for i in range(IMAGES)) / IMAGES
+                m["P"] = (m["P"] + [mean(lambda a, d: a < 0)])[-10:]
+                m["F"] = 0.99 * m["F"] + 0.01 * mean(lambda a, d: d * d)
+                v = mean(lambda a, d: abs(d * a)) * sum(m["P"]) / len(m["P"]) \
+                    + 0.5 * mean(lambda a, d: a * a) * m["F"]
+                m["I"] = 0.95 * m["I"] + 0.05 * v * weight[l]
+            norms = [sqrt(sum(d * d for d in row)) for row in g]
+            norm[l] = 0.95 * norm[l] + 0.05 * sum(norms) / IMAGES
+            squares = sum(d * d for row in g for d in row)
+            square[l] = 0.95 * square[l] + 0.05 * squares / (IMAGES * count)
+        s = [norm[l] * sqrt(square[l] + 1e-8) * (1 + 0.2 * l / 2) for l in range(3)]
+        weight = [(v - min(s)) / (max(s) - min(s)) + 0.1 for v in s]
+    return [[m["I"] for m in layer] for layer in maps]
+
+
+def masks(score, keep):
+    order = sorted(((-v, l, k) for l, row in enumerate(score) for k, v in enumerate(row)))
+    kept = {(l, k) for _, l, k in order[:keep]}
+    return ["".join(str(int((l, k) in kept)) for k in range(len(row)))
+            for l, row in enumerate(score)]
+
+
+def count(e, full, budget, epochs=150, before=5, falling=0.6):
+    end = before + floor(falling * (epochs - before))
+    if e < before:
+        return full
+    if e >= end:
+        return budget
+    p, r = (e - before) / (end - before), budget / full
+    return floor(full * (r + (1 - r) * (1 + cos(pi * p ** 1.5)) / 2))
+
+
+if __name__ == "__main__":
+    score = relupruner()
+    ordered = sorted(v for row in score for v in row)
+    print("least distance of neighbours", min((b - a) / b for a, b in zip(ordered, ordered[1:])))
+    for keep in (3, 7, 12):
+        print(keep, masks(score, keep))
+    print({e: count(e, 491520, 49152) for e in (0, 4, 5, 6, 20, 50, 91, 92, 149)})
+    print({e: count(e, 1000, 1, 10, 1, 0.5) for e in range(7)})
