@@ -56,54 +56,9 @@ static spx_status open_programs(spx_prune_bench *b)
     return spx_buffer_alloc(&b->workspace, b->stream, e > v ? e : v);
 }
 
-/* Arenas in host memory, by role. */
-typedef spx_buffer arenas[SPX_ROLE_COUNT];
-
-/* Every array of one layout into its namesake of the other. */
-static spx_status copy_named(const spx_layout *from, const arenas have, const spx_layout *to,
-                             const arenas out)
-{
-    for (int i = 0; i < from->n; i++) {
-        const spx_layout_entry *e = &from->entry[i], *t = spx_layout_find(to, e->name);
-        if (have[e->role].data == NULL) {
-            continue;
-        }
-        if (t == NULL || t->count != e->count || out[t->role].data == NULL) {
-            return SPX_FAIL(SPX_EINVAL, "pruning: no place for %s", e->name);
-        }
-        memcpy((float *)out[t->role].data + t->offset,
-               (const float *)have[e->role].data + e->offset, sizeof(float) * (size_t)e->count);
-    }
-    return SPX_OK;
-}
-
-/* The model's arrays; a model without masks gets ones. */
-static spx_status load(spx_prune_bench *b)
-{
-    spx_program *p; /* of the model as it is, for its layout */
-    arenas file = {{0}};
-    spx_status st;
-    SPX_RETURN_IF(
-        spx_final_eval_program(&p, b->stream, &b->model->spec, b->batch, b->auxiliary, NULL));
-    SPX_TRY(st, spx_layout_arena(b->layout, NULL, SPX_ROLE_WEIGHT, &b->weights), end);
-    SPX_TRY(st, spx_layout_arena(b->layout, NULL, SPX_ROLE_STATE, &b->state), end);
-    SPX_TRY(st, spx_layout_init(b->layout, 0, &b->weights, NULL, &b->state), end);
-    SPX_TRY(st,
-            spx_model_arenas(b->model, spx_program_layout(p), NULL, &file[SPX_ROLE_WEIGHT],
-                             &file[SPX_ROLE_STATE]),
-            end);
-    st = copy_named(spx_program_layout(p), file, b->layout,
-                    (arenas){[SPX_ROLE_WEIGHT] = b->weights, [SPX_ROLE_STATE] = b->state});
-end:
-    spx_buffer_free(&file[SPX_ROLE_WEIGHT]);
-    spx_buffer_free(&file[SPX_ROLE_STATE]);
-    spx_program_destroy(p);
-    return st;
-}
-
 static spx_status open_arenas(spx_prune_bench *b)
 {
-    SPX_RETURN_IF(load(b));
+    SPX_RETURN_IF(spx_model_arenas(b->model, b->layout, NULL, &b->weights, &b->state));
     SPX_RETURN_IF(spx_masks_of(&b->masks, &b->spec, b->layout, &b->state));
     SPX_RETURN_IF(spx_layout_arena(b->layout, b->stream, SPX_ROLE_WEIGHT, &b->device_weights));
     SPX_RETURN_IF(spx_layout_arena(b->layout, b->stream, SPX_ROLE_STATE, &b->device_state));
@@ -280,6 +235,27 @@ typedef struct scoring {
     spx_buffer device_arch, device_state, device_gradient; /* on the device */
     spx_buffer workspace;
 } scoring;
+
+/* Arenas in host memory, by role. */
+typedef spx_buffer arenas[SPX_ROLE_COUNT];
+
+/* Every array of one layout into its namesake of the other. */
+static spx_status copy_named(const spx_layout *from, const arenas have, const spx_layout *to,
+                             const arenas out)
+{
+    for (int i = 0; i < from->n; i++) {
+        const spx_layout_entry *e = &from->entry[i], *t = spx_layout_find(to, e->name);
+        if (have[e->role].data == NULL) {
+            continue;
+        }
+        if (t == NULL || t->count != e->count || out[t->role].data == NULL) {
+            return SPX_FAIL(SPX_EINVAL, "pruning: no place for %s", e->name);
+        }
+        memcpy((float *)out[t->role].data + t->offset,
+               (const float *)have[e->role].data + e->offset, sizeof(float) * (size_t)e->count);
+    }
+    return SPX_OK;
+}
 
 static void scoring_clear(scoring *s)
 {

@@ -30,6 +30,8 @@ plan             | --relu-budget 51200 --input 3x32x32 --classes 100 --max-layer
 train            | --data PACK --out OUT/train NET --epochs 1 --max-steps 2 --batch 4 --aux-weight 0
 eval             | --model OUT/train/model.h5 --data PACK --batch 4
 predict          | --model OUT/train/model.h5 --data PACK
+prune            | --model OUT/train --data PACK -o OUT/pruned.h5 --granularity pixel \
+                  --relu-budget 100 --images 8 --batch 4
 export           | --model OUT/train -o OUT/deployed.h5 --calibration 8
 import           | OUT/train/model.h5 -o OUT/imported.h5 NET --input 1x16x16 --classes 4 --data PACK
 inspect          | --model OUT/deployed.h5
