@@ -276,8 +276,9 @@ static spx_status print_result(const spx_cli *cli, const values *v, const result
 {
     const uint64_t n = (uint64_t)v->queries;
     json_t *j = json_pack(
-        "{s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:b}, s:s, s:o}", "relus",
-        (json_int_t)r->sizes.relus, "offline", spx_pi_cost_json(&r->offline, n), "load",
+        "{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:b}, s:s, s:o}",
+        "relus", (json_int_t)r->sizes.relus, "interactive_positions",
+        (json_int_t)r->sizes.interactive, "offline", spx_pi_cost_json(&r->offline, n), "load",
         spx_pi_cost_json(&r->load, n), "online", spx_pi_cost_json(&r->online, n), "answer",
         spx_pi_answer_json(&r->load, &r->online, n), "storage_bytes",
         (json_int_t)r->sizes.server_bytes, "client_storage_bytes",

@@ -20,14 +20,15 @@ static const spx_option options[] = {
 static json_t *row_json(const spx_pi_sizes *s, spx_pi_forecast f)
 {
     return json_pack(
-        "{s:I, s:I, s:{s:f, s:I, s:I, s:I}, s:{s:f, s:I, s:I, s:I}, s:I, s:I, s:I}", "relus",
-        (json_int_t)s->relus, "ands", (json_int_t)s->ands, "offline", "seconds", f.offline,
-        "bytes_sent", (json_int_t)s->offline_to_server, "bytes_received",
-        (json_int_t)s->offline_to_client, "rounds", (json_int_t)s->offline_rounds, "online",
-        "seconds", f.online, "bytes_sent", (json_int_t)s->online_to_server, "bytes_received",
-        (json_int_t)s->online_to_client, "rounds", (json_int_t)s->online_rounds, "storage_bytes",
-        (json_int_t)s->server_bytes, "table_bytes", (json_int_t)s->table_bytes,
-        "client_storage_bytes", (json_int_t)s->client_bytes);
+        "{s:I, s:I, s:I, s:{s:f, s:I, s:I, s:I}, s:{s:f, s:I, s:I, s:I}, s:I, s:I, s:I}", "relus",
+        (json_int_t)s->relus, "interactive_positions", (json_int_t)s->interactive, "ands",
+        (json_int_t)s->ands, "offline", "seconds", f.offline, "bytes_sent",
+        (json_int_t)s->offline_to_server, "bytes_received", (json_int_t)s->offline_to_client,
+        "rounds", (json_int_t)s->offline_rounds, "online", "seconds", f.online, "bytes_sent",
+        (json_int_t)s->online_to_server, "bytes_received", (json_int_t)s->online_to_client,
+        "rounds", (json_int_t)s->online_rounds, "storage_bytes", (json_int_t)s->server_bytes,
+        "table_bytes", (json_int_t)s->table_bytes, "client_storage_bytes",
+        (json_int_t)s->client_bytes);
 }
 
 static void print_row(const char *name, int bits, const spx_pi_sizes *s, spx_pi_forecast f)
@@ -36,8 +37,8 @@ static void print_row(const char *name, int bits, const spx_pi_sizes *s, spx_pi_
     if (bits > 0) {
         (void)snprintf(width, sizeof width, "%d", bits);
     }
-    (void)printf("%-8s %5s %9llu %10.3f %9.2f %9.4f %8.3f %6llu %9.2f\n", name, width,
-                 (unsigned long long)s->relus, f.offline,
+    (void)printf("%-8s %5s %9llu %11llu %10.3f %9.2f %9.4f %8.3f %6llu %9.2f\n", name, width,
+                 (unsigned long long)s->relus, (unsigned long long)s->interactive, f.offline,
                  1e-6 * (double)(s->offline_to_server + s->offline_to_client), f.online,
                  1e-6 * (double)(s->online_to_server + s->online_to_client),
                  (unsigned long long)s->online_rounds, 1e-6 * (double)s->server_bytes);
@@ -50,8 +51,8 @@ static spx_status report(spx_cli *cli, const spx_deploy *m, const spx_pi_plan *p
     const spx_pi_forecast total = spx_pi_predict(p, r, link, -1);
     json_t *layers = json_array(), *j;
     if (!cli->json) {
-        (void)printf("%-8s %5s %9s %10s %9s %9s %8s %6s %9s\n", "segment", "bits", "ReLUs",
-                     "offline s", "MB", "online s", "MB", "rounds", "stored MB");
+        (void)printf("%-8s %5s %9s %11s %10s %9s %9s %8s %6s %9s\n", "segment", "bits", "ReLUs",
+                     "interactive", "offline s", "MB", "online s", "MB", "rounds", "stored MB");
     }
     for (int i = 0; i < m->n_segments; i++) {
         const spx_pi_sizes s = spx_pi_plan_segment(p, i);

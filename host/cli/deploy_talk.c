@@ -30,11 +30,12 @@ static json_t *layers_json(const spx_deploy *m)
     for (int s = 0; s < m->n_segments - 1; s++) {
         const spx_deploy_op *op = &m->op[m->relu[s]];
         const spx_deploy_value *v = &m->value[op->in];
-        (void)json_array_append_new(a, json_pack("{s:I, s:I, s:I, s:I, s:i, s:i, s:i}", "relus",
-                                                 (json_int_t)spx_deploy_count(m, op->in),
-                                                 "channels", (json_int_t)v->c, "rows",
-                                                 (json_int_t)v->h, "columns", (json_int_t)v->w, "l",
-                                                 op->width, "f", op->shift, "a", op->bits));
+        const json_int_t all = (json_int_t)spx_deploy_count(m, op->in);
+        (void)json_array_append_new(
+            a, json_pack("{s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i}", "relus", all - op->dropped,
+                         "interactive_positions", all, "channels", (json_int_t)v->c, "rows",
+                         (json_int_t)v->h, "columns", (json_int_t)v->w, "l", op->width, "f",
+                         op->shift, "a", op->bits));
     }
     return a;
 }
@@ -73,9 +74,10 @@ json_t *spx_deploy_json(const spx_deploy *m)
         (void)snprintf(hash + 2 * i, 3, "%02x", m->hash[i]);
     }
     json_t *about = json_loads(m->about, 0, NULL);
-    return json_pack("{s:i, s:s, s:I, s:f, s:i, s:I, s:f, s:o, s:o, s:o, s:o}", "schema",
+    return json_pack("{s:i, s:s, s:I, s:I, s:f, s:i, s:I, s:f, s:o, s:o, s:o, s:o}", "schema",
                      spx_deploy_schema(m), "hash", hash, "relus", (json_int_t)spx_deploy_relus(m),
-                     "mean_l", mean_width(m), "depth", m->max_depth, "classes",
+                     "interactive_positions", (json_int_t)spx_deploy_interactive(m), "mean_l",
+                     mean_width(m), "depth", m->max_depth, "classes",
                      (json_int_t)spx_deploy_count(m, m->logits), "logit_scale", m->logit_scale,
                      "relu_layers", layers_json(m), "exchanges", exchanges_json(m), "values",
                      values_json(m), "about", about != NULL ? about : json_object());
@@ -83,8 +85,8 @@ json_t *spx_deploy_json(const spx_deploy *m)
 
 void spx_deploy_print(const spx_deploy *m)
 {
-    (void)printf("%-8s %14s %10s %4s %4s %4s %10s %7s %7s\n", "segment", "output", "ReLUs", "l",
-                 "f", "a", "exchanges", "depth", "convs");
+    (void)printf("%-8s %14s %10s %11s %4s %4s %4s %10s %7s %7s\n", "segment", "output", "ReLUs",
+                 "interactive", "l", "f", "a", "exchanges", "depth", "convs");
     for (int s = 0; s < m->n_segments; s++) {
         const bool relu = s < m->n_segments - 1;
         const spx_deploy_op *op = relu ? &m->op[m->relu[s]] : NULL;
@@ -105,10 +107,12 @@ void spx_deploy_print(const spx_deploy *m)
             (void)snprintf(bits[1], sizeof bits[1], "%d", op->shift);
             (void)snprintf(bits[2], sizeof bits[2], "%d", op->bits);
         }
-        (void)printf("%-8d %14s %10lld %4s %4s %4s %10d %7d %7d\n", s, shape,
-                     relu ? (long long)spx_deploy_count(m, op->in) : 0LL, bits[0], bits[1], bits[2],
+        const long long all = relu ? (long long)spx_deploy_count(m, op->in) : 0;
+        (void)printf("%-8d %14s %10lld %11lld %4s %4s %4s %10d %7d %7d\n", s, shape,
+                     relu ? all - (long long)op->dropped : 0, all, bits[0], bits[1], bits[2],
                      exchanges, depth, convs);
     }
-    (void)printf("%lld ReLUs, which read %.1f bits on average\n", (long long)spx_deploy_relus(m),
+    (void)printf("%lld ReLUs; %lld interactive positions, which read %.1f bits on average\n",
+                 (long long)spx_deploy_relus(m), (long long)spx_deploy_interactive(m),
                  mean_width(m));
 }

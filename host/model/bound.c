@@ -76,6 +76,18 @@ static void add_public(const spx_deploy_op *op, const spx_interval *in, spx_inte
     }
 }
 
+/* Channels of which the mask drops an element. */
+static void sign(const spx_deploy_op *op, const spx_deploy_value *v, spx_interval *out)
+{
+    const double most = ldexp(1, op->bits);
+    for (int64_t i = 0; i < v->c * v->h * v->w; i++) {
+        if (!spx_deploy_keeps(op, (size_t)i)) {
+            out->low[i / (v->h * v->w)] = -most;
+            out->size[i / (v->h * v->w)] = most;
+        }
+    }
+}
+
 /* [n_values], to be cleared each. */
 static spx_status intervals(const spx_deploy_draft *d, spx_interval *v)
 {
@@ -93,6 +105,8 @@ static spx_status intervals(const spx_deploy_draft *d, spx_interval *v)
             add_bias(d, op, &v[op->out]);
         } else if (op->kind != SPX_DEPLOY_RELU) {
             add_public(op, &v[op->in], &v[op->out], d->value[op->in].c);
+        } else if (op->dropped > 0) {
+            sign(op, &d->value[op->out], &v[op->out]);
         }
     }
     return SPX_OK;

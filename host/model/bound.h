@@ -4,9 +4,10 @@
  * Proven bounds of a deployed model's linear values.
  *
  * A segment's output is a linear map of the values in front of it (image, activations), each
- * element of which may be anything in [0, 2^bits - 1] whatever the others are. So the output's
- * largest value is that of its bias plus, for every positive coefficient of the COMPOSED map, the
- * coefficient times 2^bits - 1; its least value likewise. The coefficients of one output element
+ * element of which may be anything in [0, 2^bits - 1] whatever the others are. In channels of which
+ * a mask drops elements it begins at -2^bits. So the output's largest value is that of its bias
+ * plus, for every positive coefficient of the COMPOSED map, the coefficient times 2^bits - 1; its
+ * least value likewise. The coefficients of one output element
  * are found by running the ops backwards from it. Elements whose maps are cut alike by borders of
  * values in between share their coefficients, so one element of each kind is enough. Inputs outside
  * their map count as if they could be anything: that can only widen the bound.

@@ -410,17 +410,20 @@ static void sum_parts(const walk *w, int64_t k, double *low, double *high)
         if (w->g[v] == NULL || d->value[v].kind == SPX_DEPLOY_LINEAR) {
             continue;
         }
-        double positive = 0, negative = 0;
+        const double *least = w->s->all[v].low; /* of a channel: 0, or below where it is signed */
+        double positive = 0, negative = 0, up = 0, down = 0;
         for (int64_t i = 0; i < length(w->rows[v]) * length(w->columns[v]); i++) {
             const double *g = w->g[v] + (i * w->n + k) * c;
             for (int64_t j = 0; j < c; j++) {
                 positive += fmax(g[j], 0);
                 negative += fmin(g[j], 0);
+                up += fmin(g[j], 0) * least[j];
+                down += fmax(g[j], 0) * least[j];
             }
         }
         const double most = ldexp(1, d->value[v].bits) - 1;
-        *high += positive * most;
-        *low += negative * most;
+        *high += positive * most + up;
+        *low += negative * most + down;
     }
 }
 

@@ -11,7 +11,8 @@ enum { BINS = 512, FRACTIONS = 128 };
 
 /* The channels of one ReLU. */
 typedef struct relu {
-    int64_t channels, map;
+    int64_t channels, map; /* of the graph's tensor */
+    const spx_fold_op *op;
     float *most;   /* [channels] */
     float *counts; /* [channels][BINS] elements above zero, by value / most; exact below 2^24 */
 } relu;
@@ -36,10 +37,11 @@ static spx_status open_relus(calibration *r, spx_tid *output)
             const spx_deploy_value *v = &f->value[f->op[i].d.out];
             relu *l = &r->relu[r->n];
             output[r->n++] = f->op[i].relu;
-            l->channels = v->c;
+            l->op = &f->op[i];
+            l->channels = r->s->graph->tensor[f->op[i].relu].dim[1];
             l->map = v->h * v->w;
-            SPX_RETURN_IF(SPX_NEW(l->most, (size_t)v->c));
-            SPX_RETURN_IF(SPX_NEW(l->counts, (size_t)v->c * BINS));
+            SPX_RETURN_IF(SPX_NEW(l->most, (size_t)l->channels));
+            SPX_RETURN_IF(SPX_NEW(l->counts, (size_t)l->channels * BINS));
         }
     }
     return SPX_OK;
@@ -50,7 +52,7 @@ static spx_status find_most(relu *l, const float *x, int64_t images)
     for (int64_t i = 0; i < images * l->channels; i++) {
         float *most = &l->most[i % l->channels];
         for (int64_t j = 0; j < l->map; j++) {
-            const float v = x[i * l->map + j];
+            const float v = fabsf(x[i * l->map + j]); /* below zero: where a mask drops */
             *most = v > *most ? v : *most;
             if (!(v < INFINITY)) {
                 return SPX_FAIL(SPX_ENUMERIC, "calibration: an activation that is no number");
@@ -66,7 +68,7 @@ static void count(relu *l, const float *x, int64_t images)
         const float most = l->most[i % l->channels], by = most > 0 ? (float)BINS / most : 0;
         float *counts = l->counts + i % l->channels * BINS;
         for (int64_t j = 0; j < l->map; j++) {
-            const float v = x[i * l->map + j];
+            const float v = fabsf(x[i * l->map + j]);
             if (v > 0) {
                 const int bin = (int)(v * by);
                 counts[bin < BINS ? bin : BINS - 1] += 1;
@@ -119,16 +121,17 @@ static double best_clip(const float *counts, double most, int bits)
     return best;
 }
 
-static void clip_relu(const relu *l, int bits, double *clip)
+static void clip_relu(const relu *l, int64_t n, int bits, double *clip)
 {
     double sum = 0;
     int64_t alive = 0;
-    for (int64_t c = 0; c < l->channels; c++) {
-        clip[c] = l->most[c] > 0 ? best_clip(l->counts + c * BINS, (double)l->most[c], bits) : 0;
-        sum += clip[c];
-        alive += clip[c] > 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t c = l->op->channel != NULL ? l->op->channel[i] : i;
+        clip[i] = l->most[c] > 0 ? best_clip(l->counts + c * BINS, (double)l->most[c], bits) : 0;
+        sum += clip[i];
+        alive += clip[i] > 0;
     }
-    for (int64_t c = 0; c < l->channels; c++) {
+    for (int64_t c = 0; c < n; c++) {
         if (!(clip[c] > 0)) {
             clip[c] = alive > 0 ? sum / (double)alive : 1;
         }
@@ -140,16 +143,17 @@ static spx_status make_clips(const calibration *r, int bits, double ***out)
     void *memory = NULL;
     size_t channels = 0;
     for (int i = 0; i < r->n; i++) {
-        channels += (size_t)r->relu[i].channels;
+        channels += (size_t)r->s->fold->value[r->relu[i].op->d.out].c;
     }
     SPX_RETURN_IF(
         spx_calloc(&memory, (size_t)r->n * sizeof(double *) + channels * sizeof(double) + 1, 1));
     double **list = memory;
     double *at = (double *)(void *)(list + r->n);
     for (int i = 0; i < r->n; i++) {
+        const int64_t c = r->s->fold->value[r->relu[i].op->d.out].c;
         list[i] = at;
-        clip_relu(&r->relu[i], bits, at);
-        at += r->relu[i].channels;
+        clip_relu(&r->relu[i], c, bits, at);
+        at += c;
     }
     *out = list;
     return SPX_OK;
@@ -220,9 +224,15 @@ spx_status spx_calibrate(double ***clip, const spx_calibrate_source *s, spx_stre
             r.batch = s->graph->tensor[i].dim[0];
         }
     }
-    SPX_TRY(st, open_calibration(&r), end);
-    SPX_TRY(st, each_batch(&r, false, 0), end);
-    SPX_TRY(st, each_batch(&r, true, s->steps), end);
+    bool any = false;
+    for (int i = 0; i < s->fold->n_ops; i++) {
+        any = any || s->fold->op[i].d.kind == SPX_DEPLOY_RELU;
+    }
+    if (any) {
+        SPX_TRY(st, open_calibration(&r), end);
+        SPX_TRY(st, each_batch(&r, false, 0), end);
+        SPX_TRY(st, each_batch(&r, true, s->steps), end);
+    }
     st = make_clips(&r, activation_bits, clip);
 end:
     close_calibration(&r);

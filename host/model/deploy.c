@@ -23,6 +23,7 @@ void spx_deploy_ops_free(spx_deploy_op *op, int n)
     for (int i = 0; op != NULL && i < n; i++) {
         spx_free((void *)(uintptr_t)op[i].weights);
         spx_free((void *)(uintptr_t)op[i].bias);
+        spx_free((void *)(uintptr_t)op[i].keep);
     }
     spx_free(op);
 }
@@ -35,9 +36,10 @@ void spx_deploy_value_parse(const int32_t row[SPX_DEPLOY_VALUE_FIELDS], spx_depl
 
 void spx_deploy_op_row(const spx_deploy_op *op, int32_t row[SPX_DEPLOY_OP_FIELDS])
 {
+    const int64_t many = op->kind == SPX_DEPLOY_RELU ? op->dropped : op->channels;
     const int64_t field[] = {op->kind,     op->in,     op->out,         op->size,     op->stride,
                              op->dilation, op->pad,    op->denominator, op->in_first, op->out_first,
-                             op->channels, op->offset, op->shift,       op->bits,     op->width};
+                             many,         op->offset, op->shift,       op->bits,     op->width};
     for (int i = 0; i < SPX_DEPLOY_OP_FIELDS; i++) {
         row[i] = (int32_t)field[i];
     }
@@ -60,6 +62,10 @@ void spx_deploy_op_parse(const int32_t row[SPX_DEPLOY_OP_FIELDS], spx_deploy_op 
                           .shift = row[12],
                           .bits = row[13],
                           .width = row[14]};
+    if (op->kind == SPX_DEPLOY_RELU) {
+        op->dropped = op->channels;
+        op->channels = 0;
+    }
 }
 
 /* ---- sizes ---- */
@@ -77,6 +83,11 @@ size_t spx_deploy_weight_count(const spx_deploy_value *value, const spx_deploy_o
 size_t spx_deploy_bias_count(const spx_deploy_value *value, const spx_deploy_op *op)
 {
     return count_of(&value[op->out]);
+}
+
+size_t spx_deploy_mask_bytes(const spx_deploy_value *value, const spx_deploy_op *op)
+{
+    return (count_of(&value[op->out]) + 7) / 8;
 }
 
 size_t spx_deploy_count(const spx_deploy *m, int v)
@@ -100,14 +111,28 @@ size_t spx_deploy_total(const spx_deploy *m)
 
 int spx_deploy_schema(const spx_deploy *m)
 {
-    return m->preprocessing[0] != '\0' ? SPX_DEPLOY_SCHEMA : 1;
+    for (int i = 0; i < m->n_ops; i++) {
+        if (m->op[i].dropped > 0) {
+            return SPX_DEPLOY_SCHEMA;
+        }
+    }
+    return m->preprocessing[0] != '\0' ? 2 : 1;
 }
 
-int64_t spx_deploy_relus(const spx_deploy *m)
+int64_t spx_deploy_interactive(const spx_deploy *m)
 {
     int64_t n = 0;
     for (int i = 0; i < m->n_values; i++) {
         n += m->value[i].kind == SPX_DEPLOY_ACTIVATION ? (int64_t)count_of(&m->value[i]) : 0;
+    }
+    return n;
+}
+
+int64_t spx_deploy_relus(const spx_deploy *m)
+{
+    int64_t n = spx_deploy_interactive(m);
+    for (int i = 0; i < m->n_ops; i++) {
+        n -= m->op[i].dropped;
     }
     return n;
 }
@@ -311,6 +336,9 @@ static void make_hash(spx_deploy *m)
         if (op->bias != NULL) {
             hash_words(&s, op->bias, spx_deploy_bias_count(m->value, op), sizeof(int64_t));
         }
+        if (op->keep != NULL) {
+            hash_words(&s, op->keep, spx_deploy_mask_bytes(m->value, op), 1);
+        }
     }
     (void)crypto_generichash_update(&s, (const unsigned char *)m->about, strlen(m->about));
     if (public_text > 0) { /* with a zero in front, which no text holds */
@@ -327,6 +355,20 @@ static spx_status copy_block(const void *from, size_t n, size_t size, void **out
 {
     SPX_RETURN_IF(spx_calloc(out, n, size));
     memcpy(*out, from, n * size);
+    return SPX_OK;
+}
+
+static spx_status copy_masks(spx_deploy *m, const spx_deploy_draft *d)
+{
+    for (int i = 0; i < m->n_ops; i++) {
+        if (m->op[i].dropped > 0) {
+            void *memory = NULL;
+            const size_t n = spx_deploy_mask_bytes(m->value, &m->op[i]);
+            SPX_RETURN_IF(copy_block(d->op[i].keep, n, 1, &memory));
+            m->op[i].keep = memory;
+            m->value[m->op[i].out].is_signed = true;
+        }
+    }
     return SPX_OK;
 }
 
@@ -393,9 +435,11 @@ spx_status spx_deploy_create(spx_deploy **out, const spx_deploy_draft *d,
     spx_status st;
     *out = NULL;
     SPX_RETURN_IF(spx_deploy_check(d, public_hash == NULL));
+    SPX_RETURN_IF(spx_deploy_check_masks(d));
     SPX_RETURN_IF(SPX_NEW(m, 1));
     m->has_weights = public_hash == NULL;
     SPX_TRY(st, copy_structure(m, d), fail);
+    SPX_TRY(st, copy_masks(m, d), fail);
     SPX_TRY(st, SPX_NEW(conv_depth, (size_t)m->n_values), fail);
     derive_rings(m);
     derive_segments(m);
@@ -435,6 +479,7 @@ void spx_deploy_destroy(spx_deploy *m)
                            spx_deploy_bias_count(m->value, op) * sizeof *op->bias);
             spx_free((void *)(uintptr_t)op->bias);
         }
+        spx_free((void *)(uintptr_t)op->keep);
         spx_conv2d_ring_destroy((spx_conv2d_ring *)(uintptr_t)op->filter);
     }
     spx_free(m->value);

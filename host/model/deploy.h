@@ -20,7 +20,8 @@
  *   PICK  out[out_first + i][y][x] += in[in_first + i][y*stride + offset][..] << shift
  *                             i < channels: adding, shifting, slices, concatenations, subsampling
  *   RELU  out = clamp(in >> shift, 0, 2^bits - 1)
- *                             arithmetic shift
+ *                             arithmetic shift; an element that a mask drops keeps its sign:
+ *                             clamp(in >> shift, -2^bits, 2^bits - 1)
  *
  * POOL and PICK are public and linear: each party applies them to its own share. A SEGMENT is what
  * lies between values the client can mask beforehand (image, activations) and one RELU (or the
@@ -38,7 +39,7 @@
 
 struct spx_h5; /* host/h5/h5_file.h */
 
-#define SPX_DEPLOY_SCHEMA 2 /* 1: files of 0.1.0, without preprocessing */
+#define SPX_DEPLOY_SCHEMA 3 /* 2: no masks; 1: nor preprocessing, as files of 0.1.0 */
 #define SPX_DEPLOY_MAX_PREPROCESSING ((size_t)1 << 20) /* bytes */
 #define SPX_DEPLOY_HASH_BYTES 32
 #define SPX_DEPLOY_MAX_VALUES 4096
@@ -54,12 +55,14 @@ typedef enum spx_deploy_kind {
 typedef struct spx_deploy_value {
     spx_deploy_kind kind;
     int64_t c, h, w;
-    int bits;    /* IMAGE, ACTIVATION: unsigned width. LINEAR: signed width that is proven to hold
-                    the value, 1..64; 64 where nothing less is proven */
-    int ring;    /* shares of it are modulo 2^ring: the widest need of its consumers, 1..64 */
-    int segment; /* LINEAR: the segment it first serves; ACTIVATION: the one whose RELU sets it;
+    int bits; /* IMAGE, ACTIVATION: unsigned width. LINEAR: signed width that is proven to hold
+                    the value, 1..64; 64 where nothing less is proven. Of what a RELU with a mask
+                    reads: it holds the value plus 2^(shift + bits) too */
+    bool is_signed; /* ACTIVATION: a mask drops some elements, which take one bit more, signed */
+    int ring;       /* shares of it are modulo 2^ring: the widest need of its consumers, 1..64 */
+    int segment;    /* LINEAR: the segment it first serves; ACTIVATION: the one whose RELU sets it;
                     IMAGE: -1 */
-    int depth;   /* convolutions in series behind the nearest maskable value; 0: no secret weights
+    int depth; /* convolutions in series behind the nearest maskable value; 0: no secret weights
                     (image, activations, public ops of them) */
 } spx_deploy_value;
 
@@ -82,8 +85,12 @@ typedef struct spx_deploy_op {
     int64_t offset;                        /* PICK: first row and column */
     int shift;                             /* PICK: left; RELU: right (f), 0..62 */
     int bits;                              /* RELU: a, width of the output, 1..16 */
-    int width;                             /* RELU: l; in fits signed l bits, f + a < l <= 64.
+    int width;                             /* RELU: l; in fits signed l bits, f + a < l <= 64,
+                                              f + a + 1 < l with a mask.
                                               CONV: signed bits of the largest weight (public) */
+    int64_t dropped;     /* RELU: elements that the mask drops; 0: there is none */
+    const uint8_t *keep; /* RELU with a mask: element j is kept where bit j % 8 of byte j / 8 is 1;
+                            [(elements + 7) / 8], the last byte filled up with zeros. Public */
     const int32_t *weights;        /* CONV: [out.c][in.c][size][size]; NULL in a public model */
     const int64_t *bias;           /* BIAS: [out.c][out.h][out.w]; NULL in a public model */
     const spx_conv2d_ring *filter; /* CONV: the weights made ready; NULL in a public model */
@@ -121,15 +128,22 @@ typedef struct spx_deploy {
 
 void spx_deploy_destroy(spx_deploy *m); /* wipes secrets; NULL is a no-op */
 
-/** The schema of its file: 1 without preprocessing, as 0.1.0 wrote it, so that its hash stays. */
+/** The schema of its file: the least that holds it, so that the hash of older files stays. */
 int spx_deploy_schema(const spx_deploy *m);
 /** Elements of value v. */
 size_t spx_deploy_count(const spx_deploy *m, int v);
 /** Elements of all values together, and where value v begins among them. */
 size_t spx_deploy_total(const spx_deploy *m);
 size_t spx_deploy_begin(const spx_deploy *m, int v);
-/** ReLUs of an image: elements of all activations. */
+/** ReLUs of an image: elements of all activations that no mask drops. */
 int64_t spx_deploy_relus(const spx_deploy *m);
+/** Elements that a circuit evaluates: those, and the dropped ones that are clamped. */
+int64_t spx_deploy_interactive(const spx_deploy *m);
+/** Whether a RELU keeps element j. */
+static inline bool spx_deploy_keeps(const spx_deploy_op *op, size_t j)
+{
+    return op->dropped == 0 || (op->keep[j / 8] >> (j % 8) & 1) != 0;
+}
 
 /* ---- files and messages ---- */
 
@@ -190,7 +204,7 @@ size_t spx_deploy_scratch(const spx_deploy *m);
 void spx_deploy_apply(const spx_deploy *m, int i, const int64_t *in, int64_t *out, void *scratch,
                       spx_pool *pool);
 
-/** RELU op i on n plain elements. @param in  only the low `width` bits are looked at */
+/** RELU op i on its first n elements, plain. @param in  only the low `width` bits are looked at */
 void spx_deploy_relu(const spx_deploy *m, int i, size_t n, const int64_t *in, int64_t *out);
 
 #endif

@@ -5,7 +5,7 @@
 
 /**
  * What a model is made of. Of values, kind, c, h, w and bits are read, the rest is derived; of ops
- * all but filter; weights and bias are copied. All NULL: a public model.
+ * all but filter; weights, bias and keep are copied. Weights and biases NULL: a public model.
  */
 typedef struct spx_deploy_draft {
     const spx_deploy_value *value;
@@ -25,6 +25,9 @@ typedef struct spx_deploy_draft {
  */
 SPX_MUST_CHECK spx_status spx_deploy_create(spx_deploy **out, const spx_deploy_draft *draft,
                                             const unsigned char *public_hash);
+
+/** Bytes of a RELU's mask. */
+size_t spx_deploy_mask_bytes(const spx_deploy_value *value, const spx_deploy_op *op);
 
 /** Rows and columns of a POOL's output for a side of the input; 0 where it has none. */
 int64_t spx_deploy_pool_side(const spx_deploy_op *op, int64_t side);

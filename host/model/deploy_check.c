@@ -145,9 +145,13 @@ static spx_status check_relu(const spx_deploy_draft *d, int i)
     if (in->c != out->c || in->h != out->h || in->w != out->w || in->kind != SPX_DEPLOY_LINEAR) {
         return BAD("deployed model: op %d: a ReLU that does not fit its values", i);
     }
+    if (!in_range(op->dropped, 0, in->c * in->h * in->w)) {
+        return BAD("deployed model: op %d: a mask that drops %lld of %lld elements", i,
+                   (long long)op->dropped, (long long)(in->c * in->h * in->w));
+    }
     if (!in_range(op->shift, 0, MAX_SHIFT) || !in_range(op->width, 2, 64) ||
         !in_range(op->bits, 1, SPX_DEPLOY_MAX_ACTIVATION_BITS) || op->bits != out->bits ||
-        op->shift + op->bits >= op->width || in->bits > op->width) {
+        op->shift + op->bits + (op->dropped > 0) >= op->width || in->bits > op->width) {
         return BAD("deployed model: op %d: a ReLU of %d bits >> %d to %d, its operand has %d", i,
                    op->width, op->shift, op->bits, in->bits);
     }
@@ -206,6 +210,28 @@ static spx_status check_end(const spx_deploy_draft *d, const unsigned char *writ
     for (int i = 0; i < d->n_values; i++) {
         if ((i > 0 && !written[i]) || (i != d->logits && !read[i])) {
             return BAD("deployed model: value %d is not used", i);
+        }
+    }
+    return SPX_OK;
+}
+
+spx_status spx_deploy_check_masks(const spx_deploy_draft *d)
+{
+    for (int i = 0; i < d->n_ops; i++) {
+        const spx_deploy_op *op = &d->op[i];
+        const size_t bytes = op->dropped > 0 ? spx_deploy_mask_bytes(d->value, op) : 0;
+        const spx_deploy_value *v = &d->value[op->out];
+        int64_t kept = 0;
+        if (op->dropped > 0 && op->keep == NULL) {
+            return BAD("deployed model: op %d: no mask", i);
+        }
+        for (size_t j = 0; j < 8 * bytes; j++) {
+            kept += op->keep[j / 8] >> (j % 8) & 1;
+        }
+        if (bytes > 0 && (kept != v->c * v->h * v->w - op->dropped ||
+                          op->keep[bytes - 1] >> ((v->c * v->h * v->w - 1) % 8) > 1)) {
+            return BAD("deployed model: op %d: a mask that keeps %lld elements, not %lld", i,
+                       (long long)kept, (long long)(v->c * v->h * v->w - op->dropped));
         }
     }
     return SPX_OK;

@@ -3,6 +3,7 @@
  *   /         attributes format = "sphynx-deployed", schema, logits, logit_scale
  *   /values   i32 (n, 5), /ops i32 (n, 15): rows as in deploy_private.h
  *   /weights/I  i32 [k][c][size][size] of CONV op I;  /bias/I  i64 [c][h][w] of BIAS op I
+ *   /mask/I   u8 [(c h w + 7) / 8] of RELU op I where it drops elements (schema 3)
  *   /about    u8 [n]: JSON;  /preprocessing u8 [n]: JSON, public; absent in schema 1
  *   /hash     u8 [32]
  */
@@ -50,7 +51,8 @@ end:
     return st;
 }
 
-static spx_status add_secrets(spx_h5_out *w, const spx_deploy *m)
+/* Weights, biases and masks. */
+static spx_status add_arrays(spx_h5_out *w, const spx_deploy *m)
 {
     for (int i = 0; i < m->n_ops; i++) {
         const spx_deploy_op *op = &m->op[i];
@@ -64,6 +66,10 @@ static spx_status add_secrets(spx_h5_out *w, const spx_deploy *m)
             const int64_t dims[] = {out->c, out->h, out->w};
             (void)snprintf(name, sizeof name, "bias/%d", i);
             SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_I64, 3, dims, op->bias));
+        } else if (op->dropped > 0) {
+            const int64_t bytes = (int64_t)spx_deploy_mask_bytes(m->value, op);
+            (void)snprintf(name, sizeof name, "mask/%d", i);
+            SPX_RETURN_IF(spx_h5_add(w, name, SPX_H5_U8, 1, &bytes, op->keep));
         }
     }
     return SPX_OK;
@@ -91,7 +97,7 @@ spx_status spx_deploy_write(const spx_deploy *m, const char *path)
         SPX_TRY(st, spx_h5_add(w, "preprocessing", SPX_H5_U8, 1, &text, m->preprocessing), end);
     }
     SPX_TRY(st, add_tables(w, m), end);
-    SPX_TRY(st, add_secrets(w, m), end);
+    SPX_TRY(st, add_arrays(w, m), end);
     st = spx_h5_commit(w, path);
 end:
     spx_h5_discard(w);
@@ -184,6 +190,9 @@ static spx_status read_block(const spx_h5 *f, const char *name, spx_h5_type as, 
 {
     spx_h5_info info;
     spx_status st;
+    if (!spx_h5_has(f, name)) {
+        return SPX_FAIL(SPX_EFORMAT, "%s: %s is missing", spx_h5_name(f), name);
+    }
     SPX_RETURN_IF(spx_h5_stat(f, name, &info));
     if (info.count != expected) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s: %zu elements, %zu expected", spx_h5_name(f), name,
@@ -199,7 +208,7 @@ static spx_status read_block(const spx_h5 *f, const char *name, spx_h5_type as, 
 }
 
 /* The structure has been checked, so the counts are those of real shapes. */
-static spx_status read_secrets(const spx_h5 *f, parts *p)
+static spx_status read_arrays(const spx_h5 *f, parts *p)
 {
     for (int i = 0; i < p->d.n_ops; i++) {
         spx_deploy_op *op = &p->op[i];
@@ -215,6 +224,11 @@ static spx_status read_secrets(const spx_h5 *f, parts *p)
             SPX_RETURN_IF(read_block(f, name, SPX_H5_I64, sizeof *op->bias,
                                      spx_deploy_bias_count(p->value, op), &memory));
             op->bias = memory;
+        } else if (op->dropped > 0) {
+            (void)snprintf(name, sizeof name, "mask/%d", i);
+            SPX_RETURN_IF(
+                read_block(f, name, SPX_H5_U8, 1, spx_deploy_mask_bytes(p->value, op), &memory));
+            op->keep = memory;
         }
     }
     return SPX_OK;
@@ -247,7 +261,7 @@ static spx_status read_texts(const spx_h5 *f, parts *p, int schema)
 {
     SPX_RETURN_IF(read_object(f, "about", MAX_ABOUT, &p->about));
     p->d.about = p->about;
-    if (schema > 1) {
+    if (schema == 2 || spx_h5_has(f, "preprocessing")) {
         SPX_RETURN_IF(
             read_object(f, "preprocessing", SPX_DEPLOY_MAX_PREPROCESSING, &p->preprocessing));
         p->d.preprocessing = p->preprocessing;
@@ -287,7 +301,7 @@ static spx_status read_parts(const spx_h5 *f, parts *p, unsigned char *hash)
     p->d.logits = logits;
     SPX_RETURN_IF(spx_fail_context(spx_deploy_check(&p->d, false), "%s", spx_h5_name(f)));
     SPX_RETURN_IF(read_texts(f, p, schema));
-    return read_secrets(f, p);
+    return read_arrays(f, p);
 }
 
 spx_status spx_deploy_read(spx_deploy **out, const char *path)
@@ -336,6 +350,7 @@ bool spx_deploy_is(const spx_h5 *f)
 /* ---- the public part as bytes ---- */
 
 #define MAGIC "SPXPUB02"
+#define MAGIC_MASKED "SPXPUB03" /* masks, in the order of their ops, stand before the text */
 
 enum {
     /* magic, counts and logits, scale, bytes of preprocessing (which ends the message), hash */
@@ -372,20 +387,31 @@ static void row_fields(spx_wire *w, int32_t *row, int n)
     }
 }
 
+/* Bytes of all masks, of checked ops. */
+static size_t masks_bytes(const spx_deploy_value *value, const spx_deploy_op *op, int n)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++) {
+        bytes += op[i].dropped > 0 ? spx_deploy_mask_bytes(value, &op[i]) : 0;
+    }
+    return bytes;
+}
+
 spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *size)
 {
     int32_t row[SPX_DEPLOY_OP_FIELDS];
-    const size_t text = strlen(m->preprocessing);
-    public_head h = {.magic = MAGIC,
-                     .n_values = (uint32_t)m->n_values,
+    const size_t text = strlen(m->preprocessing), masks = masks_bytes(m->value, m->op, m->n_ops);
+    public_head h = {.n_values = (uint32_t)m->n_values,
                      .n_ops = (uint32_t)m->n_ops,
                      .logits = (uint32_t)m->logits,
                      .text = (uint32_t)text};
+    memcpy(h.magic, masks > 0 ? MAGIC_MASKED : MAGIC, sizeof h.magic);
     memcpy(&h.scale, &m->logit_scale, sizeof h.scale);
     memcpy(h.hash, m->hash, sizeof h.hash);
-    *size = HEAD_BYTES + (size_t)m->n_values * VALUE_BYTES + (size_t)m->n_ops * OP_BYTES + text;
+    *size =
+        HEAD_BYTES + (size_t)m->n_values * VALUE_BYTES + (size_t)m->n_ops * OP_BYTES + masks + text;
     SPX_RETURN_IF(spx_alloc(data, *size));
-    spx_wire w = spx_wire_to(*data, *size - text);
+    spx_wire w = spx_wire_to(*data, *size - masks - text);
     head_fields(&w, &h);
     for (int v = 0; v < m->n_values; v++) {
         spx_deploy_value_row(&m->value[v], row);
@@ -396,7 +422,15 @@ spx_status spx_deploy_encode_public(const spx_deploy *m, void **data, size_t *si
         row_fields(&w, row, SPX_DEPLOY_OP_FIELDS);
     }
     assert(spx_wire_done(&w));
-    memcpy((unsigned char *)*data + w.at, m->preprocessing, text);
+    unsigned char *at = (unsigned char *)*data + w.at;
+    for (int i = 0; i < m->n_ops; i++) {
+        if (m->op[i].dropped > 0) {
+            const size_t n = spx_deploy_mask_bytes(m->value, &m->op[i]);
+            memcpy(at, m->op[i].keep, n);
+            at += n;
+        }
+    }
+    memcpy(at, m->preprocessing, text);
     return SPX_OK;
 }
 
@@ -414,20 +448,44 @@ static spx_status decode_text(const unsigned char *from, size_t size, parts *p)
                : SPX_FAIL(SPX_EFORMAT, "public model: preprocessing: a JSON object expected");
 }
 
+/* What stands behind the rows: masks, of which there are `size` bytes. The ops are not checked yet,
+ * and masks have the lengths that these say. */
+static spx_status decode_masks(const unsigned char *from, size_t size, parts *p)
+{
+    SPX_RETURN_IF(spx_deploy_check(&p->d, false));
+    const size_t masks = masks_bytes(p->value, p->op, p->d.n_ops);
+    if (masks != size) {
+        return SPX_FAIL(SPX_EFORMAT, "public model: %zu bytes of masks, %zu expected", size, masks);
+    }
+    for (int i = 0; i < p->d.n_ops; i++) {
+        if (p->op[i].dropped > 0) {
+            void *memory = NULL;
+            const size_t n = spx_deploy_mask_bytes(p->value, &p->op[i]);
+            SPX_RETURN_IF(spx_alloc(&memory, n));
+            memcpy(memory, from, n);
+            p->op[i].keep = memory;
+            from += n;
+        }
+    }
+    return SPX_OK;
+}
+
 static spx_status decode(const unsigned char *data, size_t size, parts *p, unsigned char *hash)
 {
     int32_t row[SPX_DEPLOY_OP_FIELDS] = {0};
     spx_wire w = spx_wire_from(data, size);
     public_head h;
     head_fields(&w, &h);
-    if (w.failed || memcmp(h.magic, MAGIC, sizeof h.magic) != 0) {
+    const bool masked = memcmp(h.magic, MAGIC_MASKED, sizeof h.magic) == 0;
+    if (w.failed || (!masked && memcmp(h.magic, MAGIC, sizeof h.magic) != 0)) {
         return SPX_FAIL(SPX_EFORMAT, "public model: malformed beginning");
     }
     memcpy(hash, h.hash, sizeof h.hash);
     SPX_RETURN_IF(parts_alloc(p, h.n_values, h.n_ops));
-    if (size !=
-            HEAD_BYTES + (size_t)h.n_values * VALUE_BYTES + (size_t)h.n_ops * OP_BYTES + h.text ||
-        h.text > SPX_DEPLOY_MAX_PREPROCESSING || h.logits >= h.n_values) {
+    const size_t least =
+        HEAD_BYTES + (size_t)h.n_values * VALUE_BYTES + (size_t)h.n_ops * OP_BYTES + h.text;
+    if (size < least || (!masked && size != least) || h.text > SPX_DEPLOY_MAX_PREPROCESSING ||
+        h.logits >= h.n_values) {
         return SPX_FAIL(SPX_EFORMAT, "public model: %zu bytes for %u values and %u ops", size,
                         h.n_values, h.n_ops);
     }
@@ -441,7 +499,8 @@ static spx_status decode(const unsigned char *data, size_t size, parts *p, unsig
         row_fields(&w, row, SPX_DEPLOY_OP_FIELDS);
         spx_deploy_op_parse(row, &p->op[i]);
     }
-    return decode_text(data + w.at, h.text, p);
+    SPX_RETURN_IF(decode_masks(data + w.at, size - least, p));
+    return decode_text(data + size - h.text, h.text, p);
 }
 
 spx_status spx_deploy_decode_public(spx_deploy **out, const void *data, size_t size)

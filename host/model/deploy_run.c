@@ -95,7 +95,8 @@ static spx_ring_range share_range(const spx_deploy *m, const spx_deploy_op *op)
 static spx_ring_range plain_range(const spx_deploy *m, const spx_deploy_op *op)
 {
     const spx_deploy_value *v = &m->value[op->in < 0 ? 0 : op->in];
-    return (spx_ring_range){.bits = v->bits, .is_signed = v->kind == SPX_DEPLOY_LINEAR};
+    return (spx_ring_range){.bits = v->bits + v->is_signed,
+                            .is_signed = v->kind == SPX_DEPLOY_LINEAR || v->is_signed};
 }
 
 size_t spx_deploy_scratch(const spx_deploy *m)
@@ -122,12 +123,15 @@ void spx_deploy_apply(const spx_deploy *m, int i, const int64_t *in, int64_t *ou
 void spx_deploy_relu(const spx_deploy *m, int i, size_t n, const int64_t *in, int64_t *out)
 {
     const spx_deploy_op *op = &m->op[i];
-    const int64_t most = ((int64_t)1 << op->bits) - 1;
     const int above = 64 - op->width;
     assert(op->kind == SPX_DEPLOY_RELU && op->shift + op->bits < op->width && op->width <= 64);
     for (size_t j = 0; j < n; j++) {
-        const int64_t v = (int64_t)((uint64_t)in[j] << above) >> above >> op->shift;
-        out[j] = v < 0 ? 0 : v > most ? most : v;
+        /* Of a dropped one, what is clamped is moved up to begin at 0: as circuits have it. */
+        const int up = !spx_deploy_keeps(op, j);
+        const int64_t low = (int64_t)up << op->bits, most = ((int64_t)1 << (op->bits + up)) - 1;
+        const uint64_t x = (uint64_t)in[j] + ((uint64_t)low << op->shift);
+        const int64_t v = (int64_t)(x << above) >> above >> op->shift;
+        out[j] = (v < 0 ? 0 : v > most ? most : v) - low;
     }
 }
 

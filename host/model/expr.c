@@ -117,6 +117,60 @@ spx_status spx_expr_add(spx_expr *e, const spx_expr *x, int64_t first, const dou
     return SPX_OK;
 }
 
+/* ---- some rows ---- */
+
+/* to[row_to[k]] += from[row_from[k]], n rows of `size`; NULL: k. */
+static void add_rows(double *to, const int *row_to, const double *from, const int *row_from,
+                     int64_t n, int64_t size)
+{
+    for (int64_t k = 0; k < n; k++) {
+        double *y = to + (row_to != NULL ? row_to[k] : k) * size;
+        const double *x = from + (row_from != NULL ? row_from[k] : k) * size;
+        for (int64_t j = 0; j < size; j++) {
+            y[j] += x[j];
+        }
+    }
+}
+
+/* The same rows of the expressions; terms whose rows are all zero are left out. */
+static spx_status add_expr_rows(spx_expr *e, const int *row_to, const spx_expr *x,
+                                const int *row_from, int64_t n)
+{
+    const int64_t map = x->h * x->w;
+    for (int i = 0; i < x->n; i++) {
+        const spx_term *from = &x->term[i];
+        const int64_t size = from->c * from->taps.size * from->taps.size;
+        bool any = false;
+        int t;
+        for (int64_t k = 0; k < n && !any; k++) {
+            const double *w = from->w + (row_from != NULL ? row_from[k] : k) * size;
+            for (int64_t j = 0; j < size && !any; j++) {
+                any = w[j] != 0;
+            }
+        }
+        if (any) {
+            SPX_RETURN_IF(find_term(e, from->value, from->c, &from->taps, &t));
+            add_rows(e->term[t].w, row_to, from->w, row_from, n, size);
+        }
+    }
+    if (x->bias != NULL) {
+        SPX_RETURN_IF(need_bias(e));
+        add_rows(e->bias, row_to, x->bias, row_from, n, map);
+    }
+    return SPX_OK;
+}
+
+spx_status spx_expr_take(spx_expr *e, const spx_expr *x, const int *row, int64_t n)
+{
+    *e = spx_expr_zero(n, x->h, x->w);
+    return add_expr_rows(e, NULL, x, row, n);
+}
+
+spx_status spx_expr_put(spx_expr *e, const spx_expr *x, const int *row)
+{
+    return add_expr_rows(e, row, x, NULL, x->c);
+}
+
 /* ---- convolutions ---- */
 
 /* A convolution's columns that read x. */

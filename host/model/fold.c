@@ -8,6 +8,9 @@
 
 #define BN_EPS 1e-5 /* as kernels/nn/norm_sum */
 
+/* What a ReLU's mask keeps. */
+typedef enum keeping { KEEPS_ALL, KEEPS_NONE, KEEPS_CHANNELS, KEEPS_ELEMENTS } keeping;
+
 typedef struct walk {
     const spx_fold_input *s;
     const spx_graph *g;
@@ -16,6 +19,7 @@ typedef struct walk {
     int *last_use;  /* [n_tensors] the last node that reads the tensor (or its parent) */
     int *convs;     /* [n_tensors] convolutions that read the tensor itself */
     bool *as_value; /* [n_tensors] some node needs it pointwise */
+    keeping *keeps; /* [n_nodes] of ReLUs */
 } walk;
 
 /* ---- parameters ---- */
@@ -29,7 +33,7 @@ static spx_status parameter(const walk *w, spx_tid t, double **out)
     }
     const spx_tensor *p = &w->g->tensor[t];
     const spx_layout_entry *e = p->name != NULL ? spx_layout_find(w->s->layout, p->name) : NULL;
-    if (e == NULL || e->count != spx_tensor_count(p)) {
+    if (e == NULL || e->count != spx_tensor_count(p) || e->role == SPX_ROLE_ARCH) {
         return SPX_FAIL(SPX_EINVAL, "folding: no parameter %s", p->name != NULL ? p->name : "?");
     }
     const float *arena = (e->role == SPX_ROLE_STATE ? w->s->state : w->s->weights).data;
@@ -271,18 +275,135 @@ static spx_status walk_sum(walk *w, int i)
     return SPX_OK;
 }
 
+/* ---- ReLUs ---- */
+
+/* Node i's mask, [c][h][w]; NULL where it has none. Free with spx_free. */
+static spx_status mask_of(const walk *w, int i, double **mask)
+{
+    const spx_node *nd = &w->g->node[i];
+    return parameter(w, nd->in[SPX_RELU_MASK], mask);
+}
+
+static spx_status find_keeping(walk *w, int i)
+{
+    const spx_node *nd = &w->g->node[i];
+    const spx_tensor *y = &w->g->tensor[nd->out[0]];
+    double *mask;
+    SPX_RETURN_IF(mask_of(w, i, &mask));
+    if (mask == NULL) {
+        return SPX_OK;
+    }
+    const int64_t n = y->dim[1] * y->dim[2] * y->dim[3], map = y->dim[2] * y->dim[3];
+    int64_t kept = 0;
+    bool binary = true, whole = true;
+    for (int64_t j = 0; j < n; j++) {
+        kept += mask[j] == 1;
+        binary = binary && (mask[j] == 0 || mask[j] == 1);
+        whole = whole && mask[j] == mask[j / map * map];
+    }
+    spx_free(mask);
+    w->keeps[i] = kept == n   ? KEEPS_ALL
+                  : kept == 0 ? KEEPS_NONE
+                  : whole     ? KEEPS_CHANNELS
+                              : KEEPS_ELEMENTS;
+    return binary ? SPX_OK
+                  : SPX_FAIL(SPX_EUNSUPPORTED, "folding: %s: a mask of other numbers than 0 and 1",
+                             nd->name != NULL ? nd->name : "a ReLU");
+}
+
+/* A RELU of all of x, which becomes a value; *op receives where it is. */
+static spx_status add_relu(walk *w, spx_expr *x, spx_tid y, spx_expr *to, spx_fold_op **op)
+{
+    spx_deploy_op d = {.kind = SPX_DEPLOY_RELU};
+    const int64_t c = x->c, h = x->h, width = x->w;
+    SPX_RETURN_IF(spx_fold_materialise(w->f, x, &d.in));
+    SPX_RETURN_IF(spx_fold_add_value(w->f, SPX_DEPLOY_ACTIVATION, c, h, width, &d.out));
+    SPX_RETURN_IF(spx_fold_add_op(w->f, &d, NULL, y));
+    *op = &w->f->op[w->f->n_ops - 1];
+    return spx_expr_identity(to, d.out, c, h, width);
+}
+
+/* The mask of all elements, as the op has it. */
+static spx_status keep_elements(const double *mask, size_t n, spx_fold_op *op)
+{
+    uint8_t *keep;
+    SPX_RETURN_IF(SPX_NEW(keep, (n + 7) / 8));
+    for (size_t j = 0; j < n; j++) {
+        keep[j / 8] |= (uint8_t)((mask[j] == 1) << (j % 8));
+        op->d.dropped += mask[j] != 1;
+    }
+    op->d.keep = keep;
+    return SPX_OK;
+}
+
+/* Kept channels become an activation; the others stay what they are, as a value where y must be
+ * one. `kept` and `dropped` have room for all channels. */
+static spx_status relu_channels(walk *w, int i, const double *mask, int *kept, int *dropped)
+{
+    const spx_node *nd = &w->g->node[i];
+    const spx_tid y = nd->out[0];
+    const spx_expr *x = &w->expr[nd->in[0]];
+    spx_expr parts[2] = {{0}}, made = {0};
+    spx_fold_op *op;
+    int n[2] = {0};
+    spx_status st;
+    for (int64_t c = 0; c < x->c; c++) {
+        if (mask[c * x->h * x->w] == 1) {
+            kept[n[0]++] = (int)c;
+        } else {
+            dropped[n[1]++] = (int)c;
+        }
+    }
+    w->expr[y] = zero_like(w, y);
+    SPX_TRY(st, spx_expr_take(&parts[0], x, kept, n[0]), end);
+    SPX_TRY(st, spx_expr_take(&parts[1], x, dropped, n[1]), end);
+    SPX_TRY(st, add_relu(w, &parts[0], y, &made, &op), end);
+    SPX_TRY(st, SPX_NEW(op->channel, (size_t)n[0]), end);
+    memcpy(op->channel, kept, (size_t)n[0] * sizeof *kept);
+    SPX_TRY(st, spx_expr_put(&w->expr[y], &made, kept), end);
+    if (w->as_value[y] || w->convs[y] > 1) {
+        SPX_TRY(st, spx_fold_make_pointwise(w->f, &parts[1]), end);
+    }
+    st = spx_expr_put(&w->expr[y], &parts[1], dropped);
+end:
+    spx_expr_clear(&parts[0]);
+    spx_expr_clear(&parts[1]);
+    spx_expr_clear(&made);
+    return st;
+}
+
 static spx_status walk_relu(walk *w, int i)
 {
     const spx_node *nd = &w->g->node[i];
-    const spx_expr like = zero_like(w, nd->out[0]);
-    spx_deploy_op d = {.kind = SPX_DEPLOY_RELU};
+    const spx_tid y = nd->out[0];
+    spx_expr *to = &w->expr[y];
+    spx_fold_op *op;
+    double *mask = NULL;
+    int *channels = NULL;
+    spx_status st = SPX_OK;
+    if (w->keeps[i] == KEEPS_NONE) {
+        sum_part s = {.to = to};
+        *to = zero_like(w, y);
+        return each_part(w, nd->in[0], add_sum_part, &s);
+    }
     if (!known(w, nd->in[0])) {
         return unsupported(nd);
     }
-    SPX_RETURN_IF(spx_fold_materialise(w->f, &w->expr[nd->in[0]], &d.in));
-    SPX_RETURN_IF(spx_fold_add_value(w->f, SPX_DEPLOY_ACTIVATION, like.c, like.h, like.w, &d.out));
-    SPX_RETURN_IF(spx_fold_add_op(w->f, &d, NULL, nd->out[0]));
-    return spx_expr_identity(&w->expr[nd->out[0]], d.out, like.c, like.h, like.w);
+    const spx_expr like = zero_like(w, y);
+    SPX_RETURN_IF(mask_of(w, i, &mask));
+    if (w->keeps[i] == KEEPS_CHANNELS) {
+        SPX_TRY(st, SPX_NEW(channels, (size_t)(2 * like.c)), end);
+        SPX_TRY(st, relu_channels(w, i, mask, channels, channels + like.c), end);
+    } else {
+        SPX_TRY(st, add_relu(w, &w->expr[nd->in[0]], y, to, &op), end);
+    }
+    if (w->keeps[i] == KEEPS_ELEMENTS) {
+        st = keep_elements(mask, (size_t)(like.c * like.h * like.w), op);
+    }
+end:
+    spx_free(mask);
+    spx_free(channels);
+    return st;
 }
 
 static spx_status walk_pool(walk *w, int i)
@@ -316,7 +437,7 @@ static const fold_rule rules[SPX_OP_COUNT] = {
     [SPX_OP_CONV2D] = {.walk = walk_conv, .conv = true},
     [SPX_OP_BN_RUNNING] = {.walk = walk_running},
     [SPX_OP_NORM_SUM] = {.walk = walk_sum, .step = SPX_TERM_FIELDS},
-    [SPX_OP_RELU] = {.walk = walk_relu, .pointwise = true},
+    [SPX_OP_RELU] = {.walk = walk_relu, .pointwise = true}, /* but for what its mask drops */
     [SPX_OP_AVG_POOL] = {.walk = walk_pool, .pointwise = true},
     [SPX_OP_LINEAR] = {.walk = walk_linear},
 };
@@ -365,7 +486,8 @@ static void look_ahead(walk *w, int end)
             const spx_tid x = nd->in[j];
             w->last_use[x] = i;
             w->convs[x] += r->conv;
-            w->as_value[x] = w->as_value[x] || r->pointwise ||
+            const bool whole = w->keeps[i] == KEEPS_ALL || w->keeps[i] == KEEPS_ELEMENTS;
+            w->as_value[x] = w->as_value[x] || (r->pointwise && whole) ||
                              (r->conv && g->tensor[nd->in[SPX_CONV2D_W]].dim[2] > 1);
         }
     }
@@ -404,6 +526,11 @@ static spx_status walk_graph(walk *w)
     while (end >= 0 && w->g->node[end].out[0] != w->s->logits) {
         end--;
     }
+    for (int i = 0; i <= end; i++) {
+        if (w->g->node[i].op == SPX_OP_RELU && !w->g->node[i].auxiliary) {
+            SPX_RETURN_IF(find_keeping(w, i));
+        }
+    }
     look_ahead(w, end);
     SPX_RETURN_IF(begin_image(w));
     for (int i = 0; i <= end; i++) {
@@ -425,6 +552,7 @@ static spx_status walk_alloc(walk *w)
     SPX_RETURN_IF(SPX_NEW(w->last_use, n));
     SPX_RETURN_IF(SPX_NEW(w->convs, n));
     SPX_RETURN_IF(SPX_NEW(w->as_value, n));
+    SPX_RETURN_IF(SPX_NEW(w->keeps, (size_t)w->g->n_nodes));
     memset(w->last_use, -1, n * sizeof *w->last_use);
     return SPX_OK;
 }
@@ -451,33 +579,7 @@ end:
     spx_free(w.last_use);
     spx_free(w.convs);
     spx_free(w.as_value);
+    spx_free(w.keeps);
     spx_fold_destroy(w.f);
     return st;
-}
-
-void spx_fold_destroy(spx_fold *f)
-{
-    if (f == NULL) {
-        return;
-    }
-    for (int i = 0; i < f->n_ops; i++) {
-        spx_free(f->op[i].w);
-    }
-    spx_free(f->op);
-    spx_free(f->value);
-    spx_free(f);
-}
-
-size_t spx_fold_count(const spx_fold *f, int v)
-{
-    return (size_t)(f->value[v].c * f->value[v].h * f->value[v].w);
-}
-
-int64_t spx_fold_relus(const spx_fold *f)
-{
-    int64_t n = 0;
-    for (int v = 0; v < f->n_values; v++) {
-        n += f->value[v].kind == SPX_DEPLOY_ACTIVATION ? (int64_t)spx_fold_count(f, v) : 0;
-    }
-    return n;
 }

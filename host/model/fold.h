@@ -6,6 +6,11 @@
  * Structure and meaning of values and ops are those of a deployed model (deploy.h), with real
  * weights: POOL keeps its integer factors, image values are pixels 0..255.
  *
+ * A ReLU with a mask (host/graph: 1 keeps, 0 drops) of all zeros is none: what it reads goes on as
+ * it is. Where a mask is the same all over each channel, kept channels become an activation of
+ * their own, and dropped ones go on. Else all elements do, and dropped ones are linear within a
+ * clamp.
+ *
  * What is folded is exact. Two convolutions that pad are never composed: zero padding of the second
  * one would have to know what the first one gives outside its map. A linear value stands between
  * them. A bias that passes through padding becomes a map.
@@ -14,9 +19,10 @@
 #include "host/model/deploy.h"
 
 typedef struct spx_fold_op {
-    spx_deploy_op d; /* geometry; weights, bias and filter NULL; RELU: shift, bits and width 0 */
+    spx_deploy_op d; /* geometry, mask; weights, bias, filter NULL; RELU: shift, bits and width 0 */
     double *w;       /* CONV: [k][c][size][size]; BIAS: [c][h][w] */
-    spx_tid relu;    /* RELU: the graph's tensor it stands for */
+    spx_tid relu;    /* RELU: the graph's tensor it stands for, */
+    int *channel;    /* and which of its channels, [out.c]; NULL: all */
 } spx_fold_op;
 
 typedef struct spx_fold {
@@ -38,15 +44,15 @@ typedef struct spx_fold_input {
 
 /**
  * @return SPX_OK; SPX_EUNSUPPORTED naming the node (an op that is not linear, a ReLU of what is not
- *         four-dimensional); SPX_EINVAL (a parameter the layout lacks, an arena not in host
- *         memory); SPX_ENOMEM
+ *         four-dimensional, a mask of other numbers than 0 and 1); SPX_EINVAL (a parameter the
+ *         layout lacks, an arena not in host memory); SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_fold_create(spx_fold **out, const spx_fold_input *s);
 void spx_fold_destroy(spx_fold *f); /* NULL is a no-op */
 
 /** Elements of value v. */
 size_t spx_fold_count(const spx_fold *f, int v);
-/** ReLUs of an image. */
+/** ReLUs of an image: elements of activations that no mask drops. */
 int64_t spx_fold_relus(const spx_fold *f);
 
 /**

@@ -284,3 +284,37 @@ spx_status spx_fold_pool(spx_fold *f, const spx_expr *x, int64_t size, int64_t s
     }
     return x->bias != NULL ? pool_bias(x, &like, e) : SPX_OK;
 }
+
+/* ---- the whole ---- */
+
+void spx_fold_destroy(spx_fold *f)
+{
+    if (f == NULL) {
+        return;
+    }
+    for (int i = 0; i < f->n_ops; i++) {
+        spx_free(f->op[i].w);
+        spx_free(f->op[i].channel);
+        spx_free((void *)(uintptr_t)f->op[i].d.keep);
+    }
+    spx_free(f->op);
+    spx_free(f->value);
+    spx_free(f);
+}
+
+size_t spx_fold_count(const spx_fold *f, int v)
+{
+    return (size_t)(f->value[v].c * f->value[v].h * f->value[v].w);
+}
+
+int64_t spx_fold_relus(const spx_fold *f)
+{
+    int64_t n = 0;
+    for (int v = 0; v < f->n_values; v++) {
+        n += f->value[v].kind == SPX_DEPLOY_ACTIVATION ? (int64_t)spx_fold_count(f, v) : 0;
+    }
+    for (int i = 0; i < f->n_ops; i++) {
+        n -= f->op[i].d.dropped;
+    }
+    return n;
+}

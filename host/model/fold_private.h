@@ -44,6 +44,11 @@ bool spx_expr_is_pointwise(const spx_expr *e);
 SPX_MUST_CHECK spx_status spx_expr_add(spx_expr *e, const spx_expr *x, int64_t first,
                                        const double *scale, const double *shift);
 
+/** e = the n rows of x that are named. */
+SPX_MUST_CHECK spx_status spx_expr_take(spx_expr *e, const spx_expr *x, const int *row, int64_t n);
+/** Row row[k] of e += row k of x. */
+SPX_MUST_CHECK spx_status spx_expr_put(spx_expr *e, const spx_expr *x, const int *row);
+
 /**
  * e += a convolution of channels [first, first + x->c) of its input, which are x.
  * @param w         [e->c][channels][size][size]

@@ -70,7 +70,9 @@ static void run_op(const spx_fold *f, const spx_fold_op *op, const double *x, do
         break;
     default:
         for (size_t i = 0; i < n; i++) {
-            y[i] = op->d.kind == SPX_DEPLOY_BIAS ? y[i] + op->w[i] : x[i] > 0 ? x[i] : 0;
+            y[i] = op->d.kind == SPX_DEPLOY_BIAS              ? y[i] + op->w[i]
+                   : x[i] > 0 || !spx_deploy_keeps(&op->d, i) ? x[i]
+                                                              : 0;
         }
     }
 }

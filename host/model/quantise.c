@@ -89,6 +89,19 @@ static void show_one(void *ctx)
     }
 }
 
+/* What circuits of dropped elements add to the value before they clamp it. */
+static double headroom(const spx_quantised *q, int v)
+{
+    double most = 0;
+    for (int i = 0; i < q->n_ops; i++) {
+        const spx_deploy_op *op = &q->op[i];
+        if (op->dropped > 0 && op->in == v) {
+            most = fmax(most, ldexp(1, op->shift + op->bits));
+        }
+    }
+    return most;
+}
+
 /* Proves what changed and writes all widths into the draft. */
 static spx_status prove(proof *p, spx_quantised *q)
 {
@@ -105,6 +118,7 @@ static spx_status prove(proof *p, spx_quantised *q)
     for (int s = 0; s < p->n_segments; s++) {
         spx_bound *now = &p->value[q->output[s]];
         if (affected[s]) {
+            now->high += headroom(q, q->output[s]);
             p->output[s] = *now;
         }
         *now = p->output[s];
@@ -145,7 +159,8 @@ static void set_relu_widths(spx_quantised *q)
     for (int i = 0; i < q->n_ops; i++) {
         spx_deploy_op *op = &q->op[i];
         if (op->kind == SPX_DEPLOY_RELU) {
-            const int least = op->shift + op->bits + 1, bits = q->value[op->in].bits;
+            const int least = op->shift + op->bits + (op->dropped > 0) + 1;
+            const int bits = q->value[op->in].bits;
             op->width = bits > least ? bits : least;
         }
     }

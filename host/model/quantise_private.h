@@ -26,7 +26,7 @@ SPX_MUST_CHECK spx_status spx_quantised_make(spx_quantised *q, const spx_fold *f
                                              const double *bits);
 void spx_quantised_clear(spx_quantised *q); /* zeroed or made */
 
-#define SPX_COPY_RUNS 16
+#define SPX_COPY_RUNS 256
 
 /** Channels that follow one another in a convolution's input and output. */
 typedef struct spx_copy_run {

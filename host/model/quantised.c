@@ -433,17 +433,29 @@ static spx_status make_public(maker *m, const group *g, int v)
 /* The value is an activation: one RELU op. */
 static spx_status make_activation(maker *m, const spx_deploy_op *relu)
 {
+    uint8_t *keep = NULL;
     spx_quantised *q = m->q;
     const int in = q->map[relu->in], out = q->map[relu->out];
     scale_activation(m, m->relus++, q->scale[out], q->value[out].c);
     const int shift = (int)lround(log2(q->scale[in][0] / q->scale[out][0]));
     q->value[out].bits = m->o->activation_bits;
     q->output[q->n_outputs++] = in;
-    return add_op(q, &(spx_deploy_op){.kind = SPX_DEPLOY_RELU,
-                                      .in = in,
-                                      .out = out,
-                                      .shift = shift,
-                                      .bits = m->o->activation_bits});
+    if (relu->dropped > 0) {
+        const size_t bytes = spx_deploy_mask_bytes(m->f->value, relu);
+        SPX_RETURN_IF(SPX_NEW(keep, bytes));
+        memcpy(keep, relu->keep, bytes);
+    }
+    const spx_status st = add_op(q, &(spx_deploy_op){.kind = SPX_DEPLOY_RELU,
+                                                     .in = in,
+                                                     .out = out,
+                                                     .shift = shift,
+                                                     .bits = m->o->activation_bits,
+                                                     .dropped = relu->dropped,
+                                                     .keep = keep});
+    if (st != SPX_OK) {
+        spx_free(keep);
+    }
+    return st;
 }
 
 static void describe(const maker *m, group *g)

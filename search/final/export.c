@@ -5,6 +5,7 @@
 #include "host/train/feed.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
+#include "search/final/mask.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,16 @@ static spx_status calibrate(exporting *r)
 
 /* ---- the whole ---- */
 
+/* Of a masked network, those that its masks keep. */
+static spx_status kept_relus(const exporting *r, spx_counts *counts)
+{
+    spx_masks masks;
+    SPX_RETURN_IF(spx_masks_of(&masks, r->spec, spx_program_layout(r->program), &r->state));
+    counts->relus = masks.n > 0 ? spx_masks_relus(&masks) : counts->relus;
+    spx_masks_clear(&masks);
+    return SPX_OK;
+}
+
 static spx_status fold(exporting *r)
 {
     const spx_fold_input s = {.graph = r->net.graph,
@@ -166,6 +177,7 @@ static spx_status fold(exporting *r)
     spx_counts counts;
     SPX_RETURN_IF(spx_fold_create(&r->fold, &s));
     spx_graph_count(r->net.graph, &counts);
+    SPX_RETURN_IF(kept_relus(r, &counts));
     return counts.relus == spx_fold_relus(r->fold)
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL, "folding: %lld ReLUs of %lld",
@@ -197,7 +209,7 @@ static spx_status describe(exporting *r)
                           strlen(r->public_text), SPX_DEPLOY_MAX_PREPROCESSING);
 }
 
-/* The share of every activation's elements that are at the top, over the calibration images. */
+/* The share of every activation's elements that are clamped, over the calibration images. */
 static spx_status count_saturated(const exporting *r, const spx_deploy *m, double *share)
 {
     const size_t images = r->images < 64 ? r->images : 64;
@@ -216,7 +228,9 @@ static spx_status count_saturated(const exporting *r, const spx_deploy *m, doubl
             const int64_t *v = (const int64_t *)values + spx_deploy_begin(m, op->out);
             const size_t n = spx_deploy_count(m, op->out);
             for (size_t j = 0; j < n; j++) {
-                share[k] += (v[j] == ((int64_t)1 << op->bits) - 1) / (double)(n * images);
+                share[k] +=
+                    (v[j] == ((int64_t)1 << op->bits) - 1 || v[j] == -((int64_t)1 << op->bits)) /
+                    (double)(n * images);
             }
         }
     }

@@ -97,6 +97,28 @@ static inline int fixture_relu(deploy_fixture *f, int in, int shift)
     return out;
 }
 
+/* Gives the last ReLU a mask that drops about dropped / 8 of its elements, at least one; none of
+ * the first channel, so that it keeps some. */
+static inline void fixture_mask(deploy_fixture *f, uint32_t dropped)
+{
+    spx_deploy_op *op = &f->op[f->n_ops - 1];
+    const spx_deploy_value v = f->value[op->out];
+    const int64_t n = v.c * v.h * v.w;
+    uint8_t *keep = pile_bytes(&f->pile, (size_t)(n + 7) / 8);
+    for (int64_t j = 0; j < n; j++) {
+        const bool drops = (j >= v.h * v.w && spx_rng_below(&f->rng, 8) < dropped) ||
+                           (op->dropped == 0 && j == n - 1);
+        keep[j / 8] |= (uint8_t)(!drops << (j % 8));
+        op->dropped += drops;
+    }
+    op->keep = keep;
+    f->low[op->out] = -ldexp(1, op->bits);
+    fixture_widen(f, op->in, 0, ldexp(1, op->shift + op->bits));
+    const int least = op->shift + op->bits + 2, bits = f->value[op->in].bits;
+    op->width = op->width > least ? op->width : least;
+    op->width = op->width > bits ? op->width : bits;
+}
+
 static inline void fixture_pool(deploy_fixture *f, int in, int out, int64_t size, int64_t stride,
                                 int64_t pad, int64_t denominator)
 {
@@ -127,8 +149,9 @@ static inline void fixture_pick(deploy_fixture *f, int in, int out, int64_t in_f
     fixture_widen(f, out, ldexp(fmin(f->low[in], 0), shift), ldexp(fmax(f->high[in], 0), shift));
 }
 
-/* Fills f and makes the model, to be destroyed by the caller; fixture_clear(f) afterwards. */
-static inline spx_deploy *fixture_model(deploy_fixture *f, uint64_t seed)
+/* Fills f and makes the model, to be destroyed by the caller; fixture_clear(f) afterwards. masked:
+ * with masks of both ReLUs. */
+static inline spx_deploy *fixture_model_of(deploy_fixture *f, uint64_t seed, bool masked)
 {
     const spx_deploy_kind linear = SPX_DEPLOY_LINEAR;
     spx_deploy *m;
@@ -147,6 +170,9 @@ static inline spx_deploy *fixture_model(deploy_fixture *f, uint64_t seed)
     fixture_pick(f, stem, u, 1, 2, 4, 1, 0, 5);
     fixture_bias(f, u);
     const int x = fixture_relu(f, u, 20);
+    if (masked) {
+        fixture_mask(f, 3);
+    }
     const int pooled = fixture_value(f, linear, 7, 8, 8); /* public op of an activation */
     fixture_pool(f, x, pooled, 3, 1, 1, 6);
     const int phases = fixture_value(f, linear, 14, 4, 4);
@@ -159,6 +185,9 @@ static inline spx_deploy *fixture_model(deploy_fixture *f, uint64_t seed)
     fixture_conv(f, x, v, 1, 2, 1, -1);
     fixture_bias(f, v);
     const int y = fixture_relu(f, v, 18);
+    if (masked) {
+        fixture_mask(f, 5);
+    }
     const int sum = fixture_value(f, linear, 9, 1, 1);
     fixture_pool(f, y, sum, 4, 1, 0, 4);
     const int logits = fixture_value(f, linear, 10, 1, 1);
@@ -173,6 +202,11 @@ static inline spx_deploy *fixture_model(deploy_fixture *f, uint64_t seed)
                                     .about = "{\"dataset\": \"none\"}"};
     CHECK_OK(spx_deploy_create(&m, &draft, NULL));
     return m;
+}
+
+static inline spx_deploy *fixture_model(deploy_fixture *f, uint64_t seed)
+{
+    return fixture_model_of(f, seed, false);
 }
 
 static inline void fixture_clear(deploy_fixture *f)

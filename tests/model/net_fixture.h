@@ -17,6 +17,7 @@ typedef struct net_fixture {
     spx_buffer weights, state, workspace;
     spx_rng rng;
     double mean[4], std[4];
+    int64_t kept; /* ReLUs that masks keep, of a masked network */
 } net_fixture;
 
 /* Any genotype: edges from two different earlier states, any primitive. */
@@ -39,6 +40,40 @@ static inline spx_genotype net_random_genotype(uint64_t seed)
     return g;
 }
 
+static inline bool net_is_mask(const spx_layout_entry *e)
+{
+    const size_t n = strlen(e->name);
+    return n > 5 && strcmp(e->name + n - 5, ".mask") == 0;
+}
+
+/* Masks, one after another as the letters say, over and over: a keeps all, n none, c some channels,
+ * e some elements. */
+static inline void net_mask(net_fixture *n, const char *kinds)
+{
+    const spx_layout *l = spx_program_layout(n->program);
+    size_t masks = 0;
+    n->kept = 0;
+    for (int i = 0; i < l->n; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        float *x = (float *)n->state.data + e->offset;
+        if (!net_is_mask(e)) {
+            continue;
+        }
+        const char kind = kinds[masks++ % strlen(kinds)];
+        const int64_t map = e->dim[1] * e->dim[2];
+        for (int64_t j = 0; j < e->count; j++) {
+            const bool drawn = (spx_rng_u32(&n->rng) & 1) != 0;
+            x[j] = kind == 'a'                   ? 1
+                   : kind == 'n'                 ? 0
+                   : kind == 'c' && j % map != 0 ? x[j - 1]
+                   : kind == 'c' && j < map      ? 1 /* one at least is kept, and one is dropped */
+                   : kind == 'c' && j >= e->count - map ? 0
+                                                        : (float)drawn;
+            n->kept += x[j] == 1;
+        }
+    }
+}
+
 /* Statistics and affine parts as of a trained network: scattered about 0 and 1. */
 static inline void net_scatter(net_fixture *n, const spx_layout *l)
 {
@@ -47,7 +82,7 @@ static inline void net_scatter(net_fixture *n, const spx_layout *l)
         float *x = (e->role == SPX_ROLE_STATE ? (float *)n->state.data : (float *)n->weights.data) +
                    e->offset;
         const bool mean = strstr(e->name, "running_mean") != NULL;
-        const bool scatter = e->role == SPX_ROLE_STATE || e->rank == 1;
+        const bool scatter = (e->role == SPX_ROLE_STATE && !net_is_mask(e)) || e->rank == 1;
         for (int64_t j = 0; j < e->count && scatter; j++) {
             x[j] = mean ? 0.1f * spx_rng_normal(&n->rng)
                         : x[j] * 0.5f + 0.25f + 0.5f * spx_rng_uniform(&n->rng);
@@ -107,6 +142,9 @@ static inline void net_open_residual(net_fixture *n, const spx_final_config *c, 
     n->config = *c;
     CHECK_OK(spx_network_begin(&n->net, false, c->batch, &c->input));
     spx_graph *g = n->net.graph;
+    if (c->masked) {
+        spx_graph_mask_relus(g, SPX_ROLE_STATE);
+    }
     spx_tid x = net_conv_norm(g, n->net.image, "stem", c->init_channels, 3, 1);
     x = spx_g_relu(g, x, "relu");
     for (int block = 0; block < 4; block++) {

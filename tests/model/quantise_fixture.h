@@ -41,17 +41,21 @@ static inline spx_calibrate_source made_calibration(made *t)
                                   .steps = 1};
 }
 
-/* g NULL: the residual network. */
-static inline void made_open(made *t, const spx_genotype *g, const spx_final_config *config,
-                             uint64_t seed, const spx_quantise_options *o)
+/* g NULL: the residual network; masks: of a masked one (net_mask), else NULL. */
+static inline void made_open_masked(made *t, const spx_genotype *g, const spx_final_config *config,
+                                    uint64_t seed, const spx_quantise_options *o, const char *masks)
 {
     spx_final_config c = *config;
     memset(t, 0, sizeof *t);
     c.batch = MADE_BATCH;
+    c.masked = masks != NULL;
     if (g != NULL) {
         net_open(&t->net, g, &c, seed);
     } else {
         net_open_residual(&t->net, &c, seed);
+    }
+    if (masks != NULL) {
+        net_mask(&t->net, masks);
     }
     const spx_fold_input s = net_source(&t->net);
     CHECK_OK(spx_fold_create(&t->fold, &s));
@@ -69,6 +73,12 @@ static inline void made_open(made *t, const spx_genotype *g, const spx_final_con
     const int bits = o->activation_bits > 0 ? o->activation_bits : 8;
     CHECK_OK(spx_calibrate(&t->clip, &cs, t->net.stream, bits));
     CHECK_OK(spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment));
+}
+
+static inline void made_open(made *t, const spx_genotype *g, const spx_final_config *config,
+                             uint64_t seed, const spx_quantise_options *o)
+{
+    made_open_masked(t, g, config, seed, o, NULL);
 }
 
 static inline void made_drop(made *t)

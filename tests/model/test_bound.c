@@ -84,7 +84,7 @@ SPX_TEST(worst_inputs_stay_within_both_kinds_of_bound)
 }
 
 /* image -> 3x3 -> 3x3 -> ReLU without padding: no element's map is cut. */
-static spx_deploy *two_convolutions(deploy_fixture *f, uint64_t seed)
+static spx_deploy *two_convolutions(deploy_fixture *f, uint64_t seed, uint32_t dropped)
 {
     spx_deploy *m;
     memset(f, 0, sizeof *f);
@@ -97,6 +97,9 @@ static spx_deploy *two_convolutions(deploy_fixture *f, uint64_t seed)
     fixture_conv(f, a, u, 3, 1, 1, 0);
     fixture_bias(f, u);
     const int x = fixture_relu(f, u, 10);
+    if (dropped > 0) {
+        fixture_mask(f, dropped);
+    }
     const int sum = fixture_value(f, SPX_DEPLOY_LINEAR, 3, 1, 1);
     fixture_pool(f, x, sum, 5, 1, 0, 5);
     const int logits = fixture_value(f, SPX_DEPLOY_LINEAR, 2, 1, 1);
@@ -111,13 +114,47 @@ static spx_deploy *two_convolutions(deploy_fixture *f, uint64_t seed)
     return m;
 }
 
+/* Logits are sums of 25 elements a channel, which are 0 or more, or -256 or more where the mask
+ * drops one of the channel. */
+SPX_TEST(bounds_of_what_reads_a_masked_activation_know_its_sign)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = two_convolutions(&f, 1, 2);
+    const spx_deploy_op *op = &m->op[m->relu[0]], *last = &m->op[m->n_ops - 1];
+    double low = 0, high = 0;
+    for (int64_t k = 0; k < 2; k++) {
+        double one[2] = {0};
+        for (int64_t c = 0; c < 3; c++) {
+            bool is_signed = false;
+            for (size_t j = 0; j < 25; j++) {
+                is_signed = is_signed || !spx_deploy_keeps(op, (size_t)c * 25 + j);
+            }
+            assert_int_equal(is_signed, c > 0);
+            const double w = 25.0 * last->weights[k * 3 + c], least = is_signed ? -256 : 0;
+            one[0] += fmin(w * 255, w * least);
+            one[1] += fmax(w * 255, w * least);
+        }
+        low = fmin(low, one[0]);
+        high = fmax(high, one[1]);
+    }
+    for (int composed = 0; composed < 2; composed++) {
+        spx_bound b;
+        bound_of(&f, m, m->logits, composed == 1 ? INFINITY : 0, &b);
+        assert_int_equal(b.composed, composed);
+        assert_true(fabs(b.low - low) < 4 && fabs(b.high - high) < 4); /* rounded outwards */
+    }
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
 SPX_TEST(the_bound_is_the_largest_value_an_input_reaches)
 {
     SPX_UNUSED;
     for (uint64_t seed = 1; seed <= 4; seed++) {
         deploy_fixture f;
         spx_bound b, interval;
-        spx_deploy *m = two_convolutions(&f, seed);
+        spx_deploy *m = two_convolutions(&f, seed, 0);
         const int v = m->op[m->relu[0]].in;
         double low = 0, high = 0;
         bound_of(&f, m, v, INFINITY, &b);
@@ -218,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(worst_inputs_stay_within_both_kinds_of_bound),
+        SPX_UNIT(bounds_of_what_reads_a_masked_activation_know_its_sign),
         SPX_UNIT(the_bound_is_the_largest_value_an_input_reaches),
         SPX_UNIT(threads_find_the_same_bound),
         SPX_UNIT(sums_too_deep_for_the_rounding_allowed_are_refused),

@@ -46,7 +46,8 @@ static void plain_op(const spx_deploy *m, const spx_deploy_op *op, const int64_t
             y[n] += pool_element(m, op, x, c, i, j);
         } else if (op->kind == SPX_DEPLOY_RELU) {
             const double v = floor(ldexp((double)x[n], -op->shift)); /* below 2^53: exact */
-            y[n] = v < 0 ? 0 : v > 255 ? 255 : (int64_t)v;
+            const int64_t low = spx_deploy_keeps(op, (size_t)n) ? 0 : -256;
+            y[n] = v < (double)low ? low : v > 255 ? 255 : (int64_t)v;
         } else if (c >= op->out_first && c < op->out_first + op->channels) {
             y[n] += at(in, x, op->in_first + c - op->out_first, i * op->stride + op->offset,
                        j * op->stride + op->offset) *
@@ -72,9 +73,9 @@ static int64_t *plain_values(deploy_fixture *f, const spx_deploy *m, const uint8
 SPX_TEST(the_executor_gives_the_definitions_values_on_every_instruction_set)
 {
     SPX_UNUSED;
-    for (uint64_t seed = 1; seed <= 5; seed++) {
+    for (uint64_t seed = 1; seed <= 8; seed++) {
         deploy_fixture f;
-        spx_deploy *m = fixture_model(&f, seed);
+        spx_deploy *m = fixture_model_of(&f, seed, seed > 5);
         const uint8_t *image = fixture_image(&f, m);
         const size_t n = spx_deploy_total(m);
         const int64_t *expected = plain_values(&f, m, image);
@@ -196,6 +197,39 @@ SPX_TEST(a_relu_looks_at_its_width_alone_and_saturates)
     fixture_clear(&f);
 }
 
+SPX_TEST(a_dropped_element_keeps_its_sign_within_one_bit_more)
+{
+    SPX_UNUSED;
+    deploy_fixture f;
+    spx_deploy *m = fixture_model_of(&f, 1, true);
+    const int i = m->relu[0];
+    const spx_deploy_op *op = &m->op[i];
+    const size_t n = spx_deploy_count(m, op->out);
+    const int64_t one = (int64_t)1 << op->shift, noise = (int64_t)5 << op->width;
+    const int64_t in[] = {0, -1, one, -one, 255 * one, 256 * one, -256 * one, -257 * one + noise};
+    const int64_t kept[] = {0, 0, 1, 0, 255, 255, 0, 0};
+    const int64_t dropped[] = {0, -1, 1, -1, 255, 255, -256, -256};
+    int64_t *x = pile_bytes(&f.pile, n * sizeof *x), *y = pile_bytes(&f.pile, n * sizeof *y);
+    size_t seen[2] = {0};
+    for (int k = 0; k < 8; k++) {
+        for (size_t j = 0; j < n; j++) {
+            x[j] = in[k];
+        }
+        spx_deploy_relu(m, i, n, x, y);
+        for (size_t j = 0; j < n; j++) {
+            const bool keeps = spx_deploy_keeps(op, j);
+            assert_int_equal(y[j], (keeps ? kept : dropped)[k]);
+            seen[keeps]++;
+        }
+    }
+    assert_int_equal(seen[0], 8 * op->dropped);
+    assert_int_equal(spx_deploy_interactive(m) - spx_deploy_relus(m),
+                     op->dropped + m->op[m->relu[1]].dropped);
+    assert_true(m->value[op->out].is_signed);
+    spx_deploy_destroy(m);
+    fixture_clear(&f);
+}
+
 /* ---- what is derived ---- */
 
 SPX_TEST(exchanges_hold_every_convolution_once_and_read_what_lies_before)
@@ -248,15 +282,22 @@ SPX_TEST(a_file_holds_the_whole_model)
     SPX_UNUSED;
     deploy_fixture f, other;
     spx_scratch s;
-    spx_deploy *m = fixture_model(&f, 1), *read, *differs = fixture_model(&other, 2);
+    spx_deploy *differs = fixture_model(&other, 2);
     assert_int_equal(spx_scratch_make(&s), 0);
     const char *path = spx_scratch_path(&s, "m.h5");
-    CHECK_OK(spx_deploy_write(m, path));
-    CHECK_OK(spx_deploy_read(&read, path));
-    check_same(&f, m, read);
-    assert_memory_not_equal(m->hash, differs->hash, sizeof m->hash);
-    spx_deploy_destroy(m);
-    spx_deploy_destroy(read);
+    for (int masked = 0; masked < 2; masked++) {
+        spx_deploy *m = fixture_model_of(&f, 1, masked == 1), *read;
+        CHECK_OK(spx_deploy_write(m, path));
+        CHECK_OK(spx_deploy_read(&read, path));
+        check_same(&f, m, read);
+        assert_int_equal(spx_deploy_schema(read), masked == 1 ? 3 : 1);
+        assert_memory_not_equal(m->hash, differs->hash, sizeof m->hash);
+        spx_deploy_destroy(m);
+        spx_deploy_destroy(read);
+        if (masked == 0) {
+            fixture_clear(&f);
+        }
+    }
     spx_deploy_destroy(differs);
     fixture_clear(&f);
     fixture_clear(&other);
@@ -336,7 +377,7 @@ SPX_TEST(forged_files_are_refused)
     deploy_fixture f;
     spx_scratch s;
     spx_h5 *file;
-    spx_deploy *m = fixture_model(&f, 1), *read;
+    spx_deploy *m = fixture_model_of(&f, 1, true), *read;
     int refused = 0;
     assert_int_equal(spx_scratch_make(&s), 0);
     const char *good = spx_scratch_path(&s, "good.h5"), *bad = spx_scratch_path(&s, "bad.h5");
@@ -363,12 +404,13 @@ SPX_TEST(the_public_part_has_the_structure_and_no_weights)
 {
     SPX_UNUSED;
     deploy_fixture f;
-    spx_deploy *m = fixture_model(&f, 1), *p;
+    spx_deploy *m = fixture_model_of(&f, 1, true), *p;
     void *data;
     size_t size;
     int64_t logits[10];
     CHECK_OK(spx_deploy_encode_public(m, &data, &size));
     CHECK_OK(spx_deploy_decode_public(&p, data, size));
+    assert_int_equal(spx_deploy_relus(p), spx_deploy_relus(m));
     assert_false(p->has_weights);
     assert_memory_equal(p->hash, m->hash, sizeof p->hash);
     assert_int_equal(p->n_exchanges, m->n_exchanges);
@@ -376,6 +418,10 @@ SPX_TEST(the_public_part_has_the_structure_and_no_weights)
     for (int i = 0; i < p->n_ops; i++) {
         assert_null(p->op[i].weights);
         assert_null(p->op[i].bias);
+        assert_int_equal(p->op[i].keep != NULL, m->op[i].dropped > 0);
+        for (size_t j = 0; m->op[i].dropped > 0 && j < spx_deploy_count(m, m->op[i].out); j++) {
+            assert_int_equal(spx_deploy_keeps(&p->op[i], j), spx_deploy_keeps(&m->op[i], j));
+        }
     }
     CHECK_FAILS(SPX_EINVAL, spx_deploy_run_integer(p, NULL, 1, fixture_image(&f, m), logits));
     CHECK_FAILS(SPX_EINVAL, spx_deploy_write(p, "/nonexistent/m.h5"));
@@ -390,7 +436,7 @@ SPX_TEST(hostile_public_parts_are_refused_or_harmless)
 {
     SPX_UNUSED;
     deploy_fixture f;
-    spx_deploy *m = fixture_model(&f, 1), *p;
+    spx_deploy *m = fixture_model_of(&f, 1, true), *p;
     void *data;
     size_t size;
     int refused = 0;
@@ -513,6 +559,18 @@ SPX_TEST(drafts_that_are_no_models_are_refused)
     REFUSED(op[relu].kind, SPX_DEPLOY_BIAS);
     REFUSED(op[f.n_ops - 1].out, f.n_values);
     REFUSED(op[f.n_ops - 2].kind, SPX_DEPLOY_OP_KINDS);
+    const uint8_t keep[512] = {0};
+    REFUSED(op[relu].dropped, 1); /* without a mask */
+    REFUSED(op[relu].dropped, -1);
+    REFUSED(op[relu].dropped, (int64_t)1 << 40);
+    f.op[relu].keep = keep; /* it drops them all, so it is not one that drops all but one */
+    f.op[relu].width = 64;
+    REFUSED(op[relu].dropped, (int64_t)spx_deploy_count(m, f.op[relu].out) - 1);
+    f.op[relu].dropped = (int64_t)spx_deploy_count(m, f.op[relu].out);
+    CHECK_OK(spx_deploy_create(&bad, &good, NULL));
+    spx_deploy_destroy(bad);
+    REFUSED(op[relu].width, f.op[relu].shift + 9); /* one bit short */
+    f.op[relu].dropped = 0;
     spx_deploy_draft no_scale = good;
     no_scale.logit_scale = NAN;
     CHECK_FAILS(SPX_EFORMAT, spx_deploy_create(&bad, &no_scale, NULL));
@@ -527,6 +585,7 @@ int main(void)
         SPX_UNIT(many_images_on_several_threads_give_each_images_logits),
         SPX_UNIT(ops_on_shares_add_up_to_the_value_modulo_its_ring),
         SPX_UNIT(a_relu_looks_at_its_width_alone_and_saturates),
+        SPX_UNIT(a_dropped_element_keeps_its_sign_within_one_bit_more),
         SPX_UNIT(exchanges_hold_every_convolution_once_and_read_what_lies_before),
         SPX_UNIT(a_file_holds_the_whole_model),
         SPX_UNIT(truncated_and_flipped_files_are_refused),

@@ -20,7 +20,7 @@ static void check_ready(net_fixture *n)
     const spx_fold_input s = net_source(n);
     CHECK_OK(spx_fold_create(&f, &s));
     spx_graph_count(n->net.graph, &counts);
-    assert_int_equal(spx_fold_relus(f), counts.relus);
+    assert_int_equal(spx_fold_relus(f), n->config.masked ? n->kept : counts.relus);
 
     const size_t pixels = spx_fold_count(f, 0), classes = (size_t)n->config.classes;
     uint8_t *image = pile_bytes(&mine, pixels);
@@ -95,6 +95,56 @@ SPX_TEST(grouped_convolutions_fold)
     CHECK_OK(spx_graph_status(g));
     net_start(&n, 5);
     check_ready(&n);
+    net_close(&n);
+}
+
+/* g NULL: the residual network; masks: as net_mask takes them. */
+static void check_masked_fold(const spx_genotype *g, const spx_final_config *config, uint64_t seed,
+                              const char *masks)
+{
+    spx_final_config c = *config;
+    net_fixture n;
+    c.masked = true;
+    if (g != NULL) {
+        net_open(&n, g, &c, seed);
+    } else {
+        net_open_residual(&n, &c, seed);
+    }
+    net_mask(&n, masks);
+    check_ready(&n);
+    net_close(&n);
+}
+
+SPX_TEST(masked_networks_fold_without_changing_what_they_compute)
+{
+    SPX_UNUSED;
+    static const char *const masks[] = {"a", "n", "c", "e", "nc", "ce", "acen", "cna"};
+    spx_final_config c = small;
+    c.init_channels = 3;
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        const spx_genotype g = net_random_genotype(i + 1);
+        check_masked_fold(&g, &c, i + 1, masks[i]);
+        check_masked_fold(NULL, &c, i + 1, masks[i]);
+    }
+}
+
+SPX_TEST(masks_of_other_numbers_are_refused_by_name)
+{
+    net_fixture n;
+    spx_fold *f;
+    spx_final_config c = small;
+    SPX_UNUSED;
+    c.masked = true;
+    net_open_residual(&n, &c, 1);
+    const spx_layout *l = spx_program_layout(n.program);
+    for (int i = 0; i < l->n; i++) {
+        if (net_is_mask(&l->entry[i])) {
+            ((float *)n.state.data)[l->entry[i].offset] = 0.5f;
+        }
+    }
+    const spx_fold_input s = net_source(&n);
+    CHECK_FAILS(SPX_EUNSUPPORTED, spx_fold_create(&f, &s));
+    assert_non_null(strstr(spx_error_message(), "stem.relu: a mask"));
     net_close(&n);
 }
 
@@ -204,6 +254,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(grouped_convolutions_fold),
+        SPX_UNIT(masked_networks_fold_without_changing_what_they_compute),
+        SPX_UNIT(masks_of_other_numbers_are_refused_by_name),
         SPX_UNIT(random_networks_fold_without_changing_what_they_compute),
         SPX_UNIT(weights_in_the_memory_of_a_device_are_refused),
         SPX_UNIT(every_primitive_alone_folds_in_both_cells),

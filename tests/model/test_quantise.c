@@ -28,7 +28,8 @@ static void check_values(made *t)
             for (size_t i = 0; i < spx_deploy_count(m, v); i++) {
                 const int64_t x = values[spx_deploy_begin(m, v) + i];
                 if (m->value[v].kind == SPX_DEPLOY_ACTIVATION) {
-                    assert_true(x >= 0 && x < (int64_t)1 << bits);
+                    const int64_t least = m->value[v].is_signed ? -((int64_t)1 << bits) : 0;
+                    assert_true(x >= least && x < (int64_t)1 << bits);
                 } else if (bits < 64) {
                     assert_true(x >= -((int64_t)1 << (bits - 1)) && x < (int64_t)1 << (bits - 1));
                 }
@@ -116,6 +117,29 @@ SPX_TEST(identity_paths_of_residual_blocks_become_shifts)
     }
 }
 
+/* Within the bound of the unmasked networks above: a clamp holds what the images asked for. */
+SPX_TEST(masked_networks_come_as_close_to_the_float_network)
+{
+    SPX_UNUSED;
+    static const char *const masks[] = {"e", "ae"};
+    const spx_quantise_options o = {.weight_bits = 11, .activation_bits = 11, .most_bits = 62};
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        for (int kind = 0; kind < 2; kind++) {
+            spx_final_config c = made_small;
+            made t;
+            c.n_reduce = 0;
+            c.layers = 2;
+            made_open_masked(&t, kind == 0 ? &spx_genotype_published : NULL, &c, i + 1, &o,
+                             masks[i]);
+            assert_int_equal(spx_deploy_relus(t.m), t.net.kept);
+            check_widths(t.m, 62);
+            check_values(&t);
+            assert_true(made_distance(&t) < 0.01);
+            made_drop(&t);
+        }
+    }
+}
+
 SPX_TEST(segments_that_are_too_wide_lose_weight_bits_and_say_so)
 {
     SPX_UNUSED;
@@ -174,6 +198,7 @@ int main(void)
         SPX_UNIT(random_networks_of_every_wiring_quantise_within_their_widths),
         SPX_UNIT(finer_weights_and_activations_come_closer_to_the_float_network),
         SPX_UNIT(identity_paths_of_residual_blocks_become_shifts),
+        SPX_UNIT(masked_networks_come_as_close_to_the_float_network),
         SPX_UNIT(segments_that_are_too_wide_lose_weight_bits_and_say_so),
         SPX_UNIT(calibration_refuses_arenas_in_the_memory_of_a_device),
         SPX_UNIT(bad_options_are_refused),

@@ -97,17 +97,51 @@ static int relu(deploy_fixture *f, int in, int shift, int bits, int width)
 
 /* ---- many chunks ---- */
 
-/* 13 x 39 x 39 = 19,773 ReLUs of few bits: a whole chunk and one that ends within eight lanes. */
-static void fill_large(deploy_fixture *f)
+/* c x 39 x 39 ReLUs of few bits. */
+static void fill_layer(deploy_fixture *f, int64_t c, uint32_t dropped)
 {
     const int image = fixture_value(f, SPX_DEPLOY_IMAGE, 1, 39, 39);
-    const int u = fixture_value(f, LINEAR, 13, 39, 39), v = 3;
+    const int u = fixture_value(f, LINEAR, c, 39, 39), v = 3;
     fixture_conv(f, image, u, 1, 1, 1, 0);
     fixture_bias(f, u);
     const int x = relu(f, u, 9, 4, 0);
-    assert_int_equal(fixture_value(f, LINEAR, 13, 1, 1), v);
+    if (dropped > 0) {
+        fixture_mask(f, dropped);
+    }
+    assert_int_equal(fixture_value(f, LINEAR, c, 1, 1), v);
     fixture_pool(f, x, v, 39, 1, 0, 39);
     finish(f);
+}
+
+/* 13 x 39 x 39 = 19,773 of them: a whole chunk and one that ends within eight lanes. */
+static void fill_large(deploy_fixture *f)
+{
+    fill_layer(f, 13, 0);
+}
+
+/* Of 33,462 about three eighths are dropped: a chunk of those, two of the others. */
+static void fill_masked(deploy_fixture *f)
+{
+    fill_layer(f, 22, 3);
+}
+
+SPX_TEST(masked_layers_of_several_chunks_are_bit_exact_in_one_round)
+{
+    SPX_UNUSED;
+    story s;
+    begin(&s, fill_masked, 1);
+    const spx_pi_plan *plan = spx_pi_client_plan(s.client);
+    const spx_pi_sizes *z = spx_pi_plan_sizes(plan);
+    assert_int_equal(plan->n_relus, 2);
+    assert_int_equal(plan->relu[0].chunks, 2);
+    assert_int_equal(plan->relu[1].chunks, 1);
+    assert_int_equal(z->online_rounds, 2);
+    assert_int_equal(z->relus, spx_deploy_relus(s.w.model));
+    assert_int_equal(z->interactive, 22 * 39 * 39);
+    prepare(&s, 2, NULL);
+    ask(&s);
+    ask(&s);
+    end(&s);
 }
 
 SPX_TEST(a_layer_of_several_chunks_is_bit_exact)
@@ -288,7 +322,10 @@ static void fill_random(deploy_fixture *f)
         fixture_bias(f, out);
         if (draw(f, 0, 3) > 0) {
             const int bits = (int)draw(f, 1, 12), shift = (int)draw(f, 0, f->value[out].bits);
-            (void)relu(f, out, shift / 2, bits, (int)draw(f, 2, 64));
+            (void)relu(f, out, shift / 2, bits, (int)draw(f, 2, 62));
+            if (draw(f, 0, 1) == 0) {
+                fixture_mask(f, (uint32_t)draw(f, 1, 8));
+            }
         }
     }
     finish(f);
@@ -337,6 +374,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_layer_of_several_chunks_is_bit_exact),
+        SPX_UNIT(masked_layers_of_several_chunks_are_bit_exact_in_one_round),
         SPX_UNIT(a_model_may_need_every_parameter_set),
         SPX_UNIT(keys_are_renewed_within_a_batch),
         SPX_UNIT(random_models_are_bit_exact),

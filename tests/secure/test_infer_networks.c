@@ -104,9 +104,29 @@ SPX_TEST(additions_of_activations_cost_nothing_and_change_nothing)
     made_drop(&t);
 }
 
+/* Whole ReLUs, channels and elements dropped, linear and clamped positions in one network. */
+SPX_TEST(masked_networks_are_bit_exact_in_private)
+{
+    SPX_UNUSED;
+    static const char *const masks[] = {"e", "ca", "na", "aec"};
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        const spx_quantise_options o = {0};
+        spx_final_config c = made_small;
+        made t;
+        made_open_masked(&t, NULL, &c, i + 1, &o, masks[i]);
+        const spx_pi_sizes z = sizes_of(t.m);
+        assert_int_equal(z.relus, t.net.kept);
+        assert_int_equal(z.interactive, spx_deploy_interactive(t.m));
+        assert_int_equal(z.interactive > z.relus, strchr(masks[i], 'e') != NULL);
+        ask_privately(t.m, t.pixels);
+        made_drop(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SPX_UNIT(masked_networks_are_bit_exact_in_private),
         SPX_UNIT(additions_of_activations_cost_nothing_and_change_nothing),
     };
     (void)signal(SIGPIPE, SIG_IGN);

@@ -48,7 +48,8 @@ void spx_pi_plan_destroy(spx_pi_plan *p); /* NULL is a no-op */
 
 /** Sizes that are known before anything runs: per query; keys are sent once a batch. */
 typedef struct spx_pi_sizes {
-    uint64_t relus, ands, wires;
+    uint64_t relus, interactive; /* kept elements; those and the dropped ones that are clamped */
+    uint64_t ands, wires;
     uint64_t batch_to_server, batch_to_client; /* once a batch (and its first encryption keys) */
     uint64_t offline_to_server, offline_to_client; /* per query, frames included */
     uint64_t online_to_server, online_to_client;

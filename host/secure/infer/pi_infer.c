@@ -30,10 +30,11 @@ typedef struct answering {
     uint8_t *choices;
     uint8_t *d;        /* corrections of a layer, or the client's share of the image */
     spx_block *labels; /* of a chunk */
+    uint64_t *apart;   /* a chunk's elements that do not lie together */
 } answering;
 
 /* Of a server's buffers, in the order of its pointers. */
-enum { MASKS, CHOICES, CORRECTIONS, LABELS, BUFFERS };
+enum { MASKS, CHOICES, CORRECTIONS, LABELS, APART, BUFFERS };
 static void buffer_sizes(const spx_pi_plan *p, size_t bytes[BUFFERS])
 {
     const size_t image = spx_deploy_count(p->model, 0) * p->share_bytes;
@@ -41,6 +42,7 @@ static void buffer_sizes(const spx_pi_plan *p, size_t bytes[BUFFERS])
     bytes[CHOICES] = p->choices;
     bytes[CORRECTIONS] = image > p->most.choices ? image : p->most.choices;
     bytes[LABELS] = p->most.wires * sizeof(spx_block);
+    bytes[APART] = p->most.apart * sizeof(uint64_t);
 }
 
 /* The shares take as much again for what an op needs beside them. */
@@ -63,6 +65,7 @@ static void answering_clear(answering *q)
     spx_pi_free_secret(q->masks, bytes[MASKS]);
     spx_pi_free_secret(q->choices, bytes[CHOICES]);
     spx_pi_free_secret(q->labels, bytes[LABELS]);
+    spx_pi_free_secret(q->apart, bytes[APART]);
     spx_free(q->d);
 }
 
@@ -80,6 +83,7 @@ static spx_status answering_make(answering *q)
     q->choices = m[CHOICES];
     q->d = m[CORRECTIONS];
     q->labels = m[LABELS];
+    q->apart = m[APART];
     SPX_RETURN_IF(st);
     return spx_pi_shares_create(&q->shares, p->model, NULL);
 }
@@ -214,12 +218,12 @@ static spx_status receive_image(answering *q)
 
 static spx_status send_choice(answering *q, const spx_pi_relu *r)
 {
-    const uint64_t *in = (const uint64_t *)spx_pi_share(&q->shares, r->in);
+    const int64_t *in = spx_pi_share(&q->shares, r->in);
     const uint8_t *choices = q->choices + r->choice;
     uint8_t *d = q->d;
     for (int k = 0; k < r->chunks; k++) {
         const spx_pi_chunk c = spx_pi_chunk_of(r, k);
-        spx_gc_input_bits(&r->gc, c.n, in + c.first, d);
+        spx_gc_input_bits(&r->gc, c.n, spx_pi_gather(q->t->s->model, r, &c, true, in, q->apart), d);
         for (size_t i = 0; i < c.wires / 8; i++) {
             d[i] ^= choices[i];
         }
@@ -229,17 +233,22 @@ static spx_status send_choice(answering *q, const spx_pi_relu *r)
     return spx_channel_send(q->t->channel, SPX_PI_CHOICE, q->d, r->wires / 8);
 }
 
-static spx_status recv_choice(const asking *q, const spx_pi_relu *r)
+/* Of all circuits of a layer, before any answer: one party sends at a time. */
+static spx_status recv_choices(const asking *q, int relu, int end)
 {
-    return spx_channel_recv(q->p->channel, SPX_PI_CHOICE, q->d, r->wires / 8);
+    const spx_pi_relu *r = q->p->plan->relu;
+    for (int i = relu; i < end; i++) {
+        SPX_RETURN_IF(spx_channel_recv(q->p->channel, SPX_PI_CHOICE,
+                                       q->d + (r[i].choice - r[relu].choice), r[i].wires / 8));
+    }
+    return SPX_OK;
 }
 
 /* ---- -> LABELS: of a chunk, under the transfers' keys ---- */
 
-static spx_status send_labels(const asking *q, int relu)
+static spx_status send_labels(const asking *q, int relu, const uint8_t *at)
 {
     const spx_pi_relu *r = &q->p->plan->relu[relu];
-    const uint8_t *at = q->d;
     for (int k = 0; k < r->chunks; k++) {
         const spx_pi_chunk c = spx_pi_chunk_of(r, k);
         spx_pi_draw_answers(q->unit, relu, k, c.wires, q->answer);
@@ -248,7 +257,7 @@ static spx_status send_labels(const asking *q, int relu)
             spx_channel_send(q->p->channel, SPX_PI_LABELS, q->answer, c.wires * sizeof *q->answer));
         at += c.wires / 8;
     }
-    return spx_channel_flush(q->p->channel);
+    return SPX_OK;
 }
 
 /* And the circuits that they are for. */
@@ -256,19 +265,20 @@ static spx_status recv_labels(answering *q, int relu)
 {
     const spx_pi_plan *p = q->t->s->plan;
     const spx_pi_relu *r = &p->relu[relu];
-    uint64_t *out = (uint64_t *)spx_pi_share(&q->shares, r->out);
+    int64_t *out = spx_pi_share(&q->shares, r->out);
     for (int k = 0; k < r->chunks; k++) {
         const spx_pi_chunk c = spx_pi_chunk_of(r, k);
         const spx_gc_batch g = spx_pi_gc_batch(p, relu, &c, q->unit.head.query, NULL);
         const spx_block *keys;
         const uint8_t *tables;
+        uint64_t *to = r->begin != NULL ? q->apart : (uint64_t *)out + c.first;
         SPX_RETURN_IF(spx_pi_ahead_next(q->ahead, &keys, &tables));
         SPX_RETURN_IF(
             spx_channel_recv(q->t->channel, SPX_PI_LABELS, q->labels, c.wires * sizeof *q->labels));
         spx_ot_xor(c.wires, q->labels, keys, q->labels);
         SPX_RETURN_IF(IN_TURN(
-            q->t, true,
-            spx_gc_evaluate(&g, q->unit.start, q->labels, tables, c.table_bytes, out + c.first)));
+            q->t, true, spx_gc_evaluate(&g, q->unit.start, q->labels, tables, c.table_bytes, to)));
+        spx_pi_scatter(p->model, r, &c, to, out);
     }
     return SPX_OK;
 }
@@ -318,13 +328,18 @@ static spx_status client_online(asking *q, const uint8_t *image, spx_pi_layer *l
     q->d = d;
     q->answer = answer;
     SPX_TRY(st, send_image(q, image), done);
-    for (int i = 0; i < plan->n_relus; i++) {
-        SPX_TRY(st, recv_choice(q, &plan->relu[i]), done);
-        SPX_TRY(st, send_labels(q, i), done);
-        spx_pi_mark_add(q->p->channel, &mark, layer != NULL ? &layer[i].online : NULL);
+    for (int i = 0, end; i < plan->n_relus; i = end) {
+        const spx_pi_relu *r = &plan->relu[i];
+        end = spx_pi_layer_end(plan, i);
+        SPX_TRY(st, recv_choices(q, i, end), done);
+        for (int j = i; j < end; j++) {
+            SPX_TRY(st, send_labels(q, j, q->d + (plan->relu[j].choice - r->choice)), done);
+        }
+        SPX_TRY(st, spx_channel_flush(q->p->channel), done);
+        spx_pi_mark_add(q->p->channel, &mark, layer != NULL ? &layer[r->segment].online : NULL);
     }
     SPX_TRY(st, recv_logits(q), done);
-    spx_pi_mark_add(q->p->channel, &mark, layer != NULL ? &layer[plan->n_relus].online : NULL);
+    spx_pi_mark_add(q->p->channel, &mark, layer != NULL ? &layer[m->n_segments - 1].online : NULL);
 done:
     spx_pi_free_secret(d, q->d_bytes);
     spx_free(answer);
@@ -380,8 +395,13 @@ static spx_status server_online(answering *q)
     for (int i = 0; i < m->n_ops; i++) {
         const spx_deploy_op *op = &m->op[i];
         if (op->kind == SPX_DEPLOY_RELU) {
-            SPX_RETURN_IF(send_choice(q, &p->relu[relu]));
-            SPX_RETURN_IF(recv_labels(q, relu++));
+            const int end = spx_pi_layer_end(p, relu);
+            for (int j = relu; j < end; j++) {
+                SPX_RETURN_IF(send_choice(q, &p->relu[j]));
+            }
+            for (; relu < end; relu++) {
+                SPX_RETURN_IF(recv_labels(q, relu));
+            }
         } else {
             SPX_RETURN_IF(spx_pi_turn(q->t, true));
             spx_deploy_apply(m, i, op->in >= 0 ? spx_pi_share(&q->shares, op->in) : NULL,

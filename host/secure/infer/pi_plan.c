@@ -188,46 +188,6 @@ static spx_status make_exchanges(spx_pi_plan *p)
     return st;
 }
 
-/* ---- ReLU layers ---- */
-
-spx_pi_chunk spx_pi_chunk_of(const spx_pi_relu *r, int k)
-{
-    spx_pi_chunk c = {.first = (size_t)k * SPX_PI_CHUNK};
-    c.n = r->n - c.first < SPX_PI_CHUNK ? r->n - c.first : SPX_PI_CHUNK;
-    c.wires = spx_gc_wires(&r->gc, c.n);
-    c.table_bytes = spx_gc_table_bytes(&r->gc, c.n);
-    return c;
-}
-
-static spx_status make_relus(spx_pi_plan *p)
-{
-    const spx_deploy *m = p->model;
-    p->n_relus = m->n_segments - 1;
-    p->relu = calloc((size_t)p->n_relus + 1, sizeof *p->relu);
-    if (p->relu == NULL) {
-        return SPX_FAIL(SPX_ENOMEM, "%d ReLU layers", p->n_relus);
-    }
-    for (int i = 0; i < p->n_relus; i++) {
-        const spx_deploy_op *op = &m->op[m->relu[i]];
-        spx_pi_relu *r = &p->relu[i];
-        *r = (spx_pi_relu){.op = m->relu[i],
-                           .in = op->in,
-                           .out = op->out,
-                           .gc = {.l = op->width, .f = op->shift, .a = op->bits},
-                           .n = spx_deploy_count(m, op->out),
-                           .choice = p->choices};
-        SPX_RETURN_IF(spx_gc_check(&r->gc));
-        r->chunks = (int)((r->n + SPX_PI_CHUNK - 1) / SPX_PI_CHUNK);
-        for (int k = 0; k < r->chunks; k++) {
-            const spx_pi_chunk c = spx_pi_chunk_of(r, k);
-            r->wires += c.wires;
-            r->table_bytes += c.table_bytes;
-        }
-        p->choices += r->wires / 8;
-    }
-    return SPX_OK;
-}
-
 /* ---- sizes ---- */
 
 static void size_exchange(const spx_pi_exchange *x, spx_pi_sizes *s)
@@ -238,9 +198,11 @@ static void size_exchange(const spx_pi_exchange *x, spx_pi_sizes *s)
     s->server_bytes += x->facts->output_elements * sizeof(uint64_t);
 }
 
-static void size_relu(const spx_pi_relu *r, spx_pi_sizes *s)
+static void size_relu(const spx_pi_plan *p, int relu, spx_pi_sizes *s)
 {
-    s->relus += r->n;
+    const spx_pi_relu *r = &p->relu[relu];
+    s->relus += r->dropped ? 0 : r->n;
+    s->interactive += r->n;
     s->ands += r->n * spx_gc_ands(&r->gc);
     s->wires += r->wires;
     s->table_bytes += r->table_bytes;
@@ -253,7 +215,7 @@ static void size_relu(const spx_pi_relu *r, spx_pi_sizes *s)
     }
     s->offline_rounds += (uint64_t)r->chunks;
     s->online_to_client += FRAME + r->wires / 8;
-    s->online_rounds++;
+    s->online_rounds += relu == 0 || p->relu[relu - 1].segment != r->segment;
 }
 
 spx_pi_sizes spx_pi_plan_segment(const spx_pi_plan *p, int segment)
@@ -264,8 +226,10 @@ spx_pi_sizes spx_pi_plan_segment(const spx_pi_plan *p, int segment)
             size_exchange(&p->exchange[i], &s);
         }
     }
-    if (segment < p->n_relus) {
-        size_relu(&p->relu[segment], &s);
+    for (int i = 0; i < p->n_relus; i++) {
+        if (p->relu[i].segment == segment) {
+            size_relu(p, i, &s);
+        }
     }
     return s;
 }
@@ -292,7 +256,7 @@ static void make_sizes(spx_pi_plan *p)
         size_exchange(&p->exchange[i], s);
     }
     for (int i = 0; i < p->n_relus; i++) {
-        size_relu(&p->relu[i], s);
+        size_relu(p, i, s);
     }
     s->offline_rounds += windows(p); /* the last chunk's tables are answered by "stored" */
     s->offline_to_client += FRAME + sizeof(uint64_t);
@@ -332,7 +296,16 @@ static void make_most(spx_pi_plan *p)
         m->room = larger(m->room, spx_ot_room(c.wires));
         m->message = larger(m->message, larger(spx_ot_bytes(c.wires), c.table_bytes));
         m->piece = larger(m->piece, c.wires * sizeof(spx_block) + c.table_bytes);
-        m->choices = larger(m->choices, p->relu[i].wires / 8);
+        m->apart = larger(m->apart, p->relu[i].begin != NULL ? c.n : 0);
+        m->words = larger(m->words, 2 * m->apart);
+    }
+    for (int i = 0, end; i < p->n_relus; i = end) {
+        size_t choices = 0;
+        end = spx_pi_layer_end(p, i);
+        for (int j = i; j < end; j++) {
+            choices += p->relu[j].wires / 8;
+        }
+        m->choices = larger(m->choices, choices);
     }
 }
 
@@ -360,7 +333,7 @@ spx_status spx_pi_plan_create(spx_pi_plan **out, const spx_deploy *m)
     p->model = m;
     p->share_bytes = (size_t)(m->value[0].ring + 7) / 8;
     SPX_TRY(st, make_exchanges(p), fail);
-    SPX_TRY(st, make_relus(p), fail);
+    SPX_TRY(st, spx_pi_plan_relus(p), fail);
     for (int set = 0; set < SPX_HE_SETS; set++) {
         p->public_bytes += p->set_used[set] ? spx_he_public_bytes(set) : 0;
     }
@@ -382,6 +355,9 @@ void spx_pi_plan_destroy(spx_pi_plan *p)
     for (int i = 0; i < p->n_exchanges; i++) {
         spx_he_plan_destroy(p->exchange[i].he);
         free(p->exchange[i].in);
+    }
+    for (int i = 0; i < p->n_relus; i++) {
+        free(p->relu[i].begin);
     }
     free(p->exchange);
     free(p->relu);

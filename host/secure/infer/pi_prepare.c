@@ -196,14 +196,16 @@ static spx_status client_chunk(spx_pi_garbling *b, const spx_pi_unit *u, int rel
     const spx_pi_chunk k = spx_pi_chunk_of(r, chunk);
     const size_t bytes = spx_ot_bytes(k.wires);
     const spx_gc_batch g = spx_pi_gc_batch(b->p->plan, relu, &k, u->head.query, b->pool);
-    const int64_t *in = spx_pi_share(&b->shares, r->in), *out = spx_pi_share(&b->shares, r->out);
+    const spx_deploy *m = b->p->model;
+    const uint64_t *in = spx_pi_gather(m, r, &k, false, spx_pi_share(&b->shares, r->in), b->words);
+    const uint64_t *out =
+        spx_pi_gather(m, r, &k, false, spx_pi_share(&b->shares, r->out), b->words + k.n);
     spx_block *answers = b->zero + spx_ot_room(k.wires);
     SPX_RETURN_IF(spx_channel_recv(b->p->channel, SPX_PI_EXTEND, b->message, bytes));
     SPX_RETURN_IF(spx_ot_sender_extend(b->ot, k.wires, b->message, bytes, b->zero));
     spx_pi_draw_answers(u, relu, chunk, k.wires, answers);
     spx_ot_xor(k.wires, b->zero, answers, b->zero); /* L0 = M0 ^ K, K independent of M0 */
-    SPX_RETURN_IF(spx_gc_garble(&g, &b->key, b->zero, (const uint64_t *)in + k.first,
-                                (const uint64_t *)out + k.first, b->message));
+    SPX_RETURN_IF(spx_gc_garble(&g, &b->key, b->zero, in, out, b->message));
     return spx_channel_send(b->p->channel, SPX_PI_TABLES, b->message, k.table_bytes);
 }
 
@@ -341,7 +343,8 @@ static spx_status client_unit(spx_pi_garbling *b, uint64_t number, uint64_t quer
         for (int k = 0; k < plan->relu[i].chunks; k++) {
             SPX_TRY(st, client_chunk(b, u, i, k), done);
         }
-        spx_pi_mark_add(p->channel, &mark, b->layer != NULL ? &b->layer[i].relu : NULL);
+        spx_pi_mark_add(p->channel, &mark,
+                        b->layer != NULL ? &b->layer[plan->relu[i].segment].relu : NULL);
     }
     SPX_TRY(st, recv_stored(b, number), done);
     st = client_store(b, u);

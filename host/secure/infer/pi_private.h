@@ -106,30 +106,37 @@ typedef struct spx_pi_exchange {
     size_t mask;          /* where its masks begin among a unit's */
 } spx_pi_exchange;
 
-/* One ReLU layer. */
+/* The elements of a ReLU layer that one circuit evaluates: all, or those that its mask keeps, or
+ * those that it drops. A dropped one's signed clamp is the circuit of a ReLU of one bit more: the
+ * server adds `add` to its share of what goes in, and takes `take` from what comes out. */
 typedef struct spx_pi_relu {
-    int op, in, out;
+    int op, in, out, segment;
     spx_gc_params gc;
+    uint64_t add, take;
+    bool dropped;
     size_t n, wires, table_bytes; /* of all chunks together */
     int chunks;
+    size_t *begin; /* [chunks]: where in the layer to look for a chunk's elements; NULL: all */
     size_t choice; /* where its choices begin among a unit's, bytes */
 } spx_pi_relu;
 
 /* The most that anything takes of its kind: what parties make their buffers by. */
 typedef struct spx_pi_most {
     size_t request, response, window; /* bytes of an exchange's; of a window of responses */
-    size_t words;                     /* elements of an exchange's shares, in or out */
+    size_t words;                     /* elements of an exchange's shares, in or out; twice those
+                                         of a chunk that do not lie together */
+    size_t apart;                     /* elements of such a chunk */
     size_t wires, room;               /* of a chunk, and for so many transfers (spx_ot_room) */
     size_t message;                   /* bytes of a chunk's transfers or tables */
     size_t piece;                     /* bytes of a chunk's keys and tables */
-    size_t choices;                   /* bytes of a ReLU layer's */
+    size_t choices;                   /* bytes of a ReLU layer's, of all its circuits */
 } spx_pi_most;
 
 struct spx_pi_plan {
     const spx_deploy *model;
     spx_pi_exchange *exchange; /* by depth, then as in the model */
     int n_exchanges;
-    spx_pi_relu *relu; /* [n_segments - 1] */
+    spx_pi_relu *relu; /* in the order of their layers, one or two a layer */
     int n_relus;
     size_t masks;       /* words of a unit */
     size_t choices;     /* bytes of a unit */
@@ -146,9 +153,27 @@ int spx_pi_window_end(const spx_pi_plan *p, int first);
 
 /* ReLUs, wires and table bytes of chunk k of a layer. */
 typedef struct spx_pi_chunk {
-    size_t first, n, wires, table_bytes;
+    size_t first, n, wires, table_bytes; /* first: among those that the circuit evaluates */
+    size_t begin;                        /* where in the layer they begin */
 } spx_pi_chunk;
 spx_pi_chunk spx_pi_chunk_of(const spx_pi_relu *r, int k);
+
+/** Fills p->relu and p->choices. */
+SPX_MUST_CHECK spx_status spx_pi_plan_relus(spx_pi_plan *p);
+
+/** The circuit behind relu that no longer belongs to its layer. */
+int spx_pi_layer_end(const spx_pi_plan *p, int relu);
+
+/**
+ * A chunk's elements of a value of the layer's shape, plus r->add where `add`.
+ * @param room  [SPX_PI_CHUNK] where they are put if they do not lie together unchanged
+ * @return where they are: [k->n]
+ */
+const uint64_t *spx_pi_gather(const spx_deploy *m, const spx_pi_relu *r, const spx_pi_chunk *k,
+                              bool add, const int64_t *from, uint64_t *room);
+/** The way back, less r->take. @param from  may be `to + k->first` of elements that lie together */
+void spx_pi_scatter(const spx_deploy *m, const spx_pi_relu *r, const spx_pi_chunk *k,
+                    const uint64_t *from, int64_t *to);
 
 /** Queries that one set of encryption keys serves; at least 1. */
 uint64_t spx_pi_key_queries(const spx_pi_plan *p);
