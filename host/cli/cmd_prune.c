@@ -12,7 +12,7 @@ typedef struct values {
     spx_budget_values budget;
     int granularity;
     bool per_kind, allow_changed;
-    int64_t max_depth, batch, images;
+    int64_t rounds, max_depth, batch, images;
     double val_fraction;
 } values;
 
@@ -29,6 +29,9 @@ static const spx_option options[] = {
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT, .letter = 'o'),
     SPX_OPT(FLAG, values, per_kind, "per-kind", NULL, "false",
             "edge: the same ReLUs in all cells of a kind"),
+    SPX_OPT(INT, values, rounds, "rounds", "N", "1",
+            "edge: times that values are measured, of which each drops its share", .min = 1,
+            .max = 64),
     SPX_OPT(INT, values, max_depth, "max-depth", "N", "0",
             "edge: convolutions between ReLUs at most; 0: 4, or what the model has", .min = 0,
             .max = SPX_SITES_MAX_DEPTH),
@@ -42,7 +45,8 @@ static const spx_option options[] = {
     SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
-static const spx_need needs[] = {SPX_BUDGET_NEEDS, {"per-kind max-depth", "granularity=edge"}, {0}};
+static const spx_need needs[] = {
+    SPX_BUDGET_NEEDS, {"per-kind rounds max-depth", "granularity=edge"}, {0}};
 
 /* ---- progress ---- */
 
@@ -85,6 +89,17 @@ static json_t *layers_json(const spx_prune_result *r)
     return a;
 }
 
+static json_t *rounds_json(const spx_prune_result *r, int64_t n)
+{
+    json_t *a = json_array();
+    for (int64_t i = 0; i < n; i++) {
+        (void)json_array_append_new(a, json_pack("{s:I, s:f, s:f}", "relus",
+                                                 (json_int_t)r->round[i].relus, "loss_predicted",
+                                                 r->round[i].predicted, "loss", r->round[i].loss));
+    }
+    return a;
+}
+
 static spx_status print_json(const values *v, const spx_prune_budget *b, const spx_prune_result *r)
 {
     json_t *j = json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:I, s:o, s:o}", "relus",
@@ -97,6 +112,7 @@ static spx_status print_json(const values *v, const spx_prune_budget *b, const s
                           spx_cli_name_json(v->out), "layers", layers_json(r));
     if (j != NULL && v->granularity == SPX_PRUNE_EDGE) {
         (void)json_object_set_new(j, "depth", json_integer(r->depth));
+        (void)json_object_set_new(j, "rounds", rounds_json(r, v->rounds));
     }
     if (j != NULL && b->kind != SPX_BUDGET_RELUS) {
         const bool bytes = b->kind == SPX_BUDGET_BYTES;
@@ -107,8 +123,12 @@ static spx_status print_json(const values *v, const spx_prune_budget *b, const s
     return spx_cli_print_json(j);
 }
 
-static void print(const spx_prune_budget *b, const spx_prune_result *r)
+static void print(const values *v, const spx_prune_budget *b, const spx_prune_result *r)
 {
+    for (int64_t i = 0; v->rounds > 1 && i < v->rounds; i++) {
+        (void)printf("Round %lld: %lld ReLUs, loss %.4f, predicted %.4f.\n", (long long)(i + 1),
+                     (long long)r->round[i].relus, r->round[i].loss, r->round[i].predicted);
+    }
     (void)printf("%-40s %10s %10s %10s %12s\n", "ReLU", "full", "before", "kept", "value");
     for (int i = 0; i < r->n; i++) {
         const spx_pruned_layer *l = &r->layer[i];
@@ -156,6 +176,7 @@ static spx_status prune(spx_cli *cli, const values *v, const spx_model *m, const
     spx_prune_options o = {.budget = *budget,
                            .granularity = (spx_prune_granularity)v->granularity,
                            .per_kind = v->per_kind,
+                           .rounds = (int)v->rounds,
                            .max_depth = (int)v->max_depth,
                            .batch = v->batch,
                            .images = v->images,
@@ -201,7 +222,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (cli->json) {
         st = print_json(v, &budget, &r);
     } else {
-        print(&budget, &r);
+        print(v, &budget, &r);
     }
 end:
     spx_prune_result_clear(&r);

@@ -117,8 +117,9 @@ static void count_layers(const spx_prune_bench *b, spx_prune_result *out)
 static spx_status check(const spx_prune_options *o, int64_t relus)
 {
     const spx_prune_budget *b = &o->budget;
-    if (b->value < 1 || o->batch < 1 || o->images < 1 || !(o->held_out > 0 && o->held_out < 1) ||
-        o->max_depth < 0 || o->max_depth > SPX_SITES_MAX_DEPTH) {
+    if (b->value < 1 || o->batch < 1 || o->rounds < 1 || o->images < 1 ||
+        !(o->held_out > 0 && o->held_out < 1) || o->max_depth < 0 ||
+        o->max_depth > SPX_SITES_MAX_DEPTH) {
         return SPX_FAIL(SPX_EINVAL, "pruning: an option is out of range");
     }
     if (o->granularity != SPX_PRUNE_EDGE && b->kind != SPX_BUDGET_RELUS) {
@@ -176,5 +177,6 @@ spx_status spx_prune(spx_prune_result *out, const spx_model *m, const spx_pack *
 void spx_prune_result_clear(spx_prune_result *r)
 {
     spx_free(r->layer);
+    spx_free(r->round);
     memset(r, 0, sizeof *r);
 }

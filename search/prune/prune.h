@@ -33,6 +33,7 @@ typedef struct spx_prune_options {
     spx_prune_budget budget;
     spx_prune_granularity granularity;
     bool per_kind;   /* EDGE: the same ReLUs in all cells of a kind */
+    int rounds;      /* EDGE, >= 1: each drops its share, by values measured anew */
     int max_depth;   /* EDGE: convolutions between kept ReLUs; 0: 4, or what the model has */
     int64_t batch;   /* images at a time, >= 1 */
     int64_t images;  /* of the training split, for statistics and scores, >= 1 */
@@ -51,13 +52,20 @@ typedef struct spx_pruned_layer {
                      of its positions' scores */
 } spx_pruned_layer;
 
+/** What a round of EDGE found. */
+typedef struct spx_prune_round {
+    int64_t relus;          /* kept after it */
+    double predicted, loss; /* after it: the loss before and the values of what it dropped; real */
+} spx_prune_round;
+
 typedef struct spx_prune_result {
     int64_t relus_before, relus;   /* kept positions */
     int64_t interactive_positions; /* of layers that are not dropped whole; of a channel likewise */
     int depth;                     /* EDGE: convolutions between kept ReLUs, at most */
     spx_metrics before, after;     /* on the held-out images, statistics estimated anew in both */
-    double predicted;              /* loss */
+    double predicted;              /* loss, by the last round */
     double private_cost;           /* of the budget's kind, as `cost` predicts it; RELUS: relus */
+    spx_prune_round *round;        /* [rounds]; NULL but for EDGE */
     spx_pruned_layer *layer;       /* [n], owned */
     int n;
 } spx_prune_result;

@@ -12,9 +12,11 @@
 #define LEAST 1e-6
 #define TRIES 12 /* of shrinking a private budget */
 
-typedef struct edges {
+typedef struct edges { /* of one round */
     spx_prune_bench *b;
     spx_prune_result *out;
+    double loss; /* of the model as the round finds it */
+    bool first;  /* of the rounds */
     spx_relu_sites graph;
     spx_site *site; /* [sites.n] */
     int *of;        /* [sites.n]: the bench's mask of a site */
@@ -60,7 +62,7 @@ static spx_status group_sites(edges *e)
 {
     const spx_final_spec *f = &e->b->spec;
     const spx_masks *masks = &e->b->masks;
-    int groups[3][SPX_SITES_MAX_GROUPS + 1], n = 0, within = 0, block = -2;
+    int groups[3][SPX_SITES_MAX_GROUPS + 1], n = 0;
     memset(groups, -1, sizeof groups);
     if (f->reference[0] != '\0') {
         return SPX_FAIL(SPX_EINVAL, "one mask for all cells of a kind: %s has no cells",
@@ -68,9 +70,10 @@ static spx_status group_sites(edges *e)
     }
     for (int i = 0; i < e->sites.n; i++) {
         const spx_mask_site *m = &masks->site[e->of[i]];
-        int kind = m->block < 0 ? 2 : 0;
-        within = m->block == block ? within + 1 : 0;
-        block = m->block;
+        int kind = m->block < 0 ? 2 : 0, within = 0;
+        while (e->of[i] > within && m[-within - 1].block == m->block) {
+            within++;
+        }
         for (int r = 0; r < f->n_reduce; r++) {
             kind = f->reduce_at[r] == m->block ? 1 : kind;
         }
@@ -89,7 +92,6 @@ static spx_status group_sites(edges *e)
 static spx_status measure_values(edges *e)
 {
     spx_prune_bench *b = e->b;
-    const double base = spx_metrics_loss(&e->out->before);
     for (int i = 0; i < e->sites.n; i++) {
         const spx_mask_site *m = &b->masks.site[e->of[i]];
         const size_t bytes = sizeof(float) * (size_t)positions(m);
@@ -103,7 +105,7 @@ static spx_status measure_values(edges *e)
         memcpy(m->keep, kept, bytes);
         spx_free(kept);
         SPX_RETURN_IF(st);
-        e->site[i].value = fmax(LEAST, spx_metrics_loss(&alone) - base);
+        e->site[i].value = fmax(LEAST, spx_metrics_loss(&alone) - e->loss);
         e->out->layer[e->of[i]].value = e->site[i].value;
         if (b->o->show != NULL) {
             b->o->show(b->o->ctx, "measuring", i + 1, e->sites.n);
@@ -208,7 +210,7 @@ static spx_status shrink(edges *e, spx_sites_choice *c)
     const double budget = (double)e->b->o->budget.value;
     double cost;
     SPX_RETURN_IF(private_cost(e, c, &cost));
-    if (cost <= budget) {
+    if (cost <= budget && e->first) {
         return refuse(e, "the model as it is takes less:", cost);
     }
     for (int i = 0; cost > budget; i++) {
@@ -237,29 +239,53 @@ static spx_status within_relus(const edges *e, spx_sites_choice *c)
                : st;
 }
 
-static spx_status choose(edges *e)
+static spx_status choose(edges *e, spx_sites_choice *c)
 {
-    const spx_prune_options *o = e->b->o;
-    const bool relus = o->budget.kind == SPX_BUDGET_RELUS;
-    spx_sites_choice c = {0};
-    memset(c.keep, true, sizeof c.keep);
-    SPX_RETURN_IF(spx_sites_measure(&e->sites, &c));
-    e->depth = o->max_depth > 0 ? o->max_depth : c.depth > USUAL_DEPTH ? c.depth : USUAL_DEPTH;
+    const bool relus = e->b->o->budget.kind == SPX_BUDGET_RELUS;
     if (relus) {
         spx_sites_choice any;
         SPX_RETURN_IF(within_relus(e, &any));
     }
     SPX_RETURN_IF(measure_values(e));
-    SPX_RETURN_IF(relus ? within_relus(e, &c) : shrink(e, &c));
-    apply(e, &c);
-    e->out->depth = c.depth;
-    e->out->predicted = spx_metrics_loss(&e->out->before) + c.dropped;
-    return SPX_OK;
+    memset(c, 0, sizeof *c);
+    memset(c->keep, true, sizeof c->keep);
+    SPX_RETURN_IF(spx_sites_measure(&e->sites, c));
+    return relus ? within_relus(e, c) : shrink(e, c);
 }
 
-static spx_status prune(edges *e)
+/* ---- rounds ---- */
+
+/* Keeps some of what a choice drops for a later round: the parts that are worth most, until at most
+ * `most` ReLUs are dropped, but for one part. What is left of the choice stays possible. */
+static spx_status thin(const edges *e, spx_sites_choice *c, int64_t most)
+{
+    const bool grouped = e->b->o->per_kind;
+    for (;;) {
+        double value[SPX_SITES_MAX] = {0}; /* of a part: a site, or a group of them */
+        int64_t dropped = 0;
+        int parts = 0, best = -1;
+        for (int i = 0; i < e->sites.n; i++) {
+            const int part = grouped ? e->site[i].group : i;
+            if (!c->keep[i]) {
+                parts += value[part] == 0.0;
+                value[part] += e->site[i].value;
+                dropped += spx_mask_site_relus(&e->b->masks.site[e->of[i]]);
+                best = best < 0 || value[part] > value[best] ? part : best;
+            }
+        }
+        if (dropped <= most || parts <= 1) {
+            return spx_sites_measure(&e->sites, c);
+        }
+        for (int i = 0; i < e->sites.n; i++) {
+            c->keep[i] = c->keep[i] || (grouped ? e->site[i].group : i) == best;
+        }
+    }
+}
+
+static spx_status begin(edges *e)
 {
     const spx_final_config config = spx_spec_config(&e->b->spec, 1);
+    spx_sites_choice all = {0};
     spx_network net;
     SPX_RETURN_IF(spx_build_spec(&net, &e->b->spec, &config));
     const spx_status st = spx_relu_sites_of(&e->graph, net.graph, net.logits);
@@ -270,15 +296,57 @@ static spx_status prune(edges *e)
         SPX_RETURN_IF(group_sites(e));
     }
     SPX_RETURN_IF(fill_costs(e));
-    return choose(e);
+    memset(all.keep, true, sizeof all.keep);
+    SPX_RETURN_IF(spx_sites_measure(&e->sites, &all));
+    if (e->depth == 0) {
+        e->depth = all.depth > USUAL_DEPTH ? all.depth : USUAL_DEPTH;
+    }
+    return SPX_OK;
+}
+
+/* Drops in round r of o->rounds its share of what the first one found superfluous: *excess. */
+static spx_status prune_round(edges *e, int r, int64_t *excess, spx_prune_round *said)
+{
+    const int rounds = e->b->o->rounds;
+    const int64_t before = spx_masks_relus(&e->b->masks);
+    spx_sites_choice c;
+    spx_metrics after;
+    SPX_RETURN_IF(begin(e));
+    SPX_RETURN_IF(choose(e, &c));
+    if (e->first) {
+        *excess = before;
+        for (int i = 0; i < e->sites.n; i++) {
+            *excess -= c.keep[i] ? spx_mask_site_relus(&e->b->masks.site[e->of[i]]) : 0;
+        }
+    }
+    if (r + 1 < rounds) {
+        SPX_RETURN_IF(thin(e, &c, *excess * (r + 1) / rounds - (e->out->relus_before - before)));
+    }
+    apply(e, &c);
+    SPX_RETURN_IF(spx_prune_bench_measure(e->b, &after));
+    *said = (spx_prune_round){.relus = spx_masks_relus(&e->b->masks),
+                              .predicted = e->loss + c.dropped,
+                              .loss = spx_metrics_loss(&after)};
+    e->out->depth = c.depth;
+    return SPX_OK;
 }
 
 spx_status spx_prune_edges(spx_prune_bench *b, spx_prune_result *out)
 {
-    edges e = {.b = b, .out = out};
-    const spx_status st = prune(&e);
-    spx_relu_sites_clear(&e.graph);
-    spx_free(e.site);
-    spx_free(e.of);
-    return st;
+    double loss = spx_metrics_loss(&out->before);
+    int64_t excess = 0;
+    int depth = b->o->max_depth;
+    SPX_RETURN_IF(SPX_NEW(out->round, (size_t)b->o->rounds));
+    for (int r = 0; r < b->o->rounds; r++) {
+        edges e = {.b = b, .out = out, .loss = loss, .first = r == 0, .depth = depth};
+        const spx_status st = prune_round(&e, r, &excess, &out->round[r]);
+        spx_relu_sites_clear(&e.graph);
+        spx_free(e.site);
+        spx_free(e.of);
+        SPX_RETURN_IF(st);
+        loss = out->round[r].loss;
+        depth = e.depth;
+        out->predicted = out->round[r].predicted;
+    }
+    return SPX_OK;
 }

@@ -42,6 +42,12 @@ says "edge's choice" '([.layers[] | select(.relus > 0).value] | min) >=
 check "per kind" 0 "${edge[@]}" --per-kind --relu-budget 301 -o kind.h5 --json
 says "per kind" '(.layers[0].relus == .layers[2].relus) and (.layers[1].relus == .layers[3].relus)
     and .relus == 256'
+check "rounds" 0 "${edge[@]}" --rounds 2 --relu-budget 130 -o rounds.h5 --json
+says "rounds" '.relus == 128 and ([.rounds[].relus] == [384, 128] or
+    [.rounds[].relus] == [256, 128]) and .rounds[1].loss == .loss_after and
+    .rounds[1].loss_predicted == .loss_predicted'
+check "rounds of kinds" 0 "${edge[@]}" --rounds 2 --per-kind --relu-budget 130 -o rounds.h5 --json
+says "rounds of kinds" '.relus == 0 and ([.rounds[].relus] == [256, 0])'
 check "everything kept" 0 "${prune[@]}" --relu-budget 512 -o all.h5 --json
 says "everything kept" '.relus == 512 and .loss_after == .loss_before and
     .loss_predicted == .loss_before'
@@ -93,6 +99,7 @@ refused "below the smallest" 1 "smallest possible is $least" "${prune[@]}" --rel
 refused "a depth that is none" 1 "smallest possible" "${prune[@]}" --relu-budget 256 --max-depth 1
 refused "bytes of pixels" 2 "edge" "${prune[@]}" --granularity pixel --budget bytes:100000
 refused "kinds of pixels" 2 "per-kind" "${prune[@]}" --granularity pixel --per-kind --relu-budget 9
+refused "rounds of pixels" 2 "rounds" "${prune[@]}" --granularity pixel --rounds 2 --relu-budget 9
 refused "kinds of a reference network" 1 "no cells" "$sphynx" prune --model reference --per-kind \
     --data large.h5 --relu-budget 100
 check "over its input" 2 "${prune[@]}" --relu-budget 256 -o run/model.h5
