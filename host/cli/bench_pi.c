@@ -275,8 +275,11 @@ done:
 static spx_status print_result(const spx_cli *cli, const values *v, const result *r, uint64_t peak)
 {
     const uint64_t n = (uint64_t)v->queries;
+    const double online = r->online.seconds / (double)n,
+                 ratio = online > 0 ? r->forecast.online / online : 0;
     json_t *j = json_pack(
-        "{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:b}, s:s, s:o}",
+        "{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:f, s:o, s:b}, s:f, "
+        "s:s, s:o}",
         "relus", (json_int_t)r->sizes.relus, "interactive_positions",
         (json_int_t)r->sizes.interactive, "offline", spx_pi_cost_json(&r->offline, n), "load",
         spx_pi_cost_json(&r->load, n), "online", spx_pi_cost_json(&r->online, n), "answer",
@@ -284,23 +287,23 @@ static spx_status print_result(const spx_cli *cli, const values *v, const result
         (json_int_t)r->sizes.server_bytes, "client_storage_bytes",
         (json_int_t)r->sizes.client_bytes, "table_bytes", (json_int_t)r->sizes.table_bytes,
         "peak_rss_bytes", (json_int_t)peak, "matches_integer_executor", r->matches, "predicted",
-        "offline_seconds", r->forecast.offline, "online_seconds", r->forecast.online, "bytes_equal",
-        r->bytes_equal, "link", v->link != NULL ? v->link : "loopback", "layers",
-        spx_pi_layers_json(r->layer, r->segments, n));
+        "offline_seconds", r->forecast.offline, "load_seconds", r->forecast.load, "online_seconds",
+        r->forecast.online, "online_parts", spx_pi_parts_json(&r->forecast.part), "bytes_equal",
+        r->bytes_equal, "online_ratio", ratio, "link", v->link != NULL ? v->link : "loopback",
+        "layers", spx_pi_layers_json(r->layer, r->segments, n));
     if (cli->json) {
         return spx_cli_print_json(j);
     }
     json_decref(j);
     (void)printf("%llu ReLUs; per query: offline %.3f s, %.1f MB; answer %.3f s (reading the "
-                 "material %.3f, online %.3f), %.2f MB, %llu rounds; stored %.1f MB\nlogits %s the "
-                 "integer executor's\n",
+                 "material %.3f, online %.3f), %.2f MB, %llu rounds; stored %.1f MB\npredicted: "
+                 "online %.3f s, %.2f of what it took\nlogits %s the integer executor's\n",
                  (unsigned long long)r->sizes.relus, r->offline.seconds / (double)n,
                  1e-6 * (double)(r->offline.sent + r->offline.received) / (double)n,
                  (r->load.seconds + r->online.seconds) / (double)n, r->load.seconds / (double)n,
-                 r->online.seconds / (double)n,
-                 1e-6 * (double)(r->online.sent + r->online.received) / (double)n,
+                 online, 1e-6 * (double)(r->online.sent + r->online.received) / (double)n,
                  (unsigned long long)(r->online.rounds / n), 1e-6 * (double)r->sizes.server_bytes,
-                 r->matches ? "are" : "ARE NOT");
+                 r->forecast.online, ratio, r->matches ? "are" : "ARE NOT");
     return SPX_OK;
 }
 

@@ -49,6 +49,13 @@ json_t *spx_pi_answer_json(const spx_pi_cost *load, const spx_pi_cost *online, u
                      (load->seconds + online->seconds) / (double)(n > 0 ? n : 1));
 }
 
+json_t *spx_pi_parts_json(const spx_pi_parts *p)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "linear", p->linear, "labels", p->labels,
+                     "circuits", p->circuits, "material", p->material, "pass", p->pass, "link",
+                     p->link);
+}
+
 json_t *spx_pi_layers_json(const spx_pi_layer *layer, int n, uint64_t queries)
 {
     json_t *list = json_array();

@@ -43,6 +43,9 @@ json_t *spx_pi_cost_json(const spx_pi_cost *c, uint64_t n);
  * material, of n answers that cost load and online together; NULL: no memory. */
 json_t *spx_pi_answer_json(const spx_pi_cost *load, const spx_pi_cost *online, uint64_t n);
 
+/** Predicted seconds by part; NULL: no memory. */
+json_t *spx_pi_parts_json(const spx_pi_parts *p);
+
 /** {"linear", "relu", "online"} per segment; NULL: no memory. */
 json_t *spx_pi_layers_json(const spx_pi_layer *layer, int n, uint64_t queries);
 

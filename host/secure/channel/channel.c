@@ -234,14 +234,20 @@ static spx_status kept_waiting(spx_channel *c, uint64_t n, double since)
     return spx_channel_look(c);
 }
 
-static void wait_due(uint64_t due)
+/* Takes the rest of a message, or a part; all is there no sooner than the imitated link lets it.
+ * Bytes on their way leave the sender's socket meanwhile, as they would a card. */
+static spx_status take(spx_channel *c, void *data, size_t n)
 {
+    const uint64_t due = c->link.bytes_per_second > 0 && n == c->recv_left ? c->due : 0;
+    c->recv_left -= n;
+    SPX_RETURN_IF(spx_channel_read_all(c, data, n));
     const double left = (double)due * 1e-9 - spx_seconds();
     if (due != 0 && left > 0 && left < 3600) {
         const struct timespec t = {.tv_sec = (time_t)left,
                                    .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
         (void)nanosleep(&t, NULL);
     }
+    return SPX_OK;
 }
 
 /* The next head that is no sign of life. */
@@ -286,9 +292,7 @@ static spx_status recv_begin(spx_channel *c, uint32_t type, uint64_t max, uint64
             SPX_EFORMAT, "the other party sent message %llu of %llu bytes, expected %u of %llu",
             (unsigned long long)f.type, (unsigned long long)*total, type, (unsigned long long)max);
     }
-    if (c->link.bytes_per_second > 0) {
-        wait_due(f.due);
-    }
+    c->due = f.due;
     TRACE(INFO, c, "receives", type, *total);
     c->traffic.messages++;
     c->traffic.received += HEAD_BYTES + *total;
@@ -307,8 +311,7 @@ spx_status spx_channel_recv_part(spx_channel *c, void *data, size_t n)
 {
     assert(n <= c->recv_left);
     spx_channel_hold(c);
-    c->recv_left -= n;
-    return spx_channel_release(c, spx_channel_read_all(c, data, n));
+    return spx_channel_release(c, take(c, data, n));
 }
 
 spx_status spx_channel_recv(spx_channel *c, uint32_t type, void *data, size_t n)
@@ -324,8 +327,7 @@ spx_status spx_channel_recv(spx_channel *c, uint32_t type, void *data, size_t n)
                       (unsigned long long)total, type, n);
     }
     if (st == SPX_OK) {
-        c->recv_left = 0;
-        st = spx_channel_read_all(c, data, n);
+        st = take(c, data, n);
     }
     return spx_channel_release(c, st);
 }

@@ -30,6 +30,7 @@ struct spx_channel {
     double message_from;          /* when the message being received was begun to be waited for */
     uint64_t message_bytes;       /* of it so far */
     uint64_t send_left, recv_left;
+    uint64_t due; /* of the message being received, over the imitated link */
     bool sent_since_recv, broken, mute, told; /* mute: nothing more can be written */
     bool ended;                               /* spx_channel_ended */
     spx_traffic traffic;

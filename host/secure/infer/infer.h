@@ -64,27 +64,47 @@ spx_pi_sizes spx_pi_plan_segment(const spx_pi_plan *p, int segment);
 
 /** Seconds of the building blocks on one thread of this machine. */
 typedef struct spx_pi_rates {
-    double garble, evaluate;           /* an AND gate */
+    double garble, evaluate;           /* an AND gate; its tables not in a cache */
     double transfer;                   /* an oblivious transfer, both parties together */
     double request[SPX_PI_RATE_SETS];  /* encrypting a ciphertext */
     double response[SPX_PI_RATE_SETS]; /* making one, without products, and decrypting it */
     double product[SPX_PI_RATE_SETS];  /* a polynomial of weights: its transforms and product */
-    double mac;                        /* a multiply-add of a convolution on a share */
+    double choose, answer, unmask;     /* a wire online: the server's bit, the client's label for
+                                          it, the server's label from that */
+    double step, sum, pack;            /* a convolution on a share (spx_conv2d_ring_work) */
+    double element;                    /* an element that another public op adds */
     double seal, open;                 /* a byte of material, to disk and back */
+    double drop;                       /* a byte of material that is used, wiped and given back */
+    double touch;                      /* a byte of memory when it is used first */
     double pass;                       /* a byte between two processes of this machine */
+    double turn;                       /* a message and its answer, however short */
 } spx_pi_rates;
 
-/** Measures them, in about a second. */
+/** Measures them, in about a second: processor time, but for what passes between processes. */
 SPX_MUST_CHECK spx_status spx_pi_rates_measure(spx_pi_rates *out, spx_vault *v);
 
 /** Rates of one core of an AMD EPYC with AVX-512 and VAES. They are for what must not depend on the
  * machine it is computed on: which network is chosen, what a checkpoint goes on from. */
 extern const spx_pi_rates spx_pi_usual_rates;
 
-/** What a phase of one query takes over a link, from sizes and rates: each party's work and the
- * wire one after another, as the protocol runs. */
+/** Work of a query online, seconds by part; one segment's, or all. */
+typedef struct spx_pi_parts {
+    double linear;   /* convolutions, biases, sums on the server's shares */
+    double labels;   /* choices, answers, and what they make */
+    double circuits; /* evaluating */
+    double material; /* what is used is wiped and given back; first use of memory */
+    double pass;     /* bytes and turns between the processes, no link counted */
+    double link;     /* its bytes and round trips */
+} spx_pi_parts;
+
+/** What the phases of one query take over a link, seconds. */
 typedef struct spx_pi_forecast {
-    double offline, online; /* seconds */
+    double offline;    /* each party's work and the wire one after another */
+    double load;       /* reading material before the image is used */
+    double online;     /* parts overlap as far as the protocol lets them: within a layer the client
+                       answers a chunk while the server evaluates the one before; what was not read
+                       ahead is read meanwhile */
+    spx_pi_parts part; /* of online; their sum is at least it, but for waiting for the disk */
 } spx_pi_forecast;
 /** @param segment  -1: the whole query. @param link  zeros: none */
 spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_link link,

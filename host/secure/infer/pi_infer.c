@@ -230,7 +230,8 @@ static spx_status send_choice(answering *q, const spx_pi_relu *r)
         d += c.wires / 8;
         choices += c.wires / 8;
     }
-    return spx_channel_send(q->t->channel, SPX_PI_CHOICE, q->d, r->wires / 8);
+    SPX_RETURN_IF(spx_channel_send(q->t->channel, SPX_PI_CHOICE, q->d, r->wires / 8));
+    return spx_channel_flush(q->t->channel); /* the client answers while the last chunk goes */
 }
 
 /* Of all circuits of a layer, before any answer: one party sends at a time. */

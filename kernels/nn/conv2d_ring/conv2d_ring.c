@@ -126,19 +126,9 @@ static void fill_offsets(spx_conv2d_ring *f)
     }
 }
 
-spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_shape *d,
-                                  const int32_t *w)
+/* All but the memory. @param all  the largest weight's bits, all set */
+static void size_up(spx_conv2d_ring *f, const spx_conv2d_ring_shape *d, int32_t all)
 {
-    spx_conv2d_ring *f;
-    spx_status st;
-    *out = NULL;
-    SPX_RETURN_IF(spx_conv2d_ring_check(d));
-    const int32_t all = sizes(w, (size_t)(d->k * d->c * d->size * d->size));
-    if (all < 0) {
-        return SPX_FAIL(SPX_EINVAL, "ring convolution: a weight beyond %d",
-                        (int)SPX_CONV2D_RING_MAX_WEIGHT);
-    }
-    SPX_RETURN_IF(SPX_NEW(f, 1));
     f->d = *d;
     f->pairs = (d->c + 1) / 2;
     f->rows = (d->p - 1) * d->stride + (d->size - 1) * d->dilation + 1;
@@ -155,6 +145,22 @@ spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_s
     if (f->weight_limbs == 2) {
         f->weight_max = 1 << (SPX_RING_WEIGHT_LIMB - 1);
     }
+}
+
+spx_status spx_conv2d_ring_create(spx_conv2d_ring **out, const spx_conv2d_ring_shape *d,
+                                  const int32_t *w)
+{
+    spx_conv2d_ring *f;
+    spx_status st;
+    *out = NULL;
+    SPX_RETURN_IF(spx_conv2d_ring_check(d));
+    const int32_t all = sizes(w, (size_t)(d->k * d->c * d->size * d->size));
+    if (all < 0) {
+        return SPX_FAIL(SPX_EINVAL, "ring convolution: a weight beyond %d",
+                        (int)SPX_CONV2D_RING_MAX_WEIGHT);
+    }
+    SPX_RETURN_IF(SPX_NEW(f, 1));
+    size_up(f, d, all);
     f->w_bytes = f->blocks * (size_t)f->weight_limbs * f->steps * FILTERS * 2 * sizeof *f->w;
     SPX_TRY(st, SPX_NEW(f->step, f->steps), fail);
     SPX_TRY(st, SPX_NEW(f->pixel, f->groups * PIXELS), fail);
@@ -215,6 +221,19 @@ static size_t limb_pairs(const spx_conv2d_ring *f)
 size_t spx_conv2d_ring_scratch(const spx_conv2d_ring *f, spx_ring_range range)
 {
     return limb_pairs(f) * (size_t)cut_of(f, range).limbs * sizeof(int16_t[2]);
+}
+
+spx_conv2d_ring_work spx_conv2d_ring_count(const spx_conv2d_ring_shape *d, spx_ring_range range,
+                                           int weight_bits)
+{
+    spx_conv2d_ring f;
+    size_up(&f, d, (int32_t)(((int64_t)1 << (weight_bits - 1)) - 1));
+    const cut c = cut_of(&f, range);
+    const double dots = (double)f.blocks * (double)f.groups * f.weight_limbs * c.limbs;
+    return (spx_conv2d_ring_work){.steps = dots * (double)f.steps,
+                                  .sums = dots * (double)((f.steps + c.chunk - 1) / c.chunk),
+                                  .packed = 2 * (double)limb_pairs(&f) *
+                                            c.limbs}; /* whether or not a pair is whole */
 }
 
 typedef struct job {

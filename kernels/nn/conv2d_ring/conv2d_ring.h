@@ -60,6 +60,16 @@ size_t spx_conv2d_ring_scratch(const spx_conv2d_ring *f, spx_ring_range range);
 void spx_conv2d_ring_run(const spx_conv2d_ring *f, const int64_t *x, spx_ring_range range,
                          int64_t *y, void *scratch, spx_pool *pool);
 
+/** How often each of a run's loops turns, by which its time can be told. */
+typedef struct spx_conv2d_ring_work {
+    double steps;  /* a tap of a pair of channels, for the pixels and filters worked on together */
+    double sums;   /* of such products, widened and added */
+    double packed; /* elements of limbs */
+} spx_conv2d_ring_work;
+/** @param shape  one that spx_conv2d_ring_check takes; @param weight_bits  1..23, signed */
+spx_conv2d_ring_work spx_conv2d_ring_count(const spx_conv2d_ring_shape *shape, spx_ring_range range,
+                                           int weight_bits);
+
 /** The definition, term by term: the twin of the above for tests. Any SPX_ISA. */
 void spx_conv2d_ring_ref(const spx_conv2d_ring_shape *shape, const int32_t *w, const int64_t *x,
                          int64_t *y);
