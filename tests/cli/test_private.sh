@@ -239,6 +239,21 @@ has stderr '[-]-wait' "nobody there"
 check "cost" 0 "$sphynx" cost --model "$model" --link wan --json
 jq -e '.relus == ([.layers[].relus] | add) and .online.rounds > 0 and .offline.bytes_sent > 0' \
     "$OUT/stdout" >"$OUT/jq" || fail "cost: not the promised JSON"
+jq -e '[.rates[]] | all(. >= 0)' "$OUT/stdout" >"$OUT/jq" || fail "cost: a rate below nothing"
+for link in loopback lan wan; do
+    check "cost by usual rates" 0 "$sphynx" cost --model "$model" --link $link --usual-rates --json
+    mv "$OUT/stdout" "$OUT/cost_$link"
+done
+check "cost by usual rates again" 0 "$sphynx" cost --model "$model" --usual-rates --json
+cmp -s "$OUT/stdout" "$OUT/cost_loopback" || fail "cost: usual rates gave other figures"
+jq -es 'map(.online) | .[0].seconds < .[1].seconds and .[1].seconds < .[2].seconds and
+    .[0].rounds == .[2].rounds and .[0].bytes_sent == .[2].bytes_sent' \
+    "$OUT"/cost_{loopback,lan,wan} >"$OUT/jq" ||
+    fail "cost: a slower link costs no more time, or other bytes"
+jq -e '([.layers[].online.seconds] | add) as $layers | ([.online_parts[]] | add) as $parts |
+    .online_parts.link == 0 and .online.seconds - $layers < 1e-9 and
+    .online.seconds <= $parts + 1e-9' "$OUT/cost_loopback" >"$OUT/jq" ||
+    fail "cost: parts or segments do not make the whole"
 for address in nope localhost: :1 localhost:x localhost:70000; do
     check "listen at $address" 2 "$sphynx" serve --model "$model" --listen "$address"
     one_line "listen at $address"

@@ -122,6 +122,35 @@ SPX_TEST(threads_change_nothing)
     spx_pool_destroy(pool);
 }
 
+/* By hand: 6 pixels and 16 filters are worked on together, two channels a step, limbs of at most 15
+ * bits; 128 is the least power of two above the weights. */
+SPX_TEST(loops_turn_as_often_as_counted)
+{
+    SPX_UNUSED;
+    const spx_conv2d_ring_shape d = {5, 8, 8, 20, 8, 8, 3, 1, 1, 1};
+    const spx_conv2d_ring_work w = spx_conv2d_ring_count(&d, (spx_ring_range){.bits = 40}, 8);
+    const double dots = 2 * 11 * 3; /* blocks of filters, groups of 64 pixels, limbs of 14 bits */
+    assert_true(w.steps == dots * 3 * 9);
+    assert_true(w.sums == dots); /* 27 steps of at most 2 * 16383 * 128 fit 31 bits */
+    assert_true(w.packed == 3 * 6 * 100);
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        for (size_t g = 0; g < sizeof ranges / sizeof *ranges; g++) {
+            pile mine = {.key = 1};
+            int32_t *ones = pile_bytes(
+                &mine, (size_t)(shapes[s].k * shapes[s].c * shapes[s].size * shapes[s].size) *
+                           sizeof *ones);
+            spx_conv2d_ring *f;
+            ones[0] = 127;
+            CHECK_OK(spx_conv2d_ring_create(&f, &shapes[s], ones));
+            const spx_conv2d_ring_work n = spx_conv2d_ring_count(&shapes[s], ranges[g], 8);
+            assert_true(n.packed * sizeof(int16_t) ==
+                        (double)spx_conv2d_ring_scratch(f, ranges[g]));
+            spx_conv2d_ring_destroy(f);
+            pile_clear(&mine);
+        }
+    }
+}
+
 SPX_TEST(bad_shapes_and_weights_are_refused)
 {
     SPX_UNUSED;
@@ -151,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(every_shape_width_and_weight_gives_the_definitions_bits),
         SPX_UNIT(threads_change_nothing),
+        SPX_UNIT(loops_turn_as_often_as_counted),
         SPX_UNIT(bad_shapes_and_weights_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,8 @@
 #include "host/secure/gc/gc.h"
 #include "tests/secure/pi_fixture.h"
 
+#include <stddef.h>
+
 static void check_near(double got, double want, const char *what)
 {
     if (!(got > want * (1 - 1e-9) && got < want * (1 + 1e-9))) {
@@ -67,12 +69,134 @@ SPX_TEST(a_wider_relu_costs_more_of_everything)
     }
 }
 
+/* ---- a query ---- */
+
+typedef struct story {
+    deploy_fixture fixture;
+    spx_deploy *model;
+    spx_pi_plan *plan;
+} story;
+
+static void begin(story *s)
+{
+    memset(s, 0, sizeof *s);
+    s->model = fixture_model(&s->fixture, 7);
+    CHECK_OK(spx_pi_plan_create(&s->plan, s->model));
+}
+
+static void end(story *s)
+{
+    spx_pi_plan_destroy(s->plan);
+    spx_deploy_destroy(s->model);
+    fixture_clear(&s->fixture);
+}
+
+static double sum(const spx_pi_parts *p)
+{
+    return p->linear + p->labels + p->circuits + p->material + p->pass + p->link;
+}
+
+/* With one rate alone, a part is that rate times what is counted, and so is the whole. */
+SPX_TEST(each_part_is_its_count_times_its_rate)
+{
+    SPX_UNUSED;
+    story s;
+    begin(&s);
+    const spx_pi_sizes *z = spx_pi_plan_sizes(s.plan);
+    const spx_link none = {0};
+    const struct {
+        spx_pi_rates rates;
+        size_t part;
+        double count;
+    } row[] = {{{.evaluate = 1}, offsetof(spx_pi_parts, circuits), (double)z->ands},
+               {{.choose = 1}, offsetof(spx_pi_parts, labels), (double)z->wires},
+               {{.answer = 1}, offsetof(spx_pi_parts, labels), (double)z->wires},
+               {{.unmask = 1}, offsetof(spx_pi_parts, labels), (double)z->wires},
+               {{.pass = 1},
+                offsetof(spx_pi_parts, pass),
+                (double)(z->online_to_server + z->online_to_client)},
+               {{.turn = 1}, offsetof(spx_pi_parts, pass), (double)z->online_rounds}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        const spx_pi_forecast f = spx_pi_predict(s.plan, &row[i].rates, none, -1);
+        double part;
+        memcpy(&part, (const char *)&f.part + row[i].part, sizeof part);
+        check_near(part, row[i].count, "a part");
+        check_near(sum(&f.part), row[i].count, "all parts");
+        check_near(f.online, row[i].count, "online");
+    }
+    end(&s);
+}
+
+SPX_TEST(a_link_takes_the_bytes_and_rounds_that_are_counted)
+{
+    SPX_UNUSED;
+    story s;
+    begin(&s);
+    const spx_pi_rates no_work = {0};
+    const spx_pi_sizes *z = spx_pi_plan_sizes(s.plan);
+    const spx_pi_forecast slow = spx_pi_predict(s.plan, &no_work, (spx_link){1, 0}, -1),
+                          far = spx_pi_predict(s.plan, &no_work, (spx_link){0, 1}, -1);
+    check_near(slow.online, (double)(z->online_to_server + z->online_to_client), "bytes");
+    check_near(far.online, (double)z->online_rounds, "rounds");
+    check_near(slow.part.link, slow.online, "the link's part");
+    check_near(far.part.link, far.online, "the link's part");
+    end(&s);
+}
+
+SPX_TEST(segments_add_up_to_the_query)
+{
+    SPX_UNUSED;
+    story s;
+    spx_link lan;
+    double online = 0, parts = 0;
+    begin(&s);
+    CHECK_OK(spx_link_parse("lan", &lan));
+    const spx_pi_forecast all = spx_pi_predict(s.plan, &spx_pi_usual_rates, lan, -1);
+    for (int i = 0; i < s.model->n_segments; i++) {
+        const spx_pi_forecast f = spx_pi_predict(s.plan, &spx_pi_usual_rates, lan, i);
+        assert_true(f.online > 0);
+        online += f.online;
+        parts += sum(&f.part);
+    }
+    check_near(online, all.online, "online");
+    check_near(parts, sum(&all.part), "parts");
+    assert_true(all.part.linear > 0 && all.part.material > 0 && all.load > 0);
+    end(&s);
+}
+
+SPX_TEST(every_rate_that_rises_makes_a_query_longer)
+{
+    SPX_UNUSED;
+    story s;
+    spx_link lan;
+    begin(&s);
+    CHECK_OK(spx_link_parse("lan", &lan));
+    const spx_pi_forecast before = spx_pi_predict(s.plan, &spx_pi_usual_rates, lan, -1);
+    for (size_t i = 0; i < sizeof(spx_pi_rates) / sizeof(double); i++) {
+        spx_pi_rates r = spx_pi_usual_rates;
+        ((double *)&r)[i] *= 1000;
+        const spx_pi_forecast f = spx_pi_predict(s.plan, &r, lan, -1);
+        assert_true(f.online >= before.online && f.offline >= before.offline &&
+                    f.load >= before.load);
+        /* but for parameter sets that the model has no use for */
+        const bool set = i >= offsetof(spx_pi_rates, request) / sizeof(double) &&
+                         i < offsetof(spx_pi_rates, choose) / sizeof(double);
+        assert_true(set || f.online > before.online || f.offline > before.offline ||
+                    f.load > before.load);
+    }
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_relu_costs_its_labels_tables_and_transfers),
         SPX_UNIT(a_relu_of_a_width_that_cannot_be_garbled_is_refused),
         SPX_UNIT(a_link_adds_its_bytes_and_a_round_a_layer),
-        SPX_UNIT(a_wider_relu_costs_more_of_everything)};
+        SPX_UNIT(a_wider_relu_costs_more_of_everything),
+        SPX_UNIT(each_part_is_its_count_times_its_rate),
+        SPX_UNIT(a_link_takes_the_bytes_and_rounds_that_are_counted),
+        SPX_UNIT(segments_add_up_to_the_query),
+        SPX_UNIT(every_rate_that_rises_makes_a_query_longer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
