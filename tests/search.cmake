@@ -7,6 +7,7 @@ spx_test(test_relu_sites SOURCES search/test_relu_sites.c LINK spx_prune)
 spx_test(test_choose SOURCES search/test_choose.c LINK spx_prune)
 spx_test(test_stats SOURCES search/test_stats.c LINK spx_evidence)
 spx_test(test_linearize SOURCES search/test_linearize.c LINK spx_final)
+spx_test(test_finalists SOURCES search/test_finalists.c LINK spx_evidence)
 spx_test(test_import SOURCES search/test_import.c LINK spx_final)
 add_dependencies(test_import sphynx)
 target_compile_definitions(test_import PRIVATE

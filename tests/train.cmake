@@ -24,6 +24,9 @@ add_test(NAME cli_runs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_runs.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 add_test(NAME cli_evidence COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_evidence.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
+add_test(NAME cli_finalists COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_finalists.sh
+         $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
+set_tests_properties(cli_finalists PROPERTIES LABELS slow)
 add_test(NAME cli_verbs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_verbs.sh
          $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
 add_test(NAME kill_resume COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/kill_resume.sh

@@ -381,33 +381,72 @@ static spx_status parse_and_run(spx_cli *cli, int argc, char **argv,
     return cli->command->run(cli, cli->values);
 }
 
+static spx_status make_cli(spx_cli *cli)
+{
+    const spx_command *c = cli->command;
+    size_t options = 0;
+    while (c->options != NULL && c->options[options].name != NULL) {
+        options++;
+    }
+    cli->values = calloc(1, c->values_size + 1);
+    cli->given = calloc(options + 16, 1); /* 16: more than the common options */
+    return cli->values != NULL && cli->given != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "options");
+}
+
+static void clear_cli(spx_cli *cli)
+{
+    const spx_option *o;
+    void *field;
+    for (size_t i = 0; i < cli->owned_count; i++) {
+        free(cli->owned[i]);
+    }
+    for (size_t i = 0; cli->values != NULL && (o = spx_option_at(cli, i, &field)) != NULL; i++) {
+        spx_option_clear(o, field);
+    }
+    free(cli->owned);
+    free(cli->values);
+    free(cli->given);
+}
+
 static int run_command(const spx_command *c, const char *verb, int argc, char **argv,
                        const spx_command *const *commands)
 {
     spx_cli cli = {.command = c, .verb = verb};
-    const spx_option *o;
-    void *field;
-    spx_status st;
-    size_t options = 0;
+    spx_status st = make_cli(&cli);
     int code;
-    while (c->options != NULL && c->options[options].name != NULL) {
-        options++;
-    }
-    cli.values = calloc(1, c->values_size + 1);
-    cli.given = calloc(options + 16, 1); /* 16: more than the common options */
-    st = cli.values != NULL && cli.given != NULL ? parse_and_run(&cli, argc, argv, commands)
-                                                 : SPX_FAIL(SPX_ENOMEM, "options");
+    st = st == SPX_OK ? parse_and_run(&cli, argc, argv, commands) : st;
     code = st == SPX_OK ? SPX_EXIT_DONE : report(&cli, st);
-    for (size_t i = 0; i < cli.owned_count; i++) {
-        free(cli.owned[i]);
-    }
-    for (size_t i = 0; cli.values != NULL && (o = spx_option_at(&cli, i, &field)) != NULL; i++) {
-        spx_option_clear(o, field);
-    }
-    free(cli.owned);
-    free(cli.values);
-    free(cli.given);
+    clear_cli(&cli);
     return code;
+}
+
+static spx_status parse_inner(spx_cli *cli, int argc, char **argv)
+{
+    const spx_command *const commands[] = {cli->command, NULL};
+    SPX_RETURN_IF(spx_options_default(cli));
+    SPX_RETURN_IF(parse_args(cli, argc, argv));
+    SPX_RETURN_IF(spx_options_load_recipe(cli, commands));
+    return check_args(cli);
+}
+
+spx_status spx_cli_inner(spx_cli *outer, const spx_command *c, int argc, char **argv,
+                         spx_status (*run)(spx_cli *inner, const void *values, void *ctx),
+                         void *ctx)
+{
+    spx_cli cli = {.command = c, .verb = c->name};
+    spx_status st = make_cli(&cli);
+    st = st == SPX_OK ? parse_inner(&cli, argc, argv) : st;
+    if (st == SPX_OK) {
+        cli.device = outer->device;
+        cli.precision = outer->precision;
+        cli.deterministic = outer->deterministic;
+        cli.threads = outer->threads;
+        cli.seed = outer->seed;
+        st = run(&cli, cli.values, ctx);
+    }
+    outer->usage_error = outer->usage_error || cli.usage_error;
+    clear_cli(&cli);
+    return st;
 }
 
 static bool is_help(const char *arg)

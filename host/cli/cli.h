@@ -160,6 +160,18 @@ struct spx_command {
 /** Runs argv against a NULL-terminated table of commands; the return value is the exit code. */
 int spx_cli_main(int argc, char **argv, const spx_command *const *commands);
 
+/**
+ * Reads words as the options of another command, recipes, needs and required ones included, and
+ * hands them over: how a command does what another one does. Device, threads, precision and seed
+ * are the outer command's.
+ * @param run  called with the values filled in; both hold until it returns
+ * @return what run returns; usage errors are the outer command's
+ */
+SPX_MUST_CHECK spx_status spx_cli_inner(spx_cli *outer, const spx_command *c, int argc, char **argv,
+                                        spx_status (*run)(spx_cli *inner, const void *values,
+                                                          void *ctx),
+                                        void *ctx);
+
 /** Records a usage error found by a command (two options that exclude each other): exit code 2. */
 SPX_MUST_CHECK spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);
 

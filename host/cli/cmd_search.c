@@ -1,5 +1,6 @@
 /* sphynx search: find a genotype on a data set. */
 #include "host/cli/commands.h"
+#include "host/cli/finalists_talk.h"
 #include "host/cli/net_talk.h"
 #include "host/cli/run_talk.h"
 #include "host/cli/seeds_talk.h"
@@ -12,6 +13,7 @@
 
 typedef struct values {
     spx_run_values run;
+    spx_finalists_values finalists;
     const char *data, *init_from;
     bool random, published_hessian, flip;
     int64_t order, init_channels, layers, batch, epochs, validate_images, pad_crop, cutout, seeds;
@@ -63,11 +65,13 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
             "begin with the weights and alphas of a search or its checkpoint",
             .flags = SPX_OPT_PATH),
+    SPX_FINALISTS_OPTIONS(values, finalists),
     {0}};
 
 static const spx_need needs[] = {{"^ random out resume allow-changed", "!random"},
                                  {"published-hessian", "order=2"},
                                  {"allow-changed", "resume"},
+                                 SPX_FINALISTS_NEEDS,
                                  {0}};
 
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
@@ -163,6 +167,20 @@ end:
     return st;
 }
 
+static spx_status finalists(spx_cli *cli, const values *v)
+{
+    spx_run_talk talk = {0};
+    spx_search_options o;
+    spx_pack *pack = NULL;
+    spx_status st;
+    SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TRAIN)), end);
+    SPX_TRY(st, fill(cli, v, pack, &talk, &o), end);
+    st = spx_finalists_command(cli, &v->finalists, &v->run, v->data, &o, &talk);
+end:
+    spx_pack_close(pack);
+    return st;
+}
+
 /* One of several seeds. */
 static spx_status search_one(spx_cli *cli, const void *ctx, const spx_run_values *run, json_t **out)
 {
@@ -183,6 +201,9 @@ static spx_status run(spx_cli *cli, const void *options_values)
     }
     if (v->data == NULL) {
         return spx_cli_usage(cli, "--data is missing");
+    }
+    if (v->finalists.pool > 0) {
+        return finalists(cli, v);
     }
     if (v->seeds > 1) {
         return spx_seeds_run(cli, &v->run,

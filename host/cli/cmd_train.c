@@ -294,6 +294,12 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     return spx_augment_of(cli, &v->augment, o->spec.input.rows, &o->augment);
 }
 
+spx_status spx_train_options_of(spx_cli *cli, const void *options_values,
+                                const struct spx_pack *pack, struct spx_train_options *o)
+{
+    return fill(cli, options_values, pack, NULL, o);
+}
+
 /* What the run is begun with; see spx_run_open. */
 static spx_status inputs_of(const values *v, const spx_train_options *o, json_t **out)
 {

@@ -23,6 +23,15 @@
     X(cost)
 /* clang-format on */
 
+struct spx_pack;
+struct spx_train_options;
+
+/** The options of a training as train's options describe them, but for its run: for commands that
+ * train, too (spx_cli_inner). They borrow from values and pack. */
+SPX_MUST_CHECK spx_status spx_train_options_of(spx_cli *cli, const void *values,
+                                               const struct spx_pack *pack,
+                                               struct spx_train_options *o);
+
 #define X(name) extern const spx_command spx_cmd_##name;
 SPX_COMMANDS(X)
 #undef X

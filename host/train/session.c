@@ -323,6 +323,15 @@ spx_status spx_session_write(const spx_session *s, const char *name, const char 
     return write_file(s, name, text, "");
 }
 
+spx_status spx_session_write_json(const spx_session *s, const char *name, const json_t *j)
+{
+    char *text = spx_json_text(j, JSON_INDENT(2));
+    const spx_status st =
+        text != NULL ? write_file(s, name, text, "\n") : SPX_FAIL(SPX_ENOMEM, "%s", name);
+    free(text);
+    return st;
+}
+
 spx_status spx_session_result(const spx_session *s, json_t *result)
 {
     char *text = NULL;

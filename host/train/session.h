@@ -86,6 +86,9 @@ void spx_session_warn(const spx_session *s, void (*warn)(void *ctx, const char *
 /** Writes text as NAME in the run's folder, whole or not at all. */
 SPX_MUST_CHECK spx_status spx_session_write(const spx_session *s, const char *name,
                                             const char *text);
+/** Likewise JSON, which stays the caller's. NULL is SPX_ENOMEM. */
+SPX_MUST_CHECK spx_status spx_session_write_json(const spx_session *s, const char *name,
+                                                 const json_t *j);
 /** Writes an object as result.json, with the device added; released, NULL is SPX_ENOMEM. */
 SPX_MUST_CHECK spx_status spx_session_result(const spx_session *s, json_t *result);
 

@@ -8,7 +8,9 @@
 static spx_status open_data(spx_search *x)
 {
     const spx_search_options *o = x->o;
-    const spx_loader_options lo = {.batch = (size_t)o->net.batch,
+    const spx_loader_options lo = {.subset = o->subset,
+                                   .subset_count = o->subset_count,
+                                   .batch = (size_t)o->net.batch,
                                    .height = (int)o->net.input.rows,
                                    .width = (int)o->net.input.columns,
                                    .augment = o->augment,

@@ -14,8 +14,10 @@
 #include "search/bilevel/bilevel.h"
 
 typedef struct spx_search_options {
-    spx_run_options run;     /* init_from: a checkpoint with weights, alphas and statistics */
-    const spx_pack *pack;    /* borrowed; training split loaded */
+    spx_run_options run;    /* init_from: a checkpoint with weights, alphas and statistics */
+    const spx_pack *pack;   /* borrowed; training split loaded */
+    const uint32_t *subset; /* its images to search on, borrowed; NULL: all */
+    size_t subset_count;
     spx_supernet_config net; /* classes and channels are the pack's */
     spx_bilevel_options bilevel;
     spx_augment augment;     /* of both halves; validation has none */

@@ -43,9 +43,14 @@ static spx_status describe(void *ctx, json_t *about)
     return ok ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
 }
 
+bool spx_training_holds(const spx_train_options *o)
+{
+    return o->held_out > 0 || o->held_count > 0;
+}
+
 int spx_training_judge(const spx_train_options *o)
 {
-    return o->held_out > 0 && !o->by_test ? SPX_HELD_OUT : SPX_TESTED;
+    return spx_training_holds(o) && !o->by_test ? SPX_HELD_OUT : SPX_TESTED;
 }
 
 spx_status spx_training_measure(spx_training *x, int source)
@@ -215,7 +220,7 @@ static spx_status evaluate(void *ctx, double *top1, json_t **line)
     spx_status st = SPX_OK;
     memset(x->last, 0, sizeof x->last);
     *line = json_object();
-    if (o->held_out > 0) {
+    if (spx_training_holds(o)) {
         SPX_TRY(st, judge(x, SPX_HELD_OUT, "val", line), fail);
     }
     if (by == SPX_TESTED || (o->test_every > 0 && epoch % o->test_every == 0)) {

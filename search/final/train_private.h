@@ -42,6 +42,9 @@ SPX_MUST_CHECK spx_status spx_training_source(spx_training *x, int source, int s
 /** Goes over to the batches and the program of an epoch's stage, where that is another one. */
 SPX_MUST_CHECK spx_status spx_training_enter(spx_training *x, int64_t epoch);
 
+/** Whether images are held out of the training split. */
+bool spx_training_holds(const spx_train_options *o);
+
 /** What the best epoch is chosen by: SPX_HELD_OUT or SPX_TESTED. */
 int spx_training_judge(const spx_train_options *o);
 

@@ -34,6 +34,20 @@ spx_status spx_training_source(spx_training *x, int source, int side, const uint
     return SPX_OK;
 }
 
+/* The images that are trained on: all but those of o->held. */
+static void leave_out(spx_training *x)
+{
+    const spx_train_options *o = x->o;
+    size_t k = 0;
+    for (size_t i = 0; i < o->pack->split[SPX_SPLIT_TRAIN].count; i++) {
+        if (k < o->held_count && o->held[k] == i) {
+            k++;
+        } else {
+            x->part[x->part_count++] = (uint32_t)i;
+        }
+    }
+}
+
 /* Opens the held-out images; the others are the part that is trained on. */
 static spx_status hold_out(spx_training *x)
 {
@@ -42,8 +56,12 @@ static spx_status hold_out(spx_training *x)
     uint32_t *held = NULL;
     size_t n;
     spx_status st;
+    SPX_RETURN_IF(SPX_NEW(x->part, all->count));
+    if (o->held_count > 0) {
+        leave_out(x);
+        return spx_training_source(x, SPX_HELD_OUT, 0, o->held, o->held_count);
+    }
     SPX_TRY(st, SPX_NEW(held, all->count), end);
-    SPX_TRY(st, SPX_NEW(x->part, all->count), end);
     SPX_TRY(st,
             spx_split_share(all->labels, all->count, o->pack->classes, o->run.seed, o->held_out,
                             held, &n, x->part, &x->part_count),
@@ -63,11 +81,11 @@ end:
 static spx_status open_sources(spx_training *x)
 {
     const spx_train_options *o = x->o;
-    if (o->held_out > 0) {
+    if (spx_training_holds(o)) {
         SPX_RETURN_IF(hold_out(x));
     }
     SPX_RETURN_IF(spx_training_source(x, SPX_TRAINED, o->stage[0].side, x->part, x->part_count));
-    return spx_training_source(x, SPX_TESTED, 0, NULL, 0);
+    return o->no_test ? SPX_OK : spx_training_source(x, SPX_TESTED, 0, NULL, 0);
 }
 
 /* Programs of a step: one for each side of the images, or for each stage of a linearization. */
@@ -177,6 +195,9 @@ static void describe_run(spx_training *x)
          x->linearizer != NULL ? *spx_linearizer_scores(x->linearizer) : (spx_buffer){0}},
     };
     x->run.epoch_steps = x->source[SPX_TRAINED].steps;
+    if (x->o->epoch_steps > 0 && x->o->epoch_steps < x->run.epoch_steps) {
+        x->run.epoch_steps = x->o->epoch_steps;
+    }
     x->run.eval_every = x->o->eval_every;
     x->run.queue = &x->trainer.queue;
     x->run.layout = x->linearizer != NULL ? spx_linearizer_layout(x->linearizer) : t->layout;
@@ -195,6 +216,11 @@ json_t *spx_train_result_json(const spx_train_result *r)
                           r->best_by_test ? "test" : "val", "best_epoch", (json_int_t)r->best_epoch,
                           "relus", (json_int_t)r->counts.relus, "params",
                           (json_int_t)r->counts.params, "macs", (json_int_t)r->counts.macs);
+    if (j != NULL && r->last.images == 0) { /* nobody asked the test split */
+        (void)json_object_set_new(j, "top1", json_null());
+        (void)json_object_set_new(j, "top5", json_null());
+        (void)json_object_set_new(j, "loss", json_null());
+    }
     if (j != NULL && r->held.images > 0) {
         (void)json_object_set_new(j, "val_top1", json_real(spx_metrics_top1(&r->held)));
         (void)json_object_set_new(j, "val_images", json_integer((json_int_t)r->held.images));
@@ -249,14 +275,17 @@ static spx_status finish(spx_training *x, spx_train_result *result)
                            .best_epoch = r->best.epoch,
                            .best_judged = x->linearizer != NULL ? -r->best.top1 : r->best.top1,
                            .best_top1 = r->best.top1};
-    for (int i = SPX_TESTED; i <= (o->held_out > 0 ? SPX_HELD_OUT : SPX_TESTED); i++) {
+    for (int i = o->no_test ? SPX_HELD_OUT : SPX_TESTED;
+         i <= (spx_training_holds(o) ? SPX_HELD_OUT : SPX_TESTED); i++) {
         if (x->last[i].images == 0) { /* not asked for before, or resumed after its end */
             SPX_RETURN_IF(spx_training_measure(x, i));
         }
     }
     result->last = x->last[SPX_TESTED];
     result->held = x->last[SPX_HELD_OUT];
-    if (!result->best_by_test || result->best_by_loss) {
+    if (o->no_test) {
+        result->best_top1 = -1;
+    } else if (!result->best_by_test || result->best_by_loss) {
         SPX_RETURN_IF(measure_best(x, &result->best_top1));
     }
     if (x->teacher[0] != NULL) {
@@ -319,6 +348,9 @@ static spx_status check(const spx_train_options *o)
     if (!(o->held_out >= 0 && o->held_out < 1) || o->test_every < 0) {
         return SPX_FAIL(SPX_EINVAL, "%g of the training images held out, test every %lld epochs",
                         o->held_out, (long long)o->test_every);
+    }
+    if (o->no_test && (!spx_training_holds(o) || o->by_test || o->test_every > 0)) {
+        return SPX_FAIL(SPX_EINVAL, "without the test split, held-out images have to judge");
     }
     SPX_RETURN_IF(check_stages(o));
     if (o->linearize.method != SPX_LINEARIZE_NONE &&

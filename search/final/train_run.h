@@ -41,9 +41,14 @@ typedef struct spx_train_options {
     int workers;                             /* threads that make batches; 0: chosen */
     bool nvjpeg;                             /* JPEGs are decoded by the GPU */
     int64_t eval_every;                      /* epochs, >= 1; the last one is always evaluated */
-    double held_out;    /* share of the training split, 0..1 exclusive; 0: none */
-    bool by_test;       /* choose by the test split although images are held out */
-    int64_t test_every; /* with held_out: measure the test split too, for the log, in every such
+    double held_out; /* share of the training split, 0..1 exclusive; 0: none */
+    /** Held out instead: these images of the training split, ascending; borrowed; NULL: none. */
+    const uint32_t *held;
+    size_t held_count;
+    bool no_test; /* with images held out: the test split is not read; the pack may be without */
+    int64_t epoch_steps; /* an epoch ends after so many steps; 0: when every image was shown */
+    bool by_test;        /* choose by the test split although images are held out */
+    int64_t test_every;  /* with held_out: measure the test split too, for the log, in every such
                            epoch that is evaluated; 0: in none */
     spx_distill_options distill;
     spx_linearize_options linearize; /* spec is masked; run.schedule.epochs are those of both

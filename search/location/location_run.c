@@ -1,13 +1,11 @@
 #include "search/location/location_run.h"
 
 #include "data/loader/halves.h"
-#include "host/control/json_text.h"
 #include "host/train/evaluate.h"
 #include "host/train/tuning_cache.h"
 #include "kernels/base/alloc.h"
 #include "search/location/location_file.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A location search under way. */
@@ -176,8 +174,6 @@ json_t *spx_locate_result_json(const spx_locate_result *r)
 static spx_status finish(search *s, spx_locate_result *result)
 {
     spx_location *x = &s->x;
-    char *text;
-    spx_status st;
     if (json_array_size(s->history) == 0 || s->top1 < 0) { /* resumed behind its end */
         spx_metrics m;
         SPX_RETURN_IF(measure(s, &m));
@@ -189,11 +185,8 @@ static spx_status finish(search *s, spx_locate_result *result)
                                   .networks = x->n};
     result->location =
         spx_location_json(&x->spec, x->pair, x->n, x->host_beta, s->best, s->history);
-    text = result->location != NULL ? spx_json_text(result->location, JSON_INDENT(1)) : NULL;
-    st = text != NULL ? spx_session_write(s->run.session, "location.json", text)
-                      : SPX_FAIL(SPX_ENOMEM, "locate: result");
-    free(text);
-    return st == SPX_OK ? spx_session_result(s->run.session, spx_locate_result_json(result)) : st;
+    SPX_RETURN_IF(spx_session_write_json(s->run.session, "location.json", result->location));
+    return spx_session_result(s->run.session, spx_locate_result_json(result));
 }
 
 static spx_status open_all(search *s)

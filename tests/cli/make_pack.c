@@ -1,7 +1,8 @@
 /*
- * make_pack FILE SIDE IMAGES [DATASET]: a pack of SIDE x SIDE one-channel images in four classes, a
- * bright spot in one of the quarters under noise; only one split where the data set is called
- * "train" or "test". Small enough for tests that run the whole program many times.
+ * make_pack FILE SIDE IMAGES [DATASET [ODD]]: a pack of SIDE x SIDE one-channel images in four
+ * classes, a bright spot in one of the quarters under noise; only one split where the data set is
+ * called "train" or "test". The training images whose numbers stand in the file ODD are white.
+ * Small enough for tests that run the whole program many times.
  */
 #include "data/pack/pack.h"
 #include "kernels/base/rng.h"
@@ -41,10 +42,24 @@ static int make_split(spx_pack_split *s, int side, size_t images, uint64_t key)
     return 0;
 }
 
+/* Whitens the training images of the file's numbers. */
+static int whiten(const spx_pack_split *s, int side, const char *path)
+{
+    FILE *f = fopen(path, "r");
+    size_t i;
+    if (f == NULL) {
+        return -1;
+    }
+    while (fscanf(f, "%zu", &i) == 1 && i < s->count) {
+        memset(s->images + i * (size_t)(side * side), 255, (size_t)(side * side));
+    }
+    return fclose(f);
+}
+
 int main(int argc, char **argv)
 {
     static char names[] = "north-west\nnorth-east\nsouth-west\nsouth-east", sources[] = "";
-    const bool called_well = argc == 4 || argc == 5;
+    const bool called_well = argc >= 4 && argc <= 6;
     const int side = called_well ? atoi(argv[2]) : 0, images = called_well ? atoi(argv[3]) : 0;
     spx_pack p = {.dataset = "spots",
                   .channels = 1,
@@ -55,15 +70,16 @@ int main(int argc, char **argv)
                   .sources = sources,
                   .mean = {0.3},
                   .std = {0.2}};
-    if (argc == 5) {
+    if (argc >= 5) {
         (void)snprintf(p.dataset, sizeof p.dataset, "%s", argv[4]);
     }
     if (side < 8 || side > 64 || images < 8) {
-        (void)fprintf(stderr, "usage: make_pack FILE SIDE IMAGES [DATASET]\n");
+        (void)fprintf(stderr, "usage: make_pack FILE SIDE IMAGES [DATASET [ODD]]\n");
         return 2;
     }
     if ((strcmp(p.dataset, "test") != 0 &&
          make_split(&p.split[SPX_SPLIT_TRAIN], side, (size_t)images, 0) != 0) ||
+        (argc == 6 && whiten(&p.split[SPX_SPLIT_TRAIN], side, argv[5]) != 0) ||
         (strcmp(p.dataset, "train") != 0 &&
          make_split(&p.split[SPX_SPLIT_TEST], side, (size_t)images / 4, 1) != 0) ||
         spx_pack_write(&p, argv[1]) != SPX_OK) {

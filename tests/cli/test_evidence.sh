@@ -91,4 +91,5 @@ refused "two layers" 2 'layers' "${locate[@]}" --layers 2 --out refused
 refused "no temperature" 2 'tau-min' "${locate[@]}" --tau-min 0 --out refused
 refused "odd sides" 1 '.' "${locate[@]}" --input 1x18x18 --out refused
 refused "too large" 1 'bytes|GiB' "${locate[@]}" --init-channels 4096 --layers 10 --out refused
+
 finish
