@@ -165,6 +165,7 @@ typedef struct spx_avg_pool_attr {
 } spx_avg_pool_attr;
 spx_conv2d_attr spx_conv2d_attr_of(const spx_node *nd);     /* of a CONV2D */
 spx_avg_pool_attr spx_avg_pool_attr_of(const spx_node *nd); /* of an AVG_POOL */
+float spx_relu_clip_of(const spx_node *nd); /* of a RELU: its largest output; 0: there is none */
 
 typedef struct spx_graph {
     bool training; /* batch norm by batch statistics (else by running ones) */
@@ -232,6 +233,8 @@ spx_tid spx_g_sum(spx_graph *g, int k, const spx_sum_term *term, const char *nam
  */
 spx_tid spx_g_concat(spx_graph *g, int k, const spx_tid *x, const char *name);
 spx_tid spx_g_relu(spx_graph *g, spx_tid x, const char *name);
+/** The same with outputs of at most 6. */
+spx_tid spx_g_relu6(spx_graph *g, spx_tid x, const char *name);
 /**
  * From now on every ReLU outside the auxiliary head has a mask of its input's (c, h, w), named
  * name.mask, of ones at first: SPX_ROLE_STATE, or SPX_ROLE_ARCH where masks are trained.

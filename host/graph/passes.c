@@ -314,10 +314,11 @@ static spx_status flatten_term(spx_node *outer, int j, const spx_node *inner)
     return SPX_OK;
 }
 
-/* A ReLU that others can do: not one with a mask. */
+/* A ReLU that others can do: not one with a mask or a largest output. */
 static bool lone_rectifier(const spx_node *nd)
 {
-    return spx_op_record_of(nd->op)->rectifier && nd->in[SPX_RELU_MASK] == SPX_NO_TENSOR;
+    return spx_op_record_of(nd->op)->rectifier && nd->in[SPX_RELU_MASK] == SPX_NO_TENSOR &&
+           spx_relu_clip_of(nd) == 0;
 }
 
 static spx_status fuse_node(spx_graph *g, const tensor_facts *f, int i, bool *gone)

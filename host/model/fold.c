@@ -386,7 +386,7 @@ static spx_status walk_relu(walk *w, int i)
         *to = zero_like(w, y);
         return each_part(w, nd->in[0], add_sum_part, &s);
     }
-    if (!known(w, nd->in[0])) {
+    if (!known(w, nd->in[0]) || spx_relu_clip_of(nd) != 0) {
         return unsupported(nd);
     }
     const spx_expr like = zero_like(w, y);

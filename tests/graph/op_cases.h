@@ -39,6 +39,14 @@ static inline spx_tid relu_case(spx_graph *g, spx_tid x)
     return spx_g_relu(g, x, "case");
 }
 
+/* Of six times a normalised x: most of what is positive is clipped at some place. */
+static inline spx_tid relu6_case(spx_graph *g, spx_tid x)
+{
+    const spx_sum_term six[6] = {{x, -1, 0, -1}, {x, -1, 0, -1}, {x, -1, 0, -1},
+                                 {x, -1, 0, -1}, {x, -1, 0, -1}, {x, -1, 0, -1}};
+    return spx_g_relu6(g, spx_g_sum(g, 6, six, "six"), "case");
+}
+
 /* A mask of numbers from -2 to 2, which has a gradient. */
 static inline spx_tid masked_relu_case(spx_graph *g, spx_tid x)
 {
@@ -105,6 +113,7 @@ static const op_case op_cases[] = {
     {SPX_OP_CONV2D, depthwise_case, NULL, {N, 2 * C, HW, HW}},
     {SPX_OP_NORM_SUM, norm_sum_case, NULL, {N, C, HW, HW}},
     {SPX_OP_RELU, relu_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_RELU, relu6_case, NULL, {N, C, HW, HW}},
     {SPX_OP_RELU, masked_relu_case, NULL, {N, C, HW, HW}},
     {SPX_OP_AVG_POOL, avg_pool_case, NULL, {N, C, 4, 4}},
     {SPX_OP_MAX_POOL, max_pool_case, NULL, {N, C, 4, 3}},

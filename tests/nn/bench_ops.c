@@ -126,7 +126,7 @@ static double relu(bench *b, int unused)
 {
     (void)unused;
     for (int i = 0; i < TENSORS; i += 2) {
-        must(spx_relu_forward(b->s, b->k.n, b->k.c, b->k.side * b->k.side, image(b, i),
+        must(spx_relu_forward(b->s, b->k.n, b->k.c, b->k.side * b->k.side, 0, image(b, i),
                               image(b, i + 1)));
     }
     return TENSORS;

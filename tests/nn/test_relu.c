@@ -21,7 +21,14 @@ static spx_operand on_host(float *x, const sizes *k)
     return (spx_operand){x, (int64_t)(k->c * k->hw), SPX_TYPE_F32};
 }
 
-static void check(device_env *e, const sizes *k, tensor_form fx, tensor_form fy, bool accumulate)
+/* 0 is none to the operation and a NaN to the reference. */
+static float to_reference(float clip)
+{
+    return clip == 0 ? NAN : clip;
+}
+
+static void check(device_env *e, const sizes *k, tensor_form fx, tensor_form fy, float clip,
+                  bool accumulate)
 {
     const size_t chw = k->c * k->hw, all = k->n * chw;
     const int64_t n = (int64_t)k->n, c = (int64_t)k->c, hw = (int64_t)k->hw;
@@ -34,21 +41,22 @@ static void check(device_env *e, const sizes *k, tensor_form fx, tensor_form fy,
     spx_relu_args a = {.n = n,
                        .c = c,
                        .hw = hw,
+                       .clip = to_reference(clip),
                        .x = on_host(x, k),
                        .dy = on_host(dy, k),
                        .out = on_host(want, k),
                        .accumulate = accumulate};
-    CHECK_OK(spx_relu_forward(e->s, n, c, hw, tx.x, ty.x));
+    CHECK_OK(spx_relu_forward(e->s, n, c, hw, clip, tx.x, ty.x));
     env_read(e, &ty, got, chw);
     spx_relu_forward_ref(&a);
     CHECK_CLOSE(got, want, all, 0);
-    CHECK_OK(spx_relu_backward(e->s, n, c, hw, tx.x, tdy.x, accumulate, tdx.x)); /* x as y */
+    CHECK_OK(spx_relu_backward(e->s, n, c, hw, clip, tx.x, tdy.x, accumulate, tdx.x)); /* x as y */
     env_read(e, &tdx, got, chw);
     memcpy(want, old, all * sizeof *want);
     spx_relu_backward_ref(&a);
     round_to_type(e->type, want, all);
     CHECK_CLOSE(got, want, all, 0); /* one addition, rounded alike */
-    CHECK_OK(spx_relu_forward(e->s, n, c, hw, tx.x, tx.x));
+    CHECK_OK(spx_relu_forward(e->s, n, c, hw, clip, tx.x, tx.x));
     env_read(e, &tx, got, chw);
     spx_relu_forward_ref(&a);
     CHECK_CLOSE(got, want, all, 0);
@@ -62,7 +70,7 @@ static void cases_body(device_env *e, void *ctx)
     for (size_t i = 0; i < CASES * FORMS * FORMS; i += step) {
         const int form = (int)(i % (FORMS * FORMS));
         check(e, &cases[i / (FORMS * FORMS)], (tensor_form)(form / FORMS),
-              (tensor_form)(form % FORMS), i % 2 == 1);
+              (tensor_form)(form % FORMS), i % 3 == 0 ? 0.5f : 0, i % 2 == 1);
     }
 }
 
@@ -78,8 +86,8 @@ static void networks_body(device_env *e, void *ctx)
     for (size_t i = 0; i < NETWORK_SIZES; i++) {
         const network_size *k = &network_sizes[i];
         const sizes z = {2, (size_t)k->c, (size_t)(k->side * k->side)};
-        check(e, &z, FORM_DENSE, FORM_SLICE, true);
-        check(e, &z, FORM_DENSE, FORM_DENSE, false);
+        check(e, &z, FORM_DENSE, FORM_SLICE, 0, true);
+        check(e, &z, FORM_DENSE, FORM_DENSE, 0.75f, false);
     }
 }
 
@@ -133,8 +141,8 @@ static double summed(const sizes *k)
     return 8 * (double)(k->n + 1) * 0x1p-24 * sqrt((double)k->n);
 }
 
-static void check_masked(device_env *e, const sizes *k, tensor_form fx, tensor_form fy, bool hard,
-                         bool accumulate)
+static void check_masked(device_env *e, const sizes *k, tensor_form fx, tensor_form fy, float clip,
+                         bool hard, bool accumulate)
 {
     const size_t chw = k->c * k->hw, all = k->n * chw;
     const int64_t n = (int64_t)k->n, c = (int64_t)k->c, hw = (int64_t)k->hw;
@@ -147,15 +155,16 @@ static void check_masked(device_env *e, const sizes *k, tensor_form fx, tensor_f
     const device_tensor tdx = env_tensor(e, old, chw, k->n, k->c, k->hw, fx);
     const float *const mask = on_device(e, k, m);
     float *const dmask = on_device(e, k, dm);
-    spx_relu_args a = {n,          c, hw, on_host(x, k), on_host(dy, k), on_host(want, k),
-                       accumulate, m, dm, accumulate};
-    CHECK_OK(spx_relu_masked_forward(e->s, n, c, hw, mask, tx.x, ty.x));
+    spx_relu_args a = {
+        n,          c, hw, to_reference(clip), on_host(x, k), on_host(dy, k), on_host(want, k),
+        accumulate, m, dm, accumulate};
+    CHECK_OK(spx_relu_masked_forward(e->s, n, c, hw, clip, mask, tx.x, ty.x));
     env_read(e, &ty, got, chw);
     spx_relu_masked_forward_ref(&a);
     round_to_type(e->type, want, all);
     CHECK_CLOSE(got, want, all, 0);
     spx_relu_grad g = {tdx.x, dmask, accumulate, accumulate};
-    CHECK_OK(spx_relu_masked_backward(e->s, n, c, hw, mask, tx.x, tdy.x, &g));
+    CHECK_OK(spx_relu_masked_backward(e->s, n, c, hw, clip, mask, tx.x, tdy.x, &g));
     memcpy(want, old, all * sizeof *want);
     spx_relu_masked_backward_ref(&a);
     round_to_type(e->type, want, all);
@@ -164,14 +173,14 @@ static void check_masked(device_env *e, const sizes *k, tensor_form fx, tensor_f
     fetch_turned(e, k, dmask, got);
     CHECK_CLOSE(got, dm, chw, summed(k));
     g = (spx_relu_grad){.x = tdy.x}; /* in dy's place, the input's alone */
-    CHECK_OK(spx_relu_masked_backward(e->s, n, c, hw, mask, tx.x, tdy.x, &g));
+    CHECK_OK(spx_relu_masked_backward(e->s, n, c, hw, clip, mask, tx.x, tdy.x, &g));
     a.accumulate = false;
     a.dmask = NULL;
     spx_relu_masked_backward_ref(&a);
     round_to_type(e->type, want, all);
     env_read(e, &tdy, got, chw);
     CHECK_CLOSE(got, want, all, 0);
-    CHECK_OK(spx_relu_masked_forward(e->s, n, c, hw, mask, tx.x, tx.x)); /* in place */
+    CHECK_OK(spx_relu_masked_forward(e->s, n, c, hw, clip, mask, tx.x, tx.x)); /* in place */
     env_clear(e);
 }
 
@@ -182,12 +191,12 @@ static void masked_body(device_env *e, void *ctx)
     for (size_t i = 0; i < CASES * FORMS * FORMS; i += step) {
         const int form = (int)(i % (FORMS * FORMS));
         check_masked(e, &cases[i / (FORMS * FORMS)], (tensor_form)(form / FORMS),
-                     (tensor_form)(form % FORMS), i % 4 < 2, i % 2 == 1);
+                     (tensor_form)(form % FORMS), i % 3 == 0 ? 0.5f : 0, i % 4 < 2, i % 2 == 1);
     }
     for (size_t i = 0; i < NETWORK_SIZES; i++) {
         const network_size *k = &network_sizes[i];
         const sizes z = {11, (size_t)k->c, (size_t)(k->side * k->side)};
-        check_masked(e, &z, FORM_DENSE, i % 2 == 0 ? FORM_DENSE : FORM_SLICE, i < 2, false);
+        check_masked(e, &z, FORM_DENSE, i % 2 == 0 ? FORM_DENSE : FORM_SLICE, 0, i < 2, false);
     }
 }
 
@@ -208,7 +217,7 @@ static void mask_alone_body(device_env *e, void *ctx)
     float got[3];
     spx_relu_grad g = {.mask = on_device(e, &k, m)};
     (void)ctx;
-    CHECK_OK(spx_relu_masked_backward(e->s, 2, 3, 1, on_device(e, &k, m), tx.x, tdy.x, &g));
+    CHECK_OK(spx_relu_masked_backward(e->s, 2, 3, 1, 0, on_device(e, &k, m), tx.x, tdy.x, &g));
     fetch_turned(e, &k, g.mask, got);
     CHECK_CLOSE(got, want, 3, 0);
 }
@@ -238,13 +247,13 @@ static void exact_body(device_env *e, void *ctx)
                                 y = env_tensor(e, odd, 12, 1, 2, 6, FORM_DENSE);
             const float *const m[2] = {on_device(e, &k, one), on_device(e, &k, zero)};
             const spx_relu_grad g = {.x = y.x};
-            CHECK_OK(pass == 0 ? spx_relu_forward(e->s, 1, 2, 6, x.x, y.x)
-                               : spx_relu_backward(e->s, 1, 2, 6, x.x, d.x, false, y.x));
+            CHECK_OK(pass == 0 ? spx_relu_forward(e->s, 1, 2, 6, 0, x.x, y.x)
+                               : spx_relu_backward(e->s, 1, 2, 6, 0, x.x, d.x, false, y.x));
             env_read(e, &y, plain, 12);
             for (int mask = 0; mask < 2; mask++) {
                 CHECK_OK(pass == 0
-                             ? spx_relu_masked_forward(e->s, 1, 2, 6, m[mask], x.x, y.x)
-                             : spx_relu_masked_backward(e->s, 1, 2, 6, m[mask], x.x, d.x, &g));
+                             ? spx_relu_masked_forward(e->s, 1, 2, 6, 0, m[mask], x.x, y.x)
+                             : spx_relu_masked_backward(e->s, 1, 2, 6, 0, m[mask], x.x, d.x, &g));
                 env_read(e, &y, got, 12);
                 env_read(e, pass == 0 ? &x : &d, in, 12);
                 for (int i = 0; i < 12 && pass == 1; i++) { /* a gradient's zero needs no sign */
@@ -271,7 +280,7 @@ static void nan_body(device_env *e, void *ctx)
     float y[9];
     const device_tensor t = env_tensor(e, x, 9, 1, 1, 9, FORM_DENSE);
     (void)ctx;
-    CHECK_OK(spx_relu_forward(e->s, 1, 1, 9, t.x, t.x));
+    CHECK_OK(spx_relu_forward(e->s, 1, 1, 9, 0, t.x, t.x));
     env_read(e, &t, y, 9);
     assert_true(isnan(y[0]) && isnan(y[6])); /* or divergence would hide */
     assert_true(y[1] == 0 && y[2] == 1 && y[3] == 0 && isinf(y[4]) && y[5] == 0 && y[8] == 2);
@@ -283,6 +292,47 @@ SPX_TEST(a_nan_stays_one)
     on_each(nan_body, NULL);
 }
 
+/* By hand: ReLU6 with a ReLU kept, half of one and none; at 6 itself nothing goes through. */
+static void clipped_body(device_env *e, void *ctx)
+{
+    const float x[9] = {-2, 3, 8, -2, 3, 8, -2, 3, 8}, m[9] = {1, 1, 1, 0.5f, 0.5f, 0.5f, 0, 0, 0};
+    const float y6[9] = {0, 3, 6, -1, 3, 7, -2, 3, 8}, one[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const float dx6[9] = {0, 1, 0, 0.5f, 1, 0.5f, 1, 1, 1}, dm6[9] = {2, 0, -2, 2, 0, -2, 2, 0, -2};
+    const float at[9] = {NAN, 6, INFINITY, -INFINITY, 5.5f, 7, 0, -1, 6.5f};
+    const sizes k = {1, 9, 1};
+    const device_tensor t = env_tensor(e, x, 9, 1, 9, 1, FORM_DENSE),
+                        out = env_tensor(e, x, 9, 1, 9, 1, FORM_DENSE),
+                        dy = env_tensor(e, one, 9, 1, 9, 1, FORM_DENSE),
+                        odd = env_tensor(e, at, 9, 1, 9, 1, FORM_DENSE);
+    const float *const mask = on_device(e, &k, m);
+    const spx_relu_grad g = {.x = out.x, .mask = on_device(e, &k, m)};
+    float got[9];
+    (void)ctx;
+    CHECK_OK(spx_relu_masked_forward(e->s, 1, 9, 1, 6, mask, t.x, out.x));
+    env_read(e, &out, got, 9);
+    CHECK_CLOSE(got, y6, 9, 0);
+    CHECK_OK(spx_relu_masked_backward(e->s, 1, 9, 1, 6, mask, t.x, dy.x, &g));
+    env_read(e, &out, got, 9);
+    CHECK_CLOSE(got, dx6, 9, 0);
+    fetch_turned(e, &k, g.mask, got);
+    CHECK_CLOSE(got, dm6, 9, 0);
+    CHECK_OK(spx_relu_backward(e->s, 1, 9, 1, 6, odd.x, dy.x, false, out.x));
+    env_read(e, &out, got, 9);
+    assert_true(got[1] == 0 && got[2] == 0 && got[3] == 0 && got[4] == 1 && got[6] == 0);
+    CHECK_OK(spx_relu_forward(e->s, 1, 9, 1, 6, odd.x, out.x));
+    env_read(e, &out, got, 9);
+    assert_true(isnan(got[0]) && got[1] == 6 && got[2] == 6 && got[3] == 0 && got[4] == 5.5f);
+    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 9, 1, -1, t.x, out.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 9, 1, NAN, t.x, out.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_backward(e->s, 1, 9, 1, INFINITY, t.x, dy.x, false, out.x));
+}
+
+SPX_TEST(a_clip_bounds_the_output_and_its_gradient)
+{
+    SPX_UNUSED;
+    on_each(clipped_body, NULL);
+}
+
 static void bad_body(device_env *e, void *ctx)
 {
     const float x[4] = {0};
@@ -290,20 +340,20 @@ static void bad_body(device_env *e, void *ctx)
     const spx_operand narrow = {t.x.data, 3, t.x.type}, none = {NULL, 4, t.x.type},
                       other = {t.x.data, 4, (spx_type)(1 - (int)t.x.type)};
     (void)ctx;
-    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 0, 4, 1, t.x, t.x));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 4, 1, narrow, t.x));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 4, 1, t.x, none));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 4, 1, t.x, other));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_backward(e->s, 1, 4, 1, t.x, none, false, t.x));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, (int64_t)1 << 40, 4, 1, t.x, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 0, 4, 1, 0, t.x, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 4, 1, 0, narrow, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 4, 1, 0, t.x, none));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, 1, 4, 1, 0, t.x, other));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_backward(e->s, 1, 4, 1, 0, t.x, none, false, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_forward(e->s, (int64_t)1 << 40, 4, 1, 0, t.x, t.x));
     const float *const m = env_floats(e, x, 4);
     const spx_relu_grad g = {.x = t.x}, neither = {.accumulate = true}, thin = {.x = narrow};
-    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_forward(e->s, 1, 4, 1, NULL, t.x, t.x));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_forward(e->s, 1, 4, 1, m, narrow, t.x));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, NULL, t.x, t.x, &g));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, m, none, t.x, &g));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, m, t.x, t.x, &neither));
-    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, m, t.x, t.x, &thin));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_forward(e->s, 1, 4, 1, 0, NULL, t.x, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_forward(e->s, 1, 4, 1, 0, m, narrow, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, 0, NULL, t.x, t.x, &g));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, 0, m, none, t.x, &g));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, 0, m, t.x, t.x, &neither));
+    CHECK_FAILS(SPX_EINVAL, spx_relu_masked_backward(e->s, 1, 4, 1, 0, m, t.x, t.x, &thin));
 }
 
 SPX_TEST(bad_operands_are_refused)
@@ -321,6 +371,7 @@ static int all_tests(void)
         SPX_UNIT(a_masked_one_equals_its_formula_however_operands_lie),
         SPX_UNIT(a_masks_gradient_can_be_had_alone),
         SPX_UNIT(a_mask_of_ones_is_the_relu_and_one_of_zeros_nothing_to_the_bit),
+        SPX_UNIT(a_clip_bounds_the_output_and_its_gradient),
         SPX_UNIT(bad_operands_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,37 +1,40 @@
 #ifndef SPX_NN_RELU_H
 #define SPX_NN_RELU_H
 /*
- * y = max(0, x) over (n, c, hw); a NaN stays one. Masked: y = m max(0, x) + (1-m) x, where m is a
- * number of each position (c, hw), the same for all images. 1 keeps the ReLU there, to the bit, 0
- * leaves x as it is, and any other number is as good.
+ * y = f(x) over (n, c, hw), where f(x) = max(0, x), or min(max(0, x), clip) where clip > 0; a NaN
+ * stays one. Masked: y = m f(x) + (1-m) x, where m is a number of each position (c, hw), the same
+ * for all images. 1 keeps the ReLU there, to the bit, 0 leaves x as it is, and any other number is
+ * as good. A clip of 6 is ReLU6.
  */
 #include "kernels/nn/operand.h"
 
 /**
  * y may be x itself.
- * @return SPX_OK, SPX_EINVAL (a size or an operand), SPX_EUNSUPPORTED (too many channels),
+ * @param clip  the largest output; 0: there is none
+ * @return SPX_OK, SPX_EINVAL (a size, an operand or the clip), SPX_EUNSUPPORTED (too many channels),
  * SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_relu_forward(spx_stream *s, int64_t n, int64_t c, int64_t hw,
-                                           spx_operand x, spx_operand y);
+                                           float clip, spx_operand x, spx_operand y);
 
 /**
- * dx = (accumulate ? dx : 0) + (y > 0 ? dy : 0).
+ * dx = (accumulate ? dx : 0) + (y > 0 and not clipped ? dy : 0).
  * @param y the input or the output of the ReLU
  * @return as spx_relu_forward
  */
 SPX_MUST_CHECK spx_status spx_relu_backward(spx_stream *s, int64_t n, int64_t c, int64_t hw,
-                                            spx_operand y, spx_operand dy, bool accumulate,
-                                            spx_operand dx);
+                                            float clip, spx_operand y, spx_operand dy,
+                                            bool accumulate, spx_operand dx);
 
 /**
- * y = m max(0, x) + (1-m) x; y may be x itself.
+ * y = m f(x) + (1-m) x; y may be x itself.
  * @param mask m, of c*hw positions: (c, hw) on the CPU; on CUDA (hw, c), as the activations lie.
  *             f32 at every precision, memory of the stream's device
  * @return as spx_relu_forward
  */
 SPX_MUST_CHECK spx_status spx_relu_masked_forward(spx_stream *s, int64_t n, int64_t c, int64_t hw,
-                                                  const float *mask, spx_operand x, spx_operand y);
+                                                  float clip, const float *mask, spx_operand x,
+                                                  spx_operand y);
 
 /** What a masked ReLU hands back; either may be absent (data, mask: NULL), not both. */
 typedef struct spx_relu_grad {
@@ -41,13 +44,13 @@ typedef struct spx_relu_grad {
 } spx_relu_grad;
 
 /**
- * dx = (accumulate ? dx : 0) + dy (x > 0 ? 1 : 1-m),
- * dmask = (accumulate_mask ? dmask : 0) + sum over images of dy max(-x, 0).
+ * dx = (accumulate ? dx : 0) + dy (x > 0 and not clipped ? 1 : 1-m),
+ * dmask = (accumulate_mask ? dmask : 0) + sum over images of dy (f(x) - x).
  * @param x the input, not the output
  * @return as spx_relu_forward
  */
 SPX_MUST_CHECK spx_status spx_relu_masked_backward(spx_stream *s, int64_t n, int64_t c, int64_t hw,
-                                                   const float *mask, spx_operand x, spx_operand dy,
-                                                   const spx_relu_grad *grad);
+                                                   float clip, const float *mask, spx_operand x,
+                                                   spx_operand dy, const spx_relu_grad *grad);
 
 #endif

@@ -20,6 +20,7 @@ static part locate(const spx_relu_args *a, size_t index)
 static void forward(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_relu_args *a = ctx;
+    const float clip = a->clip;
     (void)worker;
     for (size_t i = begin; i < end; i++) {
         const part p = locate(a, i);
@@ -27,7 +28,7 @@ static void forward(void *ctx, int worker, size_t begin, size_t end)
         float *y = spx_image(a->out, p.image) + p.offset;
 #pragma omp simd
         for (size_t j = 0; j < p.len; j++) {
-            y[j] = 0.0f > x[j] ? 0.0f : x[j]; /* so written, a NaN stays one */
+            y[j] = spx_relu_of(x[j], clip);
         }
     }
 }
@@ -35,6 +36,7 @@ static void forward(void *ctx, int worker, size_t begin, size_t end)
 static void backward(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_relu_args *a = ctx;
+    const float clip = a->clip;
     (void)worker;
     for (size_t i = begin; i < end; i++) {
         const part p = locate(a, i);
@@ -44,12 +46,12 @@ static void backward(void *ctx, int worker, size_t begin, size_t end)
         if (a->accumulate) {
 #pragma omp simd
             for (size_t j = 0; j < p.len; j++) {
-                dx[j] += y[j] > 0.0f ? dy[j] : 0.0f;
+                dx[j] += spx_relu_open(y[j], clip) ? dy[j] : 0.0f;
             }
         } else {
 #pragma omp simd
             for (size_t j = 0; j < p.len; j++) {
-                dx[j] = y[j] > 0.0f ? dy[j] : 0.0f;
+                dx[j] = spx_relu_open(y[j], clip) ? dy[j] : 0.0f;
             }
         }
     }
@@ -58,6 +60,7 @@ static void backward(void *ctx, int worker, size_t begin, size_t end)
 static void masked_forward(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_relu_args *a = ctx;
+    const float clip = a->clip;
     (void)worker;
     for (size_t i = begin; i < end; i++) {
         const part p = locate(a, i);
@@ -65,7 +68,7 @@ static void masked_forward(void *ctx, int worker, size_t begin, size_t end)
         float *y = spx_image(a->out, p.image) + p.offset;
 #pragma omp simd
         for (size_t j = 0; j < p.len; j++) {
-            y[j] = spx_relu_masked(x[j], 1.0f - m[j]);
+            y[j] = spx_relu_masked(x[j], 1.0f - m[j], clip);
         }
     }
 }
@@ -73,6 +76,7 @@ static void masked_forward(void *ctx, int worker, size_t begin, size_t end)
 static void masked_backward(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_relu_args *a = ctx;
+    const float clip = a->clip;
     (void)worker;
     for (size_t i = begin; i < end; i++) {
         const part p = locate(a, i);
@@ -82,12 +86,12 @@ static void masked_backward(void *ctx, int worker, size_t begin, size_t end)
         if (a->accumulate) {
 #pragma omp simd
             for (size_t j = 0; j < p.len; j++) {
-                dx[j] += spx_relu_masked_dx(x[j], 1.0f - m[j], dy[j]);
+                dx[j] += spx_relu_masked_dx(x[j], 1.0f - m[j], clip, dy[j]);
             }
         } else {
 #pragma omp simd
             for (size_t j = 0; j < p.len; j++) {
-                dx[j] = spx_relu_masked_dx(x[j], 1.0f - m[j], dy[j]);
+                dx[j] = spx_relu_masked_dx(x[j], 1.0f - m[j], clip, dy[j]);
             }
         }
     }
@@ -96,6 +100,7 @@ static void masked_backward(void *ctx, int worker, size_t begin, size_t end)
 static void mask_gradient(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_relu_args *a = ctx;
+    const float clip = a->clip;
     const size_t chw = (size_t)(a->c * a->hw);
     (void)worker;
     for (size_t i = begin; i < end; i++) {
@@ -109,7 +114,7 @@ static void mask_gradient(void *ctx, int worker, size_t begin, size_t end)
             const float *x = spx_image(a->x, n) + at, *dy = spx_image(a->dy, n) + at;
 #pragma omp simd
             for (size_t j = 0; j < len; j++) {
-                dm[j] += spx_relu_masked_dm(x[j], dy[j]);
+                dm[j] += spx_relu_masked_dm(x[j], clip, dy[j]);
             }
         }
     }

@@ -15,7 +15,7 @@ namespace {
 
 template <class T, int V>
 __global__ void __launch_bounds__(block_threads)
-    forward_kernel(int64_t rows, unsigned c, rows_of<const T> x, rows_of<T> y)
+    forward_kernel(int64_t rows, unsigned c, float clip, rows_of<const T> x, rows_of<T> y)
 {
     const unsigned at = (blockIdx.y * blockDim.x + threadIdx.x) * V;
     const int64_t step = (int64_t)gridDim.x * blockDim.y;
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(block_threads)
         load(x.at(r, at), v);
 #pragma unroll
         for (int i = 0; i < V; i++) {
-            v[i] = 0.0f > v[i] ? 0.0f : v[i]; /* so written, a NaN stays one */
+            v[i] = spx_relu_of(v[i], clip);
         }
         store(y.at(r, at), v);
     }
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(block_threads)
 
 template <class T, int V>
 __global__ void __launch_bounds__(block_threads)
-    backward_kernel(int64_t rows, unsigned c, rows_of<const T> y, rows_of<const T> dy,
+    backward_kernel(int64_t rows, unsigned c, float clip, rows_of<const T> y, rows_of<const T> dy,
                     bool accumulate, rows_of<T> dx)
 {
     const unsigned at = (blockIdx.y * blockDim.x + threadIdx.x) * V;
@@ -52,24 +52,25 @@ __global__ void __launch_bounds__(block_threads)
         }
 #pragma unroll
         for (int i = 0; i < V; i++) {
-            g[i] = old[i] + (on[i] > 0.0f ? g[i] : 0.0f);
+            g[i] = old[i] + (spx_relu_open(on[i], clip) ? g[i] : 0.0f);
         }
         store(dx.at(r, at), g);
     }
 }
 
 template <class T, int V>
-spx_status forward(spx_stream *s, const shape &d, const layout &l, spx_operand x, spx_operand y)
+spx_status forward(spx_stream *s, const shape &d, const layout &l, float clip, spx_operand x,
+                   spx_operand y)
 {
-    return SPX_LAUNCH(s, (forward_kernel<T, V>), l.grid, l.block, 0, d.rows, (unsigned)d.c,
+    return SPX_LAUNCH(s, (forward_kernel<T, V>), l.grid, l.block, 0, d.rows, (unsigned)d.c, clip,
                       typed<const T>(x), typed<T>(y));
 }
 
 template <class T, int V>
-spx_status backward(spx_stream *s, const shape &d, const layout &l, spx_operand y, spx_operand dy,
-                    bool accumulate, spx_operand dx)
+spx_status backward(spx_stream *s, const shape &d, const layout &l, float clip, spx_operand y,
+                    spx_operand dy, bool accumulate, spx_operand dx)
 {
-    return SPX_LAUNCH(s, (backward_kernel<T, V>), l.grid, l.block, 0, d.rows, (unsigned)d.c,
+    return SPX_LAUNCH(s, (backward_kernel<T, V>), l.grid, l.block, 0, d.rows, (unsigned)d.c, clip,
                       typed<const T>(y), typed<const T>(dy), accumulate, typed<T>(dx));
 }
 
@@ -78,7 +79,7 @@ spx_status forward_cuda(spx_stream *s, spx_relu_args *a)
     layout l;
     const shape d = cut_flat(a->n * a->hw, a->c, {a->x, a->out});
     SPX_RETURN_IF(lay(&l, "relu", d, block_threads, 1));
-    return SPX_BY_WIDTH(a->x.type, d.v, forward, s, d, l, flattened(a->x, d, a->c),
+    return SPX_BY_WIDTH(a->x.type, d.v, forward, s, d, l, a->clip, flattened(a->x, d, a->c),
                         flattened(a->out, d, a->c));
 }
 
@@ -87,7 +88,7 @@ spx_status backward_cuda(spx_stream *s, spx_relu_args *a)
     layout l;
     const shape d = cut_flat(a->n * a->hw, a->c, {a->x, a->dy, a->out});
     SPX_RETURN_IF(lay(&l, "relu", d, block_threads, 1));
-    return SPX_BY_WIDTH(a->x.type, d.v, backward, s, d, l, flattened(a->x, d, a->c),
+    return SPX_BY_WIDTH(a->x.type, d.v, backward, s, d, l, a->clip, flattened(a->x, d, a->c),
                         flattened(a->dy, d, a->c), a->accumulate, flattened(a->out, d, a->c));
 }
 
@@ -137,7 +138,7 @@ spx_status cut_images(images *out, const spx_relu_args *a, operands list)
 
 template <class T, int V>
 __global__ void __launch_bounds__(block_threads)
-    masked_forward_kernel(images d, const float *__restrict__ mask, image_of<const T> x,
+    masked_forward_kernel(images d, float clip, const float *__restrict__ mask, image_of<const T> x,
                           image_of<T> y)
 {
     const unsigned p = blockIdx.x * blockDim.x + threadIdx.x;
@@ -153,13 +154,14 @@ __global__ void __launch_bounds__(block_threads)
         load(x.at(n, row, c), v);
 #pragma unroll
         for (int i = 0; i < V; i++) {
-            v[i] = spx_relu_masked(v[i], 1.0f - m[i]);
+            v[i] = spx_relu_masked(v[i], 1.0f - m[i], clip);
         }
         store(y.at(n, row, c), v);
     }
 }
 
 template <class T> struct masked_grad {
+    float clip;
     const float *mask;
     image_of<const T> x, dy;
     image_of<T> dx; /* no data: not asked for */
@@ -190,8 +192,8 @@ __global__ void __launch_bounds__(block_threads) masked_backward_kernel(images d
         }
 #pragma unroll
         for (int i = 0; i < V; i++) {
-            sum[i] += spx_relu_masked_dm(x[i], g[i]);
-            g[i] = old[i] + spx_relu_masked_dx(x[i], 1.0f - m[i], g[i]);
+            sum[i] += spx_relu_masked_dm(x[i], a.clip, g[i]);
+            g[i] = old[i] + spx_relu_masked_dx(x[i], 1.0f - m[i], a.clip, g[i]);
         }
         if (a.dx.data != NULL) {
             store(a.dx.at(n, row, c), g);
@@ -232,14 +234,15 @@ layout lay_images(const images &d, bool summed)
 template <class T, int V>
 spx_status masked_forward(spx_stream *s, const images &d, const layout &l, const spx_relu_args *a)
 {
-    return SPX_LAUNCH(s, (masked_forward_kernel<T, V>), l.grid, l.block, 0, d, a->mask,
+    return SPX_LAUNCH(s, (masked_forward_kernel<T, V>), l.grid, l.block, 0, d, a->clip, a->mask,
                       laid<const T>(a->x, a, d), laid<T>(a->out, a, d));
 }
 
 template <class T, int V>
 spx_status masked_backward(spx_stream *s, const images &d, const layout &l, const spx_relu_args *a)
 {
-    const masked_grad<T> g = {a->mask,
+    const masked_grad<T> g = {a->clip,
+                              a->mask,
                               laid<const T>(a->x, a, d),
                               laid<const T>(a->dy, a, d),
                               laid<T>(a->out, a, d),

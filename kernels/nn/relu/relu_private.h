@@ -7,6 +7,7 @@
 
 typedef struct spx_relu_args {
     int64_t n, c, hw;
+    float clip;    /* NaN: none */
     spx_operand x; /* the backward pass's y */
     spx_operand dy;
     spx_operand out; /* y of the forward pass, dx */
@@ -16,21 +17,35 @@ typedef struct spx_relu_args {
     bool accumulate_mask;
 } spx_relu_args;
 
-/* At a position whose mask is m, off = 1 - m: what x < 0 becomes. Where the ReLU is kept, off is 0,
- * and neither an infinite x nor the sign of a zero may show. */
-static inline SPX_HOST_DEVICE float spx_relu_masked(float x, float off)
+/* Comparisons are so written that a NaN of x stays one, and one of clip is no bound. */
+static inline SPX_HOST_DEVICE float spx_relu_of(float x, float clip)
 {
-    return 0.0f > x ? (off == 0.0f ? 0.0f : off * x) : x; /* so written, a NaN stays one */
+    const float y = 0.0f > x ? 0.0f : x;
+    return y > clip ? clip : y;
+}
+/* Whether the gradient goes through; y may be the output, too. */
+static inline SPX_HOST_DEVICE bool spx_relu_open(float y, float clip)
+{
+    return y > 0.0f && !(y >= clip);
+}
+
+/* At a position whose mask is m, off = 1 - m: what x < 0 becomes. Where the ReLU is kept, off is 0,
+ * and neither an infinite x nor the sign of a zero may show; where it is not, only x. */
+static inline SPX_HOST_DEVICE float spx_relu_masked(float x, float off, float clip)
+{
+    const float low = 0.0f > x ? (off == 0.0f ? 0.0f : off * x) : x;
+    const float high = off == 0.0f ? clip : off == 1.0f ? x : clip + off * (x - clip);
+    return x > clip ? high : low;
 }
 
 /* dy through it, and to the mask. */
-static inline SPX_HOST_DEVICE float spx_relu_masked_dx(float x, float off, float dy)
+static inline SPX_HOST_DEVICE float spx_relu_masked_dx(float x, float off, float clip, float dy)
 {
-    return x > 0.0f ? dy : (off == 0.0f ? 0.0f : off * dy);
+    return spx_relu_open(x, clip) ? dy : (off == 0.0f ? 0.0f : off * dy);
 }
-static inline SPX_HOST_DEVICE float spx_relu_masked_dm(float x, float dy)
+static inline SPX_HOST_DEVICE float spx_relu_masked_dm(float x, float clip, float dy)
 {
-    return 0.0f > x ? -x * dy : 0.0f;
+    return 0.0f > x ? -x * dy : (x > clip ? (clip - x) * dy : 0.0f);
 }
 
 /* What a device gives. */
