@@ -57,6 +57,7 @@ static const spx_ref_family families[] = {
      {6, 12, 24, 16},
      false,
      spx_ref_densenet},
+    {"mobilenet_v2", {{0}}, {{0, 0}, {0, 0}, LARGE}, {0}, false, spx_ref_mobilenet},
     {"deepreduce",
      {{SPX_REF_CULL, "none", NULL},
       {SPX_REF_THIN, "0", NULL},

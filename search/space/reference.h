@@ -13,6 +13,7 @@
  * - vgg16 (bn=1, width=64, pool=max): arXiv 1409.1556, configuration D; form 224 has three linear
  *   layers and bn=0, as torchvision, the others one layer on the mean of the map.
  * - densenet121 (pool=max): arXiv 1608.06993, as torchvision has it; form 224 only.
+ * - mobilenet_v2: arXiv 1801.04381, as torchvision has it, with ReLU6; form 224 only.
  * - deepreduce (cull=none, thin=0, alpha=1, rho=1, blocks=2+2+2+2): arXiv 2103.01396: ResNet-18
  *   without stem ReLU; cull=1+4: stages 1 and 4 have none; thin=1: none after additions; alpha: of
  *   the widths; rho: of the resolution, the stem's stride is 1/rho.

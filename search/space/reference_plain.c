@@ -98,3 +98,64 @@ void spx_ref_densenet(spx_ref_net *r)
     spx_ref_stage_end(r, x);
     spx_ref_classify(r, x, "classifier");
 }
+
+/* ---- MobileNetV2 ---- */
+
+/* Convolution "<name>.0", its norm "<name>.1", a ReLU6; each channel by itself where depthwise. */
+static spx_tid mobile_conv(const spx_ref_net *r, spx_tid x, const char *name, int64_t filters,
+                           int64_t size, int64_t stride, bool depthwise)
+{
+    char part[40];
+    const spx_conv_options o = {.filters = filters,
+                                .size = size,
+                                .stride = stride,
+                                .dilation = 1,
+                                .pad_begin = (size - 1) / 2,
+                                .pad_end = (size - 1) / 2,
+                                .groups = depthwise ? filters : 1};
+    (void)snprintf(part, sizeof part, "%s.0", name);
+    x = spx_g_conv2d(r->g, x, part, &o);
+    (void)snprintf(part, sizeof part, "%s.1", name);
+    x = spx_g_batch_norm(r->g, x, part, true);
+    (void)snprintf(part, sizeof part, "%s.2", name);
+    return spx_g_relu6(r->g, x, part);
+}
+
+/* Widens by a factor, filters each channel, narrows without ReLU; added to x where it can be. */
+static spx_tid mobile_block(const spx_ref_net *r, spx_tid x, int64_t factor, int64_t channels,
+                            int64_t stride)
+{
+    const int64_t in = spx_ref_channels(r, x);
+    const bool widens = factor != 1;
+    spx_tid y = widens ? mobile_conv(r, x, "conv.0", factor * in, 1, 1, false) : x;
+    y = mobile_conv(r, y, widens ? "conv.1" : "conv.0", factor * in, 3, stride, true);
+    y = spx_ref_conv_bn(r, y, widens ? "conv.2" : "conv.1", widens ? "conv.3" : "conv.2", channels,
+                        1, 1);
+    return stride == 1 && in == channels ? spx_ref_add(r, x, y, "add") : y;
+}
+
+void spx_ref_mobilenet(spx_ref_net *r)
+{
+    static const struct {
+        int factor, channels, blocks, stride;
+    } rows[] = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
+                {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
+    int index = 0;
+    spx_g_scope(r->g, "features.");
+    spx_tid x = mobile_conv(r, r->n->image, "0", 32, 3, 2, false);
+    spx_ref_stage(r);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].stride == 2) {
+            spx_ref_stage_end(r, x);
+            spx_ref_stage(r);
+        }
+        for (int b = 0; b < rows[i].blocks; b++) {
+            spx_g_scope(r->g, "features.%d.", ++index);
+            x = mobile_block(r, x, rows[i].factor, rows[i].channels, b == 0 ? rows[i].stride : 1);
+        }
+    }
+    spx_g_scope(r->g, "features.");
+    x = mobile_conv(r, x, "18", 1280, 1, 1, false);
+    spx_ref_stage_end(r, x);
+    spx_ref_classify(r, x, "classifier.1");
+}

@@ -70,6 +70,7 @@ void spx_ref_hybrenet(spx_ref_net *r);
 void spx_ref_wide_resnet(spx_ref_net *r);
 void spx_ref_vgg(spx_ref_net *r);
 void spx_ref_densenet(spx_ref_net *r);
+void spx_ref_mobilenet(spx_ref_net *r);
 void spx_ref_cnet(spx_ref_net *r);
 
 static inline int64_t spx_ref_int(const spx_ref_net *r, spx_ref_key k)

@@ -1,17 +1,17 @@
 #ifndef SPX_NN_RELU_H
 #define SPX_NN_RELU_H
 /*
- * y = f(x) over (n, c, hw), where f(x) = max(0, x), or min(max(0, x), clip) where clip > 0; a NaN
- * stays one. Masked: y = m f(x) + (1-m) x, where m is a number of each position (c, hw), the same
- * for all images. 1 keeps the ReLU there, to the bit, 0 leaves x as it is, and any other number is
- * as good. A clip of 6 is ReLU6.
+ * y = f(x) over (n, c, hw), where f(x) = max(0, x), or min(max(0, x), clip) where clip > 0 (6:
+ * ReLU6); a NaN stays one. Masked: y = m f(x) + (1-m) x, where m is a number of each position (c,
+ * hw), the same for all images. 1 keeps the ReLU there, to the bit, 0 leaves x as it is, and any
+ * other number is as good.
  */
 #include "kernels/nn/operand.h"
 
 /**
  * y may be x itself.
  * @param clip  the largest output; 0: there is none
- * @return SPX_OK, SPX_EINVAL (a size, an operand or the clip), SPX_EUNSUPPORTED (too many channels),
+ * @return SPX_OK, SPX_EINVAL (a size, an operand, the clip), SPX_EUNSUPPORTED (too many channels),
  * SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_relu_forward(spx_stream *s, int64_t n, int64_t c, int64_t hw,
