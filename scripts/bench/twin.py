@@ -107,7 +107,30 @@ def stem(c_in, c_out):
     return nn.Sequential(conv(c_in, c_out, 3), nn.BatchNorm2d(c_out))
 
 
+# A cell of the space with ReLUs on primitives' inputs: each primitive once with stride 1 and 2.
+RELU_OPS_TEXT = (
+    "Genotype(normal=[[('van_conv_3x3', 0), ('dil_conv_5x5', 1)], "
+    "[('dil_conv_3x3', 0), ('skip_connect', 2)], [('van_conv_5x5', 3), ('avg_pool_3x3', 1)], "
+    "[('van_conv_3x3', 3), ('skip_connect', 0)]], normal_concat=range(2, 6), "
+    "reduce=[[('skip_connect', 0), ('dil_conv_5x5', 1)], "
+    "[('dil_conv_3x3', 0), ('van_conv_5x5', 1)], [('avg_pool_3x3', 1), ('skip_connect', 2)], "
+    "[('dil_conv_5x5', 4), ('van_conv_3x3', 2)]], reduce_concat=range(2, 6))")
+
+
+def rectifies(name, stride):
+    """Whether the primitive has a ReLU on its input."""
+    return not (name.endswith("_NR") or name in ("avg_pool_3x3", "none")
+                or (name == "skip_connect" and stride == 1))
+
+
 def make_op(name, channels, stride, affine):
+    """Without its ReLU: the cell rectifies each state once."""
+    if name.startswith("dil_conv"):
+        kernel = int(re.search(r"(\d)x\d", name).group(1))
+        return Layers(nn.Conv2d(channels, channels, kernel, stride, kernel - 1, 2, channels,
+                                bias=False),
+                      conv(channels, channels, 1), nn.BatchNorm2d(channels, affine=affine))
+    name = name if name.endswith("_NR") or not rectifies(name, 2) else name + "_NR"
     if name == "avg_pool_3x3":
         return AvgPool(channels, stride, affine)
     if name == "skip_connect_NR":
@@ -335,7 +358,8 @@ class FinalCell(nn.Module):
         super().__init__()
         self.preproc0 = preprocess(c_pp, c, reduction_p)
         self.preproc1 = preprocess(c_p, c, False)
-        self.sources = [[source for _, source in node] for node in gene]
+        self.sources = [[(source, rectifies(name, 2 if reduction and source < 2 else 1))
+                         for name, source in node] for node in gene]
         self.dag = nn.ModuleList(
             nn.ModuleList(self.edge(name, source, c, reduction) for name, source in node)
             for node in gene)
@@ -352,7 +376,8 @@ class FinalCell(nn.Module):
     def forward(self, s0, s1):
         states = [self.preproc0(s0), self.preproc1(s1)]
         for edges, sources in zip(self.dag, self.sources):
-            states.append(sum(edge(states[j]) for edge, j in zip(edges, sources)))
+            states.append(sum(edge(F.relu(states[j]) if rectified else states[j])
+                              for edge, (j, rectified) in zip(edges, sources)))
         return self.proproc(torch.cat(states[2:], dim=1))
 
 

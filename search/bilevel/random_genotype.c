@@ -20,6 +20,7 @@ void spx_genotype_random(uint64_t seed, spx_genotype *out)
 {
     spx_rng r;
     spx_rng_init(&r, seed, SPX_RNG_RANDOM_SEARCH, 0);
+    out->space = SPX_SPACE_SPHYNX;
     random_cell(&r, &out->normal);
     random_cell(&r, &out->reduce);
 }

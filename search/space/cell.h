@@ -18,6 +18,7 @@ typedef struct spx_final_cell {
     int64_t channels;
     bool previous_reduces, reduces;
     spx_drop_path drop_path;
+    spx_space space;
     const spx_cell_genes *genes;
 } spx_final_cell;
 

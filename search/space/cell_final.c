@@ -1,4 +1,4 @@
-/* The cell of a final network: two chosen primitives a node, and one ReLU on its output. */
+/* The cell of a final network: two chosen primitives a node, and its ReLUs. */
 #include "search/space/cell.h"
 
 #include <assert.h>
@@ -20,19 +20,36 @@ static spx_tid build_mask(spx_graph *g, const spx_final_cell *c, int64_t batch, 
     }
 }
 
-static spx_tid build_node(spx_graph *g, const spx_tid *state, const spx_final_cell *c, int i)
+/* A state, and what primitives with a ReLU of their own read of it; SPX_NO_TENSOR: none has yet. */
+typedef struct source {
+    spx_tid state, rectified;
+} source;
+
+static spx_tid rectify(spx_graph *g, source *s, int index)
+{
+    char name[128];
+    if (s->rectified == SPX_NO_TENSOR) {
+        (void)snprintf(name, sizeof name, "relu.%d", index);
+        s->rectified = spx_g_relu(g, s->state, name);
+    }
+    return s->rectified;
+}
+
+static spx_tid build_node(spx_graph *g, source *from, const spx_final_cell *c, int i)
 {
     spx_sum_term term[SPX_NODE_EDGES];
     char name[128];
     for (int j = 0; j < SPX_NODE_EDGES; j++) {
         const spx_gene *e = &c->genes->edge[i][j];
         assert(e->from >= 0 && e->from < i + 2); /* spx_genotype_check */
-        const spx_tid x = state[e->from];
         const int64_t stride = c->reduces && e->from < 2 ? 2 : 1;
+        const spx_tid x = spx_primitive_rectifies(c->space, e->primitive, stride)
+                              ? rectify(g, &from[e->from], e->from)
+                              : from[e->from].state;
         const bool identity = e->primitive == SPX_SKIP_CONNECT && stride == 1;
         (void)snprintf(name, sizeof name, "dag.%d.%d.0.", i, j);
         term[j] = (spx_sum_term){
-            .x = spx_build_primitive(g, x, e->primitive, stride, true, name),
+            .x = spx_build_primitive(g, x, c->space, e->primitive, stride, true, name),
             .coef = SPX_NO_TENSOR,
             .mask = identity || x == SPX_NO_TENSOR ? SPX_NO_TENSOR
                                                    : build_mask(g, c, g->tensor[x].dim[0], i, j),
@@ -44,16 +61,19 @@ static spx_tid build_node(spx_graph *g, const spx_tid *state, const spx_final_ce
 
 spx_tid spx_build_final_cell(spx_graph *g, spx_tid s0, spx_tid s1, const spx_final_cell *c)
 {
-    spx_tid state[2 + SPX_CELL_NODES];
-    state[0] = spx_build_preprocess(g, s0, c->channels, c->previous_reduces, "preproc0.");
-    state[1] = spx_build_preprocess(g, s1, c->channels, false, "preproc1.");
+    source from[2 + SPX_CELL_NODES];
+    spx_tid node[SPX_CELL_NODES];
+    from[0].state = spx_build_preprocess(g, s0, c->channels, c->previous_reduces, "preproc0.");
+    from[1].state = spx_build_preprocess(g, s1, c->channels, false, "preproc1.");
     if (c->reduces) {
-        spx_require_even(g, state[1], "cell");
+        spx_require_even(g, from[1].state, "cell");
     }
+    from[0].rectified = from[1].rectified = SPX_NO_TENSOR;
     for (int i = 0; i < SPX_CELL_NODES; i++) {
-        state[2 + i] = build_node(g, state, c, i);
+        node[i] = build_node(g, from, c, i);
+        from[2 + i] = (source){node[i], SPX_NO_TENSOR};
     }
-    spx_tid x = spx_g_concat(g, SPX_CELL_NODES, state + 2, "concat");
+    spx_tid x = spx_g_concat(g, SPX_CELL_NODES, node, "concat");
     x = spx_build_std_conv(g, x, c->channels, "proproc.");
     return spx_g_relu(g, x, "proproc.net.2");
 }

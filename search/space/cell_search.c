@@ -33,7 +33,8 @@ static spx_tid build_node(spx_graph *g, const spx_tid *state, int i, bool reduce
         for (int p = 0; p < SPX_NONE; p++) {
             (void)snprintf(name, sizeof name, "%sdag.%d.%d._ops.%d.", prefix, i, from, p);
             term[k++] = (spx_sum_term){
-                .x = spx_build_primitive(g, state[from], (spx_primitive)p, stride, false, name),
+                .x = spx_build_primitive(g, state[from], SPX_SPACE_SPHYNX, (spx_primitive)p, stride,
+                                         false, name),
                 .coef = weight,
                 .coef_index = from * SPX_PRIMITIVE_COUNT + p,
                 .mask = SPX_NO_TENSOR,

@@ -13,7 +13,7 @@ static const char *state_label(int state)
 }
 
 /* In a reduction cell, edges from the inputs have stride 2. */
-static void draw_cell(FILE *f, const spx_cell_genes *c, const char *name)
+static void draw_cell(FILE *f, spx_space space, const spx_cell_genes *c, const char *name)
 {
     (void)fprintf(f, "  subgraph cluster_%s {\n    label=\"%s cell\";\n", name, name);
     for (int s = 0; s < SPX_CELL_NODES + 2; s++) {
@@ -24,9 +24,10 @@ static void draw_cell(FILE *f, const spx_cell_genes *c, const char *name)
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         for (int j = 0; j < SPX_NODE_EDGES; j++) {
             const spx_gene *e = &c->edge[i][j];
-            (void)fprintf(f, "    %s_%d -> %s_%d [label=\"%s%s\"];\n", name, e->from, name, i + 2,
-                          spx_primitive_name(e->primitive),
-                          name[0] == 'r' && e->from < 2 ? " /2" : "");
+            const int stride = name[0] == 'r' && e->from < 2 ? 2 : 1;
+            (void)fprintf(f, "    %s_%d -> %s_%d [label=\"%s%s%s\"];\n", name, e->from, name, i + 2,
+                          spx_primitive_rectifies(space, e->primitive, stride) ? "ReLU, " : "",
+                          spx_primitive_name(space, e->primitive), stride == 2 ? " /2" : "");
         }
         (void)fprintf(f, "    %s_%d -> %s_out;\n", name, i + 2, name);
     }
@@ -44,8 +45,8 @@ char *spx_genotype_dot(const spx_genotype *g)
     (void)fprintf(f, "digraph cells {\n  rankdir=LR;\n  fontname=\"Helvetica\";\n"
                      "  node [shape=box, style=\"rounded,filled\", fontname=\"Helvetica\"];\n"
                      "  edge [fontname=\"Helvetica\", fontsize=10];\n");
-    draw_cell(f, &g->normal, "normal");
-    draw_cell(f, &g->reduce, "reduce");
+    draw_cell(f, g->space, &g->normal, "normal");
+    draw_cell(f, g->space, &g->reduce, "reduce");
     (void)fprintf(f, "}\n");
     const int bad = ferror(f);
     if (fclose(f) != 0 || bad) {

@@ -1,6 +1,16 @@
 /* What a genotype is: the published one, its check, and how alphas become one. */
 #include "search/space/genotype.h"
 
+#include <string.h>
+
+const char *spx_space_name(spx_space s)
+{
+    static const char *const name[SPX_SPACE_COUNT] = {
+        [SPX_SPACE_SPHYNX] = "sphynx", [SPX_SPACE_RELU_OPS] = "relu-ops"};
+    return s >= 0 && s < SPX_SPACE_COUNT ? name[s] : "?";
+}
+
+/* In both spaces; in RELU_OPS without "van_" before "dil". */
 static const char *const primitive_name[SPX_PRIMITIVE_COUNT] = {
     [SPX_AVG_POOL_3X3] = "avg_pool_3x3",
     [SPX_SKIP_CONNECT] = "skip_connect",
@@ -11,9 +21,17 @@ static const char *const primitive_name[SPX_PRIMITIVE_COUNT] = {
     [SPX_NONE] = "none",
 };
 
-const char *spx_primitive_name(spx_primitive p)
+const char *spx_primitive_name(spx_space s, spx_primitive p)
 {
-    return p >= 0 && p < SPX_PRIMITIVE_COUNT ? primitive_name[p] : "?";
+    const bool dilated = p == SPX_VAN_DIL_CONV_3X3 || p == SPX_VAN_DIL_CONV_5X5;
+    const size_t skip = s == SPX_SPACE_RELU_OPS && dilated ? strlen("van_") : 0;
+    return p >= 0 && p < SPX_PRIMITIVE_COUNT ? primitive_name[p] + skip : "?";
+}
+
+bool spx_primitive_rectifies(spx_space s, spx_primitive p, int64_t stride)
+{
+    return s == SPX_SPACE_RELU_OPS && p != SPX_AVG_POOL_3X3 && p != SPX_NONE &&
+           (p != SPX_SKIP_CONNECT || stride > 1);
 }
 
 const spx_genotype spx_genotype_published = {
@@ -27,15 +45,15 @@ const spx_genotype spx_genotype_published = {
                 {{SPX_VAN_CONV_5X5, 0}, {SPX_SKIP_CONNECT, 4}}}},
 };
 
-static spx_status check_cell(const spx_cell_genes *c, const char *cell)
+static spx_status check_cell(spx_space space, const spx_cell_genes *c, const char *cell)
 {
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         for (int j = 0; j < SPX_NODE_EDGES; j++) {
             const spx_gene *e = &c->edge[i][j];
             if (e->primitive < 0 || e->primitive >= SPX_NONE) {
-                return SPX_FAIL(SPX_EINVAL,
-                                "genotype: %s cell, node %d, edge %d: primitive %d (%s)", cell,
-                                i + 2, j, (int)e->primitive, spx_primitive_name(e->primitive));
+                return SPX_FAIL(
+                    SPX_EINVAL, "genotype: %s cell, node %d, edge %d: primitive %d (%s)", cell,
+                    i + 2, j, (int)e->primitive, spx_primitive_name(space, e->primitive));
             }
             if (e->from < 0 || e->from >= i + 2) {
                 return SPX_FAIL(SPX_EINVAL,
@@ -49,8 +67,11 @@ static spx_status check_cell(const spx_cell_genes *c, const char *cell)
 
 spx_status spx_genotype_check(const spx_genotype *g)
 {
-    SPX_RETURN_IF(check_cell(&g->normal, "normal"));
-    return check_cell(&g->reduce, "reduce");
+    if (g->space < 0 || g->space >= SPX_SPACE_COUNT) {
+        return SPX_FAIL(SPX_EINVAL, "genotype: space %d", (int)g->space);
+    }
+    SPX_RETURN_IF(check_cell(g->space, &g->normal, "normal"));
+    return check_cell(g->space, &g->reduce, "reduce");
 }
 
 /* Strict comparisons keep the lower index in ties. Edges stay sorted by insertion. */
@@ -86,6 +107,7 @@ static void cell_from_alphas(spx_cell_genes *out, const float *const alpha[SPX_C
 void spx_genotype_from_alphas(spx_genotype *out, const float *const normal[SPX_CELL_NODES],
                               const float *const reduce[SPX_CELL_NODES])
 {
+    out->space = SPX_SPACE_SPHYNX;
     cell_from_alphas(&out->normal, normal);
     cell_from_alphas(&out->reduce, reduce);
 }

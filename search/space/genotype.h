@@ -4,9 +4,23 @@
 #include "kernels/base/status.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/** Primitives of the Sphynx space, in the published order (the index of an alpha row's column). */
+/** Where ReLUs are. */
+typedef enum spx_space {
+    SPX_SPACE_SPHYNX,   /* one, on a cell's output; none in a primitive */
+    SPX_SPACE_RELU_OPS, /* besides, one on every state that primitives read rectified, shared by all
+                           of them */
+    SPX_SPACE_COUNT
+} spx_space;
+
+/** "sphynx", "relu-ops"; "?" for a number that is no space. */
+const char *spx_space_name(spx_space s);
+
+/** Primitives in the published order (the index of an alpha row's column). The dilated ones of
+ * RELU_OPS are depthwise separable, "dil_conv_3x3" and "dil_conv_5x5". */
 typedef enum spx_primitive {
     SPX_AVG_POOL_3X3,
     SPX_SKIP_CONNECT,
@@ -23,7 +37,10 @@ typedef enum spx_primitive {
 #define SPX_CELL_EDGES 14 /* candidate edges of a cell: 2 + 3 + 4 + 5 */
 
 /** "avg_pool_3x3"; "?" for a number that is no primitive. */
-const char *spx_primitive_name(spx_primitive p);
+const char *spx_primitive_name(spx_space s, spx_primitive p);
+
+/** Whether it reads its input through the state's ReLU: in RELU_OPS all but pool and identity. */
+bool spx_primitive_rectifies(spx_space s, spx_primitive p, int64_t stride);
 
 typedef struct spx_gene {
     spx_primitive primitive; /* never SPX_NONE */
@@ -35,24 +52,24 @@ typedef struct spx_cell_genes {
 } spx_cell_genes;
 
 typedef struct spx_genotype {
+    spx_space space;
     spx_cell_genes normal, reduce;
 } spx_genotype;
 
 /** The genotype of every published network. */
 extern const spx_genotype spx_genotype_published;
 
-/** SPX_EINVAL, naming cell, node and edge, where a primitive is none or unknown or a state is not
- * earlier. */
+/** SPX_EINVAL, naming the space, or cell, node and edge, where a primitive is none or unknown or a
+ * state is not earlier. */
 SPX_MUST_CHECK spx_status spx_genotype_check(const spx_genotype *g);
 
 /**
  * Reads the JSON form ({"space": "sphynx", "normal": [[["skip_connect", 0], ...) or the published
- * text form (Genotype(normal=[[('skip_connect_NR', 0), ...). Keys of a JSON object other than
- * space, normal and reduce are ignored.
+ * text form (Genotype(normal=[[('skip_connect_NR', 0), ...; without _NR, of RELU_OPS). Keys of a
+ * JSON object other than space, normal and reduce are ignored.
  * @param text len bytes, any content; at most 64 KiB
  * @return SPX_OK; SPX_EFORMAT with line and column (in JSON of good syntax: cell, node and edge),
- * what was found and what was expected; SPX_EUNSUPPORTED for a genotype of the ReLU-bearing space;
- *         SPX_ENOMEM. On failure *out is unchanged
+ * what was found and what was expected; SPX_ENOMEM. On failure *out is unchanged
  */
 SPX_MUST_CHECK spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len);
 
@@ -71,8 +88,9 @@ json_t *spx_genotype_value(const spx_genotype *g);
 SPX_MUST_CHECK spx_status spx_genotype_of_value(spx_genotype *out, const json_t *value);
 
 /**
- * The genotype of trained alphas: per edge the largest raw alpha other than none; per node the two
- * edges with the largest such alpha, in descending order (ties: lower index).
+ * The genotype of trained alphas, of the Sphynx space: per edge the largest raw alpha other than
+ * none; per node the two edges with the largest such alpha, in descending order (ties: lower
+ * index).
  * @param normal, reduce SPX_CELL_NODES pointers to (2 + i) x SPX_PRIMITIVE_COUNT rows, host memory
  */
 void spx_genotype_from_alphas(spx_genotype *out, const float *const normal[SPX_CELL_NODES],

@@ -12,45 +12,39 @@
 #define TEXT_MAX ((size_t)64 * 1024)
 #define SUFFIX "_NR"
 
-spx_name_verdict spx_primitive_plain(spx_primitive *out, const char *name, size_t len)
+bool spx_primitive_plain(spx_space space, spx_primitive *out, const char *name, size_t len)
 {
     for (int p = 0; p < SPX_PRIMITIVE_COUNT; p++) {
-        const char *known = spx_primitive_name((spx_primitive)p);
+        const char *known = spx_primitive_name(space, (spx_primitive)p);
         if (strlen(known) == len && memcmp(known, name, len) == 0) {
             *out = (spx_primitive)p;
-            return SPX_NAME_KNOWN;
+            return true;
         }
     }
     *out = SPX_NONE;
-    return SPX_NAME_UNKNOWN;
+    return false;
 }
 
-/* Whether the published name carries the suffix: those of primitives that have
- * a ReLU-bearing twin. */
-static bool is_suffixed(spx_primitive p)
+/* Whether the published name tells the space: that of every primitive whose ReLU may be. */
+static bool is_marked(spx_primitive p)
 {
     return p != SPX_AVG_POOL_3X3 && p != SPX_NONE;
 }
 
-spx_name_verdict spx_primitive_published(spx_primitive *out, const char *name, size_t len)
+bool spx_primitive_published(spx_primitive *out, spx_space *space, const char *name, size_t len)
 {
-    static const char *const relu_only[] = {"dil_conv_3x3", "dil_conv_5x5"};
     const size_t suffix = strlen(SUFFIX);
     const bool has = len > suffix && memcmp(name + len - suffix, SUFFIX, suffix) == 0;
-    const spx_name_verdict v = spx_primitive_plain(out, name, has ? len - suffix : len);
-    if (v == SPX_NAME_KNOWN) {
-        if (has == is_suffixed(*out)) {
-            return v;
-        }
-        *out = SPX_NONE;
-        return has ? SPX_NAME_UNKNOWN : SPX_NAME_RELU;
+    *space = has ? SPX_SPACE_SPHYNX : SPX_SPACE_RELU_OPS;
+    if (!spx_primitive_plain(*space, out, name, has ? len - suffix : len)) {
+        return false;
     }
-    for (size_t i = 0; i < sizeof relu_only / sizeof relu_only[0]; i++) {
-        if (strlen(relu_only[i]) == len && memcmp(relu_only[i], name, len) == 0) {
-            return SPX_NAME_RELU;
-        }
+    if (!is_marked(*out)) {
+        *space = SPX_SPACE_COUNT;
+        *out = has ? SPX_NONE : *out;
+        return !has;
     }
-    return v;
+    return true;
 }
 
 spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len)
@@ -102,12 +96,13 @@ static void put(writer *w, const char *fmt, ...)
 /* How one form writes a genotype. */
 typedef struct style {
     const char *head, *between, *tail; /* around the cells */
+    const char *space;                 /* behind the space's name, which follows head; NULL: none */
     const char *open_cell, *open_node, *close_node, *close_cell;
     const char *open_edge, *mid_edge, *close_edge; /* around the primitive and the state */
-    bool suffix;                                   /* _NR */
 } style;
 
-static const style json_style = {.head = "{\n  \"space\": \"sphynx\",\n  \"normal\": ",
+static const style json_style = {.head = "{\n  \"space\": \"",
+                                 .space = "\",\n  \"normal\": ",
                                  .between = ",\n  \"reduce\": ",
                                  .tail = "\n}\n",
                                  .open_cell = "[\n    [",
@@ -126,18 +121,18 @@ static const style text_style = {.head = "Genotype(normal=",
                                  .close_cell = "]",
                                  .open_edge = "('",
                                  .mid_edge = "', ",
-                                 .close_edge = ")",
-                                 .suffix = true};
+                                 .close_edge = ")"};
 
-static void put_cell(writer *w, const style *s, const spx_cell_genes *c)
+static void put_cell(writer *w, const style *s, spx_space space, const spx_cell_genes *c)
 {
+    const bool suffix = s->space == NULL && space == SPX_SPACE_SPHYNX;
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         put(w, "%s", i == 0 ? s->open_cell : s->open_node);
         for (int j = 0; j < SPX_NODE_EDGES; j++) {
             const spx_gene *e = &c->edge[i][j];
             put(w, "%s%s%s%s%s%d%s", j > 0 ? ", " : "", s->open_edge,
-                spx_primitive_name(e->primitive),
-                s->suffix && is_suffixed(e->primitive) ? SUFFIX : "", s->mid_edge, e->from,
+                spx_primitive_name(space, e->primitive),
+                suffix && is_marked(e->primitive) ? SUFFIX : "", s->mid_edge, e->from,
                 s->close_edge);
         }
         put(w, "%s", s->close_node);
@@ -151,9 +146,12 @@ static char *written(const spx_genotype *g, const style *s)
     writer w = {.text = malloc(4096), .cap = 4096}; /* 16 edges of under 64 bytes, and frame */
     if (w.text != NULL) {
         put(&w, "%s", s->head);
-        put_cell(&w, s, &g->normal);
+        if (s->space != NULL) {
+            put(&w, "%s%s", spx_space_name(g->space), s->space);
+        }
+        put_cell(&w, s, g->space, &g->normal);
         put(&w, "%s", s->between);
-        put_cell(&w, s, &g->reduce);
+        put_cell(&w, s, g->space, &g->reduce);
         put(&w, "%s", s->tail);
     }
     return w.text;

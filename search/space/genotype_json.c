@@ -1,4 +1,4 @@
-/* The JSON form of a genotype: {"space": "sphynx", "normal": cell, "reduce": cell}, a cell an array
+/* The JSON form of a genotype: {"space": SPACE, "normal": cell, "reduce": cell}, a cell an array
  * of four nodes or of their eight edges, a node an array of two edges, an edge [primitive, state].
  */
 #include "search/space/genotype_private.h"
@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static spx_status parse_edge(spx_gene *out, const json_t *edge, const char *cell, int node, int j)
+static spx_status parse_edge(spx_space space, spx_gene *out, const json_t *edge, const char *cell,
+                             int node, int j)
 {
     const json_t *name = json_array_get(edge, 0);
     const json_t *from = json_array_get(edge, 1);
@@ -17,11 +18,11 @@ static spx_status parse_edge(spx_gene *out, const json_t *edge, const char *cell
     }
     const char *s = json_string_value(name);
     const json_int_t state = json_integer_value(from);
-    const spx_name_verdict verdict = spx_primitive_plain(&out->primitive, s, strlen(s));
-    if (verdict == SPX_NAME_UNKNOWN) {
-        return SPX_FAIL(SPX_EFORMAT,
-                        "genotype: %s cell, node %d, edge %d: unknown primitive '%.64s'", cell,
-                        node, j, s);
+    if (!spx_primitive_plain(space, &out->primitive, s, strlen(s))) {
+        return SPX_FAIL(
+            SPX_EFORMAT,
+            "genotype: %s cell, node %d, edge %d: unknown primitive '%.64s' of space %s", cell,
+            node, j, s, spx_space_name(space));
     }
     if (out->primitive == SPX_NONE) {
         return SPX_FAIL(SPX_EFORMAT, "genotype: %s cell, node %d, edge %d: 'none' is no edge", cell,
@@ -37,15 +38,16 @@ static spx_status parse_edge(spx_gene *out, const json_t *edge, const char *cell
     return SPX_OK;
 }
 
-static spx_status parse_cell(spx_cell_genes *out, const json_t *root, const char *cell)
+static spx_status parse_cell(spx_space space, spx_cell_genes *out, const json_t *root,
+                             const char *cell)
 {
     const json_t *nodes = json_object_get(root, cell);
     if (json_array_size(nodes) == (size_t)SPX_CELL_NODES * SPX_NODE_EDGES &&
         json_is_string(json_array_get(json_array_get(nodes, 0), 0))) {
         for (int k = 0; k < SPX_CELL_NODES * SPX_NODE_EDGES; k++) {
             const int i = k / SPX_NODE_EDGES, j = k % SPX_NODE_EDGES;
-            SPX_RETURN_IF(
-                parse_edge(&out->edge[i][j], json_array_get(nodes, (size_t)k), cell, i + 2, j));
+            SPX_RETURN_IF(parse_edge(space, &out->edge[i][j], json_array_get(nodes, (size_t)k),
+                                     cell, i + 2, j));
         }
         return SPX_OK;
     }
@@ -60,8 +62,8 @@ static spx_status parse_cell(spx_cell_genes *out, const json_t *root, const char
                             cell, i + 2, SPX_NODE_EDGES);
         }
         for (int j = 0; j < SPX_NODE_EDGES; j++) {
-            SPX_RETURN_IF(
-                parse_edge(&out->edge[i][j], json_array_get(edges, (size_t)j), cell, i + 2, j));
+            SPX_RETURN_IF(parse_edge(space, &out->edge[i][j], json_array_get(edges, (size_t)j),
+                                     cell, i + 2, j));
         }
     }
     return SPX_OK;
@@ -74,14 +76,15 @@ spx_status spx_genotype_of_value(spx_genotype *out, const json_t *root)
     if (space == NULL) {
         return SPX_FAIL(SPX_EFORMAT, "genotype: expected an object with \"space\": \"sphynx\"");
     }
-    if (strcmp(space, "relu-ops") == 0) {
-        return SPX_FAIL(SPX_EUNSUPPORTED, "genotype: the relu-ops space is not in this version");
+    while (g.space < SPX_SPACE_COUNT && strcmp(space, spx_space_name(g.space)) != 0) {
+        g.space++;
     }
-    if (strcmp(space, "sphynx") != 0) {
-        return SPX_FAIL(SPX_EFORMAT, "genotype: unknown space '%.64s', expected 'sphynx'", space);
+    if (g.space == SPX_SPACE_COUNT) {
+        return SPX_FAIL(SPX_EFORMAT,
+                        "genotype: unknown space '%.64s', expected 'sphynx' or 'relu-ops'", space);
     }
-    SPX_RETURN_IF(parse_cell(&g.normal, root, "normal"));
-    SPX_RETURN_IF(parse_cell(&g.reduce, root, "reduce"));
+    SPX_RETURN_IF(parse_cell(g.space, &g.normal, root, "normal"));
+    SPX_RETURN_IF(parse_cell(g.space, &g.reduce, root, "reduce"));
     *out = g;
     return SPX_OK;
 }

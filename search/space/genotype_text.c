@@ -22,7 +22,8 @@
 typedef struct parser {
     const char *text;
     size_t len, pos;
-    spx_status st; /* the first error; later steps do nothing */
+    spx_status st;   /* the first error; later steps do nothing */
+    spx_space space; /* as names have told; SPX_SPACE_COUNT: not yet */
 } parser;
 
 /* Records an error at the current position with its line and column, both from 1. */
@@ -162,20 +163,20 @@ static spx_primitive primitive(parser *p)
         return SPX_NONE;
     }
     spx_primitive out;
-    const spx_name_verdict verdict = spx_primitive_published(&out, p->text + start, len);
+    spx_space space;
+    const bool known = spx_primitive_published(&out, &space, p->text + start, len);
     const int shown = len < 64 ? (int)len : 64;
     const size_t after = p->pos;
     p->pos = start; /* for the messages */
-    if (verdict == SPX_NAME_RELU) {
-        fail_at(p, SPX_EUNSUPPORTED,
-                "'%.*s' without _NR is the ReLU-bearing primitive: the relu-ops space is not in "
-                "this version",
-                shown, p->text + start);
-    } else if (verdict == SPX_NAME_UNKNOWN) {
+    if (known && space != SPX_SPACE_COUNT && p->space != SPX_SPACE_COUNT && space != p->space) {
+        fail_at(p, SPX_EFORMAT, "'%.*s' is of the %s space, a primitive before it of %s", shown,
+                p->text + start, spx_space_name(space), spx_space_name(p->space));
+    } else if (!known) {
         fail_at(p, SPX_EFORMAT, "unknown primitive '%.*s'", shown, p->text + start);
     } else if (out == SPX_NONE) {
         fail_at(p, SPX_EFORMAT, "'none' is no edge of a genotype");
     }
+    p->space = known && space != SPX_SPACE_COUNT ? space : p->space;
     p->pos = after;
     return out;
 }
@@ -337,7 +338,7 @@ static bool find_call(parser *p)
 
 spx_status spx_genotype_parse_text(spx_genotype *out, const char *text, size_t len)
 {
-    parser p = {.text = text, .len = len};
+    parser p = {.text = text, .len = len, .space = SPX_SPACE_COUNT};
     spx_genotype g = {0};
     char b[16];
     if (!find_call(&p)) {
@@ -353,6 +354,7 @@ spx_status spx_genotype_parse_text(spx_genotype *out, const char *text, size_t l
         fail_at(&p, SPX_EFORMAT, "expected the end, found %s", found(&p, b));
     }
     if (p.st == SPX_OK) {
+        g.space = p.space < SPX_SPACE_COUNT ? p.space : SPX_SPACE_SPHYNX; /* pools alone: either */
         *out = g;
     }
     return p.st;

@@ -105,12 +105,13 @@ spx_tid spx_build_search_cell(spx_graph *g, spx_tid s0, spx_tid s1, int64_t chan
 
 /**
  * One primitive alone on x, its parameters named `prefix` + the published module's names
- * ("net.0.weight"); skip_connect of stride 1 is x itself.
+ * ("net.0.weight"); skip_connect of stride 1 is x itself. The ReLU of RELU_OPS is x's: the
+ * caller's.
  * @param affine search: false, final networks: true
  * @param stride 1 or 2
  */
-spx_tid spx_build_primitive(spx_graph *g, spx_tid x, spx_primitive p, int64_t stride, bool affine,
-                            const char *prefix);
+spx_tid spx_build_primitive(spx_graph *g, spx_tid x, spx_space space, spx_primitive p,
+                            int64_t stride, bool affine, const char *prefix);
 
 /** Concatenation of two 1x1 convolutions of stride 2, on x and on x[1:, 1:], then batch norm. */
 spx_tid spx_build_factorized_reduce(spx_graph *g, spx_tid x, int64_t channels, bool affine,

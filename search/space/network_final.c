@@ -134,6 +134,7 @@ static spx_tid build_cells(spx_network *n, const spx_genotype *genes, const spx_
     spx_graph *g = n->graph;
     spx_final_cell cell = {.channels = c->init_channels,
                            .drop_path = c->training ? c->drop_path : SPX_DROP_PATH_OFF,
+                           .space = genes->space,
                            /* the ImageNet stem's s0 is twice the size of s1 */
                            .reduces = is_imagenet(c)};
     for (int i = 0; i < (int)c->layers; i++) {

@@ -1,4 +1,4 @@
-/* The primitives of the Sphynx space, and the blocks that cells put around them. */
+/* The primitives of both spaces, and the blocks that cells put around them. */
 #include "search/space/cell.h"
 
 #include <stdio.h>
@@ -89,7 +89,8 @@ spx_tid spx_build_preprocess(spx_graph *g, spx_tid x, int64_t channels, bool red
 /* What a convolution primitive is made of. */
 static const struct recipe {
     int64_t size, dilation;
-    bool twice; /* a second convolution, of stride 1, and its batch norm */
+    bool twice; /* a second convolution, of stride 1, and its batch norm; without it, in RELU_OPS,
+                   depthwise separable */
 } recipes[SPX_PRIMITIVE_COUNT] = {
     [SPX_VAN_CONV_3X3] = {3, 1, true},
     [SPX_VAN_CONV_5X5] = {5, 1, true},
@@ -97,13 +98,13 @@ static const struct recipe {
     [SPX_VAN_DIL_CONV_5X5] = {5, 2, false},
 };
 
-spx_tid spx_build_primitive(spx_graph *g, spx_tid x, spx_primitive p, int64_t stride, bool affine,
-                            const char *prefix)
+spx_tid spx_build_primitive(spx_graph *g, spx_tid x, spx_space space, spx_primitive p,
+                            int64_t stride, bool affine, const char *prefix)
 {
     char name[128];
     if (p < 0 || p >= SPX_NONE || (stride != 1 && stride != 2)) {
         spx_graph_fail(g, SPX_EINVAL, "%s%s: no such primitive: %s of stride %lld", g->scope,
-                       prefix, spx_primitive_name(p), (long long)stride);
+                       prefix, spx_primitive_name(space, p), (long long)stride);
         return SPX_NO_TENSOR;
     }
     if (g->status != SPX_OK || x == SPX_NO_TENSOR) {
@@ -119,6 +120,12 @@ spx_tid spx_build_primitive(spx_graph *g, spx_tid x, spx_primitive p, int64_t st
     }
     const struct recipe *r = &recipes[p];
     spx_conv_options o = same_conv(channels, r->size, stride, r->dilation);
+    if (space == SPX_SPACE_RELU_OPS && !r->twice) {
+        const spx_conv_options point = same_conv(channels, 1, 1, 1);
+        o.groups = channels;
+        x = spx_g_conv2d(g, x, spx_join(name, prefix, "net.0"), &o);
+        return conv_bn(g, x, prefix, "net.1", "net.2", &point, affine);
+    }
     x = conv_bn(g, x, prefix, "net.0", "net.1", &o, affine);
     if (r->twice) {
         o.stride = 1;

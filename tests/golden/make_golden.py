@@ -205,15 +205,16 @@ def draw_images(g, batch, size):
     return blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
 
 
-def make_final(folder, name, seed, channels, layers, reduce_at, size, batch, drop_path):
+def make_final(folder, name, seed, channels, layers, reduce_at, size, batch, drop_path,
+               genotype=twin.PUBLISHED_TEXT):
     classes, aux_weight = 5, 0.4
     attrs = {"aux_pos": 4 * layers // 6, "aux_weight": aux_weight, "batch": batch, "config": "tiny",
-             "dataset": "random", "genotype": twin.PUBLISHED_TEXT, "init_channels": channels,
+             "dataset": "random", "genotype": genotype, "init_channels": channels,
              "layers": layers, "n_classes": classes, "reduce_loc": str(list(reduce_at)),
              "seed": seed, "size": size}
     g = seeded(seed)
     model = shaken(twin.FinalCNN(size, 3, channels, classes, layers, reduce_at,
-                                 twin.parse_genotype(twin.PUBLISHED_TEXT)), g)
+                                 twin.parse_genotype(genotype)), g)
     with torch.no_grad():
         large = [p for p in model.parameters() if p.numel() > golden.LARGE]
         for p in large:  # two values only, so that the file stays small when compressed
@@ -262,6 +263,7 @@ def main():
     make_cell(folder, "search_cell_normal_after_reduce.h5", 208, 2, 3, 1, 0)
     make_supernet(folder)
     make_final(folder, "aug_tiny", 401, 1, 3, (0, 2), 32, 6, 0.2)
+    make_final(folder, "aug_relu_ops", 501, 1, 3, (0, 2), 32, 4, 0.0, twin.RELU_OPS_TEXT)
     make_final(folder, "aug_imagenet", 439, 2, 3, (1, 2), 224, 8, 0.0)
 
 

@@ -36,7 +36,8 @@ static spx_status describe(op_case *c, const spx_h5 *f, const char *path)
             return SPX_OK;
         }
     }
-    if (spx_primitive_published(&c->primitive, path, strcspn(path, "/")) != SPX_NAME_KNOWN) {
+    spx_space space;
+    if (!spx_primitive_published(&c->primitive, &space, path, strcspn(path, "/"))) {
         return SPX_FAIL(SPX_EFORMAT, "%s: %s: unknown operator", spx_h5_name(f), path);
     }
     SPX_RETURN_IF(golden_int(f, path, "stride", &c->stride));
@@ -48,7 +49,7 @@ static spx_status describe(op_case *c, const spx_h5 *f, const char *path)
 static spx_tid build(spx_graph *g, spx_tid x, const op_case *c)
 {
     if (c->block == NULL) {
-        x = spx_build_primitive(g, x, c->primitive, c->stride, c->affine, "");
+        x = spx_build_primitive(g, x, SPX_SPACE_SPHYNX, c->primitive, c->stride, c->affine, "");
     } else if (c->block == blocks[0]) {
         x = spx_build_factorized_reduce(g, x, c->out[1], false, "");
     } else if (c->block == blocks[1]) {

@@ -23,7 +23,7 @@ typedef struct net_fixture {
 /* Any genotype: edges from two different earlier states, any primitive. */
 static inline spx_genotype net_random_genotype(uint64_t seed)
 {
-    spx_genotype g;
+    spx_genotype g = {0};
     spx_rng r;
     spx_rng_init(&r, seed, SPX_RNG_TEST, 11);
     for (int kind = 0; kind < 2; kind++) {

@@ -152,8 +152,9 @@ SPX_TEST(random_networks_fold_without_changing_what_they_compute)
 {
     SPX_UNUSED;
     for (uint64_t seed = 1; seed <= 25; seed++) {
-        const spx_genotype g = net_random_genotype(seed);
+        spx_genotype g = net_random_genotype(seed);
         spx_final_config c = small;
+        g.space = seed % 5 == 0 ? SPX_SPACE_RELU_OPS : SPX_SPACE_SPHYNX;
         c.init_channels = 1 + (int64_t)(seed % 3);
         c.input.channels = seed % 2 == 0 ? 1 : 3;
         c.reduce_at[0] = seed % 2 == 0 ? 0 : 1;
@@ -178,11 +179,12 @@ SPX_TEST(weights_in_the_memory_of_a_device_are_refused)
 SPX_TEST(every_primitive_alone_folds_in_both_cells)
 {
     SPX_UNUSED;
-    for (int p = 0; p < SPX_NONE; p++) {
+    for (int p = 0; p < SPX_SPACE_COUNT * SPX_NONE; p++) {
         spx_genotype g = spx_genotype_published;
+        g.space = (spx_space)(p / SPX_NONE);
         for (int i = 0; i < SPX_CELL_NODES * SPX_NODE_EDGES; i++) {
-            g.normal.edge[i / 2][i % 2].primitive = (spx_primitive)p;
-            g.reduce.edge[i / 2][i % 2].primitive = (spx_primitive)p;
+            g.normal.edge[i / 2][i % 2].primitive = (spx_primitive)(p % SPX_NONE);
+            g.reduce.edge[i / 2][i % 2].primitive = (spx_primitive)(p % SPX_NONE);
         }
         check_fold(&g, &small, 100 + (uint64_t)p);
     }

@@ -154,14 +154,58 @@ SPX_TEST(a_genotype_is_found_in_a_line_of_a_log)
     CHECK_FAILS(SPX_EFORMAT, parse(&g, text));
 }
 
-SPX_TEST(the_relu_bearing_space_is_refused_by_name)
+static const char relu_ops_text[] =
+    "Genotype(normal=[[('avg_pool_3x3', 0), ('dil_conv_3x3', 1)], "
+    "[('skip_connect', 2), ('dil_conv_5x5', 0)], [('van_conv_5x5', 2), ('avg_pool_3x3', 0)], "
+    "[('van_conv_3x3', 1), ('skip_connect', 2)]], normal_concat=range(2, 6), "
+    "reduce=[[('van_conv_3x3', 0), ('van_conv_3x3', 1)], [('skip_connect', 0), "
+    "('van_conv_3x3', 2)], [('dil_conv_3x3', 0), ('skip_connect', 2)], "
+    "[('van_conv_5x5', 0), ('skip_connect', 4)]], reduce_concat=range(2, 6))\n";
+
+SPX_TEST(the_relu_bearing_space_has_both_forms_too)
+{
+    SPX_UNUSED;
+    spx_genotype g, again;
+    CHECK_OK(parse(&g, relu_ops_text));
+    assert_int_equal(g.space, SPX_SPACE_RELU_OPS);
+    assert_int_equal(g.normal.edge[0][1].primitive, SPX_VAN_DIL_CONV_3X3);
+    char *text = spx_genotype_text(&g), *json = spx_genotype_json(&g);
+    assert_string_equal(text, relu_ops_text);
+    assert_non_null(strstr(json, "\"space\": \"relu-ops\""));
+    assert_non_null(strstr(json, "[\"dil_conv_3x3\", 1]"));
+    CHECK_OK(parse(&again, json));
+    assert_int_equal(again.space, SPX_SPACE_RELU_OPS);
+    assert_same(&again, &g);
+    for (size_t n = 0; n + 2 < strlen(json); n++) {
+        CHECK_FAILS(SPX_EFORMAT, spx_genotype_parse(&again, json, n));
+    }
+    for (size_t n = 0; n + 2 < strlen(relu_ops_text); n++) {
+        CHECK_FAILS(SPX_EFORMAT, spx_genotype_parse(&again, relu_ops_text, n));
+    }
+    free(text);
+    free(json);
+}
+
+SPX_TEST(primitives_of_two_spaces_make_no_genotype)
 {
     SPX_UNUSED;
     spx_genotype g;
-    check_refused("van_conv_3x3_NR", "van_conv_3x3", SPX_EUNSUPPORTED, "relu-ops space");
-    check_refused("skip_connect_NR", "skip_connect", SPX_EUNSUPPORTED, "relu-ops space");
-    check_refused("van_conv_3x3_NR", "dil_conv_3x3", SPX_EUNSUPPORTED, "relu-ops space");
-    CHECK_FAILS(SPX_EUNSUPPORTED, parse(&g, "{\"space\": \"relu-ops\"}"));
+    check_refused("van_conv_3x3_NR", "van_conv_3x3", SPX_EFORMAT,
+                  "'van_conv_3x3' is of the relu-ops space, a primitive before it of sphynx");
+    check_refused("skip_connect_NR", "skip_connect", SPX_EFORMAT,
+                  "'skip_connect_NR' is of the sphynx space");
+    check_refused("van_dil_conv_3x3_NR", "dil_conv_3x3", SPX_EFORMAT, "of the relu-ops space");
+    check_refused("van_dil_conv_3x3_NR", "dil_conv_3x3_NR", SPX_EFORMAT, "unknown primitive");
+    check_refused("van_dil_conv_3x3_NR", "van_dil_conv_3x3", SPX_EFORMAT, "unknown primitive");
+    CHECK_FAILS(SPX_EFORMAT, parse(&g, "{\"space\": \"relu-ops\"}"));
+    CHECK_FAILS(SPX_EFORMAT, parse(&g, "{\"space\": \"relu-ops\", \"normal\": "
+                                       "[[[\"van_dil_conv_3x3\", 0], 0], 0, 0, 0]}"));
+    assert_non_null(strstr(spx_error_message(), "unknown primitive 'van_dil_conv_3x3' of space"));
+    CHECK_FAILS(SPX_EFORMAT, parse(&g, "{\"space\": \"sphynx\", \"normal\": "
+                                       "[[[\"dil_conv_3x3\", 0], 0], 0, 0, 0]}"));
+    g = spx_genotype_published;
+    g.space = SPX_SPACE_COUNT;
+    CHECK_FAILS(SPX_EINVAL, spx_genotype_check(&g));
 }
 
 SPX_TEST(no_prefix_of_a_genotype_is_one)
@@ -185,7 +229,7 @@ SPX_TEST(malformed_json_is_refused)
         {"{", "line 1"},
         {"{\"normal\": []}", "\"space\""},
         {"{\"space\": 3}", "\"space\""},
-        {"{\"space\": \"moon\"}", "unknown space 'moon'"},
+        {"{\"space\": \"moon\"}", "unknown space 'moon', expected 'sphynx' or 'relu-ops'"},
         {"{\"space\": \"sphynx\", \"normal\": [1, 2, 3]}", "array of 4 nodes"},
         {"{\"space\": \"sphynx\", \"normal\": [1, 2, 3, 4]}", "node 2 must be an array of 2 edges"},
         {"{\"space\": \"sphynx\", \"normal\": [[[\"skip_connect\", 0], [\"none\", 1]], 0, 0, 0]}",
@@ -270,7 +314,8 @@ int main(void)
         SPX_UNIT(a_malformed_text_is_refused_with_its_position),
         SPX_UNIT(flat_cells_are_the_same_cells),
         SPX_UNIT(a_genotype_is_found_in_a_line_of_a_log),
-        SPX_UNIT(the_relu_bearing_space_is_refused_by_name),
+        SPX_UNIT(the_relu_bearing_space_has_both_forms_too),
+        SPX_UNIT(primitives_of_two_spaces_make_no_genotype),
         SPX_UNIT(no_prefix_of_a_genotype_is_one),
         SPX_UNIT(malformed_json_is_refused),
         SPX_UNIT(an_absent_or_endless_file_is_refused),

@@ -2,6 +2,7 @@
  * Networks: what they cost is counted by walking their graphs and equals the published figures;
  * their parameters carry the published names.
  */
+#include "kernels/base/rng.h"
 #include "search/space/network.h"
 #include "tests/support/spx_test.h"
 
@@ -260,6 +261,82 @@ SPX_TEST(training_and_evaluation_have_the_same_parameters_in_the_same_order)
     spx_network_clear(&eval);
 }
 
+/* ReLUs of a cell of RELU_OPS whose output is (c, side, side). */
+static int64_t relus_of(const spx_cell_genes *cell, bool reduces, int64_t c, int64_t side)
+{
+    bool read[2 + SPX_CELL_NODES] = {false}; /* through a ReLU */
+    int64_t n = c * side * side;
+    for (int k = 0; k < SPX_CELL_NODES * SPX_NODE_EDGES; k++) {
+        const spx_gene *e = &cell->edge[k / SPX_NODE_EDGES][k % SPX_NODE_EDGES];
+        const bool skip = e->primitive == SPX_SKIP_CONNECT;
+        read[e->from] = read[e->from] || (skip && reduces && e->from < 2) ||
+                        (!skip && e->primitive != SPX_AVG_POOL_3X3);
+    }
+    for (int s = 0; s < 2 + SPX_CELL_NODES; s++) {
+        const int64_t in = reduces && s < 2 ? 2 * side : side; /* at the input's resolution */
+        n += read[s] ? c * in * in : 0;
+    }
+    return n;
+}
+
+SPX_TEST(a_state_pays_once_for_the_relus_of_its_readers)
+{
+    SPX_UNUSED;
+    spx_rng r;
+    spx_rng_init(&r, 1, SPX_RNG_TEST, 0);
+    for (int round = 0; round < 20; round++) {
+        spx_genotype g = {.space = SPX_SPACE_RELU_OPS};
+        spx_final_config c = final_config(32, 10, 1 + round % 3, 6, round % 2, 2 + round % 3);
+        spx_network n;
+        spx_counts counts;
+        for (int k = 0; k < 2 * SPX_CELL_NODES * SPX_NODE_EDGES; k++) {
+            const int i = k / 2 / SPX_NODE_EDGES;
+            (k % 2 == 0 ? &g.normal : &g.reduce)->edge[i][k / 2 % SPX_NODE_EDGES] =
+                (spx_gene){(spx_primitive)spx_rng_below(&r, SPX_NONE),
+                           (int)spx_rng_below(&r, (uint32_t)i + 2)};
+        }
+        c.auxiliary = false;
+        int64_t want = 0, channels = c.init_channels, side = 32;
+        for (int i = 0; i < c.layers; i++) {
+            const bool reduces = i == c.reduce_at[0] || i == c.reduce_at[1];
+            channels *= reduces ? 4 : 1;
+            side /= reduces ? 2 : 1;
+            want += relus_of(reduces ? &g.reduce : &g.normal, reduces, channels, side);
+        }
+        CHECK_OK(spx_build_final(&n, &g, &c));
+        spx_graph_count(n.graph, &counts);
+        assert_int_equal(counts.relus, want);
+        spx_network_clear(&n);
+    }
+}
+
+/* The cells of tests/golden's aug_relu_ops.h5; parameters and multiply-adds as PyTorch counts the
+ * modules of scripts/bench/twin.py. */
+SPX_TEST(networks_with_relus_in_primitives_cost_what_their_twin_does)
+{
+    SPX_UNUSED;
+    static const char text[] =
+        "Genotype(normal=[[('van_conv_3x3', 0), ('dil_conv_5x5', 1)], "
+        "[('dil_conv_3x3', 0), ('skip_connect', 2)], [('van_conv_5x5', 3), ('avg_pool_3x3', 1)], "
+        "[('van_conv_3x3', 3), ('skip_connect', 0)]], "
+        "reduce=[[('skip_connect', 0), ('dil_conv_5x5', 1)], "
+        "[('dil_conv_3x3', 0), ('van_conv_5x5', 1)], [('avg_pool_3x3', 1), ('skip_connect', 2)], "
+        "[('dil_conv_5x5', 4), ('van_conv_3x3', 2)]])";
+    spx_genotype g;
+    spx_network n;
+    spx_counts counts;
+    spx_final_config c = final_config(16, 5, 2, 3, 0, 2);
+    c.auxiliary = false;
+    CHECK_OK(spx_genotype_parse(&g, text, strlen(text)));
+    CHECK_OK(spx_build_final(&n, &g, &c));
+    spx_graph_count(n.graph, &counts);
+    assert_int_equal(counts.params, 93131);
+    assert_int_equal(counts.macs, 2117280);
+    /* reducing: 2 inputs, 2 nodes, output; normal: 3 states, output */
+    assert_int_equal(counts.relus, 2 * (2 * 2048 + 3 * 512) + 4 * 512);
+    spx_network_clear(&n);
+}
+
 SPX_TEST(impossible_networks_are_refused_by_number)
 {
     SPX_UNUSED;
@@ -312,6 +389,8 @@ int main(void)
         SPX_UNIT(the_imagenet_network_runs_its_cells_at_28x28),
         SPX_UNIT(a_network_takes_smaller_images_in_training_with_the_same_parameters),
         SPX_UNIT(training_and_evaluation_have_the_same_parameters_in_the_same_order),
+        SPX_UNIT(a_state_pays_once_for_the_relus_of_its_readers),
+        SPX_UNIT(networks_with_relus_in_primitives_cost_what_their_twin_does),
         SPX_UNIT(impossible_networks_are_refused_by_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
