@@ -71,24 +71,17 @@ end:
 
 /* ---- the result ---- */
 
-static bool channel_kept(const spx_mask_site *m, int64_t c)
-{
-    for (int64_t k = c * m->h * m->w; k < (c + 1) * m->h * m->w; k++) {
-        if (m->keep[k] != 0.0f) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Dropped channels are linear; within others a circuit clamps the dropped positions, too. */
+/* What circuits evaluate (host/model/fold.h): the kept channels where each is kept or dropped
+ * whole; else, but for a layer that is dropped whole, all positions. */
 static int64_t interactive(const spx_mask_site *m)
 {
-    int64_t n = 0;
-    for (int64_t c = 0; c < m->c; c++) {
-        n += channel_kept(m, c) ? m->h * m->w : 0;
+    const int64_t map = m->h * m->w, kept = spx_mask_site_relus(m);
+    for (int64_t k = 0; kept > 0 && k < m->c * map; k++) {
+        if (m->keep[k] != m->keep[k / map * map]) {
+            return m->c * map;
+        }
     }
-    return n;
+    return kept;
 }
 
 static spx_status list_layers(const spx_prune_bench *b, spx_prune_result *out)

@@ -60,7 +60,7 @@ typedef struct spx_prune_round {
 
 typedef struct spx_prune_result {
     int64_t relus_before, relus;   /* kept positions */
-    int64_t interactive_positions; /* of layers that are not dropped whole; of a channel likewise */
+    int64_t interactive_positions; /* that circuits of a deployed model evaluate */
     int depth;                     /* EDGE: convolutions between kept ReLUs, at most */
     spx_metrics before, after;     /* on the held-out images, statistics estimated anew in both */
     double predicted;              /* loss, by the last round */

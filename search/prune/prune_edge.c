@@ -182,12 +182,17 @@ static void apply(edges *e, const spx_sites_choice *c)
 static spx_status private_cost(edges *e, const spx_sites_choice *c, double *out)
 {
     const spx_buffer *state = &e->b->state;
+    spx_metrics unused;
     void *kept;
     spx_status st;
     SPX_RETURN_IF(spx_alloc(&kept, state->bytes));
     memcpy(kept, state->data, state->bytes);
     apply(e, c);
-    st = spx_prune_private_cost(e->b, out);
+    st = spx_prune_bench_measure(e->b, &unused); /* weights are proven with its statistics */
+    if (st == SPX_OK) {
+        st = spx_fail_context(spx_prune_private_cost(e->b, out),
+                              "a choice with %d convolutions between ReLUs", c->depth);
+    }
     memcpy(state->data, kept, state->bytes);
     spx_free(kept);
     return st;
@@ -208,18 +213,20 @@ static spx_status refuse(const edges *e, const char *what, double cost)
 static spx_status shrink(edges *e, spx_sites_choice *c)
 {
     const double budget = (double)e->b->o->budget.value;
-    double cost;
+    double cost, least;
     SPX_RETURN_IF(private_cost(e, c, &cost));
     if (cost <= budget && e->first) {
         return refuse(e, "the model as it is takes less:", cost);
     }
+    least = cost;
     for (int i = 0; cost > budget; i++) {
         const int64_t room = i < TRIES ? c->cost - (int64_t)ceil(cost - budget) : -1;
         const spx_status st = solve(e, room, c);
         SPX_RETURN_IF(st == SPX_ENOTFOUND && c->cost >= 0 ? SPX_OK : st);
         SPX_RETURN_IF(private_cost(e, c, &cost));
-        if (st == SPX_ENOTFOUND && cost > budget) { /* the cheapest there is */
-            return refuse(e, "the smallest possible is", cost);
+        least = fmin(least, cost);
+        if (st == SPX_ENOTFOUND && cost > budget) { /* of the table, the cheapest there is */
+            return refuse(e, "the smallest found is", least);
         }
     }
     e->out->private_cost = cost;

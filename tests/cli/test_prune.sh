@@ -79,6 +79,23 @@ for what in edge channel pixel; do
 done
 has stderr "does not say which images" "images of a training without held-out ones"
 
+# ---- private budgets: what a deployed model takes ----
+check "wider" 0 "$sphynx" train --data large.h5 --network resnet18,width=4 --batch 16 \
+    --max-steps 1 --epochs 1 --threads 1 --out wider
+private=("$sphynx" prune --model wider --data large.h5 --images 32 --batch 32)
+refused "bytes above the model's" 1 "takes less: [0-9]* bytes" "${private[@]}" \
+    --budget bytes:999999999
+bytes=$(sed 's/.*takes less: \([0-9]*\) bytes.*/\1/' stderr)
+check "bytes" 0 "${private[@]}" --budget "bytes:$((bytes * 9 / 10))" -o bytes.h5 --json
+says "bytes" ".bytes <= $bytes * 0.9 and .relus < .relus_before and .depth <= 4 and
+    .interactive_positions == .relus"
+said=$(jq .bytes stdout)
+check "export" 0 "$sphynx" export --model bytes.h5 --data large.h5 --calibration 64 -o deployed.h5
+check "cost" 0 "$sphynx" cost --model deployed.h5 --json
+says "cost" "([.offline, .online | .bytes_sent + .bytes_received] | add) == $said and
+    .interactive_positions == .relus"
+refused "no time" 1 "smallest found is [0-9.]* ms" "${private[@]}" --budget online-ms:0.5@wan
+
 # ---- budgets that are none ----
 refused "no budget" 2 "--relu-budget N, or --budget" "${prune[@]}"
 refused "zero" 2 "relu-budget.*1" "${prune[@]}" --relu-budget 0
