@@ -8,42 +8,18 @@
 
 #define BN_EPS 1e-5 /* as kernels/nn/norm_sum */
 
-/* What a ReLU's mask keeps. */
-typedef enum keeping { KEEPS_ALL, KEEPS_NONE, KEEPS_CHANNELS, KEEPS_ELEMENTS } keeping;
-
 typedef struct walk {
     const spx_fold_input *s;
     const spx_graph *g;
     spx_fold *f;
-    spx_expr *expr; /* [n_tensors] */
-    int *last_use;  /* [n_tensors] the last node that reads the tensor (or its parent) */
-    int *convs;     /* [n_tensors] convolutions that read the tensor itself */
-    bool *as_value; /* [n_tensors] some node needs it pointwise */
-    keeping *keeps; /* [n_nodes] of ReLUs */
+    spx_expr *expr;     /* [n_tensors] */
+    int *last_use;      /* [n_tensors] the last node that reads the tensor (or its parent) */
+    int *convs;         /* [n_tensors] convolutions that read the tensor itself */
+    bool *as_value;     /* [n_tensors] some node needs it pointwise */
+    spx_keeping *keeps; /* [n_nodes] of ReLUs */
 } walk;
 
 /* ---- parameters ---- */
-
-/* A parameter or state as doubles; free with spx_free. NULL for SPX_NO_TENSOR. */
-static spx_status parameter(const walk *w, spx_tid t, double **out)
-{
-    *out = NULL;
-    if (t == SPX_NO_TENSOR) {
-        return SPX_OK;
-    }
-    const spx_tensor *p = &w->g->tensor[t];
-    const spx_layout_entry *e = p->name != NULL ? spx_layout_find(w->s->layout, p->name) : NULL;
-    if (e == NULL || e->count != spx_tensor_count(p) || e->role == SPX_ROLE_ARCH) {
-        return SPX_FAIL(SPX_EINVAL, "folding: no parameter %s", p->name != NULL ? p->name : "?");
-    }
-    const float *arena = (e->role == SPX_ROLE_STATE ? w->s->state : w->s->weights).data;
-    const float *from = arena + e->offset;
-    SPX_RETURN_IF(SPX_NEW(*out, (size_t)e->count));
-    for (int64_t i = 0; i < e->count; i++) {
-        (*out)[i] = (double)from[i];
-    }
-    return SPX_OK;
-}
 
 /* A filter with zeros where its outputs do not read: of groups, (k, c, r, s) from (k, c/groups, r,
  * s): as many times the multiply-adds as there are groups. */
@@ -152,9 +128,9 @@ static spx_status affine(walk *w, spx_tid x, const spx_taps *taps, int64_t group
     spx_expr *to = &w->expr[y];
     spx_status st;
     *to = zero_like(w, y);
-    SPX_TRY(st, parameter(w, weight, &k), end);
+    SPX_TRY(st, spx_fold_parameter(w->s, weight, &k), end);
     SPX_TRY(st, make_dense(&k, &w->g->tensor[weight], groups), end);
-    SPX_TRY(st, parameter(w, bias, &b), end);
+    SPX_TRY(st, spx_fold_parameter(w->s, bias, &b), end);
     {
         conv_part c = {.to = to, .w = k, .channels = w->g->tensor[x].dim[1], .taps = *taps};
         SPX_TRY(st, each_part(w, x, add_conv_part, &c), end);
@@ -231,10 +207,10 @@ static spx_status norm_of(const walk *w, const spx_tid *in, int64_t channels, in
     if (bn == NULL || bn->op != SPX_OP_BN_RUNNING) {
         return SPX_FAIL(SPX_EUNSUPPORTED, "folding: a norm without running statistics");
     }
-    SPX_TRY(st, parameter(w, bn->in[0], &mean), end);
-    SPX_TRY(st, parameter(w, bn->in[1], &var), end);
-    SPX_TRY(st, parameter(w, in[SPX_TERM_GAMMA], &gamma), end);
-    SPX_TRY(st, parameter(w, in[SPX_TERM_BETA], &beta), end);
+    SPX_TRY(st, spx_fold_parameter(w->s, bn->in[0], &mean), end);
+    SPX_TRY(st, spx_fold_parameter(w->s, bn->in[1], &var), end);
+    SPX_TRY(st, spx_fold_parameter(w->s, in[SPX_TERM_GAMMA], &gamma), end);
+    SPX_TRY(st, spx_fold_parameter(w->s, in[SPX_TERM_BETA], &beta), end);
     SPX_TRY(st, SPX_NEW(*scale, (size_t)channels), end);
     SPX_TRY(st, SPX_NEW(*shift, (size_t)channels), end);
     for (int64_t c = 0; c < channels; c++) {
@@ -277,40 +253,6 @@ static spx_status walk_sum(walk *w, int i)
 
 /* ---- ReLUs ---- */
 
-/* Node i's mask, [c][h][w]; NULL where it has none. Free with spx_free. */
-static spx_status mask_of(const walk *w, int i, double **mask)
-{
-    const spx_node *nd = &w->g->node[i];
-    return parameter(w, nd->in[SPX_RELU_MASK], mask);
-}
-
-static spx_status find_keeping(walk *w, int i)
-{
-    const spx_node *nd = &w->g->node[i];
-    const spx_tensor *y = &w->g->tensor[nd->out[0]];
-    double *mask;
-    SPX_RETURN_IF(mask_of(w, i, &mask));
-    if (mask == NULL) {
-        return SPX_OK;
-    }
-    const int64_t n = y->dim[1] * y->dim[2] * y->dim[3], map = y->dim[2] * y->dim[3];
-    int64_t kept = 0;
-    bool binary = true, whole = true;
-    for (int64_t j = 0; j < n; j++) {
-        kept += mask[j] == 1;
-        binary = binary && (mask[j] == 0 || mask[j] == 1);
-        whole = whole && mask[j] == mask[j / map * map];
-    }
-    spx_free(mask);
-    w->keeps[i] = kept == n   ? KEEPS_ALL
-                  : kept == 0 ? KEEPS_NONE
-                  : whole     ? KEEPS_CHANNELS
-                              : KEEPS_ELEMENTS;
-    return binary ? SPX_OK
-                  : SPX_FAIL(SPX_EUNSUPPORTED, "folding: %s: a mask of other numbers than 0 and 1",
-                             nd->name != NULL ? nd->name : "a ReLU");
-}
-
 /* A RELU of all of x, which becomes a value; *op receives where it is. */
 static spx_status add_relu(walk *w, spx_expr *x, spx_tid y, spx_expr *to, spx_fold_op **op)
 {
@@ -321,19 +263,6 @@ static spx_status add_relu(walk *w, spx_expr *x, spx_tid y, spx_expr *to, spx_fo
     SPX_RETURN_IF(spx_fold_add_op(w->f, &d, NULL, y));
     *op = &w->f->op[w->f->n_ops - 1];
     return spx_expr_identity(to, d.out, c, h, width);
-}
-
-/* The mask of all elements, as the op has it. */
-static spx_status keep_elements(const double *mask, size_t n, spx_fold_op *op)
-{
-    uint8_t *keep;
-    SPX_RETURN_IF(SPX_NEW(keep, (n + 7) / 8));
-    for (size_t j = 0; j < n; j++) {
-        keep[j / 8] |= (uint8_t)((mask[j] == 1) << (j % 8));
-        op->d.dropped += mask[j] != 1;
-    }
-    op->d.keep = keep;
-    return SPX_OK;
 }
 
 /* Kept channels become an activation; the others stay what they are, as a value where y must be
@@ -381,7 +310,7 @@ static spx_status walk_relu(walk *w, int i)
     double *mask = NULL;
     int *channels = NULL;
     spx_status st = SPX_OK;
-    if (w->keeps[i] == KEEPS_NONE) {
+    if (w->keeps[i] == SPX_KEEPS_NONE) {
         sum_part s = {.to = to};
         *to = zero_like(w, y);
         return each_part(w, nd->in[0], add_sum_part, &s);
@@ -390,15 +319,15 @@ static spx_status walk_relu(walk *w, int i)
         return unsupported(nd);
     }
     const spx_expr like = zero_like(w, y);
-    SPX_RETURN_IF(mask_of(w, i, &mask));
-    if (w->keeps[i] == KEEPS_CHANNELS) {
+    SPX_RETURN_IF(spx_fold_parameter(w->s, nd->in[SPX_RELU_MASK], &mask));
+    if (w->keeps[i] == SPX_KEEPS_CHANNELS) {
         SPX_TRY(st, SPX_NEW(channels, (size_t)(2 * like.c)), end);
         SPX_TRY(st, relu_channels(w, i, mask, channels, channels + like.c), end);
     } else {
         SPX_TRY(st, add_relu(w, &w->expr[nd->in[0]], y, to, &op), end);
     }
-    if (w->keeps[i] == KEEPS_ELEMENTS) {
-        st = keep_elements(mask, (size_t)(like.c * like.h * like.w), op);
+    if (w->keeps[i] == SPX_KEEPS_ELEMENTS) {
+        st = spx_fold_keep_elements(mask, (size_t)(like.c * like.h * like.w), op);
     }
 end:
     spx_free(mask);
@@ -486,7 +415,7 @@ static void look_ahead(walk *w, int end)
             const spx_tid x = nd->in[j];
             w->last_use[x] = i;
             w->convs[x] += r->conv;
-            const bool whole = w->keeps[i] == KEEPS_ALL || w->keeps[i] == KEEPS_ELEMENTS;
+            const bool whole = w->keeps[i] == SPX_KEEPS_ALL || w->keeps[i] == SPX_KEEPS_ELEMENTS;
             w->as_value[x] = w->as_value[x] || (r->pointwise && whole) ||
                              (r->conv && g->tensor[nd->in[SPX_CONV2D_W]].dim[2] > 1);
         }
@@ -528,7 +457,7 @@ static spx_status walk_graph(walk *w)
     }
     for (int i = 0; i <= end; i++) {
         if (w->g->node[i].op == SPX_OP_RELU && !w->g->node[i].auxiliary) {
-            SPX_RETURN_IF(find_keeping(w, i));
+            SPX_RETURN_IF(spx_fold_find_keeping(w->s, i, &w->keeps[i]));
         }
     }
     look_ahead(w, end);

@@ -39,7 +39,9 @@ typedef struct spx_fold_input {
     const spx_layout *layout;  /* names to arenas */
     spx_buffer weights, state; /* in host memory, as spx_layout_init has them; borrowed */
     const double *mean,
-        *std; /* [channels] of pixels scaled to 0..1; what the image was normalised by */
+        *std;          /* [channels] of pixels scaled to 0..1; what the image was normalised by */
+    const bool *clamp; /* [nodes] of a ReLU: clamp what its mask drops, even whole channels (see
+                          spx_fold_choose); NULL: none */
 } spx_fold_input;
 
 /**

@@ -62,6 +62,24 @@ SPX_MUST_CHECK spx_status spx_expr_add_conv(spx_expr *e, const spx_expr *x, cons
  * four): containment, equal geometry, the two halves of a factorized reduce. */
 SPX_MUST_CHECK spx_status spx_expr_merge(spx_expr *e);
 
+/* ---- what the arenas hold (fold_mask.c) ---- */
+
+/** A parameter or state as doubles; free with spx_free. NULL for SPX_NO_TENSOR. */
+SPX_MUST_CHECK spx_status spx_fold_parameter(const spx_fold_input *s, spx_tid t, double **out);
+
+/** What a ReLU's mask keeps. ELEMENTS: not whole channels alone, or the rest is to be clamped. */
+typedef enum spx_keeping {
+    SPX_KEEPS_ALL,
+    SPX_KEEPS_NONE,
+    SPX_KEEPS_CHANNELS,
+    SPX_KEEPS_ELEMENTS
+} spx_keeping;
+
+/** @param i  a ReLU's node */
+SPX_MUST_CHECK spx_status spx_fold_find_keeping(const spx_fold_input *s, int i, spx_keeping *out);
+/** The mask of n elements, as the op has it. */
+SPX_MUST_CHECK spx_status spx_fold_keep_elements(const double *mask, size_t n, spx_fold_op *op);
+
 /* ---- the growing model (fold_model.c) ---- */
 
 SPX_MUST_CHECK spx_status spx_fold_add_value(spx_fold *f, spx_deploy_kind kind, int64_t c,

@@ -2,6 +2,7 @@
 
 #include "data/loader/loader.h"
 #include "host/model/calibrate.h"
+#include "host/model/dropped.h"
 #include "host/train/feed.h"
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
@@ -26,6 +27,8 @@ typedef struct exporting {
     spx_buffer weights, state; /* in host memory */
     spx_network net;
     spx_fold *fold;
+    bool *clamp;       /* [nodes of net] */
+    bool linear;       /* whether masks leave whole channels linear */
     spx_pack as_model; /* the pack, normalised as the model is */
     spx_loader *loader;
     spx_feed *feed;  /* of the loader's batches or of random ones */
@@ -148,6 +151,10 @@ static spx_status calibrate(exporting *r)
                                     .show = show_calibration,
                                     .show_ctx = r};
     const int bits = r->o->quantise.activation_bits;
+    spx_feed_close(r->feed);
+    spx_free(r->clip);
+    r->feed = NULL;
+    r->clip = NULL;
     SPX_RETURN_IF(spx_feed_open(&r->feed, r->stream, &host, &shape));
     return spx_calibrate(&r->clip, &s, r->stream, bits > 0 ? bits : 8);
 }
@@ -164,17 +171,29 @@ static spx_status kept_relus(const exporting *r, spx_counts *counts)
     return SPX_OK;
 }
 
-static spx_status fold(exporting *r)
+/* @param clamp_all  what masks drop is clamped wherever it could stay linear */
+static spx_status fold(exporting *r, bool clamp_all)
 {
-    const spx_fold_input s = {.graph = r->net.graph,
-                              .image = r->net.image,
-                              .logits = r->net.logits,
-                              .layout = spx_program_layout(r->program),
-                              .weights = r->weights,
-                              .state = r->state,
-                              .mean = r->spec->mean,
-                              .std = r->spec->std};
+    const spx_choose_options o = {.weight_bits = r->o->quantise.weight_bits,
+                                  .activation_bits = r->o->quantise.activation_bits};
+    spx_fold_input s = {.graph = r->net.graph,
+                        .image = r->net.image,
+                        .logits = r->net.logits,
+                        .layout = spx_program_layout(r->program),
+                        .weights = r->weights,
+                        .state = r->state,
+                        .mean = r->spec->mean,
+                        .std = r->spec->std};
     spx_counts counts;
+    spx_fold_destroy(r->fold);
+    spx_free(r->clamp);
+    r->fold = NULL;
+    SPX_RETURN_IF(SPX_NEW(r->clamp, (size_t)r->net.graph->n_nodes));
+    SPX_RETURN_IF(spx_fold_choose(r->clamp, &r->linear, &s, &o));
+    for (int i = 0; i < r->net.graph->n_nodes && clamp_all; i++) {
+        r->clamp[i] = true;
+    }
+    s.clamp = r->clamp;
     SPX_RETURN_IF(spx_fold_create(&r->fold, &s));
     spx_graph_count(r->net.graph, &counts);
     SPX_RETURN_IF(kept_relus(r, &counts));
@@ -275,6 +294,7 @@ static void exporting_clear(exporting *r)
     spx_free(r->labels);
     spx_free(r->clip);
     spx_fold_destroy(r->fold);
+    spx_free(r->clamp);
     spx_network_clear(&r->net);
     spx_program_destroy(r->program);
     spx_buffer_free(&r->weights);
@@ -291,10 +311,16 @@ static spx_status export(exporting *r, spx_deploy **out, spx_export_report *repo
     spx_export_report own = {0};
     spx_status st;
     SPX_TRY(st, spx_final_build(&r->net, r->spec, BATCH), end);
-    SPX_TRY(st, fold(r), end);
-    SPX_TRY(st, calibrate(r), end);
     SPX_TRY(st, describe(r), end);
+    SPX_TRY(st, fold(r, false), end);
+    SPX_TRY(st, calibrate(r), end);
     st = quantise(r, out, &own);
+    if (st == SPX_ENUMERIC && r->linear) { /* chains too long for any proof */
+        spx_export_report_clear(&own);
+        SPX_TRY(st, fold(r, true), end);
+        SPX_TRY(st, calibrate(r), end);
+        st = quantise(r, out, &own);
+    }
 end:
     if (st != SPX_OK) {
         spx_deploy_destroy(*out);

@@ -4,6 +4,7 @@
 #include "tests/model/net_fixture.h"
 
 #include "host/model/calibrate.h"
+#include "host/model/dropped.h"
 #include "host/model/quantise.h"
 
 enum { MADE_BATCH = 4 };
@@ -41,6 +42,20 @@ static inline spx_calibrate_source made_calibration(made *t)
                                   .steps = 1};
 }
 
+/* From the network and its images to the model. clamp: as folding takes it. */
+static inline void made_deploy(made *t, const bool *clamp, const spx_quantise_options *o)
+{
+    spx_fold_input s = net_source(&t->net);
+    s.clamp = clamp;
+    spx_fold_destroy(t->fold);
+    spx_free(t->clip);
+    CHECK_OK(spx_fold_create(&t->fold, &s));
+    const spx_calibrate_source cs = made_calibration(t);
+    const int bits = o->activation_bits > 0 ? o->activation_bits : 8;
+    CHECK_OK(spx_calibrate(&t->clip, &cs, t->net.stream, bits));
+    CHECK_OK(spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment));
+}
+
 /* g NULL: the residual network; masks: of a masked one (net_mask), else NULL. */
 static inline void made_open_masked(made *t, const spx_genotype *g, const spx_final_config *config,
                                     uint64_t seed, const spx_quantise_options *o, const char *masks)
@@ -57,9 +72,8 @@ static inline void made_open_masked(made *t, const spx_genotype *g, const spx_fi
     if (masks != NULL) {
         net_mask(&t->net, masks);
     }
-    const spx_fold_input s = net_source(&t->net);
-    CHECK_OK(spx_fold_create(&t->fold, &s));
-    const size_t n = spx_fold_count(t->fold, 0), map = (size_t)(c.input.rows * c.input.columns);
+    const size_t n = (size_t)(c.input.channels * c.input.rows * c.input.columns),
+                 map = (size_t)(c.input.rows * c.input.columns);
     void *memory;
     CHECK_OK(spx_alloc(&memory, MADE_BATCH * n * sizeof *t->images));
     t->images = memory;
@@ -69,10 +83,12 @@ static inline void made_open_masked(made *t, const spx_genotype *g, const spx_fi
         t->pixels[i] = (uint8_t)spx_rng_u32(&t->net.rng);
         t->images[i] = (float)((t->pixels[i] / 255.0 - t->net.mean[channel]) / t->net.std[channel]);
     }
-    const spx_calibrate_source cs = made_calibration(t);
-    const int bits = o->activation_bits > 0 ? o->activation_bits : 8;
-    CHECK_OK(spx_calibrate(&t->clip, &cs, t->net.stream, bits));
-    CHECK_OK(spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment));
+    const spx_fold_input s = net_source(&t->net);
+    bool *clamp = pile_bytes(&t->pile, (size_t)s.graph->n_nodes * sizeof *clamp);
+    const spx_choose_options choice = {.weight_bits = o->weight_bits,
+                                       .activation_bits = o->activation_bits};
+    CHECK_OK(spx_fold_choose(clamp, NULL, &s, &choice));
+    made_deploy(t, clamp, o);
 }
 
 static inline void made_open(made *t, const spx_genotype *g, const spx_final_config *config,

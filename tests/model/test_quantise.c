@@ -121,7 +121,7 @@ SPX_TEST(identity_paths_of_residual_blocks_become_shifts)
 SPX_TEST(masked_networks_come_as_close_to_the_float_network)
 {
     SPX_UNUSED;
-    static const char *const masks[] = {"e", "ae"};
+    static const char *const masks[] = {"e", "n", "c", "acen", "ca"};
     const spx_quantise_options o = {.weight_bits = 11, .activation_bits = 11, .most_bits = 62};
     for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
         for (int kind = 0; kind < 2; kind++) {
