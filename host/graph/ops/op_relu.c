@@ -73,7 +73,6 @@ void spx_relu_diff(spx_diff *d, int i, spx_tid y, spx_tid dy, spx_tid mask, spx_
         bwd->attr = from->op == SPX_OP_RELU ? from->attr : (spx_attr){{0}};
         const int node = (int)(bwd - d->g->node);
         memcpy(bwd->in, (spx_tid[]){y, dy, mask}, sizeof(spx_tid) * SPX_RELU_BWD_INPUTS);
-        bwd->attr = (spx_attr){{0}}; /* node i may be of another op */
         bwd->out[BWD_DX] = dx;
         bwd->accumulate[BWD_DX] = accumulate;
         bwd->out[BWD_DMASK] = SPX_NO_TENSOR;
