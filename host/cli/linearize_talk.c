@@ -8,7 +8,8 @@
 
 const char *spx_linearize_recipe(const spx_linearize_values *v)
 {
-    static const char *const name[] = {[SPX_LINEARIZE_RELUPRUNER] = "relupruner"};
+    static const char *const name[] = {
+        [SPX_LINEARIZE_RELUPRUNER] = "relupruner", [SPX_LINEARIZE_SENET] = "senet"};
     return v->method != SPX_LINEARIZE_NONE ? spx_recipe_text(name[v->method], false) : NULL;
 }
 
@@ -69,6 +70,7 @@ spx_status spx_linearize_of(const spx_linearize_values *v, spx_train_options *o)
                                  .before = v->before,
                                  .every = v->every,
                                  .falling = v->falling,
+                                 .shares = v->shares,
                                  .first = o->run.schedule,
                                  .second = fine_tuning(v)};
     if (z->second.epochs > 0) {

@@ -10,12 +10,13 @@ typedef struct spx_linearize_values {
     int method; /* spx_linearize_method */
     int64_t budget, fine_tune_epochs, before, every;
     double fine_tune_lr, falling;
+    const char *shares;
     bool linear_stem;
 } spx_linearize_values;
 
 #define SPX_LINEARIZE_OPTIONS(STRUCT, FIELD)                                                       \
     SPX_OPT(                                                                                       \
-        ENUM, STRUCT, FIELD.method, "linearize", "none|relupruner", "none",                        \
+        ENUM, STRUCT, FIELD.method, "linearize", "none|relupruner|senet", "none",                  \
         "drop ReLUs of the network of --init-from, position by position, while it learns from "    \
         "--teacher; best.h5 keeps --relu-budget of them. Unless there is a --recipe, the one "     \
         "of that name applies"),                                                                   \
@@ -27,6 +28,10 @@ typedef struct spx_linearize_values {
                 "share of the other --epochs over which the number falls", .min = 0, .max = 1),    \
         SPX_OPT(INT, STRUCT, FIELD.every, "linearize-every", "N", "100",                           \
                 "steps from choice to choice; twice that at the budget", .min = 1, .max = 1e9),    \
+        SPX_OPT(                                                                                   \
+            STRING, STRUCT, FIELD.shares, "keep-shares", "R,...", NULL,                            \
+            "senet: of each ReLU, in the order data flow, the share of its positions to keep, "    \
+            "scaled to the budget; default: equal numbers"),                                       \
         SPX_OPT(FLAG, STRUCT, FIELD.linear_stem, "linear-stem", NULL, "true",                      \
                 "drop the ReLU before the first block, where there is one"),                       \
         SPX_OPT(INT, STRUCT, FIELD.fine_tune_epochs, "fine-tune-epochs", "N", "240",               \
@@ -37,11 +42,11 @@ typedef struct spx_linearize_values {
                 "their learning rate; a tenth of it after 5/8, 3/4 and 7/8 of them each",          \
                 .min = 0, .max = INFINITY)
 
-#define SPX_LINEARIZING "linearize=relupruner"
+#define SPX_LINEARIZING "linearize=relupruner|linearize=senet"
 #define SPX_LINEARIZE_NEEDS                                                                        \
-    {"relu-budget linearize-after linearize-over linearize-every linear-stem fine-tune-epochs "    \
-     "fine-tune-lr",                                                                               \
-     SPX_LINEARIZING},                                                                             \
+    {"relu-budget linearize-after linear-stem fine-tune-epochs fine-tune-lr", SPX_LINEARIZING},    \
+        {"linearize-over linearize-every", "linearize=relupruner"},                                \
+        {"keep-shares", "linearize=senet"},                                                        \
     {                                                                                              \
         "network genotype plan init-channels layers reduce-at input aux-weight drop-path ema "     \
         "resolutions muon-lr",                                                                     \

@@ -74,6 +74,8 @@ typedef struct spx_tensor {
     X(ATTENTION_MAP, attention_map)                                                                \
     X(DISTILLATION, distillation)                                                                  \
     X(SQUARED_DIFFERENCE, squared_difference)                                                      \
+    X(RELU_VALUES, relu_values)                                                                    \
+    X(RELU_DISTANCE, relu_distance)                                                                \
     X(CONV2D_BWD_DATA, conv2d_bwd_data)                                                            \
     X(CONV2D_BWD_WEIGHTS, conv2d_bwd_weights)                                                      \
     X(NORM_SUM_REDUCE, norm_sum_reduce)                                                            \
@@ -270,6 +272,12 @@ spx_tid spx_g_distillation(spx_graph *g, spx_tid logits, spx_tid target, float t
  * -> (1). No gradient goes to y. */
 spx_tid spx_g_squared_difference(spx_graph *g, int k, const spx_tid *x, const spx_tid *y,
                                  const char *name);
+/** y (n, c, h, w) as values (n, c*h*w), f32 at every precision: what another program takes as an
+ * input. See kernels/nn/relu_distance/relu_distance.h, as for the next. */
+spx_tid spx_g_relu_values(spx_graph *g, spx_tid y, const char *name);
+/** Where y (n, c, h, w) is far from such values: sum over n of |y - target| -> (c*h*w). No gradient
+ * comes from it. */
+spx_tid spx_g_relu_distance(spx_graph *g, spx_tid y, spx_tid target, const char *name);
 
 /** A term of what is differentiated: the sum of weight*loss. */
 typedef struct spx_loss_seed {

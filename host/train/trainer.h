@@ -27,7 +27,7 @@ typedef struct spx_sgd_options {
 /** SPX_EINVAL where a field is out of its range. */
 SPX_MUST_CHECK spx_status spx_sgd_options_check(const spx_sgd_options *o);
 
-#define SPX_GUIDE_INPUTS 65
+#define SPX_GUIDE_INPUTS 384
 #define SPX_GUIDE_LOSSES (SPX_STEP_LOSSES - 1)
 
 /** What a training learns from beside labels: another network's answers to the same images. */

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define OUTPUTS_MAX (4 + SPX_DISTANCES_MAX)
+
 /* For images of side x side in place of the network's own; 0 leaves those. */
 static void set_side(spx_final_config *c, int side)
 {
@@ -17,7 +19,8 @@ static void set_side(spx_final_config *c, int side)
 
 /* Puts what is differentiated into seed, what is reported into output, and counts both. */
 static spx_status weigh_losses(const spx_network *net, const spx_final_losses *l,
-                               spx_loss_seed seed[4], spx_tid output[4], int *n_loss, int *n_output)
+                               spx_loss_seed seed[4], spx_tid output[OUTPUTS_MAX], int *n_loss,
+                               int *n_output)
 {
     const float labels = l->teacher != NULL ? 1.0f - spx_teacher_options(l->teacher)->weight : 1.0f;
     int n = 0, k = 0;
@@ -37,6 +40,8 @@ static spx_status weigh_losses(const spx_network *net, const spx_final_losses *l
             seed[n++] = (spx_loss_seed){taught.attention, o->attention};
             output[k++] = taught.attention;
         }
+        memcpy(output + k, taught.distance, sizeof *output * (size_t)taught.n_distances);
+        k += taught.n_distances;
     }
     *n_loss = n;
     *n_output = k;
@@ -49,7 +54,7 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
 {
     spx_final_config c = spx_spec_config(f, batch);
     spx_loss_seed seed[4];
-    spx_tid output[4];
+    spx_tid output[OUTPUTS_MAX];
     spx_program_options o = {.loss = seed,
                              .grad_weights = true,
                              .score_relus = losses->score_relus,

@@ -21,7 +21,8 @@ typedef struct spx_final_losses {
 } spx_final_losses;
 
 /**
- * The program of one training step: outputs 0 logits, 1 loss, then a teacher's losses.
+ * The program of one training step: outputs 0 logits, 1 loss, then a teacher's losses, then
+ * distances from its ReLUs.
  * @param losses  borrowed for the call
  * @param tuning  as in spx_program_options; borrowed for the call
  * @return what spx_build_spec, spx_teacher_attach and spx_program_create return

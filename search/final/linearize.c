@@ -104,3 +104,77 @@ spx_status spx_linear_keep(const spx_linear_layer *layer, int n, int64_t keep)
     }
     return SPX_OK;
 }
+
+/* ---- shares ---- */
+
+/* Fills the layers whose share is all they have, until no further one's is; returns what the others
+ * get for each unit of weight. */
+static double fill_layers(int n, const double *weight, const int64_t *count, int64_t *left,
+                          int64_t *keep)
+{
+    for (;;) {
+        double all = 0;
+        bool filled = false;
+        for (int l = 0; l < n; l++) {
+            all += keep[l] < 0 ? weight[l] : 0;
+        }
+        const double unit = all > 0 ? (double)*left / all : 0;
+        for (int l = 0; l < n; l++) {
+            if (keep[l] < 0 && weight[l] > 0 && unit * weight[l] >= (double)count[l]) {
+                keep[l] = count[l];
+                *left -= count[l];
+                filled = true;
+            }
+        }
+        if (!filled) {
+            return unit;
+        }
+    }
+}
+
+/* The layer with the largest fraction; its fraction is taken. */
+static int largest(int n, double *fraction)
+{
+    int best = 0;
+    for (int l = 1; l < n; l++) {
+        best = fraction[l] > fraction[best] ? l : best;
+    }
+    fraction[best] = -1;
+    return best;
+}
+
+spx_status spx_linear_share(int n, const double *weight, const int64_t *count, int64_t budget,
+                            int64_t *keep)
+{
+    int64_t room = 0, left = budget;
+    double *fraction;
+    for (int l = 0; l < n; l++) {
+        if (!(weight[l] >= 0) || !isfinite(weight[l]) || count[l] < 0) {
+            return SPX_FAIL(SPX_EINVAL, "shares of layers: layer %d has %g of %lld", l, weight[l],
+                            (long long)count[l]);
+        }
+        room += weight[l] > 0 ? count[l] : 0;
+        keep[l] = -1;
+    }
+    if (budget < 0 || budget > room) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "a budget of %lld ReLUs: the layers with a share have %lld, at most so "
+                        "many can be kept",
+                        (long long)budget, (long long)room);
+    }
+    SPX_RETURN_IF(SPX_NEW(fraction, (size_t)n + 1));
+    const double unit = fill_layers(n, weight, count, &left, keep);
+    for (int l = 0; l < n; l++) {
+        fraction[l] = -1;
+        if (keep[l] < 0) {
+            keep[l] = (int64_t)floor(unit * weight[l]);
+            fraction[l] = weight[l] > 0 ? unit * weight[l] - (double)keep[l] : -1;
+            left -= keep[l];
+        }
+    }
+    for (; left > 0; left--) {
+        keep[largest(n, fraction)]++;
+    }
+    spx_free(fraction);
+    return SPX_OK;
+}

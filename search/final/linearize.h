@@ -8,6 +8,10 @@
  * relupruner: scores of every batch (kernels/nn/relu_score). The best of all layers are kept, ever
  * fewer of them, down to the budget exactly. What was dropped is scored still, and may come back.
  * (AAAI 2026; its code)
+ *
+ * senet: a layer keeps a given share, of the budget exactly: the positions where the outputs of
+ * student and teacher were farthest from each other in the epoch before. (ICLR 2023; its authors'
+ * later code, rlnet)
  */
 #include "kernels/base/status.h"
 
@@ -17,7 +21,8 @@
 
 typedef enum spx_linearize_method {
     SPX_LINEARIZE_NONE,
-    SPX_LINEARIZE_RELUPRUNER
+    SPX_LINEARIZE_RELUPRUNER,
+    SPX_LINEARIZE_SENET
 } spx_linearize_method;
 
 /** When how many positions are kept. Published: 150 epochs, 5 before, 0.6 of the rest, every 100
@@ -66,5 +71,17 @@ typedef struct spx_linear_layer {
  * @return SPX_OK; SPX_EINVAL: a number out of range; SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_linear_keep(const spx_linear_layer *layer, int n, int64_t keep);
+
+/**
+ * How many positions each layer keeps: in proportion to weight, none more than it has, and so many
+ * in all. What falls off whole numbers goes to the largest fractions, of equal ones to the first.
+ * @param weight  [n], >= 0
+ * @param count   [n], >= 0
+ * @param keep    [n], out
+ * @return SPX_OK; SPX_EINVAL: a number out of range, or the layers of a weight above 0 have fewer
+ *         than budget
+ */
+SPX_MUST_CHECK spx_status spx_linear_share(int n, const double *weight, const int64_t *count,
+                                           int64_t budget, int64_t *keep);
 
 #endif

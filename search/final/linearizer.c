@@ -3,22 +3,35 @@
 #include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
 #include "kernels/nn/relu_score/relu_score.h"
+#include "kernels/optim/optim.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NAME_BYTES 256
 #define ALIGN_FLOATS 64
 
+/* What a method adds up in every step, for each layer: by the first of its maps it chooses. */
+typedef struct method {
+    const char *map[4]; /* NULL ends them */
+    const char *table;  /* of all layers, beside them: of rows numbers a layer */
+    int rows;
+    spx_status (*watch)(void *linearizer, const spx_binding *b);
+} method;
+
 struct spx_linearizer {
     const spx_linearize_options *o; /* borrowed, as are the next two */
     spx_stream *stream;
     const spx_program *program;
+    const method *method;
+    int maps;                  /* of the method */
     const spx_layout *network; /* the program's */
     spx_linear_schedule schedule;
     spx_buffer state;  /* host twin of the states */
     spx_masks masks;   /* in it */
     int first;         /* site that is the first to be chosen from: 1 behind a linear stem */
+    int64_t *keep;     /* senet: of each layer */
     spx_layout layout; /* the network's entries, borrowed, then those of scores */
     char (*name)[NAME_BYTES];
     spx_buffer scores;
@@ -35,12 +48,132 @@ static int64_t positions(const spx_mask_site *s)
     return s->c * s->h * s->w;
 }
 
+/* ---- within a step ---- */
+
+/* Array k of the scores, in an arena. */
+static float *array(const spx_linearizer *z, const spx_buffer *arena, int k)
+{
+    return (float *)arena->data + z->layout.entry[z->network->n + k].offset;
+}
+
+enum { IMPORTANCE, CURVATURE, NEGATIVE, SCORE_MAPS };
+
+/* Adds a batch to the scores; see spx_watch. */
+static spx_status add_scores(void *ctx, const spx_binding *b)
+{
+    const spx_linearizer *z = ctx;
+    const int layers = layers_of(z);
+    float *table = array(z, &z->scores, SCORE_MAPS * layers);
+    float *batches = array(z, &z->scores, SCORE_MAPS * layers + 1);
+    for (int l = 0; l < layers; l++) {
+        const spx_relu_statistics s = spx_program_score(z->program, b, z->first + l);
+        const spx_score_maps m = {array(z, &z->scores, SCORE_MAPS * l + IMPORTANCE),
+                                  array(z, &z->scores, SCORE_MAPS * l + CURVATURE),
+                                  array(z, &z->scores, SCORE_MAPS * l + NEGATIVE)};
+        SPX_RETURN_IF(spx_relu_score_add(z->stream, s.n, s.count, s.map, s.square, l, layers, table,
+                                         batches, &m));
+    }
+    return spx_relu_score_weigh(z->stream, layers, table, batches);
+}
+
+#define FIRST_DISTANCE 3 /* of the program's outputs, behind logits, loss and distillation */
+
+/* Adds a batch to the distances. */
+static spx_status add_distances(void *ctx, const spx_binding *b)
+{
+    const spx_linearizer *z = ctx;
+    const float *one = array(z, &z->scores, layers_of(z));
+    for (int l = 0; l < layers_of(z); l++) {
+        const spx_buffer sum = spx_program_output(z->program, b, FIRST_DISTANCE + z->first + l);
+        float *all = array(z, &z->scores, l);
+        SPX_RETURN_IF(spx_axpy(z->stream, (size_t)positions(&z->masks.site[z->first + l]), one, 1,
+                               all, sum.data, all));
+    }
+    return SPX_OK;
+}
+
+static const method methods[] = {
+    [SPX_LINEARIZE_RELUPRUNER] = {{"importance", "curvature", "negative"},
+                                  "layers",
+                                  SPX_SCORE_ROWS,
+                                  add_scores},
+    [SPX_LINEARIZE_SENET] = {{"distance"}, NULL, 0, add_distances},
+};
+
 /* ---- opening ---- */
 
 /* Whether the network begins with a ReLU before its first block. */
 static bool has_stem_relu(const spx_masks *m)
 {
     return m->n > 1 && m->site[0].block < 0 && m->site[1].block >= 0;
+}
+
+static spx_status check_fall(const spx_linear_schedule *s)
+{
+    if (!(s->falling >= 0 && s->falling <= 1) || s->every < 1) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "linearization: falling over %g of the epochs, expected 0..1, every %lld "
+                        "steps, expected 1 or more",
+                        s->falling, (long long)s->every);
+    }
+    return spx_linear_budget_epoch(s) < s->epochs
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "linearization: falling over %g of the epochs, no epoch is left at the "
+                          "budget",
+                          s->falling);
+}
+
+/* Shares of layers as text; NULL: equal numbers, of which layers of few positions are most. */
+static spx_status parse_shares(const char *text, int n, const int64_t *count, double *weight)
+{
+    int got = 0;
+    for (const char *at = text; at != NULL && got <= n;) {
+        char *end;
+        const double share = strtod(at, &end);
+        if (end == at || !(share >= 0 && share <= 1) || (*end != ',' && *end != '\0')) {
+            return SPX_FAIL(SPX_EINVAL,
+                            "shares to keep \"%.100s\": numbers of 0..1 with commas "
+                            "between expected",
+                            text);
+        }
+        if (got < n) {
+            weight[got] = share * (double)count[got];
+        }
+        got++;
+        at = *end == ',' ? end + 1 : NULL;
+    }
+    for (int l = 0; text == NULL && l < n; l++) {
+        weight[l] = 1;
+    }
+    return text == NULL || got == n
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "shares to keep: %s%d, of each of %d ReLUs one is expected",
+                          got > n ? "more than " : "", got > n ? n : got, n);
+}
+
+static spx_status share(spx_linearizer *z)
+{
+    const int n = layers_of(z);
+    int64_t *count = NULL;
+    double *weight = NULL;
+    spx_status st;
+    if (z->o->before < 1) {
+        return SPX_FAIL(SPX_EINVAL, "linearization: senet chooses by the epoch before; 1 or more "
+                                    "keep all ReLUs");
+    }
+    SPX_TRY(st, SPX_NEW(count, (size_t)n), end);
+    SPX_TRY(st, SPX_NEW(weight, (size_t)n), end);
+    SPX_TRY(st, SPX_NEW(z->keep, (size_t)n), end);
+    for (int l = 0; l < n; l++) {
+        count[l] = positions(&z->masks.site[z->first + l]);
+    }
+    SPX_TRY(st, parse_shares(z->o->shares, n, count, weight), end);
+    st = spx_linear_share(n, weight, count, z->o->budget, z->keep);
+end:
+    spx_free(count);
+    spx_free(weight);
+    return st;
 }
 
 static spx_status check(spx_linearizer *z)
@@ -69,22 +202,19 @@ static spx_status check(spx_linearizer *z)
                         (long long)o->before, (long long)o->first.epochs,
                         (long long)o->first.epochs - 1);
     }
-    if (!(o->falling >= 0 && o->falling <= 1) || o->every < 1) {
-        return SPX_FAIL(SPX_EINVAL,
-                        "linearization: falling over %g of the epochs, expected 0..1, every %lld "
-                        "steps, expected 1 or more",
-                        o->falling, (long long)o->every);
-    }
-    return SPX_OK;
+    return z->method == &methods[SPX_LINEARIZE_RELUPRUNER] ? check_fall(s) : share(z);
 }
 
 /* The program's statistics must be those of the masks, in their order. */
 static spx_status check_program(const spx_linearizer *z)
 {
     const spx_binding none = {0};
-    bool same = spx_program_scores(z->program) == z->masks.n;
+    const bool scores = z->method == &methods[SPX_LINEARIZE_RELUPRUNER];
+    bool same = !scores || spx_program_scores(z->program) == z->masks.n;
     for (int l = 0; same && l < z->masks.n; l++) {
-        same = spx_program_score(z->program, &none, l).count == positions(&z->masks.site[l]);
+        same = positions(&z->masks.site[l]) ==
+               (scores ? spx_program_score(z->program, &none, l).count
+                       : spx_program_output_tensor(z->program, FIRST_DISTANCE + l)->dim[0]);
     }
     return same ? SPX_OK : SPX_FAIL(SPX_EINVAL, "linearization: scores and masks differ");
 }
@@ -106,51 +236,33 @@ static void add_entry(spx_linearizer *z, const char *relu, const char *what, int
     *end += (count + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
 }
 
-enum { IMPORTANCE, CURVATURE, NEGATIVE, LAYER_MAPS };
-
 static spx_status make_scores(spx_linearizer *z)
 {
-    static const char *const what[LAYER_MAPS] = {"importance", "curvature", "negative"};
-    const int layers = layers_of(z), own = LAYER_MAPS * layers + 2;
+    const int layers = layers_of(z), own = z->maps * layers + 2;
     z->layout = *z->network;
     z->layout.entry = NULL;
     SPX_RETURN_IF(SPX_NEW(z->name, (size_t)own));
     SPX_RETURN_IF(SPX_NEW(z->layout.entry, (size_t)(z->network->n + own)));
     memcpy(z->layout.entry, z->network->entry, sizeof *z->network->entry * (size_t)z->network->n);
     for (int l = z->first; l < z->masks.n; l++) {
-        for (int k = 0; k < LAYER_MAPS; k++) {
-            add_entry(z, z->masks.site[l].relu, what[k], positions(&z->masks.site[l]));
+        for (int k = 0; k < z->maps; k++) {
+            add_entry(z, z->masks.site[l].relu, z->method->map[k], positions(&z->masks.site[l]));
         }
     }
-    add_entry(z, "", "layers", (int64_t)SPX_SCORE_ROWS * layers);
+    if (z->method->rows > 0) {
+        add_entry(z, "", z->method->table, (int64_t)z->method->rows * layers);
+    }
     add_entry(z, "", "batches", 1);
     return spx_layout_arena(&z->layout, z->stream, SPX_ROLE_ARCH, &z->scores);
 }
 
-/* Array k of the scores, in an arena. */
-static float *array(const spx_linearizer *z, const spx_buffer *arena, int k)
+/* What is added by is one. */
+static spx_status start(const spx_linearizer *z)
 {
-    return (float *)arena->data + z->layout.entry[z->network->n + k].offset;
-}
-
-/* ---- within a step ---- */
-
-/* Adds a batch to the scores; see spx_watch. */
-static spx_status watch(void *ctx, const spx_binding *b)
-{
-    const spx_linearizer *z = ctx;
-    const int layers = layers_of(z);
-    float *table = array(z, &z->scores, LAYER_MAPS * layers);
-    float *batches = array(z, &z->scores, LAYER_MAPS * layers + 1);
-    for (int l = 0; l < layers; l++) {
-        const spx_relu_statistics s = spx_program_score(z->program, b, z->first + l);
-        const spx_score_maps m = {array(z, &z->scores, LAYER_MAPS * l + IMPORTANCE),
-                                  array(z, &z->scores, LAYER_MAPS * l + CURVATURE),
-                                  array(z, &z->scores, LAYER_MAPS * l + NEGATIVE)};
-        SPX_RETURN_IF(spx_relu_score_add(z->stream, s.n, s.count, s.map, s.square, l, layers, table,
-                                         batches, &m));
-    }
-    return spx_relu_score_weigh(z->stream, layers, table, batches);
+    const float one = 1;
+    return z->method == &methods[SPX_LINEARIZE_SENET]
+               ? spx_upload(z->stream, array(z, &z->scores, layers_of(z)), &one, sizeof one)
+               : SPX_OK;
 }
 
 spx_status spx_linearizer_open(spx_linearizer **out, spx_stream *stream,
@@ -165,13 +277,18 @@ spx_status spx_linearizer_open(spx_linearizer **out, spx_stream *stream,
     z->stream = stream;
     z->program = first;
     z->network = spx_program_layout(first);
-    z->watch = (spx_watch){watch, z};
+    z->method = &methods[o->method];
+    while (z->method->map[z->maps] != NULL) {
+        z->maps++;
+    }
+    z->watch = (spx_watch){z->method->watch, z};
     SPX_TRY(st, spx_layout_arena(z->network, NULL, SPX_ROLE_STATE, &z->state), fail);
     SPX_TRY(st, spx_masks_of(&z->masks, f, z->network, &z->state), fail);
     z->first = o->linear_stem && has_stem_relu(&z->masks) ? 1 : 0;
     SPX_TRY(st, check(z), fail);
     SPX_TRY(st, check_program(z), fail);
     SPX_TRY(st, make_scores(z), fail);
+    SPX_TRY(st, start(z), fail);
     *out = z;
     return SPX_OK;
 fail:
@@ -189,6 +306,7 @@ void spx_linearizer_close(spx_linearizer *z)
     spx_buffer_free(&z->scores);
     spx_free(z->layout.entry);
     spx_free(z->name);
+    spx_free(z->keep);
     spx_free(z);
 }
 
@@ -231,6 +349,7 @@ spx_status spx_linearizer_begin(spx_linearizer *z, spx_trainer *t)
     return write_masks(z, t);
 }
 
+/* So many of all layers, or in each as many as its share. */
 static spx_status keep_best(spx_linearizer *z, const spx_buffer *scores, int64_t keep)
 {
     const int layers = layers_of(z);
@@ -239,31 +358,56 @@ static spx_status keep_best(spx_linearizer *z, const spx_buffer *scores, int64_t
     SPX_RETURN_IF(SPX_NEW(layer, (size_t)layers));
     for (int l = 0; l < layers; l++) {
         const spx_mask_site *s = &z->masks.site[z->first + l];
-        layer[l] = (spx_linear_layer){positions(s), array(z, scores, LAYER_MAPS * l + IMPORTANCE),
-                                      s->keep};
+        layer[l] = (spx_linear_layer){positions(s), array(z, scores, z->maps * l), s->keep};
     }
-    st = spx_linear_keep(layer, layers, keep);
+    st = z->keep == NULL ? spx_linear_keep(layer, layers, keep) : SPX_OK;
+    for (int l = 0; z->keep != NULL && l < layers && st == SPX_OK; l++) {
+        st = spx_linear_keep(&layer[l], 1, z->keep[l]);
+    }
     spx_free(layer);
     return st;
+}
+
+static spx_status choose(spx_linearizer *z, spx_trainer *t, int64_t keep)
+{
+    spx_buffer scores = {0};
+    spx_status st;
+    SPX_TRY(st, spx_layout_arena(&z->layout, NULL, SPX_ROLE_ARCH, &scores), end);
+    SPX_TRY(st, spx_layout_download(&z->layout, z->stream, SPX_ROLE_ARCH, &z->scores, &scores),
+            end);
+    SPX_TRY(st, read_masks(z, t), end);
+    SPX_TRY(st, keep_best(z, &scores, keep), end);
+    st = write_masks(z, t);
+end:
+    spx_buffer_free(&scores);
+    return st;
+}
+
+spx_status spx_linearizer_prepare(spx_linearizer *z, spx_trainer *t, int64_t epoch,
+                                  int64_t epoch_step)
+{
+    if (z->keep == NULL || epoch >= z->schedule.epochs || epoch_step > 0) {
+        return SPX_OK;
+    }
+    if (epoch >= z->schedule.before) {
+        SPX_RETURN_IF(choose(z, t, z->schedule.budget));
+    }
+    for (int l = 0; l < layers_of(z); l++) { /* the next choice is by this epoch alone */
+        SPX_RETURN_IF(
+            spx_device_zero(z->stream, array(z, &z->scores, l),
+                            (size_t)positions(&z->masks.site[z->first + l]) * sizeof(float)));
+    }
+    return SPX_OK;
 }
 
 spx_status spx_linearizer_choose(spx_linearizer *z, spx_trainer *t, int64_t epoch,
                                  int64_t epoch_step, int64_t done)
 {
-    spx_buffer scores = {0};
-    spx_status st;
-    if (epoch >= z->schedule.epochs || !spx_linear_due(&z->schedule, epoch, epoch_step, done)) {
+    if (z->keep != NULL || epoch >= z->schedule.epochs ||
+        !spx_linear_due(&z->schedule, epoch, epoch_step, done)) {
         return SPX_OK;
     }
-    SPX_TRY(st, spx_layout_arena(&z->layout, NULL, SPX_ROLE_ARCH, &scores), end);
-    SPX_TRY(st, spx_layout_download(&z->layout, z->stream, SPX_ROLE_ARCH, &z->scores, &scores),
-            end);
-    SPX_TRY(st, read_masks(z, t), end);
-    SPX_TRY(st, keep_best(z, &scores, spx_linear_count(&z->schedule, epoch)), end);
-    st = write_masks(z, t);
-end:
-    spx_buffer_free(&scores);
-    return st;
+    return choose(z, t, spx_linear_count(&z->schedule, epoch));
 }
 
 spx_status spx_linearizer_kept(spx_linearizer *z, const spx_trainer *t, int64_t *kept)

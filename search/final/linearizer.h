@@ -19,7 +19,9 @@ typedef struct spx_linearize_options {
     double falling;
     spx_schedule first, second; /* the stages' learning rates and epochs; no epochs: there is no
                                    second */
-    char attention_at[256];     /* room for what spx_linearizer_attention says */
+    const char *shares;     /* senet: "R,...", of each ReLU that may be chosen from the share of its
+                           positions that is kept, scaled to the budget; NULL: equal numbers */
+    char attention_at[256]; /* room for what spx_linearizer_attention says */
 } spx_linearize_options;
 
 typedef struct spx_linearizer spx_linearizer;
@@ -28,7 +30,8 @@ typedef struct spx_linearizer spx_linearizer;
  * Checks what is asked for, and makes room for scores.
  * @param o      borrowed
  * @param f      a masked network
- * @param first  the first stage's program, with scores of ReLUs; borrowed
+ * @param first  the first stage's program, with scores of ReLUs, or distances from a teacher's
+ *               (senet); borrowed
  * @return SPX_OK; SPX_EINVAL with the smallest or largest number possible; SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_linearizer_open(spx_linearizer **out, spx_stream *stream,
@@ -47,8 +50,13 @@ const spx_buffer *spx_linearizer_scores(const spx_linearizer *z); /* of the stre
 /** Sets the masks of a new run: all ReLUs are kept, but for a linear stem. */
 SPX_MUST_CHECK spx_status spx_linearizer_begin(spx_linearizer *z, spx_trainer *t);
 
+/** Chooses anew before a step, where that is due: senet, as an epoch begins. Waits for the stream
+ * then. */
+SPX_MUST_CHECK spx_status spx_linearizer_prepare(spx_linearizer *z, spx_trainer *t, int64_t epoch,
+                                                 int64_t epoch_step);
+
 /**
- * Chooses anew behind a step, where that is due. Waits for the stream then.
+ * Chooses anew behind a step, where that is due: relupruner. Waits for the stream then.
  * @param epoch, epoch_step, done  as in spx_linear_due
  */
 SPX_MUST_CHECK spx_status spx_linearizer_choose(spx_linearizer *z, spx_trainer *t, int64_t epoch,

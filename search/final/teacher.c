@@ -17,6 +17,12 @@ typedef struct place {
     int64_t rows, columns; /* the teacher's */
 } place;
 
+/* A ReLU of both networks. */
+typedef struct rectifier {
+    char name[NAME_BYTES];
+    int64_t count; /* values an image */
+} rectifier;
+
 struct spx_teacher {
     const spx_distill_options *o; /* borrowed, as is stream */
     spx_stream *stream;
@@ -24,10 +30,12 @@ struct spx_teacher {
     int64_t batch, classes;
     place place[SPX_DIFFERENCE_MAX];
     int n_places;
-    spx_program *program; /* outputs: logits, then a map for each place */
+    rectifier *relu; /* those whose distances are told */
+    int n_relus;
+    spx_program *program; /* outputs: logits, a map for each place, the values of each ReLU */
     spx_buffer weights, state;
-    spx_buffer answers; /* copies of the outputs: the workspace is the student's next */
-    size_t at[1 + SPX_DIFFERENCE_MAX]; /* bytes to each in answers */
+    spx_buffer answers;          /* copies of the outputs: the workspace is the student's next */
+    size_t at[SPX_GUIDE_INPUTS]; /* bytes to each in answers */
     spx_guide guide;
 };
 
@@ -129,6 +137,61 @@ static spx_status list_places(spx_teacher *t, const spx_final_spec *student,
     return SPX_OK;
 }
 
+/* The node of a ReLU outside the auxiliary head, from node i on; n_nodes where there is none. */
+static int next_relu(const spx_graph *g, int i)
+{
+    while (i < g->n_nodes && (g->node[i].op != SPX_OP_RELU || g->node[i].auxiliary)) {
+        i++;
+    }
+    return i;
+}
+
+static int64_t values_of(const spx_graph *g, int node)
+{
+    const int64_t *d = g->tensor[g->node[node].out[0]].dim;
+    return d[1] * d[2] * d[3];
+}
+
+/* The student's ReLUs, where their distances are asked for. */
+static spx_status list_relus(spx_teacher *t, const spx_final_spec *student)
+{
+    spx_network n;
+    spx_status st = SPX_OK;
+    if (!t->o->distances) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_final_build(&n, student, 1));
+    SPX_TRY(st, SPX_NEW(t->relu, SPX_DISTANCES_MAX), end);
+    for (int i = next_relu(n.graph, 0); i < n.graph->n_nodes; i = next_relu(n.graph, i + 1)) {
+        if (t->n_relus == SPX_DISTANCES_MAX) {
+            st = SPX_FAIL(SPX_EINVAL, "distances of more than %d ReLUs", SPX_DISTANCES_MAX);
+            goto end;
+        }
+        rectifier *r = &t->relu[t->n_relus++];
+        (void)snprintf(r->name, sizeof r->name, "%s", n.graph->node[i].name);
+        r->count = values_of(n.graph, i);
+    }
+end:
+    spx_network_clear(&n);
+    return st;
+}
+
+/* A network's ReLU of that name and size. */
+static spx_status find_relu(const spx_network *n, const rectifier *r, const char *whose, spx_tid *y)
+{
+    const spx_graph *g = n->graph;
+    for (int i = next_relu(g, 0); i < g->n_nodes; i = next_relu(g, i + 1)) {
+        if (strcmp(g->node[i].name, r->name) == 0 && values_of(g, i) == r->count) {
+            *y = g->node[i].out[0];
+            return SPX_OK;
+        }
+    }
+    return SPX_FAIL(SPX_EINVAL,
+                    "%s: it has no ReLU %s of %lld values, as the student has; a teacher of the "
+                    "same network is needed",
+                    whose, r->name, (long long)r->count);
+}
+
 /* ---- opening ---- */
 
 static spx_status check_options(const spx_distill_options *o)
@@ -199,26 +262,40 @@ static spx_status add_maps(spx_teacher *t, spx_network *net, spx_tid *output)
     return spx_graph_status(net->graph);
 }
 
+static spx_status add_values(const spx_teacher *t, spx_network *net, spx_tid *output)
+{
+    spx_tid y;
+    for (int i = 0; i < t->n_relus; i++) {
+        SPX_RETURN_IF(spx_fail_context(find_relu(net, &t->relu[i], t->o->teacher, &y), "teacher"));
+        output[i] = spx_g_relu_values(net->graph, y, t->relu[i].name);
+    }
+    return spx_graph_status(net->graph);
+}
+
 static spx_status make_program(spx_teacher *t, const spx_final_spec *spec, int side,
                                struct spx_tuning *tuning)
 {
-    spx_tid output[1 + SPX_DIFFERENCE_MAX];
+    spx_tid output[SPX_GUIDE_INPUTS];
     spx_network net;
     spx_status st;
     SPX_RETURN_IF(spx_final_build_at(&net, spec, t->batch, side));
     SPX_TRY(st, spx_memory_check(net.graph, t->stream, 1), end);
     SPX_TRY(st, add_maps(t, &net, output), end);
-    const spx_program_options o = {.output = output, .n_output = 1 + t->n_places, .tuning = tuning};
+    SPX_TRY(st, add_values(t, &net, output + 1 + t->n_places), end);
+    const spx_program_options o = {
+        .output = output, .n_output = 1 + t->n_places + t->n_relus, .tuning = tuning};
     st = spx_program_create(&t->program, net.graph, t->stream, &o);
 end:
     spx_network_clear(&net);
     return st;
 }
 
-/* Floats of answer i: of the logits, then of a map for each place. */
+/* Floats of answer i: of the logits, then of a map for each place, then of each ReLU's values. */
 static size_t floats_of(const spx_teacher *t, int i)
 {
-    const int64_t row = i == 0 ? t->classes : t->place[i - 1].rows * t->place[i - 1].columns;
+    const int64_t row = i == 0            ? t->classes
+                        : i > t->n_places ? t->relu[i - 1 - t->n_places].count
+                                          : t->place[i - 1].rows * t->place[i - 1].columns;
     return (size_t)(t->batch * row);
 }
 
@@ -242,8 +319,10 @@ static spx_status make_guide(spx_teacher *t)
 {
     size_t bytes = 0;
     spx_guide *g = &t->guide;
-    *g = (spx_guide){
-        .queue = answer, .ctx = t, .n_input = 1 + t->n_places, .n_loss = t->n_places > 0 ? 2 : 1};
+    *g = (spx_guide){.queue = answer,
+                     .ctx = t,
+                     .n_input = 1 + t->n_places + t->n_relus,
+                     .n_loss = t->n_places > 0 ? 2 : 1};
     for (int i = 0; i < g->n_input; i++) {
         t->at[i] = bytes;
         bytes += (floats_of(t, i) * sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
@@ -274,6 +353,7 @@ spx_status spx_teacher_open(spx_teacher **out, spx_stream *stream, const spx_dis
     SPX_TRY(st, check_model(t, &m, student, images, rules), fail);
     spx_h5_digest(m.file.file, t->digest);
     SPX_TRY(st, list_places(t, student, &m.spec), fail);
+    SPX_TRY(st, list_relus(t, student), fail);
     SPX_TRY(st, make_program(t, &m.spec, side, tuning), fail);
     SPX_TRY(st,
             spx_model_arenas(&m, spx_program_layout(t->program), stream, &t->weights, &t->state),
@@ -297,6 +377,7 @@ void spx_teacher_close(spx_teacher *t)
     spx_buffer_free(&t->weights);
     spx_buffer_free(&t->state);
     spx_buffer_free(&t->answers);
+    spx_free(t->relu);
     spx_free(t);
 }
 
@@ -344,6 +425,22 @@ static spx_status map_of(const spx_teacher *t, const spx_network *student, const
     return SPX_OK;
 }
 
+static spx_status attach_values(const spx_teacher *t, const spx_network *student, spx_taught *out)
+{
+    spx_graph *g = student->graph;
+    spx_tid y;
+    out->n_distances = t->n_relus;
+    for (int i = 0; i < t->n_relus; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "relu.%d", i);
+        SPX_RETURN_IF(find_relu(student, &t->relu[i], "student", &y));
+        const spx_tid target =
+            spx_g_input(g, name, SPX_F32, 2, (int64_t[]){t->batch, t->relu[i].count});
+        out->distance[i] = spx_g_relu_distance(g, y, target, name);
+    }
+    return spx_graph_status(g);
+}
+
 spx_status spx_teacher_attach(const spx_teacher *t, const spx_network *student, spx_taught *out)
 {
     spx_tid own[SPX_DIFFERENCE_MAX], target[SPX_DIFFERENCE_MAX];
@@ -364,5 +461,5 @@ spx_status spx_teacher_attach(const spx_teacher *t, const spx_network *student, 
     if (t->n_places > 0) {
         out->attention = spx_g_squared_difference(g, t->n_places, own, target, "attention");
     }
-    return spx_graph_status(g);
+    return attach_values(t, student, out);
 }

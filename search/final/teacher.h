@@ -27,7 +27,10 @@ typedef struct spx_distill_options {
      * the teacher's is called otherwise. NULL: all cells of the student; where either network has
      * none, all stages. */
     const char *attention_at;
+    bool distances; /* tell how far the student's ReLUs are from the teacher's of the same names */
 } spx_distill_options;
+
+#define SPX_DISTANCES_MAX 256
 
 /** A network evaluated beside another one's training, on its device. */
 typedef struct spx_teacher spx_teacher;
@@ -57,11 +60,15 @@ const spx_distill_options *spx_teacher_options(const spx_teacher *t); /* as give
 /** The losses that a teacher adds; attention is SPX_NO_TENSOR where it teaches none. */
 typedef struct spx_taught {
     spx_tid distillation, attention;
+    spx_tid distance[SPX_DISTANCES_MAX]; /* of the student's ReLUs outside the auxiliary head, in
+                                            graph order; see spx_g_relu_distance */
+    int n_distances;
 } spx_taught;
 
 /**
  * Adds the teacher's answers to the student's network, as inputs behind all others, and the losses.
- * @return SPX_OK; SPX_EINVAL naming an activation that the student lacks, or whose size is another
+ * @return SPX_OK; SPX_EINVAL naming an activation or a ReLU that one of them lacks, or whose size
+ *         is another
  */
 SPX_MUST_CHECK spx_status spx_teacher_attach(const spx_teacher *t, const spx_network *student,
                                              spx_taught *out);

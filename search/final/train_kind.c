@@ -149,6 +149,9 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
     if (x->linearizer != NULL && s->epoch == x->o->linearize.first.epochs && s->epoch_step == 0) {
         SPX_RETURN_IF(begin_second(x));
     }
+    if (x->linearizer != NULL) {
+        SPX_RETURN_IF(spx_linearizer_prepare(x->linearizer, &x->trainer, s->epoch, s->epoch_step));
+    }
     SPX_RETURN_IF(source->get(source->ctx, s->epoch, s->epoch_step, &batch));
     SPX_RETURN_IF(spx_fail_context(spx_trainer_queue(&x->trainer, &batch, &a), "training"));
     return x->linearizer != NULL ? spx_linearizer_choose(x->linearizer, &x->trainer, s->epoch,

@@ -112,6 +112,7 @@ static spx_status open_teacher(spx_training *x, int stage)
     x->distill[stage] = o->distill;
     if (o->linearize.method != SPX_LINEARIZE_NONE && stage == 0) {
         x->distill[stage].attention = 0;
+        x->distill[stage].distances = o->linearize.method == SPX_LINEARIZE_SENET;
     }
     if (o->distill.teacher == NULL) {
         return SPX_OK;
@@ -146,7 +147,7 @@ static spx_status open_network(spx_training *x)
         SPX_RETURN_IF(open_teacher(x, i));
         losses.teacher = x->teacher[i];
         losses.side = o->stage[i].side;
-        losses.score_relus = o->linearize.method != SPX_LINEARIZE_NONE && i == 0;
+        losses.score_relus = o->linearize.method == SPX_LINEARIZE_RELUPRUNER && i == 0;
         SPX_RETURN_IF(
             spx_final_train_program(p, s->stream, &o->spec, o->batch, &losses, s->tuning));
         if (!spx_layout_equal(spx_program_layout(*p), spx_program_layout(x->eval_program))) {

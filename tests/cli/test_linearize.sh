@@ -57,6 +57,26 @@ check "without its base" 0 "$sphynx" train --data pack.h5 --batch 8 --threads 1 
     --out killed
 mv away base
 
+# ---- senet: the budget from its second epoch on ----
+senet=("${from[@]}" --linearize senet --relu-budget 300 --epochs 3 --fine-tune-epochs 1
+    --val-fraction 0.2 --log-every 1 --save-every 2)
+check "senet" 0 "${senet[@]}" --out senet
+jq -se --argjson full "$full" '[.[] | select(.epoch != null).relus] == [$full, 300, 300, 300]' \
+    senet/metrics.jsonl >jq.out || fail "senet: $(grep epoch senet/metrics.jsonl)"
+jq -e '.relus == 300 and .best_epoch >= 1' senet/result.json >jq.out ||
+    fail "senet: $(cat senet/result.json)"
+for steps in 5 13 29; do # with the batches of an epoch under way, and in the second stage
+    check "senet, in parts" 0 "${senet[@]}" --resume --max-steps $steps --out parts
+done
+check "senet, the rest" 0 "${senet[@]}" --resume --out parts
+for model in model first; do
+    check "eval" 0 "$sphynx" eval --model "senet/$model.h5" --data pack.h5 --threads 1 --json
+    cp stdout eval.whole
+    check "eval" 0 "$sphynx" eval --model "parts/$model.h5" --data pack.h5 --threads 1 --json
+    cmp stdout eval.whole || fail "senet: another $model.h5"
+done
+cmp senet/result.json parts/result.json || fail "senet: another result"
+
 # ---- a linearized network is linearized further ----
 check "further" 0 "$sphynx" train --data pack.h5 --batch 8 --threads 1 --init-from whole/best.h5 \
     --teacher base --linearize relupruner --relu-budget 1 --epochs 2 --linearize-after 0 \
@@ -83,6 +103,12 @@ refused "a network of its own" 2 "layers means nothing with --linearize" "${line
 refused "averages" 2 "ema means nothing with --linearize" "${linearize[@]}" --ema 0.9
 refused "no epoch falls" 1 "all ReLUs are kept for 5 epochs, but there are 2; at most 1" \
     "${from[@]}" --linearize relupruner --relu-budget 9 --epochs 2
+refused "no epoch to choose by" 1 "senet chooses by the epoch before" "${senet[@]}" \
+    --linearize-after 0
+refused "a share too few" 1 "shares to keep: 2, .*one is expected" "${senet[@]}" --keep-shares .1,.2
+refused "no share" 1 "shares to keep .*numbers of 0..1" "${senet[@]}" --keep-shares 1,2
+refused "another method's" 2 "keep-shares needs --linearize senet" "${linearize[@]}" \
+    --keep-shares .1
 refused "no such method" 2 "linearize" "${from[@]}" --linearize all --relu-budget 9
 check "on others" 0 "$sphynx" train --data other.h5 --batch 8 --threads 1 --epochs 1 --layers 3 \
     --reduce-at "0,2" --aux-weight 0 --init-channels 1 --max-steps 1 --out others

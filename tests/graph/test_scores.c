@@ -115,6 +115,45 @@ SPX_TEST(a_program_tells_what_its_masked_relus_read_and_were_handed)
     }
 }
 
+/* A ReLU of CLASSES values an image beside the target; values and distances are outputs. */
+SPX_TEST(a_program_hands_values_out_and_tells_how_far_they_are_from_others)
+{
+    const spx_conv_options wide = {.filters = CLASSES, .size = 1, .stride = 1, .dilation = 1};
+    SPX_UNUSED;
+    FOR_EACH_STREAM(s)
+    {
+        scored k = build_scored(false);
+        spx_graph *g = k.t.g;
+        float y[N * CLASSES], values[N * CLASSES], sum[CLASSES];
+        const spx_tid target = spx_g_input(g, "target", SPX_F32, 2, (int64_t[]){N, CLASSES});
+        const spx_tid pool = spx_g_global_avg_pool(g, k.y[1], "pool");
+        const spx_tid relu = spx_g_relu(g, spx_g_conv2d(g, pool, "wide", &wide), "third");
+        const spx_tid output[3] = {relu, spx_g_relu_values(g, relu, "values"),
+                                   spx_g_relu_distance(g, relu, target, "distance")};
+        const spx_loss_seed loss = {k.t.loss, 1.0f};
+        const spx_program_options o = {
+            .loss = &loss, .n_loss = 1, .grad_weights = true, .output = output, .n_output = 3};
+        run r;
+        CHECK_OK(spx_graph_status(g));
+        run_init(&r, &k.t, s, &o);
+        run_go(&r);
+        CHECK_OK(spx_program_read(r.p, &r.b, 0, y));
+        CHECK_OK(spx_program_read(r.p, &r.b, 1, values));
+        CHECK_OK(spx_program_read(r.p, &r.b, 2, sum));
+        for (int i = 0; i < CLASSES; i++) {
+            double want = 0;
+            for (int n = 0; n < N; n++) {
+                want += fabs((double)y[n * CLASSES + i] - (double)r.target[n * CLASSES + i]);
+            }
+            assert_true(fabs((double)sum[i] - want) <= (N + 2) * U * want);
+        }
+        assert_memory_equal(y, values, sizeof y);
+        run_clear(&r);
+        assert_int_equal(spx_g_relu_distance(g, k.y[0], target, "other"), SPX_NO_TENSOR);
+        spx_graph_destroy(g);
+    }
+}
+
 SPX_TEST(scores_need_masked_relus_and_a_loss)
 {
     spx_stream *s;
@@ -140,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(a_program_tells_what_its_masked_relus_read_and_were_handed),
+        SPX_UNIT(a_program_hands_values_out_and_tells_how_far_they_are_from_others),
         SPX_UNIT(scores_need_masked_relus_and_a_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,25 @@ def relupruner():
     return [[m["I"] for m in layer] for layer in maps]
 
 
+def distances():
+    """senet's: an epoch of two batches, sums of |student - teacher|"""
+    return [[sum(abs(max(0, (drawn(l, b, i, k, 0) - 48 + 6 * k) / 32)
+                     - max(0, (drawn(l, b, i, k, 1) - 40) / 32))
+                 for b in range(2) for i in range(IMAGES)) for k in range(n)]
+            for l, n in enumerate(COUNTS)]
+
+
+def by_share(score, shares, budget):
+    """Shares of layers' positions, scaled to the budget; largest fractions get what is left."""
+    want = [r * n for r, n in zip(shares, COUNTS)]
+    exact = [v * budget / sum(want) for v in want]
+    assert all(v < n for v, n in zip(exact, COUNTS))
+    keep = [floor(v) for v in exact]
+    for l in sorted(range(3), key=lambda l: (keep[l] - exact[l], l))[:budget - sum(keep)]:
+        keep[l] += 1
+    return [masks([row], k)[0] for row, k in zip(score, keep)]
+
+
 def masks(score, keep):
     order = sorted(((-v, l, k) for l, row in enumerate(score) for k, v in enumerate(row)))
     kept = {(l, k) for _, l, k in order[:keep]}
@@ -62,5 +81,8 @@ if __name__ == "__main__":
     print("least distance of neighbours", min((b - a) / b for a, b in zip(ordered, ordered[1:])))
     for keep in (3, 7, 12):
         print(keep, masks(score, keep))
+    score = distances()
+    print("senet's", min(abs(a - b) / a for row in score for a in row for b in row if a != b))
+    print(by_share(score, (.5, .2, .8), 6), by_share(score, (.1, .2, .6), 4))
     print({e: count(e, 491520, 49152) for e in (0, 4, 5, 6, 20, 50, 91, 92, 149)})
     print({e: count(e, 1000, 1, 10, 1, 0.5) for e in range(7)})

@@ -2,6 +2,7 @@
  * published formulas in float64. */
 #include "search/final/linearize.h"
 
+#include "kernels/nn/relu_distance/relu_distance.h"
 #include "kernels/nn/relu_score/relu_score.h"
 #include "tests/support/spx_test.h"
 
@@ -179,6 +180,89 @@ SPX_TEST(relupruner_keeps_what_the_published_formulas_keep)
     spx_stream_destroy(s);
 }
 
+/* ---- senet ---- */
+
+SPX_TEST(shares_of_layers_come_to_the_budget_exactly)
+{
+    static const int64_t count[4] = {100, 50, 10, 4};
+    static const double alike[4] = {1, 1, 1, 1}, steep[4] = {1, 0, 0.25, 3};
+    int64_t keep[4];
+    SPX_UNUSED;
+    CHECK_OK(spx_linear_share(4, alike, count, 8, keep));
+    assert_true(keep[0] == 2 && keep[1] == 2 && keep[2] == 2 && keep[3] == 2);
+    CHECK_OK(spx_linear_share(4, alike, count, 10, keep)); /* equal fractions: the first ones */
+    assert_true(keep[0] == 3 && keep[1] == 3 && keep[2] == 2 && keep[3] == 2);
+    CHECK_OK(spx_linear_share(4, alike, count, 94, keep)); /* two are full */
+    assert_true(keep[0] == 40 && keep[1] == 40 && keep[2] == 10 && keep[3] == 4);
+    CHECK_OK(spx_linear_share(4, steep, count, 34, keep)); /* 30 by 4 to 1 */
+    assert_true(keep[0] == 24 && keep[1] == 0 && keep[2] == 6 && keep[3] == 4);
+    for (int64_t budget = 0; budget <= 164; budget++) {
+        CHECK_OK(spx_linear_share(4, alike, count, budget, keep));
+        assert_int_equal(keep[0] + keep[1] + keep[2] + keep[3], budget);
+        for (int l = 0; l < 4; l++) {
+            assert_true(keep[l] >= 0 && keep[l] <= count[l]);
+        }
+    }
+    CHECK_OK(spx_linear_share(4, steep, count, 114, keep)); /* all that have a share */
+    assert_true(keep[0] == 100 && keep[1] == 0 && keep[2] == 10 && keep[3] == 4);
+    CHECK_FAILS(SPX_EINVAL, spx_linear_share(4, steep, count, 115, keep));
+    CHECK_FAILS(SPX_EINVAL, spx_linear_share(4, (const double[4]){1, -1, 1, 1}, count, 9, keep));
+    CHECK_FAILS(SPX_EINVAL, spx_linear_share(4, (const double[4]){1, NAN, 1, 1}, count, 9, keep));
+}
+
+/* Sums over an epoch of two batches of |student - teacher|. */
+static void toy_distances(spx_stream *s, int l, float *all)
+{
+    float y[IMAGES * WIDEST], target[IMAGES * WIDEST], sum[WIDEST];
+    const int n = (int)counts[l];
+    const spx_operand oy = {y, n, SPX_TYPE_F32};
+    memset(all, 0, (size_t)n * sizeof *all);
+    for (int b = 0; b < 2; b++) {
+        for (int i = 0; i < IMAGES; i++) {
+            for (int k = 0; k < n; k++) {
+                y[i * n + k] = fmaxf(0, (drawn(l, b, i, k, 0) - 48 + (float)(6 * k)) / 32);
+                target[i * n + k] = fmaxf(0, (drawn(l, b, i, k, 1) - 40) / 32);
+            }
+        }
+        CHECK_OK(spx_relu_distance(s, IMAGES, n, 1, oy, target, sum));
+        for (int k = 0; k < n; k++) {
+            all[k] += sum[k];
+        }
+    }
+}
+
+/* Neighbouring distances are 0.5 % apart. */
+SPX_TEST(senet_keeps_of_each_layer_what_the_published_rule_keeps)
+{
+    static const struct {
+        double share[LAYERS];
+        int64_t budget;
+        const char *mask[LAYERS];
+    } golden[] = {{{0.5, 0.2, 0.8}, 6, {"001001", "00001", "1011"}},
+                  {{0.1, 0.2, 0.6}, 4, {"000001", "00001", "0011"}}};
+    float distance[WIDEST], mask[WIDEST];
+    spx_stream *s;
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_open(&s, &(spx_stream_options){.device = SPX_DEVICE_CPU, .threads = 2}));
+    for (size_t g = 0; g < sizeof golden / sizeof golden[0]; g++) {
+        double weight[LAYERS];
+        int64_t share[LAYERS];
+        for (int l = 0; l < LAYERS; l++) {
+            weight[l] = golden[g].share[l] * (double)counts[l];
+        }
+        CHECK_OK(spx_linear_share(LAYERS, weight, counts, golden[g].budget, share));
+        for (int l = 0; l < LAYERS; l++) {
+            const spx_linear_layer layer = {counts[l], distance, mask};
+            toy_distances(s, l, distance);
+            CHECK_OK(spx_linear_keep(&layer, 1, share[l]));
+            for (int64_t i = 0; i < counts[l]; i++) {
+                assert_int_equal(mask[i] == 1.0f, golden[g].mask[l][i] == '1');
+            }
+        }
+    }
+    spx_stream_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +271,8 @@ int main(void)
         SPX_UNIT(the_highest_of_all_layers_are_kept_and_of_equal_ones_the_first),
         SPX_UNIT(as_many_are_kept_as_were_asked_for_whatever_the_scores),
         SPX_UNIT(relupruner_keeps_what_the_published_formulas_keep),
+        SPX_UNIT(shares_of_layers_come_to_the_budget_exactly),
+        SPX_UNIT(senet_keeps_of_each_layer_what_the_published_rule_keeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
