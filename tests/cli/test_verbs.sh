@@ -28,6 +28,11 @@ locate           | --data PACK --out OUT/locate --init-channels 1 --layers 3 --b
                   --max-steps 1 --validate-images 4
 plan             | --relu-budget 51200 --input 3x32x32 --classes 100 --max-layers 4
 train            | --data PACK --out OUT/train NET --epochs 1 --max-steps 2 --batch 4 --aux-weight 0
+train            | --data PACK --out OUT/fewer --init-from OUT/train --teacher OUT/train \
+                  --linearize relupruner --relu-budget 9 --batch 4 --epochs 2 --linearize-after 1 \
+                  --fine-tune-epochs 1
+train            | --data PACK --out OUT/shared --init-from OUT/train --teacher OUT/train \
+                  --linearize senet --relu-budget 9 --epochs 2 --batch 4 --fine-tune-epochs 0
 eval             | --model OUT/train/model.h5 --data PACK --batch 4
 predict          | --model OUT/train/model.h5 --data PACK
 prune            | --model OUT/train --data PACK -o OUT/pruned.h5 --granularity pixel \
@@ -59,7 +64,7 @@ for verb in $(listed); do
     if [ -z "$below" ]; then echo "$verb"; fi
     for sub in $below; do echo "$verb $sub"; done
 done | sort >"$OUT/known"
-cut -d '|' -f 1 <<<"$table" | sed 's/ *$//; /^$/d' | sort >"$OUT/tabled"
+cut -d '|' -f 1 <<<"$table" | sed 's/ *$//; /^$/d' | sort -u >"$OUT/tabled"
 [ -s "$OUT/known" ] || fail "the program lists no verbs"
 diff "$OUT/known" "$OUT/tabled" >"$OUT/stderr" || fail "verbs of the program and of the table"
 
