@@ -16,6 +16,7 @@ typedef struct values {
     spx_finalists_values finalists;
     const char *data, *init_from;
     bool random, published_hessian, flip;
+    int space; /* spx_space */
     int64_t order, init_channels, layers, batch, epochs, validate_images, pad_crop, cutout, seeds;
     spx_int_list input, reduce_loc;
     double lr, lr_min, momentum, decay, clip, alpha_lr, alpha_decay;
@@ -25,6 +26,8 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to search on", .flags = SPX_OPT_PATH),
     SPX_RUN_OPTIONS(values),
     SPX_SEEDS_OPTION(values, seeds),
+    SPX_OPT(ENUM, values, space, "space", "sphynx|relu-ops", "sphynx",
+            "primitives: linear ones, or ones with a ReLU on their input"),
     SPX_OPT(INT, values, order, "order", "1|2", "2", "order of the alphas' gradient", .min = 1,
             .max = 2),
     SPX_OPT(FLAG, values, published_hessian, "published-hessian", NULL, "false",
@@ -68,7 +71,7 @@ static const spx_option options[] = {
     SPX_FINALISTS_OPTIONS(values, finalists),
     {0}};
 
-static const spx_need needs[] = {{"^ random out resume allow-changed", "!random"},
+static const spx_need needs[] = {{"^ random space out resume allow-changed", "!random"},
                                  {"published-hessian", "order=2"},
                                  {"allow-changed", "resume"},
                                  SPX_FINALISTS_NEEDS,
@@ -80,7 +83,8 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     *o = (spx_search_options){
         .run = spx_run_options_of(cli, &v->run, v->init_from, talk),
         .pack = pack,
-        .net = {.batch = v->batch,
+        .net = {.space = (spx_space)v->space,
+                .batch = v->batch,
                 .classes = pack->classes,
                 .init_channels = v->init_channels,
                 .layers = v->layers},
@@ -132,6 +136,7 @@ static spx_status run_random(spx_cli *cli, const values *v)
     spx_genotype g;
     spx_status st;
     spx_genotype_random((uint64_t)cli->seed, &g);
+    g.space = (spx_space)v->space;
     SPX_RETURN_IF(spx_run_open(cli, &v->run, json_object(), &s));
     spx_session_warn(&s, spx_run_warn, &talk);
     st = spx_genotype_save(&s, &g);

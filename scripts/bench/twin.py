@@ -15,6 +15,9 @@ import torch.nn.functional as F
 
 PRIMITIVES = ("avg_pool_3x3", "skip_connect_NR", "van_conv_3x3_NR", "van_conv_5x5_NR",
               "van_dil_conv_3x3_NR", "van_dil_conv_5x5_NR", "none")
+# The same positions of the space with ReLUs on primitives' inputs.
+RELU_PRIMITIVES = ("avg_pool_3x3", "skip_connect", "van_conv_3x3", "van_conv_5x5",
+                   "dil_conv_3x3", "dil_conv_5x5", "none")
 NODES = 4
 
 # Per node two (primitive, source state): the genotype every published network uses.
@@ -153,21 +156,24 @@ def preprocess(c_in, c_out, halve):
 
 
 class MixedOp(nn.Module):
-    def __init__(self, channels, stride):
+    def __init__(self, channels, stride, primitives=PRIMITIVES):
         super().__init__()
-        self._ops = nn.ModuleList(make_op(p, channels, stride, False) for p in PRIMITIVES)
+        self._ops = nn.ModuleList(make_op(p, channels, stride, False) for p in primitives)
+        self.rectified = [rectifies(p, stride) for p in primitives]
 
     def forward(self, x, weights):
-        return sum(w * op(x) for w, op in zip(weights, self._ops))
+        relu = F.relu(x) if any(self.rectified) else None
+        return sum(w * op(relu if rectified else x)
+                   for w, op, rectified in zip(weights, self._ops, self.rectified))
 
 
 class SearchCell(nn.Module):
-    def __init__(self, c_pp, c_p, c, reduction_p, reduction, nodes=NODES):
+    def __init__(self, c_pp, c_p, c, reduction_p, reduction, nodes=NODES, primitives=PRIMITIVES):
         super().__init__()
         self.preproc0 = preprocess(c_pp, c, reduction_p)
         self.preproc1 = preprocess(c_p, c, False)
         self.dag = nn.ModuleList(
-            nn.ModuleList(MixedOp(c, 2 if reduction and source < 2 else 1)
+            nn.ModuleList(MixedOp(c, 2 if reduction and source < 2 else 1, primitives)
                           for source in range(2 + node))
             for node in range(nodes))
         self.proproc = search_output(nodes * c, c)

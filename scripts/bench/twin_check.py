@@ -94,7 +94,9 @@ def check_ops(f):
 def check_cell(f):
     a = f.attrs
     cell = twin.SearchCell(int(a["C_pp"]), int(a["C_p"]), int(a["C"]), bool(a["reduction_p"]),
-                           bool(a["reduction"]), int(a["n_nodes"]))
+                           bool(a["reduction"]), int(a["n_nodes"]),
+                           twin.RELU_PRIMITIVES if a.get("space") == "relu-ops"
+                           else twin.PRIMITIVES)
     golden.load(cell, f, buffer="buffer_before")
     record = golden.record_cell(cell, tensor(f, "s0"), tensor(f, "s1"),
                                 [tensor(f["alpha"], str(i)) for i in range(int(a["n_nodes"]))],

@@ -48,10 +48,10 @@ static spx_status describe(void *ctx, json_t *about)
     }
     (void)json_object_set_new(
         about, "supernet",
-        json_pack("{s:[I,I,I], s:I, s:I, s:I}", "input", (json_int_t)c->input.channels,
-                  (json_int_t)c->input.rows, (json_int_t)c->input.columns, "classes",
-                  (json_int_t)c->classes, "init_channels", (json_int_t)c->init_channels, "layers",
-                  (json_int_t)c->layers));
+        json_pack("{s:s, s:[I,I,I], s:I, s:I, s:I}", "space", spx_space_name(c->space), "input",
+                  (json_int_t)c->input.channels, (json_int_t)c->input.rows,
+                  (json_int_t)c->input.columns, "classes", (json_int_t)c->classes, "init_channels",
+                  (json_int_t)c->init_channels, "layers", (json_int_t)c->layers));
     (void)json_object_set_new(about, "genotype", spx_genotype_value(&x->now));
     (void)json_object_set_new(about, "alpha_steps",
                               json_integer((json_int_t)x->bilevel.alpha_steps));

@@ -45,7 +45,8 @@ json_t *spx_search_result_json(const spx_search_result *result);
 
 /**
  * The baseline every search is compared with: per node two different earlier states and a primitive
- * each, all uniform, none excluded; drawn from (seed, SPX_RNG_RANDOM_SEARCH).
+ * each, all uniform, none excluded; drawn from (seed, SPX_RNG_RANDOM_SEARCH). Said to be of SPHYNX;
+ * a draw is the same in either space.
  */
 void spx_genotype_random(uint64_t seed, spx_genotype *out);
 

@@ -107,6 +107,7 @@ static spx_status draw_one(spx_finalists *x, int number)
     const uint64_t seed = x->o->search->run.seed + (uint64_t)(number - 1);
     spx_genotype g;
     spx_genotype_random(seed, &g);
+    g.space = x->o->search->net.space;
     return add(x, SPX_CELL_RANDOM, number, seed, &g);
 }
 

@@ -13,6 +13,15 @@ const char *spx_join(char buf[static 128], const char *prefix, const char *part)
 spx_tid spx_build_preprocess(spx_graph *g, spx_tid x, int64_t channels, bool reduce,
                              const char *prefix);
 
+/** A state, and its ReLU: one for all primitives of RELU_OPS that read it. */
+typedef struct spx_cell_state {
+    spx_tid plain, rectified; /* SPX_NO_TENSOR: nobody has asked for the second yet */
+} spx_cell_state;
+
+/** What a primitive reads of state `index`; its ReLU is named prefix + "relu.INDEX". */
+spx_tid spx_read_state(spx_graph *g, spx_cell_state *s, int index, spx_space space, spx_primitive p,
+                       int64_t stride, const char *prefix);
+
 typedef struct spx_final_cell {
     int index;
     int64_t channels;

@@ -20,22 +20,7 @@ static spx_tid build_mask(spx_graph *g, const spx_final_cell *c, int64_t batch, 
     }
 }
 
-/* A state, and what primitives with a ReLU of their own read of it; SPX_NO_TENSOR: none has yet. */
-typedef struct source {
-    spx_tid state, rectified;
-} source;
-
-static spx_tid rectify(spx_graph *g, source *s, int index)
-{
-    char name[128];
-    if (s->rectified == SPX_NO_TENSOR) {
-        (void)snprintf(name, sizeof name, "relu.%d", index);
-        s->rectified = spx_g_relu(g, s->state, name);
-    }
-    return s->rectified;
-}
-
-static spx_tid build_node(spx_graph *g, source *from, const spx_final_cell *c, int i)
+static spx_tid build_node(spx_graph *g, spx_cell_state *from, const spx_final_cell *c, int i)
 {
     spx_sum_term term[SPX_NODE_EDGES];
     char name[128];
@@ -43,9 +28,8 @@ static spx_tid build_node(spx_graph *g, source *from, const spx_final_cell *c, i
         const spx_gene *e = &c->genes->edge[i][j];
         assert(e->from >= 0 && e->from < i + 2); /* spx_genotype_check */
         const int64_t stride = c->reduces && e->from < 2 ? 2 : 1;
-        const spx_tid x = spx_primitive_rectifies(c->space, e->primitive, stride)
-                              ? rectify(g, &from[e->from], e->from)
-                              : from[e->from].state;
+        const spx_tid x =
+            spx_read_state(g, &from[e->from], e->from, c->space, e->primitive, stride, "");
         const bool identity = e->primitive == SPX_SKIP_CONNECT && stride == 1;
         (void)snprintf(name, sizeof name, "dag.%d.%d.0.", i, j);
         term[j] = (spx_sum_term){
@@ -61,17 +45,17 @@ static spx_tid build_node(spx_graph *g, source *from, const spx_final_cell *c, i
 
 spx_tid spx_build_final_cell(spx_graph *g, spx_tid s0, spx_tid s1, const spx_final_cell *c)
 {
-    source from[2 + SPX_CELL_NODES];
+    spx_cell_state from[2 + SPX_CELL_NODES];
     spx_tid node[SPX_CELL_NODES];
-    from[0].state = spx_build_preprocess(g, s0, c->channels, c->previous_reduces, "preproc0.");
-    from[1].state = spx_build_preprocess(g, s1, c->channels, false, "preproc1.");
+    from[0].plain = spx_build_preprocess(g, s0, c->channels, c->previous_reduces, "preproc0.");
+    from[1].plain = spx_build_preprocess(g, s1, c->channels, false, "preproc1.");
     if (c->reduces) {
-        spx_require_even(g, from[1].state, "cell");
+        spx_require_even(g, from[1].plain, "cell");
     }
     from[0].rectified = from[1].rectified = SPX_NO_TENSOR;
     for (int i = 0; i < SPX_CELL_NODES; i++) {
         node[i] = build_node(g, from, c, i);
-        from[2 + i] = (source){node[i], SPX_NO_TENSOR};
+        from[2 + i] = (spx_cell_state){node[i], SPX_NO_TENSOR};
     }
     spx_tid x = spx_g_concat(g, SPX_CELL_NODES, node, "concat");
     x = spx_build_std_conv(g, x, c->channels, "proproc.");

@@ -22,8 +22,8 @@ spx_alphas spx_build_alphas(spx_graph *g, const char *name)
  * Node i: one sum over all candidates of all its edges. `none` contributes zero whatever its
  * weight, so it is no term; its alpha still counts in the softmax.
  */
-static spx_tid build_node(spx_graph *g, const spx_tid *state, int i, bool reduces, spx_tid weight,
-                          const char *prefix)
+static spx_tid build_node(spx_graph *g, spx_space space, spx_cell_state *state, int i, bool reduces,
+                          spx_tid weight, const char *prefix)
 {
     spx_sum_term term[(SPX_CELL_NODES + 1) * SPX_NONE];
     char name[128];
@@ -31,10 +31,11 @@ static spx_tid build_node(spx_graph *g, const spx_tid *state, int i, bool reduce
     for (int from = 0; from < i + 2; from++) {
         const int64_t stride = reduces && from < 2 ? 2 : 1;
         for (int p = 0; p < SPX_NONE; p++) {
+            const spx_tid x =
+                spx_read_state(g, &state[from], from, space, (spx_primitive)p, stride, prefix);
             (void)snprintf(name, sizeof name, "%sdag.%d.%d._ops.%d.", prefix, i, from, p);
             term[k++] = (spx_sum_term){
-                .x = spx_build_primitive(g, state[from], SPX_SPACE_SPHYNX, (spx_primitive)p, stride,
-                                         false, name),
+                .x = spx_build_primitive(g, x, space, (spx_primitive)p, stride, false, name),
                 .coef = weight,
                 .coef_index = from * SPX_PRIMITIVE_COUNT + p,
                 .mask = SPX_NO_TENSOR,
@@ -45,21 +46,27 @@ static spx_tid build_node(spx_graph *g, const spx_tid *state, int i, bool reduce
     return spx_g_sum(g, k, term, name);
 }
 
-spx_tid spx_build_search_cell(spx_graph *g, spx_tid s0, spx_tid s1, int64_t channels,
-                              bool previous_reduces, bool reduces, const spx_alphas *a,
-                              const char *prefix)
+spx_tid spx_build_search_cell(spx_graph *g, spx_space space, spx_tid s0, spx_tid s1,
+                              int64_t channels, bool previous_reduces, bool reduces,
+                              const spx_alphas *a, const char *prefix)
 {
-    spx_tid state[2 + SPX_CELL_NODES];
+    spx_cell_state state[2 + SPX_CELL_NODES];
+    spx_tid node[SPX_CELL_NODES];
     char name[128];
-    state[0] = spx_build_preprocess(g, s0, channels, previous_reduces,
-                                    spx_join(name, prefix, "preproc0."));
-    state[1] = spx_build_preprocess(g, s1, channels, false, spx_join(name, prefix, "preproc1."));
+    for (int i = 0; i < 2 + SPX_CELL_NODES; i++) {
+        state[i].rectified = SPX_NO_TENSOR;
+    }
+    state[0].plain = spx_build_preprocess(g, s0, channels, previous_reduces,
+                                          spx_join(name, prefix, "preproc0."));
+    state[1].plain =
+        spx_build_preprocess(g, s1, channels, false, spx_join(name, prefix, "preproc1."));
     if (reduces) {
-        spx_require_even(g, state[1], prefix);
+        spx_require_even(g, state[1].plain, prefix);
     }
     for (int i = 0; i < SPX_CELL_NODES; i++) {
-        state[2 + i] = build_node(g, state, i, reduces, a->weight[i], prefix);
+        node[i] = build_node(g, space, state, i, reduces, a->weight[i], prefix);
+        state[2 + i].plain = node[i];
     }
-    const spx_tid x = spx_g_concat(g, SPX_CELL_NODES, state + 2, spx_join(name, prefix, "concat"));
+    const spx_tid x = spx_g_concat(g, SPX_CELL_NODES, node, spx_join(name, prefix, "concat"));
     return spx_build_relu_conv(g, x, channels, spx_join(name, prefix, "proproc."));
 }

@@ -88,7 +88,7 @@ json_t *spx_genotype_value(const spx_genotype *g);
 SPX_MUST_CHECK spx_status spx_genotype_of_value(spx_genotype *out, const json_t *value);
 
 /**
- * The genotype of trained alphas, of the Sphynx space: per edge the largest raw alpha other than
+ * The genotype of trained alphas, said to be of SPHYNX: per edge the largest raw alpha other than
  * none; per node the two edges with the largest such alpha, in descending order (ties: lower
  * index).
  * @param normal, reduce SPX_CELL_NODES pointers to (2 + i) x SPX_PRIMITIVE_COUNT rows, host memory

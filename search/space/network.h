@@ -23,6 +23,7 @@ typedef enum spx_drop_path {
 } spx_drop_path;
 
 typedef struct spx_supernet_config {
+    spx_space space; /* whose primitives are candidates */
     int64_t batch;
     spx_input_shape input;
     int64_t classes, init_channels, layers; /* published: 10, 16, 8 */
@@ -96,12 +97,12 @@ typedef struct spx_alphas {
 spx_alphas spx_build_alphas(spx_graph *g, const char *name);
 
 /**
- * One search cell over states s0, s1: returns its output, (n, channels, ...). Names are `prefix` +
- * "preproc0...." and so on.
+ * One search cell of a space over states s0, s1: returns its output, (n, channels, ...). Names are
+ * `prefix` + "preproc0...." and so on.
  */
-spx_tid spx_build_search_cell(spx_graph *g, spx_tid s0, spx_tid s1, int64_t channels,
-                              bool previous_reduces, bool reduces, const spx_alphas *a,
-                              const char *prefix);
+spx_tid spx_build_search_cell(spx_graph *g, spx_space space, spx_tid s0, spx_tid s1,
+                              int64_t channels, bool previous_reduces, bool reduces,
+                              const spx_alphas *a, const char *prefix);
 
 /**
  * One primitive alone on x, its parameters named `prefix` + the published module's names

@@ -46,8 +46,8 @@ spx_status spx_build_supernet(spx_network *out, const spx_supernet_config *c)
         channels *= reduces ? 2 : 1;
         spx_g_section(g, (int)i, false);
         spx_g_scope(g, "net.cells.%lld.", (long long)i);
-        const spx_tid y = spx_build_search_cell(g, s0, s1, channels, previous_reduces, reduces,
-                                                reduces ? &reduce : &normal, "");
+        const spx_tid y = spx_build_search_cell(g, c->space, s0, s1, channels, previous_reduces,
+                                                reduces, reduces ? &reduce : &normal, "");
         s0 = s1;
         s1 = y;
         out->cell[out->n_cells++] = y;

@@ -86,6 +86,20 @@ spx_tid spx_build_preprocess(spx_graph *g, spx_tid x, int64_t channels, bool red
                   : spx_build_std_conv(g, x, channels, prefix);
 }
 
+spx_tid spx_read_state(spx_graph *g, spx_cell_state *s, int index, spx_space space, spx_primitive p,
+                       int64_t stride, const char *prefix)
+{
+    char name[128];
+    if (!spx_primitive_rectifies(space, p, stride)) {
+        return s->plain;
+    }
+    if (s->rectified == SPX_NO_TENSOR) {
+        (void)snprintf(name, sizeof name, "%srelu.%d", prefix, index);
+        s->rectified = spx_g_relu(g, s->plain, name);
+    }
+    return s->rectified;
+}
+
 /* What a convolution primitive is made of. */
 static const struct recipe {
     int64_t size, dilation;

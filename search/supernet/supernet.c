@@ -138,6 +138,7 @@ spx_status spx_supernet_genotype(const spx_supernet *s, const spx_buffer *alphas
     float *normal[SPX_CELL_NODES], *reduce[SPX_CELL_NODES];
     SPX_RETURN_IF(spx_supernet_alphas(s, alphas, normal, reduce));
     spx_genotype_from_alphas(out, (const float *const *)normal, (const float *const *)reduce);
+    out->space = s->config.space;
     return SPX_OK;
 }
 

@@ -55,6 +55,23 @@ check "prune" 0 "$sphynx" prune --model run --relu-budget 10000 --granularity ed
     -o pruned.h5 --threads 1 --json
 holds "prune" stdout '.relus <= 10000 and .relus > 6000'
 
+# ---- searched, drawn ----
+search=("$sphynx" search --data pack.h5 --space relu-ops --init-channels 1 --layers 2 --reduce-loc 3
+    --batch 16 --threads 1 --epochs 1)
+check "search" 0 "${search[@]}" --out found --json
+holds "search" stdout '.genotype.space == "relu-ops"'
+check "a search cut" 0 "${search[@]}" --out found2 --max-steps 3
+check "a search gone on with" 0 "${search[@]}" --out found2 --resume
+for f in genotype.json result.json last.h5; do
+    cmp found/$f found2/$f || fail "a search cut and continued differs: $f"
+done
+check "found cells" 0 "$sphynx" inspect --genotype found/genotype.txt --json
+check "random cells" 0 "$sphynx" search --random --space relu-ops --out drawn --json
+holds "random cells" stdout '.genotype.space == "relu-ops"'
+check "no such space" 2 "$sphynx" search --data pack.h5 --space relu --out none
+one_line "no such space"
+[ ! -e none ] || fail "a refused space left a folder"
+
 # ---- what is no genotype ----
 sed 's/dil_conv_5x5/van_dil_conv_5x5/' cells.json >mixed.json
 sed 's/relu-ops/sphynx/' cells.json >other.json

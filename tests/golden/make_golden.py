@@ -129,12 +129,17 @@ def make_ops(folder):
     f.close()
 
 
-def make_cell(folder, name, seed, c_pp, c_p, reduction_p, reduction):
+def make_cell(folder, name, seed, c_pp, c_p, reduction_p, reduction, space="sphynx"):
     c, n, size = 2, 2, 8
-    f = File(folder, name, {"C_pp": c_pp, "C_p": c_p, "C": c, "N": n, "n_nodes": twin.NODES,
-                            "reduction_p": reduction_p, "reduction": reduction, "seed": seed}, FINE)
+    attrs = {"C_pp": c_pp, "C_p": c_p, "C": c, "N": n, "n_nodes": twin.NODES,
+             "reduction_p": reduction_p, "reduction": reduction, "seed": seed}
+    if space != "sphynx":
+        attrs["space"] = space
+    f = File(folder, name, attrs, FINE)
+    primitives = twin.PRIMITIVES if space == "sphynx" else twin.RELU_PRIMITIVES
     g = seeded(seed)
-    cell = shaken(twin.SearchCell(c_pp, c_p, c, bool(reduction_p), bool(reduction)), g)
+    cell = shaken(twin.SearchCell(c_pp, c_p, c, bool(reduction_p), bool(reduction),
+                                  primitives=primitives), g)
     double = golden.to_double(cell)
     s0 = draw(g, n, c_pp, size << reduction_p, size << reduction_p)
     s1 = draw(g, n, c_p, size, size)
@@ -261,6 +266,7 @@ def main():
     make_ops(folder)
     make_cell(folder, "search_cell_reduce.h5", 228, 3, 4, 0, 1)
     make_cell(folder, "search_cell_normal_after_reduce.h5", 208, 2, 3, 1, 0)
+    make_cell(folder, "search_cell_relu_ops.h5", 625, 3, 4, 0, 1, "relu-ops")
     make_supernet(folder)
     make_final(folder, "aug_tiny", 401, 1, 3, (0, 2), 32, 6, 0.2)
     make_final(folder, "aug_relu_ops", 501, 1, 3, (0, 2), 32, 4, 0.0, twin.RELU_OPS_TEXT)

@@ -7,6 +7,7 @@
 typedef struct cell_case {
     int64_t s0[4], s1[4], out[4];
     bool previous_reduces, reduces;
+    spx_space space;
 } cell_case;
 
 /* The cell as a graph, and its interesting tensors. */
@@ -23,6 +24,7 @@ static spx_status describe(cell_case *c, const spx_h5 *f)
     SPX_RETURN_IF(golden_int(f, "", "reduction", &reduces));
     c->previous_reduces = previous != 0;
     c->reduces = reduces != 0;
+    c->space = spx_h5_has_attr(f, "", "space") ? SPX_SPACE_RELU_OPS : SPX_SPACE_SPHYNX;
     SPX_RETURN_IF(golden_dims(f, "s0", 4, c->s0));
     SPX_RETURN_IF(golden_dims(f, "s1", 4, c->s1));
     return golden_dims(f, "output_train", 4, c->out);
@@ -34,8 +36,8 @@ static spx_status build(cell_graph *n, const cell_case *c, bool training)
     n->s0 = spx_g_input(n->g, "s0", SPX_F32, 4, c->s0);
     n->s1 = spx_g_input(n->g, "s1", SPX_F32, 4, c->s1);
     n->alphas = spx_build_alphas(n->g, "alpha");
-    n->y = spx_build_search_cell(n->g, n->s0, n->s1, c->out[1], c->previous_reduces, c->reduces,
-                                 &n->alphas, "");
+    n->y = spx_build_search_cell(n->g, c->space, n->s0, n->s1, c->out[1], c->previous_reduces,
+                                 c->reduces, &n->alphas, "");
     return spx_graph_status(n->g);
 }
 

@@ -234,7 +234,7 @@ SPX_TEST(random_genotypes_are_valid_differ_by_seed_and_use_every_primitive)
     assert_int_equal(used[SPX_NONE], 0);
 }
 
-static int run_on(spx_device device)
+static int run_on(spx_device device, spx_space space)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(each_pass_computes_its_share_of_what_both_compute),
@@ -245,7 +245,8 @@ static int run_on(spx_device device)
         SPX_UNIT(random_genotypes_are_valid_differ_by_seed_and_use_every_primitive),
     };
     const spx_stream_options o = {.device = device, .threads = 1, .precision = SPX_PRECISION_F32};
-    const spx_supernet_config c = {.batch = BATCH,
+    const spx_supernet_config c = {.space = space,
+                                   .batch = BATCH,
                                    .input = {1, 16, 16},
                                    .classes = CLASSES,
                                    .init_channels = 2,
@@ -268,7 +269,9 @@ int main(void)
 {
     int failed = 0;
     for (int d = 0; d < SPX_DEVICE_COUNT; d++) {
-        failed += spx_device_count((spx_device)d) > 0 ? run_on((spx_device)d) : 0;
+        for (int s = 0; spx_device_count((spx_device)d) > 0 && s < SPX_SPACE_COUNT; s++) {
+            failed += run_on((spx_device)d, (spx_space)s);
+        }
     }
     return failed;
 }
