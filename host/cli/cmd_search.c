@@ -19,7 +19,9 @@ typedef struct values {
     int space; /* spx_space */
     int64_t order, init_channels, layers, batch, epochs, validate_images, pad_crop, cutout, seeds;
     spx_int_list input, reduce_loc;
-    double lr, lr_min, momentum, decay, clip, alpha_lr, alpha_decay;
+    int64_t cost_channels;
+    const char *cost_link;
+    double lr, lr_min, momentum, decay, clip, alpha_lr, alpha_decay, cost_weight;
 } values;
 
 static const spx_option options[] = {
@@ -58,6 +60,13 @@ static const spx_option options[] = {
             .min = 0, .max = INFINITY),
     SPX_OPT(FLOAT, values, alpha_decay, "alpha-decay", "X", "1e-3", "weight decay of the alphas",
             .min = 0, .max = INFINITY),
+    SPX_OPT(FLOAT, values, cost_weight, "cost-weight", "X", "0",
+            "weight of the expected private cost, 0 to 1, beside the validation loss", .min = 0,
+            .max = 1e6),
+    SPX_OPT(INT, values, cost_channels, "cost-channels", "C", "5",
+            "initial channels of the network that it is reckoned for", .min = 1, .max = 4096),
+    SPX_OPT(STRING, values, cost_link, "cost-link", "L", "lan",
+            "and the link: loopback, lan, wan or RATE,RTT"),
     SPX_OPT(INT, values, pad_crop, "pad-crop", "N", "4", "random shift in pixels", .min = 0,
             .max = 64),
     SPX_OPT(FLAG, values, flip, "flip", NULL, "true", "mirror images at random"),
@@ -75,6 +84,7 @@ static const spx_need needs[] = {{"^ random space out resume allow-changed", "!r
                                  {"published-hessian", "order=2"},
                                  {"allow-changed", "resume"},
                                  SPX_FINALISTS_NEEDS,
+                                 {"cost-channels cost-link", "cost-weight"},
                                  {0}};
 
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
@@ -93,6 +103,11 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
         .validate_images = v->validate_images};
     o->run.schedule = (spx_schedule){
         .kind = SPX_SCHEDULE_COSINE, .lr = v->lr, .lr_min = v->lr_min, .epochs = v->epochs};
+    o->cost_weight = v->cost_weight;
+    o->private.channels = v->cost_channels;
+    if (spx_link_parse(v->cost_link, &o->private.link) != SPX_OK) {
+        return spx_cli_usage(cli, "--cost-%s", spx_error_message());
+    }
     o->bilevel.second_order = v->order == 2;
     o->bilevel.published_hessian = v->published_hessian;
     o->bilevel.momentum = (float)v->momentum;

@@ -72,8 +72,8 @@ def run_json(command):
     return json.loads(done.stdout.decode())
 
 
-def command_of(name, args):
-    c = CASES[name]
+def command_of(name, args, link=None):
+    c = dict(CASES[name], link=link or CASES[name]["link"])
     command = [args.sphynx, "bench", "pi", "--genotype", "published",
                "--init-channels", str(c["channels"]), "--layers", str(c["layers"]),
                "--reduce-at", c["reduce_at"], "--input", c["input"],
@@ -99,6 +99,28 @@ def measure(name, args):
         % (entry["online"]["seconds"], entry["offline"]["seconds"],
            1e-6 * traffic(entry["offline"])))
     return entry
+
+
+FORECAST_CASES = ["cifar100_25k", "cifar100_51k"]
+FORECAST_LINKS = {"loopback": 0.2, "lan": 0.1, "wan": 0.1}  # what a forecast may miss by
+
+
+def measure_forecasts(args):
+    """Predicted beside measured online seconds, cases and links in turns so that what else the
+    machine does falls on all."""
+    rows = {(n, k): [] for n in FORECAST_CASES for k in FORECAST_LINKS}
+    for i in range(args.rounds):
+        for (name, link), runs in rows.items():
+            runs.append(run_json(command_of(name, args, link)))
+            say("%d of %d: %s, %s: predicted %.2f of what it took"
+                % (i + 1, args.rounds, name, link, runs[-1]["online_ratio"]))
+    return [{"network": name, "link": link, "relus": runs[0]["relus"],
+             "online_s": [r["online"]["seconds"] for r in runs],
+             "predicted_s": [r["predicted"]["online_seconds"] for r in runs],
+             "ratio": statistics.median(r["online_ratio"] for r in runs),
+             "parts": medians([r["predicted"]["online_parts"] for r in runs]),
+             "bytes_equal": all(r["predicted"]["bytes_equal"] for r in runs)}
+            for (name, link), runs in rows.items()]
 
 
 def medians(runs):
@@ -149,6 +171,28 @@ def forecast_rows(metrics):
     return "\n".join(rows)
 
 
+def forecasts_table(forecasts):
+    if not forecasts:
+        return "Not run yet."
+    head = ["network", "link", "predicted", "measured", "predicted over measured", "linear",
+            "labels", "circuits", "material", "passing", "link", "bytes"]
+    about = ", ".join("%s %s" % (k.replace("_", " "), v) for k, v in forecasts["about"].items())
+    return "| %s |\n%s|\n%s\n\nThat run: %s." % (
+        " | ".join(head), "|---" * len(head), parts_rows(forecasts), about)
+
+
+def parts_rows(forecasts):
+    rows = []
+    for f in forecasts["rows"]:
+        within = abs(1 / f["ratio"] - 1) <= FORECAST_LINKS[f["link"]]
+        rows.append("| `%s` | %s | %.4f | %.4f | %.2f, %s | %s | %s |" % (
+            f["network"], f["link"], statistics.median(f["predicted_s"]),
+            statistics.median(f["online_s"]), f["ratio"], "within" if within else "**beyond**",
+            " | ".join("%.1f" % (1e3 * v) for v in f["parts"].values()),
+            "equal" if f["bytes_equal"] else "**differ**"))
+    return "\n".join(rows)
+
+
 def crypto_rows(entry, prefix=""):
     rows = []
     for k, v in entry.items():
@@ -164,7 +208,8 @@ def write_page(args, metrics):
     page.write_page(args, metrics, {
         "ROWS": "\n".join(row(n, e) for n, e in metrics.items() if n in CASES),
         "TARGETS": target_rows(metrics), "CRYPTO": crypto_rows(metrics.get("crypto", {})),
-        "FORECAST": forecast_rows(metrics)})
+        "FORECAST": forecast_rows(metrics),
+        "PARTS": forecasts_table(metrics.get("forecasts"))})
 
 
 def about(args):
@@ -183,10 +228,14 @@ def parse_args():
     page.add_only(p, ["crypto"] + list(CASES))
     p.add_argument("--queries", type=int, default=3,
                    help="queries of each run, prepared as a batch (default 3)")
-    p.add_argument("--rounds", type=int, default=1,
+    p.add_argument("--rounds", type=int,
                    help="runs of each case; each makes its network anew (default 1)")
+    p.add_argument("--forecasts", action="store_true",
+                   help="measure only how well private time is predicted online, at every link, "
+                   "and put that into the page beside what is there (--rounds: default 5)")
     page.add_common(p, "pi", "bench-pi")
     args = p.parse_args()
+    args.rounds = args.rounds if args.rounds is not None else 5 if args.forecasts else 1
     if args.rounds < 1 or args.queries < 1:
         p.error("--rounds and --queries take 1 or more")
     return args
@@ -197,6 +246,14 @@ def main():
     page.choose_out(args, args.only)
     if args.rewrite:
         metrics = page.load_metrics(args)
+    elif args.forecasts:
+        args.load = os.getloadavg()[0]
+        rows = measure_forecasts(args)
+        metrics = page.load_metrics(args) if os.path.exists(page.metrics_path(args)) else {}
+        metrics.setdefault("about", about(args))
+        metrics["forecasts"] = {"rows": rows, "about": about(args)}
+        page.write_metrics(args, metrics)
+        print(parts_rows(metrics["forecasts"]))
     else:
         args.load = os.getloadavg()[0]
         metrics = {}

@@ -2,6 +2,7 @@
 
 #include "host/train/device_arenas.h"
 #include "kernels/device/device_memory.h"
+#include "kernels/nn/softmax/softmax.h"
 #include "kernels/optim/optim.h"
 
 #include <assert.h>
@@ -105,7 +106,22 @@ void spx_bilevel_clear(spx_bilevel *b)
         spx_role role;
         spx_buffer_free(arena_at(b, i, &role));
     }
+    spx_buffer_free(&b->costs);
+    spx_buffer_free(&b->softmax);
     memset(b, 0, sizeof *b);
+}
+
+spx_status spx_bilevel_set_costs(spx_bilevel *b, const spx_buffer *costs)
+{
+    const spx_layout *l = b->net->layout;
+    if (b->costs.data != NULL) {
+        return SPX_FAIL(SPX_EINVAL, "search: costs are set already");
+    }
+    SPX_RETURN_IF(
+        spx_buffer_check(costs, SPX_DEVICE_CPU, spx_layout_bytes(l, SPX_ROLE_ARCH), "costs"));
+    SPX_RETURN_IF(spx_layout_arena(l, b->net->stream, SPX_ROLE_ARCH, &b->costs));
+    SPX_RETURN_IF(spx_layout_arena(l, b->net->stream, SPX_ROLE_ARCH, &b->softmax));
+    return spx_layout_upload(l, b->net->stream, SPX_ROLE_ARCH, costs, &b->costs);
 }
 
 /* ---- showing what happens inside a step ---- */
@@ -251,9 +267,29 @@ static spx_status queue_second_order(spx_bilevel *b)
                     b->alpha_grad.data, b->hessian.data, b->alpha_grad.data);
 }
 
+/* alpha_grad += d_alpha of the costs: the softmax's gradient, row by row. */
+static spx_status queue_costs(spx_bilevel *b)
+{
+    const spx_layout *l = b->net->layout;
+    float *softmax = b->softmax.data, *grad = b->alpha_grad.data;
+    const float *alphas = b->alphas.data, *costs = b->costs.data;
+    for (int i = 0; i < l->n && costs != NULL; i++) {
+        const spx_layout_entry *e = &l->entry[i];
+        const int64_t rows = e->dim[0], columns = e->rank == 2 ? e->dim[1] : 1, at = e->offset;
+        if (e->role == SPX_ROLE_ARCH && e->rank == 2) {
+            SPX_RETURN_IF(
+                spx_softmax_forward(b->net->stream, rows, columns, alphas + at, softmax + at));
+            SPX_RETURN_IF(spx_softmax_backward(b->net->stream, rows, columns, softmax + at,
+                                               costs + at, true, grad + at));
+        }
+    }
+    return SPX_OK;
+}
+
 static spx_status queue_alphas(spx_bilevel *b)
 {
     const spx_bilevel_options *o = &b->options;
+    SPX_RETURN_IF(queue_costs(b));
     show(b, SPX_BILEVEL_ALPHA_GRAD, &b->alpha_grad, SPX_ROLE_ARCH);
     SPX_RETURN_IF(queue_guard(b, &b->alpha_grad, SPX_ROLE_ARCH, LOSS_VAL, NORM_ALPHAS, 0));
     return spx_adam(b->net->stream, floats(b, SPX_ROLE_ARCH), o->alpha_lr, o->alpha_beta1,

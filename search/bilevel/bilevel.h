@@ -8,6 +8,9 @@
  * v = d_w' L_val(w'); eps = 0.01/||v||; hessian = (d_alpha L_train(w + eps v) - d_alpha L_train(w -
  * eps v)) / (2 eps); the alphas' gradient is g - xi*hessian. First order: it is d_alpha L_val(w).
  *
+ * With costs (spx_bilevel_set_costs) the alphas' loss has the cost of the softmaxed alphas beside
+ * L_val. Weights do not enter it, so in both orders its exact gradient is added to the above.
+ *
  * Running statistics are updated by every training-mode pass over the training batch (up to four),
  * not by the passes over the validation batch.
  *
@@ -59,6 +62,7 @@ typedef struct spx_bilevel {
     spx_buffer weight_grad, shifted;             /* shifted: second order only */
     spx_buffer alpha_grad;                       /* alphas' size */
     spx_buffer alpha_plus, alpha_minus, hessian; /* alphas' size; second order only */
+    spx_buffer costs, softmax; /* alphas' size; where costs are set, else no memory */
     spx_step_queue queue;
     spx_samples train, val;  /* of the step being queued */
     spx_bilevel_trace trace; /* or NULL; set it before the first step */
@@ -84,6 +88,14 @@ typedef struct spx_bilevel_report {
 SPX_MUST_CHECK spx_status spx_bilevel_init(spx_bilevel *b, spx_supernet *net,
                                            const spx_bilevel_options *o, uint64_t seed);
 void spx_bilevel_clear(spx_bilevel *b); /* zeroed or initialised */
+
+/**
+ * From now on alphas are to be cheap, too: the sum over rows of softmax(row) * costs' row joins the
+ * loss that they descend. Before the first step; not kept in checkpoints: set it again.
+ * @param costs  an arena like the alphas', host memory; gaps are ignored
+ * @return SPX_OK, SPX_EINVAL (memory of another device; set already), SPX_ENOMEM, SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_bilevel_set_costs(spx_bilevel *b, const spx_buffer *costs);
 
 /** What varies from step to step. */
 typedef struct spx_bilevel_args {
@@ -134,7 +146,7 @@ SPX_MUST_CHECK spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samp
 SPX_MUST_CHECK spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train,
                                               const spx_buffer *direction, float eps,
                                               const spx_buffer *hessian);
-/** Adam on the alphas by alpha_grad. */
+/** Adam on the alphas by alpha_grad, to which the costs' gradient is added. */
 SPX_MUST_CHECK spx_status spx_bilevel_update_alphas(spx_bilevel *b);
 /** Gradient on the training batch, clipping, SGD. */
 SPX_MUST_CHECK spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train,

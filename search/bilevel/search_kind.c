@@ -110,16 +110,23 @@ static spx_status evaluate(void *ctx, double *top1, json_t **line)
     const int64_t batch = x->o->net.batch, batches = (x->o->validate_images + batch - 1) / batch;
     spx_metrics m;
     spx_collapse c;
+    double cost = 0;
     SPX_RETURN_IF(spx_evaluate(x->net.stream, x->net.program[SPX_PASS_EVAL], &b,
                                &x->halves.source[SPX_HALF_CHECK], batches, spx_session_stop,
                                x->run.session, &m));
     SPX_RETURN_IF(spx_search_look(x));
     SPX_RETURN_IF(spx_supernet_collapse(&x->net, &x->alphas, &c));
     warn_of_collapse(&x->o->run, &c);
+    if (x->costs.data != NULL) {
+        SPX_RETURN_IF(spx_private_expected(&x->net, &x->alphas, &x->costs, &cost));
+    }
     *top1 = spx_metrics_top1(&m);
     *line = json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "val_loss", spx_metrics_loss(&m),
                       "val_top1", *top1, "skip_share", c.skip_share, "none_share", c.none_share,
                       "alpha_entropy", c.entropy, "genotype", spx_genotype_value(&x->now));
+    if (x->costs.data != NULL) {
+        (void)json_object_set_new(*line, "private_cost", json_real(cost / x->o->cost_weight));
+    }
     return SPX_OK;
 }
 

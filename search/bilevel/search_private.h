@@ -10,6 +10,7 @@ typedef struct spx_search {
     spx_halves halves;
     spx_supernet net;
     spx_bilevel bilevel;
+    spx_buffer costs;        /* host memory; no memory where they weigh nothing */
     spx_buffer alphas;       /* host memory, as of the last end of an epoch, save or finish */
     spx_genotype now, found; /* of those alphas; of the best epoch */
 } spx_search;

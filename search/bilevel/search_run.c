@@ -27,7 +27,13 @@ static spx_status open_net(spx_search *x)
                                     passes | SPX_PASS_BIT(SPX_PASS_EVAL), s->tuning));
     spx_tuning_cache_store(s->tuning);
     SPX_RETURN_IF(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_ARCH, &x->alphas));
-    return spx_bilevel_init(&x->bilevel, &x->net, &x->o->bilevel, x->o->run.seed);
+    SPX_RETURN_IF(spx_bilevel_init(&x->bilevel, &x->net, &x->o->bilevel, x->o->run.seed));
+    if (x->o->cost_weight == 0) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_ARCH, &x->costs));
+    SPX_RETURN_IF(spx_private_costs(&x->net, &x->o->private, x->o->cost_weight, &x->costs));
+    return spx_bilevel_set_costs(&x->bilevel, &x->costs);
 }
 
 static void describe_run(spx_search *x)
@@ -79,6 +85,7 @@ end:
     spx_bilevel_clear(&x.bilevel);
     spx_supernet_clear(&x.net);
     spx_buffer_free(&x.alphas);
+    spx_buffer_free(&x.costs);
     spx_halves_close(&x.halves);
     return st;
 }

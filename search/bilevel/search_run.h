@@ -12,6 +12,7 @@
 #include "data/pack/pack.h"
 #include "host/train/run.h"
 #include "search/bilevel/bilevel.h"
+#include "search/supernet/private_cost.h"
 
 typedef struct spx_search_options {
     spx_run_options run;    /* init_from: a checkpoint with weights, alphas and statistics */
@@ -20,8 +21,10 @@ typedef struct spx_search_options {
     size_t subset_count;
     spx_supernet_config net; /* classes and channels are the pack's */
     spx_bilevel_options bilevel;
-    spx_augment augment;     /* of both halves; validation has none */
-    int64_t validate_images; /* at most about so many per validation; 0: the whole half */
+    double cost_weight;          /* of private cost beside the validation loss; 0: none */
+    spx_private_network private; /* what it is reckoned for */
+    spx_augment augment;         /* of both halves; validation has none */
+    int64_t validate_images;     /* at most about so many per validation; 0: the whole half */
 } spx_search_options;
 
 typedef struct spx_search_result {

@@ -74,6 +74,9 @@ typedef struct spx_network {
     int n_stages;
 } spx_network;
 
+/** Whether cell `layer` of a supernet reduces. */
+bool spx_supernet_reduces(const spx_supernet_config *c, int64_t layer);
+
 /** @return SPX_OK; SPX_EINVAL naming the offending number; SPX_ENOMEM. On failure
  * *out is cleared. */
 SPX_MUST_CHECK spx_status spx_build_supernet(spx_network *out, const spx_supernet_config *c);

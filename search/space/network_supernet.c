@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static bool reduces_at(const spx_supernet_config *c, int64_t layer)
+bool spx_supernet_reduces(const spx_supernet_config *c, int64_t layer)
 {
     for (int r = 0; r < c->n_reduce; r++) {
         if (c->reduce_loc[r] * c->layers / 6 == layer) {
@@ -42,7 +42,7 @@ spx_status spx_build_supernet(spx_network *out, const spx_supernet_config *c)
     spx_tid s0 = spx_build_stem(g, out->image, 3 * channels, "net.stem.");
     spx_tid s1 = s0;
     for (int64_t i = 0; i < c->layers; i++) {
-        const bool reduces = reduces_at(c, i);
+        const bool reduces = spx_supernet_reduces(c, i);
         channels *= reduces ? 2 : 1;
         spx_g_section(g, (int)i, false);
         spx_g_scope(g, "net.cells.%lld.", (long long)i);

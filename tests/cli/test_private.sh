@@ -239,7 +239,8 @@ has stderr '[-]-wait' "nobody there"
 check "cost" 0 "$sphynx" cost --model "$model" --link wan --json
 jq -e '.relus == ([.layers[].relus] | add) and .online.rounds > 0 and .offline.bytes_sent > 0' \
     "$OUT/stdout" >"$OUT/jq" || fail "cost: not the promised JSON"
-jq -e '[.rates[]] | all(. >= 0)' "$OUT/stdout" >"$OUT/jq" || fail "cost: a rate below nothing"
+jq -e '[.rates[] | arrays[], numbers] | all(. >= 0)' "$OUT/stdout" >"$OUT/jq" ||
+    fail "cost: a rate below nothing"
 for link in loopback lan wan; do
     check "cost by usual rates" 0 "$sphynx" cost --model "$model" --link $link --usual-rates --json
     mv "$OUT/stdout" "$OUT/cost_$link"

@@ -1,6 +1,6 @@
 /* What private inference costs, beforehand: sums of parts that can be counted by hand. */
 #define _DEFAULT_SOURCE
-#include "host/secure/gc/gc.h"
+#include "host/secure/he/he.h"
 #include "tests/secure/pi_fixture.h"
 
 #include <stddef.h>
@@ -67,6 +67,45 @@ SPX_TEST(a_wider_relu_costs_more_of_everything)
         assert_true(p.online_ms > last.online_ms && p.offline_ms > last.offline_ms);
         last = p;
     }
+}
+
+/* ---- a convolution ---- */
+
+SPX_TEST(a_convolution_costs_its_exchange_and_its_loops)
+{
+    SPX_UNUSED;
+    const spx_conv2d_ring_shape d = {4, 16, 16, 8, 16, 16, 3, 1, 1, 1};
+    const spx_he_value in = {4, 16, 16}, out = {8, 16, 16};
+    const spx_he_conv conv = {
+        .c = 4, .k = 8, .r = 3, .s = 3, .stride = 1, .dilation = 1, .pad_top = 1, .pad_left = 1};
+    const spx_he_geometry g = {.l = spx_pi_usual_width.l,
+                               .weight_bits = 8,
+                               .set = SPX_HE_ANY_SET,
+                               .inputs = 1,
+                               .outputs = 1,
+                               .convs = 1,
+                               .input = &in,
+                               .output = &out,
+                               .conv = &conv};
+    const spx_pi_rates encrypt = {.request = {1, 1, 1, 1}}, step = {.step = 1}, seal = {.seal = 1};
+    spx_he_plan *plan;
+    spx_pi_price p;
+    CHECK_OK(spx_he_plan_create(&plan, &g));
+    const spx_he_facts *f = spx_he_plan_facts(plan);
+    CHECK_OK(spx_pi_conv_price(&p, &encrypt, (spx_link){0}, &d));
+    check_near(p.offline_bytes, (double)(f->request_bytes + f->response_bytes), "bytes");
+    check_near(p.offline_ms, 1e3 * (double)f->request_polys, "encrypting");
+    assert_true(p.online_ms == 0 && p.online_bytes == 0);
+    CHECK_OK(spx_pi_conv_price(&p, &step, (spx_link){0}, &d));
+    check_near(p.online_ms, /* blocks, groups, limbs; pairs, taps */ 1e3 * 1 * 43 * 3 * 2 * 9,
+               "steps");
+    CHECK_OK(spx_pi_conv_price(&p, &seal, (spx_link){0}, &d));
+    check_near(p.offline_ms, 1e3 * 8 * 8 * 256, "masks");
+    CHECK_OK(spx_pi_conv_price(&p, &seal, (spx_link){1, 0}, &d));
+    check_near(p.offline_ms, 1e3 * (8 * 8 * 256 + p.offline_bytes), "the link");
+    spx_he_plan_destroy(plan);
+    CHECK_FAILS(SPX_EINVAL,
+                spx_pi_conv_price(&p, &step, (spx_link){0}, &(spx_conv2d_ring_shape){.c = 1}));
 }
 
 /* ---- a query ---- */
@@ -194,6 +233,7 @@ int main(void)
         SPX_UNIT(a_relu_of_a_width_that_cannot_be_garbled_is_refused),
         SPX_UNIT(a_link_adds_its_bytes_and_a_round_a_layer),
         SPX_UNIT(a_wider_relu_costs_more_of_everything),
+        SPX_UNIT(a_convolution_costs_its_exchange_and_its_loops),
         SPX_UNIT(each_part_is_its_count_times_its_rate),
         SPX_UNIT(a_link_takes_the_bytes_and_rounds_that_are_counted),
         SPX_UNIT(segments_add_up_to_the_query),

@@ -83,8 +83,9 @@ typedef struct spx_pi_rates {
 /** Measures them, in about a second: processor time, but for what passes between processes. */
 SPX_MUST_CHECK spx_status spx_pi_rates_measure(spx_pi_rates *out, spx_vault *v);
 
-/** Rates of one core of an AMD EPYC with AVX-512 and VAES. They are for what must not depend on the
- * machine it is computed on: which network is chosen, what a checkpoint goes on from. */
+/** Rates of one thread of a two-core AMD EPYC with AVX2 and VAES, both cores busy (`sphynx cost`).
+ * They are for what must not depend on the machine it is computed on: which network is chosen, what
+ * a checkpoint goes on from. */
 extern const spx_pi_rates spx_pi_usual_rates;
 
 /** Work of a query online, seconds by part; one segment's, or all. */
@@ -128,6 +129,13 @@ typedef struct spx_pi_price {
  * @return SPX_OK, SPX_EINVAL (a width that cannot be garbled: the message names it) */
 SPX_MUST_CHECK spx_status spx_pi_relu_price(spx_pi_price *out, const spx_pi_rates *r, spx_link link,
                                             spx_pi_width w);
+
+/** What a secret convolution costs, on its own: one exchange for it alone. layer_ms: the exchange's
+ * round, offline.
+ * @return SPX_OK, SPX_EINVAL (a shape out of range), SPX_EUNSUPPORTED (no encryption for it),
+ * SPX_ENOMEM */
+SPX_MUST_CHECK spx_status spx_pi_conv_price(spx_pi_price *out, const spx_pi_rates *r, spx_link link,
+                                            const spx_conv2d_ring_shape *shape);
 
 /* ---- the server ---- */
 

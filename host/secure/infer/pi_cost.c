@@ -6,29 +6,41 @@
 
 _Static_assert(SPX_PI_RATE_SETS >= SPX_HE_SETS, "rates of every parameter set");
 
-const spx_pi_rates spx_pi_usual_rates = {.garble = 4.4e-9,
-                                         .evaluate = 3.3e-9,
-                                         .transfer = 8.4e-9,
-                                         .request = {60e-6, 60e-6, 60e-6, 60e-6},
-                                         .response = {60e-6, 60e-6, 60e-6, 60e-6},
-                                         .product = {15e-6, 15e-6, 15e-6, 15e-6},
-                                         .choose = 0.2e-9,
-                                         .answer = 2e-9,
-                                         .unmask = 2e-9,
-                                         .step = 2e-9,
-                                         .sum = 10e-9,
-                                         .pack = 0.5e-9,
-                                         .element = 1e-9,
-                                         .seal = 1.2e-9,
-                                         .open = 0.8e-9,
-                                         .drop = 0.08e-9,
-                                         .touch = 0.15e-9,
-                                         .pass = 0.4e-9,
-                                         .turn = 50e-6};
+const spx_pi_rates spx_pi_usual_rates = {.garble = 16e-9,
+                                         .evaluate = 7.7e-9,
+                                         .transfer = 21e-9,
+                                         .request = {165e-6, 380e-6, 390e-6, 390e-6},
+                                         .response = {650e-6, 1150e-6, 1150e-6, 1150e-6},
+                                         .product = {56e-6, 120e-6, 130e-6, 130e-6},
+                                         .choose = 0.43e-9,
+                                         .answer = 4.4e-9,
+                                         .unmask = 2.9e-9,
+                                         .step = 5.9e-9,
+                                         .sum = 92e-9,
+                                         .pack = 1.4e-9,
+                                         .element = 0.9e-9,
+                                         .seal = 4.7e-9,
+                                         .open = 0.65e-9,
+                                         .drop = 0.07e-9,
+                                         .touch = 0.19e-9,
+                                         .pass = 0.5e-9,
+                                         .turn = 30e-6};
 
 const spx_pi_width spx_pi_usual_width = {37, 20, 8};
 
 /* ---- work ---- */
+
+static double exchange_seconds(const spx_he_facts *f, const spx_pi_rates *r)
+{
+    return r->request[f->set] * (double)f->request_polys +
+           r->product[f->set] * (double)f->weight_polys +
+           r->response[f->set] * (double)f->response_polys;
+}
+
+static double conv_seconds(spx_conv2d_ring_work w, const spx_pi_rates *r)
+{
+    return w.steps * r->step + w.sums * r->sum + w.packed * r->pack;
+}
 
 static double linear_seconds(const spx_pi_plan *p, const spx_pi_rates *r, int segment)
 {
@@ -36,10 +48,7 @@ static double linear_seconds(const spx_pi_plan *p, const spx_pi_rates *r, int se
     for (int i = 0; i < p->n_exchanges; i++) {
         const spx_pi_exchange *x = &p->exchange[i];
         if (segment < 0 || x->segment == segment) {
-            const int set = x->facts->set;
-            t += r->request[set] * (double)x->facts->request_polys +
-                 r->product[set] * (double)x->facts->weight_polys +
-                 r->response[set] * (double)x->facts->response_polys;
+            t += exchange_seconds(x->facts, r);
         }
     }
     return t;
@@ -52,9 +61,8 @@ static double op_seconds(const spx_deploy *m, const spx_deploy_op *op, const spx
     const double elements = (double)out->c * (double)out->h * (double)out->w;
     if (op->kind == SPX_DEPLOY_CONV) {
         const spx_conv2d_ring_shape shape = spx_deploy_conv_shape(&m->value[op->in], out, op);
-        const spx_conv2d_ring_work w =
-            spx_conv2d_ring_count(&shape, (spx_ring_range){.bits = out->ring}, op->width);
-        return w.steps * r->step + w.sums * r->sum + w.packed * r->pack;
+        return conv_seconds(
+            spx_conv2d_ring_count(&shape, (spx_ring_range){.bits = out->ring}, op->width), r);
     }
     if (op->kind == SPX_DEPLOY_PICK) {
         return (double)op->channels * (double)out->h * (double)out->w * r->element;
@@ -242,6 +250,45 @@ spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_
                              .load = whole ? load_seconds(p, r, link) : 0,
                              .online = end.server - begin.server,
                              .part = difference(&end.part, &begin.part)};
+}
+
+spx_status spx_pi_conv_price(spx_pi_price *out, const spx_pi_rates *r, spx_link link,
+                             const spx_conv2d_ring_shape *d)
+{
+    enum { WEIGHT_BITS = 8 };
+    const spx_he_value in = {d->c, d->h, d->w}, value = {d->k, d->p, d->q};
+    const spx_he_conv conv = {.c = d->c,
+                              .k = d->k,
+                              .r = d->size,
+                              .s = d->size,
+                              .stride = d->stride,
+                              .dilation = d->dilation,
+                              .pad_top = d->pad,
+                              .pad_left = d->pad};
+    const spx_he_geometry g = {.l = spx_pi_usual_width.l,
+                               .weight_bits = WEIGHT_BITS,
+                               .set = SPX_HE_ANY_SET,
+                               .inputs = 1,
+                               .outputs = 1,
+                               .convs = 1,
+                               .input = &in,
+                               .output = &value,
+                               .conv = &conv};
+    spx_he_plan *plan;
+    SPX_RETURN_IF(spx_conv2d_ring_check(d));
+    SPX_RETURN_IF(spx_he_plan_create(&plan, &g));
+    const spx_he_facts f = *spx_he_plan_facts(plan);
+    spx_he_plan_destroy(plan);
+    const double bytes = (double)(f.request_bytes + f.response_bytes),
+                 stored = (double)(f.output_elements * sizeof(uint64_t));
+    const spx_conv2d_ring_work w =
+        spx_conv2d_ring_count(d, (spx_ring_range){.bits = g.l}, WEIGHT_BITS);
+    *out = (spx_pi_price){.offline_bytes = bytes,
+                          .offline_ms = 1e3 * (exchange_seconds(&f, r) + stored * r->seal +
+                                               bytes * r->pass + wire_seconds(link, bytes, 0)),
+                          .online_ms = 1e3 * conv_seconds(w, r),
+                          .layer_ms = 1e3 * (r->turn + wire_seconds(link, 0, 1))};
+    return SPX_OK;
 }
 
 spx_status spx_pi_relu_price(spx_pi_price *out, const spx_pi_rates *r, spx_link link,
