@@ -312,10 +312,14 @@ static spx_status emit_shifted(maker *m, const group *g, int v, const double *sc
 static bool copy_ratio(const maker *m, int i, const double *scale, int *ratio)
 {
     const spx_fold_op *op = &m->f->op[i];
-    const double *in = m->q->scale[m->q->map[op->d.in]];
     spx_copy_run run[SPX_COPY_RUNS];
     const int runs = spx_copy_runs(m->f, op, run);
+    const double *in;
     double by = 0;
+    if (runs == 0) { /* a bias has no input */
+        return false;
+    }
+    in = m->q->scale[m->q->map[op->d.in]];
     for (int r = 0; r < runs; r++) {
         for (int64_t k = 0; k < run[r].channels; k++) {
             const double now = scale[run[r].out_first + k] / in[run[r].in_first + k];
@@ -326,7 +330,7 @@ static bool copy_ratio(const maker *m, int i, const double *scale, int *ratio)
         }
     }
     --*ratio; /* frexp's mantissa of a power of two is one half */
-    return runs > 0;
+    return true;
 }
 
 /* Which convolutions into what a RELU reads are shifts, and how far it has to shift for that.
