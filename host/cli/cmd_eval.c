@@ -78,16 +78,21 @@ static spx_status evaluate(evaluation *e, spx_cli *cli, const spx_model *m, cons
     return spx_model_runner_evaluate(e->runner, &source, out);
 }
 
-static spx_status print_result(const spx_cli *cli, const spx_metrics *m)
+static spx_status print_result(const spx_cli *cli, const spx_metrics *m, const spx_relu_count *n)
 {
     if (cli->json) {
-        return spx_cli_print_json(json_pack("{s:f, s:f, s:f, s:I}", "top1", spx_metrics_top1(m),
-                                            "top5", spx_metrics_top5(m), "loss",
-                                            spx_metrics_loss(m), "images", (json_int_t)m->images));
+        json_t *j = json_pack("{s:f, s:f, s:f, s:I}", "top1", spx_metrics_top1(m), "top5",
+                              spx_metrics_top5(m), "loss", spx_metrics_loss(m), "images",
+                              (json_int_t)m->images);
+        spx_relu_count_json(j, n);
+        return spx_cli_print_json(j);
     }
     (void)printf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld %s\n", 100 * spx_metrics_top1(m),
                  100 * spx_metrics_top5(m), spx_metrics_loss(m), (long long)m->images,
                  SPX_PLURAL(m->images, "image", "images"));
+    if (n->masked) {
+        (void)printf("masks keep %lld of %lld ReLUs\n", (long long)n->kept, (long long)n->full);
+    }
     return SPX_OK;
 }
 
@@ -180,6 +185,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_deploy *deployed = NULL;
     spx_pack *pack = NULL;
     spx_metrics metrics;
+    spx_relu_count relus;
     spx_status st;
     SPX_TRY(st,
             v->executor == AUTO    ? spx_model_open_any(&m, &deployed, v->model)
@@ -191,7 +197,12 @@ static spx_status run(spx_cli *cli, const void *options_values)
             deployed != NULL ? run_deployed(cli, v, deployed, pack, split, &metrics)
                              : run_float(cli, v, &m, pack, split, &metrics),
             end);
-    st = print_result(cli, &metrics);
+    if (deployed != NULL) {
+        relus = (spx_relu_count){.kept = spx_deploy_relus(deployed)};
+    } else {
+        SPX_TRY(st, spx_model_relus(&relus, &m), end);
+    }
+    st = print_result(cli, &metrics, &relus);
 end:
     spx_pack_close(pack);
     spx_deploy_destroy(deployed);

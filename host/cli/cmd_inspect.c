@@ -56,9 +56,10 @@ static spx_status print_json(const spx_audit *a, const spx_final_spec *f,
                              const spx_preprocess *images)
 {
     json_t *o =
-        json_pack("{s:I, s:I, s:I, s:I, s:o}", "relus", (json_int_t)a->total.relus, "params",
+        json_pack("{s:I, s:I, s:I, s:I, s:o}", "relus", (json_int_t)a->relus.kept, "params",
                   (json_int_t)a->total.params, "params_aux", (json_int_t)a->total.params_aux,
                   "macs", (json_int_t)a->total.macs, "layers", spx_audit_json(a));
+    spx_relu_count_json(o, &a->relus);
     json_t *net = spx_net_json(f);
     bool bad = o == NULL || net == NULL || json_object_update_missing(o, net) != 0;
     if (!bad && images->channels > 0) {
@@ -100,14 +101,19 @@ static spx_status inspect_deployed(spx_cli *cli, const values *v, const spx_depl
     return st;
 }
 
-static spx_status inspect_net(spx_cli *cli, const values *v, const spx_final_spec *f,
-                              const spx_preprocess *images)
+static spx_status inspect_net(spx_cli *cli, const values *v, const spx_model *m)
 {
+    const spx_final_spec *f = &m->spec;
+    const spx_preprocess *images = &m->images;
     spx_audit audit;
+    spx_masks masks;
     if (f->reference[0] != '\0' && (v->dot != NULL || v->svg != NULL)) {
         return spx_cli_usage(cli, "%s: a published network has no cells to draw", v->model);
     }
     SPX_RETURN_IF(spx_net_audit(&audit, f));
+    SPX_RETURN_IF(spx_model_masks(&masks, m));
+    spx_masks_audit(&masks, &audit);
+    spx_masks_clear(&masks);
     if (v->dot != NULL || v->svg != NULL) {
         SPX_RETURN_IF(draw(v, &f->genotype));
     }
@@ -146,7 +152,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (v->model == NULL) {
         SPX_TRY(st, spx_net_spec(cli, &v->net, &m.spec), end);
     }
-    st = inspect_net(cli, v, &m.spec, &m.images);
+    st = inspect_net(cli, v, &m);
 end:
     spx_model_close(&m);
     return st;

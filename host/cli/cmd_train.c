@@ -114,7 +114,9 @@ static const spx_option options[] = {
             "it is measured at the end only",
             .min = 0, .max = 1e6),
     SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
-            "begin with the weights of a training or model", .flags = SPX_OPT_PATH),
+            "begin with the weights of a training or model; where masks keep some of its ReLUs "
+            "only, the training goes on with these masks",
+            .flags = SPX_OPT_PATH),
     SPX_OPT(STRING, values, teacher, "teacher", "RUN|FILE", NULL,
             "learn from this training or model, too", .flags = SPX_OPT_PATH),
     SPX_OPT(FLOAT, values, distill_weight, "distill-weight", "W", "0.5",
@@ -173,6 +175,23 @@ static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
     return spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce);
 }
 
+/* Whether the network is masked: as that of the run that goes on, or of the model it begins with.
+ * Where neither is there, who needs it says so. */
+static bool is_masked(const values *v)
+{
+    const char *const from[] = {v->run.resume ? v->run.out : NULL, v->init_from};
+    bool masked = false;
+    for (int i = 0; v->init_from != NULL && i < 2; i++) {
+        spx_model m;
+        if (from[i] != NULL && spx_model_open(&m, from[i]) == SPX_OK) {
+            masked = m.spec.masked;
+            spx_model_close(&m);
+            break;
+        }
+    }
+    return masked;
+}
+
 static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack, spx_final_spec *f)
 {
     if (v->linearize.method != SPX_LINEARIZE_NONE) {
@@ -182,6 +201,7 @@ static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack,
     f->classes = pack->classes;
     memcpy(f->mean, pack->mean, sizeof f->mean);
     memcpy(f->std, pack->std, sizeof f->std);
+    f->masked = is_masked(v);
     SPX_RETURN_IF(spx_run_input(cli, &v->input, pack, true, &f->input));
     if (v->network != NULL) {
         return spx_net_reference(cli, v->network, f);
@@ -386,7 +406,7 @@ static spx_status print_result(const spx_cli *cli, const values *v, const spx_tr
                  SPX_PLURAL(r->last.images, "image", "images"), (long long)r->steps,
                  SPX_PLURAL(r->steps, "step", "steps"));
     print_best(v, r);
-    (void)printf("%lld ReLUs, %lld parameters; %s/model.h5\n", (long long)r->counts.relus,
+    (void)printf("%lld ReLUs, %lld parameters; %s/model.h5\n", (long long)r->relus.kept,
                  (long long)r->counts.params, v->run.out);
     return SPX_OK;
 }

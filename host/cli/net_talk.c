@@ -87,9 +87,10 @@ json_t *spx_audit_json(const spx_audit *a)
         json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
                               layer_name(l, name), "kind", spx_layer_kind_name(l->kind), "channels",
                               (json_int_t)l->channels, "rows", (json_int_t)l->rows, "columns",
-                              (json_int_t)l->columns, "relus", (json_int_t)l->counts.relus,
-                              "params", (json_int_t)(l->counts.params + l->counts.params_aux),
-                              "macs", (json_int_t)l->counts.macs);
+                              (json_int_t)l->columns, "relus", (json_int_t)l->relus.kept, "params",
+                              (json_int_t)(l->counts.params + l->counts.params_aux), "macs",
+                              (json_int_t)l->counts.macs);
+        spx_relu_count_json(o, &l->relus);
         if (json_array_append_new(layers, o) != 0) {
             json_decref(layers);
             return NULL;
@@ -114,10 +115,14 @@ void spx_audit_print(const spx_audit *a)
         const spx_layer_audit *l = &a->layer[i];
         (void)snprintf(output, sizeof output, "%lldx%lldx%lld", (long long)l->channels,
                        (long long)l->rows, (long long)l->columns);
-        print_row(layer_name(l, name), spx_layer_kind_name(l->kind), output, l->counts.relus,
+        print_row(layer_name(l, name), spx_layer_kind_name(l->kind), output, l->relus.kept,
                   l->counts.params + l->counts.params_aux, l->counts.macs);
     }
-    print_row("total", "", "", a->total.relus, a->total.params, a->total.macs);
+    print_row("total", "", "", a->relus.kept, a->total.params, a->total.macs);
+    if (a->relus.masked) {
+        (void)printf("Masks keep %lld of %lld ReLUs.\n", (long long)a->relus.kept,
+                     (long long)a->relus.full);
+    }
     if (a->total.params_aux > 0) {
         (void)printf(
             "The auxiliary head (%lld parameters) is for training only and not in the total.\n",

@@ -64,7 +64,7 @@ SPX_MUST_CHECK spx_status spx_net_reference(spx_cli *cli, const char *text, spx_
 json_t *spx_net_json(const spx_final_spec *f);
 /** An array with one object per layer; NULL when out of memory. */
 json_t *spx_audit_json(const spx_audit *a);
-/** The same as a table on stdout, with totals. */
+/** The same as a table on stdout, with totals; ReLUs are those kept. */
 void spx_audit_print(const spx_audit *a);
 
 #endif

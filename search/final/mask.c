@@ -2,6 +2,7 @@
 
 #include "kernels/base/alloc.h"
 
+#include <assert.h>
 #include <string.h>
 
 static int64_t positions(const spx_mask_site *s)
@@ -74,4 +75,23 @@ int64_t spx_masks_relus(const spx_masks *m)
         n += spx_mask_site_relus(&m->site[i]);
     }
     return n;
+}
+
+void spx_masks_audit(const spx_masks *m, spx_audit *a)
+{
+    int site = 0; /* both are in graph order */
+    for (int l = 0; m->n > 0 && l < a->n; l++) {
+        spx_relu_count *r = &a->layer[l].relus;
+        r->kept = 0;
+        r->masked = true;
+        for (int k = 0; k < a->layer[l].relu_nodes; k++) {
+            assert(site < m->n);
+            r->kept += spx_mask_site_relus(&m->site[site++]);
+        }
+    }
+    assert(m->n == 0 || site == m->n);
+    if (m->n > 0) {
+        a->relus.kept = spx_masks_relus(m);
+        a->relus.masked = true;
+    }
 }

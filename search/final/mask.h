@@ -6,7 +6,7 @@
  * hold them as "buffer" arrays NAME.mask.
  */
 #include "host/graph/layout.h"
-#include "search/space/spec.h"
+#include "search/space/audit.h"
 
 /** The mask of one ReLU. */
 typedef struct spx_mask_site {
@@ -35,5 +35,7 @@ void spx_masks_clear(spx_masks *m); /* zeroed or made by spx_masks_of */
 
 int64_t spx_mask_site_relus(const spx_mask_site *s); /* kept positions */
 int64_t spx_masks_relus(const spx_masks *m);
+/** Puts what the masks keep into an audit of their network; without masks it stays as it is. */
+void spx_masks_audit(const spx_masks *m, spx_audit *a);
 
 #endif

@@ -202,6 +202,19 @@ end:
     return st;
 }
 
+spx_status spx_model_relus(spx_relu_count *out, const spx_model *m)
+{
+    spx_counts c;
+    spx_masks masks;
+    SPX_RETURN_IF(spx_final_count(&m->spec, false, &c));
+    SPX_RETURN_IF(spx_model_masks(&masks, m));
+    *out = (spx_relu_count){.kept = m->spec.masked ? spx_masks_relus(&masks) : c.relus,
+                            .full = c.relus,
+                            .masked = m->spec.masked};
+    spx_masks_clear(&masks);
+    return SPX_OK;
+}
+
 struct spx_model_runner {
     spx_stream *stream;   /* borrowed */
     spx_program *program; /* output 0: logits (batch, classes) */

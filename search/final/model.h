@@ -83,6 +83,9 @@ SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout 
  */
 SPX_MUST_CHECK spx_status spx_model_masks(spx_masks *out, const spx_model *m);
 
+/** How many ReLUs a model's network has, and how many of them its masks keep. */
+SPX_MUST_CHECK spx_status spx_model_relus(spx_relu_count *out, const spx_model *m);
+
 /** A model ready to evaluate batches: its program and weights on a device. */
 typedef struct spx_model_runner spx_model_runner;
 

@@ -215,13 +215,14 @@ json_t *spx_train_result_json(const spx_train_result *r)
                           (json_int_t)r->last.images, "best_top1",
                           r->best_top1 >= 0 ? json_real(r->best_top1) : json_null(), "best_by",
                           r->best_by_test ? "test" : "val", "best_epoch", (json_int_t)r->best_epoch,
-                          "relus", (json_int_t)r->counts.relus, "params",
+                          "relus", (json_int_t)r->relus.kept, "params",
                           (json_int_t)r->counts.params, "macs", (json_int_t)r->counts.macs);
     if (j != NULL && r->last.images == 0) { /* nobody asked the test split */
         (void)json_object_set_new(j, "top1", json_null());
         (void)json_object_set_new(j, "top5", json_null());
         (void)json_object_set_new(j, "loss", json_null());
     }
+    spx_relu_count_json(j, &r->relus);
     if (j != NULL && r->held.images > 0) {
         (void)json_object_set_new(j, "val_top1", json_real(spx_metrics_top1(&r->held)));
         (void)json_object_set_new(j, "val_images", json_integer((json_int_t)r->held.images));
@@ -229,9 +230,6 @@ json_t *spx_train_result_json(const spx_train_result *r)
             (void)json_object_set_new(j, r->best_by_loss ? "best_val_loss" : "best_val_top1",
                                       json_real(r->best_judged));
         }
-    }
-    if (j != NULL && r->relus_full > 0) {
-        (void)json_object_set_new(j, "relus_full", json_integer((json_int_t)r->relus_full));
     }
     if (j != NULL && r->teacher != NULL) {
         (void)json_object_set_new(
@@ -260,6 +258,19 @@ static spx_status measure_best(spx_training *x, double *top1)
     *top1 = spx_metrics_top1(&test);
 end:
     spx_model_runner_destroy(r);
+    spx_model_close(&m);
+    return st;
+}
+
+/* What the masks of model.h5 keep. */
+static spx_status count_relus(spx_training *x, spx_relu_count *out)
+{
+    char path[4096];
+    spx_model m;
+    spx_status st;
+    SPX_RETURN_IF(spx_run_dir_path(x->run.session->dir, "model.h5", path, sizeof path));
+    SPX_RETURN_IF(spx_model_open(&m, path));
+    st = spx_model_relus(out, &m);
     spx_model_close(&m);
     return st;
 }
@@ -294,11 +305,8 @@ static spx_status finish(spx_training *x, spx_train_result *result)
         memcpy(result->teacher_digest, spx_teacher_digest(x->teacher[0]), SPX_H5_DIGEST_CHARS);
     }
     SPX_RETURN_IF(spx_final_count(&o->spec, o->aux_weight > 0, &result->counts));
-    if (x->linearizer != NULL) {
-        result->relus_full = result->counts.relus;
-        SPX_RETURN_IF(spx_linearizer_kept(x->linearizer, &x->trainer, &result->counts.relus));
-    }
     SPX_RETURN_IF(spx_training_save(x, "model.h5", s, NULL));
+    SPX_RETURN_IF(count_relus(x, &result->relus));
     return spx_session_result(r->session, spx_train_result_json(result));
 }
 

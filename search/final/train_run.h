@@ -67,8 +67,8 @@ typedef struct spx_train_result {
     double best_judged; /* its top-1, or loss, on what it was chosen by */
     double best_top1;   /* of best.h5 on the test split; below 0: the file is gone */
     spx_counts counts;
-    int64_t relus_full;  /* those of the network, of which counts.relus are kept; 0: all are */
-    const char *teacher; /* as given, the caller's; NULL: there was none */
+    spx_relu_count relus; /* of model.h5 */
+    const char *teacher;  /* as given, the caller's; NULL: there was none */
     char teacher_digest[SPX_H5_DIGEST_CHARS];
 } spx_train_result;
 

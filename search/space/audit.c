@@ -67,8 +67,11 @@ spx_status spx_audit_final(spx_audit *out, const spx_final_spec *f, bool auxilia
         spx_counts counts;
         spx_node_count(n.graph, i, &counts);
         add(&last->counts, &counts);
+        last->relu_nodes += counts.relus > 0;
+        last->relus.kept = last->relus.full = last->counts.relus;
     }
     spx_graph_count(n.graph, &out->total);
+    out->relus.kept = out->relus.full = out->total.relus;
     spx_network_clear(&n);
     return SPX_OK;
 }
@@ -80,4 +83,14 @@ spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *
     spx_graph_count(n.graph, out);
     spx_network_clear(&n);
     return SPX_OK;
+}
+
+void spx_relu_count_json(json_t *j, const spx_relu_count *n)
+{
+    if (j != NULL) {
+        (void)json_object_set_new(j, "relus", json_integer((json_int_t)n->kept));
+    }
+    if (j != NULL && n->masked) {
+        (void)json_object_set_new(j, "relus_full", json_integer((json_int_t)n->full));
+    }
 }

@@ -16,11 +16,23 @@ typedef enum spx_layer_kind {
 
 const char *spx_layer_kind_name(spx_layer_kind k); /* "stem", "normal", ... */
 
+/** ReLUs, and how many of them masks keep. */
+typedef struct spx_relu_count {
+    int64_t kept, full;
+    bool masked; /* else they are the same */
+} spx_relu_count;
+
+/** Sets "relus", those kept, and where masked "relus_full" of an object, which may be NULL. */
+void spx_relu_count_json(json_t *j, const spx_relu_count *n);
+
 typedef struct spx_layer_audit {
     spx_layer_kind kind;
     int cell;                        /* index of the cell or stage; -1 for the others */
     int64_t channels, rows, columns; /* of the layer's output */
     spx_counts counts;
+    int relu_nodes; /* of those that counts has */
+    spx_relu_count
+        relus; /* of them, too: all kept, until masks are counted (search/final/mask.h) */
 } spx_layer_audit;
 
 #define SPX_MAX_AUDIT_LAYERS (SPX_MAX_LAYERS + 3)
@@ -29,6 +41,7 @@ typedef struct spx_audit {
     spx_layer_audit layer[SPX_MAX_AUDIT_LAYERS]; /* in the order data flows */
     int n;
     spx_counts total; /* of the whole graph; equals the sum over layers */
+    spx_relu_count relus;
 } spx_audit;
 
 /**
