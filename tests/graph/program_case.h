@@ -47,13 +47,19 @@ static inline int edge(spx_graph *g, int node, spx_tid x, spx_tid w, int row, sp
     return 4;
 }
 
-static inline net build(bool training, bool relu)
+/* What relu may be: none; ReLUs; ReLUs with masks of numbers from -2 to 2, which have gradients. */
+enum { NO_RELU, WITH_RELUS, MASKED_RELUS, RELU_KINDS };
+
+static inline net build(bool training, int relu)
 {
     net t;
     spx_graph *g;
     spx_sum_term term[8];
     CHECK_OK(spx_graph_create(&g, training));
     t.g = g;
+    if (relu == MASKED_RELUS) {
+        spx_graph_mask_relus(g, SPX_ROLE_ARCH);
+    }
     t.image = spx_g_input(g, "image", SPX_F32, 4, (int64_t[]){N, 3, HW, HW});
     t.label = spx_g_input(g, "label", SPX_I32, 1, (int64_t[]){N});
     const spx_tid alpha = spx_g_param(g, SPX_ROLE_ARCH, "alpha", 2, (int64_t[]){2, 4},
@@ -87,6 +93,11 @@ static inline net build(bool training, bool relu)
         spx_g_linear(g, spx_g_global_avg_pool(g, masked, "aux_gap"), "aux", CLASSES);
     t.aux_loss = spx_g_cross_entropy(g, aux, t.label, 0.0f, "aux_loss");
     CHECK_OK(spx_graph_status(g));
+    for (int i = 0; i < g->n_tensors; i++) {
+        if (g->tensor[i].role == SPX_ROLE_ARCH && g->tensor[i].rank == 3) {
+            g->tensor[i].init = (spx_init){SPX_INIT_UNIFORM, 2};
+        }
+    }
     return t;
 }
 

@@ -112,6 +112,44 @@ SPX_TEST(every_op_computes_what_the_reference_does_on_every_device)
     spx_stream_destroy(cpu);
 }
 
+/* No ReLU: masks of zeros. */
+static spx_tid zero_mask_case(spx_graph *g, spx_tid x)
+{
+    spx_graph_mask_relus(g, SPX_ROLE_STATE);
+    const spx_tid y = spx_g_relu(g, x, "case"), mask = spx_graph_find(g, "case.mask");
+    g->tensor[mask].init.value = 0;
+    return y;
+}
+
+SPX_TEST(a_mask_of_zeros_is_a_network_without_the_relu_to_the_bit)
+{
+    const op_case zeros = {SPX_OP_RELU, zero_mask_case, NULL, {N, C, HW, HW}},
+                  none = {SPX_OP_CROSS_ENTROPY, loss_case, NULL, {N, C, HW, HW}};
+    SPX_UNUSED;
+    FOR_EACH_STREAM(s)
+    {
+        for (int after = 0; after < 2; after++) {
+            const net t = build_case(&zeros, after != 0), u = build_case(&none, after != 0);
+            spx_loss_seed loss[2];
+            spx_program_options o = options_of(&t, loss);
+            run masked, plain;
+            o.n_loss = 1; /* the other reader's gradient would be added in another order */
+            run_init(&masked, &t, s, &o);
+            o = options_of(&u, loss);
+            o.n_loss = 1;
+            run_init(&plain, &u, s, &o);
+            run_go(&masked);
+            run_go(&plain);
+            check_outputs(&masked, &plain, 0, N * CLASSES, 0.0);
+            check_arenas(&plain, &masked, SPX_ROLE_WEIGHT_GRAD, 0.0);
+            run_clear(&masked);
+            run_clear(&plain);
+            spx_graph_destroy(t.g);
+            spx_graph_destroy(u.g);
+        }
+    }
+}
+
 static double loss_of(run *r)
 {
     float loss[2];
@@ -150,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(every_op_with_a_gradient_has_a_case),
         SPX_UNIT(every_op_computes_what_the_reference_does_on_every_device),
+        SPX_UNIT(a_mask_of_zeros_is_a_network_without_the_relu_to_the_bit),
         SPX_UNIT(every_ops_gradient_agrees_with_differences_along_itself),
     };
     return cmocka_run_group_tests_name("ops", tests, NULL, NULL);

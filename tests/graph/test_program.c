@@ -12,8 +12,8 @@ SPX_TEST(passes_and_fast_kernels_change_only_rounding)
     SPX_UNUSED;
     FOR_EACH_STREAM(s)
     {
-        for (int relu = 0; relu < 2; relu++) {
-            const net t = build(true, relu != 0);
+        for (int relu = 0; relu < RELU_KINDS; relu++) {
+            const net t = build(true, relu);
             const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {t.aux_loss, 0.4f}};
             spx_program_options o = {.loss = loss,
                                      .n_loss = 2,
@@ -139,27 +139,30 @@ SPX_TEST(gradients_agree_with_differences_along_themselves)
 SPX_TEST(recomputing_saves_memory_and_changes_no_bit)
 {
     SPX_UNUSED;
-    const net t = build(true, true);
-    const spx_loss_seed loss = {t.loss, 1.0f};
-    FOR_EACH_STREAM(s)
-    {
-        spx_program_options o = {
-            .loss = &loss, .n_loss = 1, .grad_weights = true, .grad_arch = true};
-        run keep, again;
-        run_init(&keep, &t, s, &o);
-        o.recompute = 1.0f;
-        run_init(&again, &t, s, &o);
-        if (spx_stream_lanes(s) == 1) { /* lanes keep more alive than a net this small has */
-            assert_true(spx_program_workspace_bytes(again.p) < spx_program_workspace_bytes(keep.p));
+    for (int i = 0; i < 2; i++) {
+        const net t = build(true, i == 0 ? WITH_RELUS : MASKED_RELUS);
+        const spx_loss_seed loss = {t.loss, 1.0f};
+        FOR_EACH_STREAM(s)
+        {
+            spx_program_options o = {
+                .loss = &loss, .n_loss = 1, .grad_weights = true, .grad_arch = true};
+            run keep, again;
+            run_init(&keep, &t, s, &o);
+            o.recompute = 1.0f;
+            run_init(&again, &t, s, &o);
+            if (spx_stream_lanes(s) == 1) { /* lanes keep more alive than a net so small has */
+                assert_true(spx_program_workspace_bytes(again.p) <
+                            spx_program_workspace_bytes(keep.p));
+            }
+            run_go(&keep);
+            run_go(&again);
+            check_arenas(&keep, &again, SPX_ROLE_WEIGHT_GRAD, 0.0);
+            check_arenas(&keep, &again, SPX_ROLE_ARCH_GRAD, 0.0);
+            run_clear(&keep);
+            run_clear(&again);
         }
-        run_go(&keep);
-        run_go(&again);
-        check_arenas(&keep, &again, SPX_ROLE_WEIGHT_GRAD, 0.0);
-        check_arenas(&keep, &again, SPX_ROLE_ARCH_GRAD, 0.0);
-        run_clear(&keep);
-        run_clear(&again);
+        spx_graph_destroy(t.g);
     }
-    spx_graph_destroy(t.g);
 }
 
 /* Orders drawn from those that the lanes' events allow: a missing dependence changes some bit of
@@ -170,8 +173,8 @@ SPX_TEST(any_order_that_the_lanes_allow_gives_the_same_bits)
     FOR_EACH_STREAM(s)
     {
         const int orders = spx_stream_device(s) == SPX_DEVICE_CPU ? 40 : 4;
-        for (int relu = 0; relu < 2; relu++) {
-            const net t = build(true, relu != 0);
+        for (int relu = 0; relu < RELU_KINDS; relu++) {
+            const net t = build(true, relu);
             const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {t.aux_loss, 0.4f}};
             spx_program_options o = {.loss = loss,
                                      .n_loss = 2,
@@ -492,22 +495,23 @@ static void check_count(int n, const spx_slot *list, int repeat)
 SPX_TEST(every_node_of_a_program_has_the_operands_of_its_record)
 {
     SPX_UNUSED;
-    const net t = build(true, true);
-    const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {t.aux_loss, 0.4f}};
     FOR_EACH_STREAM(s)
     {
-        for (int plain = 0; plain < 2; plain++) {
+        for (int i = 0; i < 4; i++) {
+            const bool plain = i % 2 == 0;
+            const net t = build(true, i < 2 ? WITH_RELUS : MASKED_RELUS);
+            const spx_loss_seed loss[2] = {{t.loss, 1.0f}, {t.aux_loss, 0.4f}};
             const spx_program_options o = {.loss = loss,
                                            .n_loss = 2,
                                            .grad_weights = true,
                                            .grad_arch = true,
                                            .recompute = 0.5f,
-                                           .no_fusion = plain != 0};
+                                           .no_fusion = plain};
             spx_program *p;
             CHECK_OK(spx_program_create(&p, t.g, s, &o));
             const spx_graph *g = spx_program_graph(p);
-            for (int i = 0; i < g->n_nodes; i++) {
-                const spx_node *nd = &g->node[i];
+            for (int n = 0; n < g->n_nodes; n++) {
+                const spx_node *nd = &g->node[n];
                 const spx_op_record *r = spx_op_record_of(nd->op);
                 assert_non_null(r->run);
                 check_count(nd->n_in, r->in, r->repeat_in);
@@ -520,9 +524,9 @@ SPX_TEST(every_node_of_a_program_has_the_operands_of_its_record)
                 }
             }
             spx_program_destroy(p);
+            spx_graph_destroy(t.g);
         }
     }
-    spx_graph_destroy(t.g);
 }
 
 /* Whose memory it is decides, not where it lies: all of it is the host's here. */

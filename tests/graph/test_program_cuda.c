@@ -302,8 +302,7 @@ static int fused_convs(const spx_graph *g)
     int n = 0;
     for (int i = 0; i < g->n_nodes; i++) {
         const spx_node *nd = &g->node[i];
-        n += nd->op == SPX_OP_CONV2D &&
-             (nd->relu || nd->in[SPX_CONV2D_MEAN] != SPX_NO_TENSOR);
+        n += nd->op == SPX_OP_CONV2D && (nd->relu || nd->in[SPX_CONV2D_MEAN] != SPX_NO_TENSOR);
     }
     return n;
 }

@@ -182,6 +182,33 @@ SPX_TEST(a_model_goes_into_a_masked_network_with_its_masks_or_with_ones)
     }
 }
 
+SPX_TEST(a_mask_of_another_shape_is_refused_by_name)
+{
+    const char *path = spx_scratch_path(&scratch, "shape.h5");
+    spx_final_spec f = small(true);
+    spx_buffer host[2];
+    spx_program *p;
+    spx_masks masks;
+    spx_model m;
+    SPX_UNUSED;
+    f.input.rows = f.input.columns = 16; /* its convolutions are of the same shape */
+    CHECK_OK(spx_final_eval_program(&p, stream, &f, 1, false, NULL));
+    const spx_layout *l = spx_program_layout(p);
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &host[0]));
+    CHECK_OK(spx_layout_arena(l, NULL, SPX_ROLE_STATE, &host[1]));
+    CHECK_OK(spx_layout_init(l, 1, &host[0], NULL, &host[1]));
+    f = small(true);
+    CHECK_OK(spx_model_save(path, &f, &(spx_preprocess){0}, NULL, l, &host[0], &host[1]));
+    CHECK_OK(spx_model_open(&m, path));
+    CHECK_FAILS(SPX_EFORMAT, spx_model_masks(&masks, &m));
+    assert_non_null(strstr(spx_error_message(), ".mask"));
+    assert_int_equal(masks.n, 0);
+    spx_model_close(&m);
+    spx_buffer_free(&host[0]);
+    spx_buffer_free(&host[1]);
+    spx_program_destroy(p);
+}
+
 /* A few steps of training: the weights and states afterwards, and the losses. */
 typedef struct lesson {
     spx_program *p;
@@ -278,6 +305,7 @@ static int run_on(spx_device device)
         SPX_UNIT(masks_come_in_the_order_data_flows_and_count_what_they_keep),
         SPX_UNIT(a_network_without_masks_has_none_and_a_wrong_arena_is_refused),
         SPX_UNIT(a_model_goes_into_a_masked_network_with_its_masks_or_with_ones),
+        SPX_UNIT(a_mask_of_another_shape_is_refused_by_name),
         SPX_UNIT(masks_of_ones_train_as_no_masks_do_and_stay_ones),
     };
     const spx_stream_options o = {
