@@ -132,6 +132,38 @@ static double relu(bench *b, int unused)
     return TENSORS;
 }
 
+static double relu_backward(bench *b, int unused)
+{
+    (void)unused;
+    for (int i = 0; i + 3 <= TENSORS; i += 3) {
+        must(spx_relu_backward(b->s, b->k.n, b->k.c, b->k.side * b->k.side, 0, image(b, i),
+                               image(b, i + 1), false, image(b, i + 2)));
+    }
+    return TENSORS / 3 * 3;
+}
+
+/* An image's share of the last tensor is the mask. */
+static double masked_relu(bench *b, int unused)
+{
+    (void)unused;
+    for (int i = 0; i + 2 < TENSORS; i += 2) {
+        must(spx_relu_masked_forward(b->s, b->k.n, b->k.c, b->k.side * b->k.side, 0,
+                                     b->tensor[TENSORS - 1], image(b, i), image(b, i + 1)));
+    }
+    return TENSORS - 2;
+}
+
+static double masked_relu_backward(bench *b, int with_gradient)
+{
+    for (int i = 0; i + 3 < TENSORS; i += 3) {
+        const spx_relu_grad g = {.x = image(b, i + 2),
+                                 .mask = with_gradient ? b->tensor[TENSORS - 2] : NULL};
+        must(spx_relu_masked_backward(b->s, b->k.n, b->k.c, b->k.side * b->k.side, 0,
+                                      b->tensor[TENSORS - 1], image(b, i), image(b, i + 1), &g));
+    }
+    return (TENSORS - 2) / 3 * 3;
+}
+
 static spx_pool2d_shape pool_shape(const bench *b, int64_t stride)
 {
     spx_pool2d_shape d = {.n = b->k.n,
@@ -223,7 +255,7 @@ typedef struct row {
     size_t count;
 } row;
 
-static const int strides[] = {1, 2};
+static const int strides[] = {1, 2}, to_mask[] = {0, 1};
 
 static const row rows[] = {
     {"copy", copy, NULL, 1}, /* first: the others are shares of it */
@@ -232,6 +264,9 @@ static const row rows[] = {
     {"reduce, relu, k =", reduce, network_terms, NETWORK_TERMS},
     {"apply", apply, NULL, 1},
     {"relu", relu, NULL, 1},
+    {"relu backward", relu_backward, NULL, 1},
+    {"masked relu", masked_relu, NULL, 1},
+    {"masked relu backward, to the mask", masked_relu_backward, to_mask, 2},
     {"avg_pool 3x3 /", pool_forward, strides, 2},
     {"avg_pool backward /", pool_backward, strides, 2},
     {"norm2", norm2, NULL, 1},

@@ -4,6 +4,7 @@
 #include "kernels/nn/relu/relu.h"
 #include "kernels/nn/relu/relu_private.h"
 #include "tests/nn/network_sizes.h"
+#include "tests/nn/relu_golden.h"
 
 typedef struct sizes {
     size_t n, c, hw;
@@ -206,6 +207,41 @@ SPX_TEST(a_masked_one_equals_its_formula_however_operands_lie)
     on_each(masked_body, NULL);
 }
 
+/* Two roundings of a number, and on bf16 its storing; three of each of the N terms of a mask's
+ * gradient, which may be some times as large as their sum. */
+static void golden_body(device_env *e, void *ctx)
+{
+    const sizes k = {GOLDEN_N, GOLDEN_C, GOLDEN_HW};
+    enum { CHW = GOLDEN_C * GOLDEN_HW, ALL = GOLDEN_N * CHW };
+    const double tol = 0x1p-23 + env_rounding(e);
+    float got[ALL];
+    (void)ctx;
+    for (int form = 0; form < FORMS; form++) {
+        const tensor_form f = (tensor_form)form;
+        const device_tensor x = env_tensor(e, golden_x, CHW, k.n, k.c, k.hw, f),
+                            dy = env_tensor(e, golden_dy, CHW, k.n, k.c, k.hw, f),
+                            out = env_tensor(e, golden_x, CHW, k.n, k.c, k.hw, f);
+        const float *const mask = on_device(e, &k, golden_mask);
+        const spx_relu_grad g = {.x = out.x, .mask = on_device(e, &k, golden_mask)};
+        CHECK_OK(spx_relu_masked_forward(e->s, GOLDEN_N, GOLDEN_C, GOLDEN_HW, 0, mask, x.x, out.x));
+        env_read(e, &out, got, CHW);
+        CHECK_CLOSE(got, golden_y, ALL, tol);
+        CHECK_OK(
+            spx_relu_masked_backward(e->s, GOLDEN_N, GOLDEN_C, GOLDEN_HW, 0, mask, x.x, dy.x, &g));
+        env_read(e, &out, got, CHW);
+        CHECK_CLOSE(got, golden_dx, ALL, tol);
+        fetch_turned(e, &k, g.mask, got);
+        CHECK_CLOSE(got, golden_dmask, CHW, 16 * 0x1p-24);
+        env_clear(e);
+    }
+}
+
+SPX_TEST(a_masked_one_gives_what_pytorch_gives)
+{
+    SPX_UNUSED;
+    on_each(golden_body, NULL);
+}
+
 /* Only the mask's gradient, of which the input has no need; in the reference's formula by hand. */
 static void mask_alone_body(device_env *e, void *ctx)
 {
@@ -369,6 +405,7 @@ static int all_tests(void)
         SPX_UNIT(both_passes_equal_the_formula_at_the_networks_sizes),
         SPX_UNIT(a_nan_stays_one),
         SPX_UNIT(a_masked_one_equals_its_formula_however_operands_lie),
+        SPX_UNIT(a_masked_one_gives_what_pytorch_gives),
         SPX_UNIT(a_masks_gradient_can_be_had_alone),
         SPX_UNIT(a_mask_of_ones_is_the_relu_and_one_of_zeros_nothing_to_the_bit),
         SPX_UNIT(a_clip_bounds_the_output_and_its_gradient),

@@ -33,12 +33,8 @@ static spx_status masked_backward_cpu(spx_stream *s, spx_relu_args *a)
 {
     const spx_relu_kernels *k = SPX_PICK_VARIANT(spx_relu_kernels);
     const size_t runs = ((size_t)(a->c * a->hw) + SPX_RELU_RUN - 1) / SPX_RELU_RUN;
-    if (a->dmask != NULL) { /* first: dx may take dy's place */
-        spx_pool_run(spx_stream_pool(s), runs, k->mask_gradient, a);
-    }
-    if (a->out.data != NULL) {
-        spx_pool_run(spx_stream_pool(s), parts(a), k->masked_backward, a);
-    }
+    spx_pool_run(spx_stream_pool(s), a->dmask != NULL ? runs : parts(a),
+                 a->dmask != NULL ? k->both_gradients : k->masked_backward, a);
     return SPX_OK;
 }
 

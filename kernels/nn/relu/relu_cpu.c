@@ -73,31 +73,35 @@ static void masked_forward(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-static void masked_backward(void *ctx, int worker, size_t begin, size_t end)
+static void masked_dx(const spx_relu_args *a, size_t len, const float *x, const float *m,
+                      const float *dy, float *dx)
 {
-    const spx_relu_args *a = ctx;
     const float clip = a->clip;
-    (void)worker;
-    for (size_t i = begin; i < end; i++) {
-        const part p = locate(a, i);
-        const float *x = spx_image(a->x, p.image) + p.offset, *m = a->mask + p.offset;
-        const float *dy = spx_image(a->dy, p.image) + p.offset;
-        float *dx = spx_image(a->out, p.image) + p.offset;
-        if (a->accumulate) {
+    if (a->accumulate) {
 #pragma omp simd
-            for (size_t j = 0; j < p.len; j++) {
-                dx[j] += spx_relu_masked_dx(x[j], 1.0f - m[j], clip, dy[j]);
-            }
-        } else {
+        for (size_t j = 0; j < len; j++) {
+            dx[j] += spx_relu_masked_dx(x[j], 1.0f - m[j], clip, dy[j]);
+        }
+    } else {
 #pragma omp simd
-            for (size_t j = 0; j < p.len; j++) {
-                dx[j] = spx_relu_masked_dx(x[j], 1.0f - m[j], clip, dy[j]);
-            }
+        for (size_t j = 0; j < len; j++) {
+            dx[j] = spx_relu_masked_dx(x[j], 1.0f - m[j], clip, dy[j]);
         }
     }
 }
 
-static void mask_gradient(void *ctx, int worker, size_t begin, size_t end)
+static void masked_backward(void *ctx, int worker, size_t begin, size_t end)
+{
+    const spx_relu_args *a = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        const part p = locate(a, i);
+        masked_dx(a, p.len, spx_image(a->x, p.image) + p.offset, a->mask + p.offset,
+                  spx_image(a->dy, p.image) + p.offset, spx_image(a->out, p.image) + p.offset);
+    }
+}
+
+static void both_gradients(void *ctx, int worker, size_t begin, size_t end)
 {
     const spx_relu_args *a = ctx;
     const float clip = a->clip;
@@ -116,9 +120,12 @@ static void mask_gradient(void *ctx, int worker, size_t begin, size_t end)
             for (size_t j = 0; j < len; j++) {
                 dm[j] += spx_relu_masked_dm(x[j], clip, dy[j]);
             }
+            if (a->out.data != NULL) { /* after: it may be dy */
+                masked_dx(a, len, x, a->mask + at, dy, spx_image(a->out, n) + at);
+            }
         }
     }
 }
 
 const spx_relu_kernels SPX_VARIANT(spx_relu_kernels) = {forward, backward, masked_forward,
-                                                        masked_backward, mask_gradient};
+                                                        masked_backward, both_gradients};
