@@ -31,8 +31,8 @@ static spx_status add_price(const spx_graph *g, int i, spx_link link, double *ms
     return SPX_OK;
 }
 
-spx_status spx_private_primitive(double *ms, spx_primitive p, int64_t channels, int64_t rows,
-                                 int64_t columns, bool reduces, spx_link link)
+spx_status spx_private_primitive(double *ms, spx_space space, spx_primitive p, int64_t channels,
+                                 int64_t rows, int64_t columns, bool reduces, spx_link link)
 {
     const int64_t dim[4] = {1, channels, rows, columns};
     spx_graph *g = NULL;
@@ -41,9 +41,11 @@ spx_status spx_private_primitive(double *ms, spx_primitive p, int64_t channels, 
     if (p == SPX_NONE) {
         return SPX_OK;
     }
+    const int64_t stride = reduces ? 2 : 1;
     SPX_RETURN_IF(spx_graph_create(&g, false));
-    (void)spx_build_primitive(g, spx_g_input(g, "x", SPX_F32, 4, dim), SPX_SPACE_SPHYNX, p,
-                              reduces ? 2 : 1, true, "");
+    spx_tid x = spx_g_input(g, "x", SPX_F32, 4, dim);
+    x = spx_primitive_rectifies(space, p, stride) ? spx_g_relu(g, x, "relu") : x;
+    (void)spx_build_primitive(g, x, space, p, stride, true, "");
     st = spx_graph_status(g);
     for (int i = 0; i < g->n_nodes && st == SPX_OK; i++) {
         st = add_price(g, i, link, ms);
@@ -71,8 +73,8 @@ static spx_status fill_prices(const spx_supernet_config *c, const spx_private_ne
             const int64_t by = reduces && stride == 0 ? 2 : 1; /* nodes inside lie behind it */
             for (int p = 0; p < SPX_PRIMITIVE_COUNT; p++) {
                 double one;
-                SPX_RETURN_IF(spx_private_primitive(&one, (spx_primitive)p, channels, rows / by,
-                                                    columns / by, stride == 1, n->link));
+                SPX_RETURN_IF(spx_private_primitive(&one, c->space, (spx_primitive)p, channels,
+                                                    rows / by, columns / by, stride == 1, n->link));
                 ms[reduces][stride][p] += one;
             }
         }

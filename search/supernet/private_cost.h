@@ -9,8 +9,8 @@
  * of its kind of the final network, over what the dearest primitive on every edge would come to. So
  * C lies in [0, 1]; `none`, and skipping in place, are free. Costs are sums of spx_pi_conv_price
  * and spx_pi_relu_price over the primitive's own graph, at constant rates (spx_pi_usual_rates), so
- * that they are the same on every machine. What edges share counts with each: a state's encryption
- * with every primitive that reads it.
+ * that they are the same on every machine. What edges share counts with each: a state's encryption,
+ * or its ReLU, with every primitive that reads it.
  */
 #include "host/secure/infer/infer.h"
 #include "search/supernet/supernet.h"
@@ -22,12 +22,12 @@ typedef struct spx_private_network {
     spx_link link;
 } spx_private_network;
 
-/** Milliseconds of one primitive alone on a map.
+/** Milliseconds of one primitive alone on a map, with the ReLU that it reads its state through.
  * @param reduces  stride 2; rows and columns are even
  * @return SPX_OK, SPX_EINVAL (sizes), SPX_EUNSUPPORTED (too wide for the encryption), SPX_ENOMEM */
-SPX_MUST_CHECK spx_status spx_private_primitive(double *ms, spx_primitive p, int64_t channels,
-                                                int64_t rows, int64_t columns, bool reduces,
-                                                spx_link link);
+SPX_MUST_CHECK spx_status spx_private_primitive(double *ms, spx_space space, spx_primitive p,
+                                                int64_t channels, int64_t rows, int64_t columns,
+                                                bool reduces, spx_link link);
 
 /**
  * The costs as an arena like the alphas', times `weight`.

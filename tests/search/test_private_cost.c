@@ -139,16 +139,31 @@ SPX_TEST(primitives_cost_what_is_secret_in_them)
     double ms[SPX_PRIMITIVE_COUNT], far, more;
     CHECK_OK(spx_link_parse("wan", &wan));
     for (int p = 0; p < SPX_PRIMITIVE_COUNT; p++) {
-        CHECK_OK(spx_private_primitive(&ms[p], (spx_primitive)p, 4, 16, 16, false, none));
-        CHECK_OK(spx_private_primitive(&far, (spx_primitive)p, 4, 16, 16, false, wan));
-        CHECK_OK(spx_private_primitive(&more, (spx_primitive)p, 16, 16, 16, false, none));
+        CHECK_OK(spx_private_primitive(&ms[p], SPX_SPACE_SPHYNX, (spx_primitive)p, 4, 16, 16, false,
+                                       none));
+        CHECK_OK(
+            spx_private_primitive(&far, SPX_SPACE_SPHYNX, (spx_primitive)p, 4, 16, 16, false, wan));
+        CHECK_OK(spx_private_primitive(&more, SPX_SPACE_SPHYNX, (spx_primitive)p, 16, 16, 16, false,
+                                       none));
         const bool secret = p >= SPX_VAN_CONV_3X3 && p != SPX_NONE;
         assert_true(secret ? ms[p] > 0 && far > ms[p] && more > ms[p] : ms[p] == 0);
     }
     assert_true(ms[SPX_VAN_CONV_3X3] > ms[SPX_VAN_DIL_CONV_3X3]);
     assert_true(ms[SPX_VAN_CONV_5X5] > ms[SPX_VAN_CONV_3X3]);
-    CHECK_OK(spx_private_primitive(&far, SPX_SKIP_CONNECT, 4, 16, 16, true, none));
+    CHECK_OK(
+        spx_private_primitive(&far, SPX_SPACE_SPHYNX, SPX_SKIP_CONNECT, 4, 16, 16, true, none));
     assert_true(far > 0); /* a factorized reduce */
+    spx_pi_price relu;
+    CHECK_OK(spx_pi_relu_price(&relu, &spx_pi_usual_rates, none, spx_pi_usual_width));
+    CHECK_OK(
+        spx_private_primitive(&more, SPX_SPACE_RELU_OPS, SPX_VAN_CONV_3X3, 4, 16, 16, false, none));
+    const double relus = 4 * 16 * 16 * (relu.offline_ms + relu.online_ms);
+    assert_true(fabs(more - ms[SPX_VAN_CONV_3X3] - relus) < 1e-9 * more);
+    for (int p = SPX_VAN_DIL_CONV_3X3; p < SPX_NONE; p++) { /* depthwise separable ones */
+        CHECK_OK(spx_private_primitive(&more, SPX_SPACE_RELU_OPS, (spx_primitive)p, 4, 16, 16,
+                                       false, none));
+        assert_true(more > relus);
+    }
 }
 
 /* alpha_grad with costs less that without is the costs' gradient: central differences of C. */
