@@ -254,14 +254,15 @@ static spx_status walk_sum(walk *w, int i)
 /* ---- ReLUs ---- */
 
 /* A RELU of all of x, which becomes a value; *op receives where it is. */
-static spx_status add_relu(walk *w, spx_expr *x, spx_tid y, spx_expr *to, spx_fold_op **op)
+static spx_status add_relu(walk *w, spx_expr *x, const spx_node *nd, spx_expr *to, spx_fold_op **op)
 {
     spx_deploy_op d = {.kind = SPX_DEPLOY_RELU};
     const int64_t c = x->c, h = x->h, width = x->w;
     SPX_RETURN_IF(spx_fold_materialise(w->f, x, &d.in));
     SPX_RETURN_IF(spx_fold_add_value(w->f, SPX_DEPLOY_ACTIVATION, c, h, width, &d.out));
-    SPX_RETURN_IF(spx_fold_add_op(w->f, &d, NULL, y));
+    SPX_RETURN_IF(spx_fold_add_op(w->f, &d, NULL, nd->out[0]));
     *op = &w->f->op[w->f->n_ops - 1];
+    (*op)->most = (double)spx_relu_clip_of(nd);
     return spx_expr_identity(to, d.out, c, h, width);
 }
 
@@ -286,7 +287,7 @@ static spx_status relu_channels(walk *w, int i, const double *mask, int *kept, i
     w->expr[y] = zero_like(w, y);
     SPX_TRY(st, spx_expr_take(&parts[0], x, kept, n[0]), end);
     SPX_TRY(st, spx_expr_take(&parts[1], x, dropped, n[1]), end);
-    SPX_TRY(st, add_relu(w, &parts[0], y, &made, &op), end);
+    SPX_TRY(st, add_relu(w, &parts[0], nd, &made, &op), end);
     SPX_TRY(st, SPX_NEW(op->channel, (size_t)n[0]), end);
     memcpy(op->channel, kept, (size_t)n[0] * sizeof *kept);
     SPX_TRY(st, spx_expr_put(&w->expr[y], &made, kept), end);
@@ -315,7 +316,7 @@ static spx_status walk_relu(walk *w, int i)
         *to = zero_like(w, y);
         return each_part(w, nd->in[0], add_sum_part, &s);
     }
-    if (!known(w, nd->in[0]) || spx_relu_clip_of(nd) != 0) {
+    if (!known(w, nd->in[0])) {
         return unsupported(nd);
     }
     const spx_expr like = zero_like(w, y);
@@ -324,7 +325,7 @@ static spx_status walk_relu(walk *w, int i)
         SPX_TRY(st, SPX_NEW(channels, (size_t)(2 * like.c)), end);
         SPX_TRY(st, relu_channels(w, i, mask, channels, channels + like.c), end);
     } else {
-        SPX_TRY(st, add_relu(w, &w->expr[nd->in[0]], y, to, &op), end);
+        SPX_TRY(st, add_relu(w, &w->expr[nd->in[0]], nd, to, &op), end);
     }
     if (w->keeps[i] == SPX_KEEPS_ELEMENTS) {
         st = spx_fold_keep_elements(mask, (size_t)(like.c * like.h * like.w), op);

@@ -23,6 +23,7 @@ typedef struct spx_fold_op {
     double *w;       /* CONV: [k][c][size][size]; BIAS: [c][h][w] */
     spx_tid relu;    /* RELU: the graph's tensor it stands for, */
     int *channel;    /* and which of its channels, [out.c]; NULL: all */
+    double most;     /* RELU: its largest output (ReLU6); 0: there is none */
 } spx_fold_op;
 
 typedef struct spx_fold {

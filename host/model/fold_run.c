@@ -68,11 +68,16 @@ static void run_op(const spx_fold *f, const spx_fold_op *op, const double *x, do
     case SPX_DEPLOY_PICK:
         run_pick(f, &op->d, x, y);
         break;
-    default:
+    case SPX_DEPLOY_BIAS:
         for (size_t i = 0; i < n; i++) {
-            y[i] = op->d.kind == SPX_DEPLOY_BIAS              ? y[i] + op->w[i]
-                   : x[i] > 0 || !spx_deploy_keeps(&op->d, i) ? x[i]
-                                                              : 0;
+            y[i] += op->w[i];
+        }
+        break;
+    default: /* a RELU */
+        for (size_t i = 0; i < n; i++) {
+            const double r = x[i] > 0 ? x[i] : 0,
+                         kept = op->most > 0 && r > op->most ? op->most : r;
+            y[i] = spx_deploy_keeps(&op->d, i) ? kept : x[i];
         }
     }
 }

@@ -38,8 +38,8 @@ int spx_copy_runs(const spx_fold *f, const spx_fold_op *op, spx_copy_run run[SPX
 
 /**
  * Clips by which identity paths between activations are shifts: those of a copied channel become
- * power-of-two multiples of each other, none smaller than it was. Where copies contradict each
- * other, the later one stays a convolution.
+ * power-of-two multiples of each other, none smaller than it was but for what its RELU itself cuts
+ * off. Where copies contradict each other, the later one stays a convolution.
  * @param clip  as spx_quantise takes them; @param out  the same, one block, free with spx_free
  */
 SPX_MUST_CHECK spx_status spx_tie_clips(double ***out, const spx_fold *f,

@@ -53,18 +53,21 @@ int spx_copy_runs(const spx_fold *f, const spx_fold_op *op, spx_copy_run run[SPX
  * 2^exponent; roots have exponent 0. */
 typedef struct ties {
     const spx_fold *f;
-    const double *const *clip;
+    double *clip;   /* [channels] */
     int *relu;      /* [n_values] for an activation, its RELU's number; for what a RELU reads, the
                        first's; -1 elsewhere */
     size_t *begin;  /* [relus + 1] */
+    double *most;   /* [channels] largest outputs of what is kept */
     size_t *parent; /* [channels] */
     int *exponent;
     int relus;
 } ties;
 
-static double clip_of(const ties *t, int relu, int64_t channel)
+/* No clip is above what the RELU itself lets through: there it is the clamp.
+ * @param i  among the channels of all RELUs */
+static double clip_of(const ties *t, size_t i)
 {
-    return t->clip[relu][channel];
+    return fmin(t->clip[i], t->most[i]);
 }
 
 static size_t root_of(const ties *t, size_t at, int *exponent)
@@ -120,15 +123,17 @@ static bool find_pairs(const ties *t, const spx_fold_op *op, const spx_copy_run 
                 return false;
             }
             const int64_t k = run[r].out_first + i;
-            p->in[p->n] = t->begin[from] + (size_t)c;
-            p->out[p->n++] = t->begin[to] + (size_t)k;
-            p->ratio += log2(clip_of(t, to, k) / clip_of(t, from, c));
+            const size_t in = t->begin[from] + (size_t)c, out = t->begin[to] + (size_t)k;
+            p->in[p->n] = in;
+            p->out[p->n++] = out;
+            p->ratio += log2(clip_of(t, out) / clip_of(t, in));
         }
     }
     return p->n > 0;
 }
 
-/* Ties all pairs with one exponent; where some are tied already, with that, or none at all. */
+/* Ties all pairs with one exponent; where some are tied already, with that, or none at all. Nor
+ * where what one lets through would cut off what the other shall hold. */
 static void tie(ties *t, const pairs *p)
 {
     int by = (int)lround(p->ratio / p->n);
@@ -141,6 +146,12 @@ static void tie(ties *t, const pairs *p)
             }
             by = out - in;
             fixed = true;
+        }
+    }
+    for (int i = 0; i < p->n; i++) {
+        if (ldexp(clip_of(t, p->in[i]), by) > t->most[p->out[i]] ||
+            ldexp(clip_of(t, p->out[i]), -by) > t->most[p->in[i]]) {
+            return;
         }
     }
     for (int i = 0; i < p->n; i++) {
@@ -173,23 +184,44 @@ static void tie_all(ties *t, pairs *p)
     }
 }
 
-/* The largest of a tie's clips decides: to cut off costs more than coarser steps. */
-static void settle(const ties *t, double *most, double **out)
+/* The largest of a tie's clips decides, since to cut off costs more than coarser steps; but none is
+ * above what its RELU lets through. out: [channels] */
+static void settle(const ties *t, double *most, double *out)
 {
-    for (int r = 0; r < t->relus; r++) {
-        for (size_t i = t->begin[r]; i < t->begin[r + 1]; i++) {
+    const size_t n = t->begin[t->relus];
+    for (int pass = 0; pass < 3; pass++) {
+        for (size_t i = 0; i < n; i++) {
             int exponent;
             double *root = &most[root_of(t, i, &exponent)];
-            *root = fmax(*root, ldexp(clip_of(t, r, (int64_t)(i - t->begin[r])), -exponent));
+            if (pass == 0) {
+                *root = fmax(*root, ldexp(clip_of(t, i), -exponent));
+            } else if (pass == 1) {
+                *root = fmin(*root, ldexp(t->most[i], -exponent));
+            } else {
+                out[i] = ldexp(*root, exponent);
+            }
         }
     }
-    for (int r = 0; r < t->relus; r++) {
-        for (size_t i = t->begin[r]; i < t->begin[r + 1]; i++) {
-            int exponent;
-            const size_t root = root_of(t, i, &exponent);
-            out[r][i - t->begin[r]] = ldexp(most[root], exponent);
+}
+
+/* Channels that a mask drops as a whole let anything through. */
+static spx_status find_most(ties *t)
+{
+    double *most;
+    SPX_RETURN_IF(SPX_NEW(t->most, t->begin[t->relus] + 1));
+    most = t->most;
+    for (int i = 0; i < t->f->n_ops; i++) {
+        const spx_fold_op *op = &t->f->op[i];
+        const spx_deploy_value *v = &t->f->value[op->d.out];
+        for (int64_t c = 0; c < v->c && op->d.kind == SPX_DEPLOY_RELU; c++) {
+            bool keeps = false;
+            for (int64_t j = c * v->h * v->w; j < (c + 1) * v->h * v->w && !keeps; j++) {
+                keeps = spx_deploy_keeps(&op->d, (size_t)j);
+            }
+            *most++ = keeps && op->most > 0 ? op->most : INFINITY;
         }
     }
+    return SPX_OK;
 }
 
 static spx_status number_relus(ties *t)
@@ -207,18 +239,22 @@ static spx_status number_relus(ties *t)
             t->relus++;
         }
     }
-    return SPX_OK;
+    return find_most(t);
 }
 
 spx_status spx_tie_clips(double ***out, const spx_fold *f, const double *const *clip)
 {
-    ties t = {.f = f, .clip = clip};
+    ties t = {.f = f};
     pairs p = {0};
     double *most = NULL, **list;
     void *memory = NULL;
     spx_status st;
     SPX_TRY(st, number_relus(&t), end);
     const size_t n = t.begin[t.relus];
+    SPX_TRY(st, SPX_NEW(t.clip, n + 1), end);
+    for (int r = 0; r < t.relus; r++) {
+        memcpy(t.clip + t.begin[r], clip[r], (t.begin[r + 1] - t.begin[r]) * sizeof *t.clip);
+    }
     SPX_TRY(st, SPX_NEW(t.parent, n + 1), end);
     SPX_TRY(st, SPX_NEW(t.exponent, n + 1), end);
     SPX_TRY(st, SPX_NEW(p.in, n + 1), end);
@@ -234,11 +270,13 @@ spx_status spx_tie_clips(double ***out, const spx_fold *f, const double *const *
         list[r] = (double *)(void *)(list + t.relus) + t.begin[r];
     }
     tie_all(&t, &p);
-    settle(&t, most, list);
+    settle(&t, most, (double *)(void *)(list + t.relus));
     *out = list;
 end:
     spx_free(t.relu);
     spx_free(t.begin);
+    spx_free(t.clip);
+    spx_free(t.most);
     spx_free(t.parent);
     spx_free(t.exponent);
     spx_free(p.in);
