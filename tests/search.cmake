@@ -1,6 +1,9 @@
 spx_test(test_genotype SOURCES search/test_genotype.c LINK spx_space)
 spx_test(test_network SOURCES search/test_network.c LINK spx_space)
 spx_test(test_reference SOURCES search/test_reference.c LINK spx_space)
+spx_test(test_reference_golden SOURCES search/test_reference_golden.c LINK spx_space LABELS slow)
+target_compile_definitions(test_reference_golden PRIVATE
+  GOLDEN_DIR="${CMAKE_CURRENT_SOURCE_DIR}/golden")
 spx_test(test_budget SOURCES search/test_budget.c LINK spx_budget)
 spx_test(test_sites SOURCES search/test_sites.c LINK spx_budget)
 spx_test(test_relu_sites SOURCES search/test_relu_sites.c LINK spx_prune)

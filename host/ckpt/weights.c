@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLASSIFIER "linear.weight" /* every network has one; an auxiliary head's ends alike */
 #define MAX_FILE ((size_t)4 << 30)
 
 spx_weights_array *spx_weights_add(spx_weights *w, const char *name)
@@ -124,26 +123,26 @@ static size_t group_of(const char *prefix)
     return slash != NULL ? (size_t)(slash - prefix) + 1 : 0;
 }
 
-spx_status spx_weights_find(spx_weights *w)
+spx_status spx_weights_find(spx_weights *w, const char *classifier)
 {
     const spx_weights_array *best = NULL;
     for (size_t i = 0; i < w->count; i++) {
         const char *name = w->array[i].name;
-        const size_t n = strlen(name), m = strlen(CLASSIFIER);
-        if (ends_with(name, CLASSIFIER) && (n == m || strchr("./", name[n - m - 1]) != NULL) &&
+        const size_t n = strlen(name), m = strlen(classifier);
+        if (ends_with(name, classifier) && (n == m || strchr("./", name[n - m - 1]) != NULL) &&
             (best == NULL || n < strlen(best->name))) {
             best = &w->array[i];
         }
     }
     if (best == NULL) {
         return SPX_FAIL(SPX_EFORMAT,
-                        "%s: no such parameter: " CLASSIFIER ", the network's classifier, under no "
-                        "prefix; the file has %zu %s%s%s",
-                        w->path, w->count, SPX_PLURAL(w->count, "array", "arrays"),
+                        "%s: no such parameter: %s, the network's classifier, under no prefix; the "
+                        "file has %zu %s%s%s",
+                        w->path, classifier, w->count, SPX_PLURAL(w->count, "array", "arrays"),
                         w->count > 0 ? ", first " : "", w->count > 0 ? w->array[0].name : "");
     }
     free(w->prefix);
-    w->prefix = strndup(best->name, strlen(best->name) - strlen(CLASSIFIER));
+    w->prefix = strndup(best->name, strlen(best->name) - strlen(classifier));
     return w->prefix != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "%s: prefix", w->path);
 }
 
@@ -252,12 +251,13 @@ static spx_status check_names(const spx_weights *w, const spx_layout *l, const c
     if (missing.n == 0 && extra.n == 0) {
         return SPX_OK;
     }
-    return SPX_FAIL(SPX_EFORMAT,
-                    "%s: not this network's (see --genotype, --layers, --init-channels, "
-                    "--reduce-at): no such parameter of the network: %zu (%s%s); missing: %zu "
-                    "(%s%s)",
-                    w->path, extra.n, extra.n > 0 ? extra.text : "none", more(&extra), missing.n,
-                    missing.n > 0 ? missing.text : "none", more(&missing));
+    return SPX_FAIL(
+        SPX_EFORMAT,
+        "%s: not this network's (see --network, --genotype, --layers, "
+        "--init-channels, --reduce-at): no such parameter of the network: %zu (%s%s); missing: %zu "
+        "(%s%s)",
+        w->path, extra.n, extra.n > 0 ? extra.text : "none", more(&extra), missing.n,
+        missing.n > 0 ? missing.text : "none", more(&missing));
 }
 
 static spx_status load_entry(const spx_weights *w, const spx_layout_entry *e, const char *prefix,

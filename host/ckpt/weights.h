@@ -33,10 +33,11 @@ SPX_MUST_CHECK spx_status spx_weights_about(const spx_weights *w, const char *ke
 
 /**
  * Finds what precedes the parameters' names ("", "module.", "state_dict/", "param/"): what precedes
- * the classifier's, "linear.weight".
+ * the classifier's.
+ * @param classifier  what the network calls it, such as "linear.weight"
  * @return SPX_OK; SPX_EFORMAT (no such array)
  */
-SPX_MUST_CHECK spx_status spx_weights_find(spx_weights *w);
+SPX_MUST_CHECK spx_status spx_weights_find(spx_weights *w, const char *classifier);
 /** That prefix; "" before it is found. */
 const char *spx_weights_prefix(const spx_weights *w);
 /** Whether the network's array of that name is there. */

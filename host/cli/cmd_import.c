@@ -228,6 +228,23 @@ static void say(const spx_weights *w)
     }
 }
 
+/* Finds where the network's parameters are, by its classifier's, which an auxiliary head's ends
+ * like. */
+static spx_status find_weights(spx_weights *w, const spx_final_spec *s)
+{
+    spx_network n;
+    spx_status st = SPX_OK;
+    SPX_RETURN_IF(spx_final_build(&n, s, 1));
+    for (int i = 0; i < n.graph->n_nodes; i++) {
+        const spx_node *nd = &n.graph->node[i];
+        if (nd->out[0] == n.logits) {
+            st = spx_weights_find(w, n.graph->tensor[nd->in[SPX_LINEAR_W]].name);
+        }
+    }
+    spx_network_clear(&n);
+    return st;
+}
+
 static spx_status convert(spx_cli *cli, const spx_weights *w, const spx_final_spec *s,
                           const spx_preprocess *images, const char *out)
 {
@@ -280,7 +297,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, describe(cli, w, v, &s), done);
     SPX_TRY(st, preprocessing(cli, v, &s, &images), done);
     SPX_TRY(st, spx_final_count(&s, false, &n), done);
-    SPX_TRY(st, spx_weights_find(w), done);
+    SPX_TRY(st, find_weights(w, &s), done);
     SPX_TRY(st, convert(cli, w, &s, &images, v->out), done);
     say(w);
     if (cli->json) {

@@ -178,7 +178,7 @@ static spx_status load(const char *path, char prefix[64], size_t *elsewhere)
     spx_weights *w;
     spx_status st;
     SPX_RETURN_IF(spx_weights_open(&w, path));
-    SPX_TRY(st, spx_weights_find(w), end);
+    SPX_TRY(st, spx_weights_find(w, "linear.weight"), end);
     (void)snprintf(prefix, 64, "%s", spx_weights_prefix(w));
     *elsewhere = spx_weights_elsewhere(w);
     SPX_TRY(st,
@@ -250,7 +250,7 @@ static spx_status load_one(const char *dtype, const void *bits, size_t bytes, fl
     put(&b, "linear.weight", dtype, "[1]", bits, bytes);
     finish(&b, path);
     CHECK_OK(spx_weights_open(&w, path));
-    CHECK_OK(spx_weights_find(w));
+    CHECK_OK(spx_weights_find(w, "linear.weight"));
     const spx_buffer weights = {.data = out, .bytes = sizeof *out}, none = {0};
     const spx_status st = spx_weights_load(w, &l, &weights, &none);
     spx_weights_close(w);
@@ -297,7 +297,7 @@ SPX_TEST(arenas_in_the_memory_of_a_device_are_refused)
     put_arrays(&b, "", "F32", -1);
     finish(&b, path);
     CHECK_OK(spx_weights_open(&w, path));
-    CHECK_OK(spx_weights_find(w));
+    CHECK_OK(spx_weights_find(w, "linear.weight"));
     CHECK_FAILS(SPX_EINVAL, spx_weights_load(w, &layout, &foreign, &mine));
     CHECK_FAILS(SPX_EINVAL, spx_weights_load(w, &layout, &mine, &foreign));
     spx_weights_close(w);

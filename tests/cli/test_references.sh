@@ -35,6 +35,17 @@ holds "integers" stdout '.top1 > 0.85'
 check "bench pi" 0 "$sphynx" bench pi "${net[@]}" --input 3x16x16 --classes 4 --json
 holds "bench pi" stdout '.matches_integer_executor and .relus == 7680'
 
+# A model is a file of weights, too; another network's are refused.
+import=("$sphynx" import run/model.h5 --input 1x16x16 --classes 4 --data pack.h5)
+check "import" 0 "${import[@]}" "${net[@]}" -o imported.h5 --json
+holds "import" stdout '.relus == 7680'
+check "eval of the import" 0 "$sphynx" eval --model imported.h5 --data pack.h5 --json
+holds "eval of the import" stdout '.top1 > 0.9'
+check "import as another" 1 "${import[@]}" --network resnet34,width=4 -o none.h5
+one_line "import as another"
+has stderr 'see --network' "import as another"
+[ ! -e none.h5 ] || fail "import as another: left a file"
+
 # ---- cut and gone on with; as teacher and student ----
 short=("${train[@]}" --network "cnet1,width=2" --epochs 1)
 check "whole" 0 "${short[@]}" --out whole
