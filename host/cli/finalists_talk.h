@@ -32,7 +32,7 @@ typedef struct spx_finalists_values {
 
 #define SPX_FINALISTS_NEEDS                                                                        \
     {"relu-budget final-recipe final-epochs final-seeds set-aside extra-random", "finalists"},     \
-        {"finalists", "seeds=1"},                                                                  \
+        {"finalists", "seeds=1"}, {"finalists", "space=sphynx"},                                   \
     {                                                                                              \
         "init-from max-steps", "!finalists"                                                        \
     }

@@ -102,6 +102,7 @@ refused "budget too small" 1 'smallest .* has [0-9]+' "${search[@]}" --finalists
 refused "two finalists" 1 'expected 3' "${select[@]}" --finalists 2 --out refused
 refused "too many aside" 1 '90 of 96 .* expected 2 to 48' "${few[@]}" --set-aside 90 --out refused
 refused "seeds and finalists" 2 'finalists' "${few[@]}" --seeds 2 --out refused
+refused "another space" 2 'finalists' "${few[@]}" --space relu-ops --out refused
 refused "a budget alone" 2 'relu-budget' "${search[@]}" --relu-budget 800 --out refused
 refused "no such recipe" 2 'recipe' "${few[@]}" --final-recipe absent.ini --out refused
 sed 's/^batch = 4/batch = 16/' final.ini >large.ini
