@@ -50,7 +50,11 @@ spx_status find(library *l)
     if (named != NULL && named[0] != '\0') {
         (void)snprintf(name, sizeof name, "%s", named);
     }
-    void *const file = strcmp(name, "none") == 0 ? NULL : dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (strcmp(name, "none") == 0) {
+        return SPX_FAIL(SPX_EUNSUPPORTED,
+                        "nvJPEG: SPHYNX_NVJPEG=none switches it off; use --decoder cpu");
+    }
+    void *const file = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (file == NULL) { /* it stays loaded: unloading frees nothing that matters */
         return SPX_FAIL(SPX_EUNSUPPORTED,
                         "nvJPEG: there is no %s; install it with the CUDA toolkit, name the "

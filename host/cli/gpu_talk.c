@@ -36,14 +36,22 @@ static json_t *cudnn_version(void)
     return json_sprintf("%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
 }
 
-static json_t *cublas_version(void)
+/* Of a CUDA library: "13.0.2" by its function PREFIXGetProperty; null where none of its names is
+ * found. */
+static json_t *library_version(const char *name, const char *function, const char *variable)
 {
-    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
+    const char *path = variable != NULL ? getenv(variable) : NULL;
     int (*get)(int property, int *value);
     void *found = NULL;
     int part[3] = {0};
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && found == NULL; i++) {
-        found = symbol(names[i], "cublasGetProperty");
+    if (path != NULL && path[0] != '\0') {
+        found = symbol(path, function);
+    }
+    for (int major = 13; major >= 11 && found == NULL && (path == NULL || path[0] == '\0');
+         major--) {
+        char file[64];
+        (void)snprintf(file, sizeof file, "%s.so.%d", name, major);
+        found = symbol(file, function);
     }
     if (found == NULL) {
         return json_null();
@@ -118,10 +126,12 @@ json_t *spx_gpu_json(json_t *nvcc)
 #else
     const int built = 0;
 #endif
-    return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "built_in", built, "devices",
-                     list, "kernel_module", kernel_module(), "driver", cuda_version(first.driver),
-                     "runtime", cuda_version(first.runtime), "nvcc", nvcc, "cudnn", cudnn_version(),
-                     "cublas", cublas_version(), "nccl", nccl_version());
+    return json_pack(
+        "{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "built_in", built, "devices", list,
+        "kernel_module", kernel_module(), "driver", cuda_version(first.driver), "runtime",
+        cuda_version(first.runtime), "nvcc", nvcc, "cudnn", cudnn_version(), "cublas",
+        library_version("libcublas", "cublasGetProperty", NULL), "nvjpeg",
+        library_version("libnvjpeg", "nvjpegGetProperty", "SPHYNX_NVJPEG"), "nccl", nccl_version());
 }
 
 /* Whether one of the devices can be used. */
@@ -154,6 +164,9 @@ void spx_gpu_lacks(const json_t *gpu, json_t *list)
         {device && json_is_null(json_object_get(gpu, "cudnn")), "cuDNN",
          "convolutions on the GPU are the engine's own, slower",
          "install cuDNN 9, or name its library in SPHYNX_CUDNN"},
+        {device && json_is_null(json_object_get(gpu, "nvjpeg")), "nvJPEG",
+         "train has no --decoder nvjpeg",
+         "install it with the CUDA toolkit, or name its library in SPHYNX_NVJPEG"},
     };
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
         if (row[i].missing) {

@@ -7,22 +7,30 @@ cd "$OUT" || exit 1
 "$make_pictures" set 48 || exit 1
 check "pack" 0 "$sphynx" data pack imagefolder set -o pack.h5 --store original
 
-# ---- a training stopped within epochs, every augmentation on ----
+# ---- trainings stopped within epochs, every augmentation on; boxes exclude a random shift ----
 net=(--data pack.h5 --input 3x16x16 --init-channels 1 --layers 3 --reduce-at "0,2" --aux-weight 0
     --batch 7 --threads 1)
-train=("$sphynx" train "${net[@]}" --resized-crop 0.3,1 --crop-ratio 0.6,1.6 --flip --alternate-flip
-    --colour-jitter 0.4,0.4,0.4 --cutout 3 --drop-path 0.2 --ema 0.9 --epochs 3 --log-every 1)
-check "train" 0 "${train[@]}" --workers 3 --out whole # 6 steps an epoch
-for steps in 2 9 16 18; do
-    check "to step $steps" 0 "${train[@]}" --max-steps $steps --resume \
-        --workers $((steps % 3 + 1)) --out cut
-done
-cmp whole/result.json cut/result.json || fail "a training cut within epochs ends otherwise"
-for run in whole cut; do
-    jq -c 'select(.loss != null) | [.step, .loss, .norm]' $run/metrics.jsonl >$run.steps
-done
-[ "$(wc -l <whole.steps)" -eq 18 ] || fail "not 18 steps in the log"
-cmp whole.steps cut.steps || fail "a training cut within epochs takes other steps"
+common=("$sphynx" train "${net[@]}" --flip --alternate-flip --colour-jitter 0.4,0.4,0.4 --cutout 3
+    --drop-path 0.2 --ema 0.9 --epochs 3 --log-every 1)
+train=("${common[@]}" --resized-crop 0.3,1 --crop-ratio 0.6,1.6)
+cut_within() { # NAME COMMAND...: 6 steps an epoch
+    local name=$1
+    shift
+    check "$name" 0 "$@" --workers 3 --out "$name"
+    for steps in 2 9 16 18; do
+        check "$name to step $steps" 0 "$@" --max-steps $steps --resume \
+            --workers $((steps % 3 + 1)) --out "$name-cut"
+    done
+    cmp "$name/result.json" "$name-cut/result.json" || fail "$name: cut, it ends otherwise"
+    for run in "$name" "$name-cut"; do
+        jq -c 'select(.loss != null) | [.step, .loss, .norm]' "$run/metrics.jsonl" >"$run.steps"
+    done
+    [ "$(wc -l <"$name.steps")" -eq 18 ] || fail "$name: not 18 steps in the log"
+    cmp "$name.steps" "$name-cut.steps" || fail "$name: cut, it takes other steps"
+}
+cut_within whole "${train[@]}"
+check "pack of one size" 0 "$sphynx" data pack imagefolder set -o square.h5 --store raw:16
+cut_within shifted "${common[@]}" --data square.h5 --pad-crop 3
 
 # ---- evaluation ----
 check "eval" 0 "$sphynx" eval --model whole --data pack.h5 --threads 1 --json
