@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "host/control/jsonl.h"
+#include "host/control/json_text.h"
 
 #include "kernels/base/file.h"
 
@@ -100,7 +101,7 @@ spx_status spx_jsonl_append(spx_jsonl *log, json_t *record)
     if (record == NULL) {
         return SPX_FAIL(SPX_EINVAL, "%s: a value is not a finite number", log->path);
     }
-    text = json_dumps(record, JSON_COMPACT); /* 17 digits: doubles are kept exactly */
+    text = spx_json_text(record, JSON_COMPACT); /* doubles are kept exactly */
     json_decref(record);
     if (text == NULL) {
         return SPX_FAIL(SPX_ENOMEM, "%s", log->path);

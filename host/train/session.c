@@ -337,7 +337,7 @@ spx_status spx_session_result(const spx_session *s, json_t *result)
     char *text = NULL;
     spx_status st;
     if (result != NULL && json_object_set_new(result, "device", json_string(s->device)) == 0) {
-        text = json_dumps(result, JSON_INDENT(2));
+        text = spx_json_text(result, JSON_INDENT(2));
     }
     st = text != NULL ? write_file(s, "result.json", text, "\n") : SPX_FAIL(SPX_ENOMEM, "result");
     free(text);

@@ -210,7 +210,7 @@ SPX_TEST(what_nvjpeg_fails_on_the_cpu_decodes_and_a_failing_device_is_told)
     assert_int_equal(unsetenv("SPX_FAKE_NVJPEG"), 0);
     assert_int_equal(setenv("SPHYNX_NVJPEG", "none", 1), 0);
     CHECK_FAILS(SPX_EUNSUPPORTED, spx_device_source_open(&d, s, NULL, mixed, &training));
-    assert_non_null(strstr(spx_error_message(), "--decoder cpu"));
+    assert_non_null(strstr(spx_error_message(), "switches it off; use --decoder cpu"));
 #ifdef SPX_FAKE_NVJPEG_LIBRARY
     assert_int_equal(setenv("SPHYNX_NVJPEG", SPX_FAKE_NVJPEG_LIBRARY, 1), 0);
 #endif
