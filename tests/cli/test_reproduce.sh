@@ -55,7 +55,8 @@ for job in cifar100:cifar:25600 tiny-imagenet:tiny:102400 imagenet:imagenet:3449
     [ "$(grep -c '^\$ sphynx' stderr)" -eq 1 ] || fail "$kind: what was finished ran again"
 done
 
-check "the plan" 0 "${again[@]}" cifar100 cifar --out planned --plan --budgets 25600
+check "the plan" 0 "${again[@]}" cifar100 cifar --out planned --plan --budgets 25600 \
+    --cells published
 has stdout 'together, on this machine' "the plan"
 [ ! -e planned ] || fail "the plan made something"
 check "a budget the published cell has not" 2 "${again[@]}" cifar100 cifar --out none --budgets 12345
