@@ -8,10 +8,10 @@
 #include <string.h>
 
 typedef struct values {
-    const char *model, *data, *out;
+    const char *model, *data, *out, *like;
     spx_budget_values budget;
     int granularity;
-    bool per_kind, allow_changed;
+    bool per_kind, random, allow_changed;
     int64_t rounds, max_depth, batch, images;
     double val_fraction;
 } values;
@@ -29,6 +29,11 @@ static const spx_option options[] = {
             .flags = SPX_OPT_REQUIRED | SPX_OPT_TRANSIENT | SPX_OPT_OUTPUT, .letter = 'o'),
     SPX_OPT(FLAG, values, per_kind, "per-kind", NULL, "false",
             "edge: the same ReLUs in all cells of a kind"),
+    SPX_OPT(FLAG, values, random, "random", NULL, "false",
+            "keep by chance instead (--seed): the baseline of values and scores"),
+    SPX_OPT(STRING, values, like, "like", "RUN|FILE", NULL,
+            "pixel: as many positions of each layer as this masked model keeps, in place of a "
+            "budget"),
     SPX_OPT(INT, values, rounds, "rounds", "N", "1",
             "edge: times that values are measured, of which each drops its share", .min = 1,
             .max = 64),
@@ -45,8 +50,11 @@ static const spx_option options[] = {
     SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
-static const spx_need needs[] = {
-    SPX_BUDGET_NEEDS, {"per-kind rounds max-depth", "granularity=edge"}, {0}};
+static const spx_need needs[] = {SPX_BUDGET_NEEDS,
+                                 {"per-kind rounds max-depth", "granularity=edge"},
+                                 {"like", "granularity=pixel"},
+                                 {"relu-budget budget", "!like"},
+                                 {0}};
 
 /* ---- progress ---- */
 
@@ -170,7 +178,8 @@ static bool held_out(const spx_cli *cli, const values *v, const spx_model *m, sp
 }
 
 static spx_status prune(spx_cli *cli, const values *v, const spx_model *m, const spx_pack *pack,
-                        const spx_prune_budget *budget, spx_prune_result *out)
+                        const spx_prune_budget *budget, const spx_masks *like,
+                        spx_prune_result *out)
 {
     talk t = {.phase = NULL};
     spx_prune_options o = {.budget = *budget,
@@ -180,6 +189,9 @@ static spx_status prune(spx_cli *cli, const values *v, const spx_model *m, const
                            .max_depth = (int)v->max_depth,
                            .batch = v->batch,
                            .images = v->images,
+                           .random = v->random,
+                           .random_seed = (uint64_t)cli->seed,
+                           .like = v->like != NULL ? like : NULL,
                            .show = show,
                            .ctx = &t};
     spx_stream *stream;
@@ -200,16 +212,33 @@ static spx_status prune(spx_cli *cli, const values *v, const spx_model *m, const
     return st;
 }
 
+/* The masks of --like, and the budget that they are. */
+static spx_status counts_of(const char *given, spx_masks *like, spx_prune_budget *budget)
+{
+    spx_model m;
+    SPX_RETURN_IF(spx_model_open(&m, given));
+    spx_status st = spx_model_masks(like, &m);
+    spx_model_close(&m);
+    if (st == SPX_OK && like->n == 0) {
+        st = SPX_FAIL(SPX_EINVAL, "%s: keeps all its ReLUs", given);
+    }
+    *budget = (spx_prune_budget){.kind = SPX_BUDGET_RELUS, .value = spx_masks_relus(like)};
+    (void)snprintf(budget->text, sizeof budget->text, "relus:%lld", (long long)budget->value);
+    return st;
+}
+
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
+    spx_masks like = {0};
     char path[4096];
     spx_prune_budget budget;
     spx_prune_result r = {0};
     spx_model m = {0};
     spx_pack *pack = NULL;
     spx_status st;
-    SPX_RETURN_IF(spx_talk_budget(cli, &v->budget, &budget));
+    SPX_RETURN_IF(v->like != NULL ? counts_of(v->like, &like, &budget)
+                                  : spx_talk_budget(cli, &v->budget, &budget));
     if (budget.kind != SPX_BUDGET_RELUS && v->granularity != SPX_PRUNE_EDGE) {
         return spx_cli_usage(cli, "--budget %s is for --granularity edge", budget.text);
     }
@@ -218,7 +247,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     SPX_TRY(st, spx_cli_distinct(cli, v->out, path), end);
     SPX_TRY(st, spx_cli_distinct(cli, v->out, v->data), end);
     SPX_TRY(st, spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TRAIN)), end);
-    SPX_TRY(st, prune(cli, v, &m, pack, &budget, &r), end);
+    SPX_TRY(st, prune(cli, v, &m, pack, &budget, &like, &r), end);
     if (cli->json) {
         st = print_json(v, &budget, &r);
     } else {
@@ -226,6 +255,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     }
 end:
     spx_prune_result_clear(&r);
+    spx_masks_clear(&like);
     spx_pack_close(pack);
     spx_model_close(&m);
     return st;

@@ -23,7 +23,8 @@ typedef enum spx_rng_sequence {
     SPX_RNG_BENCH,
     SPX_RNG_FLIP, /* of an image in every epoch */
     SPX_RNG_BOOTSTRAP,
-    SPX_RNG_LOCATION /* which reductions a step of the location search tries */
+    SPX_RNG_LOCATION, /* which reductions a step of the location search tries */
+    SPX_RNG_PRUNE     /* ReLUs kept by chance */
 } spx_rng_sequence;
 
 /** Four uniform 32-bit words for (seed, sequence, counter_hi, counter_lo). */

@@ -118,6 +118,10 @@ static spx_status check(const spx_prune_options *o, int64_t relus)
     if (o->granularity != SPX_PRUNE_EDGE && b->kind != SPX_BUDGET_RELUS) {
         return SPX_FAIL(SPX_EINVAL, "a budget of %s is for whole layers (edge)", b->text);
     }
+    if (o->like != NULL && o->granularity != SPX_PRUNE_PIXEL) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "as many of each layer as another model: for positions (pixel)");
+    }
     if (b->kind == SPX_BUDGET_RELUS && b->value > relus) {
         return SPX_FAIL(SPX_EINVAL, "a budget of %s is above the model's: at most %lld", b->text,
                         (long long)relus);
@@ -125,9 +129,34 @@ static spx_status check(const spx_prune_options *o, int64_t relus)
     return SPX_OK;
 }
 
+/* The other model's network has to be this one. */
+static spx_status check_like(const spx_prune_bench *b)
+{
+    const spx_masks *like = b->o->like;
+    if (like == NULL) {
+        return SPX_OK;
+    }
+    for (int i = 0; i < b->masks.n || i < like->n; i++) {
+        const spx_mask_site *m = &b->masks.site[i], *l = &like->site[i];
+        if (i >= b->masks.n || i >= like->n || strcmp(m->relu, l->relu) != 0 || m->c != l->c ||
+            m->h != l->h || m->w != l->w) {
+            return SPX_FAIL(SPX_EINVAL, "the model to count the layers of is of another network");
+        }
+        if (spx_mask_site_relus(l) > spx_mask_site_relus(m)) {
+            return SPX_FAIL(SPX_EINVAL,
+                            "the model to count the layers of keeps %lld of %s, this "
+                            "one has %lld",
+                            (long long)spx_mask_site_relus(l), m->relu,
+                            (long long)spx_mask_site_relus(m));
+        }
+    }
+    return SPX_OK;
+}
+
 static spx_status prune(spx_prune_bench *b, spx_prune_result *out)
 {
     SPX_RETURN_IF(list_layers(b, out));
+    SPX_RETURN_IF(check_like(b));
     SPX_RETURN_IF(check(b->o, out->relus_before));
     SPX_RETURN_IF(spx_prune_bench_measure(b, &out->before));
     SPX_RETURN_IF(b->o->granularity == SPX_PRUNE_EDGE ? spx_prune_edges(b, out)
@@ -140,11 +169,11 @@ static spx_status prune(spx_prune_bench *b, spx_prune_result *out)
 static json_t *about(const spx_prune_options *o, const spx_prune_result *r)
 {
     static const char *const name[] = {"edge", "channel", "pixel"};
-    return json_pack("{s:{s:s, s:s, s:I, s:I, s:f, s:f, s:f}}", "pruned", "granularity",
-                     name[o->granularity], "budget", o->budget.text, "relus_before",
-                     (json_int_t)r->relus_before, "relus", (json_int_t)r->relus, "loss_before",
-                     spx_metrics_loss(&r->before), "loss_predicted", r->predicted, "loss_after",
-                     spx_metrics_loss(&r->after));
+    return json_pack("{s:{s:s, s:b, s:s, s:I, s:I, s:f, s:f, s:f}}", "pruned", "granularity",
+                     name[o->granularity], "random", o->random, "budget", o->budget.text,
+                     "relus_before", (json_int_t)r->relus_before, "relus", (json_int_t)r->relus,
+                     "loss_before", spx_metrics_loss(&r->before), "loss_predicted", r->predicted,
+                     "loss_after", spx_metrics_loss(&r->after));
 }
 
 spx_status spx_prune(spx_prune_result *out, const spx_model *m, const spx_pack *pack,

@@ -39,6 +39,11 @@ typedef struct spx_prune_options {
     int64_t images;  /* of the training split, for statistics and scores, >= 1 */
     double held_out; /* share of the training split for losses; 0..1 exclusive */
     uint64_t seed;   /* which share that is: the training's own gives its held-out images */
+    bool random;     /* keeps by random numbers in place of values and scores: what these must
+                        beat */
+    uint64_t random_seed;
+    const spx_masks *like; /* PIXEL: as many of each layer as this one keeps, together the budget;
+                              NULL: of all layers together. Borrowed */
     /** Told after each measurement; may be NULL. */
     void (*show)(void *ctx, const char *phase, int64_t done, int64_t total);
     void *ctx;

@@ -1,6 +1,7 @@
 /* Whole ReLU layers: each one's value is measured, what keeping it costs comes from the budget's
  * kind, and search/budget/sites.h chooses. */
 #include "kernels/base/alloc.h"
+#include "kernels/base/rng.h"
 #include "search/prune/prune_private.h"
 #include "search/prune/relu_sites_private.h"
 
@@ -246,6 +247,16 @@ static spx_status within_relus(const edges *e, spx_sites_choice *c)
                : st;
 }
 
+/* What is told of the layers stays what was measured. */
+static void randomise(edges *e)
+{
+    spx_rng r;
+    spx_rng_init(&r, e->b->o->random_seed, SPX_RNG_PRUNE, 0);
+    for (int i = 0; i < e->sites.n; i++) {
+        e->site[i].value = LEAST + (double)spx_rng_uniform(&r);
+    }
+}
+
 static spx_status choose(edges *e, spx_sites_choice *c)
 {
     const bool relus = e->b->o->budget.kind == SPX_BUDGET_RELUS;
@@ -254,6 +265,9 @@ static spx_status choose(edges *e, spx_sites_choice *c)
         SPX_RETURN_IF(within_relus(e, &any));
     }
     SPX_RETURN_IF(measure_values(e));
+    if (e->b->o->random) {
+        randomise(e);
+    }
     memset(c, 0, sizeof *c);
     memset(c->keep, true, sizeof c->keep);
     SPX_RETURN_IF(spx_sites_measure(&e->sites, c));
@@ -261,6 +275,16 @@ static spx_status choose(edges *e, spx_sites_choice *c)
 }
 
 /* ---- rounds ---- */
+
+/* As it was measured, whatever the choice went by. */
+static double dropped_value(const edges *e, const spx_sites_choice *c)
+{
+    double sum = 0;
+    for (int i = 0; i < e->sites.n; i++) {
+        sum += c->keep[i] ? 0.0 : e->out->layer[e->of[i]].value;
+    }
+    return sum;
+}
 
 /* Keeps some of what a choice drops for a later round: the parts that are worth most, until at most
  * `most` ReLUs are dropped, but for one part. What is left of the choice stays possible. */
@@ -332,7 +356,7 @@ static spx_status prune_round(edges *e, int r, int64_t *excess, spx_prune_round 
     apply(e, &c);
     SPX_RETURN_IF(spx_prune_bench_measure(e->b, &after));
     *said = (spx_prune_round){.relus = spx_masks_relus(&e->b->masks),
-                              .predicted = e->loss + c.dropped,
+                              .predicted = e->loss + dropped_value(e, &c),
                               .loss = spx_metrics_loss(&after)};
     e->out->depth = c.depth;
     return SPX_OK;

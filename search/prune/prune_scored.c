@@ -1,5 +1,6 @@
 /* Channels and positions, by first-order scores: they are too many to measure one by one. */
 #include "kernels/base/alloc.h"
+#include "kernels/base/rng.h"
 #include "search/prune/prune_private.h"
 
 #include <string.h>
@@ -81,16 +82,40 @@ static void each_item(spx_prune_bench *b, const scores *s, spx_choose_item *item
     }
 }
 
+static void randomise(spx_choose_item *item, size_t n, uint64_t seed)
+{
+    spx_rng r;
+    spx_rng_init(&r, seed, SPX_RNG_PRUNE, 0);
+    for (size_t i = 0; i < n; i++) {
+        item[i].score = spx_rng_uniform(&r);
+    }
+}
+
+/* Positions, layer by layer: as many of each as another model keeps. */
+static spx_status choose_like(const spx_prune_bench *b, spx_choose_item *item)
+{
+    for (int i = 0; i < b->masks.n; i++) {
+        const size_t n = (size_t)spx_mask_site_relus(&b->masks.site[i]);
+        SPX_RETURN_IF(spx_choose(item, n, spx_mask_site_relus(&b->o->like->site[i])));
+        item += n;
+    }
+    return SPX_OK;
+}
+
 static spx_status choose(spx_prune_bench *b, const scores *s)
 {
     spx_choose_item *item;
+    spx_status st;
     size_t n = 0;
     for (int i = 0; i < s->n; i++) {
         n += (size_t)positions(&b->masks.site[i]);
     }
     SPX_RETURN_IF(SPX_NEW(item, n));
     each_item(b, s, item, &n, false);
-    const spx_status st = spx_choose(item, n, b->o->budget.value);
+    if (b->o->random) {
+        randomise(item, n, b->o->random_seed);
+    }
+    st = b->o->like != NULL ? choose_like(b, item) : spx_choose(item, n, b->o->budget.value);
     if (st == SPX_OK) {
         each_item(b, s, item, &n, true);
     }

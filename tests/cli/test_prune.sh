@@ -69,6 +69,34 @@ check "dropped layers stay dropped" 0 "$sphynx" prune --model edge.h5 --data pac
 says "dropped layers" '.relus == 128 and .relus_before == 256 and
     ([.layers[] | select(.relus_before == 0)] | length) == 2'
 
+# ---- by chance ----
+for what in edge pixel; do
+    options=(--granularity $what --relu-budget 301)
+    [ $what = pixel ] || options+=(--max-depth 40)
+    for seed in 1 2 3; do
+        check "$what by chance" 0 "${prune[@]}" "${options[@]}" --random --seed $seed \
+            -o random-$what-$seed.h5 --json
+        says "$what by chance" '(.relus == 301 or .relus == 256) and .loss_after > 0'
+        [ $what = pixel ] || says "$what by chance" '(.loss_predicted - .loss_before -
+            ([.layers[] | select(.relus == 0).value] | add) | fabs) < 1e-9'
+    done
+    check "$what by chance again" 0 "${prune[@]}" "${options[@]}" --random --seed 3 -o again.h5
+    cmp random-$what-3.h5 again.h5 || fail "$what by chance: a seed gives two models"
+    cmp -s random-$what-1.h5 random-$what-2.h5 && cmp -s random-$what-2.h5 random-$what-3.h5 &&
+        fail "$what by chance: all seeds give one model"
+done
+check "counts of another" 0 "${prune[@]}" --granularity pixel --random --like pixel.h5 -o like.h5 \
+    --json
+says "counts of another" '.relus == 301'
+cp stdout like.json
+check "pixel's counts" 0 "${prune[@]}" --granularity pixel --relu-budget 301 -o pixel.h5 --json
+[ "$(jq -c '[.layers[].relus]' like.json)" = "$(jq -c '[.layers[].relus]' stdout)" ] ||
+    fail "other counts by layer than those asked for"
+refused "counts and a budget" 2 "like" "${prune[@]}" --granularity pixel --like pixel.h5 \
+    --relu-budget 9
+refused "counts of layers" 2 "like" "${prune[@]}" --like pixel.h5
+refused "counts of a model without masks" 1 "keeps all" "${prune[@]}" --granularity pixel --like run
+
 # ---- reference networks ----
 check "reference" 0 "$sphynx" train --data large.h5 --network resnet18,width=1 \
     --batch 16 --max-steps 2 --epochs 1 --threads 1 --out reference
@@ -117,6 +145,8 @@ refused "a depth that is none" 1 "smallest possible" "${prune[@]}" --relu-budget
 refused "bytes of pixels" 2 "edge" "${prune[@]}" --granularity pixel --budget bytes:100000
 refused "kinds of pixels" 2 "per-kind" "${prune[@]}" --granularity pixel --per-kind --relu-budget 9
 refused "rounds of pixels" 2 "rounds" "${prune[@]}" --granularity pixel --rounds 2 --relu-budget 9
+refused "counts of another network" 1 "another network" "$sphynx" prune --model reference \
+    --data large.h5 --granularity pixel --like pixel.h5
 refused "kinds of a reference network" 1 "no cells" "$sphynx" prune --model reference --per-kind \
     --data large.h5 --relu-budget 100
 check "over its input" 2 "${prune[@]}" --relu-budget 256 -o run/model.h5
