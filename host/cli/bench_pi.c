@@ -1,7 +1,7 @@
 /*
- * sphynx bench pi: private inference of a network with random weights, each party a process. The
- * model is made by a process of its own, so that its memory is not the parties'; the server is this
- * program's `serve`.
+ * sphynx bench pi: private inference of a deployed model, or of a network with random weights, each
+ * party a process. The model is read or made by a process of its own, so that its memory is not the
+ * parties'; the server is this program's `serve`.
  */
 #define _DEFAULT_SOURCE
 #include "host/cli/bench_pi.h"
@@ -28,17 +28,23 @@
 typedef struct values {
     spx_net_values net;
     int64_t queries;
-    const char *link;
+    const char *model, *link;
 } values;
 
 static const spx_option options[] = {
+    SPX_OPT(STRING, values, model, "model", "FILE", NULL,
+            "a deployed model (sphynx export), in place of a network with random weights",
+            .flags = SPX_OPT_PATH),
     SPX_NET_OPTIONS(values, net),
     SPX_OPT(INT, values, queries, "queries", "N", "1", "images to ask about, prepared as a batch",
             .min = 1, .max = 1000),
     SPX_OPT(STRING, values, link, "link", "L", NULL, "imitate lan, wan or RATE,RTT"),
     {0}};
 
-static const spx_need needs[] = {SPX_NETWORK_NEED, {0}};
+static const spx_need needs[] = {
+    SPX_NETWORK_NEED,
+    {"network genotype init-channels layers reduce-at input classes", "!model"},
+    {0}};
 
 /* ---- the model ---- */
 
@@ -56,6 +62,9 @@ static spx_status make_model(spx_cli *cli, const values *v, spx_stream *stream, 
 {
     const spx_export_options o = {.images = 1};
     spx_final_spec spec;
+    if (v->model != NULL) {
+        return spx_deploy_read(out, v->model);
+    }
     SPX_RETURN_IF(spx_net_spec(cli, &v->net, &spec));
     for (int i = 0; i < 3; i++) {
         spec.mean[i] = 0.5;
@@ -353,7 +362,8 @@ done:
 
 const spx_command spx_bench_pi = {
     .name = "pi",
-    .summary = "Private inference of a network with random weights, two processes.",
+    .summary = "Private inference of a network with random weights or of a deployed model, two "
+               "processes.",
     .example = "sphynx bench pi --init-channels 5 --layers 10 --reduce-at 0,5 --link wan --json",
     .options = options,
     .needs = needs,

@@ -37,6 +37,13 @@ pack=$OUT/pack.h5 model=$OUT/model.h5
 check "train" 0 "$sphynx" train --data "$pack" --out "$OUT/run" --init-channels 2 --layers 3 \
     --reduce-at 0,2 --epochs 1 --max-steps 2 --batch 8 --aux-weight 0
 check "export" 0 "$sphynx" export --model "$OUT/run" -o "$model"
+check "bench of a deployed model" 0 "$sphynx" bench pi --model "$model" --json
+[ "$(jq -c '[.matches_integer_executor, .predicted.bytes_equal]' "$OUT/stdout")" = "[true,true]" ] ||
+    fail "bench of a deployed model: $(cat "$OUT/stdout")"
+check "bench of two things" 2 "$sphynx" bench pi --model "$model" --network resnet18
+one_line "bench of two things"
+check "bench of no deployed model" 1 "$sphynx" bench pi --model "$OUT/run/model.h5"
+one_line "bench of no deployed model"
 key=$(printf '%064d' 7)
 umask 077 # keys that others can read are refused
 printf '# of the test\n\nalice:%s\n' "$key" >"$OUT/alice"
