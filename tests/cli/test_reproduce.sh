@@ -59,7 +59,8 @@ check "the plan" 0 "${again[@]}" cifar100 cifar --out planned --plan --budgets 2
     --cells published
 has stdout 'together, on this machine' "the plan"
 [ ! -e planned ] || fail "the plan made something"
-check "a budget the published cell has not" 2 "${again[@]}" cifar100 cifar --out none --budgets 12345
+check "a budget the published cell has not" 2 "${again[@]}" cifar100 cifar --out none \
+    --budgets 12345
 has stderr 'the published cell has 25600, ' "a budget the published cell has not"
 check "no such source" 1 "${again[@]}" cifar100 nothing --out none --budgets 25600
 has stderr 'nothing: ' "no such source"
