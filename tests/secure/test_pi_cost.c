@@ -116,10 +116,11 @@ typedef struct story {
     spx_pi_plan *plan;
 } story;
 
-static void begin(story *s)
+/* masked: each layer has two circuits, of what its mask keeps and of what is clamped. */
+static void begin(story *s, bool masked)
 {
     memset(s, 0, sizeof *s);
-    s->model = fixture_model(&s->fixture, 7);
+    s->model = fixture_model_of(&s->fixture, 7, masked);
     CHECK_OK(spx_pi_plan_create(&s->plan, s->model));
 }
 
@@ -136,11 +137,10 @@ static double sum(const spx_pi_parts *p)
 }
 
 /* With one rate alone, a part is that rate times what is counted, and so is the whole. */
-SPX_TEST(each_part_is_its_count_times_its_rate)
+static void check_parts(bool masked)
 {
-    SPX_UNUSED;
     story s;
-    begin(&s);
+    begin(&s, masked);
     const spx_pi_sizes *z = spx_pi_plan_sizes(s.plan);
     const spx_link none = {0};
     const struct {
@@ -166,11 +166,17 @@ SPX_TEST(each_part_is_its_count_times_its_rate)
     end(&s);
 }
 
-SPX_TEST(a_link_takes_the_bytes_and_rounds_that_are_counted)
+SPX_TEST(each_part_is_its_count_times_its_rate)
 {
     SPX_UNUSED;
+    check_parts(false);
+    check_parts(true);
+}
+
+static void check_link(bool masked)
+{
     story s;
-    begin(&s);
+    begin(&s, masked);
     const spx_pi_rates no_work = {0};
     const spx_pi_sizes *z = spx_pi_plan_sizes(s.plan);
     const spx_pi_forecast slow = spx_pi_predict(s.plan, &no_work, (spx_link){1, 0}, -1),
@@ -182,13 +188,19 @@ SPX_TEST(a_link_takes_the_bytes_and_rounds_that_are_counted)
     end(&s);
 }
 
-SPX_TEST(segments_add_up_to_the_query)
+SPX_TEST(a_link_takes_the_bytes_and_rounds_that_are_counted)
 {
     SPX_UNUSED;
+    check_link(false);
+    check_link(true);
+}
+
+static void check_segments(bool masked)
+{
     story s;
     spx_link lan;
     double online = 0, parts = 0;
-    begin(&s);
+    begin(&s, masked);
     CHECK_OK(spx_link_parse("lan", &lan));
     const spx_pi_forecast all = spx_pi_predict(s.plan, &spx_pi_usual_rates, lan, -1);
     for (int i = 0; i < s.model->n_segments; i++) {
@@ -203,12 +215,40 @@ SPX_TEST(segments_add_up_to_the_query)
     end(&s);
 }
 
+SPX_TEST(segments_add_up_to_the_query)
+{
+    SPX_UNUSED;
+    check_segments(false);
+    check_segments(true);
+}
+
+/* By what plan_segment counts: a segment pays for its own layer alone, and for a round. */
+SPX_TEST(a_segment_of_two_circuits_has_its_own_layer_and_one_round)
+{
+    SPX_UNUSED;
+    story s;
+    const spx_pi_rates evaluate = {.evaluate = 1}, no_work = {0};
+    begin(&s, true);
+    assert_int_equal(s.model->n_segments, 3);
+    assert_int_equal(spx_pi_plan_sizes(s.plan)->online_rounds, 3);
+    for (int i = 0; i < s.model->n_segments; i++) {
+        const spx_pi_sizes z = spx_pi_plan_segment(s.plan, i);
+        const double rounds = i == 0 ? 1.5 : i == 1 ? 1 : 0.5; /* the image; the logits */
+        const spx_pi_forecast f = spx_pi_predict(s.plan, &evaluate, (spx_link){0}, i),
+                              far = spx_pi_predict(s.plan, &no_work, (spx_link){0, 1}, i);
+        assert_true(f.part.circuits == (double)z.ands && f.online == (double)z.ands);
+        check_near(far.part.link, rounds, "the link's part of a segment");
+        check_near(far.online, rounds, "a segment");
+    }
+    end(&s);
+}
+
 SPX_TEST(every_rate_that_rises_makes_a_query_longer)
 {
     SPX_UNUSED;
     story s;
     spx_link lan;
-    begin(&s);
+    begin(&s, false);
     CHECK_OK(spx_link_parse("lan", &lan));
     const spx_pi_forecast before = spx_pi_predict(s.plan, &spx_pi_usual_rates, lan, -1);
     for (size_t i = 0; i < sizeof(spx_pi_rates) / sizeof(double); i++) {
@@ -237,6 +277,7 @@ int main(void)
         SPX_UNIT(each_part_is_its_count_times_its_rate),
         SPX_UNIT(a_link_takes_the_bytes_and_rounds_that_are_counted),
         SPX_UNIT(segments_add_up_to_the_query),
+        SPX_UNIT(a_segment_of_two_circuits_has_its_own_layer_and_one_round),
         SPX_UNIT(every_rate_that_rises_makes_a_query_longer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,8 +88,8 @@ typedef struct timeline {
     double up, down;       /* until when the link is, towards the server and towards the client */
     spx_pi_parts part;     /* so far */
     double last;           /* bytes of the chunk in use */
-    /* Reading ahead, chunk by chunk through all layers. */
-    int layer, chunk;  /* the next to be read */
+    /* Reading ahead, chunk by chunk through the circuits of all layers. */
+    int relu, chunk;   /* the next to be read */
     double read, used; /* bytes, from the first chunk */
     double reader;     /* until when it reads */
 } timeline;
@@ -107,8 +107,8 @@ static double piece_bytes(const spx_pi_chunk *c)
 /* Reads on from `now` as far as there is room, as pi_ahead.c does. */
 static void read_on(timeline *q, double now)
 {
-    while (q->layer < q->plan->n_relus) {
-        const spx_pi_relu *r = &q->plan->relu[q->layer];
+    while (q->relu < q->plan->n_relus) {
+        const spx_pi_relu *r = &q->plan->relu[q->relu];
         const spx_pi_chunk c = spx_pi_chunk_of(r, q->chunk);
         const double held = q->read - q->used, bytes = piece_bytes(&c);
         if (held > 0 && held + bytes > (double)SPX_PI_AHEAD) {
@@ -117,7 +117,7 @@ static void read_on(timeline *q, double now)
         q->reader = later(q->reader, now) + bytes * q->rate->open;
         q->read += bytes;
         q->chunk = q->chunk + 1 < r->chunks ? q->chunk + 1 : 0;
-        q->layer += q->chunk == 0;
+        q->relu += q->chunk == 0;
     }
 }
 
@@ -135,38 +135,57 @@ static void take_chunk(timeline *q, const spx_pi_chunk *c)
 }
 
 /* A message begun at `from`, whose reader takes it off its socket from `taken` on: when it is
- * there. An imitated link holds back what has come. */
-static double arrival(timeline *q, double *busy, double from, double taken, double bytes)
+ * there. An imitated link holds back what has come. turns: 0.5 for the first of those that go one
+ * way, 0 for the others, which are under way together with it. */
+static double arrival(timeline *q, double *busy, double from, double taken, double bytes,
+                      double turns)
 {
-    const double copy = bytes * q->rate->pass + q->rate->turn / 2;
+    const double copy = bytes * q->rate->pass + turns * q->rate->turn;
     const double copied = later(from, taken) + copy;
     q->part.pass += copy;
-    q->part.link += wire_seconds(q->link, bytes, 0.5);
+    q->part.link += wire_seconds(q->link, bytes, turns);
     *busy = later(*busy, from) + wire_seconds(q->link, bytes, 0);
     return later(copied, *busy + q->link.rtt_seconds / 2);
 }
 
-static void run_layer(timeline *q, int layer)
+static void send_choices(timeline *q, const spx_pi_relu *relu, double turns)
 {
-    const spx_pi_relu *relu = &q->plan->relu[layer];
-    const spx_pi_rates *r = q->rate;
-    const double choose = (double)relu->wires * r->choose;
+    const double choose = (double)relu->wires * q->rate->choose;
     q->server += choose;
     q->part.labels += choose;
     q->client = arrival(q, &q->down, q->server, q->client,
-                        SPX_CHANNEL_FRAME_BYTES + (double)relu->wires / 8);
+                        SPX_CHANNEL_FRAME_BYTES + (double)relu->wires / 8, turns);
+}
+
+static void send_labels(timeline *q, const spx_pi_relu *relu, double turns)
+{
+    const spx_pi_rates *r = q->rate;
     for (int k = 0; k < relu->chunks; k++) {
         const spx_pi_chunk c = spx_pi_chunk_of(relu, k);
         const double wires = (double)c.wires, bytes = SPX_CHANNEL_FRAME_BYTES + 16 * wires;
         const double circuits = (double)(c.n * spx_gc_ands(&relu->gc)) * r->evaluate;
         q->client += wires * r->answer;
         take_chunk(q, &c);
-        const double there = arrival(q, &q->up, q->client, q->server, bytes);
+        const double there = arrival(q, &q->up, q->client, q->server, bytes, k == 0 ? turns : 0);
         q->client = later(q->client, q->server) + bytes * r->pass; /* all is written */
         q->server = there + wires * r->unmask + circuits;
         q->part.labels += wires * (r->answer + r->unmask);
         q->part.circuits += circuits;
     }
+}
+
+/* All circuits of a segment's layer, in one round; `relu` is the first of them.
+ * @return the first of the next layer */
+static int run_layer(timeline *q, int relu)
+{
+    const int end = spx_pi_layer_end(q->plan, relu);
+    for (int i = relu; i < end; i++) {
+        send_choices(q, &q->plan->relu[i], i == relu ? 0.5 : 0);
+    }
+    for (int i = relu; i < end; i++) {
+        send_labels(q, &q->plan->relu[i], i == relu ? 0.5 : 0);
+    }
+    return end;
 }
 
 static void run_ops(timeline *q, int segment)
@@ -193,8 +212,8 @@ static timeline run_online(const spx_pi_plan *p, const spx_pi_rates *r, spx_link
     timeline q = {.plan = p, .rate = r, .link = link};
     read_on(&q, 0);
     q.reader = 0; /* that was before the image */
-    q.server = arrival(&q, &q.up, 0, 0, SPX_CHANNEL_FRAME_BYTES + image);
-    for (int i = 0; i <= last; i++) {
+    q.server = arrival(&q, &q.up, 0, 0, SPX_CHANNEL_FRAME_BYTES + image, 0.5);
+    for (int i = 0, relu = 0; i <= last; i++) {
         *begin = q;
         if (i == 0) {
             memset(&begin->part, 0, sizeof begin->part);
@@ -203,10 +222,11 @@ static timeline run_online(const spx_pi_plan *p, const spx_pi_rates *r, spx_link
             q.part.material += first_use;
         }
         run_ops(&q, i);
-        if (i < p->n_relus) {
-            run_layer(&q, i);
+        if (i < m->n_segments - 1) {
+            relu = run_layer(&q, relu);
         } else {
-            q.server = arrival(&q, &q.down, q.server, q.client, SPX_CHANNEL_FRAME_BYTES + logits);
+            q.server =
+                arrival(&q, &q.down, q.server, q.client, SPX_CHANNEL_FRAME_BYTES + logits, 0.5);
         }
     }
     return q;
@@ -239,7 +259,8 @@ spx_pi_forecast spx_pi_predict(const spx_pi_plan *p, const spx_pi_rates *r, spx_
     const spx_pi_sizes s = segment < 0 ? p->sizes : spx_pi_plan_segment(p, segment);
     const double offline = (double)(s.offline_to_server + s.offline_to_client);
     const bool whole = segment < 0;
-    timeline begin, end = run_online(p, r, link, whole ? p->n_relus : segment, &begin);
+    timeline begin,
+        end = run_online(p, r, link, whole ? p->model->n_segments - 1 : segment, &begin);
     if (whole) {
         memset(&begin, 0, sizeof begin);
     }
