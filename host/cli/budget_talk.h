@@ -13,7 +13,9 @@ typedef struct spx_budget_values {
     SPX_OPT(INT, STRUCT, FIELD.relus, "relu-budget", "N", NULL, "ReLUs to keep at most", .min = 1, \
             .max = 1e15),                                                                          \
         SPX_OPT(STRING, STRUCT, FIELD.text, "budget", "B", NULL,                                   \
-                "relus:N, online-ms:T@LINK or bytes:N of a private query (LINK as of cost)")
+                "relus:N; or, of whole layers, online-ms:T@LINK or bytes:N of a private query, "   \
+                "prepared "                                                                        \
+                "and answered, as cost --usual-rates tells them")
 /** A row of a command's needs. */
 #define SPX_BUDGET_NEEDS                                                                           \
     {                                                                                              \

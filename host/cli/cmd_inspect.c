@@ -7,6 +7,7 @@
 #include "kernels/base/file.h"
 #include "search/final/model.h"
 #include "search/space/draw.h"
+#include "search/space/reference.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,11 +159,22 @@ end:
     return st;
 }
 
+static void list_networks(void)
+{
+    char line[SPX_REFERENCE_CHARS];
+    (void)puts("\npublished networks for --network, their keys and what these are by default, and "
+               "forms by side\nof the input (search/space/reference.h says what they mean):");
+    for (size_t i = 0; spx_reference_describe(i, line); i++) {
+        (void)printf("  %s\n", line);
+    }
+}
+
 const spx_command spx_cmd_inspect = {
     .name = "inspect",
     .summary = "Audits a final network, or the integers of a deployed one.",
     .example = "sphynx inspect --init-channels 5 --layers 10 --reduce-at 0,5 --input 3x32x32 "
                "--classes 100 --svg cells.svg",
+    .more = list_networks,
     .options = options,
     .needs = needs,
     .values_size = sizeof(values),

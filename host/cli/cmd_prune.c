@@ -20,9 +20,11 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, model, "model", "RUN|FILE", NULL,
             "folder of a training, its model or its checkpoint", .flags = SPX_OPT_REQUIRED),
     SPX_BUDGET_OPTIONS(values, budget),
-    SPX_OPT(ENUM, values, granularity, "granularity", "edge|channel|pixel", "edge",
-            "what is kept or dropped: a whole layer of ReLUs, by what the loss rises when it alone "
-            "is linear; a channel or a position, by first-order scores"),
+    SPX_OPT(
+        ENUM, values, granularity, "granularity", "edge|channel|pixel", "edge",
+        "what is kept or dropped: a whole layer of ReLUs, by what the loss rises when it alone "
+        "is linear; a channel or a position, by first-order scores. Dropped positions, and many "
+        "channels, still cost a private query (interactive positions)"),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack whose training images measure",
             .flags = SPX_OPT_REQUIRED),
     SPX_OPT(STRING, values, out, "out", "FILE", NULL, "the model to write",
@@ -150,7 +152,8 @@ static void print(const values *v, const spx_prune_budget *b, const spx_prune_re
     } else if (b->kind == SPX_BUDGET_BYTES) {
         (void)printf("A private query takes %.0f bytes.\n", r->private_cost);
     }
-    (void)printf("Loss on %lld held-out images: %.4f before, %.4f predicted, %.4f after; top-1 "
+    (void)printf("Loss on %lld held-out images, batch norm estimated anew: %.4f before, %.4f "
+                 "predicted, %.4f after; top-1 "
                  "%.2f %% before, %.2f %% after.\n",
                  (long long)r->after.images, spx_metrics_loss(&r->before), r->predicted,
                  spx_metrics_loss(&r->after), 100 * spx_metrics_top1(&r->before),
@@ -264,7 +267,8 @@ end:
 const spx_command spx_cmd_prune = {
     .name = "prune",
     .summary = "Makes a trained model do with fewer ReLUs: the most valuable ones within a budget.",
-    .example = "sphynx prune --model runs/train --relu-budget 20000 --data cifar100.h5 -o small.h5",
+    .example = "sphynx prune --model runs/train --relu-budget 20000 --granularity pixel "
+               "--data cifar100.h5 -o small.h5",
     .options = options,
     .needs = needs,
     .values_size = sizeof(values),

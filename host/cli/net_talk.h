@@ -20,7 +20,8 @@ typedef struct spx_net_values {
 /** --network, for FIELD.network, and what means nothing beside it. */
 #define SPX_NETWORK_OPTION(STRUCT, FIELD)                                                          \
     SPX_OPT(STRING, STRUCT, FIELD, "network", "NAME[,KEY=V...]", NULL,                             \
-            "a published network, such as resnet18 or cnet2, in place of cells")
+            "a published network, such as resnet18 or cnet2 (inspect --help lists them), in "      \
+            "place of cells")
 #define SPX_NETWORK_NEED                                                                           \
     {                                                                                              \
         "genotype init-channels layers reduce-at aux-weight drop-path", "!network"                 \

@@ -59,8 +59,10 @@ static const spx_node *maker(const walk *w, spx_tid t, int i)
 
 static spx_status unsupported(const spx_node *nd)
 {
-    return SPX_FAIL(SPX_EUNSUPPORTED, "folding: %s (%s) cannot be evaluated privately",
-                    nd->name != NULL ? nd->name : "a node", spx_op_name(nd->op));
+    return SPX_FAIL(SPX_EUNSUPPORTED, "folding: %s (%s) cannot be evaluated privately%s",
+                    nd->name != NULL ? nd->name : "a node", spx_op_name(nd->op),
+                    nd->op == SPX_OP_MAX_POOL ? "; average pools can (--network NAME,pool=avg)"
+                                              : "");
 }
 
 static bool known(const walk *w, spx_tid t)

@@ -139,6 +139,29 @@ static void append(char *text, size_t room, const char *part)
     (void)snprintf(text + used, room - used, "%s%s", used > 0 ? ", " : "", part);
 }
 
+bool spx_reference_describe(size_t i, char out[SPX_REFERENCE_CHARS])
+{
+    if (i >= N_FAMILIES) {
+        return false;
+    }
+    const spx_ref_family *f = &families[i];
+    size_t n = (size_t)snprintf(out, SPX_REFERENCE_CHARS, "%-13s", f->name);
+    for (const spx_ref_default *d = f->key; d->text != NULL; d++) {
+        const char *usual = d->text[0] != '\0' ? d->text : d->large;
+        if (d->text[0] != '\0' || f->side[2].most > 0) {
+            n += (size_t)snprintf(out + n, SPX_REFERENCE_CHARS - n, " %s=%.24s%s",
+                                  keys[d->key].name, usual, strlen(usual) > 24 ? "..." : "");
+        }
+    }
+    n += (size_t)snprintf(out + n, SPX_REFERENCE_CHARS - n, "; form");
+    for (int k = 0; k < 3; k++) {
+        if (f->side[k].most > 0) {
+            n += (size_t)snprintf(out + n, SPX_REFERENCE_CHARS - n, " %d", forms[k]);
+        }
+    }
+    return true;
+}
+
 static spx_status find_family(reading *r, const char *name, size_t n)
 {
     char all[256] = "";

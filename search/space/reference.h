@@ -45,6 +45,12 @@ SPX_MUST_CHECK spx_status spx_reference_parse(char out[SPX_REFERENCE_CHARS], con
                                               const spx_input_shape *input);
 
 /**
+ * Tells of the i-th network: its name, its keys and what they are by default, its forms.
+ * @return false: there are no more
+ */
+bool spx_reference_describe(size_t i, char out[SPX_REFERENCE_CHARS]);
+
+/**
  * Builds it; spx_build_spec comes here. n->stage are the outputs of its stages: what lies between
  * two halvings of the map.
  * @param canonical  spx_reference_parse's; any text is safe

@@ -77,9 +77,11 @@ has stderr 'does not take inputs of 16x16' "too large a form"
 # ---- an op that private evaluation lacks is named ----
 check "train with max pools" 0 "${train[@]}" --network vgg16,width=2 --input 1x32x32 --epochs 1 \
     --max-steps 2 --out pools
+check "the networks there are" 0 "$sphynx" inspect --help
+has stdout '^  deepreduce .* alpha=1 rho=1 blocks=2\+2\+2\+2; form 32 64$' "the networks there are"
 check "export of max pools" 1 "$sphynx" export --model pools --data pack.h5 -o none.h5
 one_line "export of max pools"
-has stderr 'features.6 \(max_pool\) cannot be evaluated privately' "export of max pools"
+has stderr 'features.6 \(max_pool\) cannot be evaluated privately; .*pool=avg' "export of max pools"
 [ ! -e none.h5 ] || fail "export of max pools: left a file"
 check "with average pools" 0 "${train[@]}" --network vgg16,width=2,pool=avg --input 1x32x32 \
     --epochs 1 --max-steps 2 --out pools2
