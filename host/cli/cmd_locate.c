@@ -66,6 +66,10 @@ static const spx_need needs[] = {{"allow-changed", "resume"}, {0}};
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
                        spx_locate_options *o)
 {
+    if (v->tau_min > v->tau_max) {
+        return spx_cli_usage(cli, "--tau-min %g is above --tau-max %g: the temperature falls",
+                             v->tau_min, v->tau_max);
+    }
     *o = (spx_locate_options){
         .run = spx_run_options_of(cli, &v->run, NULL, talk),
         .pack = pack,

@@ -198,9 +198,9 @@ static spx_status open_all(search *s)
                                    .width = (int)o->spec.input.columns,
                                    .augment = o->augment,
                                    .seed = o->run.seed};
-    if (!(o->tau_max > 0 && o->tau_min > 0)) {
-        return SPX_FAIL(SPX_EINVAL, "locate: temperatures %g to %g, must be above 0", o->tau_max,
-                        o->tau_min);
+    if (!(o->tau_min > 0 && o->tau_min <= o->tau_max)) {
+        return SPX_FAIL(SPX_EINVAL, "locate: temperatures %g to %g, must be above 0 and not rise",
+                        o->tau_max, o->tau_min);
     }
     s->history = json_array();
     s->top1 = -1;

@@ -19,7 +19,8 @@ typedef struct spx_locate_options {
     spx_final_spec spec;  /* classes and channels are the pack's; its reductions are not read */
     int64_t batch;
     spx_location_options location;
-    double tau_max, tau_min; /* of the first and the last epoch, straight between; > 0 */
+    double tau_max,
+        tau_min; /* of the first and the last epoch, straight between; 0 < tau_min <= tau_max */
     spx_augment augment;     /* of both halves; validation has none */
     int64_t validate_images; /* at most about so many per validation; 0: the whole half */
 } spx_locate_options;

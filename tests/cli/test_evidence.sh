@@ -89,6 +89,8 @@ refused "no location" 1 'no location' "${located[@]}" --location loc/run.json --
 refused "both" 2 'reduce-at' "${located[@]}" --location found.json --reduce-at 0,1 --out refused
 refused "two layers" 2 'layers' "${locate[@]}" --layers 2 --out refused
 refused "no temperature" 2 'tau-min' "${locate[@]}" --tau-min 0 --out refused
+refused "a rising temperature" 2 'tau-min 20 is above --tau-max 10' "${locate[@]}" --tau-min 20 \
+    --out refused
 refused "odd sides" 1 '.' "${locate[@]}" --input 1x18x18 --out refused
 refused "too large" 1 'bytes|GiB' "${locate[@]}" --init-channels 4096 --layers 10 --out refused
 
