@@ -74,7 +74,8 @@ spx_status spx_genotype_of_value(spx_genotype *out, const json_t *root)
     const char *space = json_string_value(json_object_get(root, "space"));
     spx_genotype g = {0};
     if (space == NULL) {
-        return SPX_FAIL(SPX_EFORMAT, "genotype: expected an object with \"space\": \"sphynx\"");
+        return SPX_FAIL(SPX_EFORMAT, "genotype: expected an object with \"space\": \"sphynx\" or "
+                                     "\"relu-ops\"");
     }
     while (g.space < SPX_SPACE_COUNT && strcmp(space, spx_space_name(g.space)) != 0) {
         g.space++;

@@ -227,8 +227,8 @@ SPX_TEST(malformed_json_is_refused)
     SPX_UNUSED;
     static const char *const cases[][2] = {
         {"{", "line 1"},
-        {"{\"normal\": []}", "\"space\""},
-        {"{\"space\": 3}", "\"space\""},
+        {"{\"normal\": []}", "\"space\": \"sphynx\" or \"relu-ops\""},
+        {"{\"space\": 3}", "\"space\": \"sphynx\" or \"relu-ops\""},
         {"{\"space\": \"moon\"}", "unknown space 'moon', expected 'sphynx' or 'relu-ops'"},
         {"{\"space\": \"sphynx\", \"normal\": [1, 2, 3]}", "array of 4 nodes"},
         {"{\"space\": \"sphynx\", \"normal\": [1, 2, 3, 4]}", "node 2 must be an array of 2 edges"},
