@@ -6,6 +6,7 @@
 #include "search/budget/budget.h"
 #include "search/evidence/finalists_private.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -128,22 +129,38 @@ static spx_status tell_plan(const spx_finalists *x)
 
 /* ---- rungs ---- */
 
-/* A cell's line; loss, best: of all images set aside, [n_aside]. */
+/* The cell is out of the running. */
+static void lose(const spx_finalists *x, const char *why, double *loss)
+{
+    char text[640];
+    (void)snprintf(text, sizeof text, "counted as lost: %s", why);
+    x->o->tell(x->o->ctx, text);
+    for (size_t i = 0; i < x->n_aside; i++) {
+        loss[i] = INFINITY;
+    }
+}
+
+/* A cell's line; loss, best: of all images set aside, [n_aside]. JSON has no infinity: null. */
 static spx_status describe(const spx_finalists *x, const spx_finalist *c, const double *loss,
                            const double *best, bool kept, json_t *cells)
 {
-    spx_difference d;
-    SPX_RETURN_IF(spx_paired(loss, best, x->n_aside, 0.95, &d));
-    return json_array_append_new(cells,
-                                 json_pack("{s:s, s:f, s:f, s:f, s:b}", "name", c->name, "loss",
-                                           spx_mean(loss, x->n_aside), "behind", d.difference,
-                                           "behind_error", d.error, "kept", kept)) == 0
+    const bool lost = isinf(loss[0]);
+    spx_difference d = {0};
+    if (!lost) {
+        SPX_RETURN_IF(spx_paired(loss, best, x->n_aside, 0.95, &d));
+    }
+    return json_array_append_new(
+               cells, json_pack("{s:s, s:o, s:o, s:o, s:b, s:b}", "name", c->name, "loss",
+                                lost ? json_null() : json_real(spx_mean(loss, x->n_aside)),
+                                "behind", lost ? json_null() : json_real(d.difference),
+                                "behind_error", lost ? json_null() : json_real(d.error), "kept",
+                                kept, "diverged", lost)) == 0
                ? SPX_OK
                : SPX_FAIL(SPX_ENOMEM, "finalists: record");
 }
 
 /* Halves the cells of a kind, behind the last rung to the best; loss: [x->n][n_aside], of those
- * still in. */
+ * still in. A cell that is lost does not go on even where it is among the better half. */
 static spx_status halve(spx_finalists *x, spx_cell_kind kind, bool last, const double *loss,
                         json_t *cells)
 {
@@ -158,7 +175,13 @@ static spx_status halve(spx_finalists *x, spx_cell_kind kind, bool last, const d
     }
     const int left = spx_halve(mean, n, keep);
     for (int k = 0; k < (last ? 1 : left); k++) {
-        kept[keep[k]] = true;
+        kept[keep[k]] = isfinite(mean[keep[k]]);
+    }
+    if (!kept[keep[0]]) {
+        return SPX_FAIL(SPX_ENUMERIC,
+                        "all %s cells diverged: give a --final-recipe with a lower lr, and another "
+                        "--out",
+                        spx_cell_kind_name(kind));
     }
     for (int k = 0; k < n; k++) {
         x->cell[at[k]].in = kept[k];
@@ -173,17 +196,30 @@ static spx_status train_and_measure(spx_finalists *x, int rung, uint64_t seed, d
     const spx_pack *pack = x->o->search->pack;
     char name[64];
     for (int i = 0; i < x->n; i++) {
-        if (!x->cell[i].in) {
+        spx_status st = SPX_OK;
+        if (x->cell[i].in) {
+            (void)snprintf(name, sizeof name, "rung-%d/%s", rung + 1, x->cell[i].name);
+            st = spx_finalists_train(x, &x->cell[i], name, seed, part_of_rung[rung]);
+        }
+        if (st == SPX_ENUMERIC) {
+            lose(x, spx_error_message(), loss + (size_t)i * x->n_aside);
+        } else {
+            SPX_RETURN_IF(st);
+        }
+    }
+    for (int i = 0; i < x->n; i++) {
+        double *mine = loss + (size_t)i * x->n_aside;
+        if (!x->cell[i].in || isinf(mine[0])) {
             continue;
         }
         (void)snprintf(name, sizeof name, "rung-%d/%s", rung + 1, x->cell[i].name);
-        SPX_RETURN_IF(spx_finalists_train(x, &x->cell[i], name, seed, part_of_rung[rung]));
-    }
-    for (int i = 0; i < x->n; i++) {
-        if (x->cell[i].in) {
-            (void)snprintf(name, sizeof name, "rung-%d/%s", rung + 1, x->cell[i].name);
-            SPX_RETURN_IF(spx_finalists_measure(x, name, pack, SPX_SPLIT_TRAIN, x->aside,
-                                                x->n_aside, loss + (size_t)i * x->n_aside, NULL));
+        SPX_RETURN_IF(spx_finalists_measure(x, name, pack, SPX_SPLIT_TRAIN, x->aside, x->n_aside,
+                                            mine, NULL));
+        if (!isfinite(spx_mean(mine, x->n_aside))) {
+            char why[160];
+            (void)snprintf(why, sizeof why, "%s: a loss on the images set aside is not finite",
+                           name);
+            lose(x, why, mine);
         }
     }
     return SPX_OK;

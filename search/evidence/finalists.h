@@ -9,6 +9,9 @@
  * random one and the published one are trained in full with seeds that nothing used before. Only
  * then is the test split opened, and each of those networks is evaluated on it once.
  *
+ * A cell whose training diverges in a rung is lost; if a last training does, or those of all cells
+ * of a kind, the selection fails.
+ *
  * In the folder: search-I, rung-R/CELL and final/CELL-S, each a run of its own, which goes on where
  * it was cut; finalists.json at the end. So all is a function of the options and of these folders.
  */
@@ -53,12 +56,14 @@ typedef struct spx_finalists_options {
  * @param result  what finalists.json holds; the caller's; NULL on failure:
  *                {"images_set_aside": {"count", "per_class", "images"}, "network": {...}, "cells":
  *                [{"name", "kind", "seed", "macs", "genotype"}], "rungs": [{"steps", "seed",
- *                "cells": [{"name", "loss", "behind", "behind_error", "kept"}]}], "seeds": [...],
+ *                "cells": [{"name", "loss", "behind", "behind_error", "kept", "diverged"}]}],
+ *                "seeds": [...],
  *                "test": {"images", "evaluations"}, "finalists": [{"name", "kind", "top1": [...],
  *                "top1_mean", "top1_std"}], "contrasts": [{"name", "difference", "low", "high",
  *                "p", "p_holm", "bootstrap_low", "bootstrap_high"}], "winner", "margin": {"over",
  *                "difference", "low", "high"}, "verdict"}
  * @return SPX_OK; SPX_EINVAL (a number out of range; too few images; no network of the budget);
+ *         SPX_ENUMERIC (all cells of a kind diverged in a rung, or a last training did);
  *         SPX_EINTERRUPTED; what searches, trainings and files return
  */
 SPX_MUST_CHECK spx_status spx_finalists_run(const spx_finalists_options *o, json_t **result);

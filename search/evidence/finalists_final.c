@@ -32,7 +32,13 @@ static spx_status train_all(const spx_finalists *x, const last l[SPX_CELL_KINDS]
     for (int i = 0; i < x->o->seeds; i++) {
         for (int k = 0; k < SPX_CELL_KINDS; k++) {
             name_of(&l[k], seed_of(x, i), name);
-            SPX_RETURN_IF(spx_finalists_train(x, l[k].cell, name, seed_of(x, i), 1));
+            const spx_status st = spx_finalists_train(x, l[k].cell, name, seed_of(x, i), 1);
+            if (st == SPX_ENUMERIC) {
+                return spx_fail_context(st, "a last training diverged, so nothing can be said of "
+                                            "these cells: give a --final-recipe with a lower lr, "
+                                            "and another --out");
+            }
+            SPX_RETURN_IF(st);
         }
     }
     return SPX_OK;

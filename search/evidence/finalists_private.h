@@ -45,7 +45,10 @@ double spx_finalists_train_macs(const spx_finalists *x, int64_t macs, double sha
 /** Whether the run in that folder has its result. */
 bool spx_finalists_done(const spx_finalists *x, const char *name);
 
-/** Trains a cell for a share of the steps in the folder NAME, where that is not done. */
+/**
+ * Trains a cell for a share of the steps in the folder NAME, where that is not done.
+ * @return SPX_OK; SPX_ENUMERIC: it diverged, now or before; what the training returns
+ */
 SPX_MUST_CHECK spx_status spx_finalists_train(const spx_finalists *x, const spx_finalist *c,
                                               const char *name, uint64_t seed, int part);
 

@@ -9,11 +9,41 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DIVERGED "diverged.json" /* {"message"}: beside what a training left that diverged */
+
 bool spx_finalists_done(const spx_finalists *x, const char *name)
 {
     char path[4096];
     (void)snprintf(path, sizeof path, "%s/%s/result.json", x->o->folder, name);
     return access(path, F_OK) == 0;
+}
+
+/* Whether it diverged before: it would again, as all is a function of options and seeds. */
+static spx_status check_diverged(const spx_finalists *x, const char *name)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/%s/" DIVERGED, x->o->folder, name);
+    if (access(path, F_OK) != 0) {
+        return SPX_OK;
+    }
+    json_t *j = json_load_file(path, 0, NULL);
+    const char *message = json_string_value(json_object_get(j, "message"));
+    const spx_status st =
+        SPX_FAIL(SPX_ENUMERIC, "%s", message != NULL ? message : "it diverged before");
+    json_decref(j);
+    return st;
+}
+
+static spx_status note_diverged(const spx_session *s)
+{
+    char message[512];
+    json_t *j;
+    spx_status st;
+    (void)snprintf(message, sizeof message, "%s", spx_error_message());
+    j = json_pack("{s:s}", "message", message);
+    st = spx_session_write_json(s, DIVERGED, j);
+    json_decref(j);
+    return st == SPX_OK ? SPX_FAIL(SPX_ENUMERIC, "%s", message) : st;
 }
 
 /* The options of a training of a cell, but for its seed and length. */
@@ -45,6 +75,7 @@ spx_status spx_finalists_train(const spx_finalists *x, const spx_finalist *c, co
     if (spx_finalists_done(x, name)) {
         return SPX_OK;
     }
+    SPX_RETURN_IF(spx_fail_context(check_diverged(x, name), "%s", name));
     t.run.seed = seed;
     t.epoch_steps = x->full_steps / part;
     (void)snprintf(text, sizeof text, "%s, seed %llu, %lld steps", name, (unsigned long long)seed,
@@ -56,6 +87,7 @@ spx_status spx_finalists_train(const spx_finalists *x, const spx_finalist *c, co
                                     "epoch_steps", (json_int_t)t.epoch_steps),
                           &session));
     st = spx_train_run(&session, &t, &r);
+    st = st == SPX_ENUMERIC ? note_diverged(&session) : st;
     spx_session_close(&session, st);
     return spx_fail_context(st, "%s", name);
 }

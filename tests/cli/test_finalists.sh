@@ -60,6 +60,36 @@ jq -c . fin/genotype.json | cmp - winner.json || fail "genotype.json is not the 
 jq -e '.top1 == null and .images == 0 and .val_images == 24' fin/final/*-202/result.json >jq.out ||
     fail "a training saw the test split"
 
+# ---- cells whose trainings diverge ----
+sed 's/^lr = .*/lr = 1000\nweight-decay = 1\nclip = 0/; s/^epochs.*/epochs = 20/' final.ini \
+    >high.ini
+high=("${select[@]}" --finalists 3 --final-recipe high.ini --out high)
+check "all diverge" 1 "${high[@]}"
+has stderr 'lost: rung-1/searched-1: .*step' "all diverge"
+has stderr 'all searched cells diverged: give a --final-recipe with a lower lr' "all diverge"
+check "all diverged" 1 "${high[@]}" --resume
+has stderr 'lost: rung-1/searched-1: .*step' "all diverged"
+! grep -q 'rung-1/.*, seed' stderr || fail "all diverged: trained again"
+cp -r fin lost
+rm -r lost/rung-* lost/final
+best=$(jq -r '[.rungs[0].cells[] | select(.name | test("searched"))] | min_by(.loss).name' \
+    fin/finalists.json)
+mkdir -p "lost/rung-1/$best"
+cp high/rung-1/searched-1/diverged.json "lost/rung-1/$best/"
+check "one is lost" 0 "${select[@]}" --finalists 6 --out lost --resume --json
+has stderr "lost: rung-1/$best: " "one is lost"
+jq -e --arg best "$best" '([.rungs[0].cells[] | select(.diverged)] | length == 1 and
+        (.[0] | .name == $best and .loss == null and .behind == null and .kept == false)) and
+    ([.rungs[0].cells[] | select(.name | test("searched")) | select(.kept).name] | length == 1) and
+    ([.rungs[] | .cells | length] == [6, 4, 3]) and .test.evaluations == 6' stdout >jq.out ||
+    fail "one is lost: $(jq -c .rungs stdout)"
+last=$(basename lost/final/searched-*-202)
+rm -r "lost/final/$last"
+mkdir "lost/final/$last"
+cp high/rung-1/searched-1/diverged.json "lost/final/$last/"
+check "a last one diverges" 1 "${select[@]}" --finalists 6 --out lost --resume
+has stderr "last training diverged.*--final-recipe with a lower lr.*$last" "a last one diverges"
+
 few=("${select[@]}" --finalists 3)
 check "three finalists" 0 "${few[@]}" --out few
 # What the images set aside show reaches no search and no training; and the test split, which this
