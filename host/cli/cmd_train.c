@@ -175,28 +175,33 @@ static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
     return spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce);
 }
 
-/* Whether the network is masked: as that of the run that goes on, or of the model it begins with.
- * Where neither is there, who needs it says so. */
+static const char *resumed(const values *v)
+{
+    return v->run.resume ? v->run.out : NULL;
+}
+
+/* Whether the network is masked. Where no model tells it, who needs one says so. */
 static bool is_masked(const values *v)
 {
-    const char *const from[] = {v->run.resume ? v->run.out : NULL, v->init_from};
-    bool masked = false;
-    for (int i = 0; v->init_from != NULL && i < 2; i++) {
-        spx_model m;
-        if (from[i] != NULL && spx_model_open(&m, from[i]) == SPX_OK) {
-            masked = m.spec.masked;
-            spx_model_close(&m);
-            break;
-        }
+    spx_model m;
+    if (v->init_from == NULL || spx_open_begun(&m, resumed(v), v->init_from) != SPX_OK) {
+        return false;
     }
+    const bool masked = m.spec.masked;
+    spx_model_close(&m);
     return masked;
 }
 
 static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack, spx_final_spec *f)
 {
     if (v->linearize.method != SPX_LINEARIZE_NONE) {
-        return spx_linearize_spec(cli, v->init_from, v->teacher, v->run.resume ? v->run.out : NULL,
-                                  pack, f);
+        const spx_linearize_from from = {.init_from = v->init_from,
+                                         .teacher = v->teacher,
+                                         .run = resumed(v),
+                                         .data = v->data,
+                                         .pack = pack,
+                                         .any_size = v->augment.resized_crop != NULL};
+        return spx_linearize_spec(cli, &v->linearize, &from, f);
     }
     f->classes = pack->classes;
     memcpy(f->mean, pack->mean, sizeof f->mean);

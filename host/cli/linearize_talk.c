@@ -1,6 +1,5 @@
 #include "host/cli/linearize_talk.h"
 
-#include "search/final/model.h"
 #include "search/final/recipe.h"
 
 #include <math.h>
@@ -13,33 +12,43 @@ const char *spx_linearize_recipe(const spx_linearize_values *v)
     return v->method != SPX_LINEARIZE_NONE ? spx_recipe_text(name[v->method], false) : NULL;
 }
 
-/* Where the network is told: the model, or the run that was begun with it. */
-static spx_status open_model(spx_model *m, const char *init_from, const char *run)
+spx_status spx_open_begun(spx_model *m, const char *run, const char *init_from)
 {
-    const spx_status st = spx_model_open(m, init_from);
-    return st == SPX_ENOTFOUND && run != NULL && spx_model_open(m, run) == SPX_OK ? SPX_OK : st;
+    return run != NULL && spx_model_open(m, run) == SPX_OK ? SPX_OK : spx_model_open(m, init_from);
 }
 
-spx_status spx_linearize_spec(spx_cli *cli, const char *init_from, const char *teacher,
-                              const char *run, const spx_pack *pack, spx_final_spec *f)
+/* Shape alone: what else should agree is judged where the weights are taken. */
+static spx_status check_pack(const spx_model *m, const spx_linearize_from *from)
+{
+    const spx_preprocess_rules rules = {.any_size = from->any_size, .allow_changed = true};
+    spx_preprocess data;
+    spx_status st;
+    SPX_RETURN_IF(spx_fail_context(spx_preprocess_of_pack(&data, from->pack), "%s", from->data));
+    st = spx_preprocess_fit(&m->images, from->init_from, &data, from->data, &rules);
+    spx_preprocess_clear(&data);
+    return st;
+}
+
+spx_status spx_linearize_spec(spx_cli *cli, const spx_linearize_values *v,
+                              const spx_linearize_from *from, spx_final_spec *f)
 {
     spx_model m;
-    if (init_from == NULL || teacher == NULL) {
-        return spx_cli_usage(cli, "--linearize needs %s",
-                             init_from == NULL ? "--init-from" : "--teacher");
+    spx_status st;
+    const char *lacks = from->init_from == NULL ? "--init-from"
+                        : from->teacher == NULL ? "--teacher"
+                        : v->budget < 1         ? "--relu-budget N, which is at least 1"
+                                                : NULL;
+    if (lacks != NULL) {
+        return spx_cli_usage(cli, "--linearize needs %s", lacks);
     }
-    SPX_RETURN_IF(open_model(&m, init_from, run));
+    SPX_RETURN_IF(spx_open_begun(&m, from->run, from->init_from));
+    st = check_pack(&m, from);
     *f = m.spec;
     spx_model_close(&m);
     f->masked = true;
-    memcpy(f->mean, pack->mean, sizeof f->mean);
-    memcpy(f->std, pack->std, sizeof f->std);
-    return f->classes == pack->classes && f->input.channels == pack->channels
-               ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL,
-                          "%s: a network of %lld classes and %lld channels, %s has %lld and %lld",
-                          init_from, (long long)f->classes, (long long)f->input.channels,
-                          "the pack", (long long)pack->classes, (long long)pack->channels);
+    memcpy(f->mean, from->pack->mean, sizeof f->mean);
+    memcpy(f->std, from->pack->std, sizeof f->std);
+    return st;
 }
 
 /* A tenth after 5/8, 3/4 and 7/8 of the epochs: published, 150, 180 and 210 of 240. */

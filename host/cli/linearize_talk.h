@@ -4,6 +4,7 @@
 #include "data/pack/pack.h"
 #include "host/cli/cli.h"
 #include "search/final/linearize.h"
+#include "search/final/model.h"
 #include "search/final/train_run.h"
 
 typedef struct spx_linearize_values {
@@ -57,14 +58,27 @@ typedef struct spx_linearize_values {
 const char *spx_linearize_recipe(const spx_linearize_values *v);
 
 /**
- * The network that is linearized: that of the model, masked.
- * @param run   its folder, which has the network where the model is gone and the run is resumed
- * @return SPX_OK; SPX_EINVAL: an option is missing, or the model has other classes than the pack;
- *         what spx_model_open returns
+ * Opens the model that tells a training's network: that of the run that goes on, or else the one it
+ * begins with.
+ * @param run  its folder; NULL where none goes on
+ * @return what spx_model_open of init_from returns
  */
-SPX_MUST_CHECK spx_status spx_linearize_spec(spx_cli *cli, const char *init_from,
-                                             const char *teacher, const char *run,
-                                             const spx_pack *pack, spx_final_spec *f);
+SPX_MUST_CHECK spx_status spx_open_begun(spx_model *m, const char *run, const char *init_from);
+
+/* What a linearization begins with; NULL where it is not told, and run as of spx_open_begun. */
+typedef struct spx_linearize_from {
+    const char *init_from, *teacher, *run, *data;
+    const spx_pack *pack; /* of data */
+    bool any_size;        /* its images are resized */
+} spx_linearize_from;
+
+/**
+ * The network that is linearized: that of the model, masked.
+ * @return SPX_OK; SPX_EINVAL: an option is missing, or the model has other classes, channels or
+ *         sizes than the pack; what spx_open_begun returns
+ */
+SPX_MUST_CHECK spx_status spx_linearize_spec(spx_cli *cli, const spx_linearize_values *v,
+                                             const spx_linearize_from *from, spx_final_spec *f);
 
 /** Fills o->linearize, and what it changes of the rest of o, which is filled. */
 SPX_MUST_CHECK spx_status spx_linearize_of(const spx_linearize_values *v, spx_train_options *o);

@@ -69,13 +69,13 @@ for steps in 5 13 29; do # with the batches of an epoch under way, and in the se
     check "senet, in parts" 0 "${senet[@]}" --resume --max-steps $steps --out parts
 done
 check "senet, the rest" 0 "${senet[@]}" --resume --out parts
-for model in model first; do
-    check "eval" 0 "$sphynx" eval --model "senet/$model.h5" --data pack.h5 --threads 1 --json
-    cp stdout eval.whole
-    check "eval" 0 "$sphynx" eval --model "parts/$model.h5" --data pack.h5 --threads 1 --json
-    cmp stdout eval.whole || fail "senet: another $model.h5"
+for file in metrics.jsonl result.json model.h5 best.h5 last.h5; do
+    cmp "senet/$file" "parts/$file" || fail "senet: another $file"
 done
-cmp senet/result.json parts/result.json || fail "senet: another result"
+check "eval" 0 "$sphynx" eval --model senet/first.h5 --data pack.h5 --threads 1 --json
+cp stdout eval.whole # first.h5 has the --max-steps with which it was written
+check "eval" 0 "$sphynx" eval --model parts/first.h5 --data pack.h5 --threads 1 --json
+cmp stdout eval.whole || fail "senet: another first.h5"
 
 # ---- a linearized network is linearized further ----
 check "further" 0 "$sphynx" train --data pack.h5 --batch 8 --threads 1 --init-from whole/best.h5 \
@@ -90,7 +90,12 @@ refused() { # NAME CODE PATTERN COMMAND...: one line, and no folder
     has stderr "$3" "$1"
     [ ! -e never ] || fail "$1: left a folder"
 }
-refused "budget 0" 1 "budget of 0 ReLUs: .*$full.*1 to" "${from[@]}" --linearize relupruner
+for method in relupruner senet; do
+    refused "no budget" 2 "needs --relu-budget N" "${from[@]}" --linearize $method
+done
+refused "budget 0" 2 "needs --relu-budget N" "${from[@]}" --linearize relupruner --relu-budget 0
+refused "images of another size" 1 'large.h5: .* 20x20; the model takes 4 of 1 and 16x16' \
+    "${linearize[@]}" --data large.h5
 refused "a budget above all" 1 "budget of $((full + 1)) ReLUs: .*$full" "${from[@]}" \
     --linearize relupruner --relu-budget $((full + 1))
 refused "no base" 2 "--linearize needs --init-from" "${base[@]}" --linearize relupruner \
