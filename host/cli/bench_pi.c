@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATH_BYTES 256
+#define PATH_BYTES (SPX_TEMP_FOLDER + 16)
 
 typedef struct values {
     spx_net_values net;
@@ -58,23 +58,28 @@ static void draw_image(uint64_t i, size_t n, uint8_t *image)
     }
 }
 
-static spx_status make_model(spx_cli *cli, const values *v, spx_stream *stream, spx_deploy **out)
+/* The network that options name, before any process is made: what they lack is a usage error. */
+static spx_status read_spec(spx_cli *cli, const values *v, spx_final_spec *spec)
+{
+    SPX_RETURN_IF(spx_net_spec(cli, &v->net, spec));
+    for (int i = 0; i < 3; i++) {
+        spec->mean[i] = 0.5;
+        spec->std[i] = 0.25;
+    }
+    return SPX_OK;
+}
+
+static spx_status make_model(const values *v, const spx_final_spec *spec, spx_stream *stream,
+                             spx_deploy **out)
 {
     const spx_export_options o = {.images = 1};
-    spx_final_spec spec;
-    if (v->model != NULL) {
-        return spx_deploy_read(out, v->model);
-    }
-    SPX_RETURN_IF(spx_net_spec(cli, &v->net, &spec));
-    for (int i = 0; i < 3; i++) {
-        spec.mean[i] = 0.5;
-        spec.std[i] = 0.25;
-    }
-    return spx_export_random(out, &spec, 1, stream, &o, NULL);
+    return v->model != NULL ? spx_deploy_read(out, v->model)
+                            : spx_export_random(out, spec, 1, stream, &o, NULL);
 }
 
 /* Writes the model, and beside it the integer executor's logits of every image. */
-static spx_status write_model(spx_cli *cli, const values *v, const char *model, const char *logits)
+static spx_status write_model(const values *v, const spx_final_spec *spec, const char *model,
+                              const char *logits)
 {
     const size_t queries = (size_t)v->queries;
     spx_stream *stream = NULL;
@@ -82,7 +87,7 @@ static spx_status write_model(spx_cli *cli, const values *v, const char *model, 
     void *image = NULL, *out = NULL;
     spx_status st;
     SPX_TRY(st, spx_stream_create(&stream, SPX_DEVICE_CPU, 0), done);
-    SPX_TRY(st, make_model(cli, v, stream, &m), done);
+    SPX_TRY(st, make_model(v, spec, stream, &m), done);
     SPX_TRY(st, spx_deploy_write(m, model), done);
     const size_t n = spx_deploy_count(m, 0), k = spx_deploy_count(m, m->logits);
     SPX_TRY(st, spx_alloc(&image, queries * n), done);
@@ -104,7 +109,7 @@ done:
 /* ---- processes ---- */
 
 /* write_model in a child, whose message comes back through a pipe. */
-static spx_status write_model_apart(spx_cli *cli, const values *v, const char *model,
+static spx_status write_model_apart(const values *v, const spx_final_spec *spec, const char *model,
                                     const char *logits)
 {
     char text[512] = "";
@@ -115,7 +120,7 @@ static spx_status write_model_apart(spx_cli *cli, const values *v, const char *m
     (void)fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0) {
-        const spx_status st = write_model(cli, v, model, logits);
+        const spx_status st = write_model(v, spec, model, logits);
         if (st != SPX_OK) {
             (void)!write(fd[1], spx_error_message(), strlen(spx_error_message()));
         }
@@ -319,26 +324,26 @@ static spx_status print_result(const spx_cli *cli, const values *v, const result
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
-    char folder[] = "/tmp/sphynx-bench-XXXXXX";
+    char folder[SPX_TEMP_FOLDER];
     char model[PATH_BYTES], logits[PATH_BYTES], theirs[PATH_BYTES], ours[PATH_BYTES];
     server s = {0};
     result r = {0};
     struct rusage u;
     uint64_t peak;
+    spx_final_spec spec = {0};
     spx_link link;
     spx_status st;
     spx_secret_guard();
     if (v->link != NULL && spx_link_parse(v->link, &link) != SPX_OK) {
         return spx_cli_usage(cli, "%s", spx_error_message());
     }
-    if (mkdtemp(folder) == NULL) {
-        return SPX_FAIL(SPX_EIO, "%s: %s", folder, strerror(errno));
-    }
+    SPX_RETURN_IF(v->model == NULL ? read_spec(cli, v, &spec) : SPX_OK);
+    SPX_RETURN_IF(spx_temp_folder(folder, "bench"));
     (void)snprintf(model, sizeof model, "%s/model.h5", folder);
     (void)snprintf(logits, sizeof logits, "%s/logits", folder);
     (void)snprintf(theirs, sizeof theirs, "%s/server", folder);
     (void)snprintf(ours, sizeof ours, "%s/client", folder);
-    SPX_TRY(st, write_model_apart(cli, v, model, logits), done);
+    SPX_TRY(st, write_model_apart(v, &spec, model, logits), done);
     SPX_TRY(st, start_server(&s, model, theirs, v->link), done);
     st = be_client(cli, v, s.address, ours, logits, &r);
 done:

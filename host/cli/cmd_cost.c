@@ -1,11 +1,10 @@
 /* sphynx cost: what a private query of a model will take, segment by segment, beforehand. */
-#define _DEFAULT_SOURCE
 #include "host/cli/commands.h"
 #include "host/cli/pi_talk.h"
+#include "kernels/base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 typedef struct values {
     const char *model, *link;
@@ -117,11 +116,9 @@ static spx_status report(spx_cli *cli, const spx_deploy *m, const spx_pi_plan *p
 
 static spx_status measure(spx_pi_rates *rates)
 {
-    char folder[] = "/tmp/sphynx-cost-XXXXXX";
+    char folder[SPX_TEMP_FOLDER];
     spx_vault *vault = NULL;
-    if (mkdtemp(folder) == NULL) {
-        return SPX_FAIL(SPX_EIO, "%s: cannot be made", folder);
-    }
+    SPX_RETURN_IF(spx_temp_folder(folder, "cost"));
     spx_status st = spx_vault_open(&vault, folder);
     if (st == SPX_OK) {
         st = spx_pi_rates_measure(rates, vault);

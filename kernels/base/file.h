@@ -48,6 +48,16 @@ SPX_MUST_CHECK spx_status spx_file_replace_by(const char *path, spx_file_fill fi
 SPX_MUST_CHECK spx_status spx_file_replace_secret(const char *path, const spx_span *part,
                                                   size_t parts);
 
+#define SPX_TEMP_FOLDER 1024
+
+/**
+ * Makes a new folder that only its owner may enter, "sphynx-WHAT-XXXXXX" in $TMPDIR, or in /tmp
+ * where that is unset or empty. The caller removes it.
+ * @param what  a word
+ * @return SPX_OK, SPX_EINVAL ($TMPDIR is too long), SPX_EIO (names the folder, $TMPDIR and why)
+ */
+SPX_MUST_CHECK spx_status spx_temp_folder(char path[SPX_TEMP_FOLDER], const char *what);
+
 /** The folder of path, synced: names in it are durable then. */
 SPX_MUST_CHECK spx_status spx_file_sync_folder(const char *path);
 

@@ -373,3 +373,17 @@ spx_status spx_file_sync_folder(const char *path)
     SPX_RETURN_IF(resolve(&t, path, &descriptor));
     return sync_folder(t.folder);
 }
+
+spx_status spx_temp_folder(char path[SPX_TEMP_FOLDER], const char *what)
+{
+    const char *tmp = getenv("TMPDIR");
+    tmp = tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp";
+    const int n = snprintf(path, SPX_TEMP_FOLDER, "%s/sphynx-%s-XXXXXX", tmp, what);
+    if (n < 0 || n >= SPX_TEMP_FOLDER) {
+        return SPX_FAIL(SPX_EINVAL, "$TMPDIR is too long: %zu bytes", strlen(tmp));
+    }
+    return mkdtemp(path) != NULL
+               ? SPX_OK
+               : SPX_FAIL(SPX_EIO, "a temporary folder in %s ($TMPDIR) cannot be made: %s", tmp,
+                          strerror(errno));
+}

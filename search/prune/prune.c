@@ -1,13 +1,12 @@
-#define _DEFAULT_SOURCE
 #include "search/prune/prune.h"
 
 #include "host/control/build_info.h"
 #include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 #include "search/final/export.h"
 #include "search/prune/prune_private.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,28 +43,33 @@ static spx_status forecast(const spx_deploy *d, const spx_prune_budget *budget, 
     return SPX_OK;
 }
 
+/* The model goes to the exporter through a file whose name is gone as soon as it is open: a kill
+ * leaves nothing. */
 spx_status spx_prune_private_cost(spx_prune_bench *b, double *out)
 {
     const spx_export_options o = {
         .quantise = {.weight_bits = 8, .activation_bits = 8, .most_bits = 58},
         .images = CALIBRATION};
-    char folder[] = "/tmp/sphynx-prune-XXXXXX", path[sizeof folder + 16];
+    char folder[SPX_TEMP_FOLDER], path[sizeof folder + 16];
     spx_model m = {0};
     spx_deploy *d = NULL;
     spx_status st;
-    if (mkdtemp(folder) == NULL) {
-        return SPX_FAIL(SPX_EIO, "%s: cannot be made", folder);
-    }
+    SPX_RETURN_IF(spx_temp_folder(folder, "prune"));
     (void)snprintf(path, sizeof path, "%s/model.h5", folder);
-    SPX_TRY(st, spx_prune_save(b, NULL, path), end);
-    SPX_TRY(st, spx_model_open(&m, path), end);
-    SPX_TRY(st, spx_export(&d, &m, b->pack, b->stream, &o, NULL), end);
-    st = forecast(d, &b->o->budget, out);
-end:
-    spx_deploy_destroy(d);
-    spx_model_close(&m);
+    st = spx_prune_save(b, NULL, path);
+    if (st == SPX_OK) {
+        st = spx_model_open(&m, path);
+    }
     (void)unlink(path);
     (void)rmdir(folder);
+    if (st == SPX_OK) {
+        st = spx_export(&d, &m, b->pack, b->stream, &o, NULL);
+    }
+    if (st == SPX_OK) {
+        st = forecast(d, &b->o->budget, out);
+    }
+    spx_deploy_destroy(d);
+    spx_model_close(&m);
     return st;
 }
 

@@ -199,13 +199,19 @@ static spx_status private_cost(edges *e, const spx_sites_choice *c, double *out)
     return st;
 }
 
-static spx_status refuse(const edges *e, const char *what, double cost)
+/* @param least  whether the budget is below cost, the least found, and not above it, the model's */
+static spx_status refuse(const edges *e, bool least, double cost)
 {
     const spx_prune_budget *b = &e->b->o->budget;
-    return b->kind == SPX_BUDGET_ONLINE
-               ? SPX_FAIL(SPX_ENOTFOUND, "a budget of %s: %s %.1f ms", b->text, what,
-                          ceil(cost / 100) / 10)
-               : SPX_FAIL(SPX_ENOTFOUND, "a budget of %s: %s %.0f bytes", b->text, what, cost);
+    const bool online = b->kind == SPX_BUDGET_ONLINE;
+    const double number = online ? ceil(cost / 100) / 10 : cost;
+    const char *unit = online ? "ms" : "bytes";
+    return least ? SPX_FAIL(SPX_ENOTFOUND,
+                            "a budget of %s: with at most %d convolutions between ReLUs the "
+                            "smallest found is %.*f %s (a larger --max-depth may allow less)",
+                            b->text, e->depth, online, number, unit)
+                 : SPX_FAIL(SPX_ENOTFOUND, "a budget of %s: the model as it is takes less: %.*f %s",
+                            b->text, online, number, unit);
 }
 
 /* A choice of the table is made real, and what it takes above the budget is taken from the table's
@@ -217,7 +223,7 @@ static spx_status shrink(edges *e, spx_sites_choice *c)
     double cost, least;
     SPX_RETURN_IF(private_cost(e, c, &cost));
     if (cost <= budget && e->first) {
-        return refuse(e, "the model as it is takes less:", cost);
+        return refuse(e, false, cost);
     }
     least = cost;
     for (int i = 0; cost > budget; i++) {
@@ -227,7 +233,7 @@ static spx_status shrink(edges *e, spx_sites_choice *c)
         SPX_RETURN_IF(private_cost(e, c, &cost));
         least = fmin(least, cost);
         if (st == SPX_ENOTFOUND && cost > budget) { /* of the table, the cheapest there is */
-            return refuse(e, "the smallest found is", least);
+            return refuse(e, true, least);
         }
     }
     e->out->private_cost = cost;

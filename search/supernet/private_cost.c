@@ -73,8 +73,13 @@ static spx_status fill_prices(const spx_supernet_config *c, const spx_private_ne
             const int64_t by = reduces && stride == 0 ? 2 : 1; /* nodes inside lie behind it */
             for (int p = 0; p < SPX_PRIMITIVE_COUNT; p++) {
                 double one;
-                SPX_RETURN_IF(spx_private_primitive(&one, c->space, (spx_primitive)p, channels,
-                                                    rows / by, columns / by, stride == 1, n->link));
+                SPX_RETURN_IF(spx_fail_context(
+                    spx_private_primitive(&one, c->space, (spx_primitive)p, channels, rows / by,
+                                          columns / by, stride == 1, n->link),
+                    "--cost-channels %lld: cells.%lld, %s of %lld channels of %lldx%lld",
+                    (long long)n->channels, (long long)i,
+                    spx_primitive_name(c->space, (spx_primitive)p), (long long)channels,
+                    (long long)(rows / by), (long long)(columns / by)));
                 ms[reduces][stride][p] += one;
             }
         }

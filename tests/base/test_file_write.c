@@ -323,6 +323,35 @@ SPX_TEST(a_missing_folder_is_named)
     assert_non_null(strstr(spx_error_message(), path));
 }
 
+SPX_TEST(temporary_folders_are_where_the_environment_says)
+{
+    SPX_UNUSED;
+    const char *const before = getenv("TMPDIR");
+    char was[512] = "", path[SPX_TEMP_FOLDER], other[SPX_TEMP_FOLDER], longest[SPX_TEMP_FOLDER + 1];
+    struct stat info;
+    (void)snprintf(was, sizeof was, "%s", before != NULL ? before : "");
+    assert_int_equal(setenv("TMPDIR", scratch.folder, 1), 0);
+    CHECK_OK(spx_temp_folder(path, "word"));
+    CHECK_OK(spx_temp_folder(other, "word"));
+    assert_int_equal(strncmp(path, scratch.folder, strlen(scratch.folder)), 0);
+    assert_non_null(strstr(path, "/sphynx-word-"));
+    assert_string_not_equal(path, other);
+    assert_int_equal(stat(path, &info), 0);
+    assert_true(S_ISDIR(info.st_mode) && (info.st_mode & 077) == 0);
+    assert_int_equal(rmdir(path) | rmdir(other), 0);
+    assert_int_equal(setenv("TMPDIR", "", 1), 0);
+    CHECK_OK(spx_temp_folder(path, "word"));
+    assert_int_equal(strncmp(path, "/tmp/sphynx-word-", 17), 0);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(setenv("TMPDIR", spx_scratch_path(&scratch, "absent"), 1), 0);
+    CHECK_FAILS(SPX_EIO, spx_temp_folder(path, "word"));
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    assert_int_equal(setenv("TMPDIR", longest, 1), 0);
+    CHECK_FAILS(SPX_EINVAL, spx_temp_folder(path, "word"));
+    assert_int_equal(was[0] != '\0' ? setenv("TMPDIR", was, 1) : unsetenv("TMPDIR"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +368,7 @@ int main(void)
         SPX_UNIT(leftovers_of_the_same_file_go_once_they_are_old),
         SPX_UNIT(several_writers_do_not_disturb_each_other_or_their_readers),
         SPX_UNIT(a_missing_folder_is_named),
+        SPX_UNIT(temporary_folders_are_where_the_environment_says),
     };
     int failed;
     if (spx_scratch_make(&scratch) != 0) {

@@ -75,6 +75,16 @@ refused 2 'unknown option' inspect --no-classes
 refused 2 'true or false' inspect --json=maybe
 refused 2 'at most 4' bench eval --reduce-at 0,1,2,3,4
 refused 2 'CxHxW' bench supernet-step --input 3x32
+for verb in inspect 'bench eval' 'bench pi'; do # one kind of mistake, whatever the verb
+    # shellcheck disable=SC2086
+    {
+        refused 2 "there are resnet18.*$verb --help" $verb --network nosuch
+        refused 2 "does not take inputs of 3x3.*$verb --help" $verb --network resnet18 --input 3x3x3
+        refused 2 "CxHxW.*$verb --help" $verb --input 3x32
+        refused 2 "at most 4.*$verb --help" $verb --reduce-at 0,1,2,3,4
+    }
+done
+TMPDIR=work/none refused 1 'folder in work/none .*TMPDIR' bench pi --layers 2 --reduce-at 0
 refused 2 'a time' train --data pack.h5 --out work/run --time-limit 1e400
 refused 2 'a number' train --data pack.h5 --out work/run --lr nan
 refused 2 '1 <= A <= B' plan --frontier 9:5:1

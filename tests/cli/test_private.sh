@@ -252,6 +252,9 @@ for link in loopback lan wan; do
     check "cost by usual rates" 0 "$sphynx" cost --model "$model" --link $link --usual-rates --json
     mv "$OUT/stdout" "$OUT/cost_$link"
 done
+check "nowhere to measure" 1 env TMPDIR="$OUT/none" "$sphynx" cost --model "$model"
+one_line "nowhere to measure"
+has stderr 'none .*TMPDIR' "nowhere to measure"
 check "cost by usual rates again" 0 "$sphynx" cost --model "$model" --usual-rates --json
 cmp -s "$OUT/stdout" "$OUT/cost_loopback" || fail "cost: usual rates gave other figures"
 jq -es 'map(.online) | .[0].seconds < .[1].seconds and .[1].seconds < .[2].seconds and

@@ -114,7 +114,12 @@ private=("$sphynx" prune --model wider --data large.h5 --images 32 --batch 32)
 refused "bytes above the model's" 1 "takes less: [0-9]* bytes" "${private[@]}" \
     --budget bytes:999999999
 bytes=$(sed 's/.*takes less: \([0-9]*\) bytes.*/\1/' stderr)
-check "bytes" 0 "${private[@]}" --budget "bytes:$((bytes * 9 / 10))" -o bytes.h5 --json
+mkdir tmp
+refused "nowhere to export to" 1 "folder in none .*TMPDIR" env TMPDIR=none "${private[@]}" \
+    --budget bytes:1000
+check "bytes" 0 env TMPDIR=tmp "${private[@]}" \
+    --budget "bytes:$((bytes * 9 / 10))" -o bytes.h5 --json
+[ -z "$(ls -A tmp)" ] || fail "bytes: left $(ls -A tmp)"
 says "bytes" ".bytes <= $bytes * 0.9 and .relus < .relus_before and .depth <= 4 and
     .interactive_positions == .relus"
 said=$(jq .bytes stdout)
@@ -122,7 +127,8 @@ check "export" 0 "$sphynx" export --model bytes.h5 --data large.h5 --calibration
 check "cost" 0 "$sphynx" cost --model deployed.h5 --json
 says "cost" "([.offline, .online | .bytes_sent + .bytes_received] | add) == $said and
     .interactive_positions == .relus"
-refused "no time" 1 "smallest found is [0-9.]* ms" "${private[@]}" --budget online-ms:0.5@wan
+refused "no time" 1 "at most 4 conv.*smallest found is [0-9.]* ms .*--max-depth" \
+    "${private[@]}" --budget online-ms:0.5@wan
 
 # ---- budgets that are none ----
 refused "no budget" 2 "--relu-budget N, or --budget" "${prune[@]}"

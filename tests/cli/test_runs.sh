@@ -35,6 +35,13 @@ check "another weight" 1 "${dear[@]}" --cost-weight 6 --resume --out "$OUT/dear"
 check "costs without a weight" 2 "${search[@]}" --cost-channels 8 --out "$OUT/never"
 check "a link that is none" 2 "${search[@]}" --cost-weight 1 --cost-link fast --out "$OUT/never"
 one_line "a link that is none"
+check "too wide to be priced" 1 "${search[@]}" --cost-weight 1 --cost-channels 4096 \
+    --out "$OUT/wide"
+one_line "too wide to be priced"
+has stderr '--cost-channels 4096: cells\.[0-9], [a-z0-9_]* of [0-9]* channels' \
+    "too wide to be priced"
+check "help" 0 "$sphynx" search --help
+has stdout 'private cost, itself of 0 to 1' "the weight's help"
 check "random search" 0 "$sphynx" search --random --seed 7 --out "$OUT/random"
 check "random search" 0 "$sphynx" search --random --seed 7 --out "$OUT/random2"
 cmp "$OUT/random/genotype.json" "$OUT/random2/genotype.json" || fail "random genotypes of one seed"
