@@ -120,4 +120,10 @@ SPX_MUST_CHECK spx_status spx_split_share(const uint16_t *labels, size_t n, int 
                                           size_t *first_count, uint32_t *second,
                                           size_t *second_count);
 
+/** The same of training images, to hold a share out: the first part. @return also SPX_EINVAL where
+ * a part would be empty; the message has the nearest share that leaves none. */
+SPX_MUST_CHECK spx_status spx_split_held_out(const uint16_t *labels, size_t n, int classes,
+                                             uint64_t seed, double share, uint32_t *held,
+                                             size_t *n_held, uint32_t *rest, size_t *n_rest);
+
 #endif

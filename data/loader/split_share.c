@@ -81,3 +81,21 @@ done:
     spx_free(in_first);
     return st;
 }
+
+spx_status spx_split_held_out(const uint16_t *labels, size_t n, int classes, uint64_t seed,
+                              double share, uint32_t *held, size_t *n_held, uint32_t *rest,
+                              size_t *n_rest)
+{
+    SPX_RETURN_IF(spx_split_share(labels, n, classes, seed, share, held, n_held, rest, n_rest));
+    if (*n_held > 0 && *n_rest > 0) {
+        return SPX_OK;
+    }
+    if (n < 2) {
+        return SPX_FAIL(SPX_EINVAL, "%zu training images: too few to hold some out", n);
+    }
+    const double one = 1.0 / (double)n; /* image, as a share */
+    return SPX_FAIL(SPX_EINVAL,
+                    "%g of %zu training images held out leaves a part empty: give --val-fraction "
+                    "%s %g",
+                    share, n, *n_held == 0 ? "at least" : "at most", *n_held == 0 ? one : 1 - one);
+}

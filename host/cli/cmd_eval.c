@@ -1,6 +1,7 @@
 /* sphynx eval: accuracy of a model on a data set. */
 #include "data/loader/device_source.h"
 #include "host/cli/commands.h"
+#include "host/cli/deploy_talk.h"
 #include "host/cli/preprocess_talk.h"
 #include "host/cli/progress.h"
 #include "host/graph/tuning.h"
@@ -198,7 +199,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
                              : run_float(cli, v, &m, pack, split, &metrics),
             end);
     if (deployed != NULL) {
-        relus = (spx_relu_count){.kept = spx_deploy_relus(deployed)};
+        relus = spx_deploy_relu_count(deployed);
     } else {
         SPX_TRY(st, spx_model_relus(&relus, &m), end);
     }

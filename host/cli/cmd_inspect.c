@@ -115,6 +115,7 @@ static spx_status inspect_net(spx_cli *cli, const values *v, const spx_model *m)
     SPX_RETURN_IF(spx_model_masks(&masks, m));
     spx_masks_audit(&masks, &audit);
     spx_masks_clear(&masks);
+    SPX_RETURN_IF(spx_model_relus(&audit.relus, m));
     if (v->dot != NULL || v->svg != NULL) {
         SPX_RETURN_IF(draw(v, &f->genotype));
     }

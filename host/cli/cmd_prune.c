@@ -112,14 +112,14 @@ static json_t *rounds_json(const spx_prune_result *r, int64_t n)
 
 static spx_status print_json(const values *v, const spx_prune_budget *b, const spx_prune_result *r)
 {
-    json_t *j = json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:I, s:o, s:o}", "relus",
-                          (json_int_t)r->relus, "relus_before", (json_int_t)r->relus_before,
-                          "interactive_positions", (json_int_t)r->interactive_positions,
-                          "loss_before", spx_metrics_loss(&r->before), "loss_predicted",
-                          r->predicted, "loss_after", spx_metrics_loss(&r->after), "top1_before",
-                          spx_metrics_top1(&r->before), "top1_after", spx_metrics_top1(&r->after),
-                          "budget", b->text, "images", (json_int_t)r->after.images, "file",
-                          spx_cli_name_json(v->out), "layers", layers_json(r));
+    json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:I, s:o, s:o}", "relus_before",
+                          (json_int_t)r->relus_before, "loss_before", spx_metrics_loss(&r->before),
+                          "loss_predicted", r->predicted, "loss_after", spx_metrics_loss(&r->after),
+                          "top1_before", spx_metrics_top1(&r->before), "top1_after",
+                          spx_metrics_top1(&r->after), "budget", b->text, "images",
+                          (json_int_t)r->after.images, "file", spx_cli_name_json(v->out), "layers",
+                          layers_json(r));
+    spx_relu_count_json(j, &r->relus);
     if (j != NULL && v->granularity == SPX_PRUNE_EDGE) {
         (void)json_object_set_new(j, "depth", json_integer(r->depth));
         (void)json_object_set_new(j, "rounds", rounds_json(r, v->rounds));
@@ -145,8 +145,11 @@ static void print(const values *v, const spx_prune_budget *b, const spx_prune_re
         (void)printf("%-40s %10lld %10lld %10lld %12.4g\n", l->relu, (long long)l->full,
                      (long long)l->before, (long long)l->kept, l->value);
     }
-    (void)printf("%lld of %lld ReLUs kept, %lld interactive positions.\n", (long long)r->relus,
-                 (long long)r->relus_before, (long long)r->interactive_positions);
+    (void)printf("%lld of %lld ReLUs kept", (long long)r->relus.kept, (long long)r->relus_before);
+    if (r->relus.counted) {
+        (void)printf(", %lld interactive positions", (long long)r->relus.interactive);
+    }
+    (void)printf(".\n");
     if (b->kind == SPX_BUDGET_ONLINE) {
         (void)printf("A private query takes %.1f ms online.\n", r->private_cost / 1000);
     } else if (b->kind == SPX_BUDGET_BYTES) {

@@ -1,5 +1,7 @@
 #include "host/cli/deploy_talk.h"
 
+#include "search/final/final.h"
+
 #include <stdio.h>
 
 /* Mean width of what ReLUs read, over all ReLUs. */
@@ -67,6 +69,24 @@ static json_t *values_json(const spx_deploy *m)
     return a;
 }
 
+spx_relu_count spx_deploy_relu_count(const spx_deploy *m)
+{
+    json_t *about = json_loads(m->about, 0, NULL);
+    const json_t *network = json_object_get(about, "network");
+    spx_relu_count n = {
+        .kept = spx_deploy_relus(m), .counted = true, .interactive = spx_deploy_interactive(m)};
+    spx_final_spec f;
+    spx_counts c;
+    n.full = n.kept;
+    if (network != NULL && spx_final_spec_parse(&f, network) == SPX_OK && f.masked &&
+        spx_final_count(&f, false, &c) == SPX_OK) {
+        n.full = c.relus;
+        n.masked = true;
+    }
+    json_decref(about);
+    return n;
+}
+
 json_t *spx_deploy_json(const spx_deploy *m)
 {
     char hash[2 * SPX_DEPLOY_HASH_BYTES + 1];
@@ -74,13 +94,16 @@ json_t *spx_deploy_json(const spx_deploy *m)
         (void)snprintf(hash + 2 * i, 3, "%02x", m->hash[i]);
     }
     json_t *about = json_loads(m->about, 0, NULL);
-    return json_pack("{s:i, s:s, s:I, s:I, s:f, s:i, s:I, s:f, s:o, s:o, s:o, s:o}", "schema",
-                     spx_deploy_schema(m), "hash", hash, "relus", (json_int_t)spx_deploy_relus(m),
-                     "interactive_positions", (json_int_t)spx_deploy_interactive(m), "mean_l",
-                     mean_width(m), "depth", m->max_depth, "classes",
-                     (json_int_t)spx_deploy_count(m, m->logits), "logit_scale", m->logit_scale,
-                     "relu_layers", layers_json(m), "exchanges", exchanges_json(m), "values",
-                     values_json(m), "about", about != NULL ? about : json_object());
+    const spx_relu_count n = spx_deploy_relu_count(m);
+    json_t *j = json_pack(
+        "{s:i, s:s, s:I, s:I, s:f, s:i, s:I, s:f, s:o, s:o, s:o, s:o}", "schema",
+        spx_deploy_schema(m), "hash", hash, "relus", (json_int_t)spx_deploy_relus(m),
+        "interactive_positions", (json_int_t)spx_deploy_interactive(m), "mean_l", mean_width(m),
+        "depth", m->max_depth, "classes", (json_int_t)spx_deploy_count(m, m->logits), "logit_scale",
+        m->logit_scale, "relu_layers", layers_json(m), "exchanges", exchanges_json(m), "values",
+        values_json(m), "about", about != NULL ? about : json_object());
+    spx_relu_count_json(j, &n);
+    return j;
 }
 
 void spx_deploy_print(const spx_deploy *m)

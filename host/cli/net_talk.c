@@ -120,8 +120,13 @@ void spx_audit_print(const spx_audit *a)
     }
     print_row("total", "", "", a->relus.kept, a->total.params, a->total.macs);
     if (a->relus.masked) {
-        (void)printf("Masks keep %lld of %lld ReLUs.\n", (long long)a->relus.kept,
+        (void)printf("Masks keep %lld of %lld ReLUs", (long long)a->relus.kept,
                      (long long)a->relus.full);
+        if (a->relus.counted) {
+            (void)printf("; circuits of the deployed model evaluate %lld positions",
+                         (long long)a->relus.interactive);
+        }
+        (void)printf(".\n");
     }
     if (a->total.params_aux > 0) {
         (void)printf(

@@ -225,14 +225,61 @@ static spx_status add_mixed(spx_expr *e, const spx_expr *x, const spx_term *from
     return SPX_OK;
 }
 
+/* The column that each of a pointwise term's n rows reads, -1: none. False: one reads several. */
+static bool find_columns(const spx_term *from, int64_t n, int64_t *of)
+{
+    for (int64_t k = 0; k < n; k++) {
+        of[k] = -1;
+        for (int64_t j = 0; j < from->c; j++) {
+            if (from->w[k * from->c + j] != 0) {
+                if (of[k] >= 0) {
+                    return false;
+                }
+                of[k] = j;
+            }
+        }
+    }
+    return true;
+}
+
+/* add_spread where a product is not worth its time: of values as they are, or some of their
+ * channels. */
+static spx_status add_columns(spx_expr *e, const spx_expr *x, const spx_term *from,
+                              const columns *k, bool *done)
+{
+    const int64_t taps = k->taps->size * k->taps->size;
+    int64_t *of;
+    int t;
+    SPX_RETURN_IF(SPX_NEW(of, (size_t)x->c));
+    *done = find_columns(from, x->c, of);
+    const spx_status st = *done ? find_term(e, from->value, from->c, k->taps, &t) : SPX_OK;
+    for (int64_t i = 0; st == SPX_OK && *done && i < e->c * x->c; i++) {
+        const int64_t row = i / x->c, c = i % x->c;
+        if (of[c] >= 0) {
+            const double by = from->w[c * from->c + of[c]];
+            double *to = e->term[t].w + (row * from->c + of[c]) * taps;
+            for (int64_t tap = 0; tap < taps; tap++) {
+                to[tap] += by * column(k, row, c, tap);
+            }
+        }
+    }
+    spx_free(of);
+    return st;
+}
+
 /* Any convolution of a pointwise term: tap by tap a product, put where the tap's weights lie. */
 static spx_status add_spread(spx_expr *e, const spx_expr *x, const spx_term *from, const columns *k)
 {
     const int64_t taps = k->taps->size * k->taps->size;
     const int64_t n_columns = e->c * x->c, n_product = e->c * from->c;
     double *own, *product;
+    bool done;
     int t;
     assert(pointwise(&from->taps));
+    SPX_RETURN_IF(add_columns(e, x, from, k, &done));
+    if (done) {
+        return SPX_OK;
+    }
     SPX_RETURN_IF(find_term(e, from->value, from->c, k->taps, &t));
     SPX_RETURN_IF(add_zeros(&own, (size_t)(n_columns + n_product)));
     product = own + n_columns;

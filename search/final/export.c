@@ -23,8 +23,8 @@ typedef struct exporting {
     int32_t *labels; /* of those, zero */
     const spx_export_options *o;
     spx_stream *stream;
-    spx_program *program;
-    spx_buffer weights, state; /* in host memory */
+    const spx_layout *layout;  /* of a program of the network */
+    spx_buffer weights, state; /* of that layout, in host memory */
     spx_network net;
     spx_fold *fold;
     bool *clamp;       /* [nodes of net] */
@@ -142,7 +142,7 @@ static spx_status calibrate(exporting *r)
     const spx_source host = {.get = drawn ? get_random : get_images, .ctx = r, .steps = steps};
     const spx_calibrate_source s = {.graph = r->net.graph,
                                     .fold = r->fold,
-                                    .layout = spx_program_layout(r->program),
+                                    .layout = r->layout,
                                     .weights = r->weights,
                                     .state = r->state,
                                     .next = next_images,
@@ -165,7 +165,7 @@ static spx_status calibrate(exporting *r)
 static spx_status kept_relus(const exporting *r, spx_counts *counts)
 {
     spx_masks masks;
-    SPX_RETURN_IF(spx_masks_of(&masks, r->spec, spx_program_layout(r->program), &r->state));
+    SPX_RETURN_IF(spx_masks_of(&masks, r->spec, r->layout, &r->state));
     counts->relus = masks.n > 0 ? spx_masks_relus(&masks) : counts->relus;
     spx_masks_clear(&masks);
     return SPX_OK;
@@ -179,7 +179,7 @@ static spx_status fold(exporting *r, bool clamp_all)
     spx_fold_input s = {.graph = r->net.graph,
                         .image = r->net.image,
                         .logits = r->net.logits,
-                        .layout = spx_program_layout(r->program),
+                        .layout = r->layout,
                         .weights = r->weights,
                         .state = r->state,
                         .mean = r->spec->mean,
@@ -296,9 +296,6 @@ static void exporting_clear(exporting *r)
     spx_fold_destroy(r->fold);
     spx_free(r->clamp);
     spx_network_clear(&r->net);
-    spx_program_destroy(r->program);
-    spx_buffer_free(&r->weights);
-    spx_buffer_free(&r->state);
     json_decref(r->about);
     json_decref(r->preprocessing);
     free(r->text);
@@ -343,15 +340,19 @@ spx_status spx_export(spx_deploy **out, const spx_model *m, const spx_pack *pack
                    .pack = pack,
                    .o = o,
                    .stream = stream};
+    spx_program *program = NULL;
     spx_status st;
     *out = NULL;
     SPX_TRY(st, open_images(&r), end);
-    SPX_TRY(st, spx_final_eval_program(&r.program, stream, r.spec, BATCH, false, NULL), end);
-    SPX_TRY(st, spx_model_arenas(m, spx_program_layout(r.program), NULL, &r.weights, &r.state),
-            end);
+    SPX_TRY(st, spx_final_eval_program(&program, stream, r.spec, BATCH, false, NULL), end);
+    r.layout = spx_program_layout(program);
+    SPX_TRY(st, spx_model_arenas(m, r.layout, NULL, &r.weights, &r.state), end);
     st = export(&r, out, report);
 end:
+    spx_buffer_free(&r.weights);
+    spx_buffer_free(&r.state);
     exporting_clear(&r);
+    spx_program_destroy(program);
     return st;
 }
 
@@ -362,18 +363,59 @@ spx_status spx_export_random(spx_deploy **out, const spx_final_spec *spec, uint6
     exporting r = {
         .spec = spec, .seed = seed, .o = o, .stream = stream, .images = (size_t)o->images};
     const spx_input_shape *in = &spec->input;
-    const spx_layout *l;
+    spx_program *program = NULL;
     spx_status st;
     *out = NULL;
-    SPX_TRY(st, spx_final_eval_program(&r.program, stream, spec, BATCH, false, NULL), end);
-    l = spx_program_layout(r.program);
-    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_WEIGHT, &r.weights), end);
-    SPX_TRY(st, spx_layout_arena(l, NULL, SPX_ROLE_STATE, &r.state), end);
-    SPX_TRY(st, spx_layout_init(l, seed, &r.weights, NULL, &r.state), end);
+    SPX_TRY(st, spx_final_eval_program(&program, stream, spec, BATCH, false, NULL), end);
+    r.layout = spx_program_layout(program);
+    SPX_TRY(st, spx_layout_arena(r.layout, NULL, SPX_ROLE_WEIGHT, &r.weights), end);
+    SPX_TRY(st, spx_layout_arena(r.layout, NULL, SPX_ROLE_STATE, &r.state), end);
+    SPX_TRY(st, spx_layout_init(r.layout, seed, &r.weights, NULL, &r.state), end);
     SPX_TRY(st, SPX_NEW(r.random, (size_t)(BATCH * in->channels * in->rows * in->columns)), end);
     SPX_TRY(st, SPX_NEW(r.labels, BATCH), end);
     st = export(&r, out, report);
 end:
+    spx_buffer_free(&r.weights);
+    spx_buffer_free(&r.state);
+    exporting_clear(&r);
+    spx_program_destroy(program);
+    return st;
+}
+
+/* Interactive positions of a masked network once it is deployed. */
+static spx_status count_interactive(const spx_final_spec *f, const spx_layout *l,
+                                    const spx_buffer *weights, const spx_buffer *state,
+                                    int64_t *out)
+{
+    const spx_export_options usual = {0};
+    exporting r = {.spec = f, .layout = l, .weights = *weights, .state = *state, .o = &usual};
+    spx_status st;
+    SPX_TRY(st, spx_final_build(&r.net, f, 1), end);
+    SPX_TRY(st, fold(&r, false), end);
+    *out = 0;
+    for (int i = 0; i < r.fold->n_ops; i++) {
+        const spx_deploy_op *d = &r.fold->op[i].d;
+        *out += d->kind == SPX_DEPLOY_RELU ? (int64_t)spx_fold_count(r.fold, d->out) : 0;
+    }
+end:
     exporting_clear(&r);
     return st;
+}
+
+spx_status spx_export_relus(spx_relu_count *out, const spx_final_spec *f, const spx_layout *l,
+                            const spx_buffer *weights, const spx_buffer *state)
+{
+    spx_masks masks;
+    spx_counts c;
+    SPX_RETURN_IF(spx_final_count(f, false, &c));
+    *out = (spx_relu_count){.kept = c.relus, .full = c.relus, .masked = f->masked};
+    if (!f->masked) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_masks_of(&masks, f, l, state));
+    out->kept = spx_masks_relus(&masks);
+    spx_masks_clear(&masks);
+    const spx_status st = count_interactive(f, l, weights, state, &out->interactive);
+    out->counted = st == SPX_OK;
+    return st == SPX_EUNSUPPORTED ? SPX_OK : st; /* there are networks that cannot be deployed */
 }

@@ -43,4 +43,18 @@ SPX_MUST_CHECK spx_status spx_export_random(spx_deploy **out, const spx_final_sp
                                             uint64_t seed, spx_stream *stream,
                                             const spx_export_options *o, spx_export_report *report);
 
+/**
+ * ReLUs of a network, how many its masks keep, and what circuits evaluate once it is deployed: also
+ * what masks drop but export clamps (host/model/dropped.h). No images are asked: masks and
+ * estimated widths decide, at the usual 8 bits. Where export finds no proof for that choice, it
+ * clamps all that masks drop, which is more.
+ * @param l       of a program of the network
+ * @param weights, state  its arenas in host memory; not read where the network is not masked
+ * @return SPX_OK, of a network that cannot be deployed too; what spx_masks_of and spx_fold_create
+ *         return
+ */
+SPX_MUST_CHECK spx_status spx_export_relus(spx_relu_count *out, const spx_final_spec *f,
+                                           const spx_layout *l, const spx_buffer *weights,
+                                           const spx_buffer *state);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "host/train/evaluate.h"
 #include "kernels/base/alloc.h"
+#include "search/final/export.h"
 
 #include <assert.h>
 #include <string.h>
@@ -55,6 +56,30 @@ static spx_status read_images(spx_model *m)
                : SPX_FAIL(SPX_EFORMAT, "preprocessing: not that of its network");
 }
 
+/* Masks that the description keeps quiet about would be left out: another network. */
+static spx_status check_masks(const spx_model *m)
+{
+    static const char *const group[] = {"buffer", "ema_buffer"};
+    static const char end[] = ".mask";
+    spx_status st = SPX_OK;
+    for (int g = 0; g < 2 && !m->spec.masked && st == SPX_OK; g++) {
+        spx_h5_names names;
+        const spx_status listed = spx_h5_list(m->file.file, group[g], &names);
+        st = listed == SPX_ENOTFOUND ? SPX_OK : listed;
+        for (size_t i = 0; i < names.count && st == SPX_OK; i++) {
+            const size_t n = strlen(names.name[i]);
+            if (n >= sizeof end && strcmp(names.name[i] + n + 1 - sizeof end, end) == 0) {
+                st = SPX_FAIL(SPX_EFORMAT,
+                              "%s/%.128s: a mask, of a network whose description says that it is "
+                              "not masked",
+                              group[g], names.name[i]);
+            }
+        }
+        spx_h5_names_clear(&names);
+    }
+    return st;
+}
+
 /* Takes f, also on failure. */
 static spx_status take(spx_model *out, spx_h5 *f, const char *path)
 {
@@ -73,6 +98,7 @@ static spx_status take(spx_model *out, spx_h5 *f, const char *path)
                 path),
             fail);
     SPX_TRY(st, spx_fail_context(read_images(out), "%s", path), fail);
+    SPX_TRY(st, spx_fail_context(check_masks(out), "%s", path), fail);
     return SPX_OK;
 fail:
     spx_model_close(out);
@@ -178,41 +204,59 @@ fail:
     return st;
 }
 
+/* What evaluation uses, in host memory, and a program for its layout. All to be freed, also on
+ * failure. */
+typedef struct contents {
+    spx_stream *cpu;
+    spx_program *program;
+    spx_buffer weights, state;
+} contents;
+
+static spx_status contents_open(contents *x, const spx_model *m)
+{
+    *x = (contents){0};
+    SPX_RETURN_IF(spx_stream_create(&x->cpu, SPX_DEVICE_CPU, 1));
+    SPX_RETURN_IF(spx_final_eval_program(&x->program, x->cpu, &m->spec, 1, false, NULL));
+    return spx_model_arenas(m, spx_program_layout(x->program), NULL, &x->weights, &x->state);
+}
+
+static void contents_clear(contents *x)
+{
+    spx_buffer_free(&x->weights);
+    spx_buffer_free(&x->state);
+    spx_program_destroy(x->program);
+    spx_stream_destroy(x->cpu);
+}
+
 spx_status spx_model_masks(spx_masks *out, const spx_model *m)
 {
-    spx_stream *cpu = NULL;
-    spx_program *p = NULL; /* for its layout */
-    spx_buffer weights = {0}, state = {0};
+    contents x = {0};
     spx_status st;
     memset(out, 0, sizeof *out);
     if (!m->spec.masked) {
         return SPX_OK;
     }
-    SPX_TRY(st, spx_stream_create(&cpu, SPX_DEVICE_CPU, 1), end);
-    SPX_TRY(st, spx_final_eval_program(&p, cpu, &m->spec, 1, false, NULL), end);
-    SPX_TRY(st, spx_model_arenas(m, spx_program_layout(p), NULL, &weights, &state), end);
-    SPX_TRY(st, spx_masks_of(out, &m->spec, spx_program_layout(p), &state), end);
-    out->own = state;
-    state = (spx_buffer){0};
+    SPX_TRY(st, contents_open(&x, m), end);
+    SPX_TRY(st, spx_masks_of(out, &m->spec, spx_program_layout(x.program), &x.state), end);
+    out->own = x.state;
+    x.state = (spx_buffer){0};
 end:
-    spx_buffer_free(&weights);
-    spx_buffer_free(&state);
-    spx_program_destroy(p);
-    spx_stream_destroy(cpu);
+    contents_clear(&x);
     return st;
 }
 
 spx_status spx_model_relus(spx_relu_count *out, const spx_model *m)
 {
-    spx_counts c;
-    spx_masks masks;
-    SPX_RETURN_IF(spx_final_count(&m->spec, false, &c));
-    SPX_RETURN_IF(spx_model_masks(&masks, m));
-    *out = (spx_relu_count){.kept = m->spec.masked ? spx_masks_relus(&masks) : c.relus,
-                            .full = c.relus,
-                            .masked = m->spec.masked};
-    spx_masks_clear(&masks);
-    return SPX_OK;
+    contents x = {0};
+    spx_status st;
+    if (!m->spec.masked) {
+        return spx_export_relus(out, &m->spec, NULL, NULL, NULL);
+    }
+    SPX_TRY(st, contents_open(&x, m), end);
+    st = spx_export_relus(out, &m->spec, spx_program_layout(x.program), &x.weights, &x.state);
+end:
+    contents_clear(&x);
+    return st;
 }
 
 struct spx_model_runner {

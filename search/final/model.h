@@ -46,7 +46,8 @@ typedef struct spx_model {
 
 /**
  * Opens a model or a checkpoint of training, or those of a run's folder (spx_ckpt_path).
- * @return SPX_OK; SPX_EFORMAT (damaged, of another kind, a malformed description); SPX_ENOTFOUND,
+ * @return SPX_OK; SPX_EFORMAT (damaged, of another kind, a malformed description, masks
+ *         of a network that it says is not masked); SPX_ENOTFOUND,
  *         SPX_EIO, SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_model_open(spx_model *out, const char *given);
@@ -83,7 +84,7 @@ SPX_MUST_CHECK spx_status spx_model_arenas(const spx_model *m, const spx_layout 
  */
 SPX_MUST_CHECK spx_status spx_model_masks(spx_masks *out, const spx_model *m);
 
-/** How many ReLUs a model's network has, and how many of them its masks keep. */
+/** What spx_export_relus counts, of a model. */
 SPX_MUST_CHECK spx_status spx_model_relus(spx_relu_count *out, const spx_model *m);
 
 /** A model ready to evaluate batches: its program and weights on a device. */

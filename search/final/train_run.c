@@ -63,15 +63,9 @@ static spx_status hold_out(spx_training *x)
     }
     SPX_TRY(st, SPX_NEW(held, all->count), end);
     SPX_TRY(st,
-            spx_split_share(all->labels, all->count, o->pack->classes, o->run.seed, o->held_out,
-                            held, &n, x->part, &x->part_count),
+            spx_split_held_out(all->labels, all->count, o->pack->classes, o->run.seed, o->held_out,
+                               held, &n, x->part, &x->part_count),
             end);
-    if (n == 0 || x->part_count == 0) {
-        SPX_TRY(st,
-                SPX_FAIL(SPX_EINVAL, "%g of %zu training images held out leaves a part empty",
-                         o->held_out, all->count),
-                end);
-    }
     st = spx_training_source(x, SPX_HELD_OUT, 0, held, n);
 end:
     spx_free(held);

@@ -75,19 +75,6 @@ spx_status spx_prune_private_cost(spx_prune_bench *b, double *out)
 
 /* ---- the result ---- */
 
-/* What circuits evaluate (host/model/fold.h): the kept channels where each is kept or dropped
- * whole; else, but for a layer that is dropped whole, all positions. */
-static int64_t interactive(const spx_mask_site *m)
-{
-    const int64_t map = m->h * m->w, kept = spx_mask_site_relus(m);
-    for (int64_t k = 0; kept > 0 && k < m->c * map; k++) {
-        if (m->keep[k] != m->keep[k / map * map]) {
-            return m->c * map;
-        }
-    }
-    return kept;
-}
-
 static spx_status list_layers(const spx_prune_bench *b, spx_prune_result *out)
 {
     out->n = b->masks.n;
@@ -102,18 +89,20 @@ static spx_status list_layers(const spx_prune_bench *b, spx_prune_result *out)
     return SPX_OK;
 }
 
-static void count_layers(const spx_prune_bench *b, spx_prune_result *out)
+static spx_status count_layers(const spx_prune_bench *b, spx_prune_result *out)
 {
-    out->relus = spx_masks_relus(&b->masks);
     for (int i = 0; i < out->n; i++) {
         out->layer[i].kept = spx_mask_site_relus(&b->masks.site[i]);
-        out->interactive_positions += interactive(&b->masks.site[i]);
     }
+    return spx_export_relus(&out->relus, &b->spec, b->layout, &b->weights, &b->state);
 }
 
 static spx_status check(const spx_prune_options *o, int64_t relus)
 {
     const spx_prune_budget *b = &o->budget;
+    if (relus == 0) {
+        return SPX_FAIL(SPX_EINVAL, "pruning: the model has no ReLUs left");
+    }
     if (b->value < 1 || o->batch < 1 || o->rounds < 1 || o->images < 1 ||
         !(o->held_out > 0 && o->held_out < 1) || o->max_depth < 0 ||
         o->max_depth > SPX_SITES_MAX_DEPTH) {
@@ -166,8 +155,7 @@ static spx_status prune(spx_prune_bench *b, spx_prune_result *out)
     SPX_RETURN_IF(b->o->granularity == SPX_PRUNE_EDGE ? spx_prune_edges(b, out)
                                                       : spx_prune_scored(b, out));
     SPX_RETURN_IF(spx_prune_bench_measure(b, &out->after));
-    count_layers(b, out);
-    return SPX_OK;
+    return count_layers(b, out);
 }
 
 static json_t *about(const spx_prune_options *o, const spx_prune_result *r)
@@ -175,9 +163,9 @@ static json_t *about(const spx_prune_options *o, const spx_prune_result *r)
     static const char *const name[] = {"edge", "channel", "pixel"};
     return json_pack("{s:{s:s, s:b, s:s, s:I, s:I, s:f, s:f, s:f}}", "pruned", "granularity",
                      name[o->granularity], "random", o->random, "budget", o->budget.text,
-                     "relus_before", (json_int_t)r->relus_before, "relus", (json_int_t)r->relus,
-                     "loss_before", spx_metrics_loss(&r->before), "loss_predicted", r->predicted,
-                     "loss_after", spx_metrics_loss(&r->after));
+                     "relus_before", (json_int_t)r->relus_before, "relus",
+                     (json_int_t)r->relus.kept, "loss_before", spx_metrics_loss(&r->before),
+                     "loss_predicted", r->predicted, "loss_after", spx_metrics_loss(&r->after));
 }
 
 spx_status spx_prune(spx_prune_result *out, const spx_model *m, const spx_pack *pack,

@@ -64,14 +64,14 @@ typedef struct spx_prune_round {
 } spx_prune_round;
 
 typedef struct spx_prune_result {
-    int64_t relus_before, relus;   /* kept positions */
-    int64_t interactive_positions; /* that circuits of a deployed model evaluate */
-    int depth;                     /* EDGE: convolutions between kept ReLUs, at most */
-    spx_metrics before, after;     /* on the held-out images, statistics estimated anew in both */
-    double predicted;              /* loss, by the last round */
-    double private_cost;           /* of the budget's kind, as `cost` predicts it; RELUS: relus */
-    spx_prune_round *round;        /* [rounds]; NULL but for EDGE */
-    spx_pruned_layer *layer;       /* [n], owned */
+    int64_t relus_before;      /* kept positions */
+    spx_relu_count relus;      /* of what was written */
+    int depth;                 /* EDGE: convolutions between kept ReLUs, at most */
+    spx_metrics before, after; /* on the held-out images, statistics estimated anew in both */
+    double predicted;          /* loss, by the last round */
+    double private_cost;       /* of the budget's kind, as `cost` predicts it; RELUS: relus */
+    spx_prune_round *round;    /* [rounds]; NULL but for EDGE */
+    spx_pruned_layer *layer;   /* [n], owned */
     int n;
 } spx_prune_result;
 

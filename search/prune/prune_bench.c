@@ -105,15 +105,9 @@ static spx_status open_images(spx_prune_bench *b)
     SPX_TRY(st, SPX_NEW(held, all->count), end);
     SPX_TRY(st, SPX_NEW(rest, all->count), end);
     SPX_TRY(st,
-            spx_split_share(all->labels, all->count, b->pack->classes, o->seed, o->held_out, held,
-                            &n_held, rest, &n_rest),
+            spx_split_held_out(all->labels, all->count, b->pack->classes, o->seed, o->held_out,
+                               held, &n_held, rest, &n_rest),
             end);
-    if (n_held == 0 || n_rest == 0) {
-        SPX_TRY(st,
-                SPX_FAIL(SPX_EINVAL, "%g of %zu training images held out leaves a part empty",
-                         o->held_out, all->count),
-                end);
-    }
     size_t n = (size_t)o->images < n_rest ? (size_t)o->images : n_rest;
     b->batch = o->batch < (int64_t)n ? o->batch : (int64_t)n;
     n -= n % (size_t)b->batch; /* statistics are those of full batches */

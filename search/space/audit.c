@@ -93,4 +93,8 @@ void spx_relu_count_json(json_t *j, const spx_relu_count *n)
     if (j != NULL && n->masked) {
         (void)json_object_set_new(j, "relus_full", json_integer((json_int_t)n->full));
     }
+    if (j != NULL && n->masked && n->counted) {
+        (void)json_object_set_new(j, "interactive_positions",
+                                  json_integer((json_int_t)n->interactive));
+    }
 }

@@ -19,10 +19,14 @@ const char *spx_layer_kind_name(spx_layer_kind k); /* "stem", "normal", ... */
 /** ReLUs, and how many of them masks keep. */
 typedef struct spx_relu_count {
     int64_t kept, full;
-    bool masked; /* else they are the same */
+    bool masked;         /* else they are the same */
+    bool counted;        /* of a masked network: */
+    int64_t interactive; /* positions that circuits evaluate where it is deployed, the kept ones and
+                            more (spx_export_relus) */
 } spx_relu_count;
 
-/** Sets "relus", those kept, and where masked "relus_full" of an object, which may be NULL. */
+/** Sets "relus", those kept, and where masked "relus_full" and, where counted,
+ * "interactive_positions" of an object, which may be NULL. */
 void spx_relu_count_json(json_t *j, const spx_relu_count *n);
 
 typedef struct spx_layer_audit {

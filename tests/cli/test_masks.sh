@@ -34,6 +34,21 @@ check "eval an unmasked one" 0 "$sphynx" eval --model base --data pack.h5 --json
 says "eval an unmasked one" '.relus == 384 and has("relus_full") == false'
 jq -s '.[0].loss != .[1].loss' eval.json stdout | grep -q true || fail "eval: masks change nothing"
 
+
+# ---- both measures, and those of the deployed model ----
+counts='[.relus, .relus_full, .interactive_positions]'
+check "export" 0 "$sphynx" export --model masked.h5 --data pack.h5 --calibration 16 -o deployed.h5 \
+    --json
+jq -c "$counts" stdout >counts.txt
+jq -e '.[0] == 101 and .[1] == 384 and .[2] >= 101 and .[2] <= 384' counts.txt >jq.out ||
+    fail "export: $(cat counts.txt)"
+for file in masked deployed; do
+    check "inspect $file" 0 "$sphynx" inspect --model $file.h5 --json
+    jq -c "$counts" stdout | cmp - counts.txt || fail "inspect $file: other counts"
+    check "eval $file" 0 "$sphynx" eval --model $file.h5 --data pack.h5 --json
+    jq -c "$counts" stdout | cmp - counts.txt || fail "eval $file: other counts"
+done
+
 # ---- training goes on with the masks, as it would have without an interruption ----
 on=("${train[@]}" --init-from masked.h5 --epochs 4 --save-every 1)
 check "go on" 0 "${on[@]}" --out whole --json

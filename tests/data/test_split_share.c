@@ -1,7 +1,9 @@
 #include "data/loader/loader.h"
 #include "tests/support/spx_test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { N = 1003, CLASSES = 7 };
 
@@ -107,11 +109,35 @@ SPX_TEST(labels_out_of_range_and_empty_sets)
     assert_int_equal(first_count + second_count, 0);
 }
 
+SPX_TEST(a_held_out_part_that_would_be_empty_is_refused_with_the_nearest_share)
+{
+    SPX_UNUSED;
+    const uint16_t same[8] = {0};
+    const struct {
+        double share, nearest;
+        size_t n;
+    } bad[] = {{0.01, 0.125, 8}, {0.99, 0.875, 8}, {0.5, 0, 1}};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_FAILS(SPX_EINVAL, spx_split_held_out(same, bad[i].n, 1, 1, bad[i].share, first,
+                                                   &first_count, second, &second_count));
+        if (bad[i].nearest > 0) {
+            char text[64];
+            (void)snprintf(text, sizeof text, "--val-fraction at %s %g",
+                           bad[i].share < 0.5 ? "least" : "most", bad[i].nearest);
+            assert_non_null(strstr(spx_error_message(), text));
+            CHECK_OK(spx_split_held_out(same, bad[i].n, 1, 1, bad[i].nearest, first, &first_count,
+                                        second, &second_count));
+            assert_true(first_count > 0 && second_count > 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(the_halves_partition_every_class_evenly),
         SPX_UNIT(the_split_depends_on_the_seed_alone),
+        SPX_UNIT(a_held_out_part_that_would_be_empty_is_refused_with_the_nearest_share),
         SPX_UNIT(within_a_class_every_image_is_as_likely_in_either_half),
         SPX_UNIT(a_share_is_taken_of_every_class_and_of_the_whole),
         SPX_UNIT(labels_out_of_range_and_empty_sets),

@@ -209,6 +209,26 @@ SPX_TEST(a_mask_of_another_shape_is_refused_by_name)
     spx_program_destroy(p);
 }
 
+SPX_TEST(masks_of_a_network_that_is_said_to_have_none_are_refused)
+{
+    const char *path = spx_scratch_path(&scratch, "quiet.h5");
+    const spx_final_spec plain = small(false);
+    spx_deploy *deployed;
+    states s;
+    spx_buffer weights;
+    spx_model m;
+    SPX_UNUSED;
+    states_init(&s);
+    CHECK_OK(spx_layout_arena(s.l, NULL, SPX_ROLE_WEIGHT, &weights));
+    CHECK_OK(spx_model_save(path, &plain, &(spx_preprocess){0}, NULL, s.l, &weights, &s.arena));
+    CHECK_FAILS(SPX_EFORMAT, spx_model_open(&m, path));
+    assert_non_null(strstr(spx_error_message(), ".mask"));
+    CHECK_FAILS(SPX_EFORMAT, spx_model_open_any(&m, &deployed, path));
+    assert_null(deployed);
+    spx_buffer_free(&weights);
+    states_clear(&s);
+}
+
 /* A few steps of training: the weights and states afterwards, and the losses. */
 typedef struct lesson {
     spx_program *p;
@@ -306,6 +326,7 @@ static int run_on(spx_device device)
         SPX_UNIT(a_network_without_masks_has_none_and_a_wrong_arena_is_refused),
         SPX_UNIT(a_model_goes_into_a_masked_network_with_its_masks_or_with_ones),
         SPX_UNIT(a_mask_of_another_shape_is_refused_by_name),
+        SPX_UNIT(masks_of_a_network_that_is_said_to_have_none_are_refused),
         SPX_UNIT(masks_of_ones_train_as_no_masks_do_and_stay_ones),
     };
     const spx_stream_options o = {
