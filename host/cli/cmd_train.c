@@ -184,7 +184,7 @@ static const char *resumed(const values *v)
 static bool is_masked(const values *v)
 {
     spx_model m;
-    if (v->init_from == NULL || spx_open_begun(&m, resumed(v), v->init_from) != SPX_OK) {
+    if (v->init_from == NULL || spx_open_begun(&m, resumed(v), v->init_from, NULL) != SPX_OK) {
         return false;
     }
     const bool masked = m.spec.masked;

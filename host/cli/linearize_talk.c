@@ -12,9 +12,13 @@ const char *spx_linearize_recipe(const spx_linearize_values *v)
     return v->method != SPX_LINEARIZE_NONE ? spx_recipe_text(name[v->method], false) : NULL;
 }
 
-spx_status spx_open_begun(spx_model *m, const char *run, const char *init_from)
+spx_status spx_open_begun(spx_model *m, const char *run, const char *init_from, bool *goes_on)
 {
-    return run != NULL && spx_model_open(m, run) == SPX_OK ? SPX_OK : spx_model_open(m, init_from);
+    const bool open = run != NULL && spx_model_open(m, run) == SPX_OK;
+    if (goes_on != NULL) {
+        *goes_on = open;
+    }
+    return open ? SPX_OK : spx_model_open(m, init_from);
 }
 
 /* Shape alone: what else should agree is judged where the weights are taken. */
@@ -34,6 +38,7 @@ spx_status spx_linearize_spec(spx_cli *cli, const spx_linearize_values *v,
 {
     spx_model m;
     spx_status st;
+    bool goes_on;
     const char *lacks = from->init_from == NULL ? "--init-from"
                         : from->teacher == NULL ? "--teacher"
                         : v->budget < 1         ? "--relu-budget N, which is at least 1"
@@ -41,8 +46,13 @@ spx_status spx_linearize_spec(spx_cli *cli, const spx_linearize_values *v,
     if (lacks != NULL) {
         return spx_cli_usage(cli, "--linearize needs %s", lacks);
     }
-    SPX_RETURN_IF(spx_open_begun(&m, from->run, from->init_from));
+    SPX_RETURN_IF(spx_open_begun(&m, from->run, from->init_from, &goes_on));
     st = check_pack(&m, from);
+    if (st == SPX_OK && !goes_on && m.spec.masked) {
+        spx_cli_talk(
+            cli, "%s: has dropped some of its ReLUs; linearizing chooses among all of them anew",
+            from->init_from);
+    }
     *f = m.spec;
     spx_model_close(&m);
     f->masked = true;

@@ -60,10 +60,12 @@ const char *spx_linearize_recipe(const spx_linearize_values *v);
 /**
  * Opens the model that tells a training's network: that of the run that goes on, or else the one it
  * begins with.
- * @param run  its folder; NULL where none goes on
+ * @param run      its folder; NULL where none goes on
+ * @param goes_on  whether it is that of the run; may be NULL
  * @return what spx_model_open of init_from returns
  */
-SPX_MUST_CHECK spx_status spx_open_begun(spx_model *m, const char *run, const char *init_from);
+SPX_MUST_CHECK spx_status spx_open_begun(spx_model *m, const char *run, const char *init_from,
+                                         bool *goes_on);
 
 /* What a linearization begins with; NULL where it is not told, and run as of spx_open_begun. */
 typedef struct spx_linearize_from {

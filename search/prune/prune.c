@@ -43,8 +43,7 @@ static spx_status forecast(const spx_deploy *d, const spx_prune_budget *budget, 
     return SPX_OK;
 }
 
-/* The model goes to the exporter through a file whose name is gone as soon as it is open: a kill
- * leaves nothing. */
+/* The model goes to the exporter through a file whose name is gone as soon as it is open. */
 spx_status spx_prune_private_cost(spx_prune_bench *b, double *out)
 {
     const spx_export_options o = {

@@ -81,6 +81,7 @@ cmp stdout eval.whole || fail "senet: another first.h5"
 check "further" 0 "$sphynx" train --data pack.h5 --batch 8 --threads 1 --init-from whole/best.h5 \
     --teacher base --linearize relupruner --relu-budget 1 --epochs 2 --linearize-after 0 \
     --linearize-over 0 --fine-tune-epochs 0 --out further
+has stderr 'whole/best.h5: has dropped some of its ReLUs; .*among all' "further"
 jq -e '.relus == 1' further/result.json >jq.out || fail "further: $(cat further/result.json)"
 
 # ---- what cannot be ----
