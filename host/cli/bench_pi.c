@@ -309,10 +309,12 @@ static spx_status print_result(const spx_cli *cli, const values *v, const result
         return spx_cli_print_json(j);
     }
     json_decref(j);
-    (void)printf("%llu ReLUs; per query: offline %.3f s, %.1f MB; answer %.3f s (reading the "
+    (void)printf("%llu ReLUs, %llu interactive positions; per query: offline %.3f s, %.1f MB; "
+                 "answer %.3f s (reading the "
                  "material %.3f, online %.3f), %.2f MB, %llu rounds; stored %.1f MB\npredicted: "
                  "online %.3f s, %.2f of what it took\nlogits %s the integer executor's\n",
-                 (unsigned long long)r->sizes.relus, r->offline.seconds / (double)n,
+                 (unsigned long long)r->sizes.relus, (unsigned long long)r->sizes.interactive,
+                 r->offline.seconds / (double)n,
                  1e-6 * (double)(r->offline.sent + r->offline.received) / (double)n,
                  (r->load.seconds + r->online.seconds) / (double)n, r->load.seconds / (double)n,
                  online, 1e-6 * (double)(r->online.sent + r->online.received) / (double)n,

@@ -35,8 +35,13 @@ int spx_halve(const double *loss, int n, int *keep)
 static spx_status check(const spx_finalists_options *o)
 {
     if (o->pool < 3 || o->pool + (o->extra < 0 ? 64 : o->extra) > SPX_FINALISTS_MAX) {
-        return SPX_FAIL(SPX_EINVAL, "finalists: %d cells and %d more, expected 3 to 64, up to 64",
-                        o->pool, o->extra);
+        return o->pool < 3 || o->extra < 0
+                   ? SPX_FAIL(SPX_EINVAL, "finalists: %d cells, expected 3 to %d", o->pool,
+                              SPX_FINALISTS_MAX - 64)
+                   : SPX_FAIL(SPX_EINVAL,
+                              "finalists: %d cells and %d further random ones, expected "
+                              "at most %d together",
+                              o->pool, o->extra, SPX_FINALISTS_MAX);
     }
     if (o->seeds < 2 || o->seeds > SPX_FINALISTS_SEEDS_MAX) {
         return SPX_FAIL(SPX_EINVAL, "finalists: %d seeds, expected 2 to %d", o->seeds,
@@ -69,9 +74,10 @@ static spx_status set_aside(spx_finalists *x)
     return x->full_steps >= part_of_rung[0]
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
-                          "finalists: %zu images make %lld steps an epoch, expected %d or more for "
-                          "a rung of an eighth: give a smaller batch",
-                          x->n_rest, (long long)x->full_steps, part_of_rung[0]);
+                          "finalists: %zu images make %lld steps of %lld an epoch, expected %d or "
+                          "more for a rung of an eighth: give a --final-recipe of a smaller batch",
+                          x->n_rest, (long long)x->full_steps, (long long)o->train->batch,
+                          part_of_rung[0]);
 }
 
 /* One shape for all cells: their ReLUs do not depend on the primitives. */
