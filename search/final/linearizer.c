@@ -43,11 +43,6 @@ static int layers_of(const spx_linearizer *z)
     return z->masks.n - z->first;
 }
 
-static int64_t positions(const spx_mask_site *s)
-{
-    return s->c * s->h * s->w;
-}
-
 /* ---- within a step ---- */
 
 /* Array k of the scores, in an arena. */
@@ -86,8 +81,9 @@ static spx_status add_distances(void *ctx, const spx_binding *b)
     for (int l = 0; l < layers_of(z); l++) {
         const spx_buffer sum = spx_program_output(z->program, b, FIRST_DISTANCE + z->first + l);
         float *all = array(z, &z->scores, l);
-        SPX_RETURN_IF(spx_axpy(z->stream, (size_t)positions(&z->masks.site[z->first + l]), one, 1,
-                               all, sum.data, all));
+        SPX_RETURN_IF(spx_axpy(z->stream,
+                               (size_t)spx_mask_site_positions(&z->masks.site[z->first + l]), one,
+                               1, all, sum.data, all));
     }
     return SPX_OK;
 }
@@ -166,7 +162,7 @@ static spx_status share(spx_linearizer *z)
     SPX_TRY(st, SPX_NEW(weight, (size_t)n), end);
     SPX_TRY(st, SPX_NEW(z->keep, (size_t)n), end);
     for (int l = 0; l < n; l++) {
-        count[l] = positions(&z->masks.site[z->first + l]);
+        count[l] = spx_mask_site_positions(&z->masks.site[z->first + l]);
     }
     SPX_TRY(st, parse_shares(z->o->shares, n, count, weight), end);
     st = spx_linear_share(n, weight, count, z->o->budget, z->keep);
@@ -186,7 +182,7 @@ static spx_status check(spx_linearizer *z)
                                .every = o->every,
                                .budget = o->budget};
     for (int l = z->first; l < z->masks.n; l++) {
-        s->full += positions(&z->masks.site[l]);
+        s->full += spx_mask_site_positions(&z->masks.site[l]);
     }
     if (o->budget < 1 || o->budget > s->full) {
         return SPX_FAIL(SPX_EINVAL,
@@ -212,7 +208,7 @@ static spx_status check_program(const spx_linearizer *z)
     const bool scores = z->method == &methods[SPX_LINEARIZE_RELUPRUNER];
     bool same = !scores || spx_program_scores(z->program) == z->masks.n;
     for (int l = 0; same && l < z->masks.n; l++) {
-        same = positions(&z->masks.site[l]) ==
+        same = spx_mask_site_positions(&z->masks.site[l]) ==
                (scores ? spx_program_score(z->program, &none, l).count
                        : spx_program_output_tensor(z->program, FIRST_DISTANCE + l)->dim[0]);
     }
@@ -246,7 +242,8 @@ static spx_status make_scores(spx_linearizer *z)
     memcpy(z->layout.entry, z->network->entry, sizeof *z->network->entry * (size_t)z->network->n);
     for (int l = z->first; l < z->masks.n; l++) {
         for (int k = 0; k < z->maps; k++) {
-            add_entry(z, z->masks.site[l].relu, z->method->map[k], positions(&z->masks.site[l]));
+            add_entry(z, z->masks.site[l].relu, z->method->map[k],
+                      spx_mask_site_positions(&z->masks.site[l]));
         }
     }
     if (z->method->rows > 0) {
@@ -342,7 +339,7 @@ spx_status spx_linearizer_begin(spx_linearizer *z, spx_trainer *t)
     SPX_RETURN_IF(read_masks(z, t));
     for (int l = 0; l < z->masks.n; l++) {
         const spx_mask_site *s = &z->masks.site[l];
-        for (int64_t i = 0; i < positions(s); i++) {
+        for (int64_t i = 0; i < spx_mask_site_positions(s); i++) {
             s->keep[i] = l < z->first ? 0.0f : 1.0f;
         }
     }
@@ -358,7 +355,8 @@ static spx_status keep_best(spx_linearizer *z, const spx_buffer *scores, int64_t
     SPX_RETURN_IF(SPX_NEW(layer, (size_t)layers));
     for (int l = 0; l < layers; l++) {
         const spx_mask_site *s = &z->masks.site[z->first + l];
-        layer[l] = (spx_linear_layer){positions(s), array(z, scores, z->maps * l), s->keep};
+        layer[l] =
+            (spx_linear_layer){spx_mask_site_positions(s), array(z, scores, z->maps * l), s->keep};
     }
     st = z->keep == NULL ? spx_linear_keep(layer, layers, keep) : SPX_OK;
     for (int l = 0; z->keep != NULL && l < layers && st == SPX_OK; l++) {
@@ -393,9 +391,9 @@ spx_status spx_linearizer_prepare(spx_linearizer *z, spx_trainer *t, int64_t epo
         SPX_RETURN_IF(choose(z, t, z->schedule.budget));
     }
     for (int l = 0; l < layers_of(z); l++) { /* the next choice is by this epoch alone */
-        SPX_RETURN_IF(
-            spx_device_zero(z->stream, array(z, &z->scores, l),
-                            (size_t)positions(&z->masks.site[z->first + l]) * sizeof(float)));
+        SPX_RETURN_IF(spx_device_zero(
+            z->stream, array(z, &z->scores, l),
+            (size_t)spx_mask_site_positions(&z->masks.site[z->first + l]) * sizeof(float)));
     }
     return SPX_OK;
 }

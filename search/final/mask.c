@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-static int64_t positions(const spx_mask_site *s)
+int64_t spx_mask_site_positions(const spx_mask_site *s)
 {
     return s->c * s->h * s->w;
 }
@@ -62,7 +62,7 @@ void spx_masks_clear(spx_masks *m)
 int64_t spx_mask_site_relus(const spx_mask_site *s)
 {
     int64_t n = 0;
-    for (int64_t i = 0; i < positions(s); i++) {
+    for (int64_t i = 0; i < spx_mask_site_positions(s); i++) {
         n += s->keep[i] != 0.0f;
     }
     return n;

@@ -33,7 +33,8 @@ SPX_MUST_CHECK spx_status spx_masks_of(spx_masks *out, const spx_final_spec *f, 
                                        const spx_buffer *state);
 void spx_masks_clear(spx_masks *m); /* zeroed or made by spx_masks_of */
 
-int64_t spx_mask_site_relus(const spx_mask_site *s); /* kept positions */
+int64_t spx_mask_site_positions(const spx_mask_site *s); /* all: c * h * w */
+int64_t spx_mask_site_relus(const spx_mask_site *s);     /* kept ones */
 int64_t spx_masks_relus(const spx_masks *m);
 /** Puts what the masks keep into an audit of their network; without masks it stays as it is. */
 void spx_masks_audit(const spx_masks *m, spx_audit *a);

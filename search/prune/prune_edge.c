@@ -25,11 +25,6 @@ typedef struct edges { /* of one round */
     int depth; /* the limit */
 } edges;
 
-static int64_t positions(const spx_mask_site *m)
-{
-    return m->c * m->h * m->w;
-}
-
 /* ---- sites ---- */
 
 /* Leaves out ReLUs that the model has dropped whole: their steps pass depths on. */
@@ -95,11 +90,11 @@ static spx_status measure_values(edges *e)
     spx_prune_bench *b = e->b;
     for (int i = 0; i < e->sites.n; i++) {
         const spx_mask_site *m = &b->masks.site[e->of[i]];
-        const size_t bytes = sizeof(float) * (size_t)positions(m);
+        const size_t bytes = sizeof(float) * (size_t)spx_mask_site_positions(m);
         spx_metrics alone;
         float *kept;
         spx_status st;
-        SPX_RETURN_IF(SPX_NEW(kept, (size_t)positions(m)));
+        SPX_RETURN_IF(SPX_NEW(kept, (size_t)spx_mask_site_positions(m)));
         memcpy(kept, m->keep, bytes);
         memset(m->keep, 0, bytes);
         st = spx_prune_bench_measure(b, &alone);
@@ -174,7 +169,7 @@ static void apply(edges *e, const spx_sites_choice *c)
     for (int i = 0; i < e->sites.n; i++) {
         const spx_mask_site *m = &e->b->masks.site[e->of[i]];
         if (!c->keep[i]) {
-            memset(m->keep, 0, sizeof(float) * (size_t)positions(m));
+            memset(m->keep, 0, sizeof(float) * (size_t)spx_mask_site_positions(m));
         }
     }
 }

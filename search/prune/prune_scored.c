@@ -12,11 +12,6 @@ typedef struct scores {
     float **list, *memory;             /* where these three and their numbers lie */
 } scores;
 
-static int64_t positions(const spx_mask_site *m)
-{
-    return m->c * m->h * m->w;
-}
-
 static void scores_clear(scores *s)
 {
     spx_free(s->list);
@@ -29,7 +24,7 @@ static spx_status scores_open(scores *s, const spx_masks *masks)
     int64_t all = 0;
     *s = (scores){.n = masks->n};
     for (int i = 0; i < s->n; i++) {
-        all += 2 * positions(&masks->site[i]) + masks->site[i].c;
+        all += 2 * spx_mask_site_positions(&masks->site[i]) + masks->site[i].c;
     }
     SPX_RETURN_IF(SPX_NEW(s->list, 3 * n));
     SPX_RETURN_IF(SPX_NEW(s->memory, (size_t)all));
@@ -38,7 +33,7 @@ static spx_status scores_open(scores *s, const spx_masks *masks)
     s->channel = s->list + 2 * n;
     all = 0;
     for (int i = 0; i < s->n; i++) {
-        const int64_t each = positions(&masks->site[i]);
+        const int64_t each = spx_mask_site_positions(&masks->site[i]);
         s->size[i] = s->memory + all;
         s->change[i] = s->size[i] + each;
         s->channel[i] = s->change[i] + each;
@@ -66,7 +61,7 @@ static void each_item(spx_prune_bench *b, const scores *s, spx_choose_item *item
     for (int i = 0; i < s->n; i++) {
         const spx_mask_site *m = &b->masks.site[i];
         const int64_t of = pixels ? 1 : m->h * m->w;
-        for (int64_t k = 0; k < positions(m); k += of) {
+        for (int64_t k = 0; k < spx_mask_site_positions(m); k += of) {
             const int64_t size = kept(m, k, k + of);
             if (size == 0) {
                 continue;
@@ -108,7 +103,7 @@ static spx_status choose(spx_prune_bench *b, const scores *s)
     spx_status st;
     size_t n = 0;
     for (int i = 0; i < s->n; i++) {
-        n += (size_t)positions(&b->masks.site[i]);
+        n += (size_t)spx_mask_site_positions(&b->masks.site[i]);
     }
     SPX_RETURN_IF(SPX_NEW(item, n));
     each_item(b, s, item, &n, false);
@@ -129,7 +124,7 @@ static void predict(const spx_prune_bench *b, const scores *s, spx_prune_result 
     out->predicted = spx_metrics_loss(&out->before);
     for (int i = 0; i < s->n; i++) {
         const spx_mask_site *m = &b->masks.site[i];
-        for (int64_t k = 0; k < positions(m); k++) {
+        for (int64_t k = 0; k < spx_mask_site_positions(m); k++) {
             out->predicted += m->keep[k] == 0.0f ? (double)s->change[i][k] : 0.0;
         }
     }
@@ -141,7 +136,7 @@ static spx_status prune(spx_prune_bench *b, scores *s, spx_prune_result *out)
     SPX_RETURN_IF(spx_prune_bench_score(b, s->size, s->change, s->channel));
     for (int i = 0; i < s->n; i++) {
         const spx_mask_site *m = &b->masks.site[i];
-        for (int64_t k = 0; k < (pixels ? positions(m) : m->c); k++) {
+        for (int64_t k = 0; k < (pixels ? spx_mask_site_positions(m) : m->c); k++) {
             out->layer[i].value += (double)(pixels ? s->size[i][k] : s->channel[i][k]);
         }
     }

@@ -55,6 +55,11 @@ for job in cifar100:cifar:25600 tiny-imagenet:tiny:102400 imagenet:imagenet:3449
     [ "$(grep -c '^\$ sphynx' stderr)" -eq 1 ] || fail "$kind: what was finished ran again"
 done
 
+check "a cell searched elsewhere" 0 "${again[@]}" imagenet imagenet --out imagenet \
+    --budgets 344960 --cells searched --genotype cifar100/search/genotype.json
+jq -e '[.rows[].cell] == ["published", "searched"]' imagenet/metrics.json >jq.out ||
+    fail "a cell searched elsewhere: $(cat imagenet/metrics.json)"
+
 check "the plan" 0 "${again[@]}" cifar100 cifar --out planned --plan --budgets 25600 \
     --cells published
 has stdout 'together, on this machine' "the plan"
