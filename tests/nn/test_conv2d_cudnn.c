@@ -174,7 +174,7 @@ SPX_TEST(candidates_keep_the_knobs_that_the_heuristics_chose)
     char text[SPX_CONV2D_EACH][SPX_CONV2D_TEXT];
     for (int i = 0; i < 4 * SPX_CONV2D_PASS_COUNT; i++) {
         const int64_t c = i % 2 == 0 ? 16 : 64, side = c == 16 ? 32 : 8, r = i / 2 % 2 == 0 ? 3 : 5;
-        const spx_conv2d_shape d = {64, c, side, side, c, r, r, 1, 1, r / 2, r / 2, 0, 0};
+        const spx_conv2d_shape d = {64, c, side, side, c, r, r, 1, 1, r / 2, r / 2, 0, 0, 0};
         const spx_conv2d_pass pass = (spx_conv2d_pass)(i / 4);
         int count, knobs = 0, differ = 0;
         int64_t bytes[SPX_CONV2D_EACH];
@@ -205,7 +205,7 @@ SPX_TEST(a_large_device_has_scratch_for_split_sums)
 {
     SPX_UNUSED;
     static const char text[] = "engine=34,knobs=0:93;2:7;5:2;14:5";
-    const spx_conv2d_shape d = {64, 64, 8, 8, 64, 5, 5, 1, 1, 2, 2, 0, 0};
+    const spx_conv2d_shape d = {64, 64, 8, 8, 64, 5, 5, 1, 1, 2, 2, 0, 0, 0};
     spx_conv2d_library *small;
     spx_conv2d_engine *e;
     spx_conv2d_cuda_plan p;
@@ -308,7 +308,7 @@ SPX_TEST(layouts_copy_what_the_library_cannot_read)
 {
     SPX_UNUSED;
     const spx_conv2d_shape crop = {2, 16, 16, 16, 8, 1, 1, 2, 1, -1, 0, 0, 0, 0};
-    const spx_conv2d_shape five = {2, 5, 16, 16, 20, 3, 3, 1, 1, 1, 1, 0, 0};
+    const spx_conv2d_shape five = {2, 5, 16, 16, 20, 3, 3, 1, 1, 1, 1, 0, 0, 0};
     spx_conv2d_cuda_plan p;
     char text[100];
     (void)snprintf(text, sizeof text, "cudnn=%zu,packed=0,engine=0,knobs=", library->lib->version);
