@@ -6,6 +6,8 @@ if(SPX_PYTHON)
            COMMAND ${SPX_PYTHON} -B ${PROJECT_SOURCE_DIR}/scripts/bench/twin_check.py
                    ${PROJECT_SOURCE_DIR}/tests/golden)
   set_tests_properties(bench_twin PROPERTIES SKIP_RETURN_CODE 77 LABELS slow)
+  add_test(NAME bench_stats
+           COMMAND ${SPX_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/bench/stats_check.py)
   add_test(NAME bench_pages
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_pages.sh ${SPX_PYTHON})
   add_test(NAME bench_gpu_compare
