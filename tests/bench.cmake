@@ -10,6 +10,10 @@ if(SPX_PYTHON)
            COMMAND ${SPX_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/bench/stats_check.py)
   add_test(NAME bench_pages
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_pages.sh ${SPX_PYTHON})
+  add_test(NAME bench_linearize
+           COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_linearize.sh ${SPX_PYTHON}
+                   $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
+  set_tests_properties(bench_linearize PROPERTIES LABELS slow)
   add_test(NAME bench_gpu_compare
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_gpu_compare.sh $<TARGET_FILE:sphynx>
                    ${SPX_PYTHON})
