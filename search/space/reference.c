@@ -92,6 +92,12 @@ static const spx_ref_family families[] = {
      {24},
      false,
      spx_ref_cnet},
+    {"cnet",
+     {{SPX_REF_LAYERS, "6", NULL}, CNET("14", "0", "none")},
+     {SMALL},
+     {0},
+     false,
+     spx_ref_cnet},
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
@@ -120,6 +126,7 @@ static const struct key_rule {
     [SPX_REF_ALPHA] = {"alpha", WHOLE, "a whole number of 1 to 16", 1, 16, 0},
     [SPX_REF_BETA] = {"beta", WHOLE, "a whole number of 1 to 16", 1, 16, 0},
     [SPX_REF_GAMMA] = {"gamma", WHOLE, "a whole number of 1 to 16", 1, 16, 0},
+    [SPX_REF_LAYERS] = {"layers", WHOLE, "a whole number of 1 to 24", 1, SPX_REF_LAYERS_MAX, 0},
     [SPX_REF_KERNELS] = {"kernels", OWN, "", 0, 0, 0},
     [SPX_REF_SKIPS] = {"skips", OWN, "", 0, 0, 0},
 };
@@ -351,7 +358,7 @@ static spx_status complete(reading *r, bool may_read)
     if (r->v[SPX_REF_KERNELS].text[0] == '\0') {
         return SPX_OK;
     }
-    const int n = r->f->blocks[0];
+    const int n = spx_ref_layers(r->f, r->v);
     spx_status st = spx_ref_kernels(n, &r->v[SPX_REF_KERNELS]);
     st = st == SPX_OK ? spx_ref_skips(n, may_read, &r->v[SPX_REF_SKIPS], &r->v[SPX_REF_KERNELS])
                       : st;

@@ -20,9 +20,12 @@
  * - hybrenet (m=16, alpha=5, beta=5, gamma=3, stem_relu=1): arXiv 2304.10593: ResNet-18 of widths
  *   m, m alpha, m alpha beta, m alpha beta gamma.
  * - cnet1, cnet2, cnet3 (width, kernels, skips): arXiv 2006.08733, as zghodsi/CryptoNAS has them
- *   for CIFAR-100. kernels: a digit a layer, 0 and 1: 3x3, 2 and 3: 5x5. skips: none, all, or a
- *   file that has for each layer a line: the kernel's digit, then a bit for each earlier state but
- *   its input, with blanks between; it sets kernels, too.
+ *   for CIFAR-100. kernels: a digit a layer, or one for all; 0 and 1: 3x3, 2 and 3: 5x5. skips:
+ *   none, all, or a file that has for each layer a line: the kernel's digit, then a bit for each
+ *   earlier state but its input, with blanks between; it sets kernels, too.
+ * - cnet (layers=6, width=14, kernels=0, skips=none): a chain of 1 to 24 layers of the same kind.
+ *   It has layers * width * rows * columns ReLUs: each halving of the map is one to four times the
+ *   channels, after a third and after two thirds of the layers.
  *
  * Besides all have form=32|64|224, by default the first that takes the input: 32 and 64 begin with
  * a 3x3 convolution of stride 1 (CIFAR, Tiny ImageNet), 224 as published for ImageNet. pool=avg

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_LAYERS 24
 #define MAX_FILE ((size_t)1 << 16)
 
 /* Bit j of layer i > 0 is whether it joins state j < i: state 0 is the stem, state i its input. */
@@ -38,10 +37,15 @@ static bool joins(const char *text, int layer, int state)
 
 spx_status spx_ref_kernels(int n, spx_ref_value *v)
 {
-    return strlen(v->text) == (size_t)n && strspn(v->text, "0123") == (size_t)n
-               ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL, "kernels=%s: expected %d digits of 0 to 3, one a layer",
-                          v->text, n);
+    const size_t given = strlen(v->text);
+    if ((given != 1 && given != (size_t)n) || strspn(v->text, "0123") != given) {
+        return SPX_FAIL(SPX_EINVAL,
+                        "kernels=%s: expected %d %s of 0 to 3, one a layer, or one for all",
+                        v->text, n, SPX_PLURAL(n, "digit", "digits"));
+    }
+    memset(v->text, v->text[0], given == 1 ? (size_t)n : 0);
+    v->text[n] = '\0';
+    return SPX_OK;
 }
 
 static void write_skips(int n, const bool *bit, char *text)
@@ -97,7 +101,7 @@ static bool read_line(const char **p, int i, char *kernel, bool *bit)
 
 static spx_status read_file(int n, spx_ref_value *skips, spx_ref_value *kernels)
 {
-    bool bit[MAX_LAYERS * (MAX_LAYERS - 1) / 2] = {false};
+    bool bit[SPX_REF_LAYERS_MAX * (SPX_REF_LAYERS_MAX - 1) / 2] = {false};
     char *text;
     size_t size;
     spx_status st = SPX_OK;
@@ -113,7 +117,8 @@ static spx_status read_file(int n, spx_ref_value *skips, spx_ref_value *kernels)
         }
     }
     if (st == SPX_OK && p[strspn(p, " \t\n")] != '\0') {
-        st = SPX_FAIL(SPX_EFORMAT, "%s: line %d: the network has %d layers", skips->text, n + 1, n);
+        st = SPX_FAIL(SPX_EFORMAT, "%s: line %d: the network has %d %s", skips->text, n + 1, n,
+                      SPX_PLURAL(n, "layer", "layers"));
     }
     spx_free(text);
     SPX_RETURN_IF(st);
@@ -153,7 +158,7 @@ static spx_tid layer(const spx_ref_net *r, const spx_tid *state, int i)
 {
     const int size = r->v[SPX_REF_KERNELS].text[i] >= '2' ? 5 : 3;
     const int64_t channels = spx_ref_channels(r, state[i]);
-    spx_tid part[MAX_LAYERS];
+    spx_tid part[SPX_REF_LAYERS_MAX];
     int n = 0;
     spx_g_scope(r->g, "layers.%d.", i);
     const spx_tid x = spx_g_relu(r->g, state[i], "relu");
@@ -174,8 +179,8 @@ static spx_tid layer(const spx_ref_net *r, const spx_tid *state, int i)
 
 void spx_ref_cnet(spx_ref_net *r)
 {
-    const int n = r->f->blocks[0];
-    spx_tid state[MAX_LAYERS + 1];
+    const int n = spx_ref_layers(r->f, r->v);
+    spx_tid state[SPX_REF_LAYERS_MAX + 1];
     state[0] = spx_ref_conv_bn(r, r->n->image, "stem.conv", "stem.bn",
                                spx_ref_int(r, SPX_REF_WIDTH), 3, 1);
     spx_ref_stage(r);

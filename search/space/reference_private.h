@@ -19,6 +19,7 @@ typedef enum spx_ref_key {
     SPX_REF_ALPHA,
     SPX_REF_BETA,
     SPX_REF_GAMMA,
+    SPX_REF_LAYERS,
     SPX_REF_KERNELS,
     SPX_REF_SKIPS,
     SPX_REF_KEYS
@@ -47,9 +48,10 @@ typedef struct spx_ref_family {
     const char *name;
     spx_ref_default key[SPX_REF_FAMILY_KEYS]; /* beside the form; in canonical order */
     struct {
-        int64_t least, most;    /* rows and columns that it takes */
-    } side[3];                  /* of forms 32, 64, 224; most 0: there is no such form */
-    int blocks[SPX_REF_STAGES]; /* residual ones: of each stage; of a chain: layers, one number */
+        int64_t least, most; /* rows and columns that it takes */
+    } side[3];               /* of forms 32, 64, 224; most 0: there is no such form */
+    int blocks
+        [SPX_REF_STAGES]; /* residual ones: of each stage; of a chain: layers, 0: as LAYERS says */
     bool bottleneck;
     void (*build)(struct spx_ref_net *r);
 } spx_ref_family;
@@ -99,6 +101,12 @@ void spx_ref_stage(spx_ref_net *r);
 void spx_ref_stage_end(spx_ref_net *r, spx_tid x);
 /** Mean of the map, linear layer of that name, loss. */
 void spx_ref_classify(spx_ref_net *r, spx_tid x, const char *name);
+
+#define SPX_REF_LAYERS_MAX 24 /* of a chain */
+static inline int spx_ref_layers(const spx_ref_family *f, const spx_ref_value *v)
+{
+    return f->blocks[0] > 0 ? f->blocks[0] : (int)v[SPX_REF_LAYERS].number;
+}
 
 /** The kernels' digits and skips of a chain of n layers, checked and in canonical form; skips may
  * be a file where one may be read, which has the kernels, too. */

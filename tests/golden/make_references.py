@@ -222,6 +222,8 @@ CASES = [  # network, side, batch, PyTorch's
     ("wrn-22-8,width=1,last_relu=1", 32, 4, lambda k: Wide(k, 1, True)),
     ("vgg16,width=4", 32, 8, lambda k: Vgg(k, 4)),
     ("cnet1,width=2", 32, 4, lambda k: Crypto(k, 2, "300011", SKIPS)),
+    ("cnet,layers=5,width=1,skips=all", 32, 4,
+     lambda k: Crypto(k, 1, "00000", [list(range(i)) for i in range(5)])),
 ]
 CLASSES = 7
 

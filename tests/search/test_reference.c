@@ -49,6 +49,12 @@ static const struct {
     {"cnet2,skips=none", 32, 100, 344064, -1, 0},
     {"cnet2,skips=all", 32, 100, 344064, -1, 0},
     {"cnet3", 32, 100, 1376256, -1, 11485},
+    {"cnet,layers=24,width=56", 32, 100, 1376256, -1, 0},
+    {"cnet,layers=5,width=1", 32, 10, 5120, -1, 0},
+    {"cnet,layers=5,width=2", 32, 10, 10240, -1, 0},
+    {"cnet,layers=10,width=1,skips=all,kernels=2", 32, 10, 10240, -1, 0},
+    {"cnet,layers=2,width=2", 32, 10, 4096, -1, 0},
+    {"cnet,layers=1,width=5", 32, 10, 5120, -1, 0},
     {"deepreduce,cull=1", 32, 100, 229376, -1, 555},
     {"deepreduce,cull=1+4", 32, 100, 196608, -1, 555},
     {"deepreduce,cull=1,thin=1", 32, 100, 114688, -1, 555},
@@ -98,6 +104,9 @@ SPX_TEST(a_text_becomes_its_canonical_form_which_names_itself)
         {"deepreduce,alpha=0.50", 32,
          "deepreduce,form=32,cull=none,thin=0,alpha=0.5,rho=1,blocks=2+2+2+2"},
         {"cnet1,skips=none", 32, "cnet1,form=32,width=14,kernels=300011,skips=none"},
+        {"cnet1,kernels=2", 32, "cnet1,form=32,width=14,kernels=222222,skips=x6006"},
+        {"cnet,layers=5,width=1", 32, "cnet,form=32,layers=5,width=1,kernels=00000,skips=none"},
+        {"cnet,layers=3,skips=x4", 32, "cnet,form=32,layers=3,width=14,kernels=000,skips=x4"},
     };
     SPX_UNUSED;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -149,6 +158,11 @@ SPX_TEST(what_names_no_network_is_refused)
         {"deepreduce,rho=2", 32, "rho=2: expected 1|0.5|0.25"},
         {"cnet1,kernels=12", 32, "expected 6 digits of 0 to 3"},
         {"cnet1,kernels=400011", 32, "expected 6 digits of 0 to 3"},
+        {"cnet1,layers=5", 32, "no key 'layers'"},
+        {"cnet,layers=0", 32, "layers=0: expected a whole number of 1 to 24"},
+        {"cnet,layers=25", 32, "layers=25: expected a whole number of 1 to 24"},
+        {"cnet,layers=5,kernels=0123", 32, "expected 5 digits of 0 to 3, one a layer, or one for"},
+        {"cnet,layers=5,kernels=4", 32, "expected 5 digits"},
     };
     SPX_UNUSED;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -209,6 +223,8 @@ SPX_TEST(no_text_of_a_model_file_reads_files_or_lacks_a_check)
         "cnet1,form=32,width=14,kernels=300011,skips=/etc/passwd",
         "cnet1,form=32,width=14,kernels=300011,skips=x600",
         "cnet1,form=32,width=14,kernels=300011,skips=x600g",
+        "cnet,form=32,layers=25,width=14,kernels=0,skips=none",
+        "cnet,form=32,layers=5,width=14,kernels=0,skips=x60",
         "resnet18,form=32,width=999999",
         "deepreduce,form=32,alpha=0.3",
         "resnet19",
