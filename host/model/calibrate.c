@@ -11,7 +11,8 @@ enum { BINS = 512, FRACTIONS = 128 };
 
 /* The channels of one ReLU. */
 typedef struct relu {
-    int64_t channels, map; /* of the graph's tensor */
+    int64_t channels, map; /* of the graph's tensor, or what that is a part of, */
+    int64_t first;         /* from this channel on */
     const spx_fold_op *op;
     float *most;   /* [channels] */
     float *counts; /* [channels][BINS] elements above zero, by value / most; exact below 2^24 */
@@ -36,9 +37,12 @@ static spx_status open_relus(calibration *r, spx_tid *output)
         if (f->op[i].d.kind == SPX_DEPLOY_RELU) {
             const spx_deploy_value *v = &f->value[f->op[i].d.out];
             relu *l = &r->relu[r->n];
-            output[r->n++] = f->op[i].relu;
+            const spx_tensor *t = &r->s->graph->tensor[f->op[i].relu];
+            const spx_tid whole = t->parent != SPX_NO_TENSOR ? t->parent : f->op[i].relu;
+            output[r->n++] = whole;
             l->op = &f->op[i];
-            l->channels = r->s->graph->tensor[f->op[i].relu].dim[1];
+            l->channels = r->s->graph->tensor[whole].dim[1];
+            l->first = t->parent != SPX_NO_TENSOR ? t->first : 0;
             l->map = v->h * v->w;
             SPX_RETURN_IF(SPX_NEW(l->most, (size_t)l->channels));
             SPX_RETURN_IF(SPX_NEW(l->counts, (size_t)l->channels * BINS));
@@ -126,7 +130,7 @@ static void clip_relu(const relu *l, int64_t n, int bits, double *clip)
     double sum = 0;
     int64_t alive = 0;
     for (int64_t i = 0; i < n; i++) {
-        const int64_t c = l->op->channel != NULL ? l->op->channel[i] : i;
+        const int64_t c = l->first + (l->op->channel != NULL ? l->op->channel[i] : i);
         clip[i] = l->most[c] > 0 ? best_clip(l->counts + c * BINS, (double)l->most[c], bits) : 0;
         sum += clip[i];
         alive += clip[i] > 0;

@@ -255,7 +255,8 @@ static spx_status walk_sum(walk *w, int i)
 
 /* ---- ReLUs ---- */
 
-/* A RELU of all of x, which becomes a value; *op receives where it is. */
+/* A RELU of all of x, which node nd reads or, where it is another op, gives; x becomes a value. *op
+ * receives where it is. */
 static spx_status add_relu(walk *w, spx_expr *x, const spx_node *nd, spx_expr *to, spx_fold_op **op)
 {
     spx_deploy_op d = {.kind = SPX_DEPLOY_RELU};
@@ -264,7 +265,7 @@ static spx_status add_relu(walk *w, spx_expr *x, const spx_node *nd, spx_expr *t
     SPX_RETURN_IF(spx_fold_add_value(w->f, SPX_DEPLOY_ACTIVATION, c, h, width, &d.out));
     SPX_RETURN_IF(spx_fold_add_op(w->f, &d, NULL, nd->out[0]));
     *op = &w->f->op[w->f->n_ops - 1];
-    (*op)->most = (double)spx_relu_clip_of(nd);
+    (*op)->most = nd->op == SPX_OP_RELU ? (double)spx_relu_clip_of(nd) : 0;
     return spx_expr_identity(to, d.out, c, h, width);
 }
 
@@ -336,6 +337,21 @@ end:
     spx_free(mask);
     spx_free(channels);
     return st;
+}
+
+/* Clamps what node i gives, as a ReLU that keeps nothing would. */
+static spx_status separate(walk *w, int i)
+{
+    const spx_node *nd = &w->g->node[i];
+    spx_expr *e = &w->expr[nd->out[0]], made = {0};
+    spx_fold_op *op;
+    if (e->c == 0) {
+        return unsupported(nd);
+    }
+    SPX_RETURN_IF(add_relu(w, e, nd, &made, &op));
+    spx_expr_clear(e);
+    *e = made;
+    return spx_fold_keep_elements(NULL, (size_t)(e->c * e->h * e->w), op);
 }
 
 static spx_status walk_pool(walk *w, int i)
@@ -470,6 +486,9 @@ static spx_status walk_graph(walk *w)
             continue;
         }
         SPX_RETURN_IF(walk_node(w, i));
+        if (w->s->clamp != NULL && w->s->clamp[i] && w->g->node[i].op != SPX_OP_RELU) {
+            SPX_RETURN_IF(separate(w, i));
+        }
         SPX_RETURN_IF(settle(w, w->g->node[i].out[0]));
         drop_read(w, i);
     }

@@ -41,8 +41,9 @@ typedef struct spx_fold_input {
     spx_buffer weights, state; /* in host memory, as spx_layout_init has them; borrowed */
     const double *mean,
         *std;          /* [channels] of pixels scaled to 0..1; what the image was normalised by */
-    const bool *clamp; /* [nodes] of a ReLU: clamp what its mask drops, even whole channels (see
-                          spx_fold_choose); NULL: none */
+    const bool *clamp; /* [nodes] of a ReLU: clamp what its mask drops, even whole channels; of
+                          another op, whose output has four dimensions: clamp that, as a ReLU that
+                          keeps nothing would (see spx_fold_choose); NULL: none */
 } spx_fold_input;
 
 /**

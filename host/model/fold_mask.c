@@ -54,8 +54,9 @@ spx_status spx_fold_keep_elements(const double *mask, size_t n, spx_fold_op *op)
     uint8_t *keep;
     SPX_RETURN_IF(SPX_NEW(keep, (n + 7) / 8));
     for (size_t j = 0; j < n; j++) {
-        keep[j / 8] |= (uint8_t)((mask[j] == 1) << (j % 8));
-        op->d.dropped += mask[j] != 1;
+        const bool kept = mask != NULL && mask[j] == 1;
+        keep[j / 8] |= (uint8_t)(kept << (j % 8));
+        op->d.dropped += !kept;
     }
     op->d.keep = keep;
     return SPX_OK;

@@ -77,7 +77,7 @@ typedef enum spx_keeping {
 
 /** @param i  a ReLU's node */
 SPX_MUST_CHECK spx_status spx_fold_find_keeping(const spx_fold_input *s, int i, spx_keeping *out);
-/** The mask of n elements, as the op has it. */
+/** The mask of n elements, as the op has it; NULL: it keeps none. */
 SPX_MUST_CHECK spx_status spx_fold_keep_elements(const double *mask, size_t n, spx_fold_op *op);
 
 /* ---- the growing model (fold_model.c) ---- */

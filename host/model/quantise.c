@@ -17,9 +17,11 @@ static spx_status fill_options(spx_quantise_options *o)
     o->weight_bits = o->weight_bits == 0 ? 8 : o->weight_bits;
     o->activation_bits = o->activation_bits == 0 ? 8 : o->activation_bits;
     o->most_bits = o->most_bits == 0 ? 58 : o->most_bits;
+    o->least_bits = o->least_bits == 0 ? 2 : o->least_bits;
     o->most_macs = o->most_macs > 0 ? o->most_macs : 5e11;
     if (o->weight_bits < 2 || o->weight_bits > 12 || o->activation_bits < 2 ||
-        o->activation_bits > 12 || o->most_bits < 16 || o->most_bits > 62) {
+        o->activation_bits > 12 || o->most_bits < 16 || o->most_bits > 62 || o->least_bits < 2 ||
+        o->least_bits > o->weight_bits) {
         return SPX_FAIL(SPX_EINVAL, "quantisation: %d-bit weights, %d-bit activations, %d bits",
                         o->weight_bits, o->activation_bits, o->most_bits);
     }
@@ -145,10 +147,10 @@ static spx_status lower_bits(proof *p, const spx_quantised *q, bool *lowered)
         const int depth = q->depth[q->output[s]] > 0 ? q->depth[q->output[s]] : 1;
         p->bits[s] -= over / depth + 0.02; /* rounding may take a little back */
         p->changed[s] = *lowered = true;
-        if (p->bits[s] < 2) {
+        if (p->bits[s] < p->o->least_bits) {
             return SPX_FAIL(SPX_ENUMERIC,
-                            "quantisation: segment %d does not fit %d bits with any weights", s,
-                            p->o->most_bits);
+                            "quantisation: segment %d does not fit %d bits with weights of %d", s,
+                            p->o->most_bits, p->o->least_bits);
         }
     }
     return SPX_OK;

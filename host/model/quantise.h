@@ -20,7 +20,8 @@ typedef struct spx_quantise_options {
     int weight_bits;     /* of the deepest path's weights, 2..12; 0: 8 */
     int activation_bits; /* a, 2..12; 0: 8 */
     int most_bits;       /* l of no ReLU or logit exceeds this, 16..62; 0: 58. Where it would, that
-                            segment's weights lose bits */
+                            segment's weights lose bits, */
+    int least_bits;      /* but none fewer than these, 2..weight_bits; 0: 2 */
     double most_macs;    /* multiply-adds for proving one value's width; 0: 5e11 */
     const char *preprocessing; /* JSON object, public, kept in the model; NULL: "" */
     const char *about;         /* JSON object kept in the model; NULL: "{}" */

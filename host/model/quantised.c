@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MOST_SHIFT 62
+
 typedef struct maker {
     spx_quantised *q;
     const spx_fold *f;
@@ -95,7 +97,11 @@ static spx_status emit_conv(maker *m, const spx_fold_op *op, const double *scale
     double max = 0, carried = 0;
     for (int64_t i = 0; i < rows * n; i++) {
         const double exact = ldexp(op->w[i] * scale[i / n] / in_scale[i % n / taps], -shift);
-        const double v = nearbyint(exact + carried);
+        double v = nearbyint(exact + carried);
+        /* Shifted so far no width holds it, and the segment's weights will lose bits. */
+        v = shift == MOST_SHIFT
+                ? fmin(fmax(v, -SPX_CONV2D_RING_MAX_WEIGHT), SPX_CONV2D_RING_MAX_WEIGHT)
+                : v;
         if (!(fabs(v) <= SPX_CONV2D_RING_MAX_WEIGHT)) {
             spx_free(w);
             return SPX_FAIL(SPX_ENUMERIC, "quantisation: a weight that fits no scale");
@@ -124,7 +130,9 @@ static spx_status emit_bias(maker *m, int v, const double *bias, int round_shift
     const int out = m->q->map[v];
     const spx_deploy_value *value = &m->q->value[out];
     const int64_t map = value->h * value->w;
-    const int64_t offset = round_shift > 0 ? (int64_t)1 << (round_shift - 1) : 0;
+    const int64_t offset =
+        round_shift > 0 ? (int64_t)1 << ((round_shift < MOST_SHIFT ? round_shift : MOST_SHIFT) - 1)
+                        : 0;
     int64_t *b;
     if (bias == NULL && offset == 0) {
         return SPX_OK;
@@ -249,7 +257,7 @@ static void scale_relu(const maker *m, const group *g, double most, double *scal
         }
     }
     *shift = 0;
-    while (*shift < 48 && max > 0 && ldexp(max, *shift + 1) <= most) {
+    while (*shift < 1000 && max > 0 && ldexp(max, *shift + 1) <= most) {
         ++*shift;
     }
     *shift = *shift < g->least_shift ? g->least_shift : *shift;
@@ -260,6 +268,53 @@ static void scale_relu(const maker *m, const group *g, double most, double *scal
 
 /* ---- values ---- */
 
+/* The widest integer weight of fold op i under the value's scale, where it is not emitted yet and
+ * its operand is of that depth; 0: it is none of these. */
+static int shallow_width(const maker *m, const group *g, int i, int depth, const double *scale,
+                         const bool *emitted)
+{
+    return conv_depth(m, i) == depth && !emitted[i - g->begin]
+               ? width_of(weight_max(m, &m->f->op[i], scale))
+               : 0;
+}
+
+/* Those of a depth that are too wide and of like widths, into a value of their own. *more: whether
+ * there were any. */
+static spx_status emit_part(maker *m, const group *g, int v, int depth, const double *scale,
+                            int bits, bool *emitted, bool *more)
+{
+    const int out = m->q->map[v];
+    const spx_deploy_value like = m->q->value[out];
+    int least = 0, part;
+    for (int i = g->begin; i < g->end; i++) {
+        const int width = shallow_width(m, g, i, depth, scale, emitted);
+        least = width > SPX_QUANTISE_WIDE && (least == 0 || width < least) ? width : least;
+    }
+    *more = least > 0;
+    if (least == 0) {
+        return SPX_OK;
+    }
+    const int shift = least - bits < MOST_SHIFT ? least - bits : MOST_SHIFT;
+    SPX_RETURN_IF(add_value(m->q, &like, like.c, &part));
+    for (int i = g->begin; i < g->end; i++) {
+        const int width = shallow_width(m, g, i, depth, scale, emitted);
+        if (width > SPX_QUANTISE_WIDE &&
+            (width - shift <= SPX_QUANTISE_WIDE || shift == MOST_SHIFT)) {
+            SPX_RETURN_IF(emit_conv(m, &m->f->op[i], scale, shift, part));
+            emitted[i - g->begin] = true;
+        }
+    }
+    for (int64_t k = 0; k < like.c; k++) {
+        m->q->scale[part][k] = ldexp(scale[k], -shift);
+    }
+    return add_op(m->q, &(spx_deploy_op){.kind = SPX_DEPLOY_PICK,
+                                         .in = part,
+                                         .out = out,
+                                         .channels = like.c,
+                                         .stride = 1,
+                                         .shift = shift});
+}
+
 /*
  * Convolutions too wide for their value go, by depth, into values of their own, which are shifted
  * in public: so wide a weight would only add zeros and noise.
@@ -267,39 +322,9 @@ static void scale_relu(const maker *m, const group *g, double most, double *scal
 static spx_status emit_shifted(maker *m, const group *g, int v, const double *scale, int bits,
                                bool *emitted)
 {
-    const int out = m->q->map[v];
     for (int depth = 0; depth < g->deepest; depth++) {
-        int part = -1, least = 64;
-        for (int i = g->begin; i < g->end; i++) {
-            if (conv_depth(m, i) == depth) {
-                const int width = width_of(weight_max(m, &m->f->op[i], scale));
-                least = width > SPX_QUANTISE_WIDE && width < least ? width : least;
-            }
-        }
-        const int shift = least < 64 ? least - bits : 0;
-        for (int i = g->begin; i < g->end; i++) {
-            if (shift == 0 || conv_depth(m, i) != depth ||
-                width_of(weight_max(m, &m->f->op[i], scale)) <= SPX_QUANTISE_WIDE) {
-                continue;
-            }
-            if (part < 0) {
-                const spx_deploy_value like = m->q->value[out];
-                SPX_RETURN_IF(add_value(m->q, &like, like.c, &part));
-            }
-            SPX_RETURN_IF(emit_conv(m, &m->f->op[i], scale, shift, part));
-            emitted[i - g->begin] = true;
-        }
-        if (part >= 0) {
-            const spx_deploy_op d = {.kind = SPX_DEPLOY_PICK,
-                                     .in = part,
-                                     .out = out,
-                                     .channels = m->q->value[out].c,
-                                     .stride = 1,
-                                     .shift = shift};
-            for (int64_t k = 0; k < m->q->value[part].c; k++) {
-                m->q->scale[part][k] = ldexp(scale[k], -shift);
-            }
-            SPX_RETURN_IF(add_op(m->q, &d));
+        for (bool more = true; more;) {
+            SPX_RETURN_IF(emit_part(m, g, v, depth, scale, bits, emitted, &more));
         }
     }
     return SPX_OK;

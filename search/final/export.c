@@ -28,7 +28,7 @@ typedef struct exporting {
     spx_network net;
     spx_fold *fold;
     bool *clamp;       /* [nodes of net] */
-    bool linear;       /* whether masks leave whole channels linear */
+    bool linear;       /* whether something that could be clamped is not */
     spx_pack as_model; /* the pack, normalised as the model is */
     spx_loader *loader;
     spx_feed *feed;  /* of the loader's batches or of random ones */
@@ -171,11 +171,13 @@ static spx_status kept_relus(const exporting *r, spx_counts *counts)
     return SPX_OK;
 }
 
-/* @param clamp_all  what masks drop is clamped wherever it could stay linear */
-static spx_status fold(exporting *r, bool clamp_all)
+/* @param tried  as spx_fold_choose takes it */
+static spx_status fold(exporting *r, int tried)
 {
     const spx_choose_options o = {.weight_bits = r->o->quantise.weight_bits,
-                                  .activation_bits = r->o->quantise.activation_bits};
+                                  .activation_bits = r->o->quantise.activation_bits,
+                                  .limit = r->o->quantise.most_bits,
+                                  .tried = tried};
     spx_fold_input s = {.graph = r->net.graph,
                         .image = r->net.image,
                         .logits = r->net.logits,
@@ -190,9 +192,6 @@ static spx_status fold(exporting *r, bool clamp_all)
     r->fold = NULL;
     SPX_RETURN_IF(SPX_NEW(r->clamp, (size_t)r->net.graph->n_nodes));
     SPX_RETURN_IF(spx_fold_choose(r->clamp, &r->linear, &s, &o));
-    for (int i = 0; i < r->net.graph->n_nodes && clamp_all; i++) {
-        r->clamp[i] = true;
-    }
     s.clamp = r->clamp;
     SPX_RETURN_IF(spx_fold_create(&r->fold, &s));
     spx_graph_count(r->net.graph, &counts);
@@ -259,10 +258,13 @@ end:
     return st;
 }
 
-static spx_status quantise(exporting *r, spx_deploy **out, spx_export_report *report)
+/* @param least  bits of weights */
+static spx_status quantise(exporting *r, int least, spx_deploy **out, spx_export_report *report)
 {
     spx_quantise_options q = r->o->quantise;
+    const int bits = q.weight_bits > 0 ? q.weight_bits : 8;
     int segments = 1;
+    q.least_bits = least < bits ? least : bits;
     for (int i = 0; i < r->fold->n_ops; i++) {
         segments += r->fold->op[i].d.kind == SPX_DEPLOY_RELU;
     }
@@ -302,22 +304,23 @@ static void exporting_clear(exporting *r)
     free(r->public_text);
 }
 
-/* From weights and images to the model; leaves r cleared. */
+/* From weights and images to the model; leaves r cleared. Where chains without clamps are too long
+ * for any proof, or for weights of some use, more are cut. */
 static spx_status export(exporting *r, spx_deploy **out, spx_export_report *report)
 {
     spx_export_report own = {0};
     spx_status st;
+    bool last;
+    int tried = 0;
     SPX_TRY(st, spx_final_build(&r->net, r->spec, BATCH), end);
     SPX_TRY(st, describe(r), end);
-    SPX_TRY(st, fold(r, false), end);
-    SPX_TRY(st, calibrate(r), end);
-    st = quantise(r, out, &own);
-    if (st == SPX_ENUMERIC && r->linear) { /* chains too long for any proof */
+    do {
         spx_export_report_clear(&own);
-        SPX_TRY(st, fold(r, true), end);
+        SPX_TRY(st, fold(r, tried), end);
         SPX_TRY(st, calibrate(r), end);
-        st = quantise(r, out, &own);
-    }
+        last = !r->linear || ++tried == SPX_CHOOSE_TRIES;
+        st = quantise(r, last ? 2 : SPX_CHOOSE_WEIGHT_BITS, out, &own);
+    } while (st == SPX_ENUMERIC && !last);
 end:
     if (st != SPX_OK) {
         spx_deploy_destroy(*out);
@@ -391,7 +394,7 @@ static spx_status count_interactive(const spx_final_spec *f, const spx_layout *l
     exporting r = {.spec = f, .layout = l, .weights = *weights, .state = *state, .o = &usual};
     spx_status st;
     SPX_TRY(st, spx_final_build(&r.net, f, 1), end);
-    SPX_TRY(st, fold(&r, false), end);
+    SPX_TRY(st, fold(&r, 0), end);
     *out = 0;
     for (int i = 0; i < r.fold->n_ops; i++) {
         const spx_deploy_op *d = &r.fold->op[i].d;

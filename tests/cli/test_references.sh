@@ -61,6 +61,22 @@ check "no such stage" 1 "${short[@]}" --teacher run --attention-weight 10 \
 has stderr 'no activation stages.7, but stages.0 to stages.3' "no such stage"
 [ ! -e never ] || fail "no such stage: left a folder"
 
+# ---- ReLUs that a network never had, hardly trained; privately as the integers have it ----
+for net in "deepreduce,cull=1,thin=1,alpha=0.078125,blocks=2+1+1+1" \
+    "deepreduce,cull=1+2+3+4,thin=1,alpha=0.03125" "cnet2,width=1"; do
+    check "train $net" 0 "${train[@]}" --network "$net" --input 1x32x32 --max-steps 2 --epochs 1 \
+        --out culled
+    check "export $net" 0 "$sphynx" export --model culled --data pack.h5 --calibration 32 \
+        -o culled.h5 --json
+    holds "export $net" stdout '.interactive_positions >= .relus'
+    check "bench pi $net" 0 "$sphynx" bench pi --model culled.h5 --json
+    holds "bench pi $net" stdout '.matches_integer_executor'
+    rm -r culled
+done
+check "bench pi, untrained" 0 "$sphynx" bench pi --network "deepreduce,cull=1,thin=1,alpha=0.0625" \
+    --input 1x16x16 --classes 10 --json
+holds "bench pi, untrained" stdout '.matches_integer_executor and .interactive_positions >= .relus'
+
 # ---- what does not go together ----
 for bad in "--layers 3" "--genotype published" "--plan plan.json" "--aux-weight 0.4" \
     "--drop-path 0.1" "--reduce-at 0"; do

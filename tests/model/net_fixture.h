@@ -8,6 +8,7 @@
 #include "kernels/base/alloc.h"
 #include "search/space/cell.h"
 #include "search/space/network.h"
+#include "search/space/reference.h"
 
 typedef struct net_fixture {
     spx_final_config config;
@@ -118,6 +119,70 @@ static inline void net_open(net_fixture *n, const spx_genotype *g, const spx_fin
     memset(n, 0, sizeof *n);
     n->config = *c;
     CHECK_OK(spx_build_final(&n->net, g, c));
+    net_start(n, seed);
+}
+
+static inline spx_tid net_mobile_conv(spx_graph *g, spx_tid x, const char *name, int64_t filters,
+                                      int64_t size, int64_t stride, int64_t groups)
+{
+    const spx_conv_options o = {.filters = filters,
+                                .size = size,
+                                .stride = stride,
+                                .dilation = 1,
+                                .pad_begin = size / 2,
+                                .pad_end = size / 2,
+                                .groups = groups};
+    spx_g_scope(g, "%s.", name);
+    return spx_g_batch_norm(g, spx_g_conv2d(g, x, "conv", &o), "norm", true);
+}
+
+/* A cut of MobileNetV2: a stem of stride 2, inverted residuals of each of its kinds (no widening,
+ * a stride, two additions in a row), the last 1x1 convolution; ReLU6s, which cut something off. */
+static inline void net_open_mobile(net_fixture *n, const spx_final_config *c, uint64_t seed)
+{
+    static const int64_t rows[][3] = {{1, 1, 1}, {6, 2, 2}, {6, 2, 1}, {6, 2, 1}, {6, 3, 2}};
+    memset(n, 0, sizeof *n);
+    n->config = *c;
+    CHECK_OK(spx_network_begin(&n->net, false, c->batch, &c->input));
+    spx_graph *g = n->net.graph;
+    spx_tid x = net_mobile_conv(g, n->net.image, "stem", 2 * c->init_channels, 3, 2, 1);
+    x = spx_g_relu6(g, x, "relu");
+    for (size_t b = 0; b < sizeof rows / sizeof rows[0]; b++) {
+        const int64_t in = g->tensor[x].dim[1], wide = rows[b][0] * in,
+                      out = rows[b][1] * c->init_channels, stride = rows[b][2];
+        char name[3][24];
+        for (int i = 0; i < 3; i++) {
+            (void)snprintf(name[i], sizeof name[i], "b%zu.%d", b, i);
+        }
+        spx_tid y = x;
+        if (wide > in) {
+            y = spx_g_relu6(g, net_mobile_conv(g, y, name[0], wide, 1, 1, 1), "relu");
+        }
+        y = spx_g_relu6(g, net_mobile_conv(g, y, name[1], wide, 3, stride, wide), "relu");
+        y = net_mobile_conv(g, y, name[2], out, 1, 1, 1);
+        const spx_sum_term term[2] = {{x, SPX_NO_TENSOR, 0, SPX_NO_TENSOR},
+                                      {y, SPX_NO_TENSOR, 0, SPX_NO_TENSOR}};
+        x = stride == 1 && in == out ? spx_g_sum(g, 2, term, "sum") : y;
+    }
+    x = spx_g_relu6(g, net_mobile_conv(g, x, "last", 4 * c->init_channels, 1, 1, 1), "relu");
+    spx_network_classify(&n->net, x, c->classes, 0, "");
+    CHECK_OK(spx_network_end(&n->net));
+    net_start(n, seed);
+    const spx_layout_entry *e = spx_layout_find(spx_program_layout(n->program), "b3.0.norm.weight");
+    for (int64_t j = 0; j < e->count; j++) {
+        ((float *)n->weights.data)[e->offset + j] *= 6;
+    }
+}
+
+/* A published network, of no masks but where c asks for them. */
+static inline void net_open_reference(net_fixture *n, const char *text, const spx_final_config *c,
+                                      uint64_t seed)
+{
+    char canonical[SPX_REFERENCE_CHARS];
+    memset(n, 0, sizeof *n);
+    n->config = *c;
+    CHECK_OK(spx_reference_parse(canonical, text, &c->input));
+    CHECK_OK(spx_build_reference(&n->net, canonical, c));
     net_start(n, seed);
 }
 

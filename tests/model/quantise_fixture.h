@@ -18,7 +18,7 @@ typedef struct made {
     float *images; /* (MADE_BATCH, c, h, w), normalised, of the pixels */
     uint8_t *pixels;
     spx_deploy *m;
-    spx_quantise_segment segment[64];
+    spx_quantise_segment segment[256];
 } made;
 
 static inline spx_status made_next(void *ctx, int64_t step, const float **images)
@@ -42,18 +42,54 @@ static inline spx_calibrate_source made_calibration(made *t)
                                   .steps = 1};
 }
 
-/* From the network and its images to the model. clamp: as folding takes it. */
-static inline void made_deploy(made *t, const bool *clamp, const spx_quantise_options *o)
+/* From the network and its images to the model, where there is one. clamp: as folding takes it. */
+static inline spx_status made_try(made *t, const bool *clamp, const spx_quantise_options *o)
 {
     spx_fold_input s = net_source(&t->net);
     s.clamp = clamp;
+    spx_deploy_destroy(t->m);
     spx_fold_destroy(t->fold);
     spx_free(t->clip);
     CHECK_OK(spx_fold_create(&t->fold, &s));
     const spx_calibrate_source cs = made_calibration(t);
     const int bits = o->activation_bits > 0 ? o->activation_bits : 8;
     CHECK_OK(spx_calibrate(&t->clip, &cs, t->net.stream, bits));
-    CHECK_OK(spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment));
+    return spx_quantise(&t->m, t->fold, (const double *const *)t->clip, o, NULL, t->segment);
+}
+
+static inline void made_deploy(made *t, const bool *clamp, const spx_quantise_options *o)
+{
+    CHECK_OK(made_try(t, clamp, o));
+}
+
+/* Of the network that t has, noise as images, and the rest. */
+static inline void made_start(made *t, const spx_quantise_options *o)
+{
+    const spx_input_shape *in = &t->net.config.input;
+    const size_t n = (size_t)(in->channels * in->rows * in->columns),
+                 map = (size_t)(in->rows * in->columns);
+    void *memory;
+    CHECK_OK(spx_alloc(&memory, MADE_BATCH * n * sizeof *t->images));
+    t->images = memory;
+    t->pixels = pile_bytes(&t->pile, MADE_BATCH * n);
+    for (size_t i = 0; i < MADE_BATCH * n; i++) {
+        const size_t channel = i / map % (size_t)in->channels;
+        t->pixels[i] = (uint8_t)spx_rng_u32(&t->net.rng);
+        t->images[i] = (float)((t->pixels[i] / 255.0 - t->net.mean[channel]) / t->net.std[channel]);
+    }
+    const spx_fold_input s = net_source(&t->net);
+    bool *clamp = pile_bytes(&t->pile, (size_t)s.graph->n_nodes * sizeof *clamp);
+    spx_status st = SPX_ENUMERIC;
+    for (int tried = 0; st == SPX_ENUMERIC && tried < SPX_CHOOSE_TRIES;
+         tried++) { /* as export does */
+        const spx_choose_options choice = {.weight_bits = o->weight_bits,
+                                           .activation_bits = o->activation_bits,
+                                           .limit = o->most_bits,
+                                           .tried = tried};
+        CHECK_OK(spx_fold_choose(clamp, NULL, &s, &choice));
+        st = made_try(t, clamp, o);
+    }
+    CHECK_OK(st);
 }
 
 /* g NULL: the residual network; masks: of a masked one (net_mask), else NULL. */
@@ -72,23 +108,23 @@ static inline void made_open_masked(made *t, const spx_genotype *g, const spx_fi
     if (masks != NULL) {
         net_mask(&t->net, masks);
     }
-    const size_t n = (size_t)(c.input.channels * c.input.rows * c.input.columns),
-                 map = (size_t)(c.input.rows * c.input.columns);
-    void *memory;
-    CHECK_OK(spx_alloc(&memory, MADE_BATCH * n * sizeof *t->images));
-    t->images = memory;
-    t->pixels = pile_bytes(&t->pile, MADE_BATCH * n);
-    for (size_t i = 0; i < MADE_BATCH * n; i++) {
-        const size_t channel = i / map % (size_t)c.input.channels;
-        t->pixels[i] = (uint8_t)spx_rng_u32(&t->net.rng);
-        t->images[i] = (float)((t->pixels[i] / 255.0 - t->net.mean[channel]) / t->net.std[channel]);
+    made_start(t, o);
+}
+
+/* A published network; masks as above. */
+static inline void made_open_reference(made *t, const char *text, const spx_final_config *config,
+                                       uint64_t seed, const spx_quantise_options *o,
+                                       const char *masks)
+{
+    spx_final_config c = *config;
+    memset(t, 0, sizeof *t);
+    c.batch = MADE_BATCH;
+    c.masked = masks != NULL;
+    net_open_reference(&t->net, text, &c, seed);
+    if (masks != NULL) {
+        net_mask(&t->net, masks);
     }
-    const spx_fold_input s = net_source(&t->net);
-    bool *clamp = pile_bytes(&t->pile, (size_t)s.graph->n_nodes * sizeof *clamp);
-    const spx_choose_options choice = {.weight_bits = o->weight_bits,
-                                       .activation_bits = o->activation_bits};
-    CHECK_OK(spx_fold_choose(clamp, NULL, &s, &choice));
-    made_deploy(t, clamp, o);
+    made_start(t, o);
 }
 
 static inline void made_open(made *t, const spx_genotype *g, const spx_final_config *config,

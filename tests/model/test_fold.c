@@ -1,6 +1,7 @@
 /* The folded network against the float engine, and what folding is to achieve. */
 #include "tests/model/net_fixture.h"
 
+#include "host/model/dropped.h"
 #include "search/space/network.h"
 
 static const spx_final_config small = {.batch = 1,
@@ -12,12 +13,13 @@ static const spx_final_config small = {.batch = 1,
                                        .reduce_at = {0, 2}};
 
 /* 1e-5: float32 rounds by 6e-8 an operation; golden data asks the same of the engine. */
-static void check_ready(net_fixture *n)
+static void check_clamped(net_fixture *n, const bool *clamp)
 {
     spx_fold *f;
     pile mine = {.key = 1};
     spx_counts counts;
-    const spx_fold_input s = net_source(n);
+    spx_fold_input s = net_source(n);
+    s.clamp = clamp;
     CHECK_OK(spx_fold_create(&f, &s));
     spx_graph_count(n->net.graph, &counts);
     assert_int_equal(spx_fold_relus(f), n->config.masked ? n->kept : counts.relus);
@@ -46,6 +48,11 @@ static void check_ready(net_fixture *n)
     }
     spx_fold_destroy(f);
     pile_clear(&mine);
+}
+
+static void check_ready(net_fixture *n)
+{
+    check_clamped(n, NULL);
 }
 
 static void check_fold(const spx_genotype *g, const spx_final_config *c, uint64_t seed)
@@ -125,6 +132,36 @@ SPX_TEST(masked_networks_fold_without_changing_what_they_compute)
         const spx_genotype g = net_random_genotype(i + 1);
         check_masked_fold(&g, &c, i + 1, masks[i]);
         check_masked_fold(NULL, &c, i + 1, masks[i]);
+    }
+}
+
+SPX_TEST(inverted_residuals_fold)
+{
+    SPX_UNUSED;
+    net_fixture n;
+    net_open_mobile(&n, &small, 3);
+    check_ready(&n);
+    net_close(&n);
+}
+
+/* Clamped wherever it can be done: in real numbers that is the identity. */
+SPX_TEST(clamps_where_no_relu_is_fold_without_changing_what_is_computed)
+{
+    SPX_UNUSED;
+    static const char *const networks[] = {"deepreduce,cull=1+4,thin=1,alpha=0.0625",
+                                           "cnet1,width=2", "wrn-22-8,width=1"};
+    const spx_choose_options o = {.tried = SPX_CHOOSE_TRIES - 1};
+    for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++) {
+        net_fixture n;
+        net_open_reference(&n, networks[i], &small, i + 1);
+        const spx_fold_input s = net_source(&n);
+        bool *clamp, any;
+        CHECK_OK(SPX_NEW(clamp, (size_t)s.graph->n_nodes));
+        CHECK_OK(spx_fold_choose(clamp, &any, &s, &o));
+        assert_false(any);
+        check_clamped(&n, clamp);
+        spx_free(clamp);
+        net_close(&n);
     }
 }
 
@@ -257,6 +294,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(grouped_convolutions_fold),
         SPX_UNIT(masked_networks_fold_without_changing_what_they_compute),
+        SPX_UNIT(inverted_residuals_fold),
+        SPX_UNIT(clamps_where_no_relu_is_fold_without_changing_what_is_computed),
         SPX_UNIT(masks_of_other_numbers_are_refused_by_name),
         SPX_UNIT(random_networks_fold_without_changing_what_they_compute),
         SPX_UNIT(weights_in_the_memory_of_a_device_are_refused),

@@ -134,8 +134,9 @@ SPX_TEST(dropped_channels_are_linear_or_clamped_whichever_is_cheaper)
     const spx_pi_sizes chosen = sizes_of(t.m);
     assert_true(chosen.interactive > chosen.relus && chosen.interactive < 5376);
     bool *clamp = pile_bytes(&t.pile, (size_t)t.net.net.graph->n_nodes * sizeof *clamp);
-    memset(clamp, true, (size_t)t.net.net.graph->n_nodes);
-    spx_deploy_destroy(t.m);
+    for (int i = 0; i < t.net.net.graph->n_nodes; i++) {
+        clamp[i] = t.net.net.graph->node[i].op == SPX_OP_RELU;
+    }
     made_deploy(&t, clamp, &o);
     const spx_pi_sizes clamped = sizes_of(t.m);
     assert_int_equal(clamped.relus, chosen.relus);
@@ -146,11 +147,64 @@ SPX_TEST(dropped_channels_are_linear_or_clamped_whichever_is_cheaper)
     made_drop(&t);
 }
 
+/* ReLUs that a network never had: whole stages, after additions, along chains of skips; with none
+ * at all, and with masks besides. Chains that no weights would fit are cut by clamps. */
+SPX_TEST(networks_without_some_relus_are_bit_exact_in_private)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *network, *masks;
+        int64_t side;
+    } cases[] = {{"deepreduce,cull=1,thin=1,alpha=0.078125,blocks=2+1+1+1", NULL, 32},
+                 {"deepreduce,cull=1+4,alpha=0.0625,blocks=2+1+1+2", NULL, 16},
+                 {"deepreduce,cull=1+2+3+4,alpha=0.03125", NULL, 16},
+                 {"deepreduce,cull=2,thin=1,alpha=0.03125", "nc", 16},
+                 {"cnet1,width=2", NULL, 16},
+                 {"cnet2,width=1", NULL, 16}};
+    int clamped = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const spx_quantise_options o = {.least_bits = SPX_CHOOSE_WEIGHT_BITS};
+        spx_final_config c = made_small;
+        spx_counts counts;
+        made t;
+        c.input = (spx_input_shape){1, cases[i].side, cases[i].side};
+        c.classes = 10;
+        made_open_reference(&t, cases[i].network, &c, i + 1, &o, cases[i].masks);
+        const spx_pi_sizes z = sizes_of(t.m);
+        spx_graph_count(t.net.net.graph, &counts);
+        assert_int_equal(z.relus, cases[i].masks != NULL ? t.net.kept : counts.relus);
+        assert_true(z.interactive >= z.relus);
+        clamped += z.interactive > z.relus;
+                      ask_privately(t.m, t.pixels);
+                      made_drop(&t);
+    }
+    assert_true(clamped >= 3);
+}
+
+/* A cut of MobileNetV2: depthwise convolutions as dense ones, ReLU6 as the clamp. */
+SPX_TEST(inverted_residuals_are_bit_exact_in_private)
+{
+    SPX_UNUSED;
+    const spx_quantise_options o = {0};
+    spx_final_config c = made_small;
+    made t;
+    memset(&t, 0, sizeof t);
+    c.batch = MADE_BATCH;
+    net_open_mobile(&t.net, &c, 5);
+    made_start(&t, &o);
+    assert_true(made_distance(&t) < 0.1);
+    assert_int_equal(spx_deploy_interactive(t.m), spx_deploy_relus(t.m));
+    ask_privately(t.m, t.pixels);
+    made_drop(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(masked_networks_are_bit_exact_in_private),
         SPX_UNIT(dropped_channels_are_linear_or_clamped_whichever_is_cheaper),
+        SPX_UNIT(inverted_residuals_are_bit_exact_in_private),
+        SPX_UNIT(networks_without_some_relus_are_bit_exact_in_private),
         SPX_UNIT(additions_of_activations_cost_nothing_and_change_nothing),
     };
     (void)signal(SIGPIPE, SIG_IGN);
