@@ -7,8 +7,9 @@
 
 const char *spx_linearize_recipe(const spx_linearize_values *v)
 {
-    static const char *const name[] = {
-        [SPX_LINEARIZE_RELUPRUNER] = "relupruner", [SPX_LINEARIZE_SENET] = "senet"};
+    static const char *const name[] = {[SPX_LINEARIZE_RELUPRUNER] = "relupruner",
+                                       [SPX_LINEARIZE_SENET] = "senet",
+                                       [SPX_LINEARIZE_SNL] = "snl"};
     return v->method != SPX_LINEARIZE_NONE ? spx_recipe_text(name[v->method], false) : NULL;
 }
 
@@ -90,11 +91,15 @@ spx_status spx_linearize_of(const spx_linearize_values *v, spx_train_options *o)
                                  .every = v->every,
                                  .falling = v->falling,
                                  .shares = v->shares,
+                                 .mask_lr = v->mask_lr,
+                                 .mask_penalty = v->mask_penalty,
+                                 .mask_growth = v->mask_growth,
                                  .first = o->run.schedule,
                                  .second = fine_tuning(v)};
     if (z->second.epochs > 0) {
         SPX_RETURN_IF(spx_fail_context(spx_schedule_check(&z->second), "fine-tuning"));
     }
+    o->spec.masks_trained = v->method == SPX_LINEARIZE_SNL;
     o->run.schedule.epochs += z->second.epochs;
     o->aux_weight = 0;
     o->drop_path = 0;

@@ -10,21 +10,22 @@
 typedef struct spx_linearize_values {
     int method; /* spx_linearize_method */
     int64_t budget, fine_tune_epochs, before, every;
-    double fine_tune_lr, falling;
+    double fine_tune_lr, falling, mask_lr, mask_penalty, mask_growth;
     const char *shares;
     bool linear_stem;
 } spx_linearize_values;
 
 #define SPX_LINEARIZE_OPTIONS(STRUCT, FIELD)                                                       \
     SPX_OPT(                                                                                       \
-        ENUM, STRUCT, FIELD.method, "linearize", "none|relupruner|senet", "none",                  \
+        ENUM, STRUCT, FIELD.method, "linearize", "none|relupruner|senet|snl", "none",              \
         "drop ReLUs of the network of --init-from, position by position, while it learns from "    \
         "--teacher; best.h5 keeps --relu-budget of them. Unless there is a --recipe, the one "     \
         "of that name applies"),                                                                   \
         SPX_OPT(INT, STRUCT, FIELD.budget, "relu-budget", "N", "0", "ReLUs to keep", .min = 0,     \
                 .max = 1e12),                                                                      \
         SPX_OPT(INT, STRUCT, FIELD.before, "linearize-after", "E", "5",                            \
-                "epochs that keep all ReLUs", .min = 0, .max = 1e6),                               \
+                "epochs that keep all ReLUs; snl: in which the penalty does not grow", .min = 0,   \
+                .max = 1e6),                                                                       \
         SPX_OPT(FLOAT, STRUCT, FIELD.falling, "linearize-over", "X", "0.6",                        \
                 "share of the other --epochs over which the number falls", .min = 0, .max = 1),    \
         SPX_OPT(INT, STRUCT, FIELD.every, "linearize-every", "N", "100",                           \
@@ -33,6 +34,13 @@ typedef struct spx_linearize_values {
             STRING, STRUCT, FIELD.shares, "keep-shares", "R,...", NULL,                            \
             "senet: of each ReLU, in the order data flow, the share of its positions to keep, "    \
             "scaled to the budget; default: equal numbers"),                                       \
+        SPX_OPT(FLOAT, STRUCT, FIELD.mask_lr, "mask-lr", "X", "1e-3",                              \
+                "snl: learning rate of the masks", .min = 0, .max = INFINITY),                     \
+        SPX_OPT(FLOAT, STRUCT, FIELD.mask_penalty, "mask-penalty", "X", "1e-5",                    \
+                "snl: weight of the masks' sum in the loss, at first", .min = 0, .max = INFINITY), \
+        SPX_OPT(FLOAT, STRUCT, FIELD.mask_growth, "mask-growth", "X", "1.1",                       \
+                "snl: what it is multiplied by after an epoch with no fewer masks", .min = 1,      \
+                .max = 1e6),                                                                       \
         SPX_OPT(FLAG, STRUCT, FIELD.linear_stem, "linear-stem", NULL, "true",                      \
                 "drop the ReLU before the first block, where there is one"),                       \
         SPX_OPT(INT, STRUCT, FIELD.fine_tune_epochs, "fine-tune-epochs", "N", "240",               \
@@ -43,11 +51,11 @@ typedef struct spx_linearize_values {
                 "their learning rate; a tenth of it after 5/8, 3/4 and 7/8 of them each",          \
                 .min = 0, .max = INFINITY)
 
-#define SPX_LINEARIZING "linearize=relupruner|linearize=senet"
+#define SPX_LINEARIZING "linearize=relupruner|linearize=senet|linearize=snl"
 #define SPX_LINEARIZE_NEEDS                                                                        \
     {"relu-budget linearize-after linear-stem fine-tune-epochs fine-tune-lr", SPX_LINEARIZING},    \
         {"linearize-over linearize-every", "linearize=relupruner"},                                \
-        {"keep-shares", "linearize=senet"},                                                        \
+        {"keep-shares", "linearize=senet"}, {"mask-lr mask-penalty mask-growth", "linearize=snl"}, \
     {                                                                                              \
         "network genotype plan init-channels layers reduce-at input aux-weight drop-path ema "     \
         "resolutions muon-lr",                                                                     \

@@ -190,8 +190,10 @@ static spx_status queue_step(void *ctx)
     const int64_t *dim = spx_program_output_tensor(t->program, 0)->dim;
     const spx_binding b = {.weights = t->weights,
                            .state = t->state,
+                           .arch = t->arch,
                            .update_state = true,
                            .weight_grad = t->grad,
+                           .arch_grad = t->arch_grad,
                            .workspace = t->workspace,
                            .input = t->input,
                            .scalars = t->queue.scalars};
@@ -200,9 +202,6 @@ static spx_status queue_step(void *ctx)
         SPX_RETURN_IF(t->guide->queue(t->guide->ctx, t->input[0], &t->workspace));
     }
     SPX_RETURN_IF(spx_program_run(t->program, &b));
-    if (t->watch != NULL) {
-        SPX_RETURN_IF(t->watch->queue(t->watch->ctx, &b));
-    }
     SPX_RETURN_IF(spx_count_hits(t->stream, dim[0], dim[0], dim[1],
                                  spx_program_output(t->program, &b, 0).data, t->input[1],
                                  &numbers->metrics));
@@ -215,6 +214,9 @@ static spx_status queue_step(void *ctx)
                             &numbers->norm[0], t->queue.norm_workspace.data));
     SPX_RETURN_IF(spx_guard_update(t->stream, &numbers->norm[0], &numbers->loss[0], t->options.clip,
                                    &numbers->guard));
+    if (t->watch != NULL) {
+        SPX_RETURN_IF(t->watch->queue(t->watch->ctx, &b, &numbers->guard));
+    }
     return queue_update(t);
 }
 
@@ -223,6 +225,7 @@ spx_status spx_trainer_queue(spx_trainer *t, const spx_samples *batch, const spx
     const float early = (1.0f + (float)a->step) / (10.0f + (float)a->step);
     const spx_scalars v = {.seed = a->seed,
                            .step = a->step,
+                           .adam_t = a->step + 1,
                            .drop_prob = a->drop_prob,
                            .lr = a->lr,
                            .ema = early < t->options.ema ? early : t->options.ema};
@@ -276,6 +279,7 @@ const spx_buffer *spx_trainer_best(const spx_trainer *t, spx_role role)
 void spx_trainer_bind_best(const spx_trainer *t, spx_binding *b)
 {
     *b = (spx_binding){.weights = *spx_trainer_best(t, SPX_ROLE_WEIGHT),
+                       .arch = t->arch,
                        .state = *spx_trainer_best(t, SPX_ROLE_STATE),
                        .workspace = t->workspace};
 }

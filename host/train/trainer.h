@@ -47,8 +47,9 @@ typedef struct spx_guide {
 
 /** What else is made of a step's run. */
 typedef struct spx_watch {
-    /** Queues it, as a part of the step and behind the network's run. */
-    spx_status (*queue)(void *ctx, const spx_binding *b);
+    /** Queues it, as a part of the step, behind the network's run and before its weights change.
+     * @param guard  the step's, on its device */
+    spx_status (*queue)(void *ctx, const spx_binding *b, const spx_guard *guard);
     void *ctx;
 } spx_watch;
 
@@ -64,6 +65,9 @@ typedef struct spx_trainer {
     spx_buffer weights, state, momentum;
     spx_buffer ema_weights, ema_state; /* empty unless options.ema > 0 */
     spx_buffer grad;
+    /* Of parameters that others train, who hold them and change them in a watch, and their
+     * gradients; borrowed, empty where there are none, set before the first step. */
+    spx_buffer arch, arch_grad;
     spx_buffer group; /* bytes, of spx_sgd_rule; empty where all weights are treated alike */
     spx_muon *muon;   /* NULL: none */
     spx_step_queue queue;

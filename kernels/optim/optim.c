@@ -131,6 +131,13 @@ spx_status spx_sgd_lookahead(spx_stream *s, size_t n, const float *xi, float mom
     return run(s, SPX_OPTIM_LOOKAHEAD, n, &a);
 }
 
+static spx_status check_betas(float b1, float b2)
+{
+    return b1 >= 0 && b1 < 1 && b2 >= 0 && b2 < 1
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "adam: b1 = %g, b2 = %g", (double)b1, (double)b2);
+}
+
 spx_status spx_adam(spx_stream *s, size_t n, float lr, float b1, float b2, float decay,
                     const uint64_t *t, const spx_guard *guard, const float *g, float *m, float *v,
                     float *w)
@@ -146,10 +153,27 @@ spx_status spx_adam(spx_stream *s, size_t n, float lr, float b1, float b2, float
                         .v = v,
                         .w = w};
     SPX_RETURN_IF(CHECK("adam", n, t, guard, g, m, v, w));
-    if (!(b1 >= 0 && b1 < 1) || !(b2 >= 0 && b2 < 1)) {
-        return SPX_FAIL(SPX_EINVAL, "adam: b1 = %g, b2 = %g", (double)b1, (double)b2);
-    }
+    SPX_RETURN_IF(check_betas(b1, b2));
     return run(s, SPX_OPTIM_ADAM, n, &a);
+}
+
+spx_status spx_adam_masks(spx_stream *s, size_t n, float lr, float b1, float b2,
+                          const float *penalty, const uint64_t *t, const spx_guard *guard,
+                          const float *g, float *m, float *v, float *w)
+{
+    spx_optim_args a = {.rate = penalty,
+                        .t = t,
+                        .guard = guard,
+                        .lr = lr,
+                        .b1 = b1,
+                        .b2 = b2,
+                        .g = g,
+                        .m = m,
+                        .v = v,
+                        .w = w};
+    SPX_RETURN_IF(CHECK("masks", n, t, guard, penalty, g, m, v, w));
+    SPX_RETURN_IF(check_betas(b1, b2));
+    return run(s, SPX_OPTIM_MASKS, n, &a);
 }
 
 spx_status spx_axpy(spx_stream *s, size_t n, const float *a, float scale, const float *x,

@@ -73,6 +73,16 @@ SPX_MUST_CHECK spx_status spx_adam(spx_stream *s, size_t n, float lr, float b1, 
                                    float decay, const uint64_t *t, const spx_guard *guard,
                                    const float *g, float *m, float *v, float *w);
 
+/**
+ * The same for masks of ReLUs, numbers of 0..1 whose sum is penalised (SNL, ICML 2022): d = g +
+ * *penalty where w > 0, else g; then Adam's step, without decay, and w is cut to 0..1.
+ * @param penalty >= 0
+ */
+SPX_MUST_CHECK spx_status spx_adam_masks(spx_stream *s, size_t n, float lr, float b1, float b2,
+                                         const float *penalty, const uint64_t *t,
+                                         const spx_guard *guard, const float *g, float *m, float *v,
+                                         float *w);
+
 /** out = x + scale * *a * y. out may be x or y. */
 SPX_MUST_CHECK spx_status spx_axpy(spx_stream *s, size_t n, const float *a, float scale,
                                    const float *x, const float *y, float *out);

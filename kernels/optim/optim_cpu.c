@@ -62,21 +62,33 @@ static void lookahead(void *ctx, int worker, size_t begin, size_t end)
     }
 }
 
-static void adam(void *ctx, int worker, size_t begin, size_t end)
+/* Of weights with decay, or of masks with a penalty: a constant where it is called. */
+static inline void adam_steps(const spx_optim_args *a, bool masks, size_t begin, size_t end)
 {
-    const spx_optim_args *a = ctx;
     const spx_adam_factors f = spx_adam_factors_of(a->lr, a->b1, a->b2, *a->t);
-    const float b1 = a->b1, b2 = a->b2, decay = a->decay;
+    const float b1 = a->b1, b2 = a->b2, decay = a->decay, penalty = masks ? *a->rate : 0;
     const float *g = a->g;
     float *m = a->m, *v = a->v, *w = a->w;
-    (void)worker;
 #pragma omp simd
     for (size_t i = begin; i < end; i++) {
-        const float d = g[i] + decay * w[i];
+        const float d = masks ? spx_mask_gradient(penalty, g[i], w[i]) : g[i] + decay * w[i];
         m[i] = spx_adam_m(b1, d, m[i]);
         v[i] = spx_adam_v(b2, d, v[i]);
-        w[i] = spx_adam_weight(f, m[i], v[i], w[i]);
+        const float stepped = spx_adam_weight(f, m[i], v[i], w[i]);
+        w[i] = masks ? spx_mask_clamped(stepped) : stepped;
     }
+}
+
+static void adam(void *ctx, int worker, size_t begin, size_t end)
+{
+    (void)worker;
+    adam_steps(ctx, false, begin, end);
+}
+
+static void masks(void *ctx, int worker, size_t begin, size_t end)
+{
+    (void)worker;
+    adam_steps(ctx, true, begin, end);
 }
 
 static void axpy(void *ctx, int worker, size_t begin, size_t end)
@@ -123,6 +135,7 @@ const spx_optim_kernels SPX_VARIANT(spx_optim_kernels) = {
     .update = {[SPX_OPTIM_SGD] = sgd,
                [SPX_OPTIM_LOOKAHEAD] = lookahead,
                [SPX_OPTIM_ADAM] = adam,
+               [SPX_OPTIM_MASKS] = masks,
                [SPX_OPTIM_AXPY] = axpy,
                [SPX_OPTIM_DIFFERENCE] = difference,
                [SPX_OPTIM_EMA] = ema},

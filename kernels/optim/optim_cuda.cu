@@ -78,9 +78,11 @@ struct lookahead {
     }
 };
 
-struct adam {
+/* Adam of weights with decay, or of masks with a penalty. */
+template <bool MASKS> struct adam {
     spx_optim_args a;
     spx_adam_factors f;
+    float penalty;
 
     __device__ void begin() /* of all threads: the powers are worth computing once a block */
     {
@@ -90,16 +92,19 @@ struct adam {
         }
         __syncthreads();
         f = shared;
+        penalty = MASKS ? *a.rate : 0;
     }
     template <int V> __device__ void at(size_t i) const
     {
         const pack<V> g = load<V>(a.g, i);
         pack<V> m = load<V>(a.m, i), v = load<V>(a.v, i), w = load<V>(a.w, i);
         for (int k = 0; k < V; k++) {
-            const float d = g.v[k] + a.decay * w.v[k];
+            const float d =
+                MASKS ? spx_mask_gradient(penalty, g.v[k], w.v[k]) : g.v[k] + a.decay * w.v[k];
             m.v[k] = spx_adam_m(a.b1, d, m.v[k]);
             v.v[k] = spx_adam_v(a.b2, d, v.v[k]);
             w.v[k] = spx_adam_weight(f, m.v[k], v.v[k], w.v[k]);
+            w.v[k] = MASKS ? spx_mask_clamped(w.v[k]) : w.v[k];
         }
         store<V>(a.m, i, m);
         store<V>(a.v, i, v);
@@ -214,7 +219,9 @@ spx_status update_cuda(spx_stream *s, spx_optim_op op, size_t n, spx_optim_args 
     case SPX_OPTIM_LOOKAHEAD:
         return launch<lookahead>(s, n, a);
     case SPX_OPTIM_ADAM:
-        return launch<adam>(s, n, a);
+        return launch<adam<false>>(s, n, a);
+    case SPX_OPTIM_MASKS:
+        return launch<adam<true>>(s, n, a);
     case SPX_OPTIM_AXPY:
         return launch<axpy>(s, n, a);
     case SPX_OPTIM_DIFFERENCE:

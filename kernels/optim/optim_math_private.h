@@ -63,6 +63,17 @@ static inline SPX_HOST_DEVICE float spx_adam_weight(spx_adam_factors f, float m,
     return w - f.step * m / (sqrtf(v) * f.root + SPX_ADAM_EPS);
 }
 
+/* The derivative of penalty*|w|, w >= 0. */
+static inline SPX_HOST_DEVICE float spx_mask_gradient(float penalty, float g, float w)
+{
+    return g + (w > 0 ? penalty : 0.0f);
+}
+
+static inline SPX_HOST_DEVICE float spx_mask_clamped(float w)
+{
+    return w > 1 ? 1.0f : w > 0 ? w : w == w ? 0.0f : w; /* what is no number stays none */
+}
+
 static inline SPX_HOST_DEVICE float spx_axpy_at(float factor, float x, float y)
 {
     return x + factor * y;

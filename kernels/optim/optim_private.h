@@ -9,6 +9,7 @@ typedef enum spx_optim_op {
     SPX_OPTIM_SGD,
     SPX_OPTIM_LOOKAHEAD,
     SPX_OPTIM_ADAM,
+    SPX_OPTIM_MASKS,
     SPX_OPTIM_AXPY,
     SPX_OPTIM_DIFFERENCE,
     SPX_OPTIM_EMA,
@@ -17,8 +18,8 @@ typedef enum spx_optim_op {
 
 /* Each update reads the members its formula in optim.h names. Pointers are device memory. */
 typedef struct spx_optim_args {
-    const float *rate;      /* lr, xi, a of axpy, eps, the decay of ema; not Adam's */
-    const uint64_t *t;      /* of Adam */
+    const float *rate;      /* lr, xi, a of axpy, eps, the decay of ema, the masks' penalty */
+    const uint64_t *t;      /* of Adam, the masks', too */
     const spx_guard *guard; /* of updates: SGD, Adam, ema */
     float lr, b1, b2;       /* of Adam */
     float momentum, decay, scale;

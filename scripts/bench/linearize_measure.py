@@ -24,7 +24,7 @@ SET = "/usr/share/datasets/fashion-mnist"
 # by epoch.
 WHOLE = {"input": "1x32x32", "network": "resnet18,width=16,stem_relu=0", "relus": 122880,
          "budgets": [12288, 6144], "images": 12000, "batch": 64, "base": 5, "first": 3, "second": 2,
-         "every": 20}
+         "every": 20, "mask_lr": 0.01, "mask_penalty": 1e-4, "mask_growth": 2}
 TOY = {**WHOLE, "network": "resnet18,width=1,stem_relu=0", "relus": 7680, "budgets": [768, 384],
        "images": 64, "batch": 8, "base": 2, "first": 2, "second": 1, "every": 2}
 COMMON = ("--weight-decay 5e-4 --momentum 0.9 --clip 0 --pad-crop 2 --cutout 0 "
@@ -205,6 +205,13 @@ def random(bench, budget, base):
 def senet(bench, budget, base):
     return linearized(bench, "senet", budget, base, *constant(FIRST), "--linearize-after", 1,
                       "--keep-shares", SHARES)
+
+
+@method("snl", "masks trained as numbers with a penalty on their sum, then the largest kept")
+def snl(bench, budget, base):
+    return linearized(bench, "snl", budget, base, *constant(FIRST), "--linearize-after", 0,
+                      "--mask-lr", bench.task["mask_lr"], "--mask-penalty",
+                      bench.task["mask_penalty"], "--mask-growth", bench.task["mask_growth"])
 
 
 # ---------------------------------------------------------------------------- the rows

@@ -57,6 +57,7 @@ spx_status spx_final_train_program(spx_program **out, spx_stream *stream, const 
     spx_tid output[OUTPUTS_MAX];
     spx_program_options o = {.loss = seed,
                              .grad_weights = true,
+                             .grad_arch = losses->train_masks,
                              .score_relus = losses->score_relus,
                              .output = output,
                              .tuning = tuning};

@@ -18,6 +18,7 @@ typedef struct spx_final_losses {
     int side; /* of the images, where they are smaller than the input; 0: the input's size */
     const struct spx_teacher *teacher; /* see teacher.h; NULL: none */
     bool score_relus;                  /* as in spx_program_options */
+    bool train_masks;                  /* their gradients, too, of a spec with masks trained */
 } spx_final_losses;
 
 /**

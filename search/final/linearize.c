@@ -105,6 +105,18 @@ spx_status spx_linear_keep(const spx_linear_layer *layer, int n, int64_t keep)
     return SPX_OK;
 }
 
+/* ---- snl ---- */
+
+bool spx_snl_judge(spx_snl *s, int64_t above, int64_t budget, bool may)
+{
+    if (above < s->least) {
+        s->least = above;
+    } else if (may && above > budget) {
+        s->penalty *= s->growth;
+    }
+    return above <= budget;
+}
+
 /* ---- shares ---- */
 
 /* Fills the layers whose share is all they have, until no further one's is; returns what the others

@@ -12,6 +12,10 @@
  * senet: a layer keeps a given share, of the budget exactly: the positions where the outputs of
  * student and teacher were farthest from each other in the epoch before. (ICLR 2023; its authors'
  * later code, rlnet)
+ *
+ * snl: masks are numbers that are trained, by Adam, with a penalty on their sum
+ * (spx_adam_masks), which grows until few enough are above a threshold. Then the largest become 1,
+ * the budget exactly, and the others 0. (ICML 2022; its code)
  */
 #include "kernels/base/status.h"
 
@@ -22,7 +26,8 @@
 typedef enum spx_linearize_method {
     SPX_LINEARIZE_NONE,
     SPX_LINEARIZE_RELUPRUNER,
-    SPX_LINEARIZE_SENET
+    SPX_LINEARIZE_SENET,
+    SPX_LINEARIZE_SNL
 } spx_linearize_method;
 
 /** When how many positions are kept. Published: 150 epochs, 5 before, 0.6 of the rest, every 100
@@ -61,7 +66,7 @@ bool spx_linear_due(const spx_linear_schedule *s, int64_t e, int64_t epoch_step,
 typedef struct spx_linear_layer {
     int64_t count;      /* >= 0 */
     const float *score; /* [count]; NaN is below all others */
-    float *mask;        /* [count], overwritten with 0 and 1 */
+    float *mask;        /* [count], overwritten with 0 and 1; may be score */
 } spx_linear_layer;
 
 /**
@@ -83,5 +88,23 @@ SPX_MUST_CHECK spx_status spx_linear_keep(const spx_linear_layer *layer, int n, 
  */
 SPX_MUST_CHECK spx_status spx_linear_share(int n, const double *weight, const int64_t *count,
                                            int64_t budget, int64_t *keep);
+
+#define SPX_SNL_THRESHOLD 0.01f /* a mask above it counts, as published */
+
+/** snl: where its penalty stands. */
+typedef struct spx_snl {
+    double penalty, growth; /* of the sum of masks; >= 1, published: 1.1 */
+    int64_t least;          /* that ever were above the threshold as an epoch ended; before the
+                               first: all there are */
+} spx_snl;
+
+/**
+ * snl: judges an epoch as it ends, one whose masks are still trained.
+ * @param above   masks above the threshold
+ * @param may     whether the penalty may grow: published, behind epochs 5 on
+ * @return whether they are few enough: the masks are chosen now. Else, where they are no fewer than
+ *         ever before, the penalty has grown.
+ */
+bool spx_snl_judge(spx_snl *s, int64_t above, int64_t budget, bool may);
 
 #endif

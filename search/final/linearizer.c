@@ -1,42 +1,19 @@
-#include "search/final/linearizer.h"
-
 #include "kernels/base/alloc.h"
 #include "kernels/device/device_memory.h"
 #include "kernels/nn/relu_score/relu_score.h"
 #include "kernels/optim/optim.h"
+#include "search/final/linearizer_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_BYTES 256
 #define ALIGN_FLOATS 64
 
-/* What a method adds up in every step, for each layer: by the first of its maps it chooses. */
-typedef struct method {
-    const char *map[4]; /* NULL ends them */
-    const char *table;  /* of all layers, beside them: of rows numbers a layer */
-    int rows;
-    spx_status (*watch)(void *linearizer, const spx_binding *b);
-} method;
-
-struct spx_linearizer {
-    const spx_linearize_options *o; /* borrowed, as are the next two */
-    spx_stream *stream;
-    const spx_program *program;
-    const method *method;
-    int maps;                  /* of the method */
-    const spx_layout *network; /* the program's */
-    spx_linear_schedule schedule;
-    spx_buffer state;  /* host twin of the states */
-    spx_masks masks;   /* in it */
-    int first;         /* site that is the first to be chosen from: 1 behind a linear stem */
-    int64_t *keep;     /* senet: of each layer */
-    spx_layout layout; /* the network's entries, borrowed, then those of scores */
-    char (*name)[NAME_BYTES];
-    spx_buffer scores;
-    spx_watch watch;
-};
+static bool trains_masks(const spx_linearizer *z)
+{
+    return z->o->method == SPX_LINEARIZE_SNL;
+}
 
 static int layers_of(const spx_linearizer *z)
 {
@@ -54,12 +31,13 @@ static float *array(const spx_linearizer *z, const spx_buffer *arena, int k)
 enum { IMPORTANCE, CURVATURE, NEGATIVE, SCORE_MAPS };
 
 /* Adds a batch to the scores; see spx_watch. */
-static spx_status add_scores(void *ctx, const spx_binding *b)
+static spx_status add_scores(void *ctx, const spx_binding *b, const spx_guard *guard)
 {
     const spx_linearizer *z = ctx;
     const int layers = layers_of(z);
     float *table = array(z, &z->scores, SCORE_MAPS * layers);
     float *batches = array(z, &z->scores, SCORE_MAPS * layers + 1);
+    (void)guard;
     for (int l = 0; l < layers; l++) {
         const spx_relu_statistics s = spx_program_score(z->program, b, z->first + l);
         const spx_score_maps m = {array(z, &z->scores, SCORE_MAPS * l + IMPORTANCE),
@@ -74,10 +52,11 @@ static spx_status add_scores(void *ctx, const spx_binding *b)
 #define FIRST_DISTANCE 3 /* of the program's outputs, behind logits, loss and distillation */
 
 /* Adds a batch to the distances. */
-static spx_status add_distances(void *ctx, const spx_binding *b)
+static spx_status add_distances(void *ctx, const spx_binding *b, const spx_guard *guard)
 {
     const spx_linearizer *z = ctx;
     const float *one = array(z, &z->scores, layers_of(z));
+    (void)guard;
     for (int l = 0; l < layers_of(z); l++) {
         const spx_buffer sum = spx_program_output(z->program, b, FIRST_DISTANCE + z->first + l);
         float *all = array(z, &z->scores, l);
@@ -88,12 +67,13 @@ static spx_status add_distances(void *ctx, const spx_binding *b)
     return SPX_OK;
 }
 
-static const method methods[] = {
+static const spx_linearizer_method methods[] = {
     [SPX_LINEARIZE_RELUPRUNER] = {{"importance", "curvature", "negative"},
                                   "layers",
                                   SPX_SCORE_ROWS,
                                   add_scores},
     [SPX_LINEARIZE_SENET] = {{"distance"}, NULL, 0, add_distances},
+    [SPX_LINEARIZE_SNL] = {{NULL}, NULL, 0, spx_snl_step},
 };
 
 /* ---- opening ---- */
@@ -118,6 +98,20 @@ static spx_status check_fall(const spx_linear_schedule *s)
                           "linearization: falling over %g of the epochs, no epoch is left at the "
                           "budget",
                           s->falling);
+}
+
+static spx_status check_training(const spx_linearize_options *o)
+{
+    if (o->second.epochs < 1) {
+        return SPX_FAIL(SPX_EINVAL, "linearization: snl's masks become 0 and 1 as its first stage "
+                                    "ends; 1 or more epochs of fine-tuning are needed");
+    }
+    return o->mask_lr > 0 && o->mask_penalty > 0 && o->mask_growth >= 1
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL,
+                          "linearization: masks at a rate of %g with a penalty of %g, expected "
+                          "above 0, that grows by %g, expected 1 or more",
+                          o->mask_lr, o->mask_penalty, o->mask_growth);
 }
 
 /* Shares of layers as text; NULL: equal numbers, of which layers of few positions are most. */
@@ -198,14 +192,16 @@ static spx_status check(spx_linearizer *z)
                         (long long)o->before, (long long)o->first.epochs,
                         (long long)o->first.epochs - 1);
     }
-    return z->method == &methods[SPX_LINEARIZE_RELUPRUNER] ? check_fall(s) : share(z);
+    return trains_masks(z)                            ? check_training(o)
+           : z->o->method == SPX_LINEARIZE_RELUPRUNER ? check_fall(s)
+                                                      : share(z);
 }
 
 /* The program's statistics must be those of the masks, in their order. */
 static spx_status check_program(const spx_linearizer *z)
 {
     const spx_binding none = {0};
-    const bool scores = z->method == &methods[SPX_LINEARIZE_RELUPRUNER];
+    const bool scores = z->o->method == SPX_LINEARIZE_RELUPRUNER;
     bool same = !scores || spx_program_scores(z->program) == z->masks.n;
     for (int l = 0; same && l < z->masks.n; l++) {
         same = spx_mask_site_positions(&z->masks.site[l]) ==
@@ -221,7 +217,7 @@ static void add_entry(spx_linearizer *z, const char *relu, const char *what, int
     spx_layout *l = &z->layout;
     char *name = z->name[l->n - z->network->n];
     int64_t *end = &l->floats[SPX_ROLE_ARCH];
-    (void)snprintf(name, NAME_BYTES, "%s%s%s", relu, relu[0] != '\0' ? "." : "", what);
+    (void)snprintf(name, SPX_SCORE_NAME_BYTES, "%s%s%s", relu, relu[0] != '\0' ? "." : "", what);
     l->entry[l->n++] = (spx_layout_entry){.name = name,
                                           .role = SPX_ROLE_ARCH,
                                           .rank = 1,
@@ -257,7 +253,7 @@ static spx_status make_scores(spx_linearizer *z)
 static spx_status start(const spx_linearizer *z)
 {
     const float one = 1;
-    return z->method == &methods[SPX_LINEARIZE_SENET]
+    return z->o->method == SPX_LINEARIZE_SENET
                ? spx_upload(z->stream, array(z, &z->scores, layers_of(z)), &one, sizeof one)
                : SPX_OK;
 }
@@ -279,13 +275,19 @@ spx_status spx_linearizer_open(spx_linearizer **out, spx_stream *stream,
         z->maps++;
     }
     z->watch = (spx_watch){z->method->watch, z};
-    SPX_TRY(st, spx_layout_arena(z->network, NULL, SPX_ROLE_STATE, &z->state), fail);
-    SPX_TRY(st, spx_masks_of(&z->masks, f, z->network, &z->state), fail);
+    z->second = trains_masks(z) ? INT64_MAX : o->first.epochs;
+    SPX_TRY(st,
+            trains_masks(z) ? spx_snl_open(z)
+                            : spx_layout_arena(z->network, NULL, SPX_ROLE_STATE, &z->twin),
+            fail);
+    SPX_TRY(st, spx_masks_of(&z->masks, f, z->network, &z->twin), fail);
     z->first = o->linear_stem && has_stem_relu(&z->masks) ? 1 : 0;
     SPX_TRY(st, check(z), fail);
-    SPX_TRY(st, check_program(z), fail);
-    SPX_TRY(st, make_scores(z), fail);
-    SPX_TRY(st, start(z), fail);
+    if (!trains_masks(z)) {
+        SPX_TRY(st, check_program(z), fail);
+        SPX_TRY(st, make_scores(z), fail);
+        SPX_TRY(st, start(z), fail);
+    }
     *out = z;
     return SPX_OK;
 fail:
@@ -299,17 +301,22 @@ void spx_linearizer_close(spx_linearizer *z)
         return;
     }
     spx_masks_clear(&z->masks);
-    spx_buffer_free(&z->state);
+    spx_buffer_free(&z->twin);
     spx_buffer_free(&z->scores);
+    spx_buffer_free(&z->gradient);
     spx_free(z->layout.entry);
     spx_free(z->name);
     spx_free(z->keep);
     spx_free(z);
 }
 
-const spx_watch *spx_linearizer_watch(const spx_linearizer *z)
+void spx_linearizer_attach(const spx_linearizer *z, spx_trainer *t)
 {
-    return &z->watch;
+    t->watch = &z->watch;
+    if (trains_masks(z)) {
+        t->arch = z->scores; /* masks are its beginning */
+        t->arch_grad = z->gradient;
+    }
 }
 
 const spx_layout *spx_linearizer_layout(const spx_linearizer *z)
@@ -326,12 +333,16 @@ const spx_buffer *spx_linearizer_scores(const spx_linearizer *z)
 
 static spx_status read_masks(spx_linearizer *z, const spx_trainer *t)
 {
-    return spx_layout_download(z->network, z->stream, SPX_ROLE_STATE, &t->state, &z->state);
+    return trains_masks(z)
+               ? spx_layout_download(&z->layout, z->stream, SPX_ROLE_ARCH, &z->scores, &z->twin)
+               : spx_layout_download(z->network, z->stream, SPX_ROLE_STATE, &t->state, &z->twin);
 }
 
 static spx_status write_masks(spx_linearizer *z, spx_trainer *t)
 {
-    return spx_layout_upload(z->network, z->stream, SPX_ROLE_STATE, &z->state, &t->state);
+    return trains_masks(z)
+               ? spx_layout_upload(&z->layout, z->stream, SPX_ROLE_ARCH, &z->twin, &z->scores)
+               : spx_layout_upload(z->network, z->stream, SPX_ROLE_STATE, &z->twin, &t->state);
 }
 
 spx_status spx_linearizer_begin(spx_linearizer *z, spx_trainer *t)
@@ -342,6 +353,9 @@ spx_status spx_linearizer_begin(spx_linearizer *z, spx_trainer *t)
         for (int64_t i = 0; i < spx_mask_site_positions(s); i++) {
             s->keep[i] = l < z->first ? 0.0f : 1.0f;
         }
+    }
+    if (trains_masks(z)) {
+        spx_snl_begin(z);
     }
     return write_masks(z, t);
 }
@@ -384,6 +398,9 @@ end:
 spx_status spx_linearizer_prepare(spx_linearizer *z, spx_trainer *t, int64_t epoch,
                                   int64_t epoch_step)
 {
+    if (trains_masks(z) && epoch > 0 && epoch_step == 0 && epoch <= z->second) {
+        return spx_snl_turn(z, epoch);
+    }
     if (z->keep == NULL || epoch >= z->schedule.epochs || epoch_step > 0) {
         return SPX_OK;
     }
@@ -401,7 +418,7 @@ spx_status spx_linearizer_prepare(spx_linearizer *z, spx_trainer *t, int64_t epo
 spx_status spx_linearizer_choose(spx_linearizer *z, spx_trainer *t, int64_t epoch,
                                  int64_t epoch_step, int64_t done)
 {
-    if (z->keep != NULL || epoch >= z->schedule.epochs ||
+    if (z->o->method != SPX_LINEARIZE_RELUPRUNER || epoch >= z->schedule.epochs ||
         !spx_linear_due(&z->schedule, epoch, epoch_step, done)) {
         return SPX_OK;
     }
@@ -411,8 +428,13 @@ spx_status spx_linearizer_choose(spx_linearizer *z, spx_trainer *t, int64_t epoc
 spx_status spx_linearizer_kept(spx_linearizer *z, const spx_trainer *t, int64_t *kept)
 {
     SPX_RETURN_IF(read_masks(z, t));
-    *kept = spx_masks_relus(&z->masks);
+    *kept = trains_masks(z) ? spx_snl_above(z) : spx_masks_relus(&z->masks);
     return SPX_OK;
+}
+
+int64_t spx_linearizer_second(const spx_linearizer *z)
+{
+    return z->second;
 }
 
 /* ---- what a training asks ---- */
@@ -432,10 +454,12 @@ spx_status spx_linearizer_attention(const spx_final_spec *f, char *text, size_t 
                : SPX_FAIL(SPX_EINVAL, "attention: this network has no stages; name activations");
 }
 
-float spx_linearizer_rate(const spx_linearize_options *o, int64_t epoch, int64_t done,
-                          int64_t steps)
+float spx_linearizer_rate(const spx_linearizer *z, int64_t epoch, int64_t done, int64_t steps)
 {
-    return epoch < o->first.epochs
-               ? spx_schedule_lr(&o->first, epoch, done, steps)
-               : spx_schedule_lr(&o->second, epoch - o->first.epochs, done, steps);
+    const spx_linearize_options *o = z->o;
+    if (epoch >= o->first.epochs) {
+        return spx_schedule_lr(&o->second, epoch - o->first.epochs, done, steps);
+    }
+    return epoch < z->second ? spx_schedule_lr(&o->first, epoch, done, steps)
+                             : spx_schedule_lr(&o->second, 0, 0, steps); /* what is left of it */
 }

@@ -16,8 +16,8 @@ static spx_status locate(spx_mask_site *s, const spx_graph *g, const spx_node *n
 {
     const spx_tensor *m = &g->tensor[nd->in[SPX_RELU_MASK]];
     const spx_layout_entry *e = spx_layout_find(l, m->name);
-    if (e == NULL || e->role != SPX_ROLE_STATE || e->count != spx_tensor_count(m)) {
-        return SPX_FAIL(SPX_EINVAL, "masks: '%s' is not in the layout's states", m->name);
+    if (e == NULL || e->role != m->role || e->count != spx_tensor_count(m)) {
+        return SPX_FAIL(SPX_EINVAL, "masks: '%s' is not in the layout", m->name);
     }
     *s = (spx_mask_site){nd->name,  nd->block, m->dim[0],
                          m->dim[1], m->dim[2], (float *)state->data + e->offset};
@@ -28,11 +28,11 @@ spx_status spx_masks_of(spx_masks *out, const spx_final_spec *f, const spx_layou
                         const spx_buffer *state)
 {
     const spx_final_config c = spx_spec_config(f, 1);
+    const spx_role role = f->masks_trained ? SPX_ROLE_ARCH : SPX_ROLE_STATE;
     spx_network n = {0};
     spx_status st;
     memset(out, 0, sizeof *out);
-    SPX_RETURN_IF(
-        spx_buffer_check(state, SPX_DEVICE_CPU, spx_layout_bytes(l, SPX_ROLE_STATE), "masks"));
+    SPX_RETURN_IF(spx_buffer_check(state, SPX_DEVICE_CPU, spx_layout_bytes(l, role), "masks"));
     SPX_TRY(st, spx_build_spec(&n, f, &c), end);
     SPX_TRY(st, SPX_NEW(out->site, (size_t)n.graph->n_nodes), end);
     for (int i = 0; i < n.graph->n_nodes; i++) {

@@ -3,7 +3,8 @@
 /*
  * The masks of a masked network's ReLUs (spx_graph_mask_relus), as a host reads and sets them: 1
  * keeps the ReLU of a position, 0 makes it linear. They are states, so that models and checkpoints
- * hold them as "buffer" arrays NAME.mask.
+ * hold them as "buffer" arrays NAME.mask. While they are trained they are architecture parameters,
+ * and any numbers of 0..1.
  */
 #include "host/graph/layout.h"
 #include "search/space/audit.h"
@@ -13,7 +14,7 @@ typedef struct spx_mask_site {
     const char *relu; /* its node's name; borrowed of the list */
     int block;        /* the cell or block it belongs to; -1: none */
     int64_t c, h, w;  /* of its input */
-    float *keep;      /* [c*h*w], in the arena of states: 0 or 1 */
+    float *keep;      /* [c*h*w], in their arena: 0 or 1, or where trained between */
 } spx_mask_site;
 
 /** In graph order: the order data flows. */
@@ -26,7 +27,8 @@ typedef struct spx_masks {
 
 /**
  * @param l      of a program of the network, with or without auxiliary head
- * @param state  its arena of states in host memory, which outlives out
+ * @param state  its arena of states, or of architecture parameters where f says that masks are
+ *               trained, in host memory, which outlives out
  * @return SPX_OK, SPX_EINVAL (not the network's layout, memory of another device), SPX_ENOMEM
  */
 SPX_MUST_CHECK spx_status spx_masks_of(spx_masks *out, const spx_final_spec *f, const spx_layout *l,

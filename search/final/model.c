@@ -166,6 +166,16 @@ static spx_status without_masks(spx_layout *bare, const spx_layout *l, const spx
     return SPX_OK;
 }
 
+/* Masks that are trained (linearizer.h) are the trainer's to begin with. */
+static bool trains_masks(const spx_layout *l)
+{
+    bool any = false;
+    for (int i = 0; i < l->n; i++) {
+        any = any || (l->entry[i].role == SPX_ROLE_ARCH && l->entry[i].rank == 3);
+    }
+    return any;
+}
+
 spx_status spx_model_load(const spx_model *m, const spx_layout *l, spx_stream *stream,
                           const spx_ckpt_arena *arena, size_t n)
 {
@@ -175,8 +185,16 @@ spx_status spx_model_load(const spx_model *m, const spx_layout *l, spx_stream *s
     assert(n <= SPX_DEVICE_ARENAS_MAX);
     SPX_RETURN_IF(spx_host_twins(l, stream, arena, n, false, host));
     SPX_TRY(st, without_masks(&bare, l, host, n), end);
-    if (m->spec.masked && bare.n == l->n) {
+    if (m->spec.masked && bare.n == l->n && !trains_masks(l)) {
         SPX_TRY(st, SPX_FAIL(SPX_EINVAL, "a model with masks for a network without"), end);
+    }
+    if (json_object_get(m->file.meta, "snl") != NULL) {
+        SPX_TRY(st,
+                SPX_FAIL(SPX_EINVAL,
+                         "%s: a checkpoint whose masks are being trained (--linearize snl); its "
+                         "best.h5 or model.h5 can be used",
+                         spx_h5_name(m->file.file)),
+                end);
     }
     SPX_TRY(st, spx_ckpt_load(&m->file, m->spec.masked ? l : &bare, host, n), end);
     st = spx_host_twins_upload(l, stream, host, n, arena);

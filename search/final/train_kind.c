@@ -1,6 +1,7 @@
 /* What a training does its own way, as a kind of run. */
 #include "host/control/build_info.h"
 #include "host/train/evaluate.h"
+#include "kernels/base/alloc.h"
 #include "search/final/model.h"
 #include "search/final/train_private.h"
 
@@ -40,7 +41,16 @@ static spx_status describe(void *ctx, json_t *about)
     const bool ok = json_object_update(about, model) == 0;
     json_decref(model);
     (void)json_object_set_new(about, "averaged", json_boolean(x->o->sgd.ema > 0));
-    return ok ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
+    if (!ok) {
+        return SPX_FAIL(SPX_ENOMEM, "checkpoint: description");
+    }
+    return x->linearizer != NULL ? spx_linearizer_describe(x->linearizer, about) : SPX_OK;
+}
+
+static spx_status restore(void *ctx, const json_t *about)
+{
+    const spx_training *x = ctx;
+    return x->linearizer != NULL ? spx_linearizer_restore(x->linearizer, about) : SPX_OK;
 }
 
 bool spx_training_holds(const spx_train_options *o)
@@ -59,6 +69,22 @@ spx_status spx_training_measure(spx_training *x, int source)
     spx_trainer_bind_best(&x->trainer, &b);
     return spx_evaluate(x->run.session->stream, x->eval_program, &b, &x->source[source], 0,
                         spx_session_stop, x->run.session, &x->last[source]);
+}
+
+static spx_status save_arenas(const spx_training *x, const char *path, const json_t *about,
+                              const spx_buffer *weights, const spx_buffer *state)
+{
+    spx_layout l = *x->trainer.layout;
+    spx_buffer states = {0};
+    spx_status st;
+    if (!x->o->spec.masks_trained) {
+        return spx_model_save(path, &x->o->spec, &x->images, about, &l, weights, state);
+    }
+    SPX_RETURN_IF(spx_linearizer_states(x->linearizer, state, &l, &states));
+    st = spx_model_save(path, &x->o->spec, &x->images, about, &l, weights, &states);
+    spx_buffer_free(&states);
+    spx_free(l.entry);
+    return st;
 }
 
 spx_status spx_training_save(const spx_training *x, const char *name, const spx_loop_state *s,
@@ -87,7 +113,7 @@ spx_status spx_training_save(const spx_training *x, const char *name, const spx_
     (void)json_object_set_new(j, "commit", json_string(spx_build_commit()));
     (void)json_object_set(j, "config", x->run.session->config);
     SPX_TRY(st, spx_host_twins(l, x->trainer.stream, device, 2, true, host), end);
-    st = spx_model_save(path, &x->o->spec, &x->images, j, l, &host[0].data, &host[1].data);
+    st = save_arenas(x, path, j, &host[0].data, &host[1].data);
     spx_host_twins_free(device, host, 2);
 end:
     json_decref(j);
@@ -97,7 +123,7 @@ end:
 spx_status spx_training_enter(spx_training *x, int64_t epoch)
 {
     const spx_train_options *o = x->o;
-    int stage = x->linearizer != NULL && epoch >= o->linearize.first.epochs;
+    int stage = x->linearizer != NULL && epoch >= spx_linearizer_second(x->linearizer);
     while (stage + 1 < o->n_stages && o->stage[stage + 1].epoch <= epoch) {
         stage++;
     }
@@ -139,18 +165,20 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
     spx_training *x = ctx;
     const spx_run_options *o = &x->o->run;
     const spx_source *source = &x->source[SPX_TRAINED];
-    const spx_step_args a = {.lr = lr,
-                             .drop_prob =
-                                 spx_drop_path_ramp(x->o->drop_path, s->epoch, o->schedule.epochs),
-                             .seed = o->seed,
-                             .step = (uint64_t)s->step};
+    spx_step_args a = {.lr = lr,
+                       .drop_prob =
+                           spx_drop_path_ramp(x->o->drop_path, s->epoch, o->schedule.epochs),
+                       .seed = o->seed,
+                       .step = (uint64_t)s->step};
     spx_samples batch;
-    SPX_RETURN_IF(spx_training_enter(x, s->epoch));
-    if (x->linearizer != NULL && s->epoch == x->o->linearize.first.epochs && s->epoch_step == 0) {
-        SPX_RETURN_IF(begin_second(x));
-    }
     if (x->linearizer != NULL) {
         SPX_RETURN_IF(spx_linearizer_prepare(x->linearizer, &x->trainer, s->epoch, s->epoch_step));
+        a.lr = spx_linearizer_rate(x->linearizer, s->epoch, s->epoch_step, x->run.epoch_steps);
+    }
+    SPX_RETURN_IF(spx_training_enter(x, s->epoch));
+    if (x->linearizer != NULL && s->epoch == spx_linearizer_second(x->linearizer) &&
+        s->epoch_step == 0) {
+        SPX_RETURN_IF(begin_second(x));
     }
     SPX_RETURN_IF(source->get(source->ctx, s->epoch, s->epoch_step, &batch));
     SPX_RETURN_IF(spx_fail_context(spx_trainer_queue(&x->trainer, &batch, &a), "training"));
@@ -162,7 +190,7 @@ static spx_status queue(void *ctx, const spx_loop_state *s, float lr)
 static float rate(void *ctx, int64_t epoch, int64_t done, int64_t steps)
 {
     const spx_training *x = ctx;
-    return x->linearizer != NULL ? spx_linearizer_rate(&x->o->linearize, epoch, done, steps)
+    return x->linearizer != NULL ? spx_linearizer_rate(x->linearizer, epoch, done, steps)
                                  : spx_schedule_lr(&x->o->run.schedule, epoch, done, steps);
 }
 
@@ -209,8 +237,9 @@ static spx_status judge_masks(const spx_training *x, double *judged, json_t *lin
     int64_t kept;
     SPX_RETURN_IF(spx_linearizer_kept(x->linearizer, &x->trainer, &kept));
     (void)json_object_set_new(line, "relus", json_integer((json_int_t)kept)); /* NULL stays NULL */
-    *judged = kept <= x->o->linearize.budget ? -spx_metrics_loss(&x->last[spx_training_judge(x->o)])
-                                             : (double)NAN;
+    *judged = kept <= x->o->linearize.budget && spx_linearizer_second(x->linearizer) < INT64_MAX
+                  ? -spx_metrics_loss(&x->last[spx_training_judge(x->o)])
+                  : (double)NAN;
     return SPX_OK;
 }
 
@@ -246,7 +275,7 @@ static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
     const char *by = spx_training_judge(x->o) == SPX_TESTED ? "test" : "val";
     (void)top1;
     /* Not at max_steps within an epoch: the checkpoint that a longer run goes on from is older. */
-    if (x->linearizer != NULL && s->epoch < x->o->linearize.first.epochs &&
+    if (x->linearizer != NULL && s->epoch < spx_linearizer_second(x->linearizer) &&
         s->epoch_step == x->run.epoch_steps) {
         SPX_RETURN_IF(spx_training_save(x, FIRST_BEST, s, by));
     }
@@ -261,4 +290,5 @@ const spx_run_kind spx_training_kind = {.name = "training",
                                         .evaluate = evaluate,
                                         .keep = keep,
                                         .describe = describe,
+                                        .restore = restore,
                                         .init_from = init_from};

@@ -142,6 +142,7 @@ static spx_status open_network(spx_training *x)
         losses.teacher = x->teacher[i];
         losses.side = o->stage[i].side;
         losses.score_relus = o->linearize.method == SPX_LINEARIZE_RELUPRUNER && i == 0;
+        losses.train_masks = o->linearize.method == SPX_LINEARIZE_SNL && i == 0;
         SPX_RETURN_IF(
             spx_final_train_program(p, s->stream, &o->spec, o->batch, &losses, s->tuning));
         if (!spx_layout_equal(spx_program_layout(*p), spx_program_layout(x->eval_program))) {
@@ -157,7 +158,7 @@ static spx_status open_network(spx_training *x)
     if (o->linearize.method != SPX_LINEARIZE_NONE) {
         SPX_RETURN_IF(spx_linearizer_open(&x->linearizer, s->stream, &o->linearize, &o->spec,
                                           x->train_program[0]));
-        x->trainer.watch = spx_linearizer_watch(x->linearizer);
+        spx_linearizer_attach(x->linearizer, &x->trainer);
     }
     return SPX_OK;
 }

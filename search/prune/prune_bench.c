@@ -21,15 +21,9 @@ static spx_status training_program(const spx_prune_bench *b, bool masks_trained,
     spx_program_options o = {.n_output = 1};
     c.training = true;
     c.auxiliary = b->auxiliary;
+    c.masks_trained = masks_trained;
     *out = NULL;
     SPX_RETURN_IF(spx_build_spec(&net, &b->spec, &c));
-    for (int i = 0; masks_trained && i < net.graph->n_nodes; i++) {
-        const spx_node *nd = &net.graph->node[i];
-        if (nd->op == SPX_OP_RELU && nd->n_in > SPX_RELU_MASK &&
-            nd->in[SPX_RELU_MASK] != SPX_NO_TENSOR) {
-            net.graph->tensor[nd->in[SPX_RELU_MASK]].role = SPX_ROLE_ARCH;
-        }
-    }
     o.output = masks_trained ? &net.loss : &net.logits;
     if (masks_trained) {
         seed = (spx_loss_seed){net.loss, 1.0f};

@@ -48,7 +48,7 @@ spx_status spx_network_begin_final(spx_network *n, const spx_final_config *c)
 {
     SPX_RETURN_IF(spx_network_begin(n, c->training, c->batch, &c->input));
     if (c->masked) {
-        spx_graph_mask_relus(n->graph, SPX_ROLE_STATE);
+        spx_graph_mask_relus(n->graph, c->masks_trained ? SPX_ROLE_ARCH : SPX_ROLE_STATE);
     }
     return SPX_OK;
 }

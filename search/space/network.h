@@ -47,6 +47,7 @@ typedef struct spx_final_config {
     spx_drop_path drop_path; /* training only */
     float label_smoothing;   /* training only; [0, 1) */
     bool masked;             /* every ReLU of the deployed network has a mask */
+    bool masks_trained;      /* of role ARCH, not STATE */
 } spx_final_config;
 
 /**

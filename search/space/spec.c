@@ -12,7 +12,8 @@ spx_final_config spx_spec_config(const spx_final_spec *f, int64_t batch)
                           .init_channels = f->init_channels,
                           .layers = f->layers,
                           .n_reduce = f->n_reduce,
-                          .masked = f->masked};
+                          .masked = f->masked,
+                          .masks_trained = f->masks_trained};
     memcpy(c.reduce_at, f->reduce_at, sizeof c.reduce_at);
     return c;
 }

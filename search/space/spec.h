@@ -17,6 +17,8 @@ typedef struct spx_final_spec {
     int n_reduce;
     int reduce_at[SPX_MAX_REDUCE];
     bool masked;            /* every ReLU has a mask */
+    bool masks_trained;     /* the masks are architecture parameters, not states: within a program
+                               that trains them; files never say so */
     double mean[4], std[4]; /* [input.channels], of pixels scaled to 0..1 */
 } spx_final_spec;
 

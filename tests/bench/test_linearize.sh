@@ -22,7 +22,7 @@ jq -e --argjson one "$rows" '(.rows | length) == 2 * $one and
     all(.rows[]; .relus == (.relu_budget // 7680) and .interactive_positions >= .relus and
         .top1 >= 0 and .top1 <= 1)' out/metrics.json >jq.out || fail "rows: $(cat out/metrics.json)"
 jq -e '([.rows[].method] | unique) as $methods |
-    all(("full", "relupruner", "uniform masks", "random masks", "senet"); IN($methods[]))' \
+    all(("full", "relupruner", "uniform masks", "random masks", "senet", "snl"); IN($methods[]))' \
     out/metrics.json >jq.out || fail "methods: $(cat out/metrics.json)"
 jq -e '.task.budgets[0] as $b | . as $all |
     def mean($m): [$all.rows[] | select(.method == $m and .relu_budget == $b).top1] | add / 2;

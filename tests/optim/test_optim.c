@@ -184,6 +184,45 @@ SPX_TEST(adam_follows_pytorch_for_five_steps)
     on_each(adam_body, NULL);
 }
 
+/* Masks at both ends of their range, some at 0 that the gradient wants larger. */
+static void masks_body(device_env *e, void *ctx)
+{
+    const double lr = (double)3e-2f, b1 = (double)0.9f, b2 = (double)0.999f;
+    const double penalty = (double)0.25f;
+    const spx_guard *guard = guard_of(e, 0.5f, 1);
+    const float *rate = number(e, 0.25f);
+    float first[N];
+    twin t;
+    (void)ctx;
+    twin_init(e, &t);
+    for (int i = 0; i < N; i++) {
+        first[i] = i % 3 == 0 ? 0.0f : i % 3 == 1 ? 1.0f : 0.25f + (float)(i % 5) * 0.125f;
+        t.w2[i] = (double)first[i];
+    }
+    t.w = env_floats(e, first, N);
+    for (int step = 0; step < STEPS; step++) {
+        const double c1 = 1 - pow(b1, step + 1), c2 = 1 - pow(b2, step + 1);
+        CHECK_OK(spx_adam_masks(e->s, N, 3e-2f, 0.9f, 0.999f, rate, count_of(e, (uint64_t)step + 1),
+                                guard, t.g[step], t.m, t.v, t.w));
+        for (int i = 0; i < N; i++) {
+            const double d = (double)t.g_host[step][i] + (t.w2[i] > 0 ? penalty : 0);
+            t.m2[i] = b1 * t.m2[i] + (1 - b1) * d;
+            t.v2[i] = b2 * t.v2[i] + (1 - b2) * d * d;
+            t.w2[i] -= lr / c1 * t.m2[i] / (sqrt(t.v2[i]) / sqrt(c2) + 1e-8);
+            t.w2[i] = fmin(fmax(t.w2[i], 0), 1);
+        }
+    }
+    check_close(e, t.w, t.w2, STEP_TOLERANCE);
+    check_close(e, t.m, t.m2, STEP_TOLERANCE);
+    check_close(e, t.v, t.v2, STEP_TOLERANCE);
+}
+
+SPX_TEST(masks_follow_adam_with_a_penalty_and_stay_between_0_and_1)
+{
+    SPX_UNUSED;
+    on_each(masks_body, NULL);
+}
+
 static void axpy_body(device_env *e, void *ctx)
 {
     const spx_guard *guard = guard_of(e, 1, 1);
@@ -287,6 +326,8 @@ static void shut_body(device_env *e, void *ctx)
     CHECK_OK(spx_sgd(e->s, N, rate, &usual, guard, t.g[0], t.m, t.w));
     CHECK_OK(spx_adam(e->s, N, 3e-2f, 0.5f, 0.999f, 1e-3f, count_of(e, 1), guard, t.g[0], t.m, t.v,
                       t.w));
+    CHECK_OK(spx_adam_masks(e->s, N, 3e-2f, 0.5f, 0.999f, rate, count_of(e, 1), guard, t.g[0], t.m,
+                            t.v, t.w));
     CHECK_OK(spx_ema(e->s, N, rate, guard, t.g[0], t.w));
     const float *w = fetched(e, t.w, N), *m = fetched(e, t.m, N), *v = fetched(e, t.v, N);
     assert_memory_equal(w, t.w_host, N * sizeof(float));
@@ -370,6 +411,12 @@ static spx_status adam(const side *t, float *const *x, size_t n)
                     x[3], x[2]);
 }
 
+static spx_status masks(const side *t, float *const *x, size_t n)
+{
+    return spx_adam_masks(t->s, n, 3e-2f, 0.5f, 0.999f, &t->scalars->xi, &t->scalars->adam_t,
+                          t->guard, x[0], x[1], x[3], x[2]);
+}
+
 static spx_status axpy(const side *t, float *const *x, size_t n)
 {
     return spx_axpy(t->s, n, &t->scalars->xi, -1, x[0], x[1], x[1]);
@@ -432,9 +479,9 @@ static void check_update(device_env *e, spx_stream *portable, update_fn update, 
 
 static void lengths_body(device_env *e, void *ctx)
 {
-    static const update_fn updates[] = {sgd, lookahead, adam, axpy, difference, ema};
+    static const update_fn updates[] = {sgd, lookahead, adam, masks, axpy, difference, ema};
     static const size_t lengths[] = {0, 1, 3, 4, 5, 1023, 1024, 1025, LONGEST};
-    for (size_t i = 0; i < 6 * 9; i++) {
+    for (size_t i = 0; i < 7 * 9; i++) {
         check_update(e, ctx, updates[i / 9], lengths[i % 9], i % 2);
     }
 }
@@ -464,6 +511,7 @@ static void bad_body(device_env *e, void *ctx)
     CHECK_FAILS(SPX_EINVAL, spx_sgd_lookahead(e->s, 1, x, 1, 1, x, x, x, NULL));
     CHECK_FAILS(SPX_EINVAL, spx_adam(e->s, 1, 1, 0.9f, 0.9f, 0, NULL, g, x, x, x, x));
     CHECK_FAILS(SPX_EINVAL, spx_adam(e->s, 1, 1, 1.0f, 0.9f, 0, t, g, x, x, x, x));
+    CHECK_FAILS(SPX_EINVAL, spx_adam_masks(e->s, 1, 1, 0.9f, 0.9f, NULL, t, g, x, x, x, x));
     CHECK_FAILS(SPX_EINVAL, spx_axpy(e->s, 1, x, 1, x, NULL, x));
     CHECK_FAILS(SPX_EINVAL, spx_difference_step(e->s, NULL, x));
     CHECK_FAILS(SPX_EINVAL, spx_central_difference(e->s, 1, x, false, x, x, NULL));
@@ -483,6 +531,7 @@ static int all_tests(void)
         SPX_UNIT(sgd_follows_pytorch_for_five_steps_and_lookahead_takes_the_next),
         SPX_UNIT(nesterov_sgd_follows_pytorch_with_decay_by_group_and_leaves_what_it_shall_leave),
         SPX_UNIT(adam_follows_pytorch_for_five_steps),
+        SPX_UNIT(masks_follow_adam_with_a_penalty_and_stay_between_0_and_1),
         SPX_UNIT(axpy_and_ema_equal_their_formulas_in_place_too),
         SPX_UNIT(norm_is_summed_in_double_and_repeats),
         SPX_UNIT(the_guard_clips_long_gradients_only_and_stays_shut),

@@ -39,6 +39,41 @@ def relupruner():
     return [[m["I"] for m in layer] for layer in maps]
 
 
+def snl(budget, epochs=40, steps=10, before=2, lr=0.05, penalty=1e-3, growth=1.3):
+    """Masks of 0..1 by Adam, as torch.optim.Adam has it, with an L1 penalty that grows; the loss
+    falls by a mask as much as it is worth, but for noise. (masks, epochs, penalty, least distance
+    of a decision from another)"""
+    at = [(l, k) for l, n in enumerate(COUNTS) for k in range(n)]
+    a, m, v = ({p: x for p in at} for x in (1.0, 0.0, 0.0))
+    least, near, t = len(at), 1.0, 0
+    for e in range(epochs):
+        for b in range(e * steps, (e + 1) * steps):
+            t += 1
+            for l, k in at:
+                noise = (drawn(l, b, 5, k, 0) - 48) / 97 * 1e-3
+                d = noise - (drawn(l, 0, 3, k, 1) + 1) / 97 * 1e-2
+                d += penalty if a[l, k] > 0 else 0.0
+                m[l, k] = 0.9 * m[l, k] + 0.1 * d
+                v[l, k] = 0.999 * v[l, k] + 0.001 * d * d
+                a[l, k] -= (lr / (1 - 0.9 ** t) * m[l, k]
+                            / (sqrt(v[l, k]) / sqrt(1 - 0.999 ** t) + 1e-8))
+                a[l, k] = min(max(a[l, k], 0.0), 1.0)
+        near = min([near] + [abs(x - 0.01) for x in a.values()])
+        above = sum(x > 0.01 for x in a.values())
+        if above <= budget:
+            break
+        if above < least:
+            least = above
+        elif e >= before:
+            penalty *= growth
+    order = sorted(a.values(), reverse=True)
+    if order[budget - 1] != order[budget]:
+        near = min(near, order[budget - 1] - order[budget])
+    kept = sorted(at, key=lambda p: (-a[p], p))[:budget]
+    return (["".join(str(int((l, k) in kept)) for k in range(n)) for l, n in enumerate(COUNTS)],
+            e + 1, above, penalty, near)
+
+
 def distances():
     """senet's: an epoch of two batches, sums of |student - teacher|"""
     return [[sum(abs(max(0, (drawn(l, b, i, k, 0) - 48 + 6 * k) / 32)
@@ -84,5 +119,7 @@ if __name__ == "__main__":
     score = distances()
     print("senet's", min(abs(a - b) / a for row in score for a in row for b in row if a != b))
     print(by_share(score, (.5, .2, .8), 6), by_share(score, (.1, .2, .6), 4))
+    for budget in (12, 8, 3):
+        print("snl's", budget, snl(budget))
     print({e: count(e, 491520, 49152) for e in (0, 4, 5, 6, 20, 50, 91, 92, 149)})
     print({e: count(e, 1000, 1, 10, 1, 0.5) for e in range(7)})

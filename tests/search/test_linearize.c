@@ -4,6 +4,7 @@
 
 #include "kernels/nn/relu_distance/relu_distance.h"
 #include "kernels/nn/relu_score/relu_score.h"
+#include "kernels/optim/optim.h"
 #include "tests/support/spx_test.h"
 
 /* ---- the schedule ---- */
@@ -263,6 +264,75 @@ SPX_TEST(senet_keeps_of_each_layer_what_the_published_rule_keeps)
     spx_stream_destroy(s);
 }
 
+/* ---- snl ---- */
+
+enum { POSITIONS = 15, STEPS = 10, EPOCHS = 40 };
+
+typedef struct snl_toy {
+    spx_scalars scalars;
+    spx_guard guard;
+    float a[POSITIONS], m[POSITIONS], v[POSITIONS], g[POSITIONS];
+} snl_toy;
+
+/* The loss falls by a mask as much as it is worth, but for noise. */
+static void toy_epoch(spx_stream *s, snl_toy *t, int e, float penalty)
+{
+    for (int b = e * STEPS; b < (e + 1) * STEPS; b++) {
+        for (int l = 0, i = 0; l < LAYERS; l++) {
+            for (int k = 0; k < (int)counts[l]; k++, i++) {
+                t->g[i] = (drawn(l, b, 5, k, 0) - 48) / 97 * 1e-3f -
+                          (drawn(l, 0, 3, k, 1) + 1) / 97 * 1e-2f;
+            }
+        }
+        t->scalars.adam_t = (uint64_t)b + 1;
+        CHECK_OK(spx_adam_masks(s, POSITIONS, 0.05f, 0.9f, 0.999f, &penalty, &t->scalars.adam_t,
+                                &t->guard, t->g, t->m, t->v, t->a));
+    }
+}
+
+/* Masks at the ends of epochs, and at the choice, are 0.002 or more from what would change it; 200
+ * steps in single precision move them by some 1e-5. */
+SPX_TEST(snl_keeps_what_the_published_rule_keeps_and_the_budget_exactly)
+{
+    static const struct {
+        int64_t budget, above;
+        int epochs;
+        double penalty;
+        const char *mask[LAYERS];
+    } golden[] = {{12, 12, 10, 0.003712930000000001, {"101111", "01111", "1101"}},
+                  {8, 7, 17, 0.010604499373000004, {"100101", "01101", "0101"}},
+                  {3, 2, 20, 0.01792160394037001, {"000100", "01100", "0000"}}};
+    spx_stream *s;
+    SPX_UNUSED;
+    CHECK_OK(spx_stream_open(&s, &(spx_stream_options){.device = SPX_DEVICE_CPU, .threads = 2}));
+    for (size_t n = 0; n < sizeof golden / sizeof golden[0]; n++) {
+        snl_toy t = {.guard = {.clip = 1, .ok = 1}};
+        spx_snl rule = {.penalty = 1e-3, .growth = 1.3, .least = POSITIONS};
+        char text[LAYERS][8];
+        int64_t above = POSITIONS;
+        int e = 0;
+        for (int i = 0; i < POSITIONS; i++) {
+            t.a[i] = 1;
+        }
+        for (bool done = false; !done && e < EPOCHS; e++) {
+            toy_epoch(s, &t, e, (float)rule.penalty);
+            above = 0;
+            for (int i = 0; i < POSITIONS; i++) {
+                above += t.a[i] > SPX_SNL_THRESHOLD;
+            }
+            done = spx_snl_judge(&rule, above, golden[n].budget, e >= 2);
+        }
+        assert_int_equal(e, golden[n].epochs);
+        assert_int_equal(above, golden[n].above);
+        assert_true(fabs(rule.penalty / golden[n].penalty - 1) < 1e-12);
+        keep((float *const[3]){t.a, t.a + 6, t.a + 11}, counts, golden[n].budget, text);
+        for (int l = 0; l < LAYERS; l++) {
+            assert_string_equal(text[l], golden[n].mask[l]);
+        }
+    }
+    spx_stream_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +343,7 @@ int main(void)
         SPX_UNIT(relupruner_keeps_what_the_published_formulas_keep),
         SPX_UNIT(shares_of_layers_come_to_the_budget_exactly),
         SPX_UNIT(senet_keeps_of_each_layer_what_the_published_rule_keeps),
+        SPX_UNIT(snl_keeps_what_the_published_rule_keeps_and_the_budget_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
