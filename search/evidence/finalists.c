@@ -138,9 +138,7 @@ static spx_status tell_plan(const spx_finalists *x)
 /* The cell is out of the running. */
 static void lose(const spx_finalists *x, const char *why, double *loss)
 {
-    char text[640];
-    (void)snprintf(text, sizeof text, "counted as lost: %s", why);
-    x->o->tell(x->o->ctx, text);
+    spx_finalists_lost(x, why);
     for (size_t i = 0; i < x->n_aside; i++) {
         loss[i] = INFINITY;
     }

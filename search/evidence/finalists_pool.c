@@ -74,30 +74,54 @@ double spx_finalists_train_macs(const spx_finalists *x, int64_t macs, double sha
 
 /* ---- the cells ---- */
 
-static spx_status search_one(spx_finalists *x, int number)
+void spx_finalists_lost(const spx_finalists *x, const char *why)
+{
+    char text[640];
+    (void)snprintf(text, sizeof text, "counted as lost: %s", why);
+    x->o->tell(x->o->ctx, text);
+}
+
+/* A search in the folder NAME, where that is not done. SPX_ENUMERIC: it diverged, now or before. */
+static spx_status search_into(const spx_finalists *x, const char *name, const spx_search_options *s)
 {
     const spx_finalists_options *o = x->o;
-    spx_search_options s = *o->search;
     spx_search_result r;
     spx_session session;
+    spx_status st;
+    char text[96];
+    if (spx_finalists_done(x, name)) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_fail_context(spx_finalists_diverged(x, name), "%s", name));
+    (void)snprintf(text, sizeof text, "%s, seed %llu", name, (unsigned long long)s->run.seed);
+    o->tell(o->ctx, text);
+    SPX_RETURN_IF(
+        o->open(o->ctx, name, "search",
+                json_pack("{s:s, s:I}", "data", s->pack->hash, "seed", (json_int_t)s->run.seed),
+                &session));
+    st = spx_search_run(&session, s, &r);
+    st = st == SPX_ENUMERIC ? spx_finalists_note(&session) : st;
+    spx_session_close(&session, st);
+    return spx_fail_context(st, "%s", name);
+}
+
+/* A search that diverges finds no cell: the others go on. */
+static spx_status search_one(spx_finalists *x, int number)
+{
+    spx_search_options s = *x->o->search;
     spx_genotype g;
-    char name[32], path[4096], text[96];
+    char name[32], path[4096];
     s.run.seed += (uint64_t)(number - 1);
     s.subset = x->rest;
     s.subset_count = x->n_rest;
     (void)snprintf(name, sizeof name, "search-%d", number);
-    if (!spx_finalists_done(x, name)) {
-        (void)snprintf(text, sizeof text, "%s, seed %llu", name, (unsigned long long)s.run.seed);
-        o->tell(o->ctx, text);
-        SPX_RETURN_IF(
-            o->open(o->ctx, name, "search",
-                    json_pack("{s:s, s:I}", "data", s.pack->hash, "seed", (json_int_t)s.run.seed),
-                    &session));
-        const spx_status st = spx_search_run(&session, &s, &r);
-        spx_session_close(&session, st);
-        SPX_RETURN_IF(spx_fail_context(st, "%s", name));
+    const spx_status st = search_into(x, name, &s);
+    if (st == SPX_ENUMERIC) {
+        spx_finalists_lost(x, spx_error_message());
+        return SPX_OK;
     }
-    (void)snprintf(path, sizeof path, "%s/%s/genotype.json", o->folder, name);
+    SPX_RETURN_IF(st);
+    (void)snprintf(path, sizeof path, "%s/%s/genotype.json", x->o->folder, name);
     SPX_RETURN_IF(spx_genotype_load(&g, path));
     return add(x, SPX_CELL_SEARCHED, number, s.run.seed, &g);
 }
@@ -136,6 +160,10 @@ spx_status spx_finalists_pool(spx_finalists *x)
     SPX_RETURN_IF(add(x, SPX_CELL_PUBLISHED, 0, 0, &spx_genotype_published));
     for (int i = 1; i <= searched; i++) {
         SPX_RETURN_IF(search_one(x, i));
+    }
+    if (x->n == 1) {
+        return SPX_FAIL(SPX_ENUMERIC,
+                        "all searches diverged: give a lower --lr, and another --out");
     }
     for (int i = 1; i <= random + (o->extra > 0 ? o->extra : 0); i++) {
         SPX_RETURN_IF(draw_one(x, i));

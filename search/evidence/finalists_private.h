@@ -45,6 +45,15 @@ double spx_finalists_train_macs(const spx_finalists *x, int64_t macs, double sha
 /** Whether the run in that folder has its result. */
 bool spx_finalists_done(const spx_finalists *x, const char *name);
 
+/** SPX_ENUMERIC where the run in that folder diverged before: it would again, as all is a function
+ * of options and seeds. */
+SPX_MUST_CHECK spx_status spx_finalists_diverged(const spx_finalists *x, const char *name);
+/** Notes in its folder that a run has diverged, as the message says.
+ * @return SPX_ENUMERIC with that message; what writing returns */
+SPX_MUST_CHECK spx_status spx_finalists_note(const spx_session *s);
+/** Tells that something is counted as lost, and why. */
+void spx_finalists_lost(const spx_finalists *x, const char *why);
+
 /**
  * Trains a cell for a share of the steps in the folder NAME, where that is not done.
  * @return SPX_OK; SPX_ENUMERIC: it diverged, now or before; what the training returns

@@ -18,8 +18,7 @@ bool spx_finalists_done(const spx_finalists *x, const char *name)
     return access(path, F_OK) == 0;
 }
 
-/* Whether it diverged before: it would again, as all is a function of options and seeds. */
-static spx_status check_diverged(const spx_finalists *x, const char *name)
+spx_status spx_finalists_diverged(const spx_finalists *x, const char *name)
 {
     char path[4096];
     (void)snprintf(path, sizeof path, "%s/%s/" DIVERGED, x->o->folder, name);
@@ -34,7 +33,7 @@ static spx_status check_diverged(const spx_finalists *x, const char *name)
     return st;
 }
 
-static spx_status note_diverged(const spx_session *s)
+spx_status spx_finalists_note(const spx_session *s)
 {
     char message[512];
     json_t *j;
@@ -75,7 +74,7 @@ spx_status spx_finalists_train(const spx_finalists *x, const spx_finalist *c, co
     if (spx_finalists_done(x, name)) {
         return SPX_OK;
     }
-    SPX_RETURN_IF(spx_fail_context(check_diverged(x, name), "%s", name));
+    SPX_RETURN_IF(spx_fail_context(spx_finalists_diverged(x, name), "%s", name));
     t.run.seed = seed;
     t.epoch_steps = x->full_steps / part;
     (void)snprintf(text, sizeof text, "%s, seed %llu, %lld steps", name, (unsigned long long)seed,
@@ -87,7 +86,7 @@ spx_status spx_finalists_train(const spx_finalists *x, const spx_finalist *c, co
                                     "epoch_steps", (json_int_t)t.epoch_steps),
                           &session));
     st = spx_train_run(&session, &t, &r);
-    st = st == SPX_ENUMERIC ? note_diverged(&session) : st;
+    st = st == SPX_ENUMERIC ? spx_finalists_note(&session) : st;
     spx_session_close(&session, st);
     return spx_fail_context(st, "%s", name);
 }

@@ -90,6 +90,23 @@ cp high/rung-1/searched-1/diverged.json "lost/final/$last/"
 check "a last one diverges" 1 "${select[@]}" --finalists 6 --out lost --resume
 has stderr "last training diverged.*--final-recipe with a lower lr.*$last" "a last one diverges"
 
+# ---- searches that diverge ----
+astray=("${select[@]}" --finalists 3 --lr 1000 --lr-min 1000 --weight-decay 0.99 --clip 0
+    --epochs 4 --out astray)
+check "all searches diverge" 1 "${astray[@]}"
+has stderr 'counted as lost: search-1: diverged, try a lower --lr: ' "all searches diverge"
+has stderr 'all searches diverged: give a lower --lr, and another --out' "all searches diverge"
+check "all searches diverged" 1 "${astray[@]}" --resume
+! grep -q 'search-1, seed' stderr || fail "all searches diverged: searched again"
+cp -r fin one-search
+rm -r one-search/rung-* one-search/final one-search/search-2/*
+cp astray/search-1/diverged.json one-search/search-2/
+check "a search is lost" 0 "${select[@]}" --finalists 6 --out one-search --resume --json
+has stderr 'counted as lost: search-2: ' "a search is lost"
+jq -e '([.cells[] | select(.kind == "searched") | .name] == ["searched-1"]) and
+    ([.rungs[] | .cells | length] == [5, 4, 3]) and .test.evaluations == 6' stdout >jq.out ||
+    fail "a search is lost: $(jq -c .rungs stdout)"
+
 few=("${select[@]}" --finalists 3)
 check "three finalists" 0 "${few[@]}" --out few
 # What the images set aside show reaches no search and no training; and the test split, which this
