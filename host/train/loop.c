@@ -33,18 +33,15 @@ static spx_status drain(const spx_loop *l, spx_loop_state *s)
 }
 
 /* Running statistics may overflow in a step whose loss is finite: only who reads them sees that. */
-static spx_status name_divergence(const spx_loop_state *s, spx_status st)
+static spx_status name_step(const spx_loop_state *s, spx_status st)
 {
-    return st == SPX_ENUMERIC
-               ? spx_fail_context(st, "step %lld: diverged, try a lower learning rate",
-                                  (long long)s->step)
-               : st;
+    return st == SPX_ENUMERIC ? spx_fail_context(st, "step %lld", (long long)s->step) : st;
 }
 
 static spx_status save(const spx_loop *l, spx_loop_state *s)
 {
     SPX_RETURN_IF(drain(l, s));
-    return name_divergence(s, l->save(l->ctx, s));
+    return name_step(s, l->save(l->ctx, s));
 }
 
 /* Saves, then says why the run stops (keeping a failure to save, which matters more). */
@@ -84,12 +81,11 @@ static spx_status end_epoch(const spx_loop *l, spx_loop_state *s)
     spx_status st;
     SPX_RETURN_IF(drain(l, s));
     st = l->end_epoch(l->ctx, s);
-    return st == SPX_EINTERRUPTED ? interrupted(l, s) : name_divergence(s, st);
+    return st == SPX_EINTERRUPTED ? interrupted(l, s) : name_step(s, st);
 }
 
-spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s)
+static spx_status run_epochs(const spx_loop *l, spx_loop_state *s)
 {
-    SPX_RETURN_IF(check(l, s));
     while (s->epoch < l->epochs) {
         bool cut;
         SPX_RETURN_IF(run_steps(l, s, &cut));
@@ -104,6 +100,13 @@ spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s)
         SPX_RETURN_IF(save(l, s));
     }
     return SPX_OK;
+}
+
+spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s)
+{
+    SPX_RETURN_IF(check(l, s));
+    const spx_status st = run_epochs(l, s);
+    return st == SPX_ENUMERIC ? spx_fail_context(st, "diverged, try a lower --lr") : st;
 }
 
 json_t *spx_loop_state_json(const spx_loop_state *s)

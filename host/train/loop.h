@@ -45,7 +45,7 @@ typedef struct spx_loop {
  * part's end_epoch: a run may be continued with a larger max_steps as if it had never been cut.
  * @return SPX_OK (all done), SPX_EINTERRUPTED (saved, to be resumed), SPX_EINVAL (a count below 1,
  * or a state outside the run), or a callback's failure (nothing saved since; the message of an
- * SPX_ENUMERIC of end_epoch and save gains the step)
+ * SPX_ENUMERIC gains what to do, and of end_epoch and save the step)
  */
 SPX_MUST_CHECK spx_status spx_loop_run(const spx_loop *l, spx_loop_state *s);
 

@@ -154,7 +154,10 @@ static spx_status end_epoch(void *ctx, const spx_loop_state *s)
     }
     SPX_RETURN_IF(r->kind->evaluate(r->ctx, &top1, &line));
     SPX_RETURN_IF(log_epoch(r, s, line));
-    if (isnan(top1) || (r->best.any && top1 <= r->best.top1)) {
+    /* A part of an epoch, at max_steps, is the best only before any is: a run that goes on from the
+     * checkpoint, which is older, finds the best epoch of before there, or none. */
+    if (isnan(top1) ||
+        (r->best.any && (s->epoch_step < r->epoch_steps || top1 <= r->best.top1))) {
         return SPX_OK;
     }
     r->best = (spx_run_best){.any = true, .epoch = s->epoch, .top1 = top1};

@@ -66,7 +66,7 @@ check "divergence" 1 "${train[@]}" --device cuda --epochs 30 --eval-every 30 --l
     --lr-min 1000 --weight-decay 1 --out "$OUT/diverged"
 one_line "divergence"
 good=$(wc -l <"$OUT/diverged/metrics.jsonl")
-diverged="step ($((good + 1)): loss .*nan|$good: diverged)"
+diverged="diverged, try a lower --lr: .*step ($((good + 1)): loss .*nan|$good: )"
 has stderr "$diverged" "divergence"
 check "divergence again" 1 "${train[@]}" --device cuda --epochs 30 --eval-every 30 --lr 1000 \
     --lr-min 1000 --weight-decay 1 --resume --out "$OUT/diverged"

@@ -28,7 +28,7 @@ static spx_status sim_step(void *ctx, spx_loop_state *st)
 {
     sim *s = ctx;
     if (s->step_fails != SPX_OK) {
-        return SPX_FAIL(s->step_fails, "diverged");
+        return SPX_FAIL(s->step_fails, "step 1: the loss is nan");
     }
     fold(s, (uint64_t)(st->epoch * 1000 + st->epoch_step));
     st->train.images += 3;
@@ -164,6 +164,8 @@ SPX_TEST(a_failing_step_ends_the_run_and_saves_nothing_after_it)
     spx_loop_state st = {0};
     SPX_UNUSED;
     CHECK_FAILS(SPX_ENUMERIC, spx_loop_run(&l, &st));
+    assert_string_equal(spx_error_message(),
+                        "diverged, try a lower --lr: step 1: the loss is nan");
     assert_int_equal(s.saves, 0);
 }
 
@@ -176,12 +178,12 @@ SPX_TEST(a_divergence_seen_in_saving_or_at_an_epochs_end_is_told_with_its_step)
     spx_loop_state st = {0};
     SPX_UNUSED;
     CHECK_FAILS(SPX_ENUMERIC, spx_loop_run(&l, &st));
-    assert_non_null(strstr(spx_error_message(), "step 2: diverged"));
+    assert_non_null(strstr(spx_error_message(), "diverged, try a lower --lr: step 2: "));
     assert_non_null(strstr(spx_error_message(), "a variance is inf"));
     l = make_loop(&end);
     st = (spx_loop_state){0};
     CHECK_FAILS(SPX_ENUMERIC, spx_loop_run(&l, &st));
-    assert_non_null(strstr(spx_error_message(), "step 5: diverged"));
+    assert_non_null(strstr(spx_error_message(), "diverged, try a lower --lr: step 5: "));
     json_decref(end.saved);
     l = make_loop(&disk);
     st = (spx_loop_state){0};

@@ -216,6 +216,21 @@ SPX_TEST(a_run_that_goes_on_ends_as_one_that_was_not_cut)
     }
 }
 
+/* The part is better than the epoch before; the checkpoint, which is older, knows that alone. */
+SPX_TEST(a_part_of_an_epoch_replaces_no_epoch_that_is_kept)
+{
+    SPX_UNUSED;
+    for (int64_t cut = 1; cut <= EPOCH_STEPS + 1; cut++) { /* in both epochs, and between */
+        char name[32];
+        counter c = {.top1 = {0.25, 0.5}, .loss = 2};
+        spx_run_options o = options();
+        (void)snprintf(name, sizeof name, "part%d", (int)cut);
+        o.max_steps = cut;
+        CHECK_OK(go(&c, name, &o, 1));
+        assert_string_equal(c.kept, "0:0.25 ");
+    }
+}
+
 SPX_TEST(judging_that_was_interrupted_is_done_again)
 {
     SPX_UNUSED;
@@ -260,6 +275,7 @@ int main(void)
         SPX_UNIT(a_log_has_the_steps_asked_for_and_every_judged_epoch),
         SPX_UNIT(the_best_epoch_is_kept_and_a_tie_goes_to_the_earlier),
         SPX_UNIT(a_run_that_goes_on_ends_as_one_that_was_not_cut),
+        SPX_UNIT(a_part_of_an_epoch_replaces_no_epoch_that_is_kept),
         SPX_UNIT(judging_that_was_interrupted_is_done_again),
         SPX_UNIT(only_a_new_run_begins_with_a_file),
         SPX_UNIT(a_number_that_is_not_finite_is_no_line_of_a_log),
