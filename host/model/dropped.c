@@ -13,11 +13,6 @@
 /* What chains may come to where some are cut. */
 static const int widest[SPX_CHOOSE_TRIES] = {50, 50, 37, 0};
 
-typedef struct estimate {
-    double bytes, widest;
-    bool lacking; /* whether a chain leaves its weights fewer bits than wanted */
-} estimate;
-
 /* A fold's value: bits, and convolutions behind the nearest maskable one. */
 typedef struct width {
     double bits;
@@ -58,7 +53,7 @@ static void find_widths(const spx_fold *f, const spx_choose_options *o, width *w
 }
 
 /* A segment that ends in a value of that width. */
-static void add_segment(const spx_choose_options *o, const width *w, estimate *e)
+static void add_segment(const spx_choose_options *o, const width *w, spx_choice_estimate *e)
 {
     const double over = fmax(ceil(w->bits) - o->limit, 0);
     const double left = o->weight_bits - over / (w->depth > 0 ? w->depth : 1);
@@ -66,13 +61,14 @@ static void add_segment(const spx_choose_options *o, const width *w, estimate *e
     e->widest = fmax(e->widest, ceil(w->bits));
 }
 
-static spx_status weigh(const spx_fold_input *s, const spx_choose_options *o, estimate *e)
+static spx_status weigh(const spx_fold_input *s, const spx_choose_options *o,
+                        spx_choice_estimate *e)
 {
     spx_fold *f;
     width *w;
     SPX_RETURN_IF(spx_fold_create(&f, s));
     spx_status st = SPX_NEW(w, (size_t)f->n_values);
-    *e = (estimate){0};
+    *e = (spx_choice_estimate){0};
     if (st == SPX_OK) {
         find_widths(f, o, w);
         add_segment(o, &w[f->logits], e);
@@ -88,6 +84,23 @@ static spx_status weigh(const spx_fold_input *s, const spx_choose_options *o, es
     spx_free(w);
     spx_fold_destroy(f);
     return st;
+}
+
+static spx_choose_options filled(const spx_choose_options *options)
+{
+    spx_choose_options o = *options;
+    o.weight_bits = o.weight_bits > 0 ? o.weight_bits : 8;
+    o.activation_bits = o.activation_bits > 0 ? o.activation_bits : 8;
+    o.most_bits = o.most_bits > 0 ? o.most_bits : 37;
+    o.limit = o.limit > 0 ? o.limit : 58;
+    return o;
+}
+
+spx_status spx_fold_estimate(spx_choice_estimate *out, const spx_fold_input *s,
+                             const spx_choose_options *o)
+{
+    const spx_choose_options all = filled(o);
+    return weigh(s, &all, out);
 }
 
 /* Whether a node is a ReLU that drops whole channels. */
@@ -124,74 +137,113 @@ static bool is_convolved(const spx_graph *g, int i)
 
 /* ---- choosing ---- */
 
+#define NEAR 3   /* sites that far apart, in the order of the graph, are tried together */
+#define WORK 2e9 /* weights folded for estimates: some seconds */
+
 typedef struct chooser {
     spx_fold_input s; /* with clamp */
     const spx_choose_options *o;
     bool *clamp;
-    estimate best;
-    int linear; /* sites that are */
+    int *site, n; /* nodes that may be clamped or linear */
+    double most;  /* bits that no choice goes beyond */
+    double left;  /* estimates to make */
+    spx_choice_estimate best;
 } chooser;
 
-/* Leaves sites linear, one after another, where that is cheaper. */
-static spx_status leave_linear(chooser *c)
+/* Takes another state of site i, and of j where that is another one, if it is cheaper. */
+static spx_status try_other(chooser *c, int i, int j, bool *changed)
 {
-    const spx_graph *g = c->s.graph;
-    for (int i = 0; i < g->n_nodes; i++) {
-        estimate trial;
-        const bool dropped = g->node[i].op == SPX_OP_RELU;
-        const int most = dropped && c->o->most_bits < widest[c->o->tried] ? c->o->most_bits
-                                                                          : widest[c->o->tried];
-        if (!c->clamp[i]) {
-            continue;
+    bool *a = &c->clamp[c->site[i]], *b = &c->clamp[c->site[j]];
+    spx_choice_estimate trial;
+    if (c->left-- <= 0) {
+        return SPX_OK;
+    }
+    *a = !*a;
+    *b = i != j ? !*b : *b;
+    SPX_RETURN_IF(weigh(&c->s, c->o, &trial));
+    if (trial.bytes < c->best.bytes && trial.widest <= c->most) {
+        c->best = trial;
+        *changed = true;
+        return SPX_OK;
+    }
+    *a = !*a;
+    *b = i != j ? !*b : *b;
+    return SPX_OK;
+}
+
+/* From all clamped: each site by itself, from the image on, then with those near it, until nothing
+ * is cheaper any more. Each change makes it cheaper, so that there is an end. */
+static spx_status search(chooser *c)
+{
+    const double weights = (double)c->s.weights.bytes / sizeof(float);
+    bool changed = true;
+    SPX_RETURN_IF(weigh(&c->s, c->o, &c->best));
+    c->left = fmax(c->n, WORK / weights);
+    c->most = fmax(c->most, c->best.widest);
+    for (int pass = 0; changed; pass++) {
+        changed = false;
+        for (int apart = 0; apart <= (pass > 0 ? NEAR : 0); apart++) {
+            for (int i = 0; i + apart < c->n; i++) {
+                SPX_RETURN_IF(try_other(c, i, i + apart, &changed));
+            }
         }
-        c->clamp[i] = false;
-        SPX_RETURN_IF(weigh(&c->s, c->o, &trial));
-        const bool better =
-            trial.bytes < c->best.bytes && trial.widest <= fmax(most, c->best.widest);
-        c->clamp[i] = !better;
-        c->best = better ? trial : c->best;
-        c->linear += better;
+        changed = changed || pass == 0;
+    }
+    return SPX_OK;
+}
+
+static spx_status find_sites(chooser *c, bool cut)
+{
+    for (int i = 0; i < c->s.graph->n_nodes; i++) {
+        SPX_RETURN_IF(find_dropped(&c->s, i, &c->clamp[i]));
+        c->clamp[i] = c->clamp[i] || (cut && is_convolved(c->s.graph, i));
+        if (c->clamp[i]) {
+            c->site[c->n++] = i;
+        }
     }
     return SPX_OK;
 }
 
 static spx_status choose(chooser *c)
 {
-    const spx_graph *g = c->s.graph;
-    bool cut = c->o->tried > 0, dropped = false;
-    for (int i = 0; i < g->n_nodes; i++) {
-        SPX_RETURN_IF(find_dropped(&c->s, i, &c->clamp[i]));
-        dropped = dropped || c->clamp[i];
-    }
-    if (!cut) {
+    const int tried = c->o->tried;
+    SPX_RETURN_IF(find_sites(c, tried > 0));
+    c->most = tried > 0 ? widest[tried] : c->o->most_bits;
+    if (tried == 0) {
         SPX_RETURN_IF(weigh(&c->s, c->o, &c->best));
-        cut = c->best.lacking;
+        if (c->best.lacking) {
+            c->n = 0;
+            c->most = widest[0];
+            SPX_RETURN_IF(find_sites(c, true));
+        }
     }
-    for (int i = 0; i < g->n_nodes; i++) {
-        const bool site = is_convolved(g, i);
-        c->clamp[i] = c->clamp[i] || (site && cut);
-        c->linear += site && !cut;
+    return c->n > 0 && tried < SPX_CHOOSE_TRIES - 1 ? search(c) : SPX_OK;
+}
+
+/* Whether something that could be clamped is not. */
+static bool is_any_linear(const chooser *c)
+{
+    bool any = false;
+    for (int i = 0; i < c->n; i++) {
+        any = any || !c->clamp[c->site[i]];
     }
-    if (c->o->tried == SPX_CHOOSE_TRIES - 1 || !(cut || dropped)) {
-        return SPX_OK;
+    for (int i = 0; i < c->s.graph->n_nodes; i++) {
+        any = any || (!c->clamp[i] && is_convolved(c->s.graph, i));
     }
-    SPX_RETURN_IF(cut ? weigh(&c->s, c->o, &c->best) : SPX_OK);
-    return leave_linear(c);
+    return any;
 }
 
 spx_status spx_fold_choose(bool *clamp, bool *any, const spx_fold_input *s,
                            const spx_choose_options *options)
 {
-    spx_choose_options o = *options;
+    const spx_choose_options o = filled(options);
     chooser c = {.s = *s, .o = &o, .clamp = clamp};
-    o.weight_bits = o.weight_bits > 0 ? o.weight_bits : 8;
-    o.activation_bits = o.activation_bits > 0 ? o.activation_bits : 8;
-    o.most_bits = o.most_bits > 0 ? o.most_bits : 37;
-    o.limit = o.limit > 0 ? o.limit : 58;
     c.s.clamp = clamp;
-    SPX_RETURN_IF(choose(&c));
+    SPX_RETURN_IF(SPX_NEW(c.site, (size_t)s->graph->n_nodes));
+    const spx_status st = choose(&c);
     if (any != NULL) {
-        *any = c.linear > 0;
+        *any = is_any_linear(&c);
     }
-    return SPX_OK;
+    spx_free(c.site);
+    return st;
 }

@@ -29,8 +29,21 @@ typedef struct spx_choose_options {
                       all that can be clamped */
 } spx_choose_options;
 
+/** What a choice comes to, by estimates. */
+typedef struct spx_choice_estimate {
+    double bytes;  /* of all interactive positions, prepared and answered */
+    double widest; /* bits that a ReLU or the logits read at most */
+    bool lacking;  /* whether a chain leaves its weights fewer bits than wanted */
+} spx_choice_estimate;
+
+/** @param s  with a clamp. @return what spx_fold_create does */
+SPX_MUST_CHECK spx_status spx_fold_estimate(spx_choice_estimate *out, const spx_fold_input *s,
+                                            const spx_choose_options *o);
+
 /**
- * In the order of the graph: each stays linear where that makes all together cheaper.
+ * From all clamped, what is cheapest in bytes: sites change one after another, then together with
+ * near ones, until no change is cheaper (a large network ends after some estimates). On networks
+ * small enough to try all choices that is the best of them (tests/model/test_dropped.c).
  * @param s      its clamp is not read
  * @param clamp  [nodes of the graph] receives what spx_fold_input takes
  * @param any    receives whether something that could be clamped stays linear; may be NULL

@@ -175,8 +175,8 @@ SPX_TEST(networks_without_some_relus_are_bit_exact_in_private)
         assert_int_equal(z.relus, cases[i].masks != NULL ? t.net.kept : counts.relus);
         assert_true(z.interactive >= z.relus);
         clamped += z.interactive > z.relus;
-                      ask_privately(t.m, t.pixels);
-                      made_drop(&t);
+        ask_privately(t.m, t.pixels);
+        made_drop(&t);
     }
     assert_true(clamped >= 3);
 }
