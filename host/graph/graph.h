@@ -74,7 +74,7 @@ typedef struct spx_tensor {
     X(ATTENTION_MAP, attention_map)                                                                \
     X(DISTILLATION, distillation)                                                                  \
     X(SQUARED_DIFFERENCE, squared_difference)                                                      \
-    X(RELU_VALUES, relu_values)                                                                    \
+    X(FLATTEN, flatten)                                                                            \
     X(RELU_DISTANCE, relu_distance)                                                                \
     X(CONV2D_BWD_DATA, conv2d_bwd_data)                                                            \
     X(CONV2D_BWD_WEIGHTS, conv2d_bwd_weights)                                                      \
@@ -90,6 +90,7 @@ typedef struct spx_tensor {
     X(ATTENTION_MAP_BWD, attention_map_bwd)                                                        \
     X(DISTILLATION_BWD, distillation_bwd)                                                          \
     X(SQUARED_DIFFERENCE_BWD, squared_difference_bwd)                                              \
+    X(FLATTEN_BWD, flatten_bwd)                                                                    \
     X(RELU_SCORE, relu_score)                                                                      \
     X(FILL, fill)
 
@@ -272,11 +273,11 @@ spx_tid spx_g_distillation(spx_graph *g, spx_tid logits, spx_tid target, float t
  * -> (1). No gradient goes to y. */
 spx_tid spx_g_squared_difference(spx_graph *g, int k, const spx_tid *x, const spx_tid *y,
                                  const char *name);
-/** y (n, c, h, w) as values (n, c*h*w), f32 at every precision: what another program takes as an
- * input. See kernels/nn/relu_distance/relu_distance.h, as for the next. */
-spx_tid spx_g_relu_values(spx_graph *g, spx_tid y, const char *name);
+/** x (n, c, h, w) as (n, c*h*w), f32 at every precision and in that order on every device: logits,
+ * or what another program takes as an input. */
+spx_tid spx_g_flatten(spx_graph *g, spx_tid x, const char *name);
 /** Where y (n, c, h, w) is far from such values: sum over n of |y - target| -> (c*h*w). No gradient
- * comes from it. */
+ * comes from it. See kernels/nn/relu_distance/relu_distance.h. */
 spx_tid spx_g_relu_distance(spx_graph *g, spx_tid y, spx_tid target, const char *name);
 
 /** A term of what is differentiated: the sum of weight*loss. */

@@ -366,6 +366,19 @@ static spx_status walk_pool(walk *w, int i)
     return spx_fold_pool(w->f, x, a.size, a.stride, a.pad, &w->expr[nd->out[0]]);
 }
 
+/* x (n, c, 1, 1) as (n, c): another shape of the same; no larger map is a row of channels. */
+static spx_status walk_flatten(walk *w, int i)
+{
+    const spx_node *nd = &w->g->node[i];
+    const spx_tensor *x = &w->g->tensor[nd->in[0]];
+    sum_part s = {.to = &w->expr[nd->out[0]]};
+    if (x->dim[2] != 1 || x->dim[3] != 1) {
+        return unsupported(nd);
+    }
+    *s.to = zero_like(w, nd->out[0]);
+    return each_part(w, nd->in[0], add_sum_part, &s);
+}
+
 static spx_status walk_running(walk *w, int i)
 {
     (void)w;
@@ -388,6 +401,7 @@ static const fold_rule rules[SPX_OP_COUNT] = {
     [SPX_OP_RELU] = {.walk = walk_relu, .pointwise = true}, /* but for what its mask drops */
     [SPX_OP_AVG_POOL] = {.walk = walk_pool, .pointwise = true},
     [SPX_OP_LINEAR] = {.walk = walk_linear},
+    [SPX_OP_FLATTEN] = {.walk = walk_flatten},
 };
 
 static spx_status walk_node(walk *w, int i)

@@ -44,7 +44,7 @@ static spx_status make_of_planes(void *ctx, spx_stream *s, const void *from, flo
     const spx_feed *f = ctx;
     const spx_batch_shape *d = &f->shape;
     const spx_operand images = {to, d->channels, SPX_TYPE_F32};
-    return spx_from_nchw(s, d->n, d->channels, d->rows * d->columns, from, images);
+    return spx_from_nchw(s, d->n, d->channels, d->rows * d->columns, from, false, images);
 }
 
 /* Queues what turns the uploaded batch into the one that programs read. */

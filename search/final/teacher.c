@@ -267,7 +267,7 @@ static spx_status add_values(const spx_teacher *t, spx_network *net, spx_tid *ou
     spx_tid y;
     for (int i = 0; i < t->n_relus; i++) {
         SPX_RETURN_IF(spx_fail_context(find_relu(net, &t->relu[i], t->o->teacher, &y), "teacher"));
-        output[i] = spx_g_relu_values(net->graph, y, t->relu[i].name);
+        output[i] = spx_g_flatten(net->graph, y, t->relu[i].name);
     }
     return spx_graph_status(net->graph);
 }

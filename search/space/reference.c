@@ -57,6 +57,12 @@ static const spx_ref_family families[] = {
      {6, 12, 24, 16},
      false,
      spx_ref_densenet},
+    {"squeezenet1_1",
+     {{SPX_REF_POOL, "max", NULL}},
+     {{0, 0}, {0, 0}, LARGE},
+     {0},
+     false,
+     spx_ref_squeezenet},
     {"mobilenet_v2", {{0}}, {{0, 0}, {0, 0}, LARGE}, {0}, false, spx_ref_mobilenet},
     {"deepreduce",
      {{SPX_REF_CULL, "none", NULL},
@@ -309,34 +315,50 @@ static bool fits(const spx_ref_family *f, int form, const spx_input_shape *in)
            in->columns >= f->side[form].least && in->columns <= f->side[form].most;
 }
 
+/* Appends forms and what sides they take; *side receives that of the form whose own is nearest. */
+static void list_forms(const spx_ref_family *f, int64_t rows, char *all, size_t room, int *side)
+{
+    char part[64];
+    *side = 0;
+    for (int i = 0; i < 3; i++) {
+        if (f->side[i].most == 0) {
+            continue;
+        }
+        (void)snprintf(part, sizeof part, "form=%d of %lld to %lld", forms[i],
+                       (long long)f->side[i].least, (long long)f->side[i].most);
+        append(all, room, part);
+        if (*side == 0 || llabs(rows - forms[i]) < llabs(rows - *side)) {
+            *side = forms[i];
+        }
+    }
+}
+
 /* Sets the form where none is given; one that is must be the network's and, with an input, fit. */
 static spx_status choose_form(reading *r, const spx_input_shape *in)
 {
     spx_ref_value *v = &r->v[SPX_REF_FORM];
-    char all[160] = "", part[64];
+    char all[160] = "", given[SPX_REF_TEXT + 8] = "";
+    int side;
     SPX_RETURN_IF(r->given[SPX_REF_FORM] ? take(r->f, SPX_REF_FORM, v) : SPX_OK);
     for (int i = 0; i < 3; i++) {
-        const bool exists = r->f->side[i].most > 0;
         const bool meant = !r->given[SPX_REF_FORM] || (int)v->number == forms[i];
-        if (exists && meant && (in == NULL || fits(r->f, i, in))) {
+        if (r->f->side[i].most > 0 && meant && (in == NULL || fits(r->f, i, in))) {
             v->number = forms[i];
             (void)snprintf(v->text, sizeof v->text, "%d", forms[i]);
             return SPX_OK;
         }
-        if (exists) {
-            (void)snprintf(part, sizeof part, "form=%d of %lld to %lld", forms[i],
-                           (long long)r->f->side[i].least, (long long)r->f->side[i].most);
-            append(all, sizeof all, part);
-        }
     }
-    (void)snprintf(part, sizeof part, "%s%s", r->given[SPX_REF_FORM] ? ",form=" : "", v->text);
-    return in == NULL
-               ? SPX_FAIL(SPX_EINVAL, "network %s%s: takes rows and columns: %s", r->f->name, part,
-                          all)
-               : SPX_FAIL(SPX_EINVAL,
-                          "network %s%s: does not take inputs of %lldx%lld; rows and "
-                          "columns: %s",
-                          r->f->name, part, (long long)in->rows, (long long)in->columns, all);
+    if (r->given[SPX_REF_FORM]) {
+        (void)snprintf(given, sizeof given, ",form=%s", v->text);
+    }
+    list_forms(r->f, in != NULL ? in->rows : 0, all, sizeof all, &side);
+    return in == NULL ? SPX_FAIL(SPX_EINVAL, "network %s%s: takes rows and columns: %s", r->f->name,
+                                 given, all)
+                      : SPX_FAIL(SPX_EINVAL,
+                                 "network %s%s: does not take inputs of %lldx%lld; rows and "
+                                 "columns: %s (such as --input %lldx%dx%d)",
+                                 r->f->name, given, (long long)in->rows, (long long)in->columns,
+                                 all, (long long)in->channels, side, side);
 }
 
 /* Defaults for what is not given; checks all. */
@@ -482,7 +504,8 @@ void spx_ref_classify(spx_ref_net *r, spx_tid x, const char *name)
     spx_g_section(r->g, -1, false);
     spx_g_scope(r->g, "%s", "");
     x = spx_g_global_avg_pool(r->g, x, "avgpool");
-    r->n->logits = spx_g_linear(r->g, x, name, r->c->classes);
+    r->n->logits = name != NULL ? spx_g_linear(r->g, x, name, r->c->classes)
+                                : spx_g_flatten(r->g, x, "logits");
     r->n->loss = spx_g_cross_entropy(r->g, r->n->logits, r->n->label,
                                      r->c->training ? r->c->label_smoothing : 0.0f, "loss");
 }

@@ -159,3 +159,54 @@ void spx_ref_mobilenet(spx_ref_net *r)
     spx_ref_stage_end(r, x);
     spx_ref_classify(r, x, "classifier.1");
 }
+
+/* ---- SqueezeNet 1.1 ---- */
+
+/* Rounds up, as published. The mean of what lies beyond the edge is none: average pools do not. */
+static spx_tid squeeze_pool(const spx_ref_net *r, spx_tid x, const char *name)
+{
+    const spx_max_pool_options o = {{3, 3}, {2, 2}, {0, 0}, true};
+    return r->v[SPX_REF_POOL].text[0] == 'a' ? spx_ref_pool(r, x, 3, 2, 0, name)
+                                             : spx_g_max_pool(r->g, x, &o, name);
+}
+
+static spx_tid fire(const spx_ref_net *r, spx_tid x, int64_t squeezed, int64_t expanded)
+{
+    spx_graph *g = r->g;
+    x = spx_g_relu(g, spx_ref_conv_bias(r, x, "squeeze", squeezed, 1, 1), "squeeze_activation");
+    const spx_tid part[2] = {
+        spx_g_relu(g, spx_ref_conv_bias(r, x, "expand1x1", expanded, 1, 1), "expand1x1_activation"),
+        spx_g_relu(g, spx_ref_conv_bias(r, x, "expand3x3", expanded, 3, 1),
+                   "expand3x3_activation")};
+    return spx_g_concat(g, 2, part, "concat");
+}
+
+void spx_ref_squeezenet(spx_ref_net *r)
+{
+    static const struct {
+        int squeezed, expanded; /* 0: a pool, which ends a stage */
+    } rows[] = {{0, 0}, {16, 64},  {16, 64},  {0, 0},    {32, 128}, {32, 128},
+                {0, 0}, {48, 192}, {48, 192}, {64, 256}, {64, 256}};
+    const spx_conv_options stem = {
+        .filters = 64, .size = 3, .stride = 2, .dilation = 1, .bias = true};
+    char name[16];
+    spx_ref_stage(r);
+    spx_g_scope(r->g, "features.");
+    spx_tid x = spx_g_relu(r->g, spx_g_conv2d(r->g, r->n->image, "0", &stem), "1");
+    for (int i = 0; i < (int)(sizeof rows / sizeof rows[0]); i++) {
+        if (rows[i].squeezed > 0) {
+            spx_g_scope(r->g, "features.%d.", 2 + i);
+            x = fire(r, x, rows[i].squeezed, rows[i].expanded);
+            continue;
+        }
+        spx_ref_stage_end(r, x);
+        spx_ref_stage(r);
+        spx_g_scope(r->g, "features.");
+        (void)snprintf(name, sizeof name, "%d", 2 + i);
+        x = squeeze_pool(r, x, name);
+    }
+    spx_g_scope(r->g, "classifier.");
+    x = spx_g_relu(r->g, spx_ref_conv_bias(r, x, "1", r->c->classes, 1, 1), "2");
+    spx_ref_stage_end(r, x);
+    spx_ref_classify(r, x, NULL);
+}

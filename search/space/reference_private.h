@@ -73,6 +73,7 @@ void spx_ref_wide_resnet(spx_ref_net *r);
 void spx_ref_vgg(spx_ref_net *r);
 void spx_ref_densenet(spx_ref_net *r);
 void spx_ref_mobilenet(spx_ref_net *r);
+void spx_ref_squeezenet(spx_ref_net *r);
 void spx_ref_cnet(spx_ref_net *r);
 
 static inline int64_t spx_ref_int(const spx_ref_net *r, spx_ref_key k)
@@ -99,7 +100,7 @@ int64_t spx_ref_channels(const spx_ref_net *r, spx_tid x); /* 0 after a failure 
 void spx_ref_stage(spx_ref_net *r);
 /** x is that stage's output. */
 void spx_ref_stage_end(spx_ref_net *r, spx_tid x);
-/** Mean of the map, linear layer of that name, loss. */
+/** Mean of the map, linear layer of that name, loss; NULL: the mean is the logits. */
 void spx_ref_classify(spx_ref_net *r, spx_tid x, const char *name);
 
 #define SPX_REF_LAYERS_MAX 24 /* of a chain */

@@ -210,6 +210,7 @@ CASES = [  # network, side, batch, PyTorch's
     ("resnet18,form=224", 64, 4, published("resnet18")),
     ("resnet50,form=224", 64, 4, published("resnet50")),
     ("densenet121", 64, 4, published("densenet121")),
+    ("squeezenet1_1", 64, 4, published("squeezenet1_1", dropout=0.0)),
     ("mobilenet_v2", 64, 4, published("mobilenet_v2", dropout=0.0)),
     ("resnet18,width=4", 32, 4, lambda k: Residual(k, 4, (4, 8, 16, 32), (2, 2, 2, 2))),
     ("resnet32,width=4,stem_relu=0", 32, 4,

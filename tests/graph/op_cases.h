@@ -88,6 +88,11 @@ static inline spx_tid softmax_case(spx_graph *g, spx_tid x)
     return spx_g_sum(g, 2, term, "sum");
 }
 
+static inline spx_tid flatten_case(spx_graph *g, spx_tid x)
+{
+    return spx_g_flatten(g, x, "case");
+}
+
 static inline spx_tid attention_map_case(spx_graph *g, spx_tid x)
 {
     return spx_g_attention_map(g, x, "case");
@@ -122,6 +127,7 @@ static const op_case op_cases[] = {
     {SPX_OP_LINEAR, linear_case, NULL, {N, 7, 1, 1}},
     {SPX_OP_SOFTMAX, softmax_case, NULL, {N, C, HW, HW}},
     {SPX_OP_CROSS_ENTROPY, loss_case, NULL, {N, C, HW, HW}},
+    {SPX_OP_FLATTEN, flatten_case, NULL, {N, C *HW *HW, 1, 1}},
     {SPX_OP_ATTENTION_MAP, attention_map_case, NULL, {N, HW *HW, 1, 1}},
     {SPX_OP_DISTILLATION, loss_case, distillation_loss, {N, C, HW, HW}},
     {SPX_OP_SQUARED_DIFFERENCE, loss_case, squared_difference_loss, {N, C, HW, HW}},

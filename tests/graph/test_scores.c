@@ -128,7 +128,7 @@ SPX_TEST(a_program_hands_values_out_and_tells_how_far_they_are_from_others)
         const spx_tid target = spx_g_input(g, "target", SPX_F32, 2, (int64_t[]){N, CLASSES});
         const spx_tid pool = spx_g_global_avg_pool(g, k.y[1], "pool");
         const spx_tid relu = spx_g_relu(g, spx_g_conv2d(g, pool, "wide", &wide), "third");
-        const spx_tid output[3] = {relu, spx_g_relu_values(g, relu, "values"),
+        const spx_tid output[3] = {relu, spx_g_flatten(g, relu, "values"),
                                    spx_g_relu_distance(g, relu, target, "distance")};
         const spx_loss_seed loss = {k.t.loss, 1.0f};
         const spx_program_options o = {

@@ -16,9 +16,18 @@ static void copies_body(device_env *e, void *ctx)
         float *want = pile_copy(&e->p, x, all), *zero = pile_bytes(&e->p, all * sizeof *zero);
         const device_tensor t = env_tensor(e, zero, c * hw, n, c, hw, (tensor_form)(i % FORMS));
         round_to_type(e->type, want, all);
-        CHECK_OK(spx_from_nchw(e->s, in, ic, ihw, env_floats(e, x, all), t.x));
+        CHECK_OK(spx_from_nchw(e->s, in, ic, ihw, env_floats(e, x, all), false, t.x));
         env_read(e, &t, got, c * hw);
         CHECK_CLOSE(got, want, all, 0);
+        float *flat = env_scratch(e, all * sizeof *flat);
+        CHECK_OK(spx_to_nchw(e->s, in, ic, ihw, t.x, flat));
+        env_fetch(e, got, flat, all * sizeof *got);
+        CHECK_CLOSE(got, want, all, 0);
+        CHECK_OK(spx_from_nchw(e->s, in, ic, ihw, flat, true, t.x));
+        env_read(e, &t, got, c * hw);
+        for (size_t k = 0; k < all; k++) {
+            assert_true(got[k] == 2 * want[k]);
+        }
         CHECK_OK(spx_fill(e->s, in, ic, ihw, -2.5f, t.x));
         env_read(e, &t, got, c * hw);
         for (size_t k = 0; k < all; k++) {
@@ -72,7 +81,10 @@ static void bad_body(device_env *e, void *ctx)
     CHECK_FAILS(SPX_EINVAL, spx_fill(e->s, 1, 0, 4, 1, t.x));
     CHECK_FAILS(SPX_EINVAL, spx_fill(e->s, 1, 2, 4, 1, none));
     CHECK_FAILS(SPX_EINVAL, spx_fill(e->s, 1, 2, 4, 1, narrow));
-    CHECK_FAILS(SPX_EINVAL, spx_from_nchw(e->s, 1, 2, 4, NULL, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_from_nchw(e->s, 1, 2, 4, NULL, false, t.x));
+    CHECK_FAILS(SPX_EINVAL, spx_to_nchw(e->s, 1, 2, 4, t.x, NULL));
+    CHECK_FAILS(SPX_EINVAL, spx_to_nchw(e->s, 0, 2, 4, t.x, t.x.data));
+    CHECK_FAILS(SPX_EINVAL, spx_to_nchw(e->s, 1, 2, 4, none, t.x.data));
     CHECK_FAILS(SPX_EINVAL, spx_to_bf16(e->s, 1, NULL, NULL));
 }
 

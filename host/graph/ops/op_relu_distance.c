@@ -1,26 +1,14 @@
 /* How far the outputs of two networks' ReLUs are from each other (kernels/nn/relu_distance): one
- * network hands its values out, the other one compares them with its own. */
+ * network hands its values out, flattened, the other one compares them with its own. */
 #include "host/graph/exec_private.h"
 #include "kernels/nn/relu_distance/relu_distance.h"
 
 enum { DISTANCE_Y, DISTANCE_TARGET, DISTANCE_INPUTS };
 
-spx_tid spx_g_relu_values(spx_graph *g, spx_tid y, const char *name)
-{
-    return spx_g_append(g, SPX_OP_RELU_VALUES, NULL, 1, &y, name);
-}
-
 spx_tid spx_g_relu_distance(spx_graph *g, spx_tid y, spx_tid target, const char *name)
 {
     const spx_tid in[DISTANCE_INPUTS] = {y, target};
     return spx_g_append(g, SPX_OP_RELU_DISTANCE, NULL, DISTANCE_INPUTS, in, name);
-}
-
-static spx_status infer_values(const spx_graph *g, const spx_node *nd, spx_shape *out)
-{
-    const int64_t *d = g->tensor[nd->in[DISTANCE_Y]].dim;
-    *out = (spx_shape){2, {d[0], d[1] * d[2] * d[3]}};
-    return SPX_OK;
 }
 
 static spx_status infer_distance(const spx_graph *g, const spx_node *nd, spx_shape *out)
@@ -35,14 +23,6 @@ static spx_status infer_distance(const spx_graph *g, const spx_node *nd, spx_sha
     return SPX_OK;
 }
 
-static spx_status run_values(const spx_exec *e, int i)
-{
-    const spx_node *nd = &e->g->node[i];
-    const int64_t *d = e->g->tensor[nd->in[DISTANCE_Y]].dim;
-    return spx_relu_values(e->stream, d[0], d[1], d[2] * d[3],
-                           spx_exec_operand(e, nd->in[DISTANCE_Y]), spx_exec_data(e, nd->out[0]));
-}
-
 static spx_status run_distance(const spx_exec *e, int i)
 {
     const spx_node *nd = &e->g->node[i];
@@ -51,15 +31,6 @@ static spx_status run_distance(const spx_exec *e, int i)
         e->stream, d[0], d[1], d[2] * d[3], spx_exec_operand(e, nd->in[DISTANCE_Y]),
         spx_exec_data(e, nd->in[DISTANCE_TARGET]), spx_exec_data(e, nd->out[0]));
 }
-
-const spx_op_record spx_op_relu_values = {
-    .name = "relu_values",
-    .in = {{"y", 4}},
-    .out = {{"values", 2}},
-    .infer = infer_values,
-    .ends_gradient = true,
-    .run = run_values,
-};
 
 const spx_op_record spx_op_relu_distance = {
     .name = "relu_distance",

@@ -19,11 +19,25 @@ static spx_status fill_cpu(spx_stream *s, int64_t n, int64_t c, int64_t hw, floa
 }
 
 static spx_status from_nchw_cpu(spx_stream *s, int64_t n, int64_t c, int64_t hw, const float *x,
-                                spx_operand y)
+                                bool accumulate, spx_operand y)
 {
     (void)s;
     for (int64_t i = 0; i < n; i++) {
-        memcpy(spx_image(y, i), x + i * c * hw, (size_t)(c * hw) * sizeof *x);
+        const float *from = x + i * c * hw;
+        float *to = spx_image(y, i);
+        for (int64_t k = 0; k < c * hw; k++) {
+            to[k] = accumulate ? to[k] + from[k] : from[k];
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status to_nchw_cpu(spx_stream *s, int64_t n, int64_t c, int64_t hw, spx_operand x,
+                              float *y)
+{
+    (void)s;
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(y + i * c * hw, spx_image(x, i), (size_t)(c * hw) * sizeof *y);
     }
     return SPX_OK;
 }
@@ -37,7 +51,7 @@ static spx_status to_bf16_cpu(spx_stream *s, int64_t n, const float *x, void *y)
     return SPX_FAIL(SPX_EUNSUPPORTED, "bf16 on the CPU");
 }
 
-static const spx_copy_backend spx_copy_cpu = {fill_cpu, from_nchw_cpu, to_bf16_cpu};
+static const spx_copy_backend spx_copy_cpu = {fill_cpu, from_nchw_cpu, to_nchw_cpu, to_bf16_cpu};
 
 spx_status spx_fill(spx_stream *s, int64_t n, int64_t c, int64_t hw, float value, spx_operand y)
 {
@@ -47,14 +61,24 @@ spx_status spx_fill(spx_stream *s, int64_t n, int64_t c, int64_t hw, float value
 }
 
 spx_status spx_from_nchw(spx_stream *s, int64_t n, int64_t c, int64_t hw, const float *x,
-                         spx_operand y)
+                         bool accumulate, spx_operand y)
 {
     SPX_RETURN_IF(spx_check_size("from nchw", n, c, hw));
     if (x == NULL) {
         return SPX_FAIL(SPX_EINVAL, "from nchw: x is missing");
     }
     SPX_RETURN_IF(spx_check_typed(s, "from nchw", "y", y, y.type, n, c, hw));
-    return SPX_BACKEND(s, spx_copy_cpu, spx_copy_cuda)->from_nchw(s, n, c, hw, x, y);
+    return SPX_BACKEND(s, spx_copy_cpu, spx_copy_cuda)->from_nchw(s, n, c, hw, x, accumulate, y);
+}
+
+spx_status spx_to_nchw(spx_stream *s, int64_t n, int64_t c, int64_t hw, spx_operand x, float *y)
+{
+    SPX_RETURN_IF(spx_check_size("to nchw", n, c, hw));
+    SPX_RETURN_IF(spx_check_typed(s, "to nchw", "x", x, x.type, n, c, hw));
+    if (y == NULL) {
+        return SPX_FAIL(SPX_EINVAL, "to nchw: y is missing");
+    }
+    return SPX_BACKEND(s, spx_copy_cpu, spx_copy_cuda)->to_nchw(s, n, c, hw, x, y);
 }
 
 spx_status spx_to_bf16(spx_stream *s, int64_t n, const float *x, void *y)

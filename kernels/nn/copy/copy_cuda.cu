@@ -59,7 +59,7 @@ __device__ inline place place_of(int64_t t, const tiles &k)
 
 template <class T>
 __global__ void __launch_bounds__(tile *tile_rows)
-    from_nchw_kernel(tiles k, int64_t c, int64_t hw, const float *x, rows_of<T> y)
+    from_nchw_kernel(tiles k, int64_t c, int64_t hw, const float *x, bool accumulate, rows_of<T> y)
 {
     __shared__ float part[tile][tile + 1]; /* [channel][pixel]; one more: no bank conflicts */
     for (int64_t t = blockIdx.x; t < k.count; t += gridDim.x) {
@@ -74,12 +74,25 @@ __global__ void __launch_bounds__(tile *tile_rows)
         for (unsigned i = threadIdx.y; i < tile; i += tile_rows) {
             const int64_t channel = at.channel + threadIdx.x, pixel = at.pixel + i;
             if (channel < c && pixel < hw) {
-                *(y.at(at.image * hw + pixel, (unsigned)channel)) =
-                    from_f32<T>(part[threadIdx.x][i]);
+                T *to = y.at(at.image * hw + pixel, (unsigned)channel);
+                const float v = part[threadIdx.x][i];
+                *to = from_f32<T>(accumulate ? to_f32(*to) + v : v);
             }
         }
         __syncthreads(); /* before the next tile is written over this one */
     }
+}
+
+template <class T>
+__global__ void __launch_bounds__(block_threads)
+    to_nchw_kernel(int64_t rows, int64_t c, int64_t hw, rows_of<const T> x, float *y)
+{
+    const int64_t at = (int64_t)blockIdx.x * block_threads + threadIdx.x;
+    if (at >= rows * c) {
+        return;
+    }
+    const int64_t row = at / c, channel = at % c;
+    y[(row / hw * c + channel) * hw + row % hw] = to_f32(*x.at(row, (unsigned)channel));
 }
 
 tiles tiles_of(int64_t n, int64_t c, int64_t hw)
@@ -120,14 +133,24 @@ spx_status fill_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, float valu
 }
 
 spx_status from_nchw_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, const float *x,
-                          spx_operand y)
+                          bool accumulate, spx_operand y)
 {
     const tiles k = tiles_of(n, c, hw);
     const dim3 grid(blocks_for(k.count)), block(tile, tile_rows);
-    return y.type == SPX_TYPE_F32
-               ? SPX_LAUNCH(s, from_nchw_kernel<float>, grid, block, 0, k, c, hw, x,
-                            typed<float>(y))
-               : SPX_LAUNCH(s, from_nchw_kernel<bf16>, grid, block, 0, k, c, hw, x, typed<bf16>(y));
+    return y.type == SPX_TYPE_F32 ? SPX_LAUNCH(s, from_nchw_kernel<float>, grid, block, 0, k, c, hw,
+                                               x, accumulate, typed<float>(y))
+                                  : SPX_LAUNCH(s, from_nchw_kernel<bf16>, grid, block, 0, k, c, hw,
+                                               x, accumulate, typed<bf16>(y));
+}
+
+spx_status to_nchw_cuda(spx_stream *s, int64_t n, int64_t c, int64_t hw, spx_operand x, float *y)
+{
+    const int64_t rows = n * hw, blocks = (rows * c + block_threads - 1) / block_threads;
+    const dim3 grid((unsigned)blocks), block(block_threads);
+    return x.type == SPX_TYPE_F32 ? SPX_LAUNCH(s, to_nchw_kernel<float>, grid, block, 0, rows, c,
+                                               hw, typed<const float>(x), y)
+                                  : SPX_LAUNCH(s, to_nchw_kernel<bf16>, grid, block, 0, rows, c, hw,
+                                               typed<const bf16>(x), y);
 }
 
 spx_status to_bf16_cuda(spx_stream *s, int64_t n, const float *x, void *y)
@@ -140,4 +163,4 @@ spx_status to_bf16_cuda(spx_stream *s, int64_t n, const float *x, void *y)
 
 } // namespace
 
-const spx_copy_backend spx_copy_cuda = {fill_cuda, from_nchw_cuda, to_bf16_cuda};
+const spx_copy_backend spx_copy_cuda = {fill_cuda, from_nchw_cuda, to_nchw_cuda, to_bf16_cuda};

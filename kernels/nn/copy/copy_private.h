@@ -6,7 +6,8 @@
 typedef struct spx_copy_backend {
     spx_status (*fill)(spx_stream *s, int64_t n, int64_t c, int64_t hw, float value, spx_operand y);
     spx_status (*from_nchw)(spx_stream *s, int64_t n, int64_t c, int64_t hw, const float *x,
-                            spx_operand y);
+                            bool accumulate, spx_operand y);
+    spx_status (*to_nchw)(spx_stream *s, int64_t n, int64_t c, int64_t hw, spx_operand x, float *y);
     spx_status (*to_bf16)(spx_stream *s, int64_t n, const float *x, void *y);
 } spx_copy_backend;
 extern const spx_copy_backend spx_copy_cuda;

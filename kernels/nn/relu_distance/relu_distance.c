@@ -9,22 +9,6 @@
 
 /* ---- the CPU ---- */
 
-static void copy_images(void *ctx, int worker, size_t begin, size_t end)
-{
-    const spx_distance_args *a = ctx;
-    const size_t chw = (size_t)(a->c * a->hw);
-    (void)worker;
-    for (size_t n = begin; n < end; n++) {
-        memcpy(a->out + n * chw, spx_image(a->y, (int64_t)n), chw * sizeof(float));
-    }
-}
-
-static spx_status values_cpu(spx_stream *s, spx_distance_args *a)
-{
-    spx_pool_run(spx_stream_pool(s), (size_t)a->n, copy_images, a);
-    return SPX_OK;
-}
-
 /* Positions in blocks that stay in the cache while images pass. */
 #define BLOCK ((size_t)1024)
 
@@ -35,7 +19,7 @@ static void add_positions(void *ctx, int worker, size_t begin, size_t end)
     (void)worker;
     for (size_t block = begin; block < end; block++) {
         const size_t at = block * BLOCK, len = chw - at < BLOCK ? chw - at : BLOCK;
-        float *restrict sum = a->out + at;
+        float *restrict sum = a->sum + at;
         memset(sum, 0, len * sizeof *sum);
         for (int64_t n = 0; n < a->n; n++) {
             const float *y = spx_image(a->y, n) + at;
@@ -54,7 +38,7 @@ static spx_status distance_cpu(spx_stream *s, spx_distance_args *a)
     return SPX_OK;
 }
 
-static const spx_distance_backend spx_distance_cpu = {values_cpu, distance_cpu};
+static const spx_distance_backend spx_distance_cpu = {distance_cpu};
 
 /* ---- validation ---- */
 
@@ -62,24 +46,16 @@ static spx_status check(const spx_stream *s, const spx_distance_args *a)
 {
     SPX_RETURN_IF(spx_check_size("relu distance", a->n, a->c, a->hw));
     SPX_RETURN_IF(spx_check_operand(s, "relu distance", "y", a->y, a->n, a->c, a->hw));
-    return a->out != NULL && a->n * a->c * a->hw <= INT32_MAX
+    return a->sum != NULL && a->n * a->c * a->hw <= INT32_MAX
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL, "relu distance: an operand is missing, or %lld elements",
                           (long long)(a->n * a->c * a->hw));
 }
 
-spx_status spx_relu_values(spx_stream *s, int64_t n, int64_t c, int64_t hw, spx_operand y,
-                           float *out)
-{
-    spx_distance_args a = {.n = n, .c = c, .hw = hw, .y = y, .out = out};
-    SPX_RETURN_IF(check(s, &a));
-    return SPX_BACKEND(s, spx_distance_cpu, spx_distance_cuda)->values(s, &a);
-}
-
 spx_status spx_relu_distance(spx_stream *s, int64_t n, int64_t c, int64_t hw, spx_operand y,
                              const float *target, float *sum)
 {
-    spx_distance_args a = {.n = n, .c = c, .hw = hw, .y = y, .target = target, .out = sum};
+    spx_distance_args a = {.n = n, .c = c, .hw = hw, .y = y, .target = target, .sum = sum};
     SPX_RETURN_IF(check(s, &a));
     if (target == NULL) {
         return SPX_FAIL(SPX_EINVAL, "relu distance: the target is missing");

@@ -10,20 +10,11 @@
 #include "kernels/nn/operand.h"
 
 /**
- * out = y.
- * @param y    (n, c, hw)
- * @param out  (n, c*hw), overwritten
- * @return SPX_OK, SPX_EINVAL (a size or an operand), SPX_EDEVICE
- */
-SPX_MUST_CHECK spx_status spx_relu_values(spx_stream *s, int64_t n, int64_t c, int64_t hw,
-                                          spx_operand y, float *out);
-
-/**
  * sum[i] = sum over images of |y[n][i] - target[n][i]|; the same bits for any number of threads.
  * @param y       (n, c, hw)
- * @param target  (n, c*hw), of spx_relu_values
+ * @param target  (n, c*hw), of spx_to_nchw
  * @param sum     [c*hw], overwritten
- * @return as spx_relu_values
+ * @return SPX_OK, SPX_EINVAL (a size or an operand), SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_relu_distance(spx_stream *s, int64_t n, int64_t c, int64_t hw,
                                             spx_operand y, const float *target, float *sum);

@@ -11,18 +11,6 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(block_threads)
-    values_kernel(int64_t rows, int64_t c, int64_t hw, rows_of<const T> y, float *out)
-{
-    const int64_t at = (int64_t)blockIdx.x * block_threads + threadIdx.x;
-    if (at >= rows * c) {
-        return;
-    }
-    const int64_t row = at / c, channel = at % c;
-    out[(row / hw * c + channel) * hw + row % hw] = to_f32(*y.at(row, (unsigned)channel));
-}
-
-template <class T>
-__global__ void __launch_bounds__(block_threads)
     distance_kernel(int64_t n, int64_t c, int64_t hw, rows_of<const T> y, const float *target,
                     float *sum)
 {
@@ -43,21 +31,10 @@ dim3 blocks_of(int64_t threads)
     return dim3((unsigned)((threads + block_threads - 1) / block_threads));
 }
 
-template <class T> spx_status values(spx_stream *s, const spx_distance_args *a)
-{
-    return SPX_LAUNCH(s, (values_kernel<T>), blocks_of(a->n * a->hw * a->c), dim3(block_threads), 0,
-                      a->n * a->hw, a->c, a->hw, typed<const T>(a->y), a->out);
-}
-
 template <class T> spx_status distance(spx_stream *s, const spx_distance_args *a)
 {
     return SPX_LAUNCH(s, (distance_kernel<T>), blocks_of(a->hw * a->c), dim3(block_threads), 0,
-                      a->n, a->c, a->hw, typed<const T>(a->y), a->target, a->out);
-}
-
-spx_status values_cuda(spx_stream *s, spx_distance_args *a)
-{
-    return a->y.type == SPX_TYPE_F32 ? values<float>(s, a) : values<bf16>(s, a);
+                      a->n, a->c, a->hw, typed<const T>(a->y), a->target, a->sum);
 }
 
 spx_status distance_cuda(spx_stream *s, spx_distance_args *a)
@@ -67,4 +44,4 @@ spx_status distance_cuda(spx_stream *s, spx_distance_args *a)
 
 } // namespace
 
-const spx_distance_backend spx_distance_cuda = {values_cuda, distance_cuda};
+const spx_distance_backend spx_distance_cuda = {distance_cuda};

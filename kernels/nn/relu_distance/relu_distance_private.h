@@ -6,13 +6,12 @@
 typedef struct spx_distance_args {
     int64_t n, c, hw;
     spx_operand y;
-    const float *target; /* NULL: out takes the values themselves */
-    float *out;
+    const float *target;
+    float *sum;
 } spx_distance_args;
 
 /* What a device gives. */
 typedef struct spx_distance_backend {
-    spx_status (*values)(spx_stream *s, spx_distance_args *a);
     spx_status (*distance)(spx_stream *s, spx_distance_args *a);
 } spx_distance_backend;
 extern const spx_distance_backend spx_distance_cuda;

@@ -10,6 +10,6 @@ void spx_relu_distance_ref(const spx_distance_args *a)
         for (int64_t n = 0; n < a->n; n++) {
             sum += fabs((double)spx_image(a->y, n)[i] - (double)a->target[n * count + i]);
         }
-        a->out[i] = (float)sum;
+        a->sum[i] = (float)sum;
     }
 }
