@@ -12,7 +12,6 @@
 #include "kernels/base/file.h"
 #include "kernels/base/rng.h"
 #include "kernels/crypto/secret_memory.h"
-#include "search/final/export.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,19 +31,14 @@ typedef struct values {
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, model, "model", "FILE", NULL,
-            "a deployed model (sphynx export), in place of a network with random weights",
-            .flags = SPX_OPT_PATH),
+    SPX_DEPLOYED_OPTION(values, model),
     SPX_NET_OPTIONS(values, net),
     SPX_OPT(INT, values, queries, "queries", "N", "1", "images to ask about, prepared as a batch",
             .min = 1, .max = 1000),
     SPX_OPT(STRING, values, link, "link", "L", NULL, "imitate lan, wan or RATE,RTT"),
     {0}};
 
-static const spx_need needs[] = {
-    SPX_NETWORK_NEED,
-    {"network genotype init-channels layers reduce-at input classes", "!model"},
-    {0}};
+static const spx_need needs[] = {SPX_DEPLOYED_NEEDS, {0}};
 
 /* ---- the model ---- */
 
@@ -58,25 +52,6 @@ static void draw_image(uint64_t i, size_t n, uint8_t *image)
     }
 }
 
-/* The network that options name, before any process is made: what they lack is a usage error. */
-static spx_status read_spec(spx_cli *cli, const values *v, spx_final_spec *spec)
-{
-    SPX_RETURN_IF(spx_net_spec(cli, &v->net, spec));
-    for (int i = 0; i < 3; i++) {
-        spec->mean[i] = 0.5;
-        spec->std[i] = 0.25;
-    }
-    return SPX_OK;
-}
-
-static spx_status make_model(const values *v, const spx_final_spec *spec, spx_stream *stream,
-                             spx_deploy **out)
-{
-    const spx_export_options o = {.images = 1};
-    return v->model != NULL ? spx_deploy_read(out, v->model)
-                            : spx_export_random(out, spec, 1, stream, &o, NULL);
-}
-
 /* Writes the model, and beside it the integer executor's logits of every image. */
 static spx_status write_model(const values *v, const spx_final_spec *spec, const char *model,
                               const char *logits)
@@ -87,7 +62,7 @@ static spx_status write_model(const values *v, const spx_final_spec *spec, const
     void *image = NULL, *out = NULL;
     spx_status st;
     SPX_TRY(st, spx_stream_create(&stream, SPX_DEVICE_CPU, 0), done);
-    SPX_TRY(st, make_model(v, spec, stream, &m), done);
+    SPX_TRY(st, spx_net_deployed(&m, v->model, spec, stream), done);
     SPX_TRY(st, spx_deploy_write(m, model), done);
     const size_t n = spx_deploy_count(m, 0), k = spx_deploy_count(m, m->logits);
     SPX_TRY(st, spx_alloc(&image, queries * n), done);
@@ -339,7 +314,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (v->link != NULL && spx_link_parse(v->link, &link) != SPX_OK) {
         return spx_cli_usage(cli, "%s", spx_error_message());
     }
-    SPX_RETURN_IF(v->model == NULL ? read_spec(cli, v, &spec) : SPX_OK);
+    /* before any process is made: what options lack is a usage error */
+    SPX_RETURN_IF(v->model == NULL ? spx_net_random_spec(cli, &v->net, &spec) : SPX_OK);
     SPX_RETURN_IF(spx_temp_folder(folder, "bench"));
     (void)snprintf(model, sizeof model, "%s/model.h5", folder);
     (void)snprintf(logits, sizeof logits, "%s/logits", folder);

@@ -1,5 +1,6 @@
 /* sphynx cost: what a private query of a model will take, segment by segment, beforehand. */
 #include "host/cli/commands.h"
+#include "host/cli/net_talk.h"
 #include "host/cli/pi_talk.h"
 #include "kernels/base/file.h"
 
@@ -7,17 +8,20 @@
 #include <stdlib.h>
 
 typedef struct values {
+    spx_net_values net;
     const char *model, *link;
     bool usual;
 } values;
 
 static const spx_option options[] = {
-    SPX_OPT(STRING, values, model, "model", "FILE", NULL, "deployed model (sphynx export)",
-            .flags = SPX_OPT_REQUIRED),
+    SPX_DEPLOYED_OPTION(values, model),
+    SPX_NET_OPTIONS(values, net),
     SPX_OPT(STRING, values, link, "link", "L", "loopback", "loopback, lan, wan or RATE,RTT"),
     SPX_OPT(FLAG, values, usual, "usual-rates", NULL, "false",
             "by constants instead of rates measured now: the same on every machine"),
     {0}};
+
+static const spx_need needs[] = {SPX_DEPLOYED_NEEDS, {0}};
 
 static json_t *row_json(const spx_pi_sizes *s, spx_pi_forecast f)
 {
@@ -128,6 +132,18 @@ static spx_status measure(spx_pi_rates *rates)
     return st;
 }
 
+/* The model, or that of the network that options name. */
+static spx_status open_model(spx_cli *cli, const values *v, spx_deploy **out)
+{
+    spx_final_spec spec = {0};
+    spx_stream *stream;
+    SPX_RETURN_IF(v->model == NULL ? spx_net_random_spec(cli, &v->net, &spec) : SPX_OK);
+    SPX_RETURN_IF(spx_stream_create(&stream, SPX_DEVICE_CPU, (int)cli->threads));
+    const spx_status st = spx_net_deployed(out, v->model, &spec, stream);
+    spx_stream_destroy(stream);
+    return st;
+}
+
 static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
@@ -139,7 +155,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (spx_link_parse(v->link, &link) != SPX_OK) {
         return spx_cli_usage(cli, "%s", spx_error_message());
     }
-    SPX_TRY(st, spx_deploy_read(&m, v->model), done);
+    SPX_TRY(st, open_model(cli, v, &m), done);
     SPX_TRY(st, spx_pi_plan_create(&p, m), done);
     st = v->usual ? SPX_OK : measure(&rates);
     if (st == SPX_OK) {
@@ -153,8 +169,11 @@ done:
 
 const spx_command spx_cmd_cost = {
     .name = "cost",
-    .summary = "Predicts time, bytes, rounds and storage of a private query, segment by segment.",
+    .summary =
+        "Predicts time, bytes, rounds and storage of a private query of a deployed model, or "
+        "of a network with random weights.",
     .example = "sphynx cost --model shoes.h5 --link wan",
     .options = options,
+    .needs = needs,
     .values_size = sizeof(values),
     .run = run};

@@ -1,5 +1,6 @@
 #include "host/cli/net_talk.h"
 
+#include "search/final/export.h"
 #include "search/space/reference.h"
 
 #include <stdio.h>
@@ -43,6 +44,24 @@ spx_status spx_net_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f
     f->layers = v->layers;
     SPX_RETURN_IF(spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce));
     return spx_genotype_load(&f->genotype, v->genotype);
+}
+
+spx_status spx_net_random_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f)
+{
+    SPX_RETURN_IF(spx_net_spec(cli, v, f));
+    for (int i = 0; i < 3; i++) {
+        f->mean[i] = 0.5;
+        f->std[i] = 0.25;
+    }
+    return SPX_OK;
+}
+
+spx_status spx_net_deployed(spx_deploy **out, const char *model, const spx_final_spec *f,
+                            spx_stream *stream)
+{
+    const spx_export_options o = {.images = 1};
+    return model != NULL ? spx_deploy_read(out, model)
+                         : spx_export_random(out, f, 1, stream, &o, NULL);
 }
 
 spx_status spx_net_audit(spx_audit *out, const spx_final_spec *f)

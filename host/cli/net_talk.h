@@ -2,6 +2,7 @@
 #define SPX_NET_TALK_H
 /* What the commands that name a final network share: its options, and printing what it costs. */
 #include "host/cli/cli.h"
+#include "host/model/deploy.h"
 #include "search/final/final.h"
 #include "search/space/audit.h"
 
@@ -17,20 +18,25 @@ typedef struct spx_net_values {
     SPX_OPT(LIST, STRUCT, FIELD, "reduce-at", "I,...", "0,5", "cells that reduce", .min = 0,       \
             .max = SPX_MAX_LAYERS)
 
+/** --genotype, for FIELD of type const char *, as spx_genotype_load takes it. */
+#define SPX_GENOTYPE_OPTION(STRUCT, FIELD)                                                         \
+    SPX_OPT(STRING, STRUCT, FIELD, "genotype", "G", "published",                                   \
+            "published, the folder of a search, or a file in JSON or the published text form",     \
+            .flags = SPX_OPT_PATH)
+
 /** --network, for FIELD.network, and what means nothing beside it. */
 #define SPX_NETWORK_OPTION(STRUCT, FIELD)                                                          \
     SPX_OPT(STRING, STRUCT, FIELD, "network", "NAME[,KEY=V...]", NULL,                             \
             "a published network, such as resnet18 or cnet2 (inspect --help lists them), in "      \
             "place of cells")
+#define SPX_OF_CELLS "genotype init-channels layers reduce-at aux-weight drop-path"
 #define SPX_NETWORK_NEED                                                                           \
     {                                                                                              \
-        "genotype init-channels layers reduce-at aux-weight drop-path", "!network"                 \
+        SPX_OF_CELLS, "!network"                                                                   \
     }
 
 #define SPX_NET_OPTIONS(STRUCT, FIELD)                                                             \
-    SPX_NETWORK_OPTION(STRUCT, FIELD.network),                                                     \
-        SPX_OPT(STRING, STRUCT, FIELD.genotype, "genotype", "G", "published",                      \
-                "published, or a file in JSON or the published text form"),                        \
+    SPX_NETWORK_OPTION(STRUCT, FIELD.network), SPX_GENOTYPE_OPTION(STRUCT, FIELD.genotype),        \
         SPX_OPT(INT, STRUCT, FIELD.init_channels, "init-channels", "C", "5", "initial channels",   \
                 .min = 1, .max = 4096),                                                            \
         SPX_OPT(INT, STRUCT, FIELD.layers, "layers", "L", "10", "cells", .min = 1,                 \
@@ -40,6 +46,17 @@ typedef struct spx_net_values {
                 "image shape; 224x224 is the ImageNet network", .min = 1, .max = 4096),            \
         SPX_OPT(INT, STRUCT, FIELD.classes, "classes", "K", "100", "classes", .min = 1,            \
                 .max = 1e6)
+
+/** A deployed model, or a network by SPX_NET_OPTIONS: for FIELD of type const char *. */
+#define SPX_DEPLOYED_OPTION(STRUCT, FIELD)                                                         \
+    SPX_OPT(STRING, STRUCT, FIELD, "model", "FILE", NULL,                                          \
+            "a deployed model (sphynx export), in place of a network with random weights",         \
+            .flags = SPX_OPT_PATH)
+#define SPX_DEPLOYED_NEEDS                                                                         \
+    SPX_NETWORK_NEED,                                                                              \
+    {                                                                                              \
+        "network genotype init-channels layers reduce-at input classes", "!model"                  \
+    }
 
 /** The list of that option, of cells that reduce or of their places; a usage error where it is too
  * long. */
@@ -51,6 +68,14 @@ SPX_MUST_CHECK spx_status spx_net_input(spx_cli *cli, const spx_int_list *l, spx
 
 /** The network that the options describe; mean and std are left zero. */
 SPX_MUST_CHECK spx_status spx_net_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f);
+
+/** The same with some normalisation, for a deployed model of random weights. */
+SPX_MUST_CHECK spx_status spx_net_random_spec(spx_cli *cli, const spx_net_values *v,
+                                              spx_final_spec *f);
+/** The deployed model of a file; NULL: of f with random weights. @return as spx_deploy_read and
+ * spx_export_random */
+SPX_MUST_CHECK spx_status spx_net_deployed(spx_deploy **out, const char *model,
+                                           const spx_final_spec *f, spx_stream *stream);
 
 /** The audit with the auxiliary head where the network can have one, else without. */
 SPX_MUST_CHECK spx_status spx_net_audit(spx_audit *out, const spx_final_spec *f);
