@@ -133,9 +133,9 @@ json_t *spx_cli_name_json(const char *name)
     return j;
 }
 
-static void print_option(const spx_option *o)
+static void print_option(const spx_command *c, const spx_option *o)
 {
-    char left[64], letter[8] = "";
+    char left[64], letter[8] = "", needed[256];
     if (o->letter != 0) {
         (void)snprintf(letter, sizeof letter, "-%c, ", o->letter);
     }
@@ -150,6 +150,9 @@ static void print_option(const spx_option *o)
         (void)printf(" (required)");
     } else if (o->def != NULL) {
         (void)printf(" (default %s)", o->def);
+    }
+    if (c != NULL && spx_option_need(c, o, needed, sizeof needed)) {
+        (void)printf(" (needs %s)", needed);
     }
     (void)putchar('\n');
 }
@@ -168,11 +171,11 @@ static void print_help(const spx_command *c, const char *verb)
         (void)printf("\noptions:\n");
     }
     for (const spx_option *o = c->options; o != NULL && o->name != NULL; o++) {
-        print_option(o);
+        print_option(c, o);
     }
     (void)printf("\nevery command:\n");
     for (const spx_option *o = spx_common_options; o->name != NULL; o++) {
-        print_option(o);
+        print_option(NULL, o);
     }
 }
 

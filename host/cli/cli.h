@@ -175,6 +175,13 @@ SPX_MUST_CHECK spx_status spx_cli_inner(spx_cli *outer, const spx_command *c, in
 /** Records a usage error found by a command (two options that exclude each other): exit code 2. */
 SPX_MUST_CHECK spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);
 
+/**
+ * The same where one of the options is typed: "--NAME means nothing with WHAT", for what only files
+ * tell (spx_need has the rest).
+ * @param options  as of an spx_need
+ */
+SPX_MUST_CHECK spx_status spx_cli_exclude(spx_cli *cli, const char *options, const char *what);
+
 /** Writes "sphynx VERB: text" to stderr as one line, whatever is in the names it quotes. */
 void spx_cli_talk(const spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);
 

@@ -1,5 +1,6 @@
 /* sphynx locate: which two cells of a network reduce. */
 #include "host/cli/commands.h"
+#include "host/cli/net_talk.h"
 #include "host/cli/run_talk.h"
 #include "kernels/base/text.h"
 #include "search/location/location_run.h"
@@ -21,8 +22,7 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, data, "data", "FILE", NULL, "pack to search on",
             .flags = SPX_OPT_REQUIRED | SPX_OPT_PATH),
     SPX_RUN_OPTIONS(values),
-    SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
-            "published, or a file in JSON or the published text form", .flags = SPX_OPT_PATH),
+    SPX_GENOTYPE_OPTION(values, genotype),
     SPX_OPT(INT, values, init_channels, "init-channels", "C", "5", "initial channels", .min = 1,
             .max = 4096),
     SPX_OPT(INT, values, layers, "layers", "L", "10",

@@ -19,8 +19,7 @@ static const spx_option options[] = {
     SPX_OPT(STRING, values, frontier, "frontier", "A:B:STEP", NULL,
             "the choices over a range of budgets, or over a list N,N,...",
             .flags = SPX_OPT_TRANSIENT),
-    SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
-            "published, or a file in JSON or the published text form"),
+    SPX_GENOTYPE_OPTION(values, genotype),
     SPX_OPT(SHAPE, values, input, "input", "CxHxW", "3x32x32",
             "image shape; 224x224 is the ImageNet network", .min = 1, .max = 4096),
     SPX_OPT(INT, values, classes, "classes", "K", "100", "classes", .min = 1, .max = 1e6),
@@ -32,8 +31,9 @@ static const spx_option options[] = {
             .max = SPX_MAX_LAYERS),
     SPX_OPT(INT, values, max_layers, "max-layers", "N", "20", "most cells", .min = 2,
             .max = SPX_MAX_LAYERS),
-    SPX_OPT(STRING, values, location, "location", "FILE", NULL,
-            "location.json of sphynx locate: its number of cells, and those that reduce"),
+    SPX_OPT(STRING, values, location, "location", "RUN|FILE", NULL,
+            "folder of sphynx locate, or its location.json: its number of cells, and those that "
+            "reduce"),
     {0}};
 
 static const spx_need needs[] = {{"min-layers max-layers", "!location"}, {0}};

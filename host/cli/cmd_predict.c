@@ -21,7 +21,9 @@ typedef struct values {
 
 static const spx_option options[] = {
     SPX_OPT(STRING, values, model, "model", "RUN|FILE", NULL,
-            "folder of a training, model, or checkpoint of training", .flags = SPX_OPT_REQUIRED),
+            "folder of a training, model, checkpoint of training, or deployed model, as private "
+            "inference computes it",
+            .flags = SPX_OPT_REQUIRED),
     SPX_OPT(STRING, values, data, "data", "FILE", NULL,
             "take the image from the test split of a pack"),
     SPX_OPT(INT, values, index, "index", "I", "0", "which image of that split, from 0", .min = 0,
@@ -34,10 +36,15 @@ static const spx_option options[] = {
 static const spx_need needs[] = {
     {"data", "!operands"}, {"index allow-changed", "data"}, {"resize", "operands"}, {0}};
 
-/* One network and the buffers a prediction needs. */
+/* A model, or a deployed one, and the buffers a prediction needs. */
 typedef struct predictor {
-    const spx_model *m;
+    spx_model m;
+    spx_deploy *deployed; /* NULL: m is the model */
+    spx_preprocess takes; /* of the deployed one */
+    const spx_preprocess *images;
+    int64_t classes;
     spx_stream *stream;
+    int64_t *logits; /* of the deployed one */
     spx_model_runner *runner;
     spx_feed *feed;
     spx_normalise normalise;
@@ -58,39 +65,57 @@ static spx_status get_image(void *ctx, int64_t epoch, int64_t step, spx_samples 
     return SPX_OK;
 }
 
-static spx_status predictor_init(predictor *p, spx_cli *cli, const spx_model *m)
+static spx_status float_init(predictor *p)
 {
-    const spx_input_shape *in = &m->spec.input;
-    const size_t classes = (size_t)m->spec.classes;
+    const spx_input_shape *in = &p->m.spec.input;
     const spx_batch_shape shape = {1, in->channels, in->rows, in->columns};
     const spx_source host = {.get = get_image, .ctx = p, .steps = 1};
-    p->m = m;
-    SPX_RETURN_IF(spx_cli_stream(cli, &p->stream));
-    SPX_RETURN_IF(spx_model_runner_create(&p->runner, p->stream, m, 1, NULL));
-    SPX_RETURN_IF(spx_normalise_init(&p->normalise, (int)in->channels, m->spec.mean, m->spec.std));
+    SPX_RETURN_IF(spx_model_runner_create(&p->runner, p->stream, &p->m, 1, NULL));
+    SPX_RETURN_IF(
+        spx_normalise_init(&p->normalise, (int)in->channels, p->m.spec.mean, p->m.spec.std));
     SPX_RETURN_IF(SPX_NEW(p->image, (size_t)(in->channels * in->rows * in->columns)));
-    SPX_RETURN_IF(SPX_NEW(p->picture, (size_t)(in->channels * in->rows * in->columns)));
-    SPX_RETURN_IF(spx_feed_open(&p->feed, p->stream, &host, &shape));
-    SPX_RETURN_IF(SPX_NEW(p->probability, classes));
-    SPX_RETURN_IF(SPX_NEW(p->order, classes));
-    return SPX_OK;
+    return spx_feed_open(&p->feed, p->stream, &host, &shape);
 }
 
-static void predictor_clear(predictor *p)
+static spx_status predictor_open(predictor *p, spx_cli *cli, const char *path)
+{
+    SPX_RETURN_IF(spx_model_open_any(&p->m, &p->deployed, path));
+    p->images = &p->m.images;
+    p->classes = p->m.spec.classes;
+    if (p->deployed != NULL) {
+        SPX_RETURN_IF(
+            spx_fail_context(spx_preprocess_of_deployed(&p->takes, p->deployed), "%s", path));
+        p->images = &p->takes;
+        p->classes = p->takes.classes;
+        SPX_RETURN_IF(SPX_NEW(p->logits, (size_t)p->classes));
+    }
+    const spx_preprocess *takes = p->images;
+    SPX_RETURN_IF(spx_cli_stream(cli, &p->stream));
+    SPX_RETURN_IF(p->deployed != NULL ? SPX_OK : float_init(p));
+    SPX_RETURN_IF(SPX_NEW(p->picture, (size_t)(takes->channels * takes->rows * takes->columns)));
+    SPX_RETURN_IF(SPX_NEW(p->probability, (size_t)p->classes));
+    return SPX_NEW(p->order, (size_t)p->classes);
+}
+
+static void predictor_close(predictor *p)
 {
     spx_model_runner_destroy(p->runner);
     spx_feed_close(p->feed);
     spx_stream_destroy(p->stream);
     spx_free(p->picture);
     spx_free(p->image);
+    spx_free(p->logits);
     spx_free(p->probability);
     spx_free(p->order);
+    spx_preprocess_clear(&p->takes);
+    spx_deploy_destroy(p->deployed);
+    spx_model_close(&p->m);
 }
 
 /* Classes by falling probability. Weights are finite, but what they add up to need not be. */
 static spx_status rank(predictor *p)
 {
-    const int64_t classes = p->m->spec.classes;
+    const int64_t classes = p->classes;
     for (int64_t k = 0; k < classes; k++) {
         if (!isfinite(p->probability[k])) {
             return SPX_FAIL(SPX_ENUMERIC, "the model's logit of class %lld is %g: no answer",
@@ -108,10 +133,10 @@ static spx_status rank(predictor *p)
     return SPX_OK;
 }
 
-/* Fills probability and order for the picture, as the network reads it. */
-static spx_status predict(predictor *p)
+/* Logits of the picture, as the network reads it. */
+static spx_status float_logits(predictor *p)
 {
-    const spx_input_shape *in = &p->m->spec.input;
+    const spx_input_shape *in = &p->m.spec.input;
     const spx_augment none = {0};
     const spx_augment_draw draw = {0};
     const int rows = (int)in->rows, columns = (int)in->columns;
@@ -120,7 +145,23 @@ static spx_status predict(predictor *p)
     spx_samples samples;
     spx_augment_apply(&none, &draw, &p->normalise, &shape, p->picture, p->image);
     SPX_RETURN_IF(device.get(device.ctx, 0, 0, &samples));
-    SPX_RETURN_IF(spx_model_runner_logits(p->runner, samples.images, p->probability));
+    return spx_model_runner_logits(p->runner, samples.images, p->probability);
+}
+
+static spx_status integer_logits(predictor *p)
+{
+    SPX_RETURN_IF(
+        spx_deploy_run_integer(p->deployed, spx_stream_pool(p->stream), 1, p->picture, p->logits));
+    for (int64_t k = 0; k < p->classes; k++) {
+        p->probability[k] = (float)((double)p->logits[k] * p->deployed->logit_scale);
+    }
+    return SPX_OK;
+}
+
+/* Fills probability and order for the picture. */
+static spx_status predict(predictor *p)
+{
+    SPX_RETURN_IF(p->deployed != NULL ? integer_logits(p) : float_logits(p));
     return rank(p);
 }
 
@@ -130,10 +171,10 @@ static json_t *answer(const predictor *p, const char *name, int64_t top, int lab
     json_t *list = json_array();
     json_t *j;
     int64_t i = 0;
-    for (; i < top && i < p->m->spec.classes; i++) {
+    for (; i < top && i < p->classes; i++) {
         const int64_t k = p->order[i];
         (void)json_array_append_new(list, json_pack("{s:I, s:s, s:f}", "class", (json_int_t)k,
-                                                    "name", spx_preprocess_class(&p->m->images, k),
+                                                    "name", spx_preprocess_class(p->images, k),
                                                     "probability", (double)p->probability[k]));
     }
     if (json_array_size(list) != (size_t)i) { /* an answer has all its classes, or is none */
@@ -144,7 +185,7 @@ static json_t *answer(const predictor *p, const char *name, int64_t top, int lab
     if (label >= 0) {
         (void)json_object_set_new(j, "label", json_integer(label));
         (void)json_object_set_new(j, "label_name",
-                                  json_string(spx_preprocess_class(&p->m->images, label)));
+                                  json_string(spx_preprocess_class(p->images, label)));
     }
     return j;
 }
@@ -179,7 +220,7 @@ static void print_answer(const json_t *j)
 static spx_status predict_file(spx_cli *cli, predictor *p, const char *path, const values *v,
                                json_t *answers)
 {
-    SPX_RETURN_IF(spx_picture_take(cli, &p->m->images, path, v->resize, p->picture));
+    SPX_RETURN_IF(spx_picture_take(cli, p->images, path, v->resize, p->picture));
     SPX_RETURN_IF(spx_fail_context(predict(p), "%s", path));
     return add_answer(p, answers, path, v->top, -1);
 }
@@ -193,13 +234,13 @@ static spx_status predict_packed(predictor *p, const values *v, json_t *answers)
     SPX_RETURN_IF(spx_pack_open(&pack, v->data, SPX_PACK_NEED(SPX_SPLIT_TEST)));
     (void)snprintf(name, sizeof name, "test image %lld", (long long)v->index);
     if (v->index < (int64_t)pack->split[SPX_SPLIT_TEST].count) { /* else told below */
-        SPX_TRY(st, spx_talk_fit(&p->m->images, v->model, pack, v->data, v->allow_changed), end);
+        SPX_TRY(st, spx_talk_fit(p->images, v->model, pack, v->data, v->allow_changed), end);
     }
-    SPX_TRY(st,
-            spx_fail_context(
-                spx_preprocess_packed(&p->m->images, pack, SPX_SPLIT_TEST, index, p->picture), "%s",
-                v->data),
-            end);
+    SPX_TRY(
+        st,
+        spx_fail_context(spx_preprocess_packed(p->images, pack, SPX_SPLIT_TEST, index, p->picture),
+                         "%s", v->data),
+        end);
     SPX_TRY(st, predict(p), end);
     st = add_answer(p, answers, name, v->top, pack->split[SPX_SPLIT_TEST].labels[index]);
 end:
@@ -212,20 +253,18 @@ static spx_status run(spx_cli *cli, const void *options_values)
     const values *v = options_values;
     json_t *answers = json_array(), *row;
     predictor p = {0};
-    spx_model m = {0};
     spx_status st;
     size_t i;
     if (v->data == NULL && cli->arg_count == 0) {
         json_decref(answers);
         return spx_cli_usage(cli, "either image files or --data with --index");
     }
-    SPX_TRY(st, spx_model_open(&m, v->model), end);
-    SPX_TRY(st, predictor_init(&p, cli, &m), end);
+    SPX_TRY(st, predictor_open(&p, cli, v->model), end);
     if (cli->arg_count == 0) {
         SPX_TRY(st, predict_packed(&p, v, answers), end);
     }
     if (cli->arg_count > 0 && !v->resize) {
-        spx_talk_unknown_size(&m.images, v->model);
+        spx_talk_unknown_size(p.images, v->model);
     }
     for (size_t k = 0; k < cli->arg_count; k++) {
         const spx_status one = predict_file(cli, &p, cli->args[k], v, answers);
@@ -248,8 +287,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
     }
 end:
     json_decref(answers);
-    predictor_clear(&p);
-    spx_model_close(&m);
+    predictor_close(&p);
     return st;
 }
 

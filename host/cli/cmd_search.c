@@ -80,7 +80,7 @@ static const spx_option options[] = {
     SPX_FINALISTS_OPTIONS(values, finalists),
     {0}};
 
-static const spx_need needs[] = {{"^ random space out resume allow-changed", "!random"},
+static const spx_need needs[] = {{"^ random space seeds out resume allow-changed", "!random"},
                                  {"published-hessian", "order=2"},
                                  {"allow-changed", "resume"},
                                  SPX_FINALISTS_NEEDS,
@@ -120,8 +120,9 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     return spx_run_input(cli, &v->input, pack, false, &o->net.input);
 }
 
-/* What the command prints: the genotype, and how it was come by; takes about over. */
-static spx_status print_result(const spx_cli *cli, const spx_genotype *g, json_t *about)
+/* What the command prints: the genotype, how it was come by, where it lies; takes about over. */
+static spx_status print_result(const spx_cli *cli, const values *v, const spx_genotype *g,
+                               json_t *about)
 {
     const json_t *top1 = json_object_get(about, "val_top1");
     char *text;
@@ -138,28 +139,40 @@ static spx_status print_result(const spx_cli *cli, const spx_genotype *g, json_t
     }
     if (text != NULL) {
         (void)fputs(text, stdout); /* ends its own line */
+        (void)printf("%s/genotype.json: what plan, train and inspect take by --genotype %s\n",
+                     v->run.out, v->run.out);
     }
     json_decref(about);
     free(text);
     return text != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "search: result");
 }
 
-static spx_status run_random(spx_cli *cli, const values *v)
+/* One of several seeds, or the only one. */
+static spx_status random_one(spx_cli *cli, const void *ctx, const spx_run_values *run, json_t **out)
 {
+    const values *v = ctx;
     spx_run_talk talk = {0};
     spx_session s;
     spx_genotype g;
-    spx_status st;
     spx_genotype_random((uint64_t)cli->seed, &g);
     g.space = (spx_space)v->space;
-    SPX_RETURN_IF(spx_run_open(cli, &v->run, json_object(), &s));
+    SPX_RETURN_IF(spx_run_open(cli, run, json_object(), &s));
     spx_session_warn(&s, spx_run_warn, &talk);
-    st = spx_genotype_save(&s, &g);
+    const spx_status st = spx_genotype_save(&s, &g);
     spx_session_close(&s, st);
-    return st == SPX_OK ? print_result(cli, &g,
-                                       json_pack("{s:b, s:o}", "random", 1, "genotype",
-                                                 spx_genotype_value(&g)))
-                        : st;
+    SPX_RETURN_IF(st);
+    *out = json_pack("{s:b, s:o}", "random", 1, "genotype", spx_genotype_value(&g));
+    return *out != NULL ? SPX_OK : SPX_FAIL(SPX_ENOMEM, "search: result");
+}
+
+static spx_status run_random(spx_cli *cli, const values *v)
+{
+    spx_genotype g;
+    json_t *about;
+    SPX_RETURN_IF(random_one(cli, v, &v->run, &about));
+    spx_genotype_random((uint64_t)cli->seed, &g);
+    g.space = (spx_space)v->space;
+    return print_result(cli, v, &g, about);
 }
 
 static spx_status search(spx_cli *cli, const values *v, spx_search_result *r)
@@ -216,10 +229,10 @@ static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
     spx_search_result r;
-    if (v->random) {
+    if (v->random && v->seeds == 1) {
         return run_random(cli, v);
     }
-    if (v->data == NULL) {
+    if (v->data == NULL && !v->random) {
         return spx_cli_usage(cli, "--data is missing");
     }
     if (v->finalists.pool > 0) {
@@ -228,13 +241,13 @@ static spx_status run(spx_cli *cli, const void *options_values)
     if (v->seeds > 1) {
         return spx_seeds_run(cli, &v->run,
                              &(spx_seeded){.n = v->seeds,
-                                           .measure = "val_top1",
+                                           .measure = v->random ? NULL : "val_top1",
                                            .name = "validation top-1",
-                                           .one = search_one,
+                                           .one = v->random ? random_one : search_one,
                                            .ctx = v});
     }
     SPX_RETURN_IF(search(cli, v, &r));
-    return print_result(cli, &r.genotype, spx_search_result_json(&r));
+    return print_result(cli, v, &r.genotype, spx_search_result_json(&r));
 }
 
 const spx_command spx_cmd_search = {

@@ -44,16 +44,16 @@ static const spx_option options[] = {
     SPX_RUN_OPTIONS(values),
     SPX_SEEDS_OPTION(values, seeds),
     SPX_NETWORK_OPTION(values, network),
-    SPX_OPT(STRING, values, genotype, "genotype", "G", "published",
-            "published, or a file in JSON or the published text form", .flags = SPX_OPT_PATH),
+    SPX_GENOTYPE_OPTION(values, genotype),
     SPX_OPT(STRING, values, plan, "plan", "FILE", NULL,
             "what sphynx plan --json printed; in place of the next three", .flags = SPX_OPT_PATH),
     SPX_OPT(INT, values, init_channels, "init-channels", "C", "5", "initial channels", .min = 1,
             .max = 4096),
     SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1, .max = SPX_MAX_LAYERS),
     SPX_REDUCE_AT_OPTION(values, reduce_at),
-    SPX_OPT(STRING, values, location, "location", "FILE", NULL,
-            "location.json of sphynx locate, in place of --reduce-at", .flags = SPX_OPT_PATH),
+    SPX_OPT(STRING, values, location, "location", "RUN|FILE", NULL,
+            "folder of sphynx locate, or its location.json, in place of --reduce-at",
+            .flags = SPX_OPT_PATH),
     SPX_OPT(SHAPE, values, input, "input", "CxHxW", NULL,
             SPX_RUN_INPUT_HELP "; needed where pictures differ in size", .min = 1, .max = 4096),
     SPX_OPT(INT, values, batch, "batch", "N", "96", "images per step", .min = 1, .max = 65536),
@@ -115,7 +115,8 @@ static const spx_option options[] = {
             .min = 0, .max = 1e6),
     SPX_OPT(STRING, values, init_from, "init-from", "RUN|FILE", NULL,
             "begin with the weights of a training or model; where masks keep some of its ReLUs "
-            "only, the training goes on with these masks",
+            "only, the training goes on with these masks; a published network need not be named "
+            "again",
             .flags = SPX_OPT_PATH),
     SPX_OPT(STRING, values, teacher, "teacher", "RUN|FILE", NULL,
             "learn from this training or model, too", .flags = SPX_OPT_PATH),
@@ -180,16 +181,26 @@ static const char *resumed(const values *v)
     return v->run.resume ? v->run.out : NULL;
 }
 
-/* Whether the network is masked. Where no model tells it, who needs one says so. */
-static bool is_masked(const values *v)
+/* What the model that is begun with says of the network: whether it is masked; a published one's
+ * name and keys, which are the network's unless they are given. Where no model tells it, who needs
+ * one says so. */
+static void fill_begun(const values *v, spx_final_spec *f)
 {
     spx_model m;
     if (v->init_from == NULL || spx_open_begun(&m, resumed(v), v->init_from, NULL) != SPX_OK) {
-        return false;
+        return;
     }
-    const bool masked = m.spec.masked;
+    f->masked = m.spec.masked;
+    memcpy(f->reference, m.spec.reference, sizeof f->reference);
     spx_model_close(&m);
-    return masked;
+}
+
+static spx_status fill_reference(spx_cli *cli, const char *text, spx_final_spec *f)
+{
+    char what[SPX_REFERENCE_CHARS + 64];
+    (void)snprintf(what, sizeof what, "--init-from a model of %s", text);
+    SPX_RETURN_IF(spx_cli_exclude(cli, SPX_OF_CELLS " plan location", what));
+    return spx_net_reference(cli, text, f);
 }
 
 static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack, spx_final_spec *f)
@@ -206,10 +217,15 @@ static spx_status fill_spec(spx_cli *cli, const values *v, const spx_pack *pack,
     f->classes = pack->classes;
     memcpy(f->mean, pack->mean, sizeof f->mean);
     memcpy(f->std, pack->std, sizeof f->std);
-    f->masked = is_masked(v);
+    fill_begun(v, f);
     SPX_RETURN_IF(spx_run_input(cli, &v->input, pack, true, &f->input));
     if (v->network != NULL) {
         return spx_net_reference(cli, v->network, f);
+    }
+    if (f->reference[0] != '\0') {
+        char text[SPX_REFERENCE_CHARS];
+        memcpy(text, f->reference, sizeof text);
+        return fill_reference(cli, text, f);
     }
     SPX_RETURN_IF(spx_genotype_load(&f->genotype, v->genotype));
     return fill_shape(cli, v, f);
@@ -289,9 +305,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
     *o = (spx_train_options){.run = spx_run_options_of(cli, &v->run, v->init_from, talk),
                              .pack = pack,
                              .batch = v->batch,
-                             .aux_weight = v->network == NULL ? (float)v->aux_weight : 0,
                              .smoothing = (float)v->smoothing,
-                             .drop_path = v->network == NULL ? v->drop_path : 0,
                              .sgd = {.momentum = (float)v->momentum,
                                      .decay = (float)v->decay,
                                      .clip = v->clip,
@@ -314,6 +328,10 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                              .allow_changed = v->run.allow_changed};
     SPX_RETURN_IF(fill_schedule(cli, v, &o->run.schedule));
     SPX_RETURN_IF(fill_spec(cli, v, pack, &o->spec));
+    if (o->spec.reference[0] == '\0') {
+        o->aux_weight = (float)v->aux_weight;
+        o->drop_path = v->drop_path;
+    }
     SPX_RETURN_IF(fill_stages(cli, v->resolutions, o));
     SPX_RETURN_IF(spx_linearize_of(&v->linearize, o));
     return spx_augment_of(cli, &v->augment, o->spec.input.rows, &o->augment);

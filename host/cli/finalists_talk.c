@@ -83,7 +83,26 @@ static void print_text(const json_t *all, const char *folder)
                  percent(margin, "low"), percent(margin, "high"),
                  (long long)json_integer_value(json_object_get(test, "images")),
                  word(all, "verdict"));
-    (void)printf("%s/finalists.json, %s/genotype.json: the winner's cell\n", folder, folder);
+    (void)printf(
+        "%s/result.json, %s/finalists.json: with all cells; %s/genotype.json: the winner's "
+        "cell\n",
+        folder, folder, folder);
+}
+
+/* The answers without what they were come by: images, cells and rungs. */
+static spx_status save_summary(selection *x)
+{
+    json_t *j = json_copy(x->result);
+    json_t *aside = json_copy(json_object_get(j, "images_set_aside"));
+    (void)json_object_del(aside, "images");
+    (void)json_object_set_new(j, "images_set_aside", aside);
+    (void)json_object_del(j, "cells");
+    (void)json_object_del(j, "rungs");
+    const spx_status st = j != NULL && aside != NULL
+                              ? spx_session_write_json(&x->top, "result.json", j)
+                              : SPX_FAIL(SPX_ENOMEM, "finalists: result");
+    json_decref(j);
+    return st;
 }
 
 static spx_status save(selection *x)
@@ -99,6 +118,7 @@ static spx_status save(selection *x)
             SPX_RETURN_IF(spx_genotype_of_value(&g, json_object_get(c, "genotype")));
         }
     }
+    SPX_RETURN_IF(save_summary(x));
     return spx_genotype_save(&x->top, &g);
 }
 
@@ -139,28 +159,41 @@ static spx_status select_cells(spx_cli *inner, const void *values, void *ctx)
     return save(x);
 }
 
+/* An option whose number stands in for the recipe's; 0: it does not. */
+static void own_word(const char **words, int *n, const char *option, int64_t value, char text[24])
+{
+    if (value > 0) {
+        (void)snprintf(text, 24, "%lld", (long long)value);
+        words[(*n)++] = option;
+        words[(*n)++] = text;
+    }
+}
+
 spx_status spx_finalists_command(spx_cli *cli, const spx_finalists_values *v,
                                  const spx_run_values *run, const char *data,
                                  const spx_search_options *s, spx_run_talk *talk)
 {
     selection x = {.cli = cli, .v = v, .run = run, .data = data, .search = s, .talk = talk};
-    char input[80], epochs[24];
-    const char *const words[] = {"--data",  data,      "--out", run->out,   "--recipe",
-                                 v->recipe, "--input", input,   "--epochs", epochs};
+    char input[80], epochs[24], batch[24];
+    const char *words[12] = {"--data",   data,      "--out",   run->out,
+                             "--recipe", v->recipe, "--input", input};
     char *argv[sizeof words / sizeof words[0]];
-    const int argc = (int)(sizeof words / sizeof words[0]) - (v->epochs > 0 ? 0 : 2);
+    int argc = 8;
     spx_status st;
     if (v->relus < 1) {
         return spx_cli_usage(cli, "--finalists needs --relu-budget");
     }
     (void)snprintf(input, sizeof input, "%lldx%lldx%lld", (long long)s->net.input.channels,
                    (long long)s->net.input.rows, (long long)s->net.input.columns);
-    (void)snprintf(epochs, sizeof epochs, "%lld", (long long)v->epochs);
+    own_word(words, &argc, "--epochs", v->epochs, epochs);
+    own_word(words, &argc, "--batch", v->batch, batch);
     for (int i = 0; i < argc; i++) {
         argv[i] = (char *)(uintptr_t)words[i]; /* only their order is changed */
     }
+    spx_run_values top = *run;
+    top.of_parts = true;
     x.begin = spx_seconds();
-    SPX_RETURN_IF(spx_run_open(cli, run, json_pack("{s:s}", "data", s->pack->hash), &x.top));
+    SPX_RETURN_IF(spx_run_open(cli, &top, json_pack("{s:s}", "data", s->pack->hash), &x.top));
     st = spx_cli_inner(cli, &spx_cmd_train, argc, argv, select_cells, &x);
     spx_run_talk_end(talk);
     spx_session_close(&x.top, st);

@@ -5,7 +5,7 @@
 #include "search/bilevel/search_run.h"
 
 typedef struct spx_finalists_values {
-    int64_t pool, relus, epochs, seeds, set_aside, extra;
+    int64_t pool, relus, batch, epochs, seeds, set_aside, extra;
     const char *recipe;
 } spx_finalists_values;
 
@@ -18,6 +18,9 @@ typedef struct spx_finalists_values {
                 "ReLUs of the finalists' networks", .min = 0, .max = 1e15),                        \
         SPX_OPT(STRING, STRUCT, FIELD.recipe, "final-recipe", "published|fast|FILE", "fast",       \
                 "how finalists are trained, as train --recipe takes it", .flags = SPX_OPT_PATH),   \
+        SPX_OPT(INT, STRUCT, FIELD.batch, "final-batch", "N", "0",                                 \
+                "images per step of it; 0: the recipe's. --batch is the searches'", .min = 0,      \
+                .max = 65536),                                                                     \
         SPX_OPT(INT, STRUCT, FIELD.epochs, "final-epochs", "N", "0",                               \
                 "epochs of it; 0: the recipe's", .min = 0, .max = 1e6),                            \
         SPX_OPT(INT, STRUCT, FIELD.seeds, "final-seeds", "N", "5",                                 \
@@ -31,15 +34,16 @@ typedef struct spx_finalists_values {
                 .max = 64)
 
 #define SPX_FINALISTS_NEEDS                                                                        \
-    {"relu-budget final-recipe final-epochs final-seeds set-aside extra-random", "finalists"},     \
+    {"relu-budget final-recipe final-batch final-epochs final-seeds set-aside extra-random",       \
+     "finalists"},                                                                                 \
         {"finalists", "seeds=1"}, {"finalists", "space=sphynx"},                                   \
     {                                                                                              \
         "init-from max-steps", "!finalists"                                                        \
     }
 
 /**
- * Runs, or goes on with, the selection, writes finalists.json and the winner's genotype.json into
- * the folder, and prints.
+ * Runs, or goes on with, the selection, writes finalists.json, result.json, which has the answers
+ * alone, and the winner's genotype.json into the folder, and prints.
  * @param s  of the searches; its pack holds the training split alone
  */
 SPX_MUST_CHECK spx_status spx_finalists_command(spx_cli *cli, const spx_finalists_values *v,

@@ -23,11 +23,13 @@ static bool lists(const char *list, const char *word)
     return false;
 }
 
-/* What means nothing whatever stands beside it: a flag that is off, an empty text. */
+/* What means nothing whatever stands beside it: a flag that is off, as it is by default, too; an
+ * empty text. */
 static bool is_off(const spx_option *o, const void *field)
 {
     const char *const *text = field;
-    return (o->type == SPX_OPT_FLAG && !*(const bool *)field) ||
+    const bool usually_on = o->def != NULL && strcmp(o->def, "true") == 0;
+    return (o->type == SPX_OPT_FLAG && !*(const bool *)field && !usually_on) ||
            (o->type == SPX_OPT_STRING && *text != NULL && **text == '\0');
 }
 
@@ -93,7 +95,7 @@ static bool holds(const spx_cli *cli, const char *condition)
 
 /* "schedule=cosine|operands" as a user writes it: "--schedule cosine or [IMAGE...]";
  * "operands=a|operands=b" is "operand a or b". */
-static void tell(const spx_cli *cli, const char *condition, char *text, size_t room)
+static void tell(const spx_command *c, const char *condition, char *text, size_t room)
 {
     size_t used = 0;
     for (const char *at = condition + (condition[0] == '!'); *at != '\0' && used < room;) {
@@ -102,7 +104,7 @@ static void tell(const spx_cli *cli, const char *condition, char *text, size_t r
         const char *const before = !operands ? "--" : used > 0 ? "" : "operand ";
         used += operands && length == n
                     ? (size_t)snprintf(text + used, room - used, "%s%s", used > 0 ? " or " : "",
-                                       cli->command->args)
+                                       c->args)
                     : (size_t)snprintf(text + used, room - used, "%s%s%.*s%s%.*s",
                                        used > 0 ? " or " : "", before, operands ? 0 : (int)length,
                                        at, length < n && !operands ? " " : "",
@@ -111,28 +113,53 @@ static void tell(const spx_cli *cli, const char *condition, char *text, size_t r
     }
 }
 
-spx_status spx_options_check_needs(spx_cli *cli)
+bool spx_option_need(const spx_command *c, const spx_option *o, char *text, size_t room)
 {
+    for (const spx_need *need = c->needs; need != NULL && need->options != NULL; need++) {
+        if (need->options[0] != '^' && need->condition[0] != '!' && lists(need->options, o->name)) {
+            tell(c, need->condition, text, room);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first of the listed options, or after '^' of the others, that is typed and says something. */
+static const char *first_typed(const spx_cli *cli, const char *list)
+{
+    const bool but = list[0] == '^';
     const spx_option *o;
     void *field;
-    size_t first = 0; /* commons belong to every command */
-    while (spx_common_options[first].name != NULL) {
-        first++;
+    size_t i = 0; /* commons belong to every command */
+    while (spx_common_options[i].name != NULL) {
+        i++;
     }
+    for (; (o = spx_option_at(cli, i, &field)) != NULL; i++) {
+        if (cli->given[i] == SPX_GIVEN_TYPED && !is_off(o, field) && lists(list, o->name) != but) {
+            return o->name;
+        }
+    }
+    return NULL;
+}
+
+spx_status spx_cli_exclude(spx_cli *cli, const char *options, const char *what)
+{
+    const char *name = first_typed(cli, options);
+    return name == NULL ? SPX_OK : spx_cli_usage(cli, "--%s means nothing with %s", name, what);
+}
+
+spx_status spx_options_check_needs(spx_cli *cli)
+{
     for (const spx_need *need = cli->command->needs; need != NULL && need->options != NULL;
          need++) {
-        const bool but = need->options[0] == '^';
-        const bool met = holds(cli, need->condition);
-        for (size_t i = first; !met && (o = spx_option_at(cli, i, &field)) != NULL; i++) {
-            const bool off = is_off(o, field);
-            if (cli->given[i] == SPX_GIVEN_TYPED && !off && lists(need->options, o->name) != but) {
-                char what[256];
-                tell(cli, need->condition, what, sizeof what);
-                return spx_cli_usage(cli, "--%s %s %s", o->name,
-                                     need->condition[0] == '!' ? "means nothing with" : "needs",
-                                     what);
-            }
+        const char *name = holds(cli, need->condition) ? NULL : first_typed(cli, need->options);
+        char what[256];
+        if (name == NULL) {
+            continue;
         }
+        tell(cli->command, need->condition, what, sizeof what);
+        return need->condition[0] == '!' ? spx_cli_exclude(cli, need->options, what)
+                                         : spx_cli_usage(cli, "--%s needs %s", name, what);
     }
     return SPX_OK;
 }

@@ -45,6 +45,10 @@ SPX_MUST_CHECK spx_status spx_options_load(spx_cli *cli, const char *path,
  * not given otherwise. */
 SPX_MUST_CHECK spx_status spx_options_load_recipe(spx_cli *cli, const spx_command *const *commands);
 
+/** What the first of a command's needs asks of an option, "--schedule step or ..."; false: none
+ * does. */
+bool spx_option_need(const spx_command *c, const spx_option *o, char *text, size_t room);
+
 /** A usage error where an option was typed that the command's needs refuse. */
 SPX_MUST_CHECK spx_status spx_options_check_needs(spx_cli *cli);
 

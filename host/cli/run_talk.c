@@ -29,6 +29,7 @@ spx_status spx_run_open(spx_cli *cli, const spx_run_values *v, json_t *inputs, s
         "threads", "deterministic", "device",     "workers",   NULL};
     spx_session_options o = {.path = v->out,
                              .resume = v->resume,
+                             .of_parts = v->of_parts,
                              .verb = cli->verb,
                              .inputs = inputs,
                              .allow_changed = v->allow_changed,

@@ -11,6 +11,7 @@
 typedef struct spx_run_values {
     const char *out;
     bool resume, allow_changed;
+    bool of_parts; /* no option: see spx_session_options */
     int64_t max_steps, save_every, log_every;
     double time_limit;
 } spx_run_values;

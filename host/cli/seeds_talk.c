@@ -61,15 +61,15 @@ static json_t *summary(const spx_seeded *s, json_t *seeds, json_t *runs)
     const size_t n = json_array_size(runs);
     char mean[64], deviation[64];
     double *x = NULL;
-    json_t *j = NULL;
-    (void)snprintf(mean, sizeof mean, "%s_mean", s->measure);
-    (void)snprintf(deviation, sizeof deviation, "%s_std", s->measure);
-    if (SPX_NEW(x, n) == SPX_OK) {
+    json_t *j = json_pack("{s:O, s:O}", "seeds", seeds, "runs", runs);
+    if (j != NULL && s->measure != NULL && SPX_NEW(x, n) == SPX_OK) {
         for (size_t i = 0; i < n; i++) {
             x[i] = json_number_value(json_object_get(json_array_get(runs, i), s->measure));
         }
-        j = json_pack("{s:O, s:O, s:f, s:f}", "seeds", seeds, "runs", runs, mean, spx_mean(x, n),
-                      deviation, spx_deviation(x, n));
+        (void)snprintf(mean, sizeof mean, "%s_mean", s->measure);
+        (void)snprintf(deviation, sizeof deviation, "%s_std", s->measure);
+        (void)json_object_set_new(j, mean, json_real(spx_mean(x, n)));
+        (void)json_object_set_new(j, deviation, json_real(spx_deviation(x, n)));
     }
     spx_free(x);
     json_decref(seeds);
@@ -92,14 +92,22 @@ static spx_status write_result(const char *folder, const json_t *result)
     return st;
 }
 
-static void print_text(const spx_seeded *s, const json_t *all)
+static void print_text(const spx_seeded *s, const json_t *all, const char *folder)
 {
     const json_t *runs = json_object_get(all, "runs"), *seeds = json_object_get(all, "seeds");
     char key[64];
     for (size_t i = 0; i < json_array_size(runs); i++) {
-        (void)printf("seed %lld: %s %.2f %%\n",
-                     (long long)json_integer_value(json_array_get(seeds, i)), s->name,
-                     100 * json_number_value(json_object_get(json_array_get(runs, i), s->measure)));
+        const long long seed = (long long)json_integer_value(json_array_get(seeds, i));
+        (void)printf("seed %lld: ", seed);
+        if (s->measure != NULL) {
+            (void)printf(
+                "%s %.2f %%; ", s->name,
+                100 * json_number_value(json_object_get(json_array_get(runs, i), s->measure)));
+        }
+        (void)printf("%s/seed-%lld\n", folder, seed);
+    }
+    if (s->measure == NULL) {
+        return;
     }
     (void)snprintf(key, sizeof key, "%s_mean", s->measure);
     (void)printf("%s: mean %.2f %%", s->name, 100 * json_number_value(json_object_get(all, key)));
@@ -129,7 +137,7 @@ spx_status spx_seeds_run(spx_cli *cli, const spx_run_values *run, const spx_seed
     if (st != SPX_OK || cli->json) {
         st = st == SPX_OK ? spx_cli_print_json(json_incref(all)) : st;
     } else {
-        print_text(s, all);
+        print_text(s, all, run->out);
     }
     json_decref(all);
     return st;

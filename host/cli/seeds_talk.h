@@ -12,7 +12,8 @@
 /** What is run again and again. */
 typedef struct spx_seeded {
     int64_t n;           /* seeds */
-    const char *measure; /* a number of each result, of which mean and deviation are taken */
+    const char *measure; /* a number of each result, of which mean and deviation are taken; NULL:
+                            there is none */
     const char *name;    /* of it, for people; it is told in percent */
     /**
      * One run, with cli->seed set; it may be told apart by nothing but run.
@@ -24,8 +25,8 @@ typedef struct spx_seeded {
 
 /**
  * Runs, or goes on with, the seeds one after another and writes DIR/result.json at the end:
- * {"seeds": [...], "runs": [results], "MEASURE_mean", "MEASURE_std"}, which --json prints, too. The
- * deviation has n - 1 below. --time-limit is that of all.
+ * {"seeds": [...], "runs": [results]} and, with a measure, "MEASURE_mean" and "MEASURE_std", which
+ * --json prints, too. The deviation has n - 1 below. --time-limit is that of all.
  * @return what the first run that fails returns; SPX_EINVAL (the folder holds a run of its own);
  *         SPX_EINTERRUPTED, SPX_EIO, SPX_ENOMEM
  */

@@ -117,7 +117,7 @@ static spx_status resume(spx_session *s, const spx_session_options *o, int *thre
     st = spx_ckpt_open_latest(&s->checkpoint, path);
     if (st == SPX_ENOTFOUND) { /* killed before the first one: begin again */
         *metrics_bytes = 0;
-        return refuse_finished(s);
+        return o->of_parts ? SPX_OK : refuse_finished(s);
     }
     SPX_RETURN_IF(st);
     meta = s->checkpoint.meta;

@@ -20,6 +20,7 @@
 typedef struct spx_session_options {
     const char *path; /* folder of the run */
     bool resume;      /* go on with the run that is there; without one, begin it */
+    bool of_parts;    /* the run is made of others in folders below, which have the checkpoints */
     const char *verb; /* "search", "train" */
     const char *ini;  /* resolved options, as text and as an object; borrowed */
     json_t *config;   /* files by their paths from the root */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -142,4 +143,14 @@ spx_status spx_file_read_at(int fd, const char *path, uint64_t at, void *data, s
         n -= (size_t)got;
     }
     return SPX_OK;
+}
+
+spx_status spx_file_within(char *path, size_t room, const char *given, const char *name)
+{
+    struct stat s;
+    const bool folder = stat(given, &s) == 0 && S_ISDIR(s.st_mode);
+    const int n = snprintf(path, room, "%s%s%s", given, folder ? "/" : "", folder ? name : "");
+    return n >= 0 && (size_t)n < room
+               ? SPX_OK
+               : SPX_FAIL(SPX_EINVAL, "%.80s...: the path is too long", given);
 }

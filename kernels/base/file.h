@@ -83,6 +83,13 @@ SPX_MUST_CHECK spx_status spx_file_sync(int fd, const char *path);
 bool spx_file_is_leftover(const char *name);
 
 /**
+ * The file that an input names: given itself, or where that is a folder, NAME in it.
+ * @return SPX_OK, also where there is no such file; SPX_EINVAL (longer than room)
+ */
+SPX_MUST_CHECK spx_status spx_file_within(char *path, size_t room, const char *given,
+                                          const char *name);
+
+/**
  * Reads the whole of path: a regular file, or a stream (a FIFO, a pipe such as /dev/stdin or a
  * shell's <(...), a terminal), until its end. "-" is standard input.
  * @param max_bytes  larger files are refused before anything is allocated, longer streams when

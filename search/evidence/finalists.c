@@ -75,7 +75,7 @@ static spx_status set_aside(spx_finalists *x)
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,
                           "finalists: %zu images make %lld steps of %lld an epoch, expected %d or "
-                          "more for a rung of an eighth: give a --final-recipe of a smaller batch",
+                          "more for a rung of an eighth: give a smaller --final-batch",
                           x->n_rest, (long long)x->full_steps, (long long)o->train->batch,
                           part_of_rung[0]);
 }
@@ -124,11 +124,12 @@ static spx_status tell_plan(const spx_finalists *x)
     (void)snprintf(text, sizeof text,
                    "%zu images set aside; %d searches, %d random cells%s and the published one, "
                    "%lld channels, %lld layers, %lld ReLUs; rungs of 1/8, 1/4 and 1/2 of %lld "
-                   "steps, then %d seeds of 3 cells: about %.1f hours here",
+                   "steps of %lld images, then %d seeds of 3 cells: about %.1f hours here",
                    x->n_aside, searched, random + (o->extra > 0 ? o->extra : 0),
                    o->extra < 0 ? " (and as many more as the searches' multiply-adds buy)" : "",
                    (long long)x->spec.init_channels, (long long)x->spec.layers, (long long)x->relus,
-                   (long long)(x->full_steps * o->train->run.schedule.epochs), o->seeds, hours);
+                   (long long)(x->full_steps * o->train->run.schedule.epochs),
+                   (long long)o->train->batch, o->seeds, hours);
     o->tell(o->ctx, text);
     return SPX_OK;
 }

@@ -54,14 +54,14 @@ typedef struct spx_finalists_options {
 /**
  * Runs it all, or goes on.
  * @param result  what finalists.json holds; the caller's; NULL on failure:
- *                {"images_set_aside": {"count", "per_class", "images"}, "network": {...}, "cells":
- *                [{"name", "kind", "seed", "macs", "genotype"}], "rungs": [{"steps", "seed",
- *                "cells": [{"name", "loss", "behind", "behind_error", "kept", "diverged"}]}],
- *                "seeds": [...],
- *                "test": {"images", "evaluations"}, "finalists": [{"name", "kind", "top1": [...],
- *                "top1_mean", "top1_std"}], "contrasts": [{"name", "difference", "low", "high",
- *                "p", "p_holm", "bootstrap_low", "bootstrap_high"}], "winner", "margin": {"over",
- *                "difference", "low", "high"}, "verdict"}
+ *                {"network": {...}, "cells": [{"name", "kind", "seed", "macs", "genotype"}],
+ *                "rungs": [{"steps", "seed", "cells": [{"name", "loss", "behind", "behind_error",
+ *                "kept", "diverged"}]}], "seeds": [...], "test": {"images", "evaluations"},
+ *                "finalists": [{"name", "kind", "top1": [...], "top1_mean", "top1_std"}],
+ *                "contrasts": [{"name", "difference", "low", "high", "p", "p_holm",
+ *                "bootstrap_low", "bootstrap_high"}], "verdict", "winner", "margin": {"over",
+ *                "difference", "low", "high"}, "images_set_aside": {"count", "per_class",
+ *                "images"}}
  * @return SPX_OK; SPX_EINVAL (a number out of range; too few images; no network of the budget);
  *         SPX_ENUMERIC (all cells of a kind diverged in a rung, or a last training did);
  *         SPX_EINTERRUPTED; what searches, trainings and files return

@@ -193,15 +193,17 @@ static spx_status report(const spx_finalists *x, const last *l, size_t images, j
     }
     SPX_TRY(st, contrasts(x, l, images, d, list), end);
     verdict(&d[0], text);
-    *result =
-        json_pack("{s:o, s:{s:I, s:I, s:o, s:I}, s:O, s:O, s:O, s:{s:I, s:I}, s:O, s:O, s:s}",
-                  "images_set_aside", aside_json(x), "network", "init_channels",
-                  (json_int_t)x->spec.init_channels, "layers", (json_int_t)x->spec.layers,
-                  "reduce_at", spx_reduce_at_json(x->spec.reduce_at, x->spec.n_reduce), "relus",
-                  (json_int_t)x->relus, "cells", cells, "rungs", x->rungs, "seeds", seeds, "test",
-                  "images", (json_int_t)images, "evaluations", (json_int_t)x->evaluations,
-                  "finalists", finalists, "contrasts", list, "verdict", text);
+    *result = json_pack(
+        "{s:{s:I, s:I, s:o, s:I}, s:O, s:O, s:O, s:{s:I, s:I}, s:O, s:O, s:s}", "network",
+        "init_channels", (json_int_t)x->spec.init_channels, "layers", (json_int_t)x->spec.layers,
+        "reduce_at", spx_reduce_at_json(x->spec.reduce_at, x->spec.n_reduce), "relus",
+        (json_int_t)x->relus, "cells", cells, "rungs", x->rungs, "seeds", seeds, "test", "images",
+        (json_int_t)images, "evaluations", (json_int_t)x->evaluations, "finalists", finalists,
+        "contrasts", list, "verdict", text);
     st = *result != NULL ? win(x, l, *result) : SPX_FAIL(SPX_ENOMEM, "finalists: result");
+    if (st == SPX_OK) { /* long, so last */
+        (void)json_object_set_new(*result, "images_set_aside", aside_json(x));
+    }
 end:
     json_decref(seeds);
     json_decref(list);

@@ -114,9 +114,30 @@ static spx_status check_training(const spx_linearize_options *o)
                           o->mask_lr, o->mask_penalty, o->mask_growth);
 }
 
-/* Shares of layers as text; NULL: equal numbers, of which layers of few positions are most. */
-static spx_status parse_shares(const char *text, int n, const int64_t *count, double *weight)
+/* Other than one share a ReLU. */
+static spx_status refuse_shares(const spx_linearizer *z, int got)
 {
+    const int n = layers_of(z);
+    char names[320] = "";
+    size_t used = 0;
+    int l = 0;
+    while (l < n && used < sizeof names - 64) {
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%.60s", l > 0 ? ", " : "",
+                                 z->masks.site[z->first + l].relu);
+        l++;
+    }
+    return SPX_FAIL(SPX_EINVAL,
+                    "shares to keep: %s%d, of each of %d ReLUs one is expected: %s%s (inspect "
+                    "--model M --relus lists them%s)",
+                    got > n ? "more than " : "", got > n ? n : got, n, names, l < n ? ", ..." : "",
+                    z->first > 0 ? " and the linear stem's before them" : "");
+}
+
+/* Shares of layers as text; none: equal numbers, of which layers of few positions are most. */
+static spx_status parse_shares(const spx_linearizer *z, const int64_t *count, double *weight)
+{
+    const char *text = z->o->shares;
+    const int n = layers_of(z);
     int got = 0;
     for (const char *at = text; at != NULL && got <= n;) {
         char *end;
@@ -136,10 +157,7 @@ static spx_status parse_shares(const char *text, int n, const int64_t *count, do
     for (int l = 0; text == NULL && l < n; l++) {
         weight[l] = 1;
     }
-    return text == NULL || got == n
-               ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL, "shares to keep: %s%d, of each of %d ReLUs one is expected",
-                          got > n ? "more than " : "", got > n ? n : got, n);
+    return text == NULL || got == n ? SPX_OK : refuse_shares(z, got);
 }
 
 static spx_status share(spx_linearizer *z)
@@ -158,7 +176,7 @@ static spx_status share(spx_linearizer *z)
     for (int l = 0; l < n; l++) {
         count[l] = spx_mask_site_positions(&z->masks.site[z->first + l]);
     }
-    SPX_TRY(st, parse_shares(z->o->shares, n, count, weight), end);
+    SPX_TRY(st, parse_shares(z, count, weight), end);
     st = spx_linear_share(n, weight, count, z->o->budget, z->keep);
 end:
     spx_free(count);

@@ -1,6 +1,7 @@
 #include "search/location/location_file.h"
 
 #include "host/control/json_text.h"
+#include "kernels/base/file.h"
 
 #define LOCATION_BYTES ((size_t)16 << 20)
 
@@ -57,11 +58,13 @@ static spx_status parse(const char *path, const json_t *j, const spx_genotype *g
     return SPX_OK;
 }
 
-spx_status spx_location_load(const char *path, const spx_genotype *g, int64_t *layers,
+spx_status spx_location_load(const char *path_or_folder, const spx_genotype *g, int64_t *layers,
                              spx_location_pair *out)
 {
+    char path[4096];
     json_t *j;
     spx_status st;
+    SPX_RETURN_IF(spx_file_within(path, sizeof path, path_or_folder, "location.json"));
     SPX_RETURN_IF(spx_json_read(&j, path, LOCATION_BYTES));
     st = parse(path, j, g, layers, out);
     json_decref(j);

@@ -1,5 +1,8 @@
 #include "search/space/audit.h"
 
+#include "kernels/base/alloc.h"
+
+#include <stdio.h>
 #include <string.h>
 
 const char *spx_layer_kind_name(spx_layer_kind k)
@@ -74,6 +77,26 @@ spx_status spx_audit_final(spx_audit *out, const spx_final_spec *f, bool auxilia
     out->relus.kept = out->relus.full = out->total.relus;
     spx_network_clear(&n);
     return SPX_OK;
+}
+
+spx_status spx_audit_relus(spx_relu_audit **out, int *n, const spx_final_spec *f)
+{
+    spx_network net;
+    *n = 0;
+    SPX_RETURN_IF(build(&net, f, false));
+    spx_status st = SPX_NEW(*out, (size_t)net.graph->n_nodes);
+    for (int i = 0; i < net.graph->n_nodes && st == SPX_OK; i++) {
+        const spx_node *nd = &net.graph->node[i];
+        if (nd->op == SPX_OP_RELU) {
+            const int64_t *d = net.graph->tensor[nd->in[SPX_RELU_X]].dim;
+            spx_relu_audit *r = &(*out)[(*n)++];
+            *r = (spx_relu_audit){
+                .channels = d[1], .rows = d[2], .columns = d[3], .kept = d[1] * d[2] * d[3]};
+            (void)snprintf(r->name, sizeof r->name, "%s", nd->name != NULL ? nd->name : "");
+        }
+    }
+    spx_network_clear(&net);
+    return st;
 }
 
 spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out)

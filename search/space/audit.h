@@ -55,6 +55,20 @@ typedef struct spx_audit {
  */
 SPX_MUST_CHECK spx_status spx_audit_final(spx_audit *out, const spx_final_spec *f, bool auxiliary);
 
+/** A ReLU of a final network, as shares of a linearization and masks are given. */
+typedef struct spx_relu_audit {
+    char name[128]; /* its node's, cut where it is longer */
+    int64_t channels, rows, columns;
+    int64_t kept; /* all, until masks are counted */
+} spx_relu_audit;
+
+/**
+ * Lists those outside the auxiliary head, in the order data flow.
+ * @param out  receives [n]; free with spx_free
+ * @return as spx_build_spec
+ */
+SPX_MUST_CHECK spx_status spx_audit_relus(spx_relu_audit **out, int *n, const spx_final_spec *f);
+
 /** Only the totals. */
 SPX_MUST_CHECK spx_status spx_final_count(const spx_final_spec *f, bool auxiliary, spx_counts *out);
 

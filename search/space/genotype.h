@@ -73,8 +73,8 @@ SPX_MUST_CHECK spx_status spx_genotype_check(const spx_genotype *g);
  */
 SPX_MUST_CHECK spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len);
 
-/** "published", or a file in either form. @return as parse, naming the
- * file; SPX_EIO, SPX_ENOTFOUND */
+/** "published", or a file in either form, or a folder whose genotype.json it is. @return as parse,
+ * naming the file; SPX_EIO, SPX_ENOTFOUND */
 SPX_MUST_CHECK spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path);
 
 /** JSON text ending in a newline, malloc'd, the caller frees; NULL when out of memory. */

@@ -1,5 +1,6 @@
 /* Genotypes as text: names of primitives, telling the two forms apart, files, and writing both. */
 #include "kernels/base/alloc.h"
+#include "kernels/base/file.h"
 #include "kernels/base/text.h"
 #include "search/space/genotype_private.h"
 
@@ -66,15 +67,16 @@ spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path)
         *out = spx_genotype_published;
         return SPX_OK;
     }
-    char *text;
+    char path[4096], *text;
     size_t len;
-    spx_status st = spx_text_read(name_or_path, TEXT_MAX, &text, &len);
+    SPX_RETURN_IF(spx_file_within(path, sizeof path, name_or_path, "genotype.json"));
+    spx_status st = spx_text_read(path, TEXT_MAX, &text, &len);
     if (st != SPX_OK) {
         return spx_fail_context(st, "genotype");
     }
     st = spx_genotype_parse(out, text, len);
     spx_free(text);
-    return st == SPX_OK ? st : spx_fail_context(st, "%s", name_or_path);
+    return st == SPX_OK ? st : spx_fail_context(st, "%s", path);
 }
 
 /* Writing: appends to a buffer that is large enough for every genotype. */

@@ -13,8 +13,8 @@
  * - vgg16 (bn=1, width=64, pool=max): arXiv 1409.1556, configuration D; form 224 has three linear
  *   layers and bn=0, as torchvision, the others one layer on the mean of the map.
  * - densenet121 (pool=max): arXiv 1608.06993, as torchvision has it; form 224 only.
- * - squeezenet1_1 (pool=max): arXiv 1602.07360, as torchvision has its smaller form 1.1: a squeezing
- *   1x1 convolution, two beside each other that expand; the logits are the mean of a last
+ * - squeezenet1_1 (pool=max): arXiv 1602.07360, as torchvision has its smaller form 1.1: a 1x1
+ *   convolution squeezes, two beside each other expand; the logits are the mean of a last
  *   convolution's map, rectified. Form 224 only.
  * - mobilenet_v2: arXiv 1801.04381, as torchvision has it, with ReLU6; form 224 only.
  * - deepreduce (cull=none, thin=0, alpha=1, rho=1, blocks=2+2+2+2): arXiv 2103.01396: ResNet-18

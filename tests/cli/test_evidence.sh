@@ -38,7 +38,20 @@ check "time limit of all" 75 "${train[@]}" --seeds 900 --epochs 100000 --out lat
 check "searches" 0 "${search[@]}" --seeds 2 --out searches --json
 jq -e '.seeds == [1, 2] and (.runs[1].genotype.normal | length) == 4 and .val_top1_std >= 0' \
     stdout >jq.out || fail "searches: $(cat stdout)"
-check "random seeds" 2 "$sphynx" search --random --seeds 2 --out random
+check "random seeds" 0 "$sphynx" search --random --seed 3 --seeds 2 --out random
+has stdout '^seed 4: random/seed-4$' "random seeds"
+check "one of them" 0 "$sphynx" search --random --seed 4 --out one
+has stdout '^one/genotype.json: ' "one of them"
+cmp random/seed-4/genotype.json one/genotype.json || fail "a random seed is not its own draw"
+jq -e '.seeds == [3, 4] and (.runs | length) == 2 and (has("val_top1_mean") | not)' \
+    random/result.json >jq.out || fail "random seeds: $(cat random/result.json)"
+check "a cell by its folder" 0 "$sphynx" inspect --genotype one --layers 2 --reduce-at 1 --json
+mv stdout by-folder
+check "a cell by its file" 0 "$sphynx" inspect --genotype one/genotype.json --layers 2 \
+    --reduce-at 1 --json
+cmp stdout by-folder || fail "a folder is not its genotype"
+check "a folder without a cell" 1 "$sphynx" inspect --genotype random
+has stderr 'random/genotype.json' "a folder without a cell"
 check "no seeds" 2 "${train[@]}" --seeds 0 --out none
 check "seeds without end" 2 "${train[@]}" --seeds 2 --seed 9223372036854775807 --out none
 [ ! -e none ] || fail "refused seeds left a folder"
@@ -70,6 +83,12 @@ done
 check "plan there" 0 "$sphynx" plan --relu-budget 1000 --input 1x16x16 --location found.json --json
 jq -e '.layers == 3 and .reduce_at == [1, 2] and .relus <= 1000' stdout >jq.out ||
     fail "plan there: $(cat stdout)"
+mkdir found
+cp found.json found/location.json
+mv stdout planned.json
+check "plan by the folder" 0 "$sphynx" plan --relu-budget 1000 --input 1x16x16 --location found \
+    --json
+cmp stdout planned.json || fail "a folder is not its location"
 check "plan, two bounds" 2 "$sphynx" plan --relu-budget 1000 --max-layers 4 --location found.json
 check "plan too small" 1 "$sphynx" plan --relu-budget 10 --input 1x16x16 --location found.json
 one_line "plan too small"

@@ -85,11 +85,21 @@ for given in "$OUT/run" "$float" "$OUT/run/last.h5"; do
         --data "$pack"
 done
 way='a deployed model; what it was exported from'
-refused "predict of integers" 1 "$way" "$sphynx" predict --model "$OUT/m.h5" --data "$pack"
 refused "export of integers" 1 "$way" "$sphynx" export --model "$OUT/m.h5" -o "$OUT/none.h5"
 refused "train from integers" 1 "$way" "$sphynx" train --data "$pack" --init-channels 2 --layers 3 \
     --reduce-at 0,2 --aux-weight 0 --init-from "$OUT/m.h5" --out "$OUT/none"
 rm -rf "$OUT/none"
+for i in 0 1 5; do # as its integers say, which is nearly what the floats do
+    for model in "$float" "$OUT/m.h5"; do
+        check "predict by $model" 0 "$sphynx" predict --model "$model" --data "$pack" --index $i \
+            --json --threads 1
+        mv "$OUT/stdout" "$OUT/predicted-${model##*/}"
+    done
+    jq -es '[.[][0] | [.label, (.classes | sort_by(.class)[].probability)]] | transpose |
+        all((.[0] - .[1] | fabs) < 0.05)' "$OUT"/predicted-* >"$OUT/jq" ||
+        fail "predict by integers: $(jq -c . "$OUT"/predicted-*)"
+    rm "$OUT"/predicted-*
+done
 check "eval of a stream" 0 "$sphynx" eval --model <(cat "$OUT/m.h5") --data "$pack" --threads 1
 check "inspect a stream" 0 "$sphynx" inspect --model <(cat "$OUT/m.h5")
 check "eval of a float stream" 0 "$sphynx" eval --model <(cat "$float") --data "$pack" --threads 1

@@ -27,7 +27,8 @@ END
 select=("${search[@]}" --relu-budget 800 --final-recipe final.ini --final-seeds 2 --set-aside 24
     --extra-random 0)
 check "finalists" 0 "${select[@]}" --finalists 6 --out fin --json
-has stderr '24 images set aside; 2 searches, 3 random cells .* hours' "finalists"
+has stderr '24 images set aside; 2 searches, 3 random cells .* steps of 4 images, .* hours' \
+    "finalists"
 jq -e '. as $all |
     def kind($k): [.cells[] | select(.kind == $k) | .name];
     def of($k): . as $r | ($all | kind($k)) as $n | [$r.cells[] | select(.name | IN($n[]))];
@@ -53,6 +54,10 @@ jq -e '. as $all |
     .winner == (.finalists | max_by(.top1_mean) | .name) and (.verdict | test("search"))' \
     stdout >jq.out || fail "finalists: $(jq -c 'del(.cells)' stdout)"
 cmp stdout fin/finalists.json || fail "finalists.json is not what is printed"
+jq -e 'keys_unsorted[-1] == "images_set_aside"' fin/finalists.json >jq.out ||
+    fail "finalists.json does not end with its long list"
+jq 'del(.cells, .rungs, .images_set_aside.images)' fin/finalists.json >answers.json
+jq . fin/result.json | cmp - answers.json || fail "result.json has not the answers"
 jq -c --slurpfile r fin/finalists.json -n '$r[0] as $r | $r.cells[] |
     select(.name == $r.winner) | .genotype' >winner.json
 jq -c . fin/genotype.json | cmp - winner.json || fail "genotype.json is not the winner's"
@@ -153,5 +158,8 @@ refused "another space" 2 'finalists' "${few[@]}" --space relu-ops --out refused
 refused "a budget alone" 2 'relu-budget' "${search[@]}" --relu-budget 800 --out refused
 refused "no such recipe" 2 'recipe' "${few[@]}" --final-recipe absent.ini --out refused
 sed 's/^batch = 4/batch = 16/' final.ini >large.ini
-refused "few steps" 1 'smaller batch' "${few[@]}" --final-recipe large.ini --out refused
+refused "few steps" 1 'smaller --final-batch' "${few[@]}" --final-recipe large.ini --out refused
+refused "few steps by option" 1 'steps of 16 an epoch' "${few[@]}" --final-batch 16 --out refused
+refused "a batch of none" 2 'final-batch needs --finalists' "${search[@]}" --final-batch 4 \
+    --out refused
 finish

@@ -139,7 +139,7 @@ refused 1 'no image 24: the test split has 24' predict --model model.h5 --data p
 # ---- files that are not what they should be ----
 for file in folder /dev/zero; do
     refused 1 'a device; expected a file|no model.h5' inspect --model "$file"
-    refused 1 'a (folder|device); expected a file' inspect --genotype "$file"
+    refused 1 'a device; expected a file|folder/genotype.json' inspect --genotype "$file"
     refused 1 'a (folder|device); expected a file' inspect --config "$file"
     refused 1 'a (folder|device); expected a file' data check "$file"
     refused 1 'a (folder|device); expected a file' predict --model model.h5 "$file"

@@ -34,6 +34,14 @@ check "integers" 0 "$sphynx" eval --model deployed.h5 --data pack.h5 --json
 holds "integers" stdout '.top1 > 0.85'
 check "bench pi" 0 "$sphynx" bench pi "${net[@]}" --input 3x16x16 --classes 4 --json
 holds "bench pi" stdout '.matches_integer_executor and .relus == 7680'
+bytes='[.relus, .storage_bytes, .online.rounds, .online.bytes_sent + .online.bytes_received]'
+jq -c "$bytes" stdout >measured
+check "cost of a network" 0 "$sphynx" cost "${net[@]}" --input 3x16x16 --classes 4 --usual-rates \
+    --json
+jq -c "$bytes" stdout | cmp - measured || fail "cost of a network: not what bench pi took"
+check "cost of two" 2 "$sphynx" cost --model deployed.h5 "${net[@]}"
+one_line "cost of two"
+has stderr '[-]-network means nothing with --model' "cost of two"
 
 # A model is a file of weights, too; another network's are refused.
 import=("$sphynx" import run/model.h5 --input 1x16x16 --classes 4 --data pack.h5)
@@ -45,6 +53,17 @@ check "import as another" 1 "${import[@]}" --network resnet34,width=4 -o none.h5
 one_line "import as another"
 has stderr 'see --network' "import as another"
 [ ! -e none.h5 ] || fail "import as another: left a file"
+
+# ---- the network of the model that is begun with ----
+check "begun with, named" 0 "${train[@]}" "${net[@]}" --init-from run --epochs 1 --max-steps 2 \
+    --out named
+check "begun with" 0 "${train[@]}" --init-from run --epochs 1 --max-steps 2 --out unnamed
+cmp named/result.json unnamed/result.json || fail "begun with: not the model's network"
+check "resumed" 0 "${train[@]}" --init-from run --epochs 1 --max-steps 2 --out unnamed --resume
+check "cells instead" 2 "${train[@]}" --init-from run --layers 3 --out never
+one_line "cells instead"
+has stderr '[-]-layers means nothing with --init-from a model of resnet18,form=32,stem_relu=0' \
+    "cells instead"
 
 # ---- cut and gone on with; as teacher and student ----
 short=("${train[@]}" --network "cnet1,width=2" --epochs 1)
@@ -62,20 +81,28 @@ has stderr 'no activation stages.7, but stages.0 to stages.3' "no such stage"
 [ ! -e never ] || fail "no such stage: left a folder"
 
 # ---- ReLUs that a network never had, hardly trained; privately as the integers have it ----
-for net in "deepreduce,cull=1,thin=1,alpha=0.078125,blocks=2+1+1+1" \
+for few in "deepreduce,cull=1,thin=1,alpha=0.078125,blocks=2+1+1+1" \
     "deepreduce,cull=1+2+3+4,thin=1,alpha=0.03125" "cnet2,width=1"; do
-    check "train $net" 0 "${train[@]}" --network "$net" --input 1x32x32 --max-steps 2 --epochs 1 \
+    check "train $few" 0 "${train[@]}" --network "$few" --input 1x32x32 --max-steps 2 --epochs 1 \
         --out culled
-    check "export $net" 0 "$sphynx" export --model culled --data pack.h5 --calibration 32 \
+    check "export $few" 0 "$sphynx" export --model culled --data pack.h5 --calibration 32 \
         -o culled.h5 --json
-    holds "export $net" stdout '.interactive_positions >= .relus'
-    check "bench pi $net" 0 "$sphynx" bench pi --model culled.h5 --json
-    holds "bench pi $net" stdout '.matches_integer_executor'
+    holds "export $few" stdout '.interactive_positions >= .relus'
+    check "bench pi $few" 0 "$sphynx" bench pi --model culled.h5 --json
+    holds "bench pi $few" stdout '.matches_integer_executor'
     rm -r culled
 done
 check "bench pi, untrained" 0 "$sphynx" bench pi --network "deepreduce,cull=1,thin=1,alpha=0.0625" \
     --input 1x16x16 --classes 10 --json
 holds "bench pi, untrained" stdout '.matches_integer_executor and .interactive_positions >= .relus'
+
+# ---- chains of any length ----
+check "a short chain" 0 "$sphynx" inspect --network cnet,layers=5,width=1 --classes 10 --json
+holds "a short chain" stdout '.relus == 5120 and
+    .network == "cnet,form=32,layers=5,width=1,kernels=00000,skips=none"'
+check "it learns" 0 "${train[@]}" --network cnet,layers=3,width=4,skips=all --epochs 4 \
+    --out chain --json
+holds "it learns" stdout '.top1 > 0.6 and .relus == 3072'
 
 # ---- what does not go together ----
 for bad in "--layers 3" "--genotype published" "--plan plan.json" "--aux-weight 0.4" \
