@@ -24,7 +24,8 @@ typedef struct values {
         *attention_at, *resolutions, *warmup;
     spx_augment_values augment;
     spx_linearize_values linearize;
-    int64_t init_channels, layers, batch, epochs, eval_every, workers, test_every, seeds;
+    int64_t init_channels, layers, batch, epochs, epoch_steps, eval_every, workers, test_every,
+        seeds;
     double muon_lr, muon_momentum;
     int schedule, select, decoder;
     double val_fraction;
@@ -59,6 +60,9 @@ static const spx_option options[] = {
     SPX_OPT(INT, values, batch, "batch", "N", "96", "images per step", .min = 1, .max = 65536),
     SPX_OPT(INT, values, epochs, "epochs", "N", "600", "passes over the training split", .min = 1,
             .max = 1e6),
+    SPX_OPT(INT, values, epoch_steps, "epoch-steps", "N", "0",
+            "an epoch ends after so many steps, where it has more; 0: when every image was shown",
+            .min = 0, .max = 1e9),
     SPX_OPT(FLOAT, values, lr, "lr", "X", "0.025", "learning rate", .min = 0, .max = INFINITY),
     SPX_OPT(ENUM, values, schedule, "schedule", "cosine|step|cosine-steps|one-cycle", "cosine",
             "how it falls: by epoch, or at each step (for trainings of a few epochs); one-cycle "
@@ -317,6 +321,7 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
                              .workers = (int)v->workers,
                              .nvjpeg = v->decoder == 1,
                              .eval_every = v->eval_every,
+                             .epoch_steps = v->epoch_steps,
                              .held_out = v->val_fraction,
                              .by_test = v->select == SELECT_TEST,
                              .test_every = v->test_every,

@@ -71,6 +71,9 @@ static spx_status set_aside(spx_finalists *x)
                                   (double)n / (double)all->count, x->aside, &x->n_aside, x->rest,
                                   &x->n_rest));
     x->full_steps = (int64_t)x->n_rest / o->train->batch;
+    if (o->train->epoch_steps > 0 && o->train->epoch_steps < x->full_steps) {
+        x->full_steps = o->train->epoch_steps;
+    }
     return x->full_steps >= part_of_rung[0]
                ? SPX_OK
                : SPX_FAIL(SPX_EINVAL,

@@ -157,6 +157,9 @@ refused "seeds and finalists" 2 'finalists' "${few[@]}" --seeds 2 --out refused
 refused "another space" 2 'finalists' "${few[@]}" --space relu-ops --out refused
 refused "a budget alone" 2 'relu-budget' "${search[@]}" --relu-budget 800 --out refused
 refused "no such recipe" 2 'recipe' "${few[@]}" --final-recipe absent.ini --out refused
+(cat final.ini && echo 'epoch-steps = 8') >short.ini
+check "short epochs" 0 "${few[@]}" --final-recipe short.ini --out short --json
+jq -e '[.rungs[].steps] == [1, 2, 4]' stdout >jq.out || fail "short epochs: $(jq -c .rungs stdout)"
 sed 's/^batch = 4/batch = 16/' final.ini >large.ini
 refused "few steps" 1 'smaller --final-batch' "${few[@]}" --final-recipe large.ini --out refused
 refused "few steps by option" 1 'steps of 16 an epoch' "${few[@]}" --final-batch 16 --out refused

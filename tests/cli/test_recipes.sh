@@ -118,6 +118,10 @@ cut "one-cycle, Nesterov, decay, boxes, colours, alternating flip" \
     --no-norm-decay --ema 0.9 --lr 0.1 --resized-crop 0.3,1 --crop-ratio 0.5,2 \
     --alternate-flip --colour-jitter 0.4,0.4,0.4 --workers 3
 cut "Muon, warm-up" --warmup 1 --muon-lr 0.1 --ema 0.9 --no-norm-decay
+cut "short epochs" --epoch-steps 3
+jq -e '.steps == 12' whole/result.json >jq.out || fail "short epochs: $(cat whole/result.json)"
+check "epochs that are not as long" 0 "$sphynx" train "${net[@]}" --epoch-steps 13 --out as-long
+cmp usual.json as-long/result.json || fail "an epoch has more steps than images"
 at=17 # in the second stage
 cut "resolutions" --resized-crop 0.3,1 --resolutions "8:0,12:1,16:3"
 cmp <(jq '.relus, .images' usual.json) <(jq '.relus, .images' whole/result.json) ||
