@@ -14,6 +14,8 @@ if(SPX_PYTHON)
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_linearize.sh ${SPX_PYTHON}
                    $<TARGET_FILE:sphynx> $<TARGET_FILE:make_pack>)
   set_tests_properties(bench_linearize PROPERTIES LABELS slow)
+  add_test(NAME bench_pareto
+           COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_pareto.sh ${SPX_PYTHON})
   add_test(NAME bench_gpu_compare
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/test_gpu_compare.sh $<TARGET_FILE:sphynx>
                    ${SPX_PYTHON})

@@ -81,3 +81,11 @@ def scatter(series, x_name, y_name, logarithmic=True):
             WIDTH - RIGHT + 16, TOP + 12 + 18 * k, colour, WIDTH - RIGHT + 26, TOP + 16 + 18 * k,
             html.escape(name)))
     return "\n".join(out) + "\n</svg>\n"
+
+
+def beside(panels):
+    """Several such pictures in one, from left to right."""
+    inner = "".join(p.replace("<svg ", "<svg x='%d' " % (k * WIDTH), 1)
+                    for k, p in enumerate(panels))
+    return ("<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d'>\n%s</svg>\n"
+            % (WIDTH * len(panels), HEIGHT, inner))
