@@ -9,8 +9,8 @@
  * random one and the published one are trained in full with seeds that nothing used before. Only
  * then is the test split opened, and each of those networks is evaluated on it once.
  *
- * A cell whose training diverges in a rung is lost; if a last training does, or those of all cells
- * of a kind, the selection fails.
+ * A search that diverges finds no cell, and a cell whose training diverges in a rung is lost; if
+ * all searches do, or a last training, or those of all cells of a kind, the selection fails.
  *
  * In the folder: search-I, rung-R/CELL and final/CELL-S, each a run of its own, which goes on where
  * it was cut; finalists.json at the end. So all is a function of the options and of these folders.
@@ -63,7 +63,8 @@ typedef struct spx_finalists_options {
  *                "difference", "low", "high"}, "images_set_aside": {"count", "per_class",
  *                "images"}}
  * @return SPX_OK; SPX_EINVAL (a number out of range; too few images; no network of the budget);
- *         SPX_ENUMERIC (all cells of a kind diverged in a rung, or a last training did);
+ *         SPX_ENUMERIC (all searches diverged, or all cells of a kind in a rung, or a last
+ *         training);
  *         SPX_EINTERRUPTED; what searches, trainings and files return
  */
 SPX_MUST_CHECK spx_status spx_finalists_run(const spx_finalists_options *o, json_t **result);
