@@ -203,7 +203,7 @@ static spx_status check(spx_linearizer *z)
                         (long long)o->budget, (long long)s->full,
                         z->first > 0 ? " behind its linear stem" : "");
     }
-    if (o->before < 0 || o->before >= o->first.epochs) {
+    if (o->before < 0 || (!trains_masks(z) && o->before >= o->first.epochs)) {
         return SPX_FAIL(SPX_EINVAL,
                         "linearization: all ReLUs are kept for %lld epochs, but there are %lld; at "
                         "most %lld can be",

@@ -104,7 +104,7 @@ jq -e '.relus == 300 and .best_epoch >= 3' snl/result.json >jq.out ||
     fail "snl: $(cat snl/result.json)"
 check "eval" 0 "$sphynx" eval --model snl/best.h5 --data pack.h5 --threads 1 --json
 jq -e '.relus == 300' stdout >jq.out || fail "snl: $(cat stdout)"
-check "snl, slow masks" 0 "${snl[@]}" --mask-lr 1e-6 --out slow
+check "snl, slow masks" 0 "${snl[@]}" --mask-lr 1e-6 --linearize-after 9 --out slow
 jq -se --argjson full "$full" '[.[] | select(.epoch != null).relus] == [range(6) | $full] +
     [300, 300]' slow/metrics.jsonl >jq.out || fail "slow masks: $(grep epoch slow/metrics.jsonl)"
 check "snl, cut while masks are trained" 0 "${snl[@]}" --max-steps 4 --out cut
