@@ -6,10 +6,8 @@ Called by scripts/bench/linearize, which builds first. Every finished row goes t
 once; what the folder of work holds is not made again.
 """
 import argparse
-import gzip
 import itertools
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -20,17 +18,18 @@ import stats
 from page import ROOT, say
 
 SET = "/usr/share/datasets/fashion-mnist"
-# Epochs are of the first `images` training images, so that there are some: masks are chosen epoch
-# by epoch.
+# An epoch is of so many steps, of images drawn anew: masks are chosen epoch by epoch, and there are
+# to be some. Learning rates are of the batch.
 WHOLE = {"input": "1x32x32", "network": "resnet18,width=16,stem_relu=0", "relus": 122880,
-         "budgets": [12288, 6144], "images": 12000, "batch": 64, "base": 5, "first": 3, "second": 2,
-         "every": 20, "mask_lr": 0.01, "mask_penalty": 1e-4, "mask_growth": 2}
+         "budgets": [12288, 6144], "batch": 64, "epoch_steps": 94, "base": 10, "first": 5,
+         "second": 3, "lr": 0.05, "every": 20, "mask_lr": 0.01, "mask_penalty": 3e-5,
+         "mask_growth": 2}
 TOY = {**WHOLE, "network": "resnet18,width=1,stem_relu=0", "relus": 7680, "budgets": [768, 384],
-       "images": 64, "batch": 8, "base": 2, "first": 2, "second": 1, "every": 2}
+       "batch": 8, "epoch_steps": 4, "base": 2, "first": 2, "second": 1, "every": 2}
 COMMON = ("--weight-decay 5e-4 --momentum 0.9 --clip 0 --pad-crop 2 --cutout 0 "
           "--log-every 0 --eval-every 1000")
+PRUNE = "--val-fraction 0.05"  # what it measures is not used
 BASE = "--schedule one-cycle --lr 0.1 --warmup 20%"
-FIRST, SECOND = 0.02, 0.02  # learning rates
 STAGES = "--attention-weight 1000 --attention-at stages.1,stages.2,stages.3"
 # The published shares for 50,000 of a ResNet-18's ReLUs, but for the stem's, scaled to the budget.
 SHARES = ".025,.03,.025,.025,.05,.05,.05,.05,.25,.25,.25,.25,.5,.6,.6,.6"
@@ -38,6 +37,7 @@ TAUGHT = 1.5  # what a step beside a teacher takes, in steps without
 WITHIN, LEVEL, ALPHA = 2.0, 0.95, 0.05  # points; of intervals; of tests
 FULL, RELUPRUNER = "full", "relupruner"
 CHANCE = ("uniform masks", "random masks")  # what relupruner is to beat
+SMALLER = (RELUPRUNER, CHANCE[1])  # at the smaller budgets, too
 METHODS = {}  # name: (what it is, make(bench, budget, base) -> folder of the trained model)
 
 
@@ -64,17 +64,6 @@ def arguments():
 
 
 # ------------------------------------------------------------------------- the program
-
-
-def write_first(path, idx, n):
-    """A file of the idx format with its first n entries; None: all."""
-    sizes = [int.from_bytes(idx[4 + 4 * i:8 + 4 * i], "big") for i in range(idx[3])]
-    if n is not None:
-        head = 4 + 4 * len(sizes)
-        idx = (idx[:4] + n.to_bytes(4, "big") + idx[8:head] +
-               idx[head:head + n * math.prod(sizes[1:])])
-    with gzip.open(path, "wb", 1) as f:
-        f.write(idx)
 
 
 class Bench:
@@ -104,23 +93,18 @@ class Bench:
         return path
 
     def data(self):
-        """The pack: Fashion-MNIST with the first training images alone."""
         path = self.args.data or os.path.join(self.args.work, "data.h5")
         if not os.path.exists(path):
-            few = self.folder("set")
-            for name in os.listdir(SET):
-                shown = self.task["images"] if name.startswith("train") else None
-                with gzip.open(os.path.join(SET, name)) as f:
-                    write_first(os.path.join(few, name), f.read(), shown)
-            self.sphynx("data", "pack", "fashion-mnist", few, "-o", path)
+            self.folder()
+            self.sphynx("data", "pack", "fashion-mnist", SET, "-o", path)
         return path
 
     def train(self, folder, seed, epochs, *words):
         """Trains where that is not done."""
         if not os.path.exists(os.path.join(folder, "result.json")):
             self.sphynx("train", "--data", self.data(), "--out", folder, "--resume", "--batch",
-                        self.task["batch"], "--seed", seed, "--epochs", epochs, *COMMON.split(),
-                        *words)
+                        self.task["batch"], "--epoch-steps", self.task["epoch_steps"], "--seed",
+                        seed, "--epochs", epochs, *COMMON.split(), *words)
         return folder
 
     def network(self):
@@ -148,14 +132,14 @@ def full(bench, budget, base):
                        *BASE.split())
 
 
-def constant(lr):
-    return ["--schedule", "step", "--lr-factor", 1, "--lr", lr]
+def constant(bench):
+    return ["--schedule", "step", "--lr-factor", 1, "--lr", bench.task["lr"]]
 
 
-def falling(epochs):
+def falling(bench):
     """The second stage's rate, as train --linearize has it."""
-    at = sorted({epochs * part // 8 for part in (5, 6, 7)} - {0})
-    return ["--schedule", "step", "--lr-factor", 0.1, "--lr", SECOND, "--milestones",
+    at = sorted({bench.task["second"] * part // 8 for part in (5, 6, 7)} - {0})
+    return ["--schedule", "step", "--lr-factor", 0.1, "--lr", bench.task["lr"], "--milestones",
             ",".join(map(str, at or [1000]))]
 
 
@@ -167,13 +151,13 @@ def linearized(bench, name, budget, base, *words):
     folder = bench.folder(base, "%s-%d" % (name, budget))
     return bench.train(folder, base, bench.task["first"], "--linearize", name, "--relu-budget",
                        budget, "--init-from", full(bench, budget, base), *taught(bench, base),
-                       "--fine-tune-epochs", bench.task["second"], "--fine-tune-lr", SECOND,
-                       *STAGES.split(), *words)
+                       "--fine-tune-epochs", bench.task["second"], "--fine-tune-lr",
+                       bench.task["lr"], *constant(bench), *STAGES.split(), *words)
 
 
 @method(RELUPRUNER, "positions scored in every step, ever fewer kept, of all layers together")
 def relupruner(bench, budget, base):
-    return linearized(bench, "relupruner", budget, base, *constant(FIRST), "--linearize-after", 0,
+    return linearized(bench, "relupruner", budget, base, "--linearize-after", 0,
                       "--linearize-every", bench.task["every"])
 
 
@@ -183,12 +167,12 @@ def drawn(bench, name, budget, base, *by):
     pruned = os.path.join(folder, "pruned.h5")
     bench.json_once(os.path.join(folder, "prune.json"), "prune", "--model",
                     full(bench, budget, base), "--data", bench.data(), "--granularity", "pixel",
-                    "--random", *by, "-o", pruned, "--seed", base)
+                    "--random", *by, "-o", pruned, "--seed", base, *PRUNE.split())
     first = bench.train(os.path.join(folder, "first"), base, task["first"], *bench.network(),
-                        "--init-from", pruned, *taught(bench, base), *constant(FIRST))
+                        "--init-from", pruned, *taught(bench, base), *constant(bench))
     return bench.train(os.path.join(folder, "second"), base, task["second"], *bench.network(),
                        "--init-from", first, *taught(bench, base), *STAGES.split(),
-                       *falling(task["second"]))
+                       *falling(bench))
 
 
 @method(CHANCE[0], "positions drawn by chance from the whole network, about a share of every layer")
@@ -203,13 +187,13 @@ def random(bench, budget, base):
 
 @method("senet", "of every layer a published share, the positions farthest from the teacher's")
 def senet(bench, budget, base):
-    return linearized(bench, "senet", budget, base, *constant(FIRST), "--linearize-after", 1,
+    return linearized(bench, "senet", budget, base, "--linearize-after", 1,
                       "--keep-shares", SHARES)
 
 
 @method("snl", "masks trained as numbers with a penalty on their sum, then the largest kept")
 def snl(bench, budget, base):
-    return linearized(bench, "snl", budget, base, *constant(FIRST), "--linearize-after", 0,
+    return linearized(bench, "snl", budget, base, "--linearize-after", 0,
                       "--mask-lr", bench.task["mask_lr"], "--mask-penalty",
                       bench.task["mask_penalty"], "--mask-growth", bench.task["mask_growth"])
 
@@ -222,7 +206,7 @@ def jobs(args, task):
     names = [m for m in METHODS if not args.only or m in args.only]
     for base, budget in itertools.product(range(1, args.bases + 1), task["budgets"]):
         for name in names:
-            if name != FULL or budget == task["budgets"][0]:
+            if budget == task["budgets"][0] or name in SMALLER:
                 yield base, name, None if name == FULL else budget
 
 
@@ -234,7 +218,8 @@ def row_of(bench, base, name, budget):
         sys.exit("linearize: %s: %d ReLUs, not %d" % (name, told["relus"], budget))
     return {"relus": told["relus"],
             "interactive_positions": counted.get("interactive_positions", told["relus"]),
-            "top1": told["top1"], "host": page.about_machine()["cpu"],
+            "top1": told["top1"], "steps": epochs_of(bench.task, name) * bench.task["epoch_steps"],
+            "host": page.about_machine()["cpu"],
             "commit": page.output_of("git", "describe", "--always", "--abbrev=12", "--dirty",
                                      "--exclude=*")}
 
@@ -316,8 +301,8 @@ def write_page(args, metrics):
         "ROWS": "\n".join(summary(metrics)), "EACH": "\n".join(each),
         "CONTRASTS": "\n".join(tests) or "| none yet | | | | | |",
         "METHODS": "\n".join("- **%s**: %s." % (n, m[0]) for n, m in METHODS.items()),
-        **{k.upper(): str(task[k]) for k in ("network", "input", "relus", "batch", "images", "base",
-                                             "first", "second")}})
+        **{k.upper(): str(task[k]) for k in ("network", "input", "relus", "batch", "epoch_steps",
+                                             "base", "first", "second", "lr")}})
 
 
 def save(args, metrics):
@@ -335,6 +320,10 @@ def missing(bench, rows):
     return [j for j in jobs(bench.args, bench.task) if j not in there]
 
 
+def epochs_of(task, name):
+    return task["base"] if name == FULL else task["first"] + task["second"]
+
+
 def plan(bench, rows):
     """Says what is missing and how long that takes, by a step measured now."""
     task, args = bench.task, bench.args
@@ -342,11 +331,10 @@ def plan(bench, rows):
         [args.sphynx, "bench", "train-step", *bench.network(), "--classes", "10", "--batch",
          str(task["batch"]), "--steps", "3", "--threads", str(args.threads), "--json"],
         stdout=subprocess.PIPE, check=True)
-    epoch = json.loads(done.stdout)["seconds_median"] * task["images"] / task["batch"]
+    epoch = json.loads(done.stdout)["seconds_median"] * task["epoch_steps"]
     total = 0.0
     for base, todo in itertools.groupby(missing(bench, rows), lambda job: job[0]):
-        epochs = [task["base"] if name == FULL else TAUGHT * (task["first"] + task["second"])
-                  for _, name, _ in todo]
+        epochs = [epochs_of(task, name) * (1 if name == FULL else TAUGHT) for _, name, _ in todo]
         hours = sum(epochs) * epoch / 3600
         say("base %d: %d trainings to do, %.2f h" % (base, len(epochs), hours))
         total += hours

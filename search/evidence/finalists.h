@@ -9,7 +9,7 @@
  * random one and the published one are trained in full with seeds that nothing used before. Only
  * then is the test split opened, and each of those networks is evaluated on it once.
  *
- * A search that diverges finds no cell, and a cell whose training diverges in a rung is lost; if
+ * A search that diverges finds no cell, and a cell whose training diverges in a rung is lost. If
  * all searches do, or a last training, or those of all cells of a kind, the selection fails.
  *
  * In the folder: search-I, rung-R/CELL and final/CELL-S, each a run of its own, which goes on where
