@@ -110,6 +110,13 @@ static json_t *rounds_json(const spx_prune_result *r, int64_t n)
     return a;
 }
 
+/* null: it cannot be deployed. */
+static json_t *private_json(const spx_prune_private *p)
+{
+    return p->known ? json_pack("{s:f, s:f}", "bytes", p->bytes, "online_ms", 1e3 * p->online)
+                    : json_null();
+}
+
 static spx_status print_json(const values *v, const spx_prune_budget *b, const spx_prune_result *r)
 {
     json_t *j = json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:I, s:o, s:o}", "relus_before",
@@ -120,6 +127,10 @@ static spx_status print_json(const values *v, const spx_prune_budget *b, const s
                           (json_int_t)r->after.images, "file", spx_cli_name_json(v->out), "layers",
                           layers_json(r));
     spx_relu_count_json(j, &r->relus);
+    if (j != NULL) {
+        (void)json_object_set_new(j, "private_before", private_json(&r->private_before));
+        (void)json_object_set_new(j, "private_after", private_json(&r->private_after));
+    }
     if (j != NULL && v->granularity == SPX_PRUNE_EDGE) {
         (void)json_object_set_new(j, "depth", json_integer(r->depth));
         (void)json_object_set_new(j, "rounds", rounds_json(r, v->rounds));
@@ -131,6 +142,19 @@ static spx_status print_json(const values *v, const spx_prune_budget *b, const s
                                         : json_real(r->private_cost / 1000));
     }
     return spx_cli_print_json(j);
+}
+
+static void print_private(const spx_prune_budget *b, const spx_prune_result *r)
+{
+    const spx_prune_private *x = &r->private_before, *y = &r->private_after;
+    if (!x->known || !y->known) {
+        (void)printf("It cannot be evaluated privately as it is (sphynx export says why).\n");
+        return;
+    }
+    (void)printf("A private query takes %.0f bytes and, over %s, %.1f ms online (before: %.0f "
+                 "bytes, %.1f ms), as sphynx cost predicts it by usual rates.\n",
+                 y->bytes, b->kind == SPX_BUDGET_ONLINE ? "that link" : "lan", 1e3 * y->online,
+                 x->bytes, 1e3 * x->online);
 }
 
 static void print(const values *v, const spx_prune_budget *b, const spx_prune_result *r)
@@ -150,11 +174,7 @@ static void print(const values *v, const spx_prune_budget *b, const spx_prune_re
         (void)printf(", %lld interactive positions", (long long)r->relus.interactive);
     }
     (void)printf(".\n");
-    if (b->kind == SPX_BUDGET_ONLINE) {
-        (void)printf("A private query takes %.1f ms online.\n", r->private_cost / 1000);
-    } else if (b->kind == SPX_BUDGET_BYTES) {
-        (void)printf("A private query takes %.0f bytes.\n", r->private_cost);
-    }
+    print_private(b, r);
     (void)printf("Loss on %lld held-out images, batch norm estimated anew: %.4f before, %.4f "
                  "predicted, %.4f after; top-1 "
                  "%.2f %% before, %.2f %% after.\n",
@@ -245,6 +265,9 @@ static spx_status run(spx_cli *cli, const void *options_values)
     spx_status st;
     SPX_RETURN_IF(v->like != NULL ? counts_of(v->like, &like, &budget)
                                   : spx_talk_budget(cli, &v->budget, &budget));
+    if (budget.kind != SPX_BUDGET_ONLINE) {
+        SPX_RETURN_IF(spx_link_parse("lan", &budget.link));
+    }
     if (budget.kind != SPX_BUDGET_RELUS && v->granularity != SPX_PRUNE_EDGE) {
         return spx_cli_usage(cli, "--budget %s is for --granularity edge", budget.text);
     }

@@ -29,22 +29,21 @@ spx_status spx_prune_save(const spx_prune_bench *b, const json_t *about, const c
     return st;
 }
 
-/* What a query of a deployed model takes, in units of the budget. */
-static spx_status forecast(const spx_deploy *d, const spx_prune_budget *budget, double *out)
+static spx_status forecast(const spx_deploy *d, spx_link link, spx_prune_private *out)
 {
     spx_pi_plan *p;
     SPX_RETURN_IF(spx_pi_plan_create(&p, d));
     const spx_pi_sizes *s = spx_pi_plan_sizes(p);
-    *out = budget->kind == SPX_BUDGET_BYTES
-               ? (double)(s->offline_to_server + s->offline_to_client + s->online_to_server +
-                          s->online_to_client)
-               : 1e6 * spx_pi_predict(p, &spx_pi_usual_rates, budget->link, -1).online;
+    *out = (spx_prune_private){.known = true,
+                               .bytes = (double)(s->offline_to_server + s->offline_to_client +
+                                                 s->online_to_server + s->online_to_client),
+                               .online = spx_pi_predict(p, &spx_pi_usual_rates, link, -1).online};
     spx_pi_plan_destroy(p);
     return SPX_OK;
 }
 
 /* The model goes to the exporter through a file whose name is gone as soon as it is open. */
-spx_status spx_prune_private_cost(spx_prune_bench *b, double *out)
+spx_status spx_prune_private_cost(spx_prune_bench *b, spx_prune_private *out)
 {
     const spx_export_options o = {
         .quantise = {.weight_bits = 8, .activation_bits = 8, .most_bits = 58},
@@ -65,7 +64,7 @@ spx_status spx_prune_private_cost(spx_prune_bench *b, double *out)
         st = spx_export(&d, &m, b->pack, b->stream, &o, NULL);
     }
     if (st == SPX_OK) {
-        st = forecast(d, &b->o->budget, out);
+        st = forecast(d, b->o->budget.link, out);
     }
     spx_deploy_destroy(d);
     spx_model_close(&m);
@@ -145,15 +144,24 @@ static spx_status check_like(const spx_prune_bench *b)
     return SPX_OK;
 }
 
+/* The same for people: what cannot be deployed has none. */
+static spx_status tell_private(spx_prune_bench *b, spx_prune_private *out)
+{
+    const spx_status st = spx_prune_private_cost(b, out);
+    return st == SPX_ENOMEM || st == SPX_EIO || st == SPX_EINTERRUPTED ? st : SPX_OK;
+}
+
 static spx_status prune(spx_prune_bench *b, spx_prune_result *out)
 {
     SPX_RETURN_IF(list_layers(b, out));
     SPX_RETURN_IF(check_like(b));
     SPX_RETURN_IF(check(b->o, out->relus_before));
     SPX_RETURN_IF(spx_prune_bench_measure(b, &out->before));
+    SPX_RETURN_IF(tell_private(b, &out->private_before));
     SPX_RETURN_IF(b->o->granularity == SPX_PRUNE_EDGE ? spx_prune_edges(b, out)
                                                       : spx_prune_scored(b, out));
     SPX_RETURN_IF(spx_prune_bench_measure(b, &out->after));
+    SPX_RETURN_IF(tell_private(b, &out->private_after));
     return count_layers(b, out);
 }
 

@@ -25,7 +25,7 @@ typedef enum spx_budget_kind {
 typedef struct spx_prune_budget {
     spx_budget_kind kind;
     int64_t value; /* >= 1 */
-    spx_link link; /* ONLINE: the parties' */
+    spx_link link; /* the parties'; where the budget has none, what private queries are told for */
     char text[64]; /* as it was given, for people: "online-ms:250@wan" */
 } spx_prune_budget;
 
@@ -57,6 +57,13 @@ typedef struct spx_pruned_layer {
                      of its positions' scores */
 } spx_pruned_layer;
 
+/** What a private query of a model takes, as `cost` predicts it by usual rates. */
+typedef struct spx_prune_private {
+    bool known;    /* false: it cannot be deployed */
+    double bytes;  /* prepared and answered, both ways */
+    double online; /* seconds */
+} spx_prune_private;
+
 /** What a round of EDGE found. */
 typedef struct spx_prune_round {
     int64_t relus;          /* kept after it */
@@ -70,8 +77,9 @@ typedef struct spx_prune_result {
     spx_metrics before, after; /* on the held-out images, statistics estimated anew in both */
     double predicted;          /* loss, by the last round */
     double private_cost;       /* of the budget's kind, as `cost` predicts it; RELUS: relus */
-    spx_prune_round *round;    /* [rounds]; NULL but for EDGE */
-    spx_pruned_layer *layer;   /* [n], owned */
+    spx_prune_private private_before, private_after; /* over the budget's link, or "lan" */
+    spx_prune_round *round;                          /* [rounds]; NULL but for EDGE */
+    spx_pruned_layer *layer;                         /* [n], owned */
     int n;
 } spx_prune_result;
 

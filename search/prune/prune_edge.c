@@ -174,10 +174,12 @@ static void apply(edges *e, const spx_sites_choice *c)
     }
 }
 
-/* What a private query of the choice takes; the masks stay as they are. */
+/* What a private query of the choice takes, in the budget's unit; the masks stay as they are. */
 static spx_status private_cost(edges *e, const spx_sites_choice *c, double *out)
 {
     const spx_buffer *state = &e->b->state;
+    const bool bytes = e->b->o->budget.kind == SPX_BUDGET_BYTES;
+    spx_prune_private query = {0};
     spx_metrics unused;
     void *kept;
     spx_status st;
@@ -186,9 +188,10 @@ static spx_status private_cost(edges *e, const spx_sites_choice *c, double *out)
     apply(e, c);
     st = spx_prune_bench_measure(e->b, &unused); /* weights are proven with its statistics */
     if (st == SPX_OK) {
-        st = spx_fail_context(spx_prune_private_cost(e->b, out),
+        st = spx_fail_context(spx_prune_private_cost(e->b, &query),
                               "a choice with %d convolutions between ReLUs", c->depth);
     }
+    *out = bytes ? query.bytes : 1e6 * query.online;
     memcpy(state->data, kept, state->bytes);
     spx_free(kept);
     return st;

@@ -10,8 +10,9 @@ SPX_MUST_CHECK spx_status spx_prune_edges(spx_prune_bench *b, spx_prune_result *
 /** Channels or positions, by first-order scores: likewise. */
 SPX_MUST_CHECK spx_status spx_prune_scored(spx_prune_bench *b, spx_prune_result *out);
 
-/** What a private query of the model with the bench's masks takes, in units of the budget. */
-SPX_MUST_CHECK spx_status spx_prune_private_cost(spx_prune_bench *b, double *out);
+/** What a private query of the model with the bench's masks takes; its weights are proven with the
+ * bench's statistics. */
+SPX_MUST_CHECK spx_status spx_prune_private_cost(spx_prune_bench *b, spx_prune_private *out);
 
 /** Writes the model with the bench's masks and statistics. */
 SPX_MUST_CHECK spx_status spx_prune_save(const spx_prune_bench *b, const json_t *about,

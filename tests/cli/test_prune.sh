@@ -37,7 +37,7 @@ says "pixel" '.relus == 301 and .relus_before == 512 and .interactive_positions 
     .interactive_positions <= 512 and ([.layers[].relus] | add) == 301 and
     (.layers | length) == 4 and .images == 40 and (.loss_before > 0) and
     (.loss_predicted | type == "number") and
-    (.loss_after > 0)'
+    (.loss_after > 0) and .private_after.bytes > 0 and .private_before.online_ms > 0'
 check "channel" 0 "${prune[@]}" --granularity channel --relu-budget 301 -o channel.h5 --json
 says "channel" '.relus <= 301 and .relus >= 288'
 deploys "channel" channel.h5 pack.h5
@@ -61,9 +61,10 @@ check "rounds of kinds" 0 "${edge[@]}" --rounds 2 --per-kind --relu-budget 130 -
 says "rounds of kinds" '.relus == 0 and ([.rounds[].relus] == [256, 0])'
 check "everything kept" 0 "${prune[@]}" --relu-budget 512 -o all.h5 --json
 says "everything kept" '.relus == 512 and .loss_after == .loss_before and
-    .loss_predicted == .loss_before'
+    .loss_predicted == .loss_before and .private_before == .private_after'
 check "text" 0 "${edge[@]}" --budget relus:301 -o text.h5
 has stdout '256 of 512 ReLUs kept, [0-9]* interactive' "text"
+has stdout 'private query takes [0-9]+ bytes and, over lan, [0-9.]+ ms online \(before: ' "text"
 cmp edge.h5 text.h5 || fail "the same budget in other words gives another model"
 
 # ---- what was written is a model ----
