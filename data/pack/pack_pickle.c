@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What other protocols than these two write of a numpy array is another thing. */
+#define ADVICE                                                                                     \
+    "take the published archive, or pickle it anew: pickle.dump(batch, file, protocol=4), data "   \
+    "being a numpy array of uint8 and labels a list"
 #define MAX_OBJECTS ((size_t)2 << 20) /* CIFAR-100's have a fifth of that */
 
 typedef enum kind { NOTHING, MARK, INTEGER, TEXT, LIST, DICT, NAME, DTYPE, ARRAY } kind;
@@ -45,9 +49,10 @@ struct spx_pickle {
 static void refuse(spx_pickle *p, const char *found)
 {
     if (p->st == SPX_OK) {
-        p->st = SPX_FAIL(SPX_EFORMAT,
-                         "%s: offset %zu: expected CIFAR's batch as Python pickles it, found %s",
-                         p->path, p->at, found);
+        p->st =
+            SPX_FAIL(SPX_EFORMAT,
+                     "%s: offset %zu: expected CIFAR's batch as it is published, found %s: " ADVICE,
+                     p->path, p->at, found);
     }
 }
 
@@ -525,8 +530,9 @@ spx_status spx_pickle_bytes(const spx_pickle *p, const char *key, size_t columns
         dtype == NULL || dtype->n != 2 || memcmp(dtype->text, "u1", 2) != 0 || order == NULL ||
         order->value != 0 || bytes == NULL || r->value < 1 || c->value != (int64_t)columns ||
         bytes->n / columns != (size_t)r->value || bytes->n % columns != 0) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: expected '%s', an array of bytes of (N, %zu), N > 0",
-                        p->path, key, columns);
+        return SPX_FAIL(SPX_EFORMAT,
+                        "%s: expected '%s', an array of bytes of (N, %zu), N > 0: " ADVICE, p->path,
+                        key, columns);
     }
     *rows = (size_t)r->value;
     *data = (const uint8_t *)bytes->text;
@@ -538,8 +544,9 @@ spx_status spx_pickle_labels(const spx_pickle *p, const char *key, size_t n, int
 {
     const object *list = find(p, key);
     if (list == NULL || list->kind != LIST || list->n != n) {
-        return SPX_FAIL(SPX_EFORMAT, "%s: expected '%s', a list of %zu labels, one an image",
-                        p->path, key, n);
+        return SPX_FAIL(SPX_EFORMAT,
+                        "%s: expected '%s', a list of %zu labels, one an image: " ADVICE, p->path,
+                        key, n);
     }
     for (size_t i = 0; i < n; i++) {
         const object *v = item(p, list, i, INTEGER);

@@ -457,8 +457,8 @@ static spx_status resolve(const char *path, char to[PATH_MAX])
     if (strchr(path, '\n') != NULL || strlen(path) >= PATH_MAX) {
         return SPX_FAIL(SPX_EINVAL, "%.80s...: a path with a new line, or too long", path);
     }
-    if (realpath(path, to) == NULL) {
-        (void)strcpy(to, path); /* not there yet */
+    if (lstat(path, &info) != 0 || !S_ISLNK(info.st_mode) || realpath(path, to) == NULL) {
+        (void)strcpy(to, path); /* as it was given: messages name it, too */
     }
     if (stat(to, &info) == 0 && !S_ISREG(info.st_mode)) {
         return SPX_FAIL(SPX_EINVAL, "%s: exists and is %s", path,

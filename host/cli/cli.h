@@ -74,7 +74,8 @@ typedef struct spx_need {
     const char *options; /* names with blanks between; after '^': all of the command's but these */
     /**
      * Alternatives with '|' between: "data" is set (not absent, false, 0 or empty), "schedule=step"
-     * has that value, "operands" are there, "operands=folder" begin so. After '!': none holds.
+     * has that value, "operands" are there, "operands=folder" begin so; after '~' one that messages
+     * do not name, such as an old name. After '!': none holds.
      */
     const char *condition;
 } spx_need;

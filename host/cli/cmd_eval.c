@@ -17,7 +17,7 @@
 
 typedef struct values {
     const char *model, *data;
-    int split, executor;
+    int split, executor, decoder;
     int64_t batch;
     bool allow_changed;
 } values;
@@ -32,6 +32,7 @@ static const spx_option options[] = {
     SPX_OPT(ENUM, values, executor, "executor", "auto|float|integer", "auto",
             "integer: a deployed model as private inference computes it"),
     SPX_OPT(INT, values, batch, "batch", "N", "256", "images at a time", .min = 1, .max = 65536),
+    SPX_DECODER_OPTION(values, decoder),
     SPX_ALLOW_CHANGED_OPTION(values, allow_changed),
     {0}};
 
@@ -61,9 +62,10 @@ static void evaluation_clear(evaluation *e)
 }
 
 static spx_status evaluate(evaluation *e, spx_cli *cli, const spx_model *m, const spx_pack *pack,
-                           spx_split split, int64_t batch, spx_metrics *out)
+                           spx_split split, int64_t batch, bool nvjpeg, spx_metrics *out)
 {
     const spx_loader_options o = {.split = split,
+                                  .nvjpeg = nvjpeg,
                                   .batch = (size_t)batch,
                                   .height = (int)m->spec.input.rows,
                                   .width = (int)m->spec.input.columns,
@@ -153,6 +155,10 @@ static spx_status run_deployed(spx_cli *cli, const values *v, const spx_deploy *
 {
     spx_preprocess takes;
     spx_status st;
+    if (v->decoder == 1) {
+        return spx_cli_usage(cli, "--decoder nvjpeg: images of a deployed model are decoded by "
+                                  "the CPU");
+    }
     SPX_RETURN_IF(spx_fail_context(spx_preprocess_of_deployed(&takes, m), "%s", v->model));
     st = spx_talk_fit(&takes, v->model, pack, v->data, v->allow_changed);
     if (st == SPX_OK) {
@@ -172,7 +178,8 @@ static spx_status run_float(spx_cli *cli, const values *v, const spx_model *m, s
     spx_status st;
     SPX_RETURN_IF(fit(m, pack, v));
     /* rows beyond would be computed for nothing */
-    st = evaluate(&e, cli, m, pack, split, v->batch > images ? images : v->batch, out);
+    st = evaluate(&e, cli, m, pack, split, v->batch > images ? images : v->batch, v->decoder == 1,
+                  out);
     evaluation_clear(&e);
     return st;
 }

@@ -39,10 +39,10 @@ static const spx_option options[] = {
             "auto: 1 where every picture is grey, else 3"),
     {0}};
 
-#define OF_PICTURES "operands=imagefolder|operands=folder|operands=tiny-imagenet|operands=imagenet"
+#define OF_PICTURES "operands=imagefolder|~operands=folder|operands=tiny-imagenet|operands=imagenet"
 static const spx_need needs[] = {
     {"store shard allow-bad resume channels", OF_PICTURES},
-    {"test-fraction", "operands=imagefolder|operands=folder|operands=arrays|operands=npz"},
+    {"test-fraction", "operands=imagefolder|~operands=folder|operands=arrays|~operands=npz"},
     {0}};
 
 /* ---- the two ways ---- */

@@ -165,7 +165,7 @@ void spx_gpu_lacks(const json_t *gpu, json_t *list)
          "convolutions on the GPU are the engine's own, slower",
          "install cuDNN 9, or name its library in SPHYNX_CUDNN"},
         {device && json_is_null(json_object_get(gpu, "nvjpeg")), "nvJPEG",
-         "train has no --decoder nvjpeg",
+         "train and eval have no --decoder nvjpeg",
          "install it with the CUDA toolkit, or name its library in SPHYNX_NVJPEG"},
     };
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {

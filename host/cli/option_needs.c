@@ -82,8 +82,9 @@ static bool holds(const spx_cli *cli, const char *condition)
     const bool none = condition[0] == '!';
     const char *at = condition + none;
     for (;; at++) {
+        const bool hidden = *at == '~';
         const size_t n = strcspn(at, "|");
-        if (holds_one(cli, at, n)) {
+        if (holds_one(cli, at + hidden, n - hidden)) {
             return !none;
         }
         at += n;
@@ -100,6 +101,10 @@ static void tell(const spx_command *c, const char *condition, char *text, size_t
     size_t used = 0;
     for (const char *at = condition + (condition[0] == '!'); *at != '\0' && used < room;) {
         const size_t n = strcspn(at, "|"), length = strcspn(at, "|=");
+        if (*at == '~') {
+            at += n + (at[n] == '|');
+            continue;
+        }
         const bool operands = length == 8 && memcmp(at, "operands", length) == 0;
         const char *const before = !operands ? "--" : used > 0 ? "" : "operand ";
         used += operands && length == n

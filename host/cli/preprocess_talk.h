@@ -12,6 +12,12 @@
     SPX_OPT(FLAG, STRUCT, FIELD, "resize", NULL, "false",                                          \
             "scale images of another size: the largest middle part of the model's ratio")
 
+/** For FIELD of type int, 1: nvjpeg; of the commands whose samples data/loader/nvjpeg.md has. */
+#define SPX_DECODER_OPTION(STRUCT, FIELD)                                                          \
+    SPX_OPT(ENUM, STRUCT, FIELD, "decoder", "cpu|nvjpeg", "cpu",                                   \
+            "what decodes JPEGs of train and eval (elsewhere the CPU does); nvjpeg: the GPU, "     \
+            "whose pixels differ a little")
+
 /** spx_preprocess_fit of a pack; what is only told of goes to stderr. */
 SPX_MUST_CHECK spx_status spx_talk_fit(const spx_preprocess *model, const char *model_name,
                                        const spx_pack *pack, const char *pack_name,

@@ -87,9 +87,10 @@ done
 # ---- what changed in between is not mixed ----
 mkdir "$OUT/change"
 stopped TERM "$OUT/change/whole.h5"
-check "other options" 1 "$sphynx" data pack imagefolder "$set" --store raw:8 \
-    -o "$OUT/change/whole.h5" --resume
+check "other options" 1 env -C "$OUT" "$sphynx" data pack imagefolder "$set" --store raw:8 \
+    -o change/whole.h5 --resume
 one_line "other options"
+has stderr '^sphynx data pack: change/whole.h5' "other options: as it was named"
 has stderr 'leave out --resume' "other options"
 touch -d '2001-01-01' "$set/0/0.jpg" # its time is nobody's business
 cp "$set/0/0-1.jpg" "$set/0/new.jpg"

@@ -152,7 +152,9 @@ refused "no epoch falls" 1 "all ReLUs are kept for 5 epochs, but there are 2; at
     "${from[@]}" --linearize relupruner --relu-budget 9 --epochs 2
 refused "no epoch to choose by" 1 "senet chooses by the epoch before" "${senet[@]}" \
     --linearize-after 0
-refused "a share too few" 1 "shares to keep: 2, .*one is expected" "${senet[@]}" --keep-shares .1,.2
+first=$("$sphynx" inspect --model base --json | jq -r '.relu_layers[0].relu')
+refused "a share too few" 1 "shares to keep: 2, .*one is expected: $first, .*--relus" \
+    "${senet[@]}" --keep-shares .1,.2
 refused "no share" 1 "shares to keep .*numbers of 0..1" "${senet[@]}" --keep-shares 1,2
 refused "another method's" 2 "keep-shares needs --linearize senet" "${linearize[@]}" \
     --keep-shares .1

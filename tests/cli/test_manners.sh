@@ -59,6 +59,9 @@ allow-changed needs --resume |search --data @ --out @ --allow-changed
 milestones needs --schedule step|train --data @ --out @ --milestones 3
 lr-factor needs --schedule step|train --data @ --out @ --schedule cosine-steps --lr-factor 0.1
 lr-min needs --schedule cosine or --sch|train --data @ --out @ --schedule step --lr-min 0
+linear-stem needs --linearize relupruner or |train --data @ --out @ --no-linear-stem
+relu-budget needs --linearize relupruner or |train --data @ --out @ --relu-budget 9
+flip means nothing with --random|search --random --out @ --no-flip
 layers means nothing with --plan|train --data @ --out @ --plan @ --layers 3
 allow-changed needs --resume or --init-from|train --data @ --out @ --allow-changed
 index needs --data|query --connect localhost:1 --index 3 a.png
@@ -69,15 +72,20 @@ data means nothing with .IMAGE...|predict --model @ --data @ a.png
 index needs --data|predict --model @ --index 3 a.png
 resize needs .IMAGE...|predict --model @ --data @ --resize
 classes means nothing with --model|inspect --model @ --classes 3
-test-fraction needs operand imagefolder or folder|data pack mnist @ -o @ --held-out 0.2
+test-fraction needs operand imagefolder or arrays .see|data pack mnist @ -o @ --held-out 0.2
 test-resize means nothing with --image|import @ -o @ --image 8x8 --test-resize 9
-store needs operand imagefolder or folder or|data pack mnist @ -o @ --store raw:8
+store needs operand imagefolder or tiny-imagenet or imagenet .s|data pack mnist @ -o @ --store raw:8
 resume needs operand imagefolder|data pack cifar10 @ -o @ --resume
 allow-bad needs operand imagefolder|data pack arrays @ -o @ --allow-bad 3
 shard needs operand imagefolder|data pack npz @ -o @ --shard 1G
 channels needs operand imagefolder|data pack mnist @ -o @ --channels 1
 test-fraction needs operand imagefolder|data pack tiny-imagenet @ -o @ --test-fraction 0.2
 END
+# So does the help.
+check "help of train" 0 "$sphynx" train --help
+has stdout ' --relu-budget N .*\(needs --linearize relupruner or ' "help of train"
+has stdout ' --muon-momentum X .*\(needs --muon-lr\)' "help of train"
+has stdout ' --lr X .*learning rate \(default 0.025\)$' "help of train"
 # What an option's own range refuses is usage.
 for line in "train --data @ --out @ --lr -1" "train --data @ --out @ --momentum 1.5" \
     "train --data @ --out @ --weight-decay -1" "search --data @ --out @ --alpha-lr -1" \

@@ -23,6 +23,8 @@ holds "the run's inputs" run/run.json \
 check "inspect" 0 "$sphynx" inspect --model run --json
 holds "inspect" stdout '.network == "resnet18,form=32,stem_relu=0,width=4" and .relus == 7680 and
     .input == [1, 16, 16] and .preprocessing.classes == 4'
+check "its ReLUs by name" 0 "$sphynx" inspect --model run --relus
+has stdout '^layer1.0.relu1 +4x16x16 +1024$' "its ReLUs by name"
 check "eval" 0 "$sphynx" eval --model run --data pack.h5 --json
 holds "eval" stdout '.top1 > 0.9'
 check "predict" 0 "$sphynx" predict --model run --data pack.h5 --index 3 --json
@@ -32,6 +34,12 @@ check "cost" 0 "$sphynx" cost --model deployed.h5 --json
 holds "cost" stdout '.relus == 7680'
 check "integers" 0 "$sphynx" eval --model deployed.h5 --data pack.h5 --json
 holds "integers" stdout '.top1 > 0.85'
+for model in run deployed.h5; do # never the other decoder instead
+    check "nvJPEG of $model" $([ $model = run ] && echo 1 || echo 2) "$sphynx" eval \
+        --model $model --data pack.h5 --decoder nvjpeg
+    one_line "nvJPEG of $model"
+    has stderr 'decoder cpu|decoded by the CPU' "nvJPEG of $model"
+done
 check "bench pi" 0 "$sphynx" bench pi "${net[@]}" --input 3x16x16 --classes 4 --json
 holds "bench pi" stdout '.matches_integer_executor and .relus == 7680'
 bytes='[.relus, .storage_bytes, .online.rounds, .online.bytes_sent + .online.bytes_received]'
