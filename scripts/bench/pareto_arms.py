@@ -55,7 +55,8 @@ def search(bench, unit, order):
     folder = bench.folder("search-%d" % order, unit)
     if not os.path.exists(os.path.join(folder, "result.json")):
         bench.sphynx("search", "--data", bench.data(), "--out", folder, "--resume", "--order",
-                     order, "--seed", unit, *bench.task["search"].split())
+                     order, "--seed", unit, "--max-steps", bench.task["search_steps"],
+                     *bench.task["search"].split())
     return os.path.join(folder, "genotype.json")
 
 

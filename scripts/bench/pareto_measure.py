@@ -24,15 +24,16 @@ import pareto_page
 from page import ROOT, say
 
 COMMON = {
-    "batch": 64, "epochs": 15, "epoch_steps": 125, "max_layers": 10, "finalists": 8,
+    "batch": 64, "epochs": 15, "epoch_steps": 100, "max_layers": 10, "finalists": 8,
     "set_aside": 10000,
     # Units of a method at each budget; those that --full adds.
     "units": {"5120": 10, "10240": 6}, "full_units": {"20480": 3}, "pilot_units": 3,
     "train": "--schedule cosine-steps --pad-crop 2",
     "cells": "--aux-weight 0 --drop-path 0",  # what other networks have not
     "lr": "0.05", "lr_after": "0.02",
-    "search": "--init-channels 4 --layers 5 --batch 64 --epochs 1 --max-steps 300 --alpha-lr 6e-3 "
+    "search": "--init-channels 4 --layers 5 --batch 64 --epochs 1 --alpha-lr 6e-3 "
               "--validate-images 1000",
+    "search_steps": 300,  # but in a selection: as many as its images make
     "relu_ops": "--init-channels 1 --layers 5 --reduce-at 0,2",
     "prune": "--max-depth 12 --val-fraction 0.02",
     "prune_random": "--images 256 --val-fraction 0.001",  # measures what it does not use
@@ -43,7 +44,7 @@ COMMON = {
     # No teacher for any method: a linearization asks for one, whose part of its loss is 0.
     "linearize": "--lr 0.02 --fine-tune-lr 0.02 --pad-crop 2 --distill-weight 0 "
                  "--attention-weight 0",
-    "relupruner": "--linearize-after 0 --linearize-every 50",
+    "relupruner": "--linearize-after 0 --linearize-every 25",
     "deepreduce": {"5120": "deepreduce,cull=1,thin=1,alpha=0.0625,blocks=1+1+2+2",
                    "10240": "deepreduce,cull=1,thin=1,alpha=0.125,blocks=1+1+2+2",
                    "20480": "deepreduce,cull=1,thin=1,alpha=0.25,blocks=1+1+2+2"},
@@ -64,10 +65,10 @@ MAIN = "fashion-mnist"
 SEARCH = "supernet-step"  # of sphynx bench
 LATER = 3  # another set's first units come with the main one's fourth
 # At lengths where the figures mean nothing: all of it in a couple of minutes.
-TOY = {"epochs": 3, "epoch_steps": 4, "units": {"5120": 2, "10240": 1}, "pilot_units": 1,
+TOY = {"epochs": 5, "epoch_steps": 8, "search_steps": 2, "units": {"5120": 2, "10240": 1},
+       "pilot_units": 1,
        "finalists": 3, "set_aside": 100, "images": {"train": 1200, "t10k": 100},
-       "search": "--init-channels 2 --layers 3 --batch 8 --epochs 1 --max-steps 2 "
-                 "--validate-images 16",
+       "search": "--init-channels 2 --layers 3 --batch 64 --epochs 1 --validate-images 16",
        "prune": "--max-depth 12 --images 64 --val-fraction 0.1", "prune_random": "",
        "pictures": "--classes 23 --train 40 --test 4 --size 32",
        "relupruner": "--linearize-after 0 --linearize-every 2"}
@@ -433,8 +434,7 @@ def hours_of(job, known):
     """Of a unit, on average over those that share what it needs."""
     bench = job.bench
     steps = bench.task["epochs"] * bench.task["epoch_steps"]
-    searches = int(bench.task["search"].split("--max-steps ")[1].split()[0])
-    return sum(share * (searches if words[0] == SEARCH else steps) *
+    return sum(share * (bench.task["search_steps"] if words[0] == SEARCH else steps) *
                step_seconds(bench, list(map(str, words)), known) / 3600
                for share, words in table_of(job)[job.name].parts(bench, job.budget))
 
