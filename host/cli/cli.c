@@ -423,22 +423,42 @@ static int run_command(const spx_command *c, const char *verb, int argc, char **
     return code;
 }
 
-static spx_status parse_inner(spx_cli *cli, int argc, char **argv)
+/* What is given of the outer command's own options, where the inner one has them, too. */
+static spx_status adopt_given(spx_cli *cli, const spx_cli *outer)
+{
+    const spx_option *o;
+    void *from, *to;
+    size_t i = 0, k;
+    while (spx_common_options[i].name != NULL) {
+        i++;
+    }
+    for (; (o = spx_option_at(outer, i, &from)) != NULL; i++) {
+        if (outer->given[i] != 0 && spx_option_find(cli, o->name, &k)) {
+            const spx_option *own = spx_option_at(cli, k, &to);
+            SPX_RETURN_IF(spx_option_copy(own, o, from, to));
+            cli->given[k] = outer->given[i];
+        }
+    }
+    return SPX_OK;
+}
+
+static spx_status parse_inner(spx_cli *cli, const spx_cli *adopted, int argc, char **argv)
 {
     const spx_command *const commands[] = {cli->command, NULL};
     SPX_RETURN_IF(spx_options_default(cli));
+    SPX_RETURN_IF(adopted != NULL ? adopt_given(cli, adopted) : SPX_OK);
     SPX_RETURN_IF(parse_args(cli, argc, argv));
     SPX_RETURN_IF(spx_options_load_recipe(cli, commands));
     return check_args(cli);
 }
 
-spx_status spx_cli_inner(spx_cli *outer, const spx_command *c, int argc, char **argv,
+spx_status spx_cli_inner(spx_cli *outer, const spx_command *c, bool adopt, int argc, char **argv,
                          spx_status (*run)(spx_cli *inner, const void *values, void *ctx),
                          void *ctx)
 {
     spx_cli cli = {.command = c, .verb = c->name};
     spx_status st = make_cli(&cli);
-    st = st == SPX_OK ? parse_inner(&cli, argc, argv) : st;
+    st = st == SPX_OK ? parse_inner(&cli, adopt ? outer : NULL, argc, argv) : st;
     if (st == SPX_OK) {
         cli.device = outer->device;
         cli.precision = outer->precision;

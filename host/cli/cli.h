@@ -165,13 +165,14 @@ int spx_cli_main(int argc, char **argv, const spx_command *const *commands);
  * Reads words as the options of another command, recipes, needs and required ones included, and
  * hands them over: how a command does what another one does. Device, threads, precision and seed
  * are the outer command's.
+ * @param adopt  what is given of the outer command's own options is of the other command's options
+ *               of the same names, which are the same rows
  * @param run  called with the values filled in; both hold until it returns
  * @return what run returns; usage errors are the outer command's
  */
-SPX_MUST_CHECK spx_status spx_cli_inner(spx_cli *outer, const spx_command *c, int argc, char **argv,
-                                        spx_status (*run)(spx_cli *inner, const void *values,
-                                                          void *ctx),
-                                        void *ctx);
+SPX_MUST_CHECK spx_status
+spx_cli_inner(spx_cli *outer, const spx_command *c, bool adopt, int argc, char **argv,
+              spx_status (*run)(spx_cli *inner, const void *values, void *ctx), void *ctx);
 
 /** Records a usage error found by a command (two options that exclude each other): exit code 2. */
 SPX_MUST_CHECK spx_status spx_cli_usage(spx_cli *cli, const char *fmt, ...) SPX_PRINTF(2, 3);

@@ -194,7 +194,7 @@ spx_status spx_finalists_command(spx_cli *cli, const spx_finalists_values *v,
     top.of_parts = true;
     x.begin = spx_seconds();
     SPX_RETURN_IF(spx_run_open(cli, &top, json_pack("{s:s}", "data", s->pack->hash), &x.top));
-    st = spx_cli_inner(cli, &spx_cmd_train, argc, argv, select_cells, &x);
+    st = spx_cli_inner(cli, &spx_cmd_train, false, argc, argv, select_cells, &x);
     spx_run_talk_end(talk);
     spx_session_close(&x.top, st);
     if (st == SPX_OK && cli->json) {

@@ -426,6 +426,31 @@ json_t *spx_option_default_json(const spx_option *o)
     return j;
 }
 
+spx_status spx_option_copy(const spx_option *o, const spx_option *like, const void *from, void *to)
+{
+    static const size_t bytes[] = {
+        [SPX_OPT_FLAG] = sizeof(bool),    [SPX_OPT_INT] = sizeof(int64_t),
+        [SPX_OPT_FLOAT] = sizeof(double), [SPX_OPT_SIZE] = sizeof(uint64_t),
+        [SPX_OPT_TIME] = sizeof(double),  [SPX_OPT_STRING] = sizeof(const char *),
+        [SPX_OPT_ENUM] = sizeof(int),     [SPX_OPT_DEVICE] = sizeof(spx_device_choice)};
+    if (o->type != like->type) {
+        return SPX_FAIL(SPX_EINVAL, "--%s: of two types", o->name);
+    }
+    if (o->type == SPX_OPT_LIST || o->type == SPX_OPT_SHAPE) {
+        const spx_int_list *l = from;
+        spx_int_list copy = {.n = l->n, .v = calloc(l->n + 1, sizeof *l->v)};
+        if (copy.v == NULL) {
+            return SPX_FAIL(SPX_ENOMEM, "--%s: %zu numbers", o->name, l->n);
+        }
+        memcpy(copy.v, l->v, l->n * sizeof *l->v);
+        spx_option_clear(o, to);
+        *(spx_int_list *)to = copy;
+        return SPX_OK;
+    }
+    memcpy(to, from, bytes[o->type]);
+    return SPX_OK;
+}
+
 void spx_option_clear(const spx_option *o, void *field)
 {
     if (o->type == SPX_OPT_LIST || o->type == SPX_OPT_SHAPE) {

@@ -21,6 +21,11 @@ bool spx_option_find(const spx_cli *cli, const char *name, size_t *index);
  */
 SPX_MUST_CHECK spx_status spx_option_parse(const spx_option *o, const char *text, void *field);
 
+/** *to = *from, of two options of one type.
+ * @return SPX_OK, SPX_EINVAL (they are not), SPX_ENOMEM */
+SPX_MUST_CHECK spx_status spx_option_copy(const spx_option *o, const spx_option *like,
+                                          const void *from, void *to);
+
 /** Frees what a value holds besides the field. */
 void spx_option_clear(const spx_option *o, void *field);
 

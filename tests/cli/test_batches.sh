@@ -25,6 +25,27 @@ check "flipped" 0 "$sphynx" data batches set.h5 --batch 6 --pad-crop 0 -o flippe
 check "test" 0 "$sphynx" data batches set.h5 --batch 4 --test -o test.h5 --json
 [ "$(cat "$OUT/stdout" | jq -c '[.steps, .batch]')" = "[2,4]" ] || fail "test: --json"
 check "another seed" 0 "$sphynx" data batches set.h5 --batch 6 "${plain[@]}" --seed 2 -o seed.h5
+# What train has decides here, too: recipes, held-out images, stages of resolution.
+printf '[train]\nbatch = 6\nflip = false\npad-crop = 0\nlr = 0.5\n' >plain.ini
+check "by a recipe" 0 "$sphynx" data batches set.h5 --recipe plain.ini -o recipe.h5
+check "a recipe overruled" 0 "$sphynx" data batches set.h5 --recipe plain.ini --batch 5 -o five.h5
+has stdout '4 batches of 5 images' "a recipe overruled"
+check "the rest" 0 "$sphynx" data batches set.h5 --val-fraction 0.25 --batch 5 "${plain[@]}" \
+    -o rest.h5
+stages=("$sphynx" data batches set.h5 --input 3x8x8 --resized-crop 1,1 --epochs 4 --batch 6
+    --resolutions 4:0,8:50%)
+check "early" 0 "${stages[@]}" --steps 6 -o early.h5
+has stdout '6 batches of 6 images of 3x4x4' "early"
+check "late" 0 "${stages[@]}" --epoch 2 -o late.h5
+has stdout '3 batches of 6 images of 3x8x8' "late"
+check "both" 2 "${stages[@]}" --epoch 1 --steps 4 -o both.h5
+one_line "both"
+has stderr 'epoch 2 is of another resolution: --steps up to 3 ' "both"
+check "stages without boxes" 2 "$sphynx" data batches set.h5 --resolutions 4:0 -o both.h5
+has stderr 'resolutions needs --resized-crop' "stages without boxes"
+check "held out of the test split" 2 "$sphynx" data batches set.h5 --test --val-fraction 0.2 \
+    -o both.h5
+[ ! -e both.h5 ] || fail "something is left of a refusal"
 check "compare" 0 "$python" - <<'PY'
 import h5py
 import numpy as np
@@ -51,6 +72,9 @@ assert np.abs(images - x[indices]).max() < 1e-5 # f32 of numbers below 4
 two = load("two.h5")
 assert same([a[:3] for a in two], (images, labels, indices))
 assert same([a[3:] for a in two], load("second.h5"))
+assert same(load("recipe.h5"), load("epoch.h5"))
+rest = load("rest.h5")[2]
+assert rest.shape == (3, 5) and len(set(rest.ravel())) == 15
 assert not same(load("second.h5"), load("epoch.h5"))
 flipped, _, again = load("flipped.h5")
 assert np.array_equal(again, indices)
