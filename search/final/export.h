@@ -47,7 +47,7 @@ SPX_MUST_CHECK spx_status spx_export_random(spx_deploy **out, const spx_final_sp
  * ReLUs of a network, how many its masks keep, and what circuits evaluate once it is deployed: also
  * what masks drop but export clamps (host/model/dropped.h). No images are asked: masks and
  * estimated widths decide, at the usual 8 bits. Where export finds no proof for that choice, it
- * clamps all that masks drop, which is more.
+ * clamps more, up to all that masks drop and convolutions read.
  * @param l       of a program of the network
  * @param weights, state  its arenas in host memory; not read where the network is not masked
  * @return SPX_OK, of a network that cannot be deployed too; what spx_masks_of and spx_fold_create

@@ -89,7 +89,8 @@ typedef struct spx_prune_result {
  * @param path   the model to write, whole or not at all
  * @param out    to be cleared; zeroed on failure
  * @return SPX_OK; SPX_EINVAL and SPX_ENOTFOUND (a budget that is none, or that nothing fits: the
- *         message has the largest or smallest possible one); what programs, loaders and
+ *         message has the largest or smallest possible one, of times and bytes the smallest of the
+ *         choices that were tried); what programs, loaders and
  *         spx_model_save return
  */
 SPX_MUST_CHECK spx_status spx_prune(spx_prune_result *out, const spx_model *m, const spx_pack *pack,

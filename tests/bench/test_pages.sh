@@ -5,7 +5,8 @@
 python=$1
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
-for page in cpu:compare photo-patch:photo_patch pi:pi_measure loader:loader_measure; do
+for page in cpu:compare photo-patch:photo_patch pi:pi_measure loader:loader_measure \
+    linear-positions:linear_positions; do
     name=${page%:*} run=("$python" -B "$root/scripts/bench/${page#*:}.py" --rewrite --out)
     mkdir "$OUT/$name"
     cp "$root/results/$name/"{metrics.json,NOTES.md} "$OUT/$name/"
