@@ -30,6 +30,9 @@ add_test(NAME cli_references
 add_test(NAME cli_relu_ops
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_relu_ops.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)
+add_test(NAME cli_relu_budget
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_relu_budget.sh $<TARGET_FILE:sphynx>
+                 $<TARGET_FILE:make_pack>)
 add_test(NAME cli_masks
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_masks.sh $<TARGET_FILE:sphynx>
                  $<TARGET_FILE:make_pack>)

@@ -6,7 +6,7 @@ target_compile_definitions(test_reference_golden PRIVATE
   GOLDEN_DIR="${CMAKE_CURRENT_SOURCE_DIR}/golden")
 spx_test(test_budget SOURCES search/test_budget.c LINK spx_budget)
 spx_test(test_sites SOURCES search/test_sites.c LINK spx_budget)
-spx_test(test_relu_sites SOURCES search/test_relu_sites.c LINK spx_prune)
+spx_test(test_relu_sites SOURCES search/test_relu_sites.c LINK spx_budget)
 spx_test(test_choose SOURCES search/test_choose.c LINK spx_prune)
 spx_test(test_stats SOURCES search/test_stats.c LINK spx_evidence)
 spx_test(test_linearize SOURCES search/test_linearize.c LINK spx_final)

@@ -33,6 +33,7 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_DEPLOYED_OPTION(values, model),
     SPX_NET_OPTIONS(values, net),
+    SPX_PLAN_OPTION(values, net.plan),
     SPX_OPT(INT, values, queries, "queries", "N", "1", "images to ask about, prepared as a batch",
             .min = 1, .max = 1000),
     SPX_OPT(STRING, values, link, "link", "L", NULL, "imitate lan, wan or RATE,RTT"),

@@ -16,6 +16,7 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_DEPLOYED_OPTION(values, model),
     SPX_NET_OPTIONS(values, net),
+    SPX_PLAN_OPTION(values, net.plan),
     SPX_OPT(STRING, values, link, "link", "L", "loopback", "loopback, lan, wan or RATE,RTT"),
     SPX_OPT(FLAG, values, usual, "usual-rates", NULL, "false",
             "by constants instead of rates measured now: the same on every machine"),

@@ -23,8 +23,9 @@ typedef struct values {
 static const spx_option options[] = {
     SPX_OPT(
         STRING, values, model, "model", "RUN|FILE", NULL,
-        "the network of a model or checkpoint, in place of the next seven; or a deployed model"),
+        "the network of a model or checkpoint, in place of the next eight; or a deployed model"),
     SPX_NET_OPTIONS(values, net),
+    SPX_PLAN_OPTION(values, net.plan),
     SPX_OPT(FLAG, values, relus, "relus", NULL, "false",
             "list its ReLUs by name, too, in the order in which train --keep-shares takes shares"),
     SPX_OPT(STRING, values, svg, "svg", "FILE", NULL, "draw the cells (needs Graphviz)",
@@ -34,8 +35,9 @@ static const spx_option options[] = {
     {0}};
 
 static const spx_need needs[] = {
-    {"network genotype init-channels layers reduce-at input classes", "!model"},
+    {"network genotype plan init-channels layers reduce-at input classes", "!model"},
     SPX_NETWORK_NEED,
+    SPX_PLAN_NEEDS,
     {"svg dot", "!network"},
     {0}};
 
@@ -171,15 +173,17 @@ static spx_status inspect_net(spx_cli *cli, const values *v, const spx_model *m)
 {
     const spx_final_spec *f = &m->spec;
     spx_audit audit;
-    spx_masks masks;
-    spx_status st;
+    spx_masks masks = {0};
+    spx_status st = SPX_OK;
     if (f->reference[0] != '\0' && (v->dot != NULL || v->svg != NULL)) {
         return spx_cli_usage(cli, "%s: a published network has no cells to draw", v->model);
     }
     SPX_RETURN_IF(spx_net_audit(&audit, f));
-    SPX_RETURN_IF(spx_model_masks(&masks, m));
-    spx_masks_audit(&masks, &audit);
-    SPX_TRY(st, spx_model_relus(&audit.relus, m), end);
+    if (v->model != NULL) {
+        SPX_RETURN_IF(spx_model_masks(&masks, m));
+        spx_masks_audit(&masks, &audit);
+        SPX_TRY(st, spx_model_relus(&audit.relus, m), end);
+    }
     if (v->dot != NULL || v->svg != NULL) {
         SPX_TRY(st, draw(v, &f->genotype), end);
     }

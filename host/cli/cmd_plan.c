@@ -79,6 +79,26 @@ static void print_choice(const spx_plan_choice *c, int64_t budget)
                  (long long)c->counts.macs, c->score);
 }
 
+/* "normal cells 0, 2; reduction cells none" */
+static void print_mask(const spx_plan_choice *c)
+{
+    static const char *const kind[] = {"normal", "reduction"};
+    const uint8_t keep[] = {c->keep.normal, c->keep.reduce};
+    (void)printf("ReLUs on states kept:");
+    for (int k = 0; k < 2; k++) {
+        const char *before = " ";
+        (void)printf("%s %s cells", k > 0 ? ";" : "", kind[k]);
+        for (int i = 0; i < SPX_CELL_SITES; i++) {
+            if ((keep[k] >> i & 1) != 0) {
+                (void)printf("%s%d", before, i);
+                before = ", ";
+            }
+        }
+        (void)printf("%s", keep[k] == 0 ? " none" : "");
+    }
+    (void)printf("; and every cell's output.\n");
+}
+
 static void print_heading(void)
 {
     (void)printf("%12s %12s %9s %7s %8s %12s %14s %8s\n", "budget", "ReLUs", "channels", "layers",
@@ -142,6 +162,9 @@ static spx_status one(spx_cli *cli, spx_planner *p, const spx_plan_bounds *b, co
     }
     print_heading();
     print_choice(&c, b->relus);
+    if (c.masked) {
+        print_mask(&c);
+    }
     (void)printf("\n");
     spx_audit_print(&audit);
     return SPX_OK;
@@ -151,6 +174,7 @@ static spx_status run(spx_cli *cli, const void *options_values)
 {
     const values *v = options_values;
     spx_genotype g;
+    spx_cell_masks masks;
     spx_input_shape input;
     spx_planner *p;
     spx_location_pair located;
@@ -166,13 +190,14 @@ static spx_status run(spx_cli *cli, const void *options_values)
         return spx_cli_usage(cli, "--min-layers is above --max-layers");
     }
     SPX_RETURN_IF(spx_net_input(cli, &v->input, &input));
-    SPX_RETURN_IF(spx_genotype_load(&g, v->genotype));
+    SPX_RETURN_IF(spx_genotype_load_masked(&g, &masks, v->genotype));
     if (v->location != NULL) {
         SPX_RETURN_IF(spx_location_load(v->location, &g, &b.min_layers, &located));
         b.max_layers = b.min_layers;
         b.reduce_at = located.at;
     }
     SPX_RETURN_IF(spx_planner_create(&p, &g, &input, v->classes));
+    spx_planner_set_masks(p, &masks);
     const spx_status st = v->frontier != NULL ? frontier(cli, p, &b, v->frontier)
                                               : one(cli, p, &b, &g, &input, v->classes);
     spx_planner_destroy(p);

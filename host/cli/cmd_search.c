@@ -6,6 +6,7 @@
 #include "host/cli/seeds_talk.h"
 #include "kernels/base/text.h"
 #include "search/bilevel/search_run.h"
+#include "search/budget/sites.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ typedef struct values {
     int space; /* spx_space */
     int64_t order, init_channels, layers, batch, epochs, validate_images, pad_crop, cutout, seeds;
     spx_int_list input, reduce_loc;
-    int64_t cost_channels;
+    int64_t cost_channels, max_depth;
     const char *cost_link;
     double lr, lr_min, momentum, decay, clip, alpha_lr, alpha_decay, cost_weight;
 } values;
@@ -64,9 +65,15 @@ static const spx_option options[] = {
             "weight beside the validation loss of the expected private cost, itself of 0 to 1",
             .min = 0, .max = 1e6),
     SPX_OPT(INT, values, cost_channels, "cost-channels", "C", "5",
-            "initial channels of the network that it is reckoned for", .min = 1, .max = 4096),
+            "initial channels of the network that it and a ReLU budget are reckoned for", .min = 1,
+            .max = 4096),
     SPX_OPT(STRING, values, cost_link, "cost-link", "L", "lan",
             "and the link: loopback, lan, wan or RATE,RTT"),
+    SPX_OPT(
+        INT, values, max_depth, "max-depth", "D", "6",
+        "with a ReLU budget: convolutions between ReLUs that masks may leave; 6: as many as the "
+        "published cells have",
+        .min = 1, .max = SPX_SITES_MAX_DEPTH),
     SPX_OPT(INT, values, pad_crop, "pad-crop", "N", "4", "random shift in pixels", .min = 0,
             .max = 64),
     SPX_OPT(FLAG, values, flip, "flip", NULL, "true", "mirror images at random"),
@@ -84,7 +91,9 @@ static const spx_need needs[] = {{"^ random space seeds out resume allow-changed
                                  {"published-hessian", "order=2"},
                                  {"allow-changed", "resume"},
                                  SPX_FINALISTS_NEEDS,
-                                 {"cost-channels cost-link", "cost-weight"},
+                                 {"cost-link", "cost-weight"},
+                                 {"cost-channels", "cost-weight|relu-budget"},
+                                 {"max-depth", "relu-budget"},
                                  {0}};
 
 static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_run_talk *talk,
@@ -105,6 +114,12 @@ static spx_status fill(spx_cli *cli, const values *v, const spx_pack *pack, spx_
         .kind = SPX_SCHEDULE_COSINE, .lr = v->lr, .lr_min = v->lr_min, .epochs = v->epochs};
     o->cost_weight = v->cost_weight;
     o->private.channels = v->cost_channels;
+    if (v->finalists.pool == 0 && v->finalists.relus > 0) {
+        o->budget = (spx_relu_budget){.relus = v->finalists.relus,
+                                      .channels = v->cost_channels,
+                                      .max_depth = (int)v->max_depth};
+        o->net.gated = true;
+    }
     if (spx_link_parse(v->cost_link, &o->private.link) != SPX_OK) {
         return spx_cli_usage(cli, "--cost-%s", spx_error_message());
     }
@@ -158,7 +173,7 @@ static spx_status random_one(spx_cli *cli, const void *ctx, const spx_run_values
     g.space = (spx_space)v->space;
     SPX_RETURN_IF(spx_run_open(cli, run, json_object(), &s));
     spx_session_warn(&s, spx_run_warn, &talk);
-    const spx_status st = spx_genotype_save(&s, &g);
+    const spx_status st = spx_genotype_save(&s, &g, NULL);
     spx_session_close(&s, st);
     SPX_RETURN_IF(st);
     *out = json_pack("{s:b, s:o}", "random", 1, "genotype", spx_genotype_value(&g));

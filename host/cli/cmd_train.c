@@ -43,8 +43,7 @@ static const spx_option options[] = {
     SPX_SEEDS_OPTION(values, seeds),
     SPX_NETWORK_OPTION(values, network),
     SPX_GENOTYPE_OPTION(values, genotype),
-    SPX_OPT(STRING, values, plan, "plan", "FILE", NULL,
-            "what sphynx plan --json printed; in place of the next three", .flags = SPX_OPT_PATH),
+    SPX_PLAN_OPTION(values, plan),
     SPX_OPT(INT, values, init_channels, "init-channels", "C", "5", "initial channels", .min = 1,
             .max = 4096),
     SPX_OPT(INT, values, layers, "layers", "L", "10", "cells", .min = 1, .max = SPX_MAX_LAYERS),
@@ -134,9 +133,8 @@ static const spx_need needs[] = {
     SPX_AUGMENT_NEEDS,
     {"resolutions", "resized-crop"},
     {"muon-momentum", "muon-lr"},
-    {"init-channels layers reduce-at location", "!plan"},
+    SPX_PLAN_NEEDS,
     {"reduce-at", "!location"},
-    {"plan location", "!network"},
     SPX_NETWORK_NEED,
     {"allow-changed", "resume|init-from|teacher"},
     {"distill-weight distill-temperature attention-weight", "teacher"},
@@ -157,10 +155,22 @@ static spx_status fill_location(const values *v, spx_final_spec *f)
                           (long long)layers, (long long)f->layers);
 }
 
+/* A masked model's masks would take the place of the plan's. */
+static spx_status fill_plan(spx_cli *cli, const values *v, spx_final_spec *f)
+{
+    const bool masked = f->masked;
+    SPX_RETURN_IF(spx_plan_load(v->plan, f));
+    return masked && (f->dropped.normal | f->dropped.reduce) != 0
+               ? spx_cli_usage(cli,
+                               "--plan with a mask needs an --init-from without; --init-channels, "
+                               "--layers and --reduce-at go on with the model's own masks")
+               : SPX_OK;
+}
+
 static spx_status fill_shape(spx_cli *cli, const values *v, spx_final_spec *f)
 {
     if (v->plan != NULL) {
-        return spx_plan_load(v->plan, f);
+        return fill_plan(cli, v, f);
     }
     f->init_channels = v->init_channels;
     f->layers = v->layers;
@@ -347,11 +357,13 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
         json_pack("{s:s, s:O}", "data", o->pack->hash, which, json_object_get(network, which));
     spx_status st;
     if (v->plan != NULL) {
-        (void)json_object_set_new(j, "plan",
-                                  json_pack("{s:O, s:O, s:O}", "init_channels",
-                                            json_object_get(network, "init_channels"), "layers",
-                                            json_object_get(network, "layers"), "reduce_at",
-                                            json_object_get(network, "reduce_at")));
+        json_t *plan = json_pack(
+            "{s:O, s:O, s:O}", "init_channels", json_object_get(network, "init_channels"), "layers",
+            json_object_get(network, "layers"), "reduce_at", json_object_get(network, "reduce_at"));
+        if ((o->spec.dropped.normal | o->spec.dropped.reduce) != 0) {
+            (void)json_object_set_new(plan, "dropped", spx_cell_sites_value(o->spec.dropped));
+        }
+        (void)json_object_set_new(j, "plan", plan);
     }
     if (v->location != NULL) {
         (void)json_object_set(j, "location", json_object_get(network, "reduce_at"));

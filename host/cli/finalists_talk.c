@@ -119,7 +119,7 @@ static spx_status save(selection *x)
         }
     }
     SPX_RETURN_IF(save_summary(x));
-    return spx_genotype_save(&x->top, &g);
+    return spx_genotype_save(&x->top, &g, NULL);
 }
 
 /* ---- the whole ---- */

@@ -14,8 +14,11 @@ typedef struct spx_finalists_values {
             "choose by evidence among K cells: the published one, half of the rest searched, the " \
             "others random; 0: search once",                                                       \
             .min = 0, .max = 64),                                                                  \
-        SPX_OPT(INT, STRUCT, FIELD.relus, "relu-budget", "N", "0",                                 \
-                "ReLUs of the finalists' networks", .min = 0, .max = 1e15),                        \
+        SPX_OPT(                                                                                   \
+            INT, STRUCT, FIELD.relus, "relu-budget", "N", NULL,                                    \
+            "ReLUs of the finalists' networks; with --space relu-ops, what gates on ReLUs are "    \
+            "to keep, searched beside the primitives",                                             \
+            .min = 1, .max = 1e15),                                                                \
         SPX_OPT(STRING, STRUCT, FIELD.recipe, "final-recipe", "published|fast|FILE", "fast",       \
                 "how finalists are trained, as train --recipe takes it", .flags = SPX_OPT_PATH),   \
         SPX_OPT(INT, STRUCT, FIELD.batch, "final-batch", "N", "0",                                 \
@@ -34,8 +37,8 @@ typedef struct spx_finalists_values {
                 .max = 64)
 
 #define SPX_FINALISTS_NEEDS                                                                        \
-    {"relu-budget final-recipe final-batch final-epochs final-seeds set-aside extra-random",       \
-     "finalists"},                                                                                 \
+    {"relu-budget", "finalists|space=relu-ops"},                                                   \
+        {"final-recipe final-batch final-epochs final-seeds set-aside extra-random", "finalists"}, \
         {"finalists", "seeds=1"}, {"finalists", "space=sphynx"},                                   \
     {                                                                                              \
         "init-from max-steps", "!finalists"                                                        \

@@ -1,5 +1,6 @@
 #include "host/cli/net_talk.h"
 
+#include "search/budget/plan_file.h"
 #include "search/final/export.h"
 #include "search/space/reference.h"
 
@@ -40,10 +41,13 @@ spx_status spx_net_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f
     if (v->network != NULL) {
         return spx_net_reference(cli, v->network, f);
     }
+    SPX_RETURN_IF(spx_genotype_load(&f->genotype, v->genotype));
+    if (v->plan != NULL) {
+        return spx_plan_load(v->plan, f);
+    }
     f->init_channels = v->init_channels;
     f->layers = v->layers;
-    SPX_RETURN_IF(spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce));
-    return spx_genotype_load(&f->genotype, v->genotype);
+    return spx_net_cells(cli, "reduce-at", &v->reduce_at, f->reduce_at, &f->n_reduce);
 }
 
 spx_status spx_net_random_spec(spx_cli *cli, const spx_net_values *v, spx_final_spec *f)

@@ -9,6 +9,7 @@
 /** Options that describe a final network. */
 typedef struct spx_net_values {
     const char *network, *genotype;
+    const char *plan; /* of commands with SPX_PLAN_OPTION; else NULL */
     int64_t init_channels, layers, classes;
     spx_int_list reduce_at, input;
 } spx_net_values;
@@ -23,6 +24,18 @@ typedef struct spx_net_values {
     SPX_OPT(STRING, STRUCT, FIELD, "genotype", "G", "published",                                   \
             "published, the folder of a search, or a file in JSON or the published text form",     \
             .flags = SPX_OPT_PATH)
+
+/** --plan, for FIELD of type const char *, and what means nothing beside it. */
+#define SPX_PLAN_OPTION(STRUCT, FIELD)                                                             \
+    SPX_OPT(STRING, STRUCT, FIELD, "plan", "FILE", NULL,                                           \
+            "what sphynx plan --json printed: the genotype's mask, and in place of "               \
+            "--init-channels, --layers, --reduce-at",                                              \
+            .flags = SPX_OPT_PATH)
+#define SPX_PLAN_NEEDS                                                                             \
+    {"init-channels layers reduce-at location", "!plan"},                                          \
+    {                                                                                              \
+        "plan location", "!network"                                                                \
+    }
 
 /** --network, for FIELD.network, and what means nothing beside it. */
 #define SPX_NETWORK_OPTION(STRUCT, FIELD)                                                          \
@@ -47,15 +60,15 @@ typedef struct spx_net_values {
         SPX_OPT(INT, STRUCT, FIELD.classes, "classes", "K", "100", "classes", .min = 1,            \
                 .max = 1e6)
 
-/** A deployed model, or a network by SPX_NET_OPTIONS: for FIELD of type const char *. */
+/** A deployed model, or a network by SPX_NET_OPTIONS and SPX_PLAN_OPTION; FIELD: const char *. */
 #define SPX_DEPLOYED_OPTION(STRUCT, FIELD)                                                         \
     SPX_OPT(STRING, STRUCT, FIELD, "model", "FILE", NULL,                                          \
             "a deployed model (sphynx export), in place of a network with random weights",         \
             .flags = SPX_OPT_PATH)
 #define SPX_DEPLOYED_NEEDS                                                                         \
-    SPX_NETWORK_NEED,                                                                              \
+    SPX_NETWORK_NEED, SPX_PLAN_NEEDS,                                                              \
     {                                                                                              \
-        "network genotype init-channels layers reduce-at input classes", "!model"                  \
+        "network genotype plan init-channels layers reduce-at input classes", "!model"             \
     }
 
 /** The list of that option, of cells that reduce or of their places; a usage error where it is too

@@ -183,6 +183,7 @@ typedef struct spx_graph {
     int block;
     bool auxiliary;
     spx_role mask_role; /* of the masks of ReLUs; ACTIVATION: they have none */
+    float mask_begin;   /* what masks appended from now on begin as: 1; 0: linear */
 } spx_graph;
 
 SPX_MUST_CHECK spx_status spx_graph_create(spx_graph **out, bool training);

@@ -18,6 +18,7 @@ const spx_bilevel_options spx_bilevel_defaults = {
     .alpha_beta1 = 0.5f,
     .alpha_beta2 = 0.999f,
     .alpha_decay = 1e-3f,
+    .dual_rate = 0.01,
 };
 
 static spx_status check(const spx_bilevel_options *o, const spx_supernet *net)
@@ -31,7 +32,8 @@ static spx_status check(const spx_bilevel_options *o, const spx_supernet *net)
                  {"alpha rate", (double)o->alpha_lr, 1e3},
                  {"alpha beta1", (double)o->alpha_beta1, 1},
                  {"alpha beta2", (double)o->alpha_beta2, 1},
-                 {"alpha decay", (double)o->alpha_decay, 1}};
+                 {"alpha decay", (double)o->alpha_decay, 1},
+                 {"rate of the multiplier", o->dual_rate, 1e3}};
     const spx_pass third = o->second_order ? SPX_PASS_BOTH : SPX_PASS_ALPHAS;
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++) {
         if (!(field[i].value >= 0 && field[i].value < field[i].below)) {
@@ -106,9 +108,23 @@ void spx_bilevel_clear(spx_bilevel *b)
         spx_role role;
         spx_buffer_free(arena_at(b, i, &role));
     }
-    spx_buffer_free(&b->costs);
-    spx_buffer_free(&b->softmax);
+    spx_buffer *const priced[] = {&b->costs, &b->softmax, &b->prices,
+                                  &b->push,  &b->sites,   &b->gates};
+    for (size_t i = 0; i < sizeof priced / sizeof *priced; i++) {
+        spx_buffer_free(priced[i]);
+    }
     memset(b, 0, sizeof *b);
+}
+
+/* The arenas that either needs; costs are nothing until they are set. */
+static spx_status make_priced(spx_bilevel *b)
+{
+    const spx_layout *l = b->net->layout;
+    if (b->softmax.data != NULL) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_layout_arena(l, b->net->stream, SPX_ROLE_ARCH, &b->costs));
+    return spx_layout_arena(l, b->net->stream, SPX_ROLE_ARCH, &b->softmax);
 }
 
 spx_status spx_bilevel_set_costs(spx_bilevel *b, const spx_buffer *costs)
@@ -119,9 +135,43 @@ spx_status spx_bilevel_set_costs(spx_bilevel *b, const spx_buffer *costs)
     }
     SPX_RETURN_IF(
         spx_buffer_check(costs, SPX_DEVICE_CPU, spx_layout_bytes(l, SPX_ROLE_ARCH), "costs"));
-    SPX_RETURN_IF(spx_layout_arena(l, b->net->stream, SPX_ROLE_ARCH, &b->costs));
-    SPX_RETURN_IF(spx_layout_arena(l, b->net->stream, SPX_ROLE_ARCH, &b->softmax));
+    SPX_RETURN_IF(make_priced(b));
     return spx_layout_upload(l, b->net->stream, SPX_ROLE_ARCH, costs, &b->costs);
+}
+
+spx_status spx_bilevel_set_budget(spx_bilevel *b, const spx_relu_prices *p)
+{
+    const spx_layout *l = b->net->layout;
+    spx_stream *s = b->net->stream;
+    if (b->gates.data != NULL) {
+        return SPX_FAIL(SPX_EINVAL, "search: a ReLU budget is set already");
+    }
+    SPX_RETURN_IF(make_priced(b));
+    SPX_RETURN_IF(spx_layout_arena(l, s, SPX_ROLE_ARCH, &b->prices));
+    SPX_RETURN_IF(spx_layout_arena(l, s, SPX_ROLE_ARCH, &b->push));
+    SPX_RETURN_IF(spx_buffer_alloc(&b->sites, s, sizeof p->site));
+    SPX_RETURN_IF(spx_buffer_alloc(&b->gates, s, sizeof(spx_gate_state)));
+    b->fixed = p->fixed;
+    return spx_upload(s, b->sites.data, p->site, sizeof p->site);
+}
+
+spx_status spx_bilevel_set_lambda(spx_bilevel *b, double lambda)
+{
+    const spx_gate_state state = {.lambda = lambda};
+    if (b->gates.data == NULL || !(lambda >= 0 && isfinite(lambda))) {
+        return SPX_FAIL(SPX_EINVAL, "search: no ReLU budget, or a multiplier of %g", lambda);
+    }
+    return spx_upload(b->net->stream, b->gates.data, &state, sizeof state);
+}
+
+spx_status spx_bilevel_budget(const spx_bilevel *b, spx_gate_state *out)
+{
+    *out = (spx_gate_state){0};
+    if (b->gates.data == NULL) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_download(b->net->stream, out, b->gates.data, sizeof *out));
+    return spx_stream_sync(b->net->stream);
 }
 
 /* ---- showing what happens inside a step ---- */
@@ -267,23 +317,57 @@ static spx_status queue_second_order(spx_bilevel *b)
                     b->alpha_grad.data, b->hessian.data, b->alpha_grad.data);
 }
 
-/* alpha_grad += d_alpha of the costs: the softmax's gradient, row by row. */
-static spx_status queue_costs(spx_bilevel *b)
+/* Calls op for each row block of the alphas, with its place. */
+static spx_status each_row(spx_bilevel *b, spx_status (*op)(spx_bilevel *b, int64_t rows,
+                                                            int64_t columns, int64_t at))
 {
     const spx_layout *l = b->net->layout;
-    float *softmax = b->softmax.data, *grad = b->alpha_grad.data;
-    const float *alphas = b->alphas.data, *costs = b->costs.data;
-    for (int i = 0; i < l->n && costs != NULL; i++) {
+    for (int i = 0; i < l->n; i++) {
         const spx_layout_entry *e = &l->entry[i];
-        const int64_t rows = e->dim[0], columns = e->rank == 2 ? e->dim[1] : 1, at = e->offset;
         if (e->role == SPX_ROLE_ARCH && e->rank == 2) {
-            SPX_RETURN_IF(
-                spx_softmax_forward(b->net->stream, rows, columns, alphas + at, softmax + at));
-            SPX_RETURN_IF(spx_softmax_backward(b->net->stream, rows, columns, softmax + at,
-                                               costs + at, true, grad + at));
+            SPX_RETURN_IF(op(b, e->dim[0], e->dim[1], e->offset));
         }
     }
     return SPX_OK;
+}
+
+static spx_status soften(spx_bilevel *b, int64_t rows, int64_t columns, int64_t at)
+{
+    return spx_softmax_forward(b->net->stream, rows, columns, (float *)b->alphas.data + at,
+                               (float *)b->softmax.data + at);
+}
+
+/* alpha_grad += d_alpha of sum softmax * costs */
+static spx_status descend(spx_bilevel *b, int64_t rows, int64_t columns, int64_t at)
+{
+    const spx_buffer *costs = b->gates.data != NULL ? &b->push : &b->costs;
+    return spx_softmax_backward(b->net->stream, rows, columns, (float *)b->softmax.data + at,
+                                (float *)costs->data + at, true, (float *)b->alpha_grad.data + at);
+}
+
+/* alpha_grad += d_alpha of the costs and of the budget's penalty: the softmax's gradient. */
+static spx_status queue_costs(spx_bilevel *b)
+{
+    spx_gate_state *state = b->gates.data;
+    if (b->softmax.data == NULL) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(each_row(b, soften));
+    if (state != NULL) {
+        SPX_RETURN_IF(spx_gate_prices(b->net->stream, 2 * SPX_CELL_SITES, b->sites.data, b->fixed,
+                                      b->softmax.data, b->prices.data, state));
+        SPX_RETURN_IF(spx_axpy(b->net->stream, floats(b, SPX_ROLE_ARCH), &state->push, 1,
+                               b->costs.data, b->prices.data, b->push.data));
+    }
+    return each_row(b, descend);
+}
+
+/* Behind the alphas' step, so that a gradient that is not finite stops it, too. */
+static spx_status queue_lambda(spx_bilevel *b)
+{
+    return b->gates.data == NULL ? SPX_OK
+                                 : spx_gate_ascend(b->net->stream, b->options.dual_rate,
+                                                   &b->queue.numbers->guard, b->gates.data);
 }
 
 static spx_status queue_alphas(spx_bilevel *b)
@@ -292,10 +376,11 @@ static spx_status queue_alphas(spx_bilevel *b)
     SPX_RETURN_IF(queue_costs(b));
     show(b, SPX_BILEVEL_ALPHA_GRAD, &b->alpha_grad, SPX_ROLE_ARCH);
     SPX_RETURN_IF(queue_guard(b, &b->alpha_grad, SPX_ROLE_ARCH, LOSS_VAL, NORM_ALPHAS, 0));
-    return spx_adam(b->net->stream, floats(b, SPX_ROLE_ARCH), o->alpha_lr, o->alpha_beta1,
-                    o->alpha_beta2, o->alpha_decay, &b->queue.scalars->adam_t,
-                    &b->queue.numbers->guard, b->alpha_grad.data, b->adam_m.data, b->adam_v.data,
-                    b->alphas.data);
+    SPX_RETURN_IF(spx_adam(b->net->stream, floats(b, SPX_ROLE_ARCH), o->alpha_lr, o->alpha_beta1,
+                           o->alpha_beta2, o->alpha_decay, &b->queue.scalars->adam_t,
+                           &b->queue.numbers->guard, b->alpha_grad.data, b->adam_m.data,
+                           b->adam_v.data, b->alphas.data));
+    return queue_lambda(b);
 }
 
 static spx_status queue_weights(spx_bilevel *b)

@@ -14,6 +14,9 @@
  * Running statistics are updated by every training-mode pass over the training batch (up to four),
  * not by the passes over the validation batch.
  *
+ * With a ReLU budget (spx_bilevel_set_budget) the penalty of kernels/optim/gates.h joins it, too,
+ * and each step raises or lowers its multiplier by what ReLUs then cost.
+ *
  * Steps are queued; what one says of itself is read some steps later (on the CPU: at once). From
  * the first loss or gradient that is not finite, weights, alphas and their averages stay as they
  * are, whatever is queued behind it.
@@ -22,7 +25,7 @@
  * w', then w+, then w-.
  */
 #include "host/train/step_queue.h"
-#include "search/supernet/supernet.h"
+#include "search/supernet/relu_budget.h"
 
 typedef struct spx_bilevel_options {
     bool second_order;
@@ -30,6 +33,7 @@ typedef struct spx_bilevel_options {
     float momentum, decay;  /* of the weights: 0.9, 3e-4 */
     double clip;            /* of the weights' gradient: 5 */
     float alpha_lr, alpha_beta1, alpha_beta2, alpha_decay; /* 3e-4, 0.5, 0.999, 1e-3 */
+    double dual_rate; /* of a ReLU budget's multiplier, a step and budget above it: 0.01 */
 } spx_bilevel_options;
 
 /** The published values; second order. */
@@ -62,7 +66,10 @@ typedef struct spx_bilevel {
     spx_buffer weight_grad, shifted;             /* shifted: second order only */
     spx_buffer alpha_grad;                       /* alphas' size */
     spx_buffer alpha_plus, alpha_minus, hessian; /* alphas' size; second order only */
-    spx_buffer costs, softmax; /* alphas' size; where costs are set, else no memory */
+    spx_buffer costs, softmax; /* alphas' size; where costs or a budget are set, else no memory */
+    spx_buffer prices, push;   /* likewise: of a budget; with its push added to costs */
+    spx_buffer sites, gates;   /* spx_gate_site [], a spx_gate_state; where a budget is set */
+    double fixed;
     spx_step_queue queue;
     spx_samples train, val;  /* of the step being queued */
     spx_bilevel_trace trace; /* or NULL; set it before the first step */
@@ -91,11 +98,23 @@ void spx_bilevel_clear(spx_bilevel *b); /* zeroed or initialised */
 
 /**
  * From now on alphas are to be cheap, too: the sum over rows of softmax(row) * costs' row joins the
- * loss that they descend. Before the first step; not kept in checkpoints: set it again.
+ * loss that they descend. Before a ReLU budget and the first step; not kept in checkpoints: set it
+ * again.
  * @param costs  an arena like the alphas', host memory; gaps are ignored
  * @return SPX_OK, SPX_EINVAL (memory of another device; set already), SPX_ENOMEM, SPX_EDEVICE
  */
 SPX_MUST_CHECK spx_status spx_bilevel_set_costs(spx_bilevel *b, const spx_buffer *costs);
+
+/**
+ * From now on ReLUs have a price. Before the first step; not kept in checkpoints: set it again, and
+ * the multiplier.
+ * @return SPX_OK, SPX_EINVAL (set already), SPX_ENOMEM, SPX_EDEVICE
+ */
+SPX_MUST_CHECK spx_status spx_bilevel_set_budget(spx_bilevel *b, const spx_relu_prices *p);
+/** Sets the multiplier: what a checkpoint of such a search kept. @param lambda  finite, >= 0 */
+SPX_MUST_CHECK spx_status spx_bilevel_set_lambda(spx_bilevel *b, double lambda);
+/** Multiplier and expected cost after all steps queued so far; zeros where no budget is set. */
+SPX_MUST_CHECK spx_status spx_bilevel_budget(const spx_bilevel *b, spx_gate_state *out);
 
 /** What varies from step to step. */
 typedef struct spx_bilevel_args {
@@ -146,7 +165,8 @@ SPX_MUST_CHECK spx_status spx_bilevel_first_order(spx_bilevel *b, const spx_samp
 SPX_MUST_CHECK spx_status spx_bilevel_hessian(spx_bilevel *b, const spx_samples *train,
                                               const spx_buffer *direction, float eps,
                                               const spx_buffer *hessian);
-/** Adam on the alphas by alpha_grad, to which the costs' gradient is added. */
+/** Adam on the alphas by alpha_grad, to which the gradients of costs and budget are added; then the
+ * multiplier. */
 SPX_MUST_CHECK spx_status spx_bilevel_update_alphas(spx_bilevel *b);
 /** Gradient on the training batch, clipping, SGD. */
 SPX_MUST_CHECK spx_status spx_bilevel_update_weights(spx_bilevel *b, const spx_samples *train,

@@ -19,22 +19,38 @@ static spx_status init_from(void *ctx, const char *given)
     return st;
 }
 
+static spx_status restore_budget(spx_search *x, const json_t *about)
+{
+    const json_t *lambda = json_object_get(about, "lambda");
+    if (x->o->budget.relus == 0) {
+        return SPX_OK;
+    }
+    if (!json_is_number(lambda)) {
+        return SPX_FAIL(SPX_EFORMAT, "checkpoint: lambda is missing");
+    }
+    return spx_bilevel_set_lambda(&x->bilevel, json_number_value(lambda));
+}
+
 static spx_status restore(void *ctx, const json_t *about)
 {
     spx_search *x = ctx;
-    const json_t *steps = json_object_get(about, "alpha_steps");
+    const json_t *steps = json_object_get(about, "alpha_steps"),
+                 *best = json_object_get(about, "best");
     if (!json_is_integer(steps) || json_integer_value(steps) < 0) {
         return SPX_FAIL(SPX_EFORMAT, "checkpoint: alpha_steps is missing");
     }
     x->bilevel.alpha_steps = (uint64_t)json_integer_value(steps);
+    SPX_RETURN_IF(restore_budget(x, about));
     if (!x->run.best.any) {
         return SPX_OK;
     }
     SPX_RETURN_IF(spx_fail_context(
-        spx_genotype_of_value(&x->found,
-                              json_object_get(json_object_get(about, "best"), "genotype")),
+        spx_genotype_of_value(&x->found, json_object_get(best, "genotype")), "checkpoint"));
+    SPX_RETURN_IF(spx_fail_context(
+        spx_cell_masks_of_value(&x->found_masks, json_object_get(best, "masks"), &x->found),
         "checkpoint"));
-    return spx_genotype_save(x->run.session, &x->found); /* its files may have gone lost since */
+    /* its files may have gone lost since */
+    return spx_genotype_save(x->run.session, &x->found, &x->found_masks);
 }
 
 static spx_status describe(void *ctx, json_t *about)
@@ -46,6 +62,9 @@ static spx_status describe(void *ctx, json_t *about)
     if (json_is_object(best)) {
         (void)json_object_set_new(best, "genotype", spx_genotype_value(&x->found));
     }
+    if (json_is_object(best) && c->gated) {
+        (void)json_object_set_new(best, "masks", spx_cell_masks_value(&x->found_masks));
+    }
     (void)json_object_set_new(
         about, "supernet",
         json_pack("{s:s, s:[I,I,I], s:I, s:I, s:I}", "space", spx_space_name(c->space), "input",
@@ -55,6 +74,9 @@ static spx_status describe(void *ctx, json_t *about)
     (void)json_object_set_new(about, "genotype", spx_genotype_value(&x->now));
     (void)json_object_set_new(about, "alpha_steps",
                               json_integer((json_int_t)x->bilevel.alpha_steps));
+    if (c->gated) {
+        (void)json_object_set_new(about, "lambda", json_real(x->gates.lambda));
+    }
     return SPX_OK;
 }
 
@@ -127,6 +149,12 @@ static spx_status evaluate(void *ctx, double *top1, json_t **line)
     if (x->costs.data != NULL) {
         (void)json_object_set_new(*line, "private_cost", json_real(cost / x->o->cost_weight));
     }
+    if (x->o->budget.relus > 0) {
+        const double relus = x->gates.expected * (double)x->o->budget.relus;
+        (void)json_object_set_new(*line, "expected_relus", json_real(relus));
+        (void)json_object_set_new(*line, "lambda", json_real(x->gates.lambda));
+        (void)json_object_set_new(*line, "masks", spx_cell_masks_value(&x->now_masks));
+    }
     return SPX_OK;
 }
 
@@ -136,7 +164,8 @@ static spx_status keep(void *ctx, const spx_loop_state *s, double top1)
     (void)s;
     (void)top1;
     x->found = x->now;
-    return spx_genotype_save(x->run.session, &x->found);
+    x->found_masks = x->now_masks;
+    return spx_genotype_save(x->run.session, &x->found, &x->found_masks);
 }
 
 const spx_run_kind spx_search_kind = {.name = "search",

@@ -13,6 +13,8 @@ typedef struct spx_search {
     spx_buffer costs;        /* host memory; no memory where they weigh nothing */
     spx_buffer alphas;       /* host memory, as of the last end of an epoch, save or finish */
     spx_genotype now, found; /* of those alphas; of the best epoch */
+    spx_cell_masks now_masks, found_masks; /* likewise; none without a ReLU budget */
+    spx_gate_state gates;                  /* as the alphas are */
 } spx_search;
 
 /** The functions of a search; ctx is a spx_search. */

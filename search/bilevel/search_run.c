@@ -28,12 +28,17 @@ static spx_status open_net(spx_search *x)
     spx_tuning_cache_store(s->tuning);
     SPX_RETURN_IF(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_ARCH, &x->alphas));
     SPX_RETURN_IF(spx_bilevel_init(&x->bilevel, &x->net, &x->o->bilevel, x->o->run.seed));
-    if (x->o->cost_weight == 0) {
-        return SPX_OK;
+    if (x->o->cost_weight != 0) {
+        SPX_RETURN_IF(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_ARCH, &x->costs));
+        SPX_RETURN_IF(spx_private_costs(&x->net, &x->o->private, x->o->cost_weight, &x->costs));
+        SPX_RETURN_IF(spx_bilevel_set_costs(&x->bilevel, &x->costs));
     }
-    SPX_RETURN_IF(spx_layout_arena(x->net.layout, NULL, SPX_ROLE_ARCH, &x->costs));
-    SPX_RETURN_IF(spx_private_costs(&x->net, &x->o->private, x->o->cost_weight, &x->costs));
-    return spx_bilevel_set_costs(&x->bilevel, &x->costs);
+    if (x->o->budget.relus > 0) {
+        spx_relu_prices p;
+        SPX_RETURN_IF(spx_relu_prices_of(&p, &x->net, &x->o->budget));
+        SPX_RETURN_IF(spx_bilevel_set_budget(&x->bilevel, &p));
+    }
+    return SPX_OK;
 }
 
 static void describe_run(spx_search *x)
@@ -52,11 +57,18 @@ static void describe_run(spx_search *x)
     memcpy(x->run.arena, arena, sizeof arena);
 }
 
-/* The alphas as they are, and the genotype they stand for. */
+/* The alphas as they are, and what they stand for. */
 spx_status spx_search_look(spx_search *x)
 {
+    spx_cell_values values;
     SPX_RETURN_IF(spx_bilevel_alphas(&x->bilevel, &x->alphas));
-    return spx_supernet_genotype(&x->net, &x->alphas, &x->now);
+    SPX_RETURN_IF(spx_supernet_genotype(&x->net, &x->alphas, &x->now));
+    if (x->o->budget.relus == 0) {
+        return SPX_OK;
+    }
+    SPX_RETURN_IF(spx_bilevel_budget(&x->bilevel, &x->gates));
+    SPX_RETURN_IF(spx_gate_values(&x->net, &x->alphas, values));
+    return spx_cell_masks_choose(&x->now_masks, &x->now, values, x->o->budget.max_depth);
 }
 
 static spx_status finish(spx_search *x, spx_search_result *result)
@@ -66,6 +78,9 @@ static spx_status finish(spx_search *x, spx_search_result *result)
                                   .top1 = x->run.best.top1,
                                   .genotype = x->found};
     SPX_RETURN_IF(spx_search_look(x));
+    result->masks = x->found_masks;
+    result->relus = x->gates.expected * (double)x->o->budget.relus;
+    result->lambda = x->gates.lambda;
     SPX_RETURN_IF(spx_supernet_collapse(&x->net, &x->alphas, &result->collapse));
     return spx_session_result(x->run.session, spx_search_result_json(result));
 }

@@ -23,6 +23,7 @@ typedef struct spx_search_options {
     spx_bilevel_options bilevel;
     double cost_weight;          /* of private cost beside the validation loss; 0: none */
     spx_private_network private; /* what it is reckoned for */
+    spx_relu_budget budget;      /* with net.gated; of no ReLUs: there is none */
     spx_augment augment;         /* of both halves; validation has none */
     int64_t validate_images;     /* at most about so many per validation; 0: the whole half */
 } spx_search_options;
@@ -33,6 +34,8 @@ typedef struct spx_search_result {
     double top1;           /* of that epoch's validation */
     spx_genotype genotype; /* of that epoch */
     spx_collapse collapse; /* of the last alphas */
+    spx_cell_masks masks;  /* of the genotype; none without a ReLU budget */
+    double relus, lambda;  /* with one: expected of the last alphas; its multiplier */
 } spx_search_result;
 
 /**
@@ -53,7 +56,8 @@ json_t *spx_search_result_json(const spx_search_result *result);
  */
 void spx_genotype_random(uint64_t seed, spx_genotype *out);
 
-/** Writes genotype.json and genotype.txt into the run's folder. */
-SPX_MUST_CHECK spx_status spx_genotype_save(const spx_session *session, const spx_genotype *g);
+/** Writes genotype.json, with masks unless m is NULL, and genotype.txt into the run's folder. */
+SPX_MUST_CHECK spx_status spx_genotype_save(const spx_session *session, const spx_genotype *g,
+                                            const spx_cell_masks *m);
 
 #endif

@@ -5,6 +5,7 @@
  * budget. README.md beside this file gives the score and its reasons.
  */
 #include "search/space/audit.h"
+#include "search/space/cell_masks.h"
 
 #define SPX_PLAN_MAX_LAYERS 20     /* default bound on depth; twice the deepest published network */
 #define SPX_PLAN_MAX_CHANNELS 4096 /* initial ones: what builders take */
@@ -19,8 +20,10 @@ typedef struct spx_plan_bounds {
 typedef struct spx_plan_choice {
     int64_t init_channels, layers;
     int reduce_at[2];
-    spx_counts counts; /* of the network, built and walked */
+    spx_counts counts; /* of the network, built and walked; ReLUs: those that its mask keeps */
     double score;
+    bool masked;         /* by one of the planner's masks; else all ReLUs are kept */
+    spx_cell_sites keep; /* what it keeps */
 } spx_plan_choice;
 
 /** Remembers what the networks of one genotype and task cost, so that many budgets are cheap. */
@@ -32,8 +35,16 @@ SPX_MUST_CHECK spx_status spx_planner_create(spx_planner **out, const spx_genoty
 void spx_planner_destroy(spx_planner *p); /* NULL is a no-op */
 
 /**
- * The network of the largest score within bounds (ties: more multiply-adds, then fewer layers, then
- * the earlier placement).
+ * From now on every network has one of these masks in all its cells. The choice chooses it, too:
+ * SPX_PLAN_MASK_WEIGHT * ln(value) joins the score.
+ * @param m  of the genotype; copied; of none nothing changes
+ */
+void spx_planner_set_masks(spx_planner *p, const spx_cell_masks *m);
+#define SPX_PLAN_MASK_WEIGHT 1.0
+
+/**
+ * The network of the largest score within bounds (ties: more multiply-adds, then fewer sites,
+ * then fewer layers, then the earlier placement).
  * @return SPX_OK; SPX_EINVAL (bounds); SPX_ENOTFOUND when nothing fits, naming the smallest
  * possible number of what does not; SPX_ENOMEM
  */

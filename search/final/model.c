@@ -144,7 +144,8 @@ static bool is_mask(const spx_layout_entry *e)
     return e->role == SPX_ROLE_STATE && e->rank == 3; /* the only states like that */
 }
 
-/* l without masks, its list the caller's to free; the masks of a host's arenas become 1. */
+/* l without masks, its list the caller's to free; the masks of a host's arenas become what a new
+ * network begins with. */
 static spx_status without_masks(spx_layout *bare, const spx_layout *l, const spx_ckpt_arena *host,
                                 size_t n)
 {
@@ -159,7 +160,7 @@ static spx_status without_masks(spx_layout *bare, const spx_layout *l, const spx
         for (size_t a = 0; a < n && is_mask(e); a++) {
             float *x = host[a].role == SPX_ROLE_STATE ? host[a].data.data : NULL;
             for (int64_t k = 0; x != NULL && k < e->count; k++) {
-                x[e->offset + k] = 1.0f;
+                x[e->offset + k] = e->init.value;
             }
         }
     }

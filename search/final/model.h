@@ -61,7 +61,7 @@ void spx_model_close(spx_model *m); /* zeroed or open */
 
 /**
  * Fills arenas of a device as spx_device_arenas_load does. Where the layout has masks and the
- * model's network has none, they become 1.
+ * model's network has none, they become what the layout begins them as.
  * @return what that returns; SPX_EINVAL: a masked model for a network without masks
  */
 SPX_MUST_CHECK spx_status spx_model_load(const spx_model *m, const spx_layout *l,

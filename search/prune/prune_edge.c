@@ -2,8 +2,8 @@
  * kind, and search/budget/sites.h chooses. */
 #include "kernels/base/alloc.h"
 #include "kernels/base/rng.h"
+#include "search/budget/relu_sites.h"
 #include "search/prune/prune_private.h"
-#include "search/prune/relu_sites_private.h"
 
 #include <math.h>
 #include <string.h>

@@ -46,8 +46,16 @@ static spx_layer_audit layer_of(const spx_node *nd, const spx_final_spec *f, boo
     return a;
 }
 
+/* Of a node's ReLUs, those that a new network begins with. */
+static int64_t begun(const spx_graph *g, const spx_node *nd, int64_t relus)
+{
+    const spx_tid mask = nd->op == SPX_OP_RELU ? nd->in[SPX_RELU_MASK] : SPX_NO_TENSOR;
+    return mask != SPX_NO_TENSOR && g->tensor[mask].init.value == 0.0f ? 0 : relus;
+}
+
 spx_status spx_audit_final(spx_audit *out, const spx_final_spec *f, bool auxiliary)
 {
+    const bool drops = (f->dropped.normal | f->dropped.reduce) != 0;
     spx_network n;
     memset(out, 0, sizeof *out);
     SPX_RETURN_IF(build(&n, f, auxiliary));
@@ -71,10 +79,14 @@ spx_status spx_audit_final(spx_audit *out, const spx_final_spec *f, bool auxilia
         spx_node_count(n.graph, i, &counts);
         add(&last->counts, &counts);
         last->relu_nodes += counts.relus > 0;
-        last->relus.kept = last->relus.full = last->counts.relus;
+        last->relus.full = last->counts.relus;
+        last->relus.kept += begun(n.graph, nd, counts.relus);
+        last->relus.masked = drops;
+        out->relus.kept += begun(n.graph, nd, counts.relus);
     }
     spx_graph_count(n.graph, &out->total);
-    out->relus.kept = out->relus.full = out->total.relus;
+    out->relus.full = out->total.relus;
+    out->relus.masked = drops;
     spx_network_clear(&n);
     return SPX_OK;
 }
@@ -90,8 +102,10 @@ spx_status spx_audit_relus(spx_relu_audit **out, int *n, const spx_final_spec *f
         if (nd->op == SPX_OP_RELU) {
             const int64_t *d = net.graph->tensor[nd->in[SPX_RELU_X]].dim;
             spx_relu_audit *r = &(*out)[(*n)++];
-            *r = (spx_relu_audit){
-                .channels = d[1], .rows = d[2], .columns = d[3], .kept = d[1] * d[2] * d[3]};
+            *r = (spx_relu_audit){.channels = d[1],
+                                  .rows = d[2],
+                                  .columns = d[3],
+                                  .kept = begun(net.graph, nd, d[1] * d[2] * d[3])};
             (void)snprintf(r->name, sizeof r->name, "%s", nd->name != NULL ? nd->name : "");
         }
     }

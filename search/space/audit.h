@@ -34,9 +34,8 @@ typedef struct spx_layer_audit {
     int cell;                        /* index of the cell or stage; -1 for the others */
     int64_t channels, rows, columns; /* of the layer's output */
     spx_counts counts;
-    int relu_nodes; /* of those that counts has */
-    spx_relu_count
-        relus; /* of them, too: all kept, until masks are counted (search/final/mask.h) */
+    int relu_nodes;       /* of those that counts has */
+    spx_relu_count relus; /* of them, too, as the network begins; search/final/mask.h: a model's */
 } spx_layer_audit;
 
 #define SPX_MAX_AUDIT_LAYERS (SPX_MAX_LAYERS + 3)

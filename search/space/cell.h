@@ -18,9 +18,18 @@ typedef struct spx_cell_state {
     spx_tid plain, rectified; /* SPX_NO_TENSOR: nobody has asked for the second yet */
 } spx_cell_state;
 
-/** What a primitive reads of state `index`; its ReLU is named prefix + "relu.INDEX". */
-spx_tid spx_read_state(spx_graph *g, spx_cell_state *s, int index, spx_space space, spx_primitive p,
-                       int64_t stride, const char *prefix);
+/** How a cell's states are rectified. */
+typedef struct spx_rectifier {
+    spx_space space;
+    uint8_t dropped; /* bit i: the mask of state i's ReLU begins as 0 */
+    spx_tid gate;    /* (SPX_CELL_SITES, 2), softmaxed: readers of state i get g[i][0] of its ReLU
+                           and g[i][1] of itself; SPX_NO_TENSOR: the ReLU */
+    const char *prefix; /* of names: "relu.INDEX", "gated.INDEX" */
+} spx_rectifier;
+
+/** What a primitive reads of state `index`. */
+spx_tid spx_read_state(spx_graph *g, spx_cell_state *s, int index, const spx_rectifier *r,
+                       spx_primitive p, int64_t stride);
 
 typedef struct spx_final_cell {
     int index;
@@ -28,6 +37,7 @@ typedef struct spx_final_cell {
     bool previous_reduces, reduces;
     spx_drop_path drop_path;
     spx_space space;
+    uint8_t dropped; /* as in spx_rectifier */
     const spx_cell_genes *genes;
 } spx_final_cell;
 

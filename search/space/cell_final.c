@@ -20,8 +20,19 @@ static spx_tid build_mask(spx_graph *g, const spx_final_cell *c, int64_t batch, 
     }
 }
 
+int spx_cell_site_of(const spx_node *nd)
+{
+    int site, end = 0;
+    return nd->op == SPX_OP_RELU && sscanf(nd->name, "cells.%*d.relu.%1d%n", &site, &end) == 1 &&
+                   nd->name[end] == '\0'
+               ? site
+               : -1;
+}
+
 static spx_tid build_node(spx_graph *g, spx_cell_state *from, const spx_final_cell *c, int i)
 {
+    const spx_rectifier rectifier = {
+        .space = c->space, .dropped = c->dropped, .gate = SPX_NO_TENSOR, .prefix = ""};
     spx_sum_term term[SPX_NODE_EDGES];
     char name[128];
     for (int j = 0; j < SPX_NODE_EDGES; j++) {
@@ -29,7 +40,7 @@ static spx_tid build_node(spx_graph *g, spx_cell_state *from, const spx_final_ce
         assert(e->from >= 0 && e->from < i + 2); /* spx_genotype_check */
         const int64_t stride = c->reduces && e->from < 2 ? 2 : 1;
         const spx_tid x =
-            spx_read_state(g, &from[e->from], e->from, c->space, e->primitive, stride, "");
+            spx_read_state(g, &from[e->from], e->from, &rectifier, e->primitive, stride);
         const bool identity = e->primitive == SPX_SKIP_CONNECT && stride == 1;
         (void)snprintf(name, sizeof name, "dag.%d.%d.0.", i, j);
         term[j] = (spx_sum_term){

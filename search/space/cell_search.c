@@ -15,15 +15,23 @@ spx_alphas spx_build_alphas(spx_graph *g, const char *name)
         a.alpha[i] = spx_g_param(g, SPX_ROLE_ARCH, full, 2, dim, init);
         a.weight[i] = spx_g_softmax(g, a.alpha[i], full);
     }
+    a.gate = SPX_NO_TENSOR;
     return a;
+}
+
+void spx_build_gates(spx_graph *g, spx_alphas *a, const char *name)
+{
+    const spx_init init = {SPX_INIT_NORMAL, 1e-3f};
+    const int64_t dim[2] = {SPX_CELL_SITES, 2};
+    a->gate = spx_g_softmax(g, spx_g_param(g, SPX_ROLE_ARCH, name, 2, dim, init), name);
 }
 
 /*
  * Node i: one sum over all candidates of all its edges. `none` contributes zero whatever its
  * weight, so it is no term; its alpha still counts in the softmax.
  */
-static spx_tid build_node(spx_graph *g, spx_space space, spx_cell_state *state, int i, bool reduces,
-                          spx_tid weight, const char *prefix)
+static spx_tid build_node(spx_graph *g, const spx_rectifier *r, spx_cell_state *state, int i,
+                          bool reduces, spx_tid weight)
 {
     spx_sum_term term[(SPX_CELL_NODES + 1) * SPX_NONE];
     char name[128];
@@ -31,18 +39,17 @@ static spx_tid build_node(spx_graph *g, spx_space space, spx_cell_state *state, 
     for (int from = 0; from < i + 2; from++) {
         const int64_t stride = reduces && from < 2 ? 2 : 1;
         for (int p = 0; p < SPX_NONE; p++) {
-            const spx_tid x =
-                spx_read_state(g, &state[from], from, space, (spx_primitive)p, stride, prefix);
-            (void)snprintf(name, sizeof name, "%sdag.%d.%d._ops.%d.", prefix, i, from, p);
+            const spx_tid x = spx_read_state(g, &state[from], from, r, (spx_primitive)p, stride);
+            (void)snprintf(name, sizeof name, "%sdag.%d.%d._ops.%d.", r->prefix, i, from, p);
             term[k++] = (spx_sum_term){
-                .x = spx_build_primitive(g, x, space, (spx_primitive)p, stride, false, name),
+                .x = spx_build_primitive(g, x, r->space, (spx_primitive)p, stride, false, name),
                 .coef = weight,
                 .coef_index = from * SPX_PRIMITIVE_COUNT + p,
                 .mask = SPX_NO_TENSOR,
             };
         }
     }
-    (void)snprintf(name, sizeof name, "%sdag.%d", prefix, i);
+    (void)snprintf(name, sizeof name, "%sdag.%d", r->prefix, i);
     return spx_g_sum(g, k, term, name);
 }
 
@@ -50,6 +57,7 @@ spx_tid spx_build_search_cell(spx_graph *g, spx_space space, spx_tid s0, spx_tid
                               int64_t channels, bool previous_reduces, bool reduces,
                               const spx_alphas *a, const char *prefix)
 {
+    const spx_rectifier rectifier = {.space = space, .gate = a->gate, .prefix = prefix};
     spx_cell_state state[2 + SPX_CELL_NODES];
     spx_tid node[SPX_CELL_NODES];
     char name[128];
@@ -64,7 +72,7 @@ spx_tid spx_build_search_cell(spx_graph *g, spx_space space, spx_tid s0, spx_tid
         spx_require_even(g, state[1].plain, prefix);
     }
     for (int i = 0; i < SPX_CELL_NODES; i++) {
-        node[i] = build_node(g, space, state, i, reduces, a->weight[i], prefix);
+        node[i] = build_node(g, &rectifier, state, i, reduces, a->weight[i]);
         state[2 + i].plain = node[i];
     }
     const spx_tid x = spx_g_concat(g, SPX_CELL_NODES, node, spx_join(name, prefix, "concat"));

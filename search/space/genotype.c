@@ -34,6 +34,26 @@ bool spx_primitive_rectifies(spx_space s, spx_primitive p, int64_t stride)
            (p != SPX_SKIP_CONNECT || stride > 1);
 }
 
+static uint8_t cell_sites(spx_space space, const spx_cell_genes *c, bool reduces)
+{
+    unsigned sites = 0;
+    for (int i = 0; i < SPX_CELL_NODES; i++) {
+        for (int j = 0; j < SPX_NODE_EDGES; j++) {
+            const spx_gene *e = &c->edge[i][j];
+            if (spx_primitive_rectifies(space, e->primitive, reduces && e->from < 2 ? 2 : 1)) {
+                sites |= 1u << e->from;
+            }
+        }
+    }
+    return (uint8_t)sites;
+}
+
+spx_cell_sites spx_genotype_sites(const spx_genotype *g)
+{
+    return (spx_cell_sites){cell_sites(g->space, &g->normal, false),
+                            cell_sites(g->space, &g->reduce, true)};
+}
+
 const spx_genotype spx_genotype_published = {
     .normal = {{{{SPX_SKIP_CONNECT, 0}, {SPX_SKIP_CONNECT, 1}},
                 {{SPX_SKIP_CONNECT, 2}, {SPX_VAN_DIL_CONV_5X5, 0}},

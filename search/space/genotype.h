@@ -56,6 +56,16 @@ typedef struct spx_genotype {
     spx_cell_genes normal, reduce;
 } spx_genotype;
 
+#define SPX_CELL_SITES 5 /* states that primitives read; the last node only goes to the output */
+
+/** ReLUs on states, by kind of cell: bit i is that of state i. A cell's output keeps its own. */
+typedef struct spx_cell_sites {
+    uint8_t normal, reduce;
+} spx_cell_sites;
+
+/** Those that the cells of a genotype have; none in SPHYNX. */
+spx_cell_sites spx_genotype_sites(const spx_genotype *g);
+
 /** The genotype of every published network. */
 extern const spx_genotype spx_genotype_published;
 
@@ -66,7 +76,7 @@ SPX_MUST_CHECK spx_status spx_genotype_check(const spx_genotype *g);
 /**
  * Reads the JSON form ({"space": "sphynx", "normal": [[["skip_connect", 0], ...) or the published
  * text form (Genotype(normal=[[('skip_connect_NR', 0), ...; without _NR, of RELU_OPS). Keys of a
- * JSON object other than space, normal and reduce are ignored.
+ * JSON object other than space, normal, reduce and masks (cell_masks.h) are ignored.
  * @param text len bytes, any content; at most 64 KiB
  * @return SPX_OK; SPX_EFORMAT with line and column (in JSON of good syntax: cell, node and edge),
  * what was found and what was expected; SPX_ENOMEM. On failure *out is unchanged

@@ -2,6 +2,7 @@
 #include "kernels/base/alloc.h"
 #include "kernels/base/file.h"
 #include "kernels/base/text.h"
+#include "search/space/cell_masks.h"
 #include "search/space/genotype_private.h"
 
 #include <stdarg.h>
@@ -48,23 +49,37 @@ bool spx_primitive_published(spx_primitive *out, spx_space *space, const char *n
     return true;
 }
 
-spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len)
+/* Whether it is the JSON form. */
+static bool is_json(const char *text, size_t len)
 {
     size_t i = 0;
-    if (len > TEXT_MAX) {
-        return SPX_FAIL(SPX_EFORMAT, "genotype: longer than %zu bytes", TEXT_MAX);
-    }
     while (i < len && strchr(" \t\r\n", text[i]) != NULL && text[i] != '\0') {
         i++;
     }
-    return i < len && text[i] == '{' ? spx_genotype_parse_json(out, text, len)
-                                     : spx_genotype_parse_text(out, text, len);
+    return i < len && text[i] == '{';
 }
 
-spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path)
+static spx_status parse(spx_genotype *g, spx_cell_masks *m, const char *text, size_t len)
 {
+    m->n = 0;
+    if (len > TEXT_MAX) {
+        return SPX_FAIL(SPX_EFORMAT, "genotype: longer than %zu bytes", TEXT_MAX);
+    }
+    return is_json(text, len) ? spx_genotype_parse_json(g, m, text, len)
+                              : spx_genotype_parse_text(g, text, len);
+}
+
+spx_status spx_genotype_parse(spx_genotype *out, const char *text, size_t len)
+{
+    spx_cell_masks unused;
+    return parse(out, &unused, text, len);
+}
+
+spx_status spx_genotype_load_masked(spx_genotype *g, spx_cell_masks *m, const char *name_or_path)
+{
+    m->n = 0;
     if (strcmp(name_or_path, "published") == 0) {
-        *out = spx_genotype_published;
+        *g = spx_genotype_published;
         return SPX_OK;
     }
     char path[4096], *text;
@@ -74,9 +89,15 @@ spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path)
     if (st != SPX_OK) {
         return spx_fail_context(st, "genotype");
     }
-    st = spx_genotype_parse(out, text, len);
+    st = parse(g, m, text, len);
     spx_free(text);
     return st == SPX_OK ? st : spx_fail_context(st, "%s", path);
+}
+
+spx_status spx_genotype_load(spx_genotype *out, const char *name_or_path)
+{
+    spx_cell_masks unused;
+    return spx_genotype_load_masked(out, &unused, name_or_path);
 }
 
 /* Writing: appends to a buffer that is large enough for every genotype. */
@@ -142,10 +163,25 @@ static void put_cell(writer *w, const style *s, spx_space space, const spx_cell_
     put(w, "%s", s->close_cell);
 }
 
-/* malloc'd; NULL when out of memory. */
-static char *written(const spx_genotype *g, const style *s)
+/* Of the JSON form: a line a mask. */
+static void put_masks(writer *w, const spx_cell_masks *m)
 {
-    writer w = {.text = malloc(4096), .cap = 4096}; /* 16 edges of under 64 bytes, and frame */
+    for (int i = 0; i < m->n; i++) {
+        json_t *states = spx_cell_sites_value(m->mask[i].keep);
+        char *text = json_dumps(states, JSON_COMPACT);
+        json_decref(states);
+        put(w, "%s{\"sites\": %d, \"value\": %.6f, %s",
+            i == 0 ? ",\n  \"masks\": [\n    " : ",\n    ", spx_cell_sites_count(m->mask[i].keep),
+            m->mask[i].value, text != NULL ? text + 1 : "}");
+        free(text);
+    }
+    put(w, "%s", m->n > 0 ? "\n  ]" : "");
+}
+
+/* malloc'd; NULL when out of memory. */
+static char *written(const spx_genotype *g, const style *s, const spx_cell_masks *m)
+{
+    writer w = {.text = malloc(8192), .cap = 8192}; /* edges, masks of under 128 bytes, frame */
     if (w.text != NULL) {
         put(&w, "%s", s->head);
         if (s->space != NULL) {
@@ -154,17 +190,25 @@ static char *written(const spx_genotype *g, const style *s)
         put_cell(&w, s, g->space, &g->normal);
         put(&w, "%s", s->between);
         put_cell(&w, s, g->space, &g->reduce);
+        if (m != NULL) {
+            put_masks(&w, m);
+        }
         put(&w, "%s", s->tail);
     }
     return w.text;
 }
 
+char *spx_genotype_masked_json(const spx_genotype *g, const spx_cell_masks *m)
+{
+    return written(g, &json_style, m);
+}
+
 char *spx_genotype_json(const spx_genotype *g)
 {
-    return written(g, &json_style);
+    return written(g, &json_style, NULL);
 }
 
 char *spx_genotype_text(const spx_genotype *g)
 {
-    return written(g, &text_style);
+    return written(g, &text_style, NULL);
 }

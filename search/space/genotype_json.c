@@ -90,7 +90,8 @@ spx_status spx_genotype_of_value(spx_genotype *out, const json_t *root)
     return SPX_OK;
 }
 
-spx_status spx_genotype_parse_json(spx_genotype *out, const char *text, size_t len)
+spx_status spx_genotype_parse_json(spx_genotype *out, spx_cell_masks *m, const char *text,
+                                   size_t len)
 {
     json_error_t error;
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
@@ -98,7 +99,14 @@ spx_status spx_genotype_parse_json(spx_genotype *out, const char *text, size_t l
         return SPX_FAIL(SPX_EFORMAT, "genotype: line %d, column %d: %s", error.line, error.column,
                         error.text);
     }
-    const spx_status st = spx_genotype_of_value(out, root);
+    spx_genotype g;
+    spx_status st = spx_genotype_of_value(&g, root);
+    if (st == SPX_OK) {
+        st = spx_cell_masks_of_value(m, json_object_get(root, "masks"), &g);
+    }
+    if (st == SPX_OK) {
+        *out = g;
+    }
     json_decref(root);
     return st;
 }

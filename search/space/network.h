@@ -30,6 +30,7 @@ typedef struct spx_supernet_config {
     int n_reduce;
     int reduce_loc[SPX_MAX_REDUCE]; /* in sixths: a reduction cell at loc*layers/6; published: 2, 4
                                      */
+    bool gated;                     /* RELU_OPS: a gate a state and cell kind, beside the alphas */
     bool training;
 } spx_supernet_config;
 
@@ -48,6 +49,7 @@ typedef struct spx_final_config {
     float label_smoothing;   /* training only; [0, 1) */
     bool masked;             /* every ReLU of the deployed network has a mask */
     bool masks_trained;      /* of role ARCH, not STATE */
+    spx_cell_sites dropped;  /* masked: those that begin as 0; the others begin as 1 */
 } spx_final_config;
 
 /**
@@ -85,6 +87,9 @@ SPX_MUST_CHECK spx_status spx_build_final(spx_network *out, const spx_genotype *
                                           const spx_final_config *c);
 void spx_network_clear(spx_network *n); /* zeroed or built */
 
+/** The state whose ReLU a node of a final network is, below SPX_CELL_SITES; -1: it is none. */
+int spx_cell_site_of(const spx_node *nd);
+
 /** Whether a final network for this input has the ImageNet stem (224x224). */
 bool spx_is_imagenet(const spx_input_shape *in);
 
@@ -96,9 +101,14 @@ bool spx_is_imagenet(const spx_input_shape *in);
 typedef struct spx_alphas {
     spx_tid alpha[SPX_CELL_NODES];  /* (2 + i, SPX_PRIMITIVE_COUNT), role ARCH, "NAME.i" */
     spx_tid weight[SPX_CELL_NODES]; /* their softmaxes */
+    spx_tid
+        gate; /* softmaxed (SPX_CELL_SITES, 2), of the ReLU on a state and of the state as it is;
+                     SPX_NO_TENSOR: ReLUs have no gates */
 } spx_alphas;
 
 spx_alphas spx_build_alphas(spx_graph *g, const char *name);
+/** Adds gates to them: (SPX_CELL_SITES, 2), role ARCH, "NAME", drawn as alphas are. */
+void spx_build_gates(spx_graph *g, spx_alphas *a, const char *name);
 
 /**
  * One search cell of a space over states s0, s1: returns its output, (n, channels, ...). Names are

@@ -41,6 +41,9 @@ static spx_status check_config(const spx_final_config *c)
         return SPX_FAIL(SPX_EINVAL, "network: initial channels are %lld, must be even for 224x224",
                         (long long)c->init_channels);
     }
+    if (!c->masked && (c->dropped.normal | c->dropped.reduce) != 0) {
+        return SPX_FAIL(SPX_EINVAL, "network: ReLUs to drop, but no masks");
+    }
     if (!(c->label_smoothing >= 0.0f && c->label_smoothing < 1.0f)) {
         return SPX_FAIL(SPX_EINVAL, "network: label smoothing %g, must be at least 0 and below 1",
                         (double)c->label_smoothing);
@@ -143,6 +146,7 @@ static spx_tid build_cells(spx_network *n, const spx_genotype *genes, const spx_
         cell.reduces = reduces_at(c, i);
         cell.channels *= cell.reduces ? 4 : 1;
         cell.genes = cell.reduces ? &genes->reduce : &genes->normal;
+        cell.dropped = cell.reduces ? c->dropped.reduce : c->dropped.normal;
         if (cell.reduces && i > 0) {
             n->stage[n->n_stages++] = s1;
         }

@@ -18,6 +18,10 @@ static spx_status check_config(const spx_supernet_config *c)
 {
     SPX_RETURN_IF(
         spx_check_sizes(c->batch, &c->input, c->classes, c->init_channels, c->layers, c->n_reduce));
+    if (c->gated && c->space != SPX_SPACE_RELU_OPS) {
+        return SPX_FAIL(SPX_EINVAL, "supernet: gates are of space relu-ops, not %s",
+                        spx_space_name(c->space));
+    }
     for (int r = 0; r < c->n_reduce; r++) {
         if (c->reduce_loc[r] < 0 || c->reduce_loc[r] > 5) {
             return SPX_FAIL(SPX_EINVAL, "supernet: reduction location %d, must be 0 to 5 (sixths)",
@@ -33,8 +37,12 @@ spx_status spx_build_supernet(spx_network *out, const spx_supernet_config *c)
     SPX_RETURN_IF(check_config(c));
     SPX_RETURN_IF(spx_network_begin(out, c->training, c->batch, &c->input));
     spx_graph *g = out->graph;
-    const spx_alphas normal = spx_build_alphas(g, "alpha_normal");
-    const spx_alphas reduce = spx_build_alphas(g, "alpha_reduce");
+    spx_alphas normal = spx_build_alphas(g, "alpha_normal");
+    spx_alphas reduce = spx_build_alphas(g, "alpha_reduce");
+    if (c->gated) {
+        spx_build_gates(g, &normal, "gate_normal");
+        spx_build_gates(g, &reduce, "gate_reduce");
+    }
     memcpy(out->alpha_normal, normal.alpha, sizeof normal.alpha);
     memcpy(out->alpha_reduce, reduce.alpha, sizeof reduce.alpha);
     int64_t channels = c->init_channels;

@@ -86,16 +86,37 @@ spx_tid spx_build_preprocess(spx_graph *g, spx_tid x, int64_t channels, bool red
                   : spx_build_std_conv(g, x, channels, prefix);
 }
 
-spx_tid spx_read_state(spx_graph *g, spx_cell_state *s, int index, spx_space space, spx_primitive p,
-                       int64_t stride, const char *prefix)
+/* g[site][0] of the ReLU, g[site][1] of what it reads. */
+static spx_tid build_gated(spx_graph *g, spx_tid x, int site, const spx_rectifier *r)
 {
     char name[128];
-    if (!spx_primitive_rectifies(space, p, stride)) {
+    (void)snprintf(name, sizeof name, "%srelu.%d", r->prefix, site);
+    const spx_tid y = spx_g_relu(g, x, name);
+    spx_sum_term term[2];
+    for (int k = 0; k < 2; k++) {
+        term[k] = (spx_sum_term){.x = k == 0 ? y : x,
+                                 .coef = r->gate,
+                                 .coef_index = 2 * site + k,
+                                 .mask = SPX_NO_TENSOR};
+    }
+    if (r->gate == SPX_NO_TENSOR) {
+        return y;
+    }
+    (void)snprintf(name, sizeof name, "%sgated.%d", r->prefix, site);
+    return spx_g_sum(g, 2, term, name);
+}
+
+spx_tid spx_read_state(spx_graph *g, spx_cell_state *s, int index, const spx_rectifier *r,
+                       spx_primitive p, int64_t stride)
+{
+    if (!spx_primitive_rectifies(r->space, p, stride)) {
         return s->plain;
     }
     if (s->rectified == SPX_NO_TENSOR) {
-        (void)snprintf(name, sizeof name, "%srelu.%d", prefix, index);
-        s->rectified = spx_g_relu(g, s->plain, name);
+        const float begin = g->mask_begin;
+        g->mask_begin = (r->dropped >> index & 1) != 0 ? 0.0f : begin;
+        s->rectified = build_gated(g, s->plain, index, r);
+        g->mask_begin = begin;
     }
     return s->rectified;
 }

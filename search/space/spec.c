@@ -13,7 +13,8 @@ spx_final_config spx_spec_config(const spx_final_spec *f, int64_t batch)
                           .layers = f->layers,
                           .n_reduce = f->n_reduce,
                           .masked = f->masked,
-                          .masks_trained = f->masks_trained};
+                          .masks_trained = f->masks_trained,
+                          .dropped = f->dropped};
     memcpy(c.reduce_at, f->reduce_at, sizeof c.reduce_at);
     return c;
 }

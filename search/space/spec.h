@@ -19,6 +19,8 @@ typedef struct spx_final_spec {
     bool masked;            /* every ReLU has a mask */
     bool masks_trained;     /* the masks are architecture parameters, not states: within a program
                                that trains them; files never say so */
+    spx_cell_sites dropped; /* of cells, masked: what a new network begins without; files of models
+                               have the masks themselves */
     double mean[4], std[4]; /* [input.channels], of pixels scaled to 0..1 */
 } spx_final_spec;
 

@@ -133,6 +133,18 @@ spx_status spx_supernet_alphas(const spx_supernet *s, const spx_buffer *alphas,
     return SPX_OK;
 }
 
+spx_status spx_supernet_gates(const spx_supernet *s, const spx_buffer *alphas, float *gate[2])
+{
+    SPX_RETURN_IF(spx_buffer_check(alphas, SPX_DEVICE_CPU,
+                                   spx_layout_bytes(s->layout, SPX_ROLE_ARCH), "gates"));
+    if (!s->config.gated) {
+        return SPX_FAIL(SPX_EINVAL, "supernet: it has no gates");
+    }
+    gate[0] = (float *)alphas->data + spx_layout_find(s->layout, "gate_normal")->offset;
+    gate[1] = (float *)alphas->data + spx_layout_find(s->layout, "gate_reduce")->offset;
+    return SPX_OK;
+}
+
 spx_status spx_supernet_genotype(const spx_supernet *s, const spx_buffer *alphas, spx_genotype *out)
 {
     float *normal[SPX_CELL_NODES], *reduce[SPX_CELL_NODES];

@@ -72,6 +72,11 @@ SPX_MUST_CHECK spx_status spx_supernet_alphas(const spx_supernet *s, const spx_b
                                               float *normal[SPX_CELL_NODES],
                                               float *reduce[SPX_CELL_NODES]);
 
+/** Pointers to the gates inside such an arena, of normal and of reduction cells: SPX_CELL_SITES x 2
+ * floats each, the ReLU's first. @return SPX_OK, SPX_EINVAL (memory of another device, no gates) */
+SPX_MUST_CHECK spx_status spx_supernet_gates(const spx_supernet *s, const spx_buffer *alphas,
+                                             float *gate[2]);
+
 /** The genotype of such an arena. @return likewise */
 SPX_MUST_CHECK spx_status spx_supernet_genotype(const spx_supernet *s, const spx_buffer *alphas,
                                                 spx_genotype *out);

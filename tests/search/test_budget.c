@@ -4,6 +4,8 @@
 #include "search/budget/plan_file.h"
 #include "tests/support/spx_scratch.h"
 
+#include <math.h>
+
 static const spx_input_shape cifar = {3, 32, 32}, tiny = {3, 64, 64}, imagenet = {3, 224, 224},
                              fashion = {1, 32, 32};
 
@@ -125,13 +127,16 @@ SPX_TEST(relus_ignore_the_placement_and_all_counts_grow_with_the_width)
                 for (int j = i + 1; j <= 2 * layers / 3; j++) {
                     spx_counts last = {0};
                     for (int64_t channels = 2; channels <= 6; channels += 2) {
-                        const spx_plan_choice c = {channels, layers, {i, j}, {0}, 0};
+                        const spx_plan_choice c = {
+                            .init_channels = channels, .layers = layers, .reduce_at = {i, j}};
                         const spx_final_spec f =
                             spx_plan_spec(&c, &spx_genotype_published, shapes[s], 10);
                         spx_counts n;
                         CHECK_OK(spx_final_count(&f, false, &n));
                         assert_true(n.relus > last.relus && n.params > last.params &&
                                     n.macs > last.macs);
+                        assert_true(channels == 2 ||
+                                    n.relus * (channels - 2) == last.relus * channels);
                         last = n;
                     }
                     common = common == 0 ? last.relus : common;
@@ -266,6 +271,114 @@ SPX_TEST(a_file_that_is_no_plan_is_refused)
     }
 }
 
+/* Normal cells rectify states 0 to 3, reduction cells 0 and 1. */
+static const spx_genotype relu_ops = {
+    .space = SPX_SPACE_RELU_OPS,
+    .normal = {{{{SPX_VAN_CONV_3X3, 0}, {SPX_VAN_CONV_5X5, 1}},
+                {{SPX_VAN_DIL_CONV_3X3, 2}, {SPX_SKIP_CONNECT, 0}},
+                {{SPX_VAN_CONV_3X3, 3}, {SPX_AVG_POOL_3X3, 1}},
+                {{SPX_SKIP_CONNECT, 4}, {SPX_AVG_POOL_3X3, 0}}}},
+    .reduce = {{{{SPX_SKIP_CONNECT, 0}, {SPX_VAN_CONV_5X5, 1}},
+                {{SPX_SKIP_CONNECT, 2}, {SPX_AVG_POOL_3X3, 0}},
+                {{SPX_SKIP_CONNECT, 3}, {SPX_AVG_POOL_3X3, 1}},
+                {{SPX_SKIP_CONNECT, 4}, {SPX_AVG_POOL_3X3, 0}}}}};
+
+static const spx_cell_masks masks = {
+    .mask = {{{0x0, 0x0}, 0.4}, {{0x1, 0x0}, 0.55}, {{0x5, 0x2}, 0.8}, {{0xf, 0x3}, 1}}, .n = 4};
+
+/* Counted by walking: what masks keep of a network with this one. */
+static int64_t kept(const spx_plan_choice *c, const spx_input_shape *in, spx_audit *a)
+{
+    const spx_final_spec f = spx_plan_spec(c, &relu_ops, in, 10);
+    CHECK_OK(spx_audit_final(a, &f, false));
+    assert_int_equal(a->relus.full, a->total.relus);
+    return a->relus.kept;
+}
+
+SPX_TEST(no_mask_and_shape_within_the_bounds_score_higher)
+{
+    SPX_UNUSED;
+    static const struct {
+        int64_t relus, params;
+    } cases[] = {{4000, 0}, {60000, 0}, {60000, 40000}};
+    spx_planner *p;
+    uint32_t used = 0;
+    CHECK_OK(spx_planner_create(&p, &relu_ops, &fashion, 10));
+    spx_planner_set_masks(p, &masks);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const spx_plan_bounds b = {.relus = cases[k].relus,
+                                   .max_params = cases[k].params,
+                                   .min_layers = 2,
+                                   .max_layers = 4};
+        spx_plan_choice best;
+        spx_audit a;
+        CHECK_OK(spx_planner_best(p, &b, &best));
+        assert_true(best.masked && best.counts.relus <= b.relus);
+        assert_int_equal(best.counts.relus, kept(&best, &fashion, &a));
+        bool found = false;
+        for (int m = 0; m < masks.n; m++) {
+            const double extra = SPX_PLAN_MASK_WEIGHT * log(masks.mask[m].value);
+            spx_plan_choice c = {.masked = true, .keep = masks.mask[m].keep};
+            for (c.layers = 2; c.layers <= 4; c.layers++) {
+                for (c.init_channels = 1; c.init_channels <= 10; c.init_channels++) {
+                    for (c.reduce_at[0] = 0; c.reduce_at[0] < 2 * c.layers / 3; c.reduce_at[0]++) {
+                        c.reduce_at[1] = c.reduce_at[0] + 1; /* counts ignore it, but parameters */
+                        const double score =
+                            spx_plan_score(c.init_channels, c.layers, c.reduce_at) + extra;
+                        if (score > best.score) {
+                            assert_true(kept(&c, &fashion, &a) > b.relus ||
+                                        (b.max_params > 0 && a.total.params > b.max_params));
+                        }
+                    }
+                }
+            }
+            if (memcmp(&best.keep, &masks.mask[m].keep, sizeof best.keep) == 0) {
+                const double shape =
+                    spx_plan_score(best.init_channels, best.layers, best.reduce_at);
+                assert_true(best.score == shape + extra);
+                used |= 1u << m;
+                found = true;
+            }
+        }
+        assert_true(found);
+    }
+    assert_true((used & (used - 1)) != 0); /* not always the same mask */
+    spx_plan_choice c;
+    const spx_plan_bounds little = relus(1000);
+    CHECK_FAILS(SPX_ENOTFOUND, spx_planner_best(p, &little, &c));
+    assert_non_null(strstr(spx_error_message(), "sparsest mask) has 2048"));
+    spx_planner_destroy(p);
+}
+
+SPX_TEST(a_plan_with_a_mask_reads_back_as_the_same_network)
+{
+    SPX_UNUSED;
+    const spx_plan_bounds b = relus(40000);
+    const spx_cell_masks one = {.mask = {{{0x5, 0x2}, 0.8}}, .n = 1};
+    spx_final_spec read = {.genotype = relu_ops, .input = fashion, .classes = 10};
+    spx_planner *p;
+    spx_plan_choice c;
+    spx_audit a;
+    CHECK_OK(spx_planner_create(&p, &relu_ops, &fashion, 10));
+    spx_planner_set_masks(p, &one);
+    CHECK_OK(spx_planner_best(p, &b, &c));
+    json_t *plan = spx_plan_json(&c, b.relus);
+    char *text = json_dumps(plan, 0);
+    CHECK_OK(load(text, &read));
+    assert_true(read.masked);
+    assert_int_equal(read.dropped.normal, 0xa);
+    assert_int_equal(read.dropped.reduce, 0x1);
+    CHECK_OK(spx_audit_final(&a, &read, false));
+    assert_int_equal(a.relus.kept, c.counts.relus);
+    assert_true(a.relus.masked && a.relus.kept < a.relus.full);
+    read.genotype.normal.edge[1][0].primitive = SPX_AVG_POOL_3X3; /* state 2 has no ReLU then */
+    CHECK_FAILS(SPX_EFORMAT, load(text, &read));
+    assert_non_null(strstr(spx_error_message(), "state 2 has no ReLU"));
+    free(text);
+    json_decref(plan);
+    spx_planner_destroy(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +388,8 @@ int main(void)
         SPX_UNIT(relus_ignore_the_placement_and_all_counts_grow_with_the_width),
         SPX_UNIT(the_impossible_is_refused_with_the_smallest_possible),
         SPX_UNIT(a_plan_that_was_written_reads_back_as_the_same_network),
+        SPX_UNIT(no_mask_and_shape_within_the_bounds_score_higher),
+        SPX_UNIT(a_plan_with_a_mask_reads_back_as_the_same_network),
         SPX_UNIT(a_file_that_is_no_plan_is_refused),
         SPX_UNIT(the_audit_adds_up_to_the_whole_network),
     };

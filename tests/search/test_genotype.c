@@ -1,7 +1,8 @@
+#define _POSIX_C_SOURCE 200809L
 /* Genotypes: both written forms are read and written faithfully; anything else is refused in one
  * line. */
-#include "search/space/genotype.h"
-#include "tests/support/spx_test.h"
+#include "search/space/cell_masks.h"
+#include "tests/support/spx_scratch.h"
 
 #include <stdlib.h>
 
@@ -305,6 +306,129 @@ SPX_TEST(alphas_become_the_two_strongest_edges_in_descending_order)
     assert_int_equal(g.normal.edge[0][1].from, 0);
 }
 
+/* Normal cells have ReLUs on states 0 to 3, reduction cells on 0 (which skip reads) and 1. */
+static spx_genotype with_relus(void)
+{
+    return (spx_genotype){
+        .space = SPX_SPACE_RELU_OPS,
+        .normal = {{{{SPX_VAN_CONV_3X3, 0}, {SPX_VAN_CONV_5X5, 1}},
+                    {{SPX_VAN_DIL_CONV_3X3, 2}, {SPX_SKIP_CONNECT, 0}},
+                    {{SPX_VAN_CONV_3X3, 3}, {SPX_AVG_POOL_3X3, 1}},
+                    {{SPX_SKIP_CONNECT, 4}, {SPX_AVG_POOL_3X3, 0}}}},
+        .reduce = {{{{SPX_SKIP_CONNECT, 0}, {SPX_VAN_CONV_5X5, 1}},
+                    {{SPX_SKIP_CONNECT, 2}, {SPX_AVG_POOL_3X3, 0}},
+                    {{SPX_SKIP_CONNECT, 3}, {SPX_AVG_POOL_3X3, 1}},
+                    {{SPX_SKIP_CONNECT, 4}, {SPX_AVG_POOL_3X3, 0}}}},
+    };
+}
+
+SPX_TEST(sites_are_the_states_that_primitives_rectify)
+{
+    SPX_UNUSED;
+    const spx_genotype g = with_relus();
+    const spx_cell_sites s = spx_genotype_sites(&g),
+                         none = spx_genotype_sites(&spx_genotype_published);
+    assert_int_equal(s.normal, 0xf);
+    assert_int_equal(s.reduce, 0x3);
+    assert_int_equal(none.normal | none.reduce, 0);
+    const spx_cell_sites dropped = spx_cell_mask_dropped(&g, (spx_cell_sites){0x5, 0x2});
+    assert_int_equal(dropped.normal, 0xa);
+    assert_int_equal(dropped.reduce, 0x1);
+}
+
+static spx_scratch scratch;
+
+static spx_status load_masked(const char *text, spx_genotype *g, spx_cell_masks *m)
+{
+    const char *path = spx_scratch_path(&scratch, "genotype.json");
+    spx_scratch_write_text(path, text);
+    return spx_genotype_load_masked(g, m, path);
+}
+
+SPX_TEST(masks_survive_a_round_trip_beside_the_cells)
+{
+    SPX_UNUSED;
+    const spx_genotype g = with_relus();
+    const spx_cell_masks m = {.mask = {{{0x1, 0}, 0.25}, {{0x5, 0x3}, 0.875}, {{0xf, 0x3}, 1}},
+                              .n = 3};
+    spx_genotype back;
+    spx_cell_masks got;
+    char *json = spx_genotype_masked_json(&g, &m), *plain = spx_genotype_json(&g);
+    CHECK_OK(load_masked(json, &back, &got));
+    assert_same(&g, &back);
+    assert_int_equal(got.n, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_memory_equal(&got.mask[i].keep, &m.mask[i].keep, sizeof got.mask[i].keep);
+        assert_true(got.mask[i].value == m.mask[i].value);
+    }
+    CHECK_OK(load_masked(plain, &back, &got)); /* as older files are */
+    assert_int_equal(got.n, 0);
+    CHECK_OK(spx_genotype_load_masked(&back, &got, "published"));
+    assert_int_equal(got.n, 0);
+    free(json);
+    free(plain);
+}
+
+SPX_TEST(a_list_that_holds_no_masks_is_refused)
+{
+    SPX_UNUSED;
+    static const struct {
+        const char *masks, *says;
+    } refused[] = {
+        {"{}", "a list of at most"},
+        {"[3]", "mask 0: expected \"normal\""},
+        {"[{\"sites\": 1, \"value\": 1, \"normal\": [0]}]", "expected \"reduce\""},
+        {"[{\"sites\": 2, \"value\": 1, \"normal\": [0], \"reduce\": []}]", "\"sites\": 1"},
+        {"[{\"sites\": 1, \"value\": 1, \"normal\": [4], \"reduce\": []}]", "state 4 has no ReLU"},
+        {"[{\"sites\": 1, \"value\": 1, \"normal\": [], \"reduce\": [2]}]", "state 2 has no ReLU"},
+        {"[{\"sites\": 1, \"value\": 1, \"normal\": [5], \"reduce\": []}]", "0 to 4"},
+        {"[{\"sites\": 1, \"value\": 1, \"normal\": [-1], \"reduce\": []}]", "0 to 4"},
+        {"[{\"sites\": 2, \"value\": 1, \"normal\": [1, 0], \"reduce\": []}]", "ascending"},
+        {"[{\"sites\": 2, \"value\": 1, \"normal\": [0, 0], \"reduce\": []}]", "ascending"},
+        {"[{\"sites\": 1, \"value\": 0, \"normal\": [0], \"reduce\": []}]", "\"value\""},
+        {"[{\"sites\": 1, \"value\": 1.5, \"normal\": [0], \"reduce\": []}]", "\"value\""},
+        {"[{\"sites\": 1, \"normal\": [0], \"reduce\": []}]", "\"value\""},
+        {"[{\"sites\": 1, \"value\": 1, \"normal\": [0], \"reduce\": []},"
+         "{\"sites\": 1, \"value\": 1, \"normal\": [1], \"reduce\": []}]",
+         "mask 1: 1 sites behind a mask of 1"},
+        {"[0,0,0,0,0,0,0,0,0,0,0,0]", "at most 11"},
+    };
+    const spx_genotype g = with_relus();
+    spx_genotype back;
+    spx_cell_masks m;
+    char *json = spx_genotype_json(&g), text[4096];
+    *strrchr(json, '}') = '\0';
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        (void)snprintf(text, sizeof text, "%s, \"masks\": %s}", json, refused[i].masks);
+        CHECK_FAILS(SPX_EFORMAT, load_masked(text, &back, &m));
+        if (strstr(spx_error_message(), refused[i].says) == NULL) {
+            fail_msg("%s: %s", refused[i].masks, spx_error_message());
+        }
+    }
+    free(json);
+    json = spx_genotype_json(&spx_genotype_published);
+    *strrchr(json, '}') = '\0';
+    (void)snprintf(text, sizeof text,
+                   "%s, \"masks\": [{\"sites\": 0, \"value\": 1, \"normal\": [], \"reduce\": []}]}",
+                   json);
+    CHECK_FAILS(SPX_EFORMAT, load_masked(text, &back, &m));
+    assert_non_null(strstr(spx_error_message(), "relu-ops"));
+    free(json);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return spx_scratch_make(&scratch);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    spx_scratch_remove(&scratch);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +445,9 @@ int main(void)
         SPX_UNIT(an_absent_or_endless_file_is_refused),
         SPX_UNIT(the_check_names_what_is_wrong),
         SPX_UNIT(alphas_become_the_two_strongest_edges_in_descending_order),
+        SPX_UNIT(sites_are_the_states_that_primitives_rectify),
+        SPX_UNIT(masks_survive_a_round_trip_beside_the_cells),
+        SPX_UNIT(a_list_that_holds_no_masks_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, begin, end);
 }

@@ -42,15 +42,20 @@ typedef struct states {
     spx_masks masks;
 } states;
 
-static void states_init(states *s)
+/* Of s->f. */
+static void states_open(states *s)
 {
-    memset(s, 0, sizeof *s);
-    s->f = small(true);
     CHECK_OK(spx_final_eval_program(&s->p, stream, &s->f, 1, true, NULL));
     s->l = spx_program_layout(s->p);
     CHECK_OK(spx_layout_arena(s->l, NULL, SPX_ROLE_STATE, &s->arena));
     CHECK_OK(spx_layout_init(s->l, 1, NULL, NULL, &s->arena));
     CHECK_OK(spx_masks_of(&s->masks, &s->f, s->l, &s->arena));
+}
+
+static void states_init(states *s)
+{
+    *s = (states){.f = small(true)};
+    states_open(s);
 }
 
 static void states_clear(states *s)
@@ -104,6 +109,37 @@ SPX_TEST(a_network_without_masks_has_none_and_a_wrong_arena_is_refused)
     s.arena.bytes -= 64;
     CHECK_FAILS(SPX_EINVAL, spx_masks_of(&m, &s.f, s.l, &s.arena));
     s.arena.bytes += 64;
+    states_clear(&s);
+}
+
+/* Of cells that rectify states 0 and 1 those of a plan are zero from the beginning. */
+SPX_TEST(dropped_states_begin_without_their_relu_and_are_counted_so)
+{
+    static const spx_cell_genes genes = {{{{SPX_VAN_CONV_3X3, 0}, {SPX_VAN_CONV_3X3, 1}},
+                                          {{SPX_AVG_POOL_3X3, 0}, {SPX_AVG_POOL_3X3, 1}},
+                                          {{SPX_AVG_POOL_3X3, 0}, {SPX_AVG_POOL_3X3, 1}},
+                                          {{SPX_AVG_POOL_3X3, 0}, {SPX_AVG_POOL_3X3, 1}}}};
+    states s = {.f = small(true)};
+    spx_audit a;
+    int64_t all = 0;
+    SPX_UNUSED;
+    s.f.genotype = (spx_genotype){SPX_SPACE_RELU_OPS, genes, genes};
+    s.f.dropped = (spx_cell_sites){.normal = 0x1, .reduce = 0x2};
+    states_open(&s);
+    assert_int_equal(s.masks.n, 9);
+    for (int i = 0; i < s.masks.n; i++) {
+        const spx_mask_site *m = &s.masks.site[i];
+        const bool reduces = m->block != 1, output = i % 3 == 2;
+        const bool state = strstr(m->relu, reduces ? "relu.1" : "relu.0") != NULL;
+        assert_int_equal(strstr(m->relu, "proproc") != NULL, output);
+        assert_int_equal(spx_mask_site_relus(m), state ? 0 : spx_mask_site_positions(m));
+        all += spx_mask_site_positions(m);
+    }
+    CHECK_OK(spx_audit_final(&a, &s.f, true));
+    assert_int_equal(a.relus.kept, spx_masks_relus(&s.masks));
+    assert_int_equal(a.relus.full, all);
+    s.f.masked = false;
+    CHECK_FAILS(SPX_EINVAL, spx_audit_final(&a, &s.f, false));
     states_clear(&s);
 }
 
@@ -323,6 +359,7 @@ static int run_on(spx_device device)
 {
     const struct CMUnitTest tests[] = {
         SPX_UNIT(masks_come_in_the_order_data_flows_and_count_what_they_keep),
+        SPX_UNIT(dropped_states_begin_without_their_relu_and_are_counted_so),
         SPX_UNIT(a_network_without_masks_has_none_and_a_wrong_arena_is_refused),
         SPX_UNIT(a_model_goes_into_a_masked_network_with_its_masks_or_with_ones),
         SPX_UNIT(a_mask_of_another_shape_is_refused_by_name),

@@ -1,6 +1,6 @@
 /* A graph's ReLUs as sites: which convolutions stand behind each. */
 #include "kernels/base/alloc.h"
-#include "search/prune/relu_sites_private.h"
+#include "search/budget/relu_sites.h"
 #include "search/space/reference.h"
 #include "tests/support/spx_test.h"
 
@@ -121,10 +121,10 @@ SPX_TEST(every_reference_network_becomes_sites)
         const char *text;
         int64_t side;
         int depth; /* with every ReLU kept */
-    } net[] = {{"resnet18", 32, 1},      {"resnet50,width=8", 224, 1},
-               {"resnet32", 32, 1},      {"wrn-22-8,width=2", 32, 2},
-               {"vgg16,width=8", 32, 1}, {"densenet121", 224, 1},
-               {"cnet1,width=8", 32, 6}, {"cnet2,width=8,skips=all", 32, 10},
+    } net[] = {{"resnet18", 32, 1},       {"resnet50,width=8", 224, 1},
+               {"resnet32", 32, 1},       {"wrn-22-8,width=2", 32, 2},
+               {"vgg16,width=8", 32, 1},  {"densenet121", 224, 1},
+               {"cnet1,width=8", 32, 6},  {"cnet2,width=8,skips=all", 32, 10},
                {"cnet3,width=8", 32, 13}, {"deepreduce,cull=1+4,thin=1,alpha=0.5", 32, 12},
                {"hybrenet,m=4", 32, 1}};
     static spx_site zero[SPX_SITES_MAX];

@@ -22,6 +22,7 @@ void spx_graph_mask_relus(spx_graph *g, spx_role role)
         return;
     }
     g->mask_role = role;
+    g->mask_begin = 1.0f;
 }
 
 static spx_tid relu(spx_graph *g, spx_tid x, const char *name, float clip)
@@ -35,7 +36,7 @@ static spx_tid relu(spx_graph *g, spx_tid x, const char *name, float clip)
         int64_t chw[3];
         memcpy(chw, g->tensor[x].dim + 1, sizeof chw);
         in[SPX_RELU_MASK] = spx_g_param_part(g, g->mask_role, name, "mask", 3, chw,
-                                             (spx_init){SPX_INIT_CONSTANT, 1.0f});
+                                             (spx_init){SPX_INIT_CONSTANT, g->mask_begin});
     }
     return spx_g_append(g, SPX_OP_RELU, &attr, SPX_RELU_INPUTS, in, name);
 }

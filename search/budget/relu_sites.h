@@ -1,5 +1,5 @@
-#ifndef SPX_RELU_SITES_PRIVATE_H
-#define SPX_RELU_SITES_PRIVATE_H
+#ifndef SPX_RELU_SITES_H
+#define SPX_RELU_SITES_H
 /* The ReLUs of a graph as sites of search/budget/sites.h: one a node, in the order data flows. */
 #include "host/graph/graph.h"
 #include "search/budget/sites.h"

@@ -1,4 +1,4 @@
-#include "search/prune/relu_sites_private.h"
+#include "search/budget/relu_sites.h"
 
 #include "kernels/base/alloc.h"
 
