@@ -354,13 +354,25 @@ static spx_status separate(walk *w, int i)
     return spx_fold_keep_elements(NULL, (size_t)(e->c * e->h * e->w), op);
 }
 
+/* What was concatenated as one expression. */
+static spx_status join_parts(walk *w, spx_tid x)
+{
+    spx_expr whole = zero_like(w, x);
+    sum_part s = {.to = &whole};
+    const spx_status st = known(w, x) ? SPX_OK : each_part(w, x, add_sum_part, &s);
+    if (st != SPX_OK || known(w, x)) {
+        spx_expr_clear(&whole);
+        return st;
+    }
+    w->expr[x] = whole;
+    return SPX_OK;
+}
+
 static spx_status walk_pool(walk *w, int i)
 {
     const spx_node *nd = &w->g->node[i];
     spx_expr *x = &w->expr[nd->in[0]];
-    if (!known(w, nd->in[0])) {
-        return unsupported(nd);
-    }
+    SPX_RETURN_IF(join_parts(w, nd->in[0]));
     SPX_RETURN_IF(spx_fold_make_pointwise(w->f, x));
     const spx_avg_pool_attr a = spx_avg_pool_attr_of(nd);
     return spx_fold_pool(w->f, x, a.size, a.stride, a.pad, &w->expr[nd->out[0]]);

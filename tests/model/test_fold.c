@@ -135,6 +135,28 @@ SPX_TEST(masked_networks_fold_without_changing_what_they_compute)
     }
 }
 
+/* As SqueezeNet has them: what is pooled is two ReLUs side by side. */
+SPX_TEST(pools_of_concatenations_fold)
+{
+    SPX_UNUSED;
+    net_fixture n = {.config = small};
+    spx_graph *g;
+    spx_tid part[2];
+    CHECK_OK(spx_graph_create(&g, false));
+    n.net.graph = g;
+    n.net.image = spx_g_input(g, "image", SPX_F32, 4, (int64_t[]){1, 3, 16, 16});
+    part[0] = spx_g_relu(g, net_conv_norm(g, n.net.image, "one", 4, 1, 1), "relu");
+    part[1] = spx_g_relu(g, net_conv_norm(g, n.net.image, "three", 5, 3, 1), "relu");
+    const spx_tid all = spx_g_concat(g, 2, part, "concat");
+    spx_tid x = spx_g_avg_pool(g, all, 3, 2, 1, "pool");
+    x = spx_g_relu(g, net_conv_norm(g, x, "last", 4, 3, 1), "relu");
+    n.net.logits = spx_g_linear(g, x, "classifier", small.classes);
+    CHECK_OK(spx_graph_status(g));
+    net_start(&n, 5);
+    check_ready(&n);
+    net_close(&n);
+}
+
 SPX_TEST(inverted_residuals_fold)
 {
     SPX_UNUSED;
@@ -294,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPX_UNIT(grouped_convolutions_fold),
         SPX_UNIT(masked_networks_fold_without_changing_what_they_compute),
+        SPX_UNIT(pools_of_concatenations_fold),
         SPX_UNIT(inverted_residuals_fold),
         SPX_UNIT(clamps_where_no_relu_is_fold_without_changing_what_is_computed),
         SPX_UNIT(masks_of_other_numbers_are_refused_by_name),
