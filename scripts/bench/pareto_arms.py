@@ -278,8 +278,8 @@ def placed(name, late):
         counts = bench.task["base_counts"]
         shares = (kept_from(counts[::-1], budget)[::-1] if late else kept_from(counts, budget))
         folder = os.path.join(bench.folder("%s-%d" % (name, budget), unit), "run")
-        return linearize(bench, folder, budget, unit, "senet", "--linearize-after", 1,
-                         "--keep-shares", ",".join("%.9g" % s for s in shares))
+        return linearize(bench, folder, budget, unit, "senet", "--linear-stem", "--linearize-after",
+                         1, "--keep-shares", ",".join("%.9g" % s for s in shares))
     return make
 
 
