@@ -338,7 +338,7 @@ def plan(bench, rows):
         hours = sum(epochs) * epoch / 3600
         say("base %d: %d trainings to do, %.2f h" % (base, len(epochs), hours))
         total += hours
-    say("together about %.1f h on %d thread%s of this machine" % (
+    say("together about %.1f h on %d thread%s of this machine, as busy as it is now" % (
         total, args.threads, "" if args.threads == 1 else "s"))
 
 
