@@ -17,6 +17,7 @@ typedef struct walk {
     int *convs;         /* [n_tensors] convolutions that read the tensor itself */
     bool *as_value;     /* [n_tensors] some node needs it pointwise */
     spx_keeping *keeps; /* [n_nodes] of ReLUs */
+    bool *idle;         /* [n_nodes] the logits do not depend on it */
 } walk;
 
 /* ---- parameters ---- */
@@ -456,7 +457,7 @@ static void look_ahead(walk *w, int end)
         const spx_node *nd = &g->node[i];
         const fold_rule *r = &rules[nd->op];
         const int step = r->step > 0 ? r->step : nd->n_in;
-        for (int j = 0; j < nd->n_in && !nd->auxiliary; j += step > 0 ? step : 1) {
+        for (int j = 0; j < nd->n_in && !w->idle[i]; j += step > 0 ? step : 1) {
             const spx_tid x = nd->in[j];
             w->last_use[x] = i;
             w->convs[x] += r->conv;
@@ -500,15 +501,19 @@ static spx_status walk_graph(walk *w)
     while (end >= 0 && w->g->node[end].out[0] != w->s->logits) {
         end--;
     }
+    if (end < 0) {
+        return SPX_FAIL(SPX_EINVAL, "folding: no logits");
+    }
     for (int i = 0; i <= end; i++) {
         if (w->g->node[i].op == SPX_OP_RELU && !w->g->node[i].auxiliary) {
             SPX_RETURN_IF(spx_fold_find_keeping(w->s, i, &w->keeps[i]));
         }
     }
+    SPX_RETURN_IF(spx_fold_find_idle(w->g, w->s->logits, end, w->idle));
     look_ahead(w, end);
     SPX_RETURN_IF(begin_image(w));
     for (int i = 0; i <= end; i++) {
-        if (w->g->node[i].auxiliary) {
+        if (w->idle[i]) {
             continue;
         }
         SPX_RETURN_IF(walk_node(w, i));
@@ -518,8 +523,7 @@ static spx_status walk_graph(walk *w)
         SPX_RETURN_IF(settle(w, w->g->node[i].out[0]));
         drop_read(w, i);
     }
-    return end < 0 ? SPX_FAIL(SPX_EINVAL, "folding: no logits")
-                   : spx_fold_materialise(w->f, &w->expr[w->s->logits], &w->f->logits);
+    return spx_fold_materialise(w->f, &w->expr[w->s->logits], &w->f->logits);
 }
 
 static spx_status walk_alloc(walk *w)
@@ -530,6 +534,7 @@ static spx_status walk_alloc(walk *w)
     SPX_RETURN_IF(SPX_NEW(w->convs, n));
     SPX_RETURN_IF(SPX_NEW(w->as_value, n));
     SPX_RETURN_IF(SPX_NEW(w->keeps, (size_t)w->g->n_nodes));
+    SPX_RETURN_IF(SPX_NEW(w->idle, (size_t)w->g->n_nodes));
     memset(w->last_use, -1, n * sizeof *w->last_use);
     return SPX_OK;
 }
@@ -557,6 +562,7 @@ end:
     spx_free(w.convs);
     spx_free(w.as_value);
     spx_free(w.keeps);
+    spx_free(w.idle);
     spx_fold_destroy(w.f);
     return st;
 }

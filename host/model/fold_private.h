@@ -101,4 +101,13 @@ SPX_MUST_CHECK spx_status spx_fold_make_pointwise(spx_fold *f, spx_expr *e);
 SPX_MUST_CHECK spx_status spx_fold_pool(spx_fold *f, const spx_expr *x, int64_t size,
                                         int64_t stride, int64_t pad, spx_expr *e);
 
+/**
+ * What the logits do not depend on: states of a chain that nobody joins, the auxiliary head.
+ * @param end   the node that makes the logits
+ * @param idle  [end + 1], written
+ * @return SPX_OK, SPX_ENOMEM
+ */
+SPX_MUST_CHECK spx_status spx_fold_find_idle(const spx_graph *g, spx_tid logits, int end,
+                                             bool *idle);
+
 #endif

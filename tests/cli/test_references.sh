@@ -108,6 +108,9 @@ holds "bench pi, untrained" stdout '.matches_integer_executor and .interactive_p
 check "a short chain" 0 "$sphynx" inspect --network cnet,layers=5,width=1 --classes 10 --json
 holds "a short chain" stdout '.relus == 5120 and
     .network == "cnet,form=32,layers=5,width=1,kernels=00000,skips=none"'
+check "a chain whose states nobody joins" 0 "$sphynx" bench pi --network cnet,layers=5,width=1 \
+    --input 1x16x16 --classes 4 --json
+holds "a chain whose states nobody joins" stdout '.matches_integer_executor'
 check "it learns" 0 "${train[@]}" --network cnet,layers=3,width=4,skips=all --epochs 4 \
     --out chain --json
 holds "it learns" stdout '.top1 > 0.6 and .relus == 3072'
