@@ -172,7 +172,7 @@ const spx_command spx_cmd_cost = {
     .name = "cost",
     .summary =
         "Predicts time, bytes, rounds and storage of a private query of a deployed model, or "
-        "of a network with random weights.",
+        "of a network with random weights, which takes seconds, for large ones minutes, to make.",
     .example = "sphynx cost --model shoes.h5 --link wan",
     .options = options,
     .needs = needs,

@@ -305,8 +305,8 @@ static spx_status run(spx_cli *cli, const void *options_values)
             "{s:o, s:I, s:I, s:I}", "model", spx_cli_name_json(v->out), "relus",
             (json_int_t)n.relus, "params", (json_int_t)n.params, "macs", (json_int_t)n.macs));
     } else {
-        (void)printf("%s: %lld parameters, %lld ReLUs\n", v->out, (long long)n.params,
-                     (long long)n.relus);
+        (void)printf("%s: %lld parameters, %lld %s\n", v->out, (long long)n.params,
+                     (long long)n.relus, SPX_PLURAL(n.relus, "ReLU", "ReLUs"));
     }
 done:
     spx_preprocess_clear(&images);

@@ -436,8 +436,9 @@ static spx_status print_result(const spx_cli *cli, const values *v, const spx_tr
                  SPX_PLURAL(r->last.images, "image", "images"), (long long)r->steps,
                  SPX_PLURAL(r->steps, "step", "steps"));
     print_best(v, r);
-    (void)printf("%lld ReLUs, %lld parameters; %s/model.h5\n", (long long)r->relus.kept,
-                 (long long)r->counts.params, v->run.out);
+    (void)printf("%lld %s, %lld parameters; %s/model.h5\n", (long long)r->relus.kept,
+                 SPX_PLURAL(r->relus.kept, "ReLU", "ReLUs"), (long long)r->counts.params,
+                 v->run.out);
     return SPX_OK;
 }
 

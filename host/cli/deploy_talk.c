@@ -1,5 +1,6 @@
 #include "host/cli/deploy_talk.h"
 
+#include "kernels/base/text.h"
 #include "search/final/final.h"
 
 #include <stdio.h>
@@ -135,7 +136,8 @@ void spx_deploy_print(const spx_deploy *m)
                      relu ? all - (long long)op->dropped : 0, all, bits[0], bits[1], bits[2],
                      exchanges, depth, convs);
     }
-    (void)printf("%lld ReLUs; %lld interactive positions, which read %.1f bits on average\n",
-                 (long long)spx_deploy_relus(m), (long long)spx_deploy_interactive(m),
-                 mean_width(m));
+    (void)printf("%lld %s; %lld interactive %s of %.1f bits on average\n",
+                 (long long)spx_deploy_relus(m), SPX_PLURAL(spx_deploy_relus(m), "ReLU", "ReLUs"),
+                 (long long)spx_deploy_interactive(m),
+                 SPX_PLURAL(spx_deploy_interactive(m), "position", "positions"), mean_width(m));
 }

@@ -21,7 +21,7 @@ typedef struct spx_net_values {
 
 /** --genotype, for FIELD of type const char *, as spx_genotype_load takes it. */
 #define SPX_GENOTYPE_OPTION(STRUCT, FIELD)                                                         \
-    SPX_OPT(STRING, STRUCT, FIELD, "genotype", "G", "published",                                   \
+    SPX_OPT(STRING, STRUCT, FIELD, "genotype", "published|RUN|FILE", "published",                  \
             "published, the folder of a search, or a file in JSON or the published text form",     \
             .flags = SPX_OPT_PATH)
 

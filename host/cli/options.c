@@ -1,6 +1,7 @@
 #include "host/cli/options_private.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,9 @@ static spx_status parse_float(const spx_option *o, const char *text, double *out
     *out = strtod(text, &end);
     if (end == text || *end != '\0' || !isfinite(*out)) {
         return bad_value(o, text, "a number");
+    }
+    if (fabs(*out) > FLT_MAX) { /* what computes with it would take it for infinite */
+        return bad_value(o, text, "a number of at most 3.4e38");
     }
     return check_range(o, text, *out);
 }

@@ -469,7 +469,8 @@ spx_status spx_linearizer_attention(const spx_final_spec *f, char *text, size_t 
     spx_network_clear(&n);
     return used > 0 && used < room
                ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL, "attention: this network has no stages; name activations");
+               : SPX_FAIL(SPX_EINVAL, "attention: this network has no stages: name activations by "
+                                      "--attention-at, or go without by --attention-weight 0");
 }
 
 float spx_linearizer_rate(const spx_linearizer *z, int64_t epoch, int64_t done, int64_t steps)

@@ -60,8 +60,9 @@ static spx_status parse_states(uint8_t *out, const json_t *value, const char *ce
         }
         if ((there >> state & 1) == 0) {
             return SPX_FAIL(SPX_EFORMAT,
-                            "%s: \"%s\": state %d has no ReLU in this genotype's %s cell", what,
-                            cell, (int)state, cell);
+                            "%s: \"%s\": state %d has no ReLU in this genotype's %s cell (a mask "
+                            "goes with the genotype it was found for)",
+                            what, cell, (int)state, cell);
         }
         *out = (uint8_t)(*out | 1u << state);
         before = state;

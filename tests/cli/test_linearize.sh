@@ -161,6 +161,8 @@ refused "another method's" 2 "keep-shares needs --linearize senet" "${linearize[
 refused "another method's" 2 "mask-lr needs --linearize snl" "${linearize[@]}" --mask-lr .1
 refused "no fine-tuning" 1 "1 or more epochs of fine-tuning are needed" "${snl[@]}" \
     --fine-tune-epochs 0
+refused "a number beyond f32" 2 "mask-penalty '1e300': expected a number of at most 3.4e38" \
+    "${snl[@]}" --mask-penalty 1e300
 refused "masks that stay" 1 "masks at a rate of 0 with .*expected above 0" "${snl[@]}" --mask-lr 0
 refused "no such method" 2 "linearize" "${from[@]}" --linearize all --relu-budget 9
 check "on others" 0 "$sphynx" train --data other.h5 --batch 8 --threads 1 --epochs 1 --layers 3 \

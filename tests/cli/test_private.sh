@@ -147,6 +147,8 @@ for name in "$OUT/run/model.h5" "$pack"; do
 done
 check "an empty name" 2 "$sphynx" eval --model "" --data "$pack"
 has stderr '[-]-model: empty' "an empty name"
+check "an empty genotype" 2 "$sphynx" inspect --genotype ""
+has stderr '[-]-genotype: empty' "an empty genotype"
 chmod 644 "$model"
 start
 check "keys for a server without" 1 query --psk "$OUT/alice" "${images[@]}"
