@@ -16,7 +16,7 @@ import time
 
 import page
 from cases import CASES, WHAT, sphynx_args
-from page import HERE, output_of, say
+from page import HERE, say
 
 # A share of the machine used by others. PyTorch's OpenMP threads spin at every barrier, so two
 # busy processes on two cores slow it tenfold: a disturbed run would flatter us.
