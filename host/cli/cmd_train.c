@@ -380,10 +380,14 @@ static spx_status inputs_of(const values *v, const spx_train_options *o, json_t 
 }
 
 /* Within the budget by the lowest loss. */
-static void print_linearized(const spx_train_result *r)
+static void print_linearized(const spx_train_result *r, int64_t budget)
 {
     if (r->best_top1 < 0) {
-        (void)printf("best.h5 is not there: no epoch was within the budget, or the file is gone\n");
+        (void)printf("best.h5 is not there: %s\n",
+                     r->relus.kept > budget
+                         ? "no epoch was within the budget yet"
+                         : "no whole epoch was within the budget, or the file is "
+                           "gone");
         return;
     }
     (void)printf(
@@ -399,7 +403,7 @@ static void print_best(const values *v, const spx_train_result *r)
 {
     const long long epoch = (long long)r->best_epoch;
     if (r->best_by_loss) {
-        print_linearized(r);
+        print_linearized(r, v->linearize.budget);
         return;
     }
     if (r->held.images > 0) {
@@ -439,6 +443,11 @@ static spx_status print_result(const spx_cli *cli, const values *v, const spx_tr
     (void)printf("%lld %s, %lld parameters; %s/model.h5\n", (long long)r->relus.kept,
                  SPX_PLURAL(r->relus.kept, "ReLU", "ReLUs"), (long long)r->counts.params,
                  v->run.out);
+    if (r->best_by_loss && r->relus.kept > v->linearize.budget) {
+        (void)printf("that is more than the budget of %lld: the run was cut before its epochs came "
+                     "down to it; --resume goes on\n",
+                     (long long)v->linearize.budget);
+    }
     return SPX_OK;
 }
 

@@ -106,7 +106,8 @@ static spx_status read_file(int n, spx_ref_value *skips, spx_ref_value *kernels)
     size_t size;
     spx_status st = SPX_OK;
     SPX_RETURN_IF(spx_fail_context(spx_text_read(skips->text, MAX_FILE, &text, &size),
-                                   "skips: neither none nor all nor a file"));
+                                   "skips: neither none nor all nor x and %zu digits nor a file",
+                                   (size_t)(bit_of(n, 0) + 3) / 4));
     const char *p = text;
     for (int i = 0; i < n && st == SPX_OK; i++) {
         if (!read_line(&p, i, &kernels->text[i], bit)) {

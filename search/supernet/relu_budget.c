@@ -69,13 +69,20 @@ static spx_gate_site site_of(const spx_supernet *s, bool reduces, int state)
 
 static spx_status check(const spx_relu_prices *p, const spx_relu_budget *b)
 {
-    return b->relus >= p->least && b->relus <= p->most
-               ? SPX_OK
-               : SPX_FAIL(SPX_EINVAL,
-                          "--relu-budget %lld: with %lld initial channels (--cost-channels) the "
-                          "networks searched for have %lld to %lld ReLUs",
-                          (long long)b->relus, (long long)b->channels, (long long)p->least,
-                          (long long)p->most);
+    const int64_t least = p->least / b->channels, most = p->most / b->channels; /* of a channel */
+    const int64_t fit = b->relus < p->least ? b->relus / least : (b->relus + most - 1) / most;
+    char hint[60] = "";
+    if (b->relus >= p->least && b->relus <= p->most) {
+        return SPX_OK;
+    }
+    if (fit >= 1) {
+        (void)snprintf(hint, sizeof hint, "; --cost-channels %lld fits", (long long)fit);
+    }
+    return SPX_FAIL(SPX_EINVAL,
+                    "--relu-budget %lld: with %lld initial channels (--cost-channels) the networks "
+                    "searched for have %lld to %lld ReLUs%s",
+                    (long long)b->relus, (long long)b->channels, (long long)p->least,
+                    (long long)p->most, hint);
 }
 
 spx_status spx_relu_prices_of(spx_relu_prices *out, const spx_supernet *s, const spx_relu_budget *b)

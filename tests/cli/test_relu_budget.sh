@@ -135,8 +135,8 @@ refuse() { # NAME CODE PATTERN COMMAND...
 }
 refuse "a budget of 0" 2 "relu-budget '0': must be in 1.." "${search[@]}" --relu-budget 0 --out none
 refuse "a plan of 0" 2 'relu-budget' "${plan[@]}" --relu-budget 0
-refuse "below the smallest" 1 'have 1536 to 15360 ReLUs' "${search[@]}" --relu-budget 1535 \
-    --out none
+refuse "below the smallest" 1 'have 1536 to 15360 ReLUs; --cost-channels 1 fits' "${search[@]}" \
+    --relu-budget 1535 --out none
 refuse "above the largest" 1 'have 1536 to 15360 ReLUs' "${search[@]}" --relu-budget 15361 \
     --max-steps 1 --out none
 refuse "the first space" 2 '--relu-budget needs --finalists or --space relu-ops' "$sphynx" search \
