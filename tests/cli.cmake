@@ -77,7 +77,8 @@ add_test(NAME cli_data_model
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_data_model.sh $<TARGET_FILE:sphynx>
                  ${SPX_PYTHON})
 set_tests_properties(cli_data_pictures cli_data_kill cli_data_model PROPERTIES SKIP_RETURN_CODE 77)
-set_tests_properties(cli_data_pictures cli_data_kill cli_reproduce PROPERTIES LABELS slow)
+set_tests_properties(cli_data_pictures cli_data_kill cli_reproduce cli_relu_budget
+                     PROPERTIES LABELS slow)
 add_test(NAME cli_data_sources
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/test_data_sources.sh $<TARGET_FILE:sphynx>)
 add_test(NAME cli_data_archives
